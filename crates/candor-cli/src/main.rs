@@ -1,0 +1,2 @@
+//! The command line of Candor: parse → run → report.
+fn main() {}

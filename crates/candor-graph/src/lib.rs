@@ -1,0 +1,1 @@
+//! Load, rewrite and differentiate ONNX graphs.

@@ -1,0 +1,1 @@
+//! Images: decoding, resizing as Pillow does, preprocessing presets.

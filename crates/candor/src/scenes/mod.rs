@@ -1,0 +1,1 @@
+//! Scenes of textured objects with perfect ground truth.
