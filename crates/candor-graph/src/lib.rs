@@ -1,1 +1,16 @@
 //! Load, rewrite and differentiate ONNX graphs.
+//!
+//! Reverse-mode differentiation is done on the graph itself: each operator has one small rule that emits nodes
+//! of the standard operator set. The result is an ordinary ONNX model that any runtime executes. This crate
+//! knows no runtime and no images, and holds no numeric kernels.
+#![deny(missing_docs)]
+
+pub mod builder;
+pub mod error;
+pub mod grad;
+pub mod graph;
+pub mod insert;
+pub mod onnx;
+pub mod rewrite;
+pub mod shape;
+pub mod tensor;

@@ -1,0 +1,8 @@
+//! Reverse-mode differentiation on the graph: one sweep, one table of rules.
+
+mod rules;
+mod sweep;
+mod table;
+
+pub use sweep::{Sweep, gradients};
+pub use table::{Entry, Rule, RULES, entry};

@@ -1,0 +1,11 @@
+//! Gradient rules, one small function each. dy is the gradient of the node's output, dx that of its input.
+
+pub(super) mod conv;
+pub(super) mod elementwise;
+pub(super) mod matmul;
+pub(super) mod norm;
+pub(super) mod place;
+pub(super) mod pool;
+pub(super) mod reduce;
+pub(super) mod shape;
+pub(super) mod softmax;

@@ -1,0 +1,174 @@
+//! The reverse sweep: walks the nodes backward, lets each node's rule add to the gradients of its inputs.
+
+use std::collections::{HashMap, HashSet};
+
+use super::table::{Entry, entry};
+use crate::builder::{Builder, Expr};
+use crate::error::{GraphError, Result};
+use crate::graph::{Graph, Node, ValueId};
+use crate::shape::Dim;
+
+/// State of one reverse sweep: what rules see.
+pub struct Sweep<'b> {
+    builder: &'b Builder,
+    gradients: HashMap<ValueId, Expr<'b>>,
+    needed: HashSet<ValueId>,
+}
+
+/// Appends to `graph` the gradient of Σ ⟨seed, output⟩ with respect to each of `wrt`, where `seeds` pairs
+/// outputs with seeds of the same shape: a vector-Jacobian product. Returns the gradients' ids, each of the shape
+/// of its value. Nodes between `wrt` and the outputs are differentiated and no others.
+///
+/// # Errors
+/// [`GraphError::NoGradient`] for a node on the way that has no rule, and whatever a rule finds wrong.
+pub fn gradients(
+    graph: Graph,
+    seeds: &[(ValueId, ValueId)],
+    wrt: &[ValueId],
+) -> Result<(Graph, Vec<ValueId>)> {
+    let nodes = graph.nodes.clone();
+    let down = graph.descendants(wrt);
+    let outputs: Vec<ValueId> = seeds.iter().map(|(o, _)| *o).collect();
+    let up = graph.ancestors(&outputs);
+    let needed = down.into_iter().filter(|id| up.contains(id)).collect();
+    let builder = Builder::new(graph);
+    let mut sweep = Sweep { builder: &builder, gradients: HashMap::new(), needed };
+    for &(output, seed) in seeds {
+        sweep.accumulate(output, builder.value(seed))?;
+    }
+    for node in nodes.iter().rev() {
+        sweep.visit(node)?;
+    }
+    let mut found = vec![];
+    for &id in wrt {
+        let gradient = match sweep.gradients.get(&id) {
+            Some(_) => sweep.full_gradient(id)?,
+            // Reached by nothing that is differentiable: its gradient is zero.
+            None => builder.value(id) * 0.0,
+        };
+        // An output must be a value of its own: not an input (the seed itself) and not another's gradient.
+        let taken = found.contains(&gradient.id()) || seeds.iter().any(|(_, seed)| *seed == gradient.id());
+        found.push(if taken { gradient.op("Identity", &[], &[]).id() } else { gradient.id() });
+    }
+    drop(sweep);
+    Ok((builder.finish()?, found))
+}
+
+impl<'b> Sweep<'b> {
+    fn visit(&mut self, node: &Node) -> Result<()> {
+        let wanted = node.inputs.iter().flatten().any(|i| self.needed.contains(i));
+        let mut reached = node.outputs.iter().flatten().filter(|o| self.gradients.contains_key(o));
+        let Some(first) = reached.next() else { return Ok(()) };
+        if !wanted {
+            return Ok(());
+        }
+        let no_gradient = |reason: &str| GraphError::NoGradient {
+            node: node.name.clone(),
+            op: node.qualified_op(),
+            reason: reason.to_string(),
+        };
+        match entry(&node.domain, &node.op) {
+            Some(Entry::Zero) => Ok(()),
+            Some(Entry::Unsupported(reason)) => Err(no_gradient(reason)),
+            None => Err(no_gradient("it is not in the table; see docs/adding-an-operator.md or report the model")),
+            Some(Entry::Rule(_)) if *first != node.output() => {
+                Err(no_gradient("only its first output can be differentiated"))
+            }
+            Some(Entry::Rule(rule)) => rule(self, node),
+        }
+    }
+
+    /// The builder, for constants.
+    pub fn builder(&self) -> &'b Builder {
+        self.builder
+    }
+
+    /// Input `i` of a node.
+    ///
+    /// # Errors
+    /// [`GraphError::Node`] if it is left out.
+    pub fn input(&self, node: &Node, i: usize) -> Result<Expr<'b>> {
+        let id = node.input(i).ok_or_else(|| GraphError::node(node, format!("input {i} is missing")))?;
+        Ok(self.builder.value(id))
+    }
+
+    /// Output of a node.
+    pub fn output(&self, node: &Node) -> Expr<'b> {
+        self.builder.value(node.output())
+    }
+
+    /// Gradient with respect to the node's output; may be smaller than the output where it is to be broadcast.
+    /// For rules that multiply elementwise.
+    pub fn dy(&self, node: &Node) -> Expr<'b> {
+        self.gradients[&node.output()]
+    }
+
+    /// Gradient with respect to the node's output, in the output's full shape.
+    ///
+    /// # Errors
+    /// If the output's shape is not known.
+    pub fn full_dy(&self, node: &Node) -> Result<Expr<'b>> {
+        self.full_gradient(node.output())
+    }
+
+    /// Whether input `i` needs a gradient.
+    pub fn needs(&self, node: &Node, i: usize) -> bool {
+        node.input(i).is_some_and(|id| self.needed.contains(&id))
+    }
+
+    /// Adds to the gradient of input `i`. The gradient may have the shape of the node's output where the input was
+    /// broadcast to it (it is summed here, once for all rules), or be broadcastable to the input.
+    ///
+    /// # Errors
+    /// If a shape is not known.
+    pub fn add_grad(&mut self, node: &Node, i: usize, gradient: Expr<'b>) -> Result<()> {
+        match node.input(i) {
+            Some(id) if self.needed.contains(&id) => self.accumulate(id, gradient),
+            _ => Ok(()),
+        }
+    }
+
+    fn accumulate(&mut self, id: ValueId, gradient: Expr<'b>) -> Result<()> {
+        let gradient = un_broadcast(gradient, &self.builder.value(id).shape()?)?;
+        let sum = match self.gradients.get(&id) {
+            Some(&earlier) => earlier + gradient,
+            None => gradient,
+        };
+        self.gradients.insert(id, sum);
+        Ok(())
+    }
+
+    fn full_gradient(&self, id: ValueId) -> Result<Expr<'b>> {
+        let gradient = self.gradients[&id];
+        let want = self.builder.value(id).shape()?;
+        if gradient.shape()? == want {
+            return Ok(gradient);
+        }
+        if want.contains(&Dim::Batch(1)) && !gradient.shape()?.contains(&Dim::Batch(1)) {
+            // The batch size is known only when the graph runs.
+            let shape = self.builder.value(id).op("Shape", &[], &[]);
+            return Ok(gradient.op("Expand", &[shape], &[]));
+        }
+        let target: Vec<i64> = want.iter().map(|d| d.fixed().map_or(1, |n| n as i64)).collect();
+        let target = self.builder.ints(&target);
+        Ok(gradient.op("Expand", &[target], &[]))
+    }
+}
+
+/// Sums a gradient over the axes along which its value was broadcast.
+fn un_broadcast<'b>(gradient: Expr<'b>, want: &[Dim]) -> Result<Expr<'b>> {
+    let have = gradient.shape()?;
+    if have == want || have.len() < want.len() {
+        return Ok(gradient);
+    }
+    let extra = have.len() - want.len();
+    let mut g = gradient;
+    if extra > 0 {
+        g = g.sum(&(0..extra as i64).collect::<Vec<_>>(), false);
+    }
+    let axes: Vec<i64> = (0..want.len())
+        .filter(|&i| want[i] == Dim::Fixed(1) && have[i + extra] != Dim::Fixed(1))
+        .map(|i| i as i64)
+        .collect();
+    Ok(if axes.is_empty() { g } else { g.sum(&axes, true) })
+}

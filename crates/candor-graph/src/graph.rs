@@ -1,0 +1,392 @@
+//! The graph: values, nodes in topological order, attributes, and the check of its invariants.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use rten_shape_inference::SymTensor;
+
+use crate::error::{GraphError, Result};
+use crate::shape::{Dim, dim_of};
+use crate::tensor::{DataType, Tensor};
+
+/// Index of a value in its graph. Ids are stable: values are never removed, only disconnected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub(crate) u32);
+
+impl ValueId {
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A node's attribute.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Attr {
+    /// Integer.
+    Int(i64),
+    /// Float.
+    Float(f32),
+    /// Text.
+    Text(String),
+    /// Integers.
+    Ints(Vec<i64>),
+    /// Floats.
+    Floats(Vec<f32>),
+    /// Texts.
+    Texts(Vec<String>),
+    /// Tensor.
+    Tensor(Arc<Tensor>),
+}
+
+/// A value: an input, a constant, or an output of a node.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// Unique name.
+    pub name: String,
+    /// Element type, if known.
+    pub dtype: Option<DataType>,
+    /// The tensor, if the value is a constant (an initializer).
+    pub constant: Option<Arc<Tensor>>,
+    /// Shape, and for small integer tensors the elements, in terms of the batch size.
+    pub(crate) sym: SymTensor,
+}
+
+/// An operator applied to values.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Name, unique where the file gave one.
+    pub name: String,
+    /// Operator, e.g. `Conv`.
+    pub op: String,
+    /// Operator domain; empty for ai.onnx.
+    pub domain: String,
+    /// Inputs; `None` where an optional input is left out.
+    pub inputs: Vec<Option<ValueId>>,
+    /// Outputs; `None` where an optional output is not asked for.
+    pub outputs: Vec<Option<ValueId>>,
+    /// Attributes by name.
+    pub attrs: BTreeMap<String, Attr>,
+}
+
+impl Node {
+    /// An integer attribute, or its default.
+    pub fn int(&self, name: &str, default: i64) -> i64 {
+        match self.attrs.get(name) {
+            Some(Attr::Int(v)) => *v,
+            _ => default,
+        }
+    }
+
+    /// A float attribute, or its default.
+    pub fn float(&self, name: &str, default: f32) -> f32 {
+        match self.attrs.get(name) {
+            Some(Attr::Float(v)) => *v,
+            _ => default,
+        }
+    }
+
+    /// An attribute of integers.
+    pub fn ints(&self, name: &str) -> Option<&[i64]> {
+        match self.attrs.get(name) {
+            Some(Attr::Ints(v)) => Some(v),
+            _ => None,
+        }
+    }
+
+    /// A text attribute, or its default.
+    pub fn text<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
+        match self.attrs.get(name) {
+            Some(Attr::Text(v)) => v,
+            _ => default,
+        }
+    }
+
+    /// The operator as an error should name it.
+    pub fn qualified_op(&self) -> String {
+        if self.domain.is_empty() { self.op.clone() } else { format!("{}.{}", self.domain, self.op) }
+    }
+
+    /// Input `i` if it is there.
+    pub fn input(&self, i: usize) -> Option<ValueId> {
+        self.inputs.get(i).copied().flatten()
+    }
+
+    /// The first output.
+    ///
+    /// # Panics
+    /// If the node has none, which [`Graph::check`] excludes.
+    pub fn output(&self) -> ValueId {
+        self.outputs.iter().copied().flatten().next().expect("every node has an output")
+    }
+}
+
+/// An ONNX graph. Invariants ([`Graph::check`]): nodes stand in topological order, every value has at most
+/// one producer, names are unique, ids are in range.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    /// Values by id.
+    values: Vec<Value>,
+    names: HashMap<String, ValueId>,
+    /// Nodes in topological order.
+    pub nodes: Vec<Node>,
+    /// Inputs that a caller must give (initializers are constants, not inputs).
+    pub inputs: Vec<ValueId>,
+    /// Outputs, in order.
+    pub outputs: Vec<ValueId>,
+    /// Operator set of the default domain.
+    pub opset: i64,
+    /// Operator sets of other domains.
+    pub domains: BTreeMap<String, i64>,
+}
+
+impl Graph {
+    /// An empty graph for an operator set.
+    pub fn new(opset: i64) -> Self {
+        Graph { opset, ..Graph::default() }
+    }
+
+    /// Adds a value of unknown shape. If the name is taken, a number is appended.
+    pub fn add_value(&mut self, name: &str, dtype: Option<DataType>) -> ValueId {
+        let name = self.unique_name(name);
+        let id = ValueId(u32::try_from(self.values.len()).expect("fewer than 2^32 values"));
+        self.names.insert(name.clone(), id);
+        self.values.push(Value { name, dtype, constant: None, sym: SymTensor::unknown("not inferred") });
+        id
+    }
+
+    /// Adds an input of known shape.
+    pub fn add_input(&mut self, name: &str, dtype: DataType, shape: &[Dim]) -> ValueId {
+        let id = self.add_value(name, Some(dtype));
+        self.set_shape(id, shape);
+        self.inputs.push(id);
+        id
+    }
+
+    /// Adds a constant.
+    pub fn add_constant(&mut self, name: &str, tensor: Arc<Tensor>) -> ValueId {
+        let id = self.add_value(name, None);
+        self.set_constant(id, tensor);
+        id
+    }
+
+    /// Makes a value a constant. Any node that produced it must be removed by the caller.
+    pub fn set_constant(&mut self, id: ValueId, tensor: Arc<Tensor>) {
+        let value = &mut self.values[id.index()];
+        value.dtype = Some(tensor.dtype());
+        value.sym = crate::shape::sym_of_constant(&tensor);
+        value.constant = Some(tensor);
+    }
+
+    /// Declares the shape of a value.
+    pub fn set_shape(&mut self, id: ValueId, shape: &[Dim]) {
+        self.values[id.index()].sym = SymTensor::from_shape(shape.iter().map(|d| d.to_expr()).collect());
+    }
+
+    pub(crate) fn set_sym(&mut self, id: ValueId, sym: SymTensor, dtype: Option<DataType>) {
+        let value = &mut self.values[id.index()];
+        value.sym = sym;
+        value.dtype = dtype.or(value.dtype);
+    }
+
+    fn unique_name(&self, name: &str) -> String {
+        if !name.is_empty() && !self.names.contains_key(name) {
+            return name.to_string();
+        }
+        let stem = if name.is_empty() { "value" } else { name };
+        let mut n = self.values.len();
+        loop {
+            let candidate = format!("{stem}_{n}");
+            if !self.names.contains_key(&candidate) {
+                return candidate;
+            }
+            n += 1;
+        }
+    }
+
+    /// A value.
+    pub fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.index()]
+    }
+
+    /// All value ids.
+    pub fn value_ids(&self) -> impl Iterator<Item = ValueId> + use<> {
+        (0..self.values.len() as u32).map(ValueId)
+    }
+
+    /// Name of a value.
+    pub fn name(&self, id: ValueId) -> &str {
+        &self.values[id.index()].name
+    }
+
+    /// The constant behind a value, if it is one.
+    pub fn constant(&self, id: ValueId) -> Option<&Arc<Tensor>> {
+        self.values[id.index()].constant.as_ref()
+    }
+
+    /// The value of that name.
+    pub fn find(&self, name: &str) -> Option<ValueId> {
+        self.names.get(name).copied()
+    }
+
+    /// Shape of a value in terms of the batch size, if its rank is known.
+    pub fn shape(&self, id: ValueId) -> Option<Vec<Dim>> {
+        Some(self.values[id.index()].sym.shape()?.map(|d| dim_of(&d)).collect())
+    }
+
+    /// Elements of a value that are known integers whatever the batch size.
+    pub fn known_ints(&self, id: ValueId) -> Option<Vec<i64>> {
+        if let Some(tensor) = self.constant(id) {
+            return tensor.to_ints();
+        }
+        let constant = self.values[id.index()].sym.to_constant()?;
+        Some(constant.values().iter().map(|&v| v.into()).collect())
+    }
+
+    /// For each value, the index of the node that produces it.
+    pub fn producers(&self) -> HashMap<ValueId, usize> {
+        let mut map = HashMap::new();
+        for (i, node) in self.nodes.iter().enumerate() {
+            for out in node.outputs.iter().flatten() {
+                map.insert(*out, i);
+            }
+        }
+        map
+    }
+
+    /// For each value, the indices of the nodes that read it, once per reading input.
+    pub fn consumers(&self) -> HashMap<ValueId, Vec<usize>> {
+        let mut map: HashMap<ValueId, Vec<usize>> = HashMap::new();
+        for (i, node) in self.nodes.iter().enumerate() {
+            for input in node.inputs.iter().flatten() {
+                map.entry(*input).or_default().push(i);
+            }
+        }
+        map
+    }
+
+    /// Values that depend on any of `from` (which are included).
+    pub fn descendants(&self, from: &[ValueId]) -> HashSet<ValueId> {
+        let mut set: HashSet<ValueId> = from.iter().copied().collect();
+        for node in &self.nodes {
+            if node.inputs.iter().flatten().any(|i| set.contains(i)) {
+                set.extend(node.outputs.iter().flatten());
+            }
+        }
+        set
+    }
+
+    /// Values on which any of `of` depends (which are included).
+    pub fn ancestors(&self, of: &[ValueId]) -> HashSet<ValueId> {
+        let mut set: HashSet<ValueId> = of.iter().copied().collect();
+        for node in self.nodes.iter().rev() {
+            if node.outputs.iter().flatten().any(|o| set.contains(o)) {
+                set.extend(node.inputs.iter().flatten());
+            }
+        }
+        set
+    }
+
+    /// Reads `to` wherever `from` was read, in nodes for which `which` holds and in the outputs.
+    pub fn replace_uses(&mut self, from: ValueId, to: ValueId, which: impl Fn(&Node) -> bool) {
+        for node in self.nodes.iter_mut().filter(|n| which(n)) {
+            for input in node.inputs.iter_mut().flatten() {
+                if *input == from {
+                    *input = to;
+                }
+            }
+        }
+        for output in &mut self.outputs {
+            if *output == from {
+                *output = to;
+            }
+        }
+    }
+
+    /// Gives a value another's name; the other is renamed out of the way. Keeps the file's names on values
+    /// that a rewrite replaced.
+    pub fn take_name(&mut self, id: ValueId, from: ValueId) {
+        let name = self.name(from).to_string();
+        let old = self.name(id).to_string();
+        let aside = self.unique_name(&format!("{name}_before"));
+        self.names.remove(&old);
+        self.names.insert(aside.clone(), from);
+        self.names.insert(name.clone(), id);
+        self.values[from.index()].name = aside;
+        self.values[id.index()].name = name;
+    }
+
+    /// Checks the invariants.
+    ///
+    /// # Errors
+    /// [`GraphError::Malformed`] naming the first node or value that breaks one.
+    pub fn check(&self) -> Result<()> {
+        let bad = |what: String| Err(GraphError::Malformed(what));
+        let mut ready: HashSet<ValueId> = self.inputs.iter().copied().collect();
+        for id in self.value_ids() {
+            if self.constant(id).is_some() && !ready.insert(id) {
+                return bad(format!("'{}' is both an input and an initializer", self.name(id)));
+            }
+        }
+        for node in &self.nodes {
+            for input in node.inputs.iter().flatten() {
+                if input.index() >= self.values.len() {
+                    return bad(format!("node '{}' reads a value that does not exist", node.name));
+                }
+                if !ready.contains(input) {
+                    let name = self.name(*input);
+                    return bad(format!(
+                        "node '{}' ({}) reads '{name}', which nothing before it produces (dangling or a cycle)",
+                        node.name, node.op
+                    ));
+                }
+            }
+            if node.outputs.iter().flatten().next().is_none() {
+                return bad(format!("node '{}' ({}) has no output", node.name, node.op));
+            }
+            for output in node.outputs.iter().flatten() {
+                if !ready.insert(*output) {
+                    return bad(format!("'{}' is produced twice", self.name(*output)));
+                }
+            }
+        }
+        for output in &self.outputs {
+            if !ready.contains(output) {
+                return bad(format!("output '{}' is produced by nothing", self.name(*output)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sum of the elements of all constants that some node reads.
+    pub fn parameter_count(&self) -> usize {
+        let used: HashSet<ValueId> = self.nodes.iter().flat_map(|n| n.inputs.iter().flatten().copied()).collect();
+        used.iter().filter_map(|&id| self.constant(id)).map(|t| t.len()).sum()
+    }
+
+    /// The first constant that some node reads and that holds a NaN or infinity where numbers are expected.
+    ///
+    /// # Errors
+    /// [`GraphError::Tensor`] naming it.
+    pub fn check_finite(&self) -> Result<()> {
+        for node in &self.nodes {
+            for &id in node.inputs.iter().flatten() {
+                if let Some((index, value)) = self.constant(id).and_then(|t| t.first_not_finite())
+                    && value.is_nan()
+                {
+                    return Err(GraphError::Tensor {
+                        tensor: self.name(id).to_string(),
+                        reason: format!(
+                            "element {index} is NaN (read by node '{}', {}); the weights are damaged",
+                            node.name, node.op
+                        ),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn sym(&self, id: ValueId) -> &SymTensor {
+        &self.values[id.index()].sym
+    }
+}

@@ -1,0 +1,156 @@
+//! Masks into a graph, outputs out of it, and the cut into the part before the masks and the part after.
+
+use std::collections::HashSet;
+
+use crate::builder::Builder;
+use crate::error::{GraphError, Result};
+use crate::graph::{Graph, Node, ValueId};
+use crate::shape::Dim;
+use crate::tensor::DataType;
+
+/// Whether a mask selects places or features at places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaskShape {
+    /// N×1×H×W, broadcast over channels: only where.
+    Spatial,
+    /// N×C×H×W: which feature, where.
+    Full,
+}
+
+/// A mask that was put into a graph.
+#[derive(Clone, Debug)]
+pub struct MaskSite {
+    /// The value that is masked.
+    pub value: ValueId,
+    /// Its shape without the batch: `[channels, height, width]`.
+    pub value_shape: [usize; 3],
+    /// The new input that holds the mask.
+    pub mask: ValueId,
+    /// The mask's shape without the batch: `[1 or channels, height, width]`.
+    pub mask_shape: [usize; 3],
+}
+
+/// Multiplies each of `values` (N×C×H×W each) by a mask, which becomes a new input of the graph, wherever the
+/// value is read.
+///
+/// # Errors
+/// A value that is not N×C×H×W with known sizes.
+pub fn insert_masks(graph: Graph, values: &[ValueId], shape: MaskShape) -> Result<(Graph, Vec<MaskSite>)> {
+    let mut graph = graph;
+    let mut sites = vec![];
+    for &value in values {
+        let value_shape = image_shape(&graph, value)?;
+        let [channels, height, width] = value_shape;
+        let mask_channels = if shape == MaskShape::Spatial { 1 } else { channels };
+        let mask_shape = [mask_channels, height, width];
+        let batch = graph.shape(value).and_then(|s| s.first().copied()).unwrap_or(Dim::Unknown);
+        let dims = [batch, Dim::Fixed(mask_channels), Dim::Fixed(height), Dim::Fixed(width)];
+        let name = format!("mask_{}", sites.len());
+        // The product stands right behind the value's producer, so that the order stays topological.
+        let split = graph.nodes.iter().position(|n| n.outputs.contains(&Some(value))).map_or(0, |i| i + 1);
+        let rest = graph.nodes.split_off(split);
+        let builder = Builder::new(graph);
+        let mask = builder.input(&name, DataType::Float, &dims);
+        let masked = (builder.value(value) * mask).id();
+        let mask = mask.id();
+        graph = builder.finish()?;
+        let own = graph.nodes.len() - 1;
+        graph.nodes.extend(rest);
+        let product: Node = graph.nodes[own].clone();
+        graph.replace_uses(value, masked, |n| n.name != product.name || n.op != "Mul");
+        sites.push(MaskSite { value, value_shape, mask, mask_shape });
+    }
+    graph.check()?;
+    Ok((graph, sites))
+}
+
+/// The `[channels, height, width]` of a value that is N×C×H×W.
+///
+/// # Errors
+/// [`GraphError::Tensor`] if it has another rank or sizes that are not known.
+pub fn image_shape(graph: &Graph, value: ValueId) -> Result<[usize; 3]> {
+    let shape = graph.shape(value);
+    match shape.as_deref() {
+        Some([_, Dim::Fixed(c), Dim::Fixed(h), Dim::Fixed(w)]) => Ok([*c, *h, *w]),
+        other => Err(GraphError::Tensor {
+            tensor: graph.name(value).to_string(),
+            reason: format!(
+                "has shape {}, not N×C×H×W; choose a feature map (see `candor inspect`)",
+                crate::shape::display(other)
+            ),
+        }),
+    }
+}
+
+/// A graph cut in two: `prefix` runs once, `suffix` every time the separating inputs change.
+#[derive(Debug)]
+pub struct Cut {
+    /// Computes `crossing` from the inputs that are not among the separating ones. Without outputs if nothing
+    /// crosses but inputs.
+    pub prefix: Graph,
+    /// The rest: its inputs are the separating inputs followed by `crossing`.
+    pub suffix: Graph,
+    /// Values that the prefix hands to the suffix. Ids are those of the uncut graph.
+    pub crossing: Vec<ValueId>,
+}
+
+/// Cuts a graph: the suffix is all that depends on any of `separating` (inputs of the graph).
+pub fn cut(graph: &Graph, separating: &[ValueId]) -> Cut {
+    let late = graph.descendants(separating);
+    let is_late = |n: &Node| n.outputs.iter().flatten().any(|o| late.contains(o));
+    let mut crossing = vec![];
+    let mut seen = HashSet::new();
+    let read_late = graph.nodes.iter().filter(|n| is_late(n)).flat_map(|n| n.inputs.iter().flatten());
+    for &id in read_late.chain(graph.outputs.iter()) {
+        if !late.contains(&id) && graph.constant(id).is_none() && seen.insert(id) {
+            crossing.push(id);
+        }
+    }
+    let mut prefix = graph.clone();
+    prefix.nodes.retain(|n| !is_late(n));
+    prefix.inputs.retain(|i| !separating.contains(i));
+    prefix.outputs = crossing.clone();
+    crate::rewrite::remove_dead(&mut prefix);
+
+    let mut suffix = graph.clone();
+    suffix.nodes.retain(is_late);
+    suffix.inputs = separating.iter().chain(&crossing).copied().collect();
+    Cut { prefix, suffix, crossing }
+}
+
+/// Values through which everything that reaches `output` from `input` must pass, in order.
+pub fn dominators(graph: &Graph, input: ValueId, output: ValueId) -> Vec<ValueId> {
+    let down = graph.descendants(&[input]);
+    let up = graph.ancestors(&[output]);
+    let on_path = |id: &ValueId| down.contains(id) && up.contains(id);
+    let mut readers: std::collections::HashMap<ValueId, usize> = std::collections::HashMap::new();
+    for node in &graph.nodes {
+        if node.outputs.iter().flatten().any(on_path) {
+            for id in node.inputs.iter().flatten().filter(|i| on_path(i)) {
+                *readers.entry(*id).or_default() += 1;
+            }
+        }
+    }
+    // Walking in topological order, a value is passed by all paths when nothing else is waiting to be read.
+    let mut open: HashSet<ValueId> = HashSet::from([input]);
+    let mut found = vec![];
+    for node in &graph.nodes {
+        let outputs: Vec<ValueId> = node.outputs.iter().flatten().copied().filter(|o| on_path(o)).collect();
+        if outputs.is_empty() {
+            continue;
+        }
+        for id in node.inputs.iter().flatten() {
+            if let Some(left) = readers.get_mut(id) {
+                *left -= 1;
+                if *left == 0 {
+                    open.remove(id);
+                }
+            }
+        }
+        open.extend(&outputs);
+        if let ([only], 1) = (outputs.as_slice(), open.len()) {
+            found.push(*only);
+        }
+    }
+    found
+}

@@ -1,0 +1,240 @@
+//! ONNX file to graph: initializers and Constant nodes become constants, old operator sets are lifted.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use rten_onnx::onnx::{AttributeProto, AttributeType, ModelProto, NodeProto, ValueInfoProto};
+use rten_onnx::protobuf::{DecodeMessage, ValueReader};
+
+use super::functions::FunctionNames;
+use super::tensor::{ExternalData, data_type, from_proto};
+use super::upgrade::{OLDEST, NEWEST, upgrade};
+use crate::error::{GraphError, Result};
+use crate::graph::{Attr, Graph, Node, ValueId};
+use crate::shape::Dim;
+use crate::tensor::{DataType, Tensor};
+
+/// A model as loaded.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The graph, lifted to operator set 18 or higher. Shapes are not inferred yet.
+    pub graph: Graph,
+    /// Operator set of the file.
+    pub opset: i64,
+    /// Producer name and version; may be empty.
+    pub producer: String,
+}
+
+/// Loads an ONNX file, with external data from beside it.
+///
+/// # Errors
+/// [`GraphError`]: unreadable, not ONNX, unsupported operator set, functions, missing external data, or a
+/// malformed graph.
+pub fn load(path: &Path) -> Result<Loaded> {
+    let shown = path.display().to_string();
+    if path.is_dir() {
+        let reason = "is a directory, not a file".to_string();
+        return Err(GraphError::Unreadable { path: shown, reason });
+    }
+    let bytes = std::fs::read(path)
+        .map_err(|e| GraphError::Unreadable { path: shown.clone(), reason: e.to_string() })?;
+    parse(&bytes, &shown, ExternalData::beside(Some(path)))
+}
+
+/// Loads an ONNX model from memory. External data is an error.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_bytes(bytes: &[u8]) -> Result<Loaded> {
+    parse(bytes, "model in memory", ExternalData::beside(None))
+}
+
+fn parse(bytes: &[u8], what: &str, external: ExternalData) -> Result<Loaded> {
+    let not_onnx = |reason: String| GraphError::NotOnnx { what: what.to_string(), reason };
+    if bytes.is_empty() {
+        return Err(not_onnx("the file is empty".to_string()));
+    }
+    let model = ModelProto::parse_buf(bytes).map_err(|e| not_onnx(format!("{e}; damaged or truncated?")))?;
+    let functions = FunctionNames::decode(ValueReader::from_buf(bytes)).map_err(|e| not_onnx(e.to_string()))?;
+    if !functions.0.is_empty() {
+        return Err(GraphError::Functions { names: functions.0.join(", ") });
+    }
+    let mut graph = Graph::default();
+    for entry in &model.opset_import {
+        let version = entry.version.unwrap_or(0);
+        match entry.domain.as_deref().unwrap_or("") {
+            "" | "ai.onnx" => graph.opset = version,
+            domain => {
+                graph.domains.insert(domain.to_string(), version);
+            }
+        }
+    }
+    let Some(proto) = model.graph else {
+        return Err(not_onnx("it holds no graph".to_string()));
+    };
+    if proto.node.is_empty() {
+        return Err(not_onnx("its graph holds no nodes".to_string()));
+    }
+    let opset = graph.opset;
+    if !(OLDEST..=NEWEST).contains(&opset) {
+        return Err(GraphError::Opset { domain: String::new(), version: opset });
+    }
+
+    for tensor in &proto.initializer {
+        let name = tensor.name.clone().unwrap_or_default();
+        if graph.find(&name).is_some() {
+            return Err(GraphError::Malformed(format!("initializer '{name}' appears twice")));
+        }
+        let tensor = from_proto(tensor, &external)?;
+        graph.add_constant(&name, Arc::new(tensor));
+    }
+    for input in &proto.input {
+        add_input(&mut graph, input)?;
+    }
+    for (i, node) in proto.node.iter().enumerate() {
+        add_node(&mut graph, node, i, &external)?;
+    }
+    for output in &proto.output {
+        let name = output.name.as_deref().unwrap_or("");
+        let id = graph.find(name);
+        let id = id.ok_or_else(|| GraphError::Malformed(format!("output '{name}' is produced by nothing")))?;
+        graph.outputs.push(id);
+    }
+    graph.check()?;
+    upgrade(&mut graph)?;
+    let name = model.producer_name.unwrap_or_default();
+    let version = model.producer_version.unwrap_or_default();
+    Ok(Loaded { graph, opset, producer: format!("{name} {version}").trim().to_string() })
+}
+
+fn add_input(graph: &mut Graph, input: &ValueInfoProto) -> Result<()> {
+    let name = input.name.as_deref().unwrap_or("");
+    if let Some(id) = graph.find(name) {
+        // Before IR version 4 every initializer was listed as an input too.
+        if graph.constant(id).is_some() {
+            return Ok(());
+        }
+        return Err(GraphError::Malformed(format!("input '{name}' appears twice")));
+    }
+    let fail = |reason: &str| GraphError::Tensor { tensor: name.to_string(), reason: reason.to_string() };
+    let tensor = input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    let tensor = tensor.ok_or_else(|| fail("the input is not a tensor"))?;
+    let dtype = tensor.elem_type.and_then(|t| data_type(t.0));
+    let dtype = dtype.ok_or_else(|| fail("the input's element type is not supported"))?;
+    let shape: Option<Vec<Dim>> = tensor.shape.as_ref().map(|s| {
+        let dims = s.dim.iter().map(|d| d.dim_value.and_then(|v| usize::try_from(v).ok()));
+        dims.map(|d| d.filter(|&v| v > 0).map_or(Dim::Unknown, Dim::Fixed)).collect()
+    });
+    match shape {
+        Some(shape) => graph.add_input(name, dtype, &shape),
+        None => {
+            let id = graph.add_value(name, Some(dtype));
+            graph.inputs.push(id);
+            id
+        }
+    };
+    Ok(())
+}
+
+fn add_node(graph: &mut Graph, proto: &NodeProto, index: usize, external: &ExternalData) -> Result<()> {
+    let op = proto.op_type.clone().unwrap_or_default();
+    let name = match proto.name.as_deref() {
+        Some(name) if !name.is_empty() => name.to_string(),
+        _ => format!("{op}_{index}"),
+    };
+    let domain = match proto.domain.as_deref().unwrap_or("") {
+        "ai.onnx" => "",
+        other => other,
+    };
+    let mut node = Node {
+        name,
+        op,
+        domain: domain.to_string(),
+        inputs: vec![],
+        outputs: vec![],
+        attrs: BTreeMap::new(),
+    };
+    for attribute in &proto.attribute {
+        let key = attribute.name.clone().unwrap_or_default();
+        let value = attr_from_proto(attribute, external)
+            .map_err(|reason| GraphError::node(&node, format!("attribute '{key}': {reason}")))?;
+        node.attrs.insert(key, value);
+    }
+    if node.op == "Constant" && node.domain.is_empty() {
+        let tensor = constant_value(&node)?;
+        let out = proto.output.first().map_or("", String::as_str);
+        if graph.find(out).is_some() {
+            return Err(GraphError::Malformed(format!("'{out}' is produced twice")));
+        }
+        graph.add_constant(out, tensor);
+        return Ok(());
+    }
+    for input in &proto.input {
+        let id = match (input.as_str(), graph.find(input)) {
+            ("", _) => None,
+            (_, Some(id)) => Some(id),
+            (name, None) => {
+                let what = format!("node '{}' ({}) reads '{name}', which nothing before it produces", node.name, node.op);
+                return Err(GraphError::Malformed(format!("{what} (dangling, a cycle, or out of order)")));
+            }
+        };
+        node.inputs.push(id);
+    }
+    for output in &proto.output {
+        let id: Option<ValueId> = match (output.as_str(), graph.find(output)) {
+            ("", _) => None,
+            (_, Some(_)) => return Err(GraphError::Malformed(format!("'{output}' is produced twice"))),
+            (name, None) => Some(graph.add_value(name, None)),
+        };
+        node.outputs.push(id);
+    }
+    graph.nodes.push(node);
+    Ok(())
+}
+
+fn attr_from_proto(proto: &AttributeProto, external: &ExternalData) -> Result<Attr, String> {
+    let kind = proto.r#type.unwrap_or(AttributeType::UNDEFINED);
+    Ok(match kind {
+        AttributeType::FLOAT => Attr::Float(proto.f.unwrap_or(0.0)),
+        AttributeType::INT => Attr::Int(proto.i.unwrap_or(0)),
+        AttributeType::STRING => Attr::Text(proto.s.clone().unwrap_or_default()),
+        AttributeType::FLOATS => Attr::Floats(proto.floats.clone()),
+        AttributeType::INTS => Attr::Ints(proto.ints.clone()),
+        AttributeType::STRINGS => Attr::Texts(proto.strings.clone()),
+        AttributeType::TENSOR => {
+            let tensor = proto.t.as_ref().ok_or("has no tensor")?;
+            Attr::Tensor(Arc::new(from_proto(tensor, external).map_err(|e| e.to_string())?))
+        }
+        AttributeType::GRAPH => return Err("control flow (a subgraph) is not supported yet".to_string()),
+        other => return Err(format!("attribute type {} is not supported", other.0)),
+    })
+}
+
+fn constant_value(node: &Node) -> Result<Arc<Tensor>> {
+    for (key, attr) in &node.attrs {
+        let tensor = match (key.as_str(), attr) {
+            ("value", Attr::Tensor(t)) => return Ok(t.clone()),
+            ("value_float", Attr::Float(v)) => Tensor::scalar(*v),
+            ("value_floats", Attr::Floats(v)) => Tensor::floats(&[v.len()], v.clone())?,
+            ("value_int", Attr::Int(v)) => Tensor::new(vec![], crate::tensor::TensorData::Int64(vec![*v]))?,
+            ("value_ints", Attr::Ints(v)) => Tensor::ints(v),
+            _ => continue,
+        };
+        return Ok(Arc::new(tensor));
+    }
+    Err(GraphError::node(node, "holds no value of a supported kind (tensor, float, int)"))
+}
+
+/// What an image model's input must be: used by callers to say why a model is not one.
+impl Loaded {
+    /// The inputs with their types, for messages.
+    pub fn describe_inputs(&self) -> String {
+        let describe = |&id: &ValueId| {
+            let dtype = self.graph.value(id).dtype.unwrap_or(DataType::Float);
+            let shape = crate::shape::display(self.graph.shape(id).as_deref());
+            format!("'{}' {dtype:?} {shape}", self.graph.name(id))
+        };
+        self.graph.inputs.iter().map(describe).collect::<Vec<_>>().join(", ")
+    }
+}

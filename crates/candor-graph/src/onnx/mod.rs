@@ -1,0 +1,10 @@
+//! Load and save ONNX files; nothing else in the crate knows the file format.
+
+mod functions;
+mod load;
+mod save;
+pub(crate) mod tensor;
+pub(crate) mod upgrade;
+
+pub use load::{Loaded, load, load_bytes};
+pub use save::{save, to_bytes};

@@ -1,0 +1,193 @@
+//! TensorProto to tensor and back.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use half::{bf16, f16};
+use rten_onnx::onnx::{self, DataLocation, TensorProto};
+
+use crate::error::{GraphError, Result};
+use crate::tensor::{DataType, Tensor, TensorData};
+
+/// The graph's type for an ONNX type code. Floats of every width are held as 32-bit floats.
+pub(crate) fn data_type(code: i32) -> Option<DataType> {
+    match onnx::DataType(code) {
+        onnx::DataType::FLOAT | onnx::DataType::DOUBLE | onnx::DataType::FLOAT16 | onnx::DataType::BFLOAT16 => {
+            Some(DataType::Float)
+        }
+        onnx::DataType::INT64 => Some(DataType::Int64),
+        onnx::DataType::INT32 => Some(DataType::Int32),
+        onnx::DataType::BOOL => Some(DataType::Bool),
+        onnx::DataType::UINT8 => Some(DataType::Uint8),
+        onnx::DataType::INT8 => Some(DataType::Int8),
+        _ => None,
+    }
+}
+
+/// The ONNX type code of a type.
+pub(crate) fn type_code(dtype: DataType) -> onnx::DataType {
+    match dtype {
+        DataType::Float => onnx::DataType::FLOAT,
+        DataType::Int64 => onnx::DataType::INT64,
+        DataType::Int32 => onnx::DataType::INT32,
+        DataType::Bool => onnx::DataType::BOOL,
+        DataType::Uint8 => onnx::DataType::UINT8,
+        DataType::Int8 => onnx::DataType::INT8,
+    }
+}
+
+/// Where external data files are looked for.
+pub(super) struct ExternalData {
+    /// Folder of the model file; `None` for a model in memory.
+    folder: Option<PathBuf>,
+}
+
+impl ExternalData {
+    pub(super) fn beside(model: Option<&Path>) -> Self {
+        let folder = model.map(|p| p.parent().unwrap_or(Path::new("")).to_path_buf());
+        ExternalData { folder }
+    }
+
+    fn read(&self, proto: &TensorProto, name: &str, expected: usize) -> Result<Vec<u8>> {
+        let entries: HashMap<&str, &str> = proto
+            .external_data
+            .iter()
+            .filter_map(|e| Some((e.key.as_deref()?, e.value.as_deref()?)))
+            .collect();
+        let location = entries.get("location").copied().unwrap_or("");
+        let fail = |path: &str, reason: String| {
+            Err(GraphError::ExternalData { tensor: name.to_string(), path: path.to_string(), reason })
+        };
+        let Some(folder) = &self.folder else {
+            return fail(location, "a model in memory cannot have external data".to_string());
+        };
+        let outside = Path::new(location)
+            .components()
+            .any(|c| !matches!(c, std::path::Component::Normal(_) | std::path::Component::CurDir));
+        if location.is_empty() || outside {
+            return fail(location, "the location must be a path below the model's folder".to_string());
+        }
+        let path = folder.join(location);
+        let shown = path.display().to_string();
+        let number = |key: &str| entries.get(key).map(|v| v.parse::<u64>());
+        let (offset, length) = match (number("offset").transpose(), number("length").transpose()) {
+            (Ok(offset), Ok(length)) => (offset.unwrap_or(0), length.unwrap_or(expected as u64)),
+            _ => return fail(&shown, "offset or length is not a number".to_string()),
+        };
+        if length != expected as u64 {
+            return fail(&shown, format!("the tensor needs {expected} bytes, its entry has {length}"));
+        }
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) => return fail(&shown, e.to_string()),
+        };
+        let size = file.metadata().map(|m| m.len()).unwrap_or(0);
+        if offset.checked_add(length).is_none_or(|end| end > size) {
+            return fail(&shown, format!("ends at byte {size}, before byte {offset} + {length}"));
+        }
+        let mut bytes = vec![0; expected];
+        let done = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(&mut bytes));
+        match done {
+            Ok(()) => Ok(bytes),
+            Err(e) => fail(&shown, e.to_string()),
+        }
+    }
+}
+
+/// Reads a TensorProto. Its raw data is moved out.
+pub(super) fn from_proto(proto: &TensorProto, external: &ExternalData) -> Result<Tensor> {
+    let name = proto.name.clone().unwrap_or_default();
+    let fail = |reason: String| GraphError::Tensor { tensor: name.clone(), reason };
+    let code = proto.data_type.ok_or_else(|| fail("has no element type".to_string()))?;
+    let width = match code {
+        onnx::DataType::DOUBLE | onnx::DataType::INT64 => 8,
+        onnx::DataType::FLOAT | onnx::DataType::INT32 => 4,
+        onnx::DataType::FLOAT16 | onnx::DataType::BFLOAT16 => 2,
+        onnx::DataType::BOOL | onnx::DataType::UINT8 | onnx::DataType::INT8 => 1,
+        other => return Err(fail(format!("element type {other} is not supported"))),
+    };
+    let shape: Vec<usize> = proto
+        .dims
+        .iter()
+        .map(|&d| usize::try_from(d).map_err(|_| fail(format!("has a negative dimension {d}"))))
+        .collect::<Result<_>>()?;
+    let count = shape
+        .iter()
+        .try_fold(1usize, |n, &d| n.checked_mul(d))
+        .and_then(|n| n.checked_mul(width).map(|_| n))
+        .ok_or_else(|| fail(format!("shape {shape:?} is too large")))?;
+
+    let raw = if proto.data_location == Some(DataLocation::EXTERNAL) {
+        Some(external.read(proto, &name, count * width)?)
+    } else {
+        proto.raw_data.as_ref().map(std::cell::RefCell::take)
+    };
+    let data = match raw {
+        Some(bytes) => {
+            if bytes.len() != count * width {
+                let have = bytes.len();
+                return Err(fail(format!("shape {shape:?} needs {} bytes, found {have}", count * width)));
+            }
+            from_raw(code, &bytes)
+        }
+        None => from_typed(code, proto),
+    };
+    Tensor::new(shape, data).map_err(|e| fail(e.to_string()))
+}
+
+fn from_raw(code: onnx::DataType, bytes: &[u8]) -> TensorData {
+    fn items<const N: usize, T>(bytes: &[u8], f: impl Fn([u8; N]) -> T) -> Vec<T> {
+        bytes.as_chunks::<N>().0.iter().map(|&c| f(c)).collect()
+    }
+    match code {
+        onnx::DataType::DOUBLE => TensorData::Float(items(bytes, |b| f64::from_le_bytes(b) as f32)),
+        onnx::DataType::FLOAT16 => TensorData::Float(items(bytes, |b| f16::from_le_bytes(b).to_f32())),
+        onnx::DataType::BFLOAT16 => TensorData::Float(items(bytes, |b| bf16::from_le_bytes(b).to_f32())),
+        onnx::DataType::INT64 => TensorData::Int64(items(bytes, i64::from_le_bytes)),
+        onnx::DataType::INT32 => TensorData::Int32(items(bytes, i32::from_le_bytes)),
+        onnx::DataType::BOOL => TensorData::Bool(bytes.iter().map(|&b| b != 0).collect()),
+        onnx::DataType::UINT8 => TensorData::Uint8(bytes.to_vec()),
+        onnx::DataType::INT8 => TensorData::Int8(bytes.iter().map(|&b| b as i8).collect()),
+        _ => TensorData::Float(items(bytes, f32::from_le_bytes)),
+    }
+}
+
+fn from_typed(code: onnx::DataType, proto: &TensorProto) -> TensorData {
+    let ints = &proto.int32_data;
+    match code {
+        onnx::DataType::DOUBLE => TensorData::Float(proto.double_data.iter().map(|&v| v as f32).collect()),
+        onnx::DataType::FLOAT16 => {
+            TensorData::Float(ints.iter().map(|&v| f16::from_bits(v as u16).to_f32()).collect())
+        }
+        onnx::DataType::BFLOAT16 => {
+            TensorData::Float(ints.iter().map(|&v| bf16::from_bits(v as u16).to_f32()).collect())
+        }
+        onnx::DataType::INT64 => TensorData::Int64(proto.int64_data.clone()),
+        onnx::DataType::INT32 => TensorData::Int32(ints.clone()),
+        onnx::DataType::BOOL => TensorData::Bool(ints.iter().map(|&v| v != 0).collect()),
+        onnx::DataType::UINT8 => TensorData::Uint8(ints.iter().map(|&v| v as u8).collect()),
+        onnx::DataType::INT8 => TensorData::Int8(ints.iter().map(|&v| v as i8).collect()),
+        _ => TensorData::Float(proto.float_data.clone()),
+    }
+}
+
+/// Writes a TensorProto with raw data.
+pub(super) fn to_proto(name: &str, tensor: &Tensor) -> TensorProto {
+    let bytes = match tensor.data() {
+        TensorData::Float(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        TensorData::Int64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        TensorData::Int32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        TensorData::Bool(v) => v.iter().map(|&x| x.into()).collect(),
+        TensorData::Uint8(v) => v.clone(),
+        TensorData::Int8(v) => v.iter().map(|&x| x as u8).collect(),
+    };
+    TensorProto {
+        dims: tensor.shape().iter().map(|&d| d as i64).collect(),
+        data_type: Some(type_code(tensor.dtype())),
+        name: Some(name.to_string()),
+        raw_data: Some(std::cell::RefCell::new(bytes)),
+        ..TensorProto::default()
+    }
+}

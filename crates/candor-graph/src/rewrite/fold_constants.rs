@@ -1,0 +1,90 @@
+//! Replaces what depends on constants alone by its value. The arithmetic is an engine's, not ours.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::error::{GraphError, Result};
+use crate::graph::{Graph, ValueId};
+use crate::tensor::{DataType, Tensor};
+
+/// Runs a graph without inputs: what constant folding needs of an engine.
+pub trait Evaluate {
+    /// The graph's outputs, in order.
+    ///
+    /// # Errors
+    /// A line that says what the engine could not do.
+    fn evaluate(&self, graph: &Graph) -> Result<Vec<Tensor>, String>;
+}
+
+/// Folds nodes whose inputs are all constants, and integer values that shape inference knows.
+///
+/// # Errors
+/// [`GraphError::Evaluate`] if the evaluator fails.
+pub fn fold_constants(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result<()> {
+    fold_known_integers(graph);
+    let is_constant = |g: &Graph, id: ValueId| g.constant(id).is_some();
+    let mut foldable: HashSet<ValueId> = HashSet::new();
+    let mut folded_nodes = vec![false; graph.nodes.len()];
+    for (i, node) in graph.nodes.iter().enumerate() {
+        let constant = node.domain.is_empty()
+            && !node.op.starts_with("Random")
+            && node.inputs.iter().flatten().all(|id| is_constant(graph, *id) || foldable.contains(id));
+        if constant {
+            folded_nodes[i] = true;
+            foldable.extend(node.outputs.iter().flatten());
+        }
+    }
+    let needed: Vec<ValueId> = {
+        let rest = graph.nodes.iter().zip(&folded_nodes).filter(|(_, f)| !**f);
+        let read = rest.flat_map(|(n, _)| n.inputs.iter().flatten().copied());
+        let mut seen = HashSet::new();
+        let wanted = read.chain(graph.outputs.iter().copied());
+        wanted.filter(|id| foldable.contains(id) && seen.insert(*id)).collect()
+    };
+    if !needed.is_empty() {
+        let mut part = graph.clone();
+        part.inputs.clear();
+        part.outputs = needed.clone();
+        super::remove_dead(&mut part);
+        let tensors = evaluator.evaluate(&part).map_err(GraphError::Evaluate)?;
+        for (id, tensor) in needed.into_iter().zip(tensors) {
+            let dtype = graph.value(id).dtype.unwrap_or(DataType::Float);
+            graph.set_constant(id, Arc::new(tensor.cast_integers(dtype)));
+        }
+    }
+    let mut folded = folded_nodes.into_iter();
+    graph.nodes.retain(|_| !folded.next().unwrap_or(false));
+    Ok(())
+}
+
+/// Integers that follow from shapes (Shape of a fixed size, say) need no node.
+fn fold_known_integers(graph: &mut Graph) {
+    let mut index = 0;
+    while index < graph.nodes.len() {
+        let node = &graph.nodes[index];
+        let id = match node.outputs.as_slice() {
+            [Some(id)] => *id,
+            _ => {
+                index += 1;
+                continue;
+            }
+        };
+        let dtype = graph.value(id).dtype;
+        let known = matches!(dtype, Some(DataType::Int64 | DataType::Int32)).then(|| graph.known_ints(id)).flatten();
+        let rank = graph.shape(id).map(|s| s.len());
+        let tensor = match (known, rank, dtype) {
+            (Some(v), Some(0), Some(dtype)) => {
+                Tensor::new(vec![], crate::tensor::TensorData::Int64(v)).ok().map(|t| t.cast_integers(dtype))
+            }
+            (Some(v), Some(1), Some(dtype)) => Some(Tensor::ints(&v).cast_integers(dtype)),
+            _ => None,
+        };
+        match tensor {
+            Some(tensor) => {
+                graph.nodes.remove(index);
+                graph.set_constant(id, Arc::new(tensor));
+            }
+            None => index += 1,
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Ordered rewrite passes, one file each. A pass leaves the graph's outputs what they were.
+
+mod dead;
+mod fold_batch_norm;
+mod fold_constants;
+mod free_batch;
+mod pad_axes;
+mod remove_identity;
+mod softmax_axis;
+mod windows;
+
+pub use dead::remove_dead;
+pub use fold_constants::{Evaluate, fold_constants};
+pub use free_batch::free_batch;
+
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::shape;
+
+/// What every model goes through after loading, once the shapes of its inputs are set.
+///
+/// # Errors
+/// A node whose inputs do not fit its operator, or a failure of the evaluator.
+pub fn standard(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result<()> {
+    shape::infer(graph)?;
+    // Needs ranks; later passes and rules read `axis` in its modern sense.
+    softmax_axis::softmax_axis(graph)?;
+    // Needs sizes; turns auto_pad and missing defaults into numbers before any rule reads them.
+    windows::explicit_windows(graph)?;
+    // RTen reads no axes.
+    pad_axes::pad_all_axes(graph);
+    // Before folding, so that an Identity between Conv and BatchNormalization does not hide the pair.
+    remove_identity::remove_identity(graph);
+    // Weights computed from constants must be constants before BatchNormalization looks for them.
+    fold_constants(graph, evaluator)?;
+    fold_batch_norm::fold_batch_norm(graph)?;
+    // The folded weights are expressions until now.
+    fold_constants(graph, evaluator)?;
+    remove_dead(graph);
+    graph.check()
+}

@@ -1,0 +1,53 @@
+//! Gives the softmax of operator sets below 13 its modern meaning: there the input was flattened at `axis`.
+
+use crate::error::{GraphError, Result};
+use crate::graph::{Attr, Graph, Node};
+use crate::onnx::upgrade::FLATTENED;
+use crate::shape::infer;
+
+/// Replaces flattened softmaxes by Flatten → Softmax → Reshape, or by a plain one on the last axis.
+pub(super) fn softmax_axis(graph: &mut Graph) -> Result<()> {
+    let mut changed = false;
+    let mut index = 0;
+    while index < graph.nodes.len() {
+        if graph.nodes[index].attrs.remove(FLATTENED).is_none() {
+            index += 1;
+            continue;
+        }
+        changed = true;
+        let node = graph.nodes[index].clone();
+        let input = node.input(0).ok_or_else(|| GraphError::node(&node, "has no input"))?;
+        let shape = graph.shape(input);
+        let shape = shape.ok_or_else(|| GraphError::node(&node, "the rank of its input is not known"))?;
+        let rank = shape.len() as i64;
+        let axis = node.int("axis", 1);
+        let axis = if axis < 0 { axis + rank } else { axis };
+        // Everything after the axis of size one: flattening changes nothing but the axis.
+        if shape[(axis as usize + 1).min(shape.len())..].iter().all(|d| d.fixed() == Some(1)) {
+            graph.nodes[index].attrs.insert("axis".into(), Attr::Int(axis));
+            index += 1;
+            continue;
+        }
+        let flat = graph.add_value(&format!("{}_flat", node.name), None);
+        let soft = graph.add_value(&format!("{}_soft", node.name), None);
+        let target = graph.add_value(&format!("{}_shape", node.name), None);
+        let make = |op: &str, inputs: &[_], output, attrs: &[(&str, Attr)]| Node {
+            name: format!("{}_{op}", node.name),
+            op: op.to_string(),
+            domain: String::new(),
+            inputs: inputs.to_vec(),
+            outputs: vec![Some(output)],
+            attrs: attrs.iter().map(|(k, v)| ((*k).to_string(), v.clone())).collect(),
+        };
+        let nodes = [
+            make("Flatten", &[Some(input)], flat, &[("axis", Attr::Int(axis))]),
+            make(&node.op, &[Some(flat)], soft, &[("axis", Attr::Int(-1))]),
+            make("Shape", &[Some(input)], target, &[]),
+            make("Reshape", &[Some(soft), Some(target)], node.output(), &[]),
+        ];
+        graph.nodes.splice(index..=index, nodes);
+        index += 4;
+    }
+    if changed { infer(graph) } else { Ok(()) }
+}
+

@@ -1,0 +1,64 @@
+//! Engines execute graphs: compile once, run many times.
+
+mod rten;
+
+use candor_graph::graph::Graph;
+use candor_graph::rewrite::Evaluate;
+use candor_graph::tensor::Tensor;
+use thiserror::Error;
+
+pub use rten::RTen;
+
+use crate::report::result::EngineInfo;
+
+/// What an engine could not do.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The graph could not be compiled.
+    #[error("{engine} cannot load the graph: {reason}")]
+    Compile {
+        /// Name of the engine.
+        engine: &'static str,
+        /// The engine's own words.
+        reason: String,
+    },
+    /// A run failed.
+    #[error("{engine} failed while running the graph: {reason}")]
+    Run {
+        /// Name of the engine.
+        engine: &'static str,
+        /// The engine's own words.
+        reason: String,
+    },
+}
+
+/// Compiles graphs.
+pub trait Engine: Send + Sync {
+    /// Name, version and threads, as recorded in results.
+    fn info(&self) -> EngineInfo;
+
+    /// Compiles a graph whose inputs and outputs stay in the graph's order.
+    ///
+    /// # Errors
+    /// [`EngineError::Compile`] if the graph holds something the engine does not know.
+    fn compile(&self, graph: &Graph) -> Result<Box<dyn Session>, EngineError>;
+}
+
+/// A compiled graph with its warm buffers.
+pub trait Session: Send {
+    /// Runs the graph. `inputs` in the order of the graph's inputs; the result in the order of its outputs.
+    ///
+    /// # Errors
+    /// [`EngineError::Run`] with the engine's reason.
+    fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, EngineError>;
+}
+
+/// Constant folding by an engine.
+pub struct Folding<'e>(pub &'e dyn Engine);
+
+impl Evaluate for Folding<'_> {
+    fn evaluate(&self, graph: &Graph) -> Result<Vec<Tensor>, String> {
+        let run = || self.0.compile(graph)?.run(&[]);
+        run().map_err(|e| e.to_string())
+    }
+}
