@@ -2,7 +2,11 @@
 #![deny(missing_docs)]
 
 pub mod engine;
+pub mod error;
 pub mod image;
 pub mod map;
+pub mod mask;
+pub mod methods;
+pub mod model;
 pub mod report;
 pub mod scenes;

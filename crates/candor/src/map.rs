@@ -49,3 +49,42 @@ impl Map {
         (best / self.width.max(1), best % self.width.max(1))
     }
 }
+
+/// How a map is brought to another resolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interpolation {
+    /// Shows the paper's squares.
+    Nearest,
+    /// Half-pixel centres, edges repeated.
+    Bilinear,
+}
+
+impl Map {
+    /// The map on a grid of `height`×`width`, which must not be coarser.
+    pub fn resize(&self, height: usize, width: usize, interpolation: Interpolation) -> Map {
+        let axis = |out: usize, size: usize| -> Vec<(usize, usize, f32)> {
+            let cell = |i: usize| {
+                let at = (i as f32 + 0.5) * size as f32 / out as f32;
+                if interpolation == Interpolation::Nearest {
+                    let near = (at as usize).min(size - 1);
+                    return (near, near, 0.0);
+                }
+                let at = (at - 0.5).clamp(0.0, (size - 1) as f32);
+                let low = at as usize;
+                (low, (low + 1).min(size - 1), at - low as f32)
+            };
+            (0..out).map(cell).collect()
+        };
+        let (rows, columns) = (axis(height, self.height), axis(width, self.width));
+        let mut data = Vec::with_capacity(height * width);
+        for &(top, bottom, v) in &rows {
+            for &(left, right, h) in &columns {
+                let at = |r: usize, c: usize| self.data[r * self.width + c];
+                let upper = at(top, left) * (1.0 - h) + at(top, right) * h;
+                let lower = at(bottom, left) * (1.0 - h) + at(bottom, right) * h;
+                data.push(upper * (1.0 - v) + lower * v);
+            }
+        }
+        Map { height, width, data }
+    }
+}

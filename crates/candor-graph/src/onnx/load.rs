@@ -39,7 +39,15 @@ pub fn load(path: &Path) -> Result<Loaded> {
     }
     let bytes = std::fs::read(path)
         .map_err(|e| GraphError::Unreadable { path: shown.clone(), reason: e.to_string() })?;
-    parse(&bytes, &shown, ExternalData::beside(Some(path)))
+    load_beside(&bytes, path)
+}
+
+/// Loads an ONNX model from the bytes of the file at `path`; external data is looked for beside it.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_beside(bytes: &[u8], path: &Path) -> Result<Loaded> {
+    parse(bytes, &path.display().to_string(), ExternalData::beside(Some(path)))
 }
 
 /// Loads an ONNX model from memory. External data is an error.

@@ -6,5 +6,5 @@ mod save;
 pub(crate) mod tensor;
 pub(crate) mod upgrade;
 
-pub use load::{Loaded, load, load_bytes};
+pub use load::{Loaded, load, load_beside, load_bytes};
 pub use save::{save, to_bytes};

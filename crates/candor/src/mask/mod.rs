@@ -1,0 +1,12 @@
+//! The reliable mask: masks on the feature maps of several levels under which the output stays what it was, and as
+//! little else as possible (Wang et al. 2020; METHOD sections 2 and 3 in docs/method.md).
+
+pub mod adam;
+pub mod fuse;
+pub mod learn;
+pub mod levels;
+pub mod objective;
+
+pub use learn::{Learned, Learner, Settings};
+pub use levels::{Level, automatic_levels, named_levels};
+pub use objective::Objective;

@@ -1,0 +1,166 @@
+//! The output distance D: what "the output stays what it was" means. Each objective has its value and, as a graph, its
+//! derivative with respect to the logits; a test holds one against the other.
+
+use candor_graph::builder::Expr;
+
+/// Keeps a class out of a logsumexp.
+const EXCLUDED: f32 = -1e9;
+
+/// The output distance D(S(x; m), S(x); c).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Objective {
+    /// (max(o_c(S(x;m)), n_c) − max(o_c(S(x)), n_c))², with the log-odds o_c and the null n_c: a class whose odds are
+    /// no better than those of nothing has the empty mask as its exact optimum (ours, the default).
+    Evidence,
+    /// (S_c(x;m) − S_c(x))²: closest to the source.
+    Logit,
+    /// (p_c(x;m) − p_c(x))² (an ablation).
+    Probability,
+    /// Mean over the classes of the squared change of their logits; takes no query (an ablation).
+    AllLogits,
+    /// Kullback–Leibler divergence of p(x;m) from p(x); takes no query (an ablation).
+    Kl,
+}
+
+/// What a query fixes: inputs of the graph, one row a query. N×K each but `floor`, N×1.
+pub struct QueryInputs<'b> {
+    /// 1 for the queried class.
+    pub one_hot: Expr<'b>,
+    /// 0 for classes that compete with the query; a large negative number for the query itself and others left out.
+    pub rivals: Expr<'b>,
+    /// Logits of the unmasked image.
+    pub reference: Expr<'b>,
+    /// n_c.
+    pub floor: Expr<'b>,
+}
+
+/// The numbers behind one row of [`QueryInputs`].
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// The class.
+    pub class: usize,
+    /// Classes that do not compete with it, beside itself.
+    pub left_out: Vec<usize>,
+    /// Labels do not exclude each other: o_c = S_c.
+    pub multi_label: bool,
+    /// Logits of the unmasked image.
+    pub reference: Vec<f32>,
+    /// n_c.
+    pub floor: f64,
+}
+
+impl Query {
+    /// Row of `rivals`.
+    pub fn rivals(&self) -> Vec<f32> {
+        let mut row = vec![0.0; self.reference.len()];
+        for &class in self.left_out.iter().chain([&self.class]) {
+            row[class] = EXCLUDED;
+        }
+        row
+    }
+
+    /// The log-odds o_c(S) = S_c − logsumexp of the rivals; S_c itself where labels do not exclude each other.
+    pub fn log_odds(&self, logits: &[f32]) -> f64 {
+        let score = f64::from(logits[self.class]);
+        if self.multi_label || logits.len() == 1 {
+            return score;
+        }
+        let competes = |k: &usize| *k != self.class && !self.left_out.contains(k);
+        let rivals: Vec<f64> = (0..logits.len()).filter(competes).map(|k| f64::from(logits[k])).collect();
+        score - log_sum_exp(&rivals)
+    }
+
+    /// The log-odds that the mask is to keep: max(o_c(S(x)), n_c).
+    pub fn target(&self) -> f64 {
+        self.log_odds(&self.reference).max(self.floor)
+    }
+}
+
+/// ln Σ eˣ without overflow.
+pub fn log_sum_exp(values: &[f64]) -> f64 {
+    let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if max == f64::NEG_INFINITY {
+        return max;
+    }
+    max + values.iter().map(|v| (v - max).exp()).sum::<f64>().ln()
+}
+
+/// Softmax probabilities.
+pub fn softmax(logits: &[f32]) -> Vec<f64> {
+    let wide: Vec<f64> = logits.iter().map(|&v| v.into()).collect();
+    let total = log_sum_exp(&wide);
+    wide.iter().map(|v| (v - total).exp()).collect()
+}
+
+impl Objective {
+    /// All objectives by name.
+    pub const ALL: [(&'static str, Objective); 5] = [
+        ("evidence", Objective::Evidence),
+        ("logit", Objective::Logit),
+        ("probability", Objective::Probability),
+        ("all-logits", Objective::AllLogits),
+        ("kl", Objective::Kl),
+    ];
+
+    /// D at the masked model's logits.
+    pub fn value(self, query: &Query, logits: &[f32]) -> f64 {
+        let c = query.class;
+        match self {
+            Objective::Evidence => (query.log_odds(logits).max(query.floor) - query.target()).powi(2),
+            Objective::Logit => f64::from(logits[c] - query.reference[c]).powi(2),
+            Objective::Probability => (softmax(logits)[c] - softmax(&query.reference)[c]).powi(2),
+            Objective::AllLogits => {
+                let squares = logits.iter().zip(&query.reference).map(|(a, b)| f64::from(a - b).powi(2));
+                squares.sum::<f64>() / logits.len() as f64
+            }
+            Objective::Kl => {
+                let (p, q) = (softmax(&query.reference), softmax(logits));
+                p.iter().zip(&q).filter(|(p, _)| **p > 0.0).map(|(p, q)| p * (p / q.max(1e-300)).ln()).sum()
+            }
+        }
+    }
+
+    /// ∂D/∂S as a graph, N×K: the seed of the reverse sweep.
+    pub fn seed<'b>(self, logits: Expr<'b>, q: &QueryInputs<'b>, multi_label: bool) -> Expr<'b> {
+        let pick = |x: Expr<'b>| (x * q.one_hot).sum(&[1], true);
+        match self {
+            Objective::Evidence => {
+                let log_odds = |s: Expr<'b>| {
+                    if multi_label { pick(s) } else { pick(s) - log_sum_exp_of(s + q.rivals) }
+                };
+                let kept = log_odds(logits);
+                let target = maximum(log_odds(q.reference), q.floor);
+                let slope = (maximum(kept, q.floor) - target) * (kept - q.floor).is_positive() * 2.0;
+                if multi_label {
+                    return slope * q.one_hot;
+                }
+                slope * (q.one_hot - softmax_of(logits + q.rivals))
+            }
+            Objective::Logit => (pick(logits) - pick(q.reference)) * 2.0 * q.one_hot,
+            Objective::Probability => {
+                let (p, before) = (softmax_of(logits), softmax_of(q.reference));
+                (pick(p) - pick(before)) * 2.0 * pick(p) * (q.one_hot - p)
+            }
+            Objective::AllLogits => {
+                let classes = logits.shape().ok().and_then(|s| s.get(1)?.fixed()).unwrap_or(1);
+                (logits - q.reference) * (2.0 / classes as f32)
+            }
+            Objective::Kl => softmax_of(logits) - softmax_of(q.reference),
+        }
+    }
+}
+
+fn softmax_of(x: Expr<'_>) -> Expr<'_> {
+    x.op("Softmax", &[], &[("axis", candor_graph::graph::Attr::Int(1))])
+}
+
+fn maximum<'b>(a: Expr<'b>, b: Expr<'b>) -> Expr<'b> {
+    a.op("Max", &[b], &[])
+}
+
+/// N×K → N×1, shifted by the maximum.
+fn log_sum_exp_of(x: Expr<'_>) -> Expr<'_> {
+    let axes = x.builder().ints(&[1]);
+    let max = x.op("ReduceMax", &[axes], &[]);
+    max + (x - max).exp().sum(&[1], true).op("Log", &[], &[])
+}

@@ -1,0 +1,320 @@
+//! A classifier: its graph from image to logits, ready to be rewritten, and the engine that runs it.
+
+use std::path::Path;
+
+use candor_graph::builder::Builder;
+use candor_graph::error::GraphError;
+use candor_graph::graph::{Graph, Node, ValueId};
+use candor_graph::onnx::{self, Loaded};
+use candor_graph::shape::{self, Dim};
+use candor_graph::tensor::{DataType, Tensor};
+use candor_graph::{insert, rewrite};
+use sha2::{Digest, Sha256};
+
+use crate::engine::{Engine, Folding, Session};
+use crate::error::{Error, Result};
+use crate::report::result::ModelInfo;
+
+/// How the model's file orders an image's axes. Graphs are NCHW once loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Batch, channels, height, width.
+    Nchw,
+    /// Batch, height, width, channels: a Transpose is put in front.
+    Nhwc,
+}
+
+/// What the file does not say.
+#[derive(Clone, Debug, Default)]
+pub struct ModelOptions {
+    /// Height and width of the input where the file leaves them free; 224×224 if not given.
+    pub size: Option<[usize; 2]>,
+    /// Order of the axes; found from the channel count (1 or 3) if not given.
+    pub layout: Option<Layout>,
+    /// Name of the logits' value; the first output, or what its Softmax reads, if not given.
+    pub logits: Option<String>,
+}
+
+/// How the logits were found, which results state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// The output is the logits.
+    Logits,
+    /// The output is a softmax; the logits are its input.
+    Softmax,
+    /// The output is a sigmoid per class (labels do not exclude each other); the logits are its input.
+    MultiLabel,
+    /// The output is probabilities whose logits cannot be found; the scores are their logarithms.
+    LogProbability,
+}
+
+/// A classifier from N×C×H×W images to N×K logits.
+pub struct Model {
+    /// The graph after the standard passes: one input, the logits as its only output.
+    pub graph: Graph,
+    /// The image input, N×C×H×W.
+    pub input: ValueId,
+    /// The logits, N×K.
+    pub logits: ValueId,
+    /// `[channels, height, width]` of the input.
+    pub input_shape: [usize; 3],
+    /// Number of classes.
+    pub classes: usize,
+    /// The batch size that the file fixes; `None` if it is free.
+    pub fixed_batch: Option<usize>,
+    /// How the logits were found.
+    pub head: Head,
+    /// Identity of the file.
+    pub info: ModelInfo,
+    /// The engine that runs it.
+    pub engine: Box<dyn Engine>,
+}
+
+impl Model {
+    /// Loads a model file and makes it ready.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] for a file that is not a supported ONNX model; [`Error::Model`] for one that is not an
+    /// image classifier.
+    pub fn load(path: &Path, options: &ModelOptions, engine: Box<dyn Engine>) -> Result<Self> {
+        let shown = path.display().to_string();
+        if path.is_dir() {
+            return Err(Error::Io { path: shown, reason: "is a directory, not a model file".into() });
+        }
+        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+        let loaded = onnx::load_beside(&bytes, path).map_err(|e| Error::graph(&shown, e))?;
+        Model::from_loaded(loaded, &shown, &bytes, options, engine)
+    }
+
+    /// Makes a model in memory ready; `name` stands for its path in results.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn from_bytes(name: &str, bytes: &[u8], options: &ModelOptions, engine: Box<dyn Engine>) -> Result<Self> {
+        let loaded = onnx::load_bytes(bytes).map_err(|e| Error::graph(name, e))?;
+        Model::from_loaded(loaded, name, bytes, options, engine)
+    }
+
+    fn from_loaded(
+        loaded: Loaded,
+        name: &str,
+        bytes: &[u8],
+        options: &ModelOptions,
+        engine: Box<dyn Engine>,
+    ) -> Result<Self> {
+        let fail = |reason: String| Error::Model { path: name.to_string(), reason };
+        let at = |e: GraphError| Error::graph(name, e);
+        let described = loaded.describe_inputs();
+        let info = ModelInfo {
+            path: name.to_string(),
+            sha256: Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect(),
+            opset: loaded.opset,
+            producer: loaded.producer,
+        };
+        let mut graph = loaded.graph;
+        graph.check_finite().map_err(at)?;
+        let input = image_input(&mut graph, options)
+            .map_err(|reason| fail(format!("{reason}; its inputs are: {described}")))?;
+        let fixed_batch = settle_batch(&mut graph, input);
+        shape::infer(&mut graph).map_err(at)?;
+        rewrite::standard(&mut graph, &Folding(engine.as_ref())).map_err(at)?;
+        let (logits, head) = find_logits(&mut graph, options.logits.as_deref()).map_err(|e| match e {
+            GraphError::Malformed(reason) => fail(reason),
+            other => at(other),
+        })?;
+        graph.outputs = vec![logits];
+        rewrite::remove_dead(&mut graph);
+        let classes = match graph.shape(logits).as_deref() {
+            Some([_, Dim::Fixed(k)]) => *k,
+            other => {
+                let shape = shape::display(other);
+                return Err(fail(format!(
+                    "its output has shape {shape}, not N×classes: not an image classifier (name the logits' value \
+                     with `logits` in the sidecar)"
+                )));
+            }
+        };
+        let input_shape = insert::image_shape(&graph, input).map_err(at)?;
+        let mut model =
+            Model { graph, input, logits, input_shape, classes, fixed_batch, head, info, engine };
+        if head == Head::Logits && classes > 1 {
+            model.take_logarithm_of_probabilities()?;
+        }
+        Ok(model)
+    }
+
+    /// Compiles the graph from image to logits.
+    ///
+    /// # Errors
+    /// If the engine lacks an operator.
+    pub fn forward(&self) -> Result<Box<dyn Session>> {
+        Ok(self.engine.compile(&self.graph)?)
+    }
+
+    /// Shape of a batch of images.
+    pub fn batch_shape(&self, batch: usize) -> [usize; 4] {
+        let [c, h, w] = self.input_shape;
+        [batch, c, h, w]
+    }
+
+    /// Scores of one image (C·H·W preprocessed values) from a session of [`Model::forward`].
+    ///
+    /// # Errors
+    /// If the engine fails or a score is not a finite number.
+    pub fn scores(&self, forward: &mut dyn Session, image: &[f32]) -> Result<Vec<f32>> {
+        let batch = self.fixed_batch.unwrap_or(1);
+        let input = Tensor::floats(&self.batch_shape(batch), image.repeat(batch))
+            .map_err(|e| Error::graph(&self.info.path, e))?;
+        let out = forward.run(&[&input])?;
+        let mut scores = out.into_iter().next().and_then(Tensor::into_floats).unwrap_or_default();
+        scores.truncate(self.classes);
+        self.check_scores(&scores)?;
+        Ok(scores)
+    }
+
+    /// Refuses scores that are not finite numbers.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming the first class whose score is not a finite number.
+    pub fn check_scores(&self, scores: &[f32]) -> Result<()> {
+        match scores.iter().position(|s| !s.is_finite()) {
+            None => Ok(()),
+            Some(i) => Err(Error::Model {
+                path: self.info.path.clone(),
+                reason: format!(
+                    "the score of class {} is {}; the weights or the preprocessing are wrong for this model",
+                    i % self.classes,
+                    scores[i]
+                ),
+            }),
+        }
+    }
+
+    /// If the model turns a blank image into probabilities, its scores become their logarithms.
+    fn take_logarithm_of_probabilities(&mut self) -> Result<()> {
+        let blank = vec![0.0; self.input_shape.iter().product()];
+        let mut forward = self.forward()?;
+        let scores = self.scores(forward.as_mut(), &blank)?;
+        let sum: f32 = scores.iter().sum();
+        if scores.iter().any(|&s| s < 0.0) || (sum - 1.0).abs() > 1e-3 {
+            return Ok(());
+        }
+        let builder = Builder::new(std::mem::take(&mut self.graph));
+        let log = (builder.value(self.logits) + f32::MIN_POSITIVE).op("Log", &[], &[]).id();
+        let mut graph = builder.finish().map_err(|e| Error::graph(&self.info.path, e))?;
+        graph.outputs = vec![log];
+        (self.graph, self.logits, self.head) = (graph, log, Head::LogProbability);
+        Ok(())
+    }
+}
+
+/// The only float input of four axes; made NCHW, with known sizes.
+fn image_input(graph: &mut Graph, options: &ModelOptions) -> Result<ValueId, String> {
+    let images: Vec<(ValueId, Vec<Dim>)> = graph
+        .inputs
+        .iter()
+        .filter(|&&id| graph.value(id).dtype == Some(DataType::Float))
+        .filter_map(|&id| Some((id, graph.shape(id).filter(|s| s.len() == 4)?)))
+        .collect();
+    let [(input, shape)] = &images[..] else {
+        return Err(format!("it has {} image inputs (float, four axes), not one", images.len()));
+    };
+    if graph.inputs.len() > 1 {
+        return Err("it has other inputs beside the image".to_string());
+    }
+    let (input, shape) = (*input, shape.clone());
+    let is_channels = |d: Dim| matches!(d, Dim::Fixed(1 | 3));
+    let layout = options.layout.unwrap_or(match (is_channels(shape[1]), is_channels(shape[3])) {
+        (false, true) => Layout::Nhwc,
+        _ => Layout::Nchw,
+    });
+    let order = if layout == Layout::Nhwc { [0, 3, 1, 2] } else { [0, 1, 2, 3] };
+    let [batch, channels, height, width] = order.map(|i| shape[i]);
+    if !is_channels(channels) {
+        return Err(format!("its input has {} channels, not 1 or 3", shape::display(Some(&[channels]))));
+    }
+    let size = options.size.unwrap_or([224, 224]).map(Dim::Fixed);
+    let known = |d: Dim, default: Dim| if d == Dim::Unknown { default } else { d };
+    let nchw = [batch, channels, known(height, size[0]), known(width, size[1])];
+    if layout == Layout::Nchw {
+        graph.set_shape(input, &nchw);
+        return Ok(input);
+    }
+    let nodes = std::mem::take(&mut graph.nodes);
+    graph.inputs.clear();
+    let builder = Builder::new(std::mem::take(graph));
+    let image = builder.input("image_nchw", DataType::Float, &nchw);
+    let turned = image.transpose(&[0, 2, 3, 1]).id();
+    let image = image.id();
+    *graph = builder.finish().map_err(|e| e.to_string())?;
+    graph.nodes.extend(nodes);
+    graph.replace_uses(input, turned, |_| true);
+    Ok(image)
+}
+
+/// Makes the batch free if the model allows it; else returns the size it fixes.
+fn settle_batch(graph: &mut Graph, input: ValueId) -> Option<usize> {
+    let mut shape = graph.shape(input)?;
+    match shape[0] {
+        Dim::Fixed(n) => (!rewrite::free_batch(graph)).then_some(n),
+        _ => {
+            shape[0] = Dim::Batch(1);
+            graph.set_shape(input, &shape);
+            None
+        }
+    }
+}
+
+/// The value that holds the logits, N×K.
+fn find_logits(graph: &mut Graph, name: Option<&str>) -> Result<(ValueId, Head), GraphError> {
+    if let Some(name) = name {
+        let found = graph.find(name).filter(|&id| graph.shape(id).is_some());
+        let found = found.ok_or_else(|| unknown_value(graph, name, "logits"))?;
+        return Ok((flat(graph, found)?, Head::Logits));
+    }
+    let is_float = |&id: &ValueId| graph.value(id).dtype == Some(DataType::Float);
+    let scores = graph.outputs.iter().copied().filter(is_float);
+    let output = scores.into_iter().find(|&id| {
+        let squeezed = graph.shape(id).map(|s| s.iter().skip(1).filter(|d| **d != Dim::Fixed(1)).count());
+        matches!(squeezed, Some(0 | 1))
+    });
+    let output = output.ok_or_else(|| {
+        let describe = |&id: &ValueId| format!("'{}' {}", graph.name(id), shape::display(graph.shape(id).as_deref()));
+        let outputs: Vec<String> = graph.outputs.iter().map(describe).collect();
+        GraphError::Malformed(format!("none of its outputs is N×classes: {}", outputs.join(", ")))
+    })?;
+    let producer = |id: ValueId| graph.nodes.iter().find(|n| n.outputs.contains(&Some(id)));
+    let mut node: Option<&Node> = producer(output);
+    // A reshape behind the softmax moves nothing.
+    while let Some(n) = node.filter(|n| matches!(n.op.as_str(), "Reshape" | "Flatten" | "Squeeze" | "Identity")) {
+        node = n.input(0).and_then(producer);
+    }
+    let (id, head) = match node.map(|n| (n.op.as_str(), n.input(0))) {
+        Some(("Softmax" | "LogSoftmax", Some(id))) => (id, Head::Softmax),
+        Some(("Sigmoid", Some(id))) => (id, Head::MultiLabel),
+        _ => (output, Head::Logits),
+    };
+    Ok((flat(graph, id)?, head))
+}
+
+/// N×K×1×1 and the like as N×K.
+fn flat(graph: &mut Graph, id: ValueId) -> Result<ValueId, GraphError> {
+    if graph.shape(id).is_some_and(|s| s.len() <= 2) {
+        return Ok(id);
+    }
+    let builder = Builder::new(std::mem::take(graph));
+    let flat = builder.value(id).op("Flatten", &[], &[]).id();
+    *graph = builder.finish()?;
+    Ok(flat)
+}
+
+/// The error for a value that does not exist, with the names that come nearest.
+pub(crate) fn unknown_value(graph: &Graph, name: &str, what: &str) -> GraphError {
+    let outputs = graph.nodes.iter().flat_map(|n| n.outputs.iter().flatten());
+    let mut names: Vec<(f64, &str)> =
+        outputs.map(|&id| graph.name(id)).map(|n| (strsim::jaro_winkler(n, name), n)).collect();
+    names.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let nearest: Vec<&str> = names.iter().take(4).map(|(_, n)| *n).collect();
+    let hint = format!(" (wanted as {what}); the nearest names are: {}", nearest.join(", "));
+    GraphError::UnknownValue { name: name.to_string(), hint }
+}
