@@ -13,7 +13,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     write_with(path, |out| out.write_all(bytes).map_err(ReportError::write(path)))
 }
 
-/// Like [`write`], for contents that are streamed: `fill` writes them.
+/// Like [`write()`], for contents that are streamed: `fill` writes them.
 ///
 /// # Errors
 /// What `fill` returns, or [`ReportError::Write`]; nothing is left behind then.

@@ -151,14 +151,14 @@ pub fn legend(scale: &Scale, steps: usize) -> Vec<[u8; 3]> {
 /// overlay are those of the legend.
 pub fn opacity(position: f32) -> f32 {
     let absent = 1.0 - position.abs();
-    0.9 * (1.0 - absent * absent * absent)
+    0.8 * (1.0 - absent * absent * absent)
 }
 
 /// Grey of a photo's pixel under the overlay: dimmed under bright colours, lifted under the dark ends of a signed scale.
 fn backdrop(pixel: &Rgb<u8>, signed: bool) -> [f32; 3] {
     let [r, g, b] = pixel.0.map(f32::from);
     let luma = 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    [if signed { 70.0 + 0.7 * luma } else { 18.0 + 0.62 * luma }; 3]
+    [if signed { 70.0 + 0.7 * luma } else { 24.0 + 0.68 * luma }; 3]
 }
 
 /// Distance in pixels to the nearer line |value| = max/2, to first order: the difference in value over its slope.

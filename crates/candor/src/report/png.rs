@@ -59,7 +59,7 @@ fn encode(
 /// [`ReportError::Encode`], for a picture without pixels or with a side over 65535.
 pub fn jpeg(picture: &RgbImage) -> Result<Vec<u8>, ReportError> {
     let mut bytes = Vec::new();
-    JpegEncoder::new_with_quality(&mut bytes, 82)
+    JpegEncoder::new_with_quality(&mut bytes, 80)
         .encode_image(picture)
         .map_err(ReportError::encode("a photo for the HTML page"))?;
     Ok(bytes)

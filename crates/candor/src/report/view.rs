@@ -1,4 +1,7 @@
 //! What the HTML templates are given: results turned into text, widths and data URIs, no logic left to do.
+//! Here the view of one image; [`page`] has the page around the images.
+
+mod page;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,16 +12,14 @@ use serde::Serialize;
 use super::error::ReportError;
 use super::figures::{figure, percent, width};
 use super::paint::{self, Scale, Scales};
-use super::result::{
-    ExplainResult, ExplainedImage, ExplainedQuery, FailedImage, LevelInfo, QueryResult, Verdict,
-};
+use super::result::{ExplainedImage, ExplainedQuery, LevelInfo, QueryResult, Verdict};
 use super::{png, words};
 use crate::map::Map;
 
+pub(crate) use page::{PageView, Row};
+
 /// Longer side of a picture in the page, in pixels; the files beside the page have the full size.
 const SIDE: u32 = 400;
-/// Side of a thumbnail in the table of images.
-const THUMBNAIL: u32 = 72;
 /// Longer side of a map alone in the page.
 const MAP_SIDE: usize = 112;
 
@@ -48,6 +49,7 @@ struct Picture {
 struct Top {
     id: usize,
     name: String,
+    synonyms: String,
     score: String,
     probability: String,
     width: String,
@@ -69,7 +71,7 @@ struct Legend {
 struct Query {
     id: usize,
     name: String,
-    short: String,
+    synonyms: String,
     rank: usize,
     evidence: bool,
     overlay: Picture,
@@ -138,7 +140,8 @@ impl ImageView {
             .collect::<Result<_, _>>()?;
         let top = result.top.iter().map(|class| Top {
             id: class.class_id,
-            name: class.name.clone(),
+            name: words::short(&class.name).to_owned(),
+            synonyms: words::synonyms(&class.name).to_owned(),
             score: figure(class.score),
             probability: percent(class.probability),
             width: width(class.probability, 1.0),
@@ -171,8 +174,8 @@ impl Query {
         let or_none = |value: Option<f64>| value.map_or("–".to_owned(), figure);
         Ok(Query {
             id: result.class_id,
-            name: result.class_name.clone(),
-            short: words::short(&result.class_name).to_owned(),
+            name: words::short(&result.class_name).to_owned(),
+            synonyms: words::synonyms(&result.class_name).to_owned(),
             rank: result.rank,
             evidence: result.verdict == Verdict::Evidence,
             overlay: Picture::jpeg(&overlay, words::overlay(result, &arrays.map, &scales.map))?,
@@ -297,113 +300,5 @@ fn display_size(photo: &RgbImage) -> RgbImage {
     } else {
         let factor = (SIDE / longest.max(1)).max(1);
         imageops::resize(photo, photo.width() * factor, photo.height() * factor, FilterType::Nearest)
-    }
-}
-
-/// A row of the table of images.
-#[derive(Debug, Serialize)]
-pub(crate) struct Row {
-    number: usize,
-    name: String,
-    thumbnail: Picture,
-    answer: Option<(String, String)>,
-    queries: Vec<RowQuery>,
-}
-
-#[derive(Debug, Serialize)]
-struct RowQuery {
-    name: String,
-    rank: usize,
-    evidence: bool,
-    ratio: String,
-    warnings: usize,
-}
-
-impl Row {
-    pub(crate) fn new(view: &ImageView, photo: &RgbImage) -> Result<Self, ReportError> {
-        let side = photo.width().min(photo.height());
-        let (x, y) = ((photo.width() - side) / 2, (photo.height() - side) / 2);
-        let square = imageops::crop_imm(photo, x, y, side, side).to_image();
-        let small = imageops::resize(&square, THUMBNAIL, THUMBNAIL, FilterType::CatmullRom);
-        let queries = view.queries.iter().map(|query| RowQuery {
-            name: query.short.clone(),
-            rank: query.rank,
-            evidence: query.evidence,
-            ratio: query.ratio.clone(),
-            warnings: query.warnings.len(),
-        });
-        Ok(Row {
-            number: view.number,
-            name: view.name.clone(),
-            // The link beside it says the same.
-            thumbnail: Picture::jpeg(&small, String::new())?,
-            answer: view.top.first().map(|top| (words::short(&top.name).to_owned(), top.probability.clone())),
-            queries: queries.collect(),
-        })
-    }
-}
-
-/// The page around the images.
-#[derive(Debug, Serialize)]
-pub(crate) struct PageView<'a> {
-    title: String,
-    rows: &'a [Row],
-    questions: usize,
-    evidence: usize,
-    warnings: usize,
-    failed: &'a [FailedImage],
-    method: String,
-    parameters: Vec<(String, String)>,
-    preprocessing: Vec<(String, String)>,
-    model: Vec<(&'static str, String)>,
-    /// Whether the method masks, and whether its maps can be negative: what the reader's guide has to explain.
-    masks: bool,
-    signed: bool,
-    version: &'static str,
-}
-
-impl<'a> PageView<'a> {
-    pub(crate) fn new(result: &'a ExplainResult, rows: &'a [Row]) -> Self {
-        let queries = || result.images.iter().flat_map(|image| &image.queries);
-        let file = &result.model;
-        let producer = if file.producer.is_empty() { "not stated" } else { &file.producer };
-        let threads = result.engine.threads;
-        PageView {
-            title: file.path.rsplit(['/', '\\']).next().unwrap_or(&file.path).to_owned(),
-            rows,
-            questions: queries().count(),
-            evidence: queries().filter(|query| query.verdict == Verdict::Evidence).count(),
-            warnings: queries().map(|query| query.warnings.len()).sum(),
-            failed: &result.failed,
-            method: result.method.name.clone(),
-            parameters: result.method.parameters.iter().map(|(k, v)| (k.clone(), plain(v))).collect(),
-            preprocessing: match &result.preprocessing {
-                serde_json::Value::Object(fields) => {
-                    fields.iter().map(|(k, v)| (k.clone(), plain(v))).collect()
-                }
-                serde_json::Value::Null => Vec::new(),
-                other => vec![("preprocessing".to_owned(), plain(other))],
-            },
-            model: vec![
-                ("Model", file.path.clone()),
-                ("SHA-256", file.sha256.clone()),
-                ("Operator set", file.opset.to_string()),
-                ("Producer", producer.to_owned()),
-                ("Engine", format!("{} {}", result.engine.name, result.engine.version)),
-                ("Threads", threads.to_string()),
-                ("Seed", result.seed.to_string()),
-            ],
-            masks: queries().any(|query| query.kept.is_some()),
-            signed: queries().any(|query| query.map.min < 0.0),
-            version: env!("CARGO_PKG_VERSION"),
-        }
-    }
-}
-
-/// A parameter as a reader wants it: strings without quotes, everything else as JSON.
-fn plain(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }

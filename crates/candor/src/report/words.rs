@@ -58,6 +58,11 @@ pub(crate) fn overlay(query: &QueryResult, map: &Map, scale: &Scale) -> String {
     )
 }
 
+/// A class's further synonyms: `Tinca tinca` of `tench, Tinca tinca`; empty where there is only one.
+pub(crate) fn synonyms(class: &str) -> &str {
+    if short(class) == class { "" } else { class.split_once(',').map_or("", |(_, rest)| rest.trim()) }
+}
+
 /// The first of a class's synonyms: `tench` of `tench, Tinca tinca`.
 pub(crate) fn short(class: &str) -> &str {
     let first = class.split(',').next().unwrap_or(class).trim();

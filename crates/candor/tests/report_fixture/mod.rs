@@ -18,11 +18,11 @@ pub fn photo(width: u32, height: u32, hue: f32, center: [f32; 2], radius: f32) -
     RgbImage::from_fn(width, height, |px, py| {
         let (x, y) = (px as f32 / width as f32, py as f32 / height as f32);
         let grain = ((px * 7919 + py * 104_729 + px * py * 31) % 251) as f32 / 251.0 - 0.5;
-        let waves = (TAU * (5.0 * x + 2.0 * (TAU * y).sin())).sin() * 0.06;
+        let waves = (TAU * (5.0 * x + 2.0 * (TAU * y).sin())).sin() * 0.03;
         let [dx, dy] = [(x - center[0]) * width as f32 / height as f32, y - center[1]];
         let distance = dx.hypot(dy) / radius;
         let color = if distance < 1.0 {
-            let light = 0.95 - 0.45 * (0.5 * (dx + dy) / radius + 0.5) + 0.08 * (40.0 * distance).sin();
+            let light = 0.95 - 0.45 * (0.5 * (dx + dy) / radius + 0.5) + 0.03 * (40.0 * distance).sin();
             [light, light * (0.45 + 0.4 * hue), light * (0.25 + 0.5 * (1.0 - hue))]
         } else if y > 0.62 + 0.05 * (TAU * x).sin() {
             let near = 0.75 - 0.35 * y;
@@ -48,17 +48,33 @@ pub fn bump(side: usize, height: f32, center: [f32; 2], radius: f32) -> Map {
 /// An image whose classes were explained by spatial masks at four levels.
 pub fn explained(path: &str, photo: RgbImage, answers: &[Answer]) -> ExplainedImage {
     let (results, arrays) = answers.iter().map(query).unzip();
-    let top = answers.iter().filter(|answer| answer.rank <= 5).map(|answer| TopClass {
-        class_id: answer.class.0,
-        name: answer.class.1.to_owned(),
-        score: 14.0 - 2.0 * answer.rank as f64,
-        probability: 0.9 * 0.1f64.powi(answer.rank as i32 - 1),
+    let others = [
+        (417, "balloon"),
+        (574, "golf ball"),
+        (522, "croquet ball"),
+        (890, "volleyball"),
+        (805, "soccer ball"),
+    ];
+    let top = (1..=5).map(|rank| {
+        let asked = answers.iter().find(|answer| answer.rank == rank);
+        let (class_id, name) = asked.map_or(others[rank - 1], |answer| answer.class);
+        TopClass { class_id, name: name.to_owned(), score: score(rank), probability: probability(rank) }
     });
     ExplainedImage {
         photo,
         result: ImageResult { path: path.to_owned(), top: top.collect(), queries: results },
         queries: arrays,
     }
+}
+
+/// Logit of the class of a rank.
+fn score(rank: usize) -> f64 {
+    14.0 - 2.0 * rank.min(12) as f64
+}
+
+/// Probability of the class of a rank.
+fn probability(rank: usize) -> f64 {
+    0.9 * 0.1f64.powi(rank.min(9) as i32 - 1)
 }
 
 fn query(answer: &Answer) -> (QueryResult, ExplainedQuery) {
@@ -75,8 +91,8 @@ fn query(answer: &Answer) -> (QueryResult, ExplainedQuery) {
         class_id: answer.class.0,
         class_name: answer.class.1.to_owned(),
         rank: answer.rank,
-        score: 14.0 - 2.0 * answer.rank.min(12) as f64,
-        probability: 0.9 * 0.1f64.powi(answer.rank.min(9) as i32 - 1),
+        score: score(answer.rank),
+        probability: probability(answer.rank),
         log_odds: evidence - 7.1,
         null_log_odds: Some(-6.9),
         kept: Some(Kept { score: 11.0 * f64::from(height), log_odds: evidence * 0.94 - 7.0 }),
@@ -110,11 +126,7 @@ pub fn images() -> Vec<ExplainedImage> {
         photo(640, 420, 0.5, [0.3, 0.55], 0.3),
         &[
             answer((950, "orange"), 1, Some((0.64, [0.3, 0.55], 0.34))),
-            answer(
-                (957, "pomegranate, Punica granatum of the long and winding name"),
-                3,
-                Some((0.7, [0.36, 0.4], 0.16)),
-            ),
+            answer((957, "pomegranate, Punica granatum of the long name"), 3, Some((0.7, [0.36, 0.4], 0.16))),
         ],
     );
     fruit.result.queries[1].warnings.push(
