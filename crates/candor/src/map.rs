@@ -48,6 +48,34 @@ impl Map {
         }
         (best / self.width.max(1), best % self.width.max(1))
     }
+
+    /// The map on another grid, bilinear, with half-pixel centres and the border values repeated (what frameworks
+    /// call `align_corners = false`). Values stay within the map's range. Meant for enlarging: it takes no averages,
+    /// so a map made much smaller skips pixels. An empty map gives zeros.
+    pub fn resized(&self, height: usize, width: usize) -> Map {
+        let mut out = Map::zeros(height, width);
+        if self.data.is_empty() {
+            return out;
+        }
+        let rows: Vec<_> = (0..height).map(|y| neighbours(y, height, self.height)).collect();
+        let columns: Vec<_> = (0..width).map(|x| neighbours(x, width, self.width)).collect();
+        for (y, &(top, bottom, down)) in rows.iter().enumerate() {
+            let (upper, lower) = (&self.data[top * self.width..], &self.data[bottom * self.width..]);
+            for (x, &(left, right, across)) in columns.iter().enumerate() {
+                let above = upper[left] + across * (upper[right] - upper[left]);
+                let below = lower[left] + across * (lower[right] - lower[left]);
+                out.data[y * width + x] = above + down * (below - above);
+            }
+        }
+        out
+    }
+}
+
+/// The two samples of a grid of `from` that surround sample `i` of a grid of `to`, and the weight of the second.
+fn neighbours(i: usize, to: usize, from: usize) -> (usize, usize, f32) {
+    let at = ((i as f32 + 0.5) * from as f32 / to as f32 - 0.5).clamp(0.0, (from - 1) as f32);
+    let first = at as usize;
+    (first, (first + 1).min(from - 1), at - first as f32)
 }
 
 /// How a map is brought to another resolution.
@@ -60,31 +88,38 @@ pub enum Interpolation {
 }
 
 impl Map {
-    /// The map on a grid of `height`×`width`, which must not be coarser.
+    /// The map on another grid.
     pub fn resize(&self, height: usize, width: usize, interpolation: Interpolation) -> Map {
-        let axis = |out: usize, size: usize| -> Vec<(usize, usize, f32)> {
-            let cell = |i: usize| {
-                let at = (i as f32 + 0.5) * size as f32 / out as f32;
-                if interpolation == Interpolation::Nearest {
-                    let near = (at as usize).min(size - 1);
-                    return (near, near, 0.0);
-                }
-                let at = (at - 0.5).clamp(0.0, (size - 1) as f32);
-                let low = at as usize;
-                (low, (low + 1).min(size - 1), at - low as f32)
-            };
-            (0..out).map(cell).collect()
-        };
-        let (rows, columns) = (axis(height, self.height), axis(width, self.width));
-        let mut data = Vec::with_capacity(height * width);
-        for &(top, bottom, v) in &rows {
-            for &(left, right, h) in &columns {
-                let at = |r: usize, c: usize| self.data[r * self.width + c];
-                let upper = at(top, left) * (1.0 - h) + at(top, right) * h;
-                let lower = at(bottom, left) * (1.0 - h) + at(bottom, right) * h;
-                data.push(upper * (1.0 - v) + lower * v);
-            }
+        if interpolation == Interpolation::Bilinear {
+            return self.resized(height, width);
         }
-        Map { height, width, data }
+        let at = |i: usize, to: usize, from: usize| ((2 * i + 1) * from / (2 * to)).min(from - 1);
+        let pixel = |i: usize| {
+            let (row, column) = (at(i / width, height, self.height), at(i % width, width, self.width));
+            self.data[row * self.width + column]
+        };
+        Map { height, width, data: (0..height * width).map(pixel).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resizing_interpolates_between_centres() {
+        let map = Map { height: 1, width: 2, data: vec![0.0, 1.0] };
+        assert_eq!(map.resized(1, 4).data, [0.0, 0.25, 0.75, 1.0]);
+        assert_eq!(map.resized(3, 2).data, [0.0, 1.0, 0.0, 1.0, 0.0, 1.0]);
+        assert_eq!(map.resized(1, 2), map);
+    }
+
+    #[test]
+    fn resizing_keeps_a_plane_and_its_mass() {
+        let map = Map { height: 8, width: 8, data: (0..64).map(|i| (i % 8) as f32).collect() };
+        let large = map.resized(32, 32);
+        assert!((large.mass() - map.mass()).abs() < 1e-6);
+        assert_eq!((large.min(), large.max()), (0.0, 7.0));
+        assert_eq!(Map::zeros(0, 0).resized(2, 2), Map::zeros(2, 2));
     }
 }

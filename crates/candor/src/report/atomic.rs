@@ -1,0 +1,85 @@
+//! Files that are there whole or not at all: written beside their destination, then renamed over it.
+
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use super::error::ReportError;
+
+/// Writes `bytes` to `path`, replacing what is there; a reader sees the old file or the new one, never a part.
+///
+/// # Errors
+/// [`ReportError::Write`] names `path` and the reason; nothing is left behind then.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+    write_with(path, |out| out.write_all(bytes).map_err(ReportError::write(path)))
+}
+
+/// Like [`write()`], for contents that are streamed: `fill` writes them.
+///
+/// # Errors
+/// What `fill` returns, or [`ReportError::Write`]; nothing is left behind then.
+pub fn write_with(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> Result<(), ReportError>,
+) -> Result<(), ReportError> {
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".candor-").suffix(".tmp");
+    // A temporary file is private by default; this one becomes an ordinary file, so the umask decides.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+
+    let temporary = builder.tempfile_in(directory).map_err(ReportError::write(path))?;
+    let mut out = BufWriter::new(temporary);
+    fill(&mut out)?;
+    let temporary = out.into_inner().map_err(|e| ReportError::write(path)(e.into_error()))?;
+    temporary.persist(path).map_err(|e| ReportError::write(path)(e.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn replaces_and_leaves_no_other_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.txt");
+        write(&path, b"old").unwrap();
+        write(&path, b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_write_keeps_the_old_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.txt");
+        write(&path, b"old").unwrap();
+        let failed = write_with(&path, |out| {
+            out.write_all(b"half").map_err(ReportError::write(&path))?;
+            Err(ReportError::write(&path)(io::Error::other("disk full")))
+        });
+        assert!(failed.unwrap_err().to_string().ends_with("a.txt: disk full"));
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_have_ordinary_permissions() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (ours, plain) = (dir.path().join("ours"), dir.path().join("plain"));
+        write(&ours, b"").unwrap();
+        std::fs::write(&plain, b"").unwrap();
+        let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+    }
+
+    #[test]
+    fn a_missing_directory_is_named() {
+        let error = write(Path::new("no/such/directory/a.txt"), b"").unwrap_err().to_string();
+        assert!(error.starts_with("cannot write no/such/directory/a.txt: "), "{error}");
+    }
+}

@@ -1,0 +1,116 @@
+//! NPZ: the raw magnitudes, for NumPy and everything that reads it.
+//!
+//! Arrays, all 32-bit float: `map` (H×W), and for each level, finest first, `level_0_mask` (C×H×W), `level_1_mask`, …
+//! The levels' names are in `explain.json`.
+
+use std::io::{Cursor, Write};
+
+use npyz::WriterBuilder;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
+
+use super::error::ReportError;
+use super::result::ExplainedQuery;
+
+/// The bytes of one query's NPZ file; the same arrays give the same bytes.
+///
+/// # Errors
+/// [`ReportError::Encode`], for an array whose length is not the product of its shape.
+pub fn bytes(query: &ExplainedQuery) -> Result<Vec<u8>, ReportError> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let map = &query.map;
+    add(&mut zip, "map", &[map.height as u64, map.width as u64], &map.data)?;
+    for (i, level) in query.levels.iter().enumerate() {
+        add(&mut zip, &format!("level_{i}_mask"), &level.shape.map(|n| n as u64), &level.data)?;
+    }
+    Ok(zip.finish().map_err(ReportError::encode("an NPZ archive"))?.into_inner())
+}
+
+fn add(
+    zip: &mut ZipWriter<Cursor<Vec<u8>>>,
+    name: &str,
+    shape: &[u64],
+    data: &[f32],
+) -> Result<(), ReportError> {
+    let what = || format!("the array {name} of shape {shape:?}");
+    if shape.iter().product::<u64>() != data.len() as u64 {
+        return Err(ReportError::encode(what())(format!("it has {} values", data.len())));
+    }
+    // The clock must not show in the bytes: every entry is dated 1980-01-01, the format's first day.
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Deflated)
+        .last_modified_time(DateTime::DEFAULT)
+        .unix_permissions(0o644);
+    zip.start_file(npyz::npz::file_name_from_array_name(name), options)
+        .map_err(ReportError::encode(what()))?;
+
+    let mut array = Vec::new();
+    let mut writer = npyz::WriteOptions::<f32>::new()
+        .dtype(npyz::DType::Plain("<f4".parse().map_err(ReportError::encode(what()))?))
+        .shape(shape)
+        .writer(&mut array)
+        .begin_nd()
+        .map_err(ReportError::encode(what()))?;
+    writer.extend(data.iter().copied()).map_err(ReportError::encode(what()))?;
+    writer.finish().map_err(ReportError::encode(what()))?;
+    zip.write_all(&array).map_err(ReportError::encode(what()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::Map;
+    use crate::report::result::LevelMask;
+    use std::io::Read;
+
+    fn query() -> ExplainedQuery {
+        let mean = Map { height: 2, width: 2, data: vec![0.5, 0.0, 0.25, 1.0] };
+        let data = vec![1.0, 0.0, 0.5, 1.0, 0.0, 0.0, 0.0, 1.0];
+        let level = LevelMask { value: "relu_4".into(), shape: [2, 2, 2], data, mean };
+        ExplainedQuery {
+            map: Map { height: 2, width: 3, data: vec![0.0, 0.1, 1e-9, 3.5, -2.0, 0.3] },
+            levels: vec![level],
+        }
+    }
+
+    /// Name, shape and values of every array, in the order of the archive.
+    fn read(bytes: Vec<u8>) -> Vec<(String, Vec<u64>, Vec<f32>)> {
+        let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
+        (0..zip.len())
+            .map(|i| {
+                let mut file = zip.by_index(i).unwrap();
+                let name = file.name().unwrap().into_owned();
+                let mut npy = Vec::new();
+                file.read_to_end(&mut npy).unwrap();
+                let array = npyz::NpyFile::new(&npy[..]).unwrap();
+                (name, array.shape().to_vec(), array.into_vec::<f32>().unwrap())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn arrays_come_back_exactly() {
+        let query = query();
+        let arrays = read(bytes(&query).unwrap());
+        assert_eq!(arrays[0], ("map.npy".into(), vec![2, 3], query.map.data));
+        assert_eq!(arrays[1], ("level_0_mask.npy".into(), vec![2, 2, 2], query.levels[0].data.clone()));
+        assert_eq!(arrays.len(), 2);
+    }
+
+    #[test]
+    fn the_clock_does_not_show_in_the_bytes() {
+        let bytes = bytes(&query()).unwrap();
+        let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
+        for i in 0..zip.len() {
+            assert_eq!(zip.by_index(i).unwrap().last_modified(), Some(DateTime::DEFAULT));
+        }
+    }
+
+    #[test]
+    fn a_wrong_length_is_an_error_that_names_the_array() {
+        let mut query = query();
+        query.levels[0].data.pop();
+        let error = bytes(&query).unwrap_err().to_string();
+        assert_eq!(error, "cannot encode the array level_0_mask of shape [2, 2, 2]: it has 7 values");
+    }
+}
