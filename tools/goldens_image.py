@@ -16,7 +16,12 @@ import math
 from pathlib import Path
 
 import numpy as np
+import PIL
 from PIL import Image
+
+# Pillow 13 resizes the columns first where that is cheaper, which moves many pixels by a level and some by
+# thirty. Models were trained with the rows-first order of every Pillow before it; so are these references.
+assert int(PIL.__version__.split(".")[0]) < 13, f"Pillow {PIL.__version__}: see requirements.txt"
 
 OUT = Path(__file__).resolve().parent.parent / "crates/candor/tests/data/image"
 FILTERS = {

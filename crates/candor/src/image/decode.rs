@@ -57,6 +57,14 @@ pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<RgbImage, ImageError> {
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(ImageError::FileTooLarge { path: path.into() });
     }
+    let complete = match format {
+        ImageFormat::Jpeg => jpeg::is_complete(bytes),
+        ImageFormat::WebP => riff_is_complete(bytes),
+        _ => true, // the decoder tells
+    };
+    if !complete {
+        return Err(ImageError::Truncated { path: path.into(), format: name(format), bytes: bytes.len() });
+    }
     let failed = |error| explain(error, format, bytes, path);
 
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
@@ -72,9 +80,6 @@ pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<RgbImage, ImageError> {
     if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
         let what = format!("{} with floating-point samples", name(format));
         return Err(ImageError::Unsupported { path: path.into(), what });
-    }
-    if format == ImageFormat::Jpeg && !jpeg::is_complete(bytes) {
-        return Err(ImageError::Truncated { path: path.into(), format: "JPEG", bytes: bytes.len() });
     }
     let orientation = decoder.orientation().map_err(failed)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
@@ -95,6 +100,12 @@ fn opaque(picture: DynamicImage) -> RgbImage {
         seen.0 = [r, g, b].map(|v| ((v * alpha + 255 * (255 - alpha) + 127) / 255) as u8);
     }
     photo
+}
+
+/// Whether the file is as long as its RIFF header says.
+fn riff_is_complete(bytes: &[u8]) -> bool {
+    let length = bytes.get(4..8).and_then(|length| length.try_into().ok()).map(u32::from_le_bytes);
+    length.is_some_and(|length| bytes.len() as u64 >= u64::from(length) + 8)
 }
 
 /// The format that `head`, the start of a file, announces.
@@ -134,6 +145,9 @@ fn hint(head: &[u8]) -> &'static str {
 /// The decoder's error in our words.
 fn explain(error: image::ImageError, format: ImageFormat, bytes: &[u8], path: &Path) -> ImageError {
     let path = path.to_path_buf();
+    if matches!(error, image::ImageError::Limits(_)) {
+        return ImageError::TooMuchMemory { path };
+    }
     if let image::ImageError::Unsupported(unsupported) = &error {
         let what = match unsupported.kind() {
             UnsupportedErrorKind::Color(color) => format!("{} with colours {color:?}", name(format)),
@@ -159,7 +173,7 @@ fn ends_early(error: &image::ImageError, detail: &str) -> bool {
         cause = error.source();
     }
     let detail = detail.to_lowercase();
-    ["unexpected end", "unexpected eof", "end of file", "exhausted data", "failed to fill"]
+    ["unexpected end", "unexpected eof", "end of file", "failed to fill", "not enough bytes"]
         .iter()
         .any(|words| detail.contains(words))
 }

@@ -80,6 +80,12 @@ pub enum ImageError {
         /// Rows.
         height: u32,
     },
+    /// The decoder would need more memory than the largest allowed picture does.
+    #[error("{}: decoding it needs too much memory; make it smaller", path.display())]
+    TooMuchMemory {
+        /// The file as given.
+        path: PathBuf,
+    },
     /// More bytes than [`MAX_FILE_BYTES`](super::MAX_FILE_BYTES).
     #[error("{}: is larger than {} MiB; export it with compression", path.display(), super::MAX_FILE_BYTES >> 20)]
     FileTooLarge {

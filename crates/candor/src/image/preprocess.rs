@@ -205,6 +205,9 @@ mod tests {
         keys.sort_unstable();
         let fields = ["channels", "color", "filter", "height", "mean", "resize", "scale", "std", "width"];
         assert_eq!(keys, fields);
-        assert_eq!((&json["color"], &json["resize"], &json["filter"]), (&"bgr".into(), &"squash".into(), &"bilinear".into()));
+        assert_eq!(
+            (&json["color"], &json["resize"], &json["filter"]),
+            (&"bgr".into(), &"squash".into(), &"bilinear".into())
+        );
     }
 }

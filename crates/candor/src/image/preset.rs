@@ -96,6 +96,9 @@ mod tests {
             assert_eq!(preset.to_string().parse(), Ok(preset));
         }
         let error = "imagnet".parse::<Preset>().unwrap_err().to_string();
-        assert_eq!(error, "no preset is called `imagnet`; there are imagenet, inception, unit, caffe and raw");
+        assert_eq!(
+            error,
+            "no preset is called `imagnet`; there are imagenet, inception, unit, caffe and raw"
+        );
     }
 }
