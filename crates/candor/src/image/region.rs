@@ -66,11 +66,12 @@ impl CentreCrop {
     pub fn region(&self, photo: (u32, u32), input: (u32, u32)) -> Region {
         let y = f64::from(photo.0) / f64::from(self.resized_height);
         let x = f64::from(photo.1) / f64::from(self.resized_width);
+        // Only a crop that starts at 0 reaches the far edge, and rounding must not carry it beyond.
         Region {
             left: f64::from(self.left) * x,
             top: f64::from(self.top) * y,
-            width: f64::from(input.1) * x,
-            height: f64::from(input.0) * y,
+            width: (f64::from(input.1) * x).min(f64::from(photo.1)),
+            height: (f64::from(input.0) * y).min(f64::from(photo.0)),
         }
     }
 }
@@ -104,12 +105,13 @@ mod tests {
 
     #[test]
     fn the_region_lies_in_the_photo() {
-        for photo in [(375, 500), (500, 333), (1, 1), (7, 4000), (224, 224)] {
-            for input in [(224, 224), (32, 32), (1, 1), (96, 160), (6, 6)] {
+        let photos = [(375, 500), (500, 333), (1, 1), (7, 4000), (224, 224), (49, 3)];
+        for photo in photos {
+            for input in (1..60).flat_map(|height| [(height, height), (height, 7), (9, height)]) {
                 let region = CentreCrop::new(photo, input).region(photo, input);
                 assert!(region.left >= 0.0 && region.top >= 0.0, "{photo:?} {input:?} {region:?}");
-                assert!(region.left + region.width <= f64::from(photo.1) + 1e-9, "{photo:?} {input:?}");
-                assert!(region.top + region.height <= f64::from(photo.0) + 1e-9, "{photo:?} {input:?}");
+                assert!(region.left + region.width <= f64::from(photo.1), "{photo:?} {input:?} {region:?}");
+                assert!(region.top + region.height <= f64::from(photo.0), "{photo:?} {input:?} {region:?}");
             }
         }
     }
