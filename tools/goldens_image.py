@@ -7,7 +7,7 @@ crates/candor/tests/image_*.rs read them.
     resize/<image>_<filter>_<H>x<W>.png   Pillow's Image.resize of it; <image> is `source`, or `large`, which
                                   the test makes itself from the formula in `large()`
     crop/<H>x<W>_<size>.png       torchvision's Resize(size*256/224) + CenterCrop(size), written with Pillow
-    decode/<name>.<ext>           one file a format and oddity; decode/<name>.png holds the expected pixels
+    decode/<name>.<ext>           one file a format and oddity; <name>_expected.png holds the expected pixels
                                   where those are not the file's own
 """
 

@@ -1,5 +1,7 @@
 //! Decoding: every format and oddity against Pillow's pixels, and every kind of bad file to one clear line.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! Resizing and cropping against Pillow's own results (tools/goldens_image.py makes them).
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use candor::image::{Filter, Preprocessing, Preset, ResizeMode, decode, resize};
