@@ -3,7 +3,9 @@
 
 pub mod engine;
 pub mod error;
+pub mod config;
 pub mod image;
+pub mod labels;
 pub mod map;
 pub mod mask;
 pub mod methods;

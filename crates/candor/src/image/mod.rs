@@ -1,1 +1,16 @@
 //! Images: decoding, resizing as Pillow does, preprocessing presets.
+
+mod decode;
+mod error;
+mod jpeg;
+mod preprocess;
+mod preset;
+mod region;
+mod resize;
+
+pub use decode::{MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, decode, decode_bytes};
+pub use error::ImageError;
+pub use preprocess::{ColorOrder, Preprocessing, VIEW_SIDE};
+pub use preset::{ParsePresetError, Preset};
+pub use region::{Region, ResizeMode};
+pub use resize::{Filter, resize};

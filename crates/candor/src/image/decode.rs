@@ -1,0 +1,201 @@
+//! Reading a photo as a person sees it: upright, opaque, 8 bits, red-green-blue.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::Path;
+
+use image::error::UnsupportedErrorKind;
+use image::{
+    ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, guess_format,
+};
+
+use super::error::ImageError;
+use super::jpeg;
+
+/// Most pixels a side.
+pub const MAX_SIDE: u32 = 16_384;
+/// Most pixels in all.
+pub const MAX_PIXELS: u64 = 160_000_000;
+/// Most bytes of a file.
+pub const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// Bytes that tell every format apart.
+const HEAD_BYTES: u64 = 64;
+
+/// The photo in the file at `path`, whose format its content tells, not its name.
+///
+/// The first frame of an animation, the first page of a TIFF; turned upright as EXIF says; 16-bit samples v as
+/// v/257 rounded; transparent pixels composited over white; grey and CMYK as RGB. Colour profiles are ignored,
+/// as torchvision and Pillow ignore them: models are trained without.
+///
+/// # Errors
+/// Each names the file and what to do. A file that lacks its end is an error, never half a photo. Nothing
+/// beyond the limits [`MAX_SIDE`], [`MAX_PIXELS`] and [`MAX_FILE_BYTES`] is read or allocated.
+pub fn decode(path: &Path) -> Result<RgbImage, ImageError> {
+    let unreadable = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => ImageError::NotFound { path: path.into() },
+        io::ErrorKind::IsADirectory => ImageError::IsDirectory { path: path.into() },
+        _ => ImageError::Unreadable { path: path.into(), source },
+    };
+    if path.is_dir() {
+        return Err(ImageError::IsDirectory { path: path.into() });
+    }
+    let mut file = File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    file.by_ref().take(HEAD_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
+    format_of(&bytes, path)?;
+    file.take(MAX_FILE_BYTES + 1 - HEAD_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
+    decode_bytes(&bytes, path)
+}
+
+/// [`decode`] of a file's content; `path` serves to name it in errors.
+///
+/// # Errors
+/// Those of [`decode`] that do not come from opening the file.
+pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<RgbImage, ImageError> {
+    let format = format_of(bytes, path)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(ImageError::FileTooLarge { path: path.into() });
+    }
+    let complete = match format {
+        ImageFormat::Jpeg => jpeg::is_complete(bytes),
+        ImageFormat::WebP => riff_is_complete(bytes),
+        _ => true, // the decoder tells
+    };
+    if !complete {
+        return Err(ImageError::Truncated { path: path.into(), format: name(format), bytes: bytes.len() });
+    }
+    let failed = |error| explain(error, format, bytes, path);
+
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(MAX_PIXELS * 16);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(failed)?;
+
+    let (width, height) = decoder.dimensions();
+    if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(ImageError::TooManyPixels { path: path.into(), width, height });
+    }
+    if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
+        let what = format!("{} with floating-point samples", name(format));
+        return Err(ImageError::Unsupported { path: path.into(), what });
+    }
+    let orientation = decoder.orientation().map_err(failed)?;
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    picture.apply_orientation(orientation);
+    Ok(opaque(picture))
+}
+
+/// 8-bit RGB; what shows through is white.
+fn opaque(picture: DynamicImage) -> RgbImage {
+    if !picture.color().has_alpha() {
+        return picture.into_rgb8();
+    }
+    let layer = picture.into_rgba8();
+    let mut photo = RgbImage::new(layer.width(), layer.height());
+    for (seen, pixel) in photo.pixels_mut().zip(layer.pixels()) {
+        let [r, g, b, alpha] = pixel.0.map(u32::from);
+        // alpha·v + (1 − alpha)·white, rounded to nearest
+        seen.0 = [r, g, b].map(|v| ((v * alpha + 255 * (255 - alpha) + 127) / 255) as u8);
+    }
+    photo
+}
+
+/// Whether the file is as long as its RIFF header says.
+fn riff_is_complete(bytes: &[u8]) -> bool {
+    let length = bytes.get(4..8).and_then(|length| length.try_into().ok()).map(u32::from_le_bytes);
+    length.is_some_and(|length| bytes.len() as u64 >= u64::from(length) + 8)
+}
+
+/// The format that `head`, the start of a file, announces.
+fn format_of(head: &[u8], path: &Path) -> Result<ImageFormat, ImageError> {
+    if head.is_empty() {
+        return Err(ImageError::Empty { path: path.into() });
+    }
+    let unsupported = |what: &str| ImageError::Unsupported { path: path.into(), what: what.into() };
+    match guess_format(head) {
+        Ok(format) if format.reading_enabled() => Ok(format),
+        Ok(format) => Err(unsupported(name(format))),
+        Err(_) => match head {
+            [_, _, _, _, b'f', b't', b'y', b'p', b'h' | b'm', ..] => Err(unsupported("HEIC")),
+            [0xFF, 0x0A, ..] | [0, 0, 0, 0x0C, b'J', b'X', b'L', ..] => Err(unsupported("JPEG XL")),
+            [0, 0, 0, 0x0C, b'j', b'P', ..] => Err(unsupported("JPEG 2000")),
+            [b'%', b'P', b'D', b'F', ..] => Err(unsupported("PDF")),
+            [b'8', b'B', b'P', b'S', ..] => Err(unsupported("Photoshop")),
+            _ => Err(ImageError::NotAnImage { path: path.into(), hint: hint(head) }),
+        },
+    }
+}
+
+/// What a file that is no image looks like.
+fn hint(head: &[u8]) -> &'static str {
+    let text = |b: &u8| b.is_ascii_graphic() || b.is_ascii_whitespace() || *b >= 0x80;
+    if head.starts_with(b"<") {
+        " but HTML, XML or SVG"
+    } else if head.starts_with(b"version https://git-lfs") {
+        " but a Git LFS pointer (fetch the file itself with `git lfs pull`)"
+    } else if head.iter().all(text) {
+        " but text"
+    } else {
+        ""
+    }
+}
+
+/// The decoder's error in our words.
+fn explain(error: image::ImageError, format: ImageFormat, bytes: &[u8], path: &Path) -> ImageError {
+    let path = path.to_path_buf();
+    if matches!(error, image::ImageError::Limits(_)) {
+        return ImageError::TooMuchMemory { path };
+    }
+    if let image::ImageError::Unsupported(unsupported) = &error {
+        let what = match unsupported.kind() {
+            UnsupportedErrorKind::Color(color) => format!("{} with colours {color:?}", name(format)),
+            _ => format!("this variety of {} ({})", name(format), one_line(&error.to_string())),
+        };
+        return ImageError::Unsupported { path, what };
+    }
+    let detail = one_line(&error.to_string());
+    if ends_early(&error, &detail) {
+        return ImageError::Truncated { path, format: name(format), bytes: bytes.len() };
+    }
+    ImageError::Damaged { path, format: name(format), detail }
+}
+
+/// Whether the decoder asked for bytes beyond the file's end. Decoders say it in their own ways.
+fn ends_early(error: &image::ImageError, detail: &str) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<io::Error>();
+        if io.is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof) {
+            return true;
+        }
+        cause = error.source();
+    }
+    let detail = detail.to_lowercase();
+    ["unexpected end", "unexpected eof", "end of file", "failed to fill", "not enough bytes"]
+        .iter()
+        .any(|words| detail.contains(words))
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn name(format: ImageFormat) -> &'static str {
+    match format {
+        ImageFormat::Jpeg => "JPEG",
+        ImageFormat::Png => "PNG",
+        ImageFormat::WebP => "WebP",
+        ImageFormat::Bmp => "BMP",
+        ImageFormat::Gif => "GIF",
+        ImageFormat::Tiff => "TIFF",
+        ImageFormat::Avif => "AVIF",
+        ImageFormat::OpenExr => "OpenEXR",
+        ImageFormat::Hdr => "Radiance HDR",
+        ImageFormat::Pnm => "PNM",
+        ImageFormat::Ico => "ICO",
+        ImageFormat::Dds => "DDS",
+        _ => "this format",
+    }
+}

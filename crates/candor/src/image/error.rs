@@ -1,0 +1,95 @@
+//! What can be wrong with an image file, each in one line that names the file and says what to do.
+
+use std::path::PathBuf;
+
+/// Why a file gave no photo.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// Nothing is there.
+    #[error("{}: no such file; check the path", path.display())]
+    NotFound {
+        /// The file as given.
+        path: PathBuf,
+    },
+    /// A directory was given.
+    #[error("{}: is a directory; give the images in it, for instance {}", path.display(), path.join("*.jpg").display())]
+    IsDirectory {
+        /// The file as given.
+        path: PathBuf,
+    },
+    /// The file cannot be opened or read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Unreadable {
+        /// The file as given.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The file holds no byte.
+    #[error("{}: is empty (0 bytes); copy or download it again", path.display())]
+    Empty {
+        /// The file as given.
+        path: PathBuf,
+    },
+    /// The content is that of no image format.
+    #[error("{}: is not an image{hint}; give a JPEG, PNG, WebP, BMP, GIF or TIFF", path.display())]
+    NotAnImage {
+        /// The file as given.
+        path: PathBuf,
+        /// What it looks like, as ` but …`, or nothing.
+        hint: &'static str,
+    },
+    /// An image of a format, or a variety of one, that is not read.
+    #[error("{}: {what} is not supported; convert it to PNG or JPEG", path.display())]
+    Unsupported {
+        /// The file as given.
+        path: PathBuf,
+        /// The format or the feature.
+        what: String,
+    },
+    /// The file ends before the picture does.
+    #[error("{}: the {format} data is truncated after {bytes} bytes; copy or download it again", path.display())]
+    Truncated {
+        /// The file as given.
+        path: PathBuf,
+        /// Name of the format.
+        format: &'static str,
+        /// Length of the file.
+        bytes: usize,
+    },
+    /// The content contradicts itself.
+    #[error("{}: the {format} data is damaged ({detail}); copy or export it again", path.display())]
+    Damaged {
+        /// The file as given.
+        path: PathBuf,
+        /// Name of the format.
+        format: &'static str,
+        /// What the decoder says.
+        detail: String,
+    },
+    /// More pixels than [`MAX_SIDE`](super::MAX_SIDE) or [`MAX_PIXELS`](super::MAX_PIXELS) allow.
+    #[error(
+        "{}: {width}x{height} pixels are too many (at most {} a side and {} million in all); make it smaller",
+        path.display(), super::MAX_SIDE, super::MAX_PIXELS / 1_000_000
+    )]
+    TooManyPixels {
+        /// The file as given.
+        path: PathBuf,
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+    /// The decoder would need more memory than the largest allowed picture does.
+    #[error("{}: decoding it needs too much memory; make it smaller", path.display())]
+    TooMuchMemory {
+        /// The file as given.
+        path: PathBuf,
+    },
+    /// More bytes than [`MAX_FILE_BYTES`](super::MAX_FILE_BYTES).
+    #[error("{}: is larger than {} MiB; export it with compression", path.display(), super::MAX_FILE_BYTES >> 20)]
+    FileTooLarge {
+        /// The file as given.
+        path: PathBuf,
+    },
+}

@@ -1,0 +1,73 @@
+//! Finding the end of a JPEG, because its decoder fills a truncated photo with grey and says nothing.
+
+/// Start of a scan: entropy-coded data follows its header.
+const SOS: u8 = 0xDA;
+/// End of image.
+const EOI: u8 = 0xD9;
+
+/// Whether the JPEG's segments run to an end-of-image marker.
+///
+/// Segments are walked from one to the next, so that the end of a thumbnail inside an EXIF segment does not
+/// count. Whatever follows the end (a second picture, a phone's video) is ignored.
+pub(super) fn is_complete(bytes: &[u8]) -> bool {
+    let mut at = 2; // past the start-of-image marker
+    while let Some((marker, after)) = next_marker(bytes, at) {
+        at = match marker {
+            EOI => return true,
+            0x01 | 0xD0..=0xD8 => after, // these stand alone
+            _ => match bytes.get(after..after + 2) {
+                Some(length) => after + usize::from(u16::from_be_bytes([length[0], length[1]])),
+                None => return false,
+            },
+        };
+        if marker == SOS {
+            at = end_of_scan(bytes, at);
+        }
+    }
+    false
+}
+
+/// The marker at or after `at` (damaged files have bytes between segments) and where its content starts.
+fn next_marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
+    loop {
+        let (&first, &second) = (bytes.get(at)?, bytes.get(at + 1)?);
+        if first == 0xFF && second != 0 && second != 0xFF {
+            return Some((second, at + 2));
+        }
+        at += 1;
+    }
+}
+
+/// Where the entropy-coded data from `at` on ends: the first marker that is neither a stuffed FF 00 nor a
+/// restart. Beyond the file if there is none.
+fn end_of_scan(bytes: &[u8], mut at: usize) -> usize {
+    while let Some((marker, after)) = next_marker(bytes, at) {
+        if !(0xD0..=0xD7).contains(&marker) {
+            return after - 2;
+        }
+        at = after;
+    }
+    bytes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: [u8; 12] = [0xFF, 0xD8, 0xFF, 0xE1, 0, 4, 0xFF, EOI, 0xFF, SOS, 0, 2];
+
+    #[test]
+    fn an_end_counts_outside_of_segments_only() {
+        assert!(!is_complete(&HEAD));
+        let scan = [1, 0xFF, 0, 0xFF, 0xD0, 7, 0xFF, 0xFF];
+        assert!(!is_complete(&[&HEAD[..], &scan].concat()));
+        assert!(is_complete(&[&HEAD[..], &scan, &[EOI, 1, 2, 3]].concat()));
+    }
+
+    #[test]
+    fn no_prefix_panics_or_is_complete() {
+        let whole = [&HEAD[..], &[1, 2, 0xFF, EOI]].concat();
+        assert!(is_complete(&whole));
+        assert!((0..whole.len()).all(|n| !is_complete(&whole[..n])));
+    }
+}

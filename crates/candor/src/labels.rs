@@ -1,0 +1,323 @@
+//! Names of classes: reading them, and finding the class that a user means.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// The names of a model's classes, in class order. A class may have several, separated by commas
+/// (`tench, Tinca tinca`), or none (an empty string).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    names: Vec<String>,
+}
+
+/// What can be wrong with a file of labels, in one line.
+#[derive(Debug, thiserror::Error)]
+pub enum LabelsError {
+    /// It cannot be read, or is not UTF-8.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// It is JSON, but not of names.
+    #[error("{}: {message}; give a list of names or {{\"0\": name, …}}, or text with a name a line", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// It names no class.
+    #[error("{}: holds no names; give one a line, in class order", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It names more or fewer classes than the model has.
+    #[error("{labels} labels for a model of {classes} classes; give the labels the model was trained with")]
+    Count {
+        /// Names given.
+        labels: usize,
+        /// Outputs of the model.
+        classes: usize,
+    },
+}
+
+/// Why a query names no class, in one line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClassError {
+    /// A number beyond the classes.
+    #[error("class {id} is out of range: the model has {classes} classes, 0 to {}", classes.saturating_sub(1))]
+    OutOfRange {
+        /// The number.
+        id: usize,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// Several classes bear the name.
+    #[error("`{query}` names several classes: {}; give the number", .candidates.join(", "))]
+    Ambiguous {
+        /// The name.
+        query: String,
+        /// Number and name of each.
+        candidates: Vec<String>,
+    },
+    /// No class bears the name.
+    #[error("no class is called `{query}`; {}", match .nearest.is_empty() {
+        true => "give its number, or labels with --labels".to_string(),
+        false => format!("the nearest are {}", .nearest.join(", ")),
+    })]
+    Unknown {
+        /// The name.
+        query: String,
+        /// Number and name of the most similar classes, best first.
+        nearest: Vec<String>,
+    },
+}
+
+/// How many names an unknown one is answered with.
+const SUGGESTIONS: usize = 3;
+
+impl Labels {
+    /// These names, in class order.
+    pub fn new(names: Vec<String>) -> Self {
+        Labels { names }
+    }
+
+    /// `classes` classes without names.
+    pub fn unnamed(classes: usize) -> Self {
+        Labels { names: vec![String::new(); classes] }
+    }
+
+    /// The names in the file at `path`: text with a name a line (an empty line is a class without a name), or
+    /// JSON: a list of names, `{"0": "tench", …}`, Keras' `{"0": ["n01440764", "tench"], …}`, or a Hugging
+    /// Face `config.json` with `id2label`.
+    ///
+    /// # Errors
+    /// The file cannot be read, holds no names, or is JSON of another form.
+    pub fn load(path: &Path) -> Result<Labels, LabelsError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| LabelsError::Unreadable { path: path.into(), source })?;
+        let text = text.trim_start_matches('\u{feff}').trim_end();
+        if text.is_empty() {
+            return Err(LabelsError::Empty { path: path.into() });
+        }
+        let is_json = text.trim_start().starts_with(['{', '[']);
+        let names = if is_json {
+            from_json(text).map_err(|message| LabelsError::Json { path: path.into(), message })?
+        } else {
+            text.lines().map(|line| line.trim().to_string()).collect()
+        };
+        Ok(Labels { names })
+    }
+
+    /// Checks that there is one label for each of a model's classes.
+    ///
+    /// # Errors
+    /// [`LabelsError::Count`] if there are more or fewer.
+    pub fn check_count(&self, classes: usize) -> Result<(), LabelsError> {
+        match self.len() {
+            n if n == classes => Ok(()),
+            labels => Err(LabelsError::Count { labels, classes }),
+        }
+    }
+
+    /// Number of classes.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there is no class.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The class's name; `class N` where it has none.
+    pub fn name(&self, class: usize) -> String {
+        match self.names.get(class) {
+            Some(name) if !name.is_empty() => name.clone(),
+            _ => format!("class {class}"),
+        }
+    }
+
+    /// The class that `query` means: its number, or its name, whole or one of its comma-separated parts, in
+    /// upper or lower case, with underscores for spaces, without a leading WordNet number. A number always
+    /// means the class's index; a whole name comes before a part of one.
+    ///
+    /// # Errors
+    /// A number out of range, a name that several classes bear, or that none does.
+    pub fn find_class(&self, query: &str) -> Result<usize, ClassError> {
+        if let Ok(id) = query.trim().parse::<usize>() {
+            let classes = self.len();
+            return if id < classes { Ok(id) } else { Err(ClassError::OutOfRange { id, classes }) };
+        }
+        let wanted = plain(query);
+        let whole = self.ids(|name| name == wanted);
+        let found =
+            if whole.is_empty() { self.ids(|name| parts(name).any(|part| part == wanted)) } else { whole };
+        let query = query.to_string();
+        match found[..] {
+            [class] => Ok(class),
+            [] => Err(ClassError::Unknown { query, nearest: self.nearest(&wanted) }),
+            _ => {
+                let candidates = found.iter().map(|&class| self.describe(class)).collect();
+                Err(ClassError::Ambiguous { query, candidates })
+            }
+        }
+    }
+
+    /// Classes whose plain, non-empty name passes the test.
+    fn ids(&self, test: impl Fn(&str) -> bool) -> Vec<usize> {
+        let passes = |name: &String| !name.is_empty() && test(&plain(name));
+        self.names.iter().enumerate().filter(|(_, name)| passes(name)).map(|(class, _)| class).collect()
+    }
+
+    fn nearest(&self, wanted: &str) -> Vec<String> {
+        let mut scored: Vec<(f64, usize)> = self
+            .names
+            .iter()
+            .enumerate()
+            .map(|(class, name)| (similarity(wanted, &plain(name)), class))
+            .collect();
+        scored.retain(|(score, _)| *score >= 0.75);
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        scored.into_iter().take(SUGGESTIONS).map(|(_, class)| self.describe(class)).collect()
+    }
+
+    fn describe(&self, class: usize) -> String {
+        format!("{class} ({})", self.name(class))
+    }
+}
+
+/// Lower case, single spaces, no leading WordNet number.
+fn plain(name: &str) -> String {
+    let words = name.to_lowercase().replace('_', " ");
+    let mut words: Vec<&str> = words.split_whitespace().collect();
+    let is_wordnet =
+        |w: &str| w.len() == 9 && w.starts_with('n') && w[1..].bytes().all(|b| b.is_ascii_digit());
+    if words.len() > 1 && is_wordnet(words[0]) {
+        words.remove(0);
+    }
+    words.join(" ")
+}
+
+fn parts(name: &str) -> impl Iterator<Item = &str> {
+    name.split(',').map(str::trim)
+}
+
+/// 0..=1: of the best among the name's parts and their words; 1 where one contains the other.
+fn similarity(wanted: &str, name: &str) -> f64 {
+    let one = |text: &str| match text {
+        "" => 0.0,
+        text if wanted.len() > 2 && text.contains(wanted) => 1.0,
+        text => strsim::jaro_winkler(wanted, text),
+    };
+    parts(name).flat_map(|part| std::iter::once(part).chain(part.split(' '))).map(one).fold(0.0, f64::max)
+}
+
+/// The forms of JSON in which labels come.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "this JSON holds no labels")]
+enum Json {
+    List(Vec<String>),
+    HuggingFace { id2label: BTreeMap<String, String> },
+    Keras(BTreeMap<String, (String, String)>),
+    Map(BTreeMap<String, String>),
+}
+
+fn from_json(text: &str) -> Result<Vec<String>, String> {
+    let named: BTreeMap<String, String> =
+        match serde_json::from_str(text).map_err(|error| error.to_string())? {
+            Json::List(names) => return Ok(names),
+            Json::Map(map) | Json::HuggingFace { id2label: map } => map,
+            Json::Keras(map) => map.into_iter().map(|(class, (_, name))| (class, name)).collect(),
+        };
+    let mut by_class = BTreeMap::new();
+    for (key, name) in named {
+        let class: usize = key.parse().map_err(|_| format!("`{key}` is not the number of a class"))?;
+        by_class.insert(class, name);
+    }
+    match (0..by_class.len()).find(|class| !by_class.contains_key(class)) {
+        Some(class) => Err(format!("class {class} has no name")),
+        None => Ok(by_class.into_values().collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels() -> Labels {
+        let names =
+            ["tench, Tinca tinca", "crane", "African elephant", "Crane", "", "grey fox, gray fox", "fox"];
+        Labels::new(names.map(String::from).to_vec())
+    }
+
+    fn error(query: &str) -> String {
+        labels().find_class(query).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn numbers_names_and_parts_are_found() {
+        for (query, class) in [
+            ("4", 4),
+            ("tench", 0),
+            ("TINCA  tinca", 0),
+            ("Tench, tinca tinca", 0),
+            ("african_elephant", 2),
+            ("fox", 6),
+            ("n02120505 gray fox", 5),
+        ] {
+            assert_eq!(labels().find_class(query), Ok(class), "{query}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_found_is_explained() {
+        assert_eq!(error("7"), "class 7 is out of range: the model has 7 classes, 0 to 6");
+        assert_eq!(error("crane"), "`crane` names several classes: 1 (crane), 3 (Crane); give the number");
+        assert_eq!(error("elefant"), "no class is called `elefant`; the nearest are 2 (African elephant)");
+        assert_eq!(error("zzz"), "no class is called `zzz`; give its number, or labels with --labels");
+        assert_eq!(
+            Labels::unnamed(3).find_class("").unwrap_err().to_string(),
+            "no class is called ``; give its number, or labels with --labels"
+        );
+    }
+
+    fn load(text: &str) -> Result<Vec<String>, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        let path = format!("{}: ", file.path().display());
+        Labels::load(file.path()).map(|l| l.names).map_err(|e| e.to_string().replace(&path, ""))
+    }
+
+    #[test]
+    fn every_form_is_read() {
+        for text in [
+            "\u{feff}cat\r\ndog\r\n\r\n",
+            r#"["cat", "dog"]"#,
+            r#"{"1": "dog", "0": "cat"}"#,
+            r#"{"0": ["n1", "cat"], "1": ["n2", "dog"]}"#,
+            r#"{"model_type": "vit", "id2label": {"0": "cat", "1": "dog"}}"#,
+        ] {
+            assert_eq!(load(text).unwrap(), ["cat", "dog"], "{text}");
+        }
+        assert_eq!(load("cat\n\ndog").unwrap(), ["cat", "", "dog"]);
+    }
+
+    #[test]
+    fn what_holds_no_names_is_refused() {
+        assert_eq!(load(" \n").unwrap_err(), "holds no names; give one a line, in class order");
+        let gap = load(r#"{"0": "a", "2": "b"}"#).unwrap_err();
+        assert!(gap.starts_with("class 1 has no name; give a list"), "{gap}");
+        assert!(load("{\"a\": 1}").unwrap_err().starts_with("this JSON holds no labels; give"));
+        let message = labels().check_count(1000).unwrap_err().to_string();
+        assert!(message.starts_with("7 labels for a model of 1000 classes"), "{message}");
+    }
+}

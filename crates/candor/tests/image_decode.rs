@@ -1,0 +1,215 @@
+//! Decoding: every format and oddity against Pillow's pixels, and every kind of bad file to one clear line.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use candor::image::{ImageError, decode, decode_bytes};
+use image::RgbImage;
+
+use support::{data_dir, fixture};
+
+fn read(name: &str) -> RgbImage {
+    decode(&fixture(&format!("image/decode/{name}"))).unwrap()
+}
+
+fn bytes(name: &str) -> Vec<u8> {
+    fs::read(fixture(&format!("image/decode/{name}"))).unwrap()
+}
+
+/// The error of decoding `bytes` as a file called `photo`.
+fn error(bytes: &[u8]) -> ImageError {
+    decode_bytes(bytes, Path::new("photo")).unwrap_err()
+}
+
+fn largest_difference(a: &RgbImage, b: &RgbImage) -> u8 {
+    assert_eq!(a.dimensions(), b.dimensions());
+    a.as_raw().iter().zip(b.as_raw()).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
+}
+
+#[test]
+fn lossless_formats_are_exact() {
+    for name in ["rgb.webp", "rgb.bmp", "rgb.tiff"] {
+        assert_eq!(read(name), read("rgb.png"), "{name}");
+    }
+    for name in ["grey.png", "grey16.png", "palette.png", "alpha.png", "grey_alpha.png", "animation.gif"] {
+        let expected = name.rsplit_once('.').unwrap().0.to_string() + "_expected.png";
+        assert_eq!(read(name), read(&expected), "{name}");
+    }
+}
+
+#[test]
+fn jpegs_are_libjpegs_nearly() {
+    for (name, tolerance) in
+        [("jpeg", 1), ("jpeg_progressive", 1), ("jpeg_grey", 1), ("jpeg_420", 4), ("jpeg_cmyk", 0)]
+    {
+        let difference =
+            largest_difference(&read(&format!("{name}.jpg")), &read(&format!("{name}_expected.png")));
+        println!("{name}: differs from libjpeg-turbo by at most {difference}");
+        assert!(difference <= tolerance, "{name}: {difference}");
+    }
+}
+
+#[test]
+fn photos_are_turned_upright() {
+    let upright = read("upright.png");
+    for orientation in 1..=8 {
+        let difference = largest_difference(&read(&format!("orientation{orientation}.jpg")), &upright);
+        assert!(difference <= 3, "{orientation}: {difference}");
+    }
+    for name in ["orientation6.png", "orientation7.png", "orientation6.webp", "orientation7.webp"] {
+        assert_eq!(read(name), upright, "{name}");
+    }
+}
+
+#[test]
+fn the_content_tells_the_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("photo.jpg");
+    fs::write(&path, bytes("rgb.png")).unwrap();
+    assert_eq!(decode(&path).unwrap(), read("rgb.png"));
+}
+
+#[test]
+fn a_file_that_ends_early_is_an_error() {
+    let names = [
+        "jpeg.jpg",
+        "jpeg_progressive.jpg",
+        "jpeg_thumbnail.jpg",
+        "rgb.png",
+        "grey16.png",
+        "rgb.webp",
+        "rgb.bmp",
+        "rgb.tiff",
+        "animation.gif",
+    ];
+    for name in names {
+        let whole = bytes(name);
+        decode_bytes(&whole, Path::new("photo")).unwrap();
+        for percent in [10, 30, 50, 70] {
+            let part = &whole[..whole.len() * percent / 100];
+            match decode_bytes(part, Path::new("photo")) {
+                Ok(_) => panic!("{name}: {percent} % of the file is a photo"),
+                Err(error) => assert!(error.to_string().contains("truncated"), "{name} {percent} %: {error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_jpeg_without_its_end_is_truncated_and_one_with_more_is_not() {
+    for name in ["jpeg.jpg", "jpeg_progressive.jpg", "jpeg_thumbnail.jpg"] {
+        let whole = bytes(name);
+        let part = &whole[..whole.len() - 2];
+        let message = error(part).to_string();
+        let length = part.len();
+        assert_eq!(
+            message,
+            format!("photo: the JPEG data is truncated after {length} bytes; copy or download it again")
+        );
+        let more = [&whole[..], b"\0\0trailing \xFF\xD8\xFF\xE1"].concat();
+        let photo = decode_bytes(&more, Path::new("photo")).unwrap();
+        assert_eq!(photo, decode_bytes(&whole, Path::new("photo")).unwrap());
+    }
+}
+
+/// A PNG header that announces a picture of that size, and hardly anything after it.
+fn png_of(width: u32, height: u32) -> Vec<u8> {
+    let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0DIHDR".to_vec();
+    png.extend(width.to_be_bytes());
+    png.extend(height.to_be_bytes());
+    png.extend([8, 2, 0, 0, 0]);
+    png.extend(crc32(&png[12..]).to_be_bytes());
+    png.extend(b"\0\0\0\x01IDAT\x78");
+    png.extend(crc32(b"IDAT\x78").to_be_bytes());
+    png
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc: u32, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
+
+#[test]
+fn too_many_pixels_are_refused_at_once() {
+    let start = Instant::now();
+    for (width, height) in [(30_000, 30_000), (16_385, 1), (16_000, 16_000)] {
+        let message = error(&png_of(width, height)).to_string();
+        let expected = format!(
+            "photo: {width}x{height} pixels are too many (at most 16384 a side and 160 million in all); \
+             make it smaller"
+        );
+        assert_eq!(message, expected);
+    }
+    assert!(matches!(error(&png_of(u32::MAX >> 1, u32::MAX >> 1)), ImageError::TooMuchMemory { .. }));
+    let mut gif = bytes("animation.gif");
+    gif[6..10].copy_from_slice(&[0xFF; 4]);
+    assert!(matches!(error(&gif), ImageError::TooManyPixels { width: 65_535, height: 65_535, .. }));
+    assert!(start.elapsed().as_secs() < 2);
+}
+
+#[test]
+fn what_is_no_image_is_named() {
+    let cases: [(&[u8], &str); 7] = [
+        (b"", "photo: is empty (0 bytes); copy or download it again"),
+        (b"not a photo\n", "photo: is not an image but text; give a JPEG, PNG, WebP, BMP, GIF or TIFF"),
+        (
+            b"<!DOCTYPE html>",
+            "photo: is not an image but HTML, XML or SVG; give a JPEG, PNG, WebP, BMP, GIF or TIFF",
+        ),
+        (b"\0\x01\x02\x03", "photo: is not an image; give a JPEG, PNG, WebP, BMP, GIF or TIFF"),
+        (b"%PDF-1.7", "photo: PDF is not supported; convert it to PNG or JPEG"),
+        (b"\0\0\0\x18ftypheic", "photo: HEIC is not supported; convert it to PNG or JPEG"),
+        (b"\0\0\0\x18ftypavif", "photo: AVIF is not supported; convert it to PNG or JPEG"),
+    ];
+    for (bytes, message) in cases {
+        assert_eq!(error(bytes).to_string(), message);
+    }
+}
+
+#[test]
+fn paths_that_are_no_files_are_named() {
+    let missing = decode(Path::new("nowhere/photo.jpg")).unwrap_err().to_string();
+    assert_eq!(missing, "nowhere/photo.jpg: no such file; check the path");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().display();
+    let message = decode(folder.path()).unwrap_err().to_string();
+    assert_eq!(message, format!("{path}: is a directory; give the images in it, for instance {path}/*.jpg"));
+}
+
+#[test]
+fn damaged_files_give_one_line_and_never_panic() {
+    for name in
+        ["jpeg.jpg", "jpeg_progressive.jpg", "rgb.png", "rgb.webp", "rgb.bmp", "rgb.tiff", "animation.gif"]
+    {
+        let whole = bytes(name);
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x55;
+            if let Err(error) = decode_bytes(&damaged, Path::new("photo")) {
+                let message = error.to_string();
+                assert!(message.starts_with("photo: ") && !message.contains('\n'), "{name} {at}: {message}");
+            }
+        }
+    }
+}
+
+#[test]
+fn real_photos_decode() {
+    let Some(data) = data_dir() else { return };
+    let mut photos: Vec<PathBuf> = Vec::new();
+    for folder in ["imagenet/val_full", "imagenet/samples", "coco/images", "multi", "medical/images"] {
+        let entries = fs::read_dir(data.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        photos.extend(entries.filter(|path| path.extension().is_some_and(|e| e != "csv")));
+    }
+    for path in &photos {
+        let photo = decode(path).unwrap();
+        assert!(photo.width() >= 28 && photo.height() >= 28, "{}", path.display());
+    }
+    println!("{} photos decode", photos.len());
+}
