@@ -15,7 +15,8 @@ One file a model, <model>.json:
       class, value, shape   d logit[class] / d value; shape has a batch of 1
       norm, sum             L2 norm and sum of all entries (float64)
       projections           ⟨gradient, v_k⟩ on the directions (float64)
-      stride, samples       entries at flat indexes 0, stride, 2·stride, … (odd stride, at most 512), float32
+      stride, samples       entries at flat indexes 0, stride, 2·stride, … below n, float32; at most 512, and a stride
+                        coprime to n, so that every row, column and channel is met
       torch_float32_relative_error   ‖g32 − g64‖ / ‖g64‖ over all entries
     directions         the (multiplier, increment) of v_k = noise(n)
 
@@ -26,6 +27,7 @@ by |error| ≤ ε · `norm` · √n (n entries), which bounds an error of ε · 
 import argparse
 import hashlib
 import json
+from math import gcd
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +85,7 @@ def logits_and_gradients(module: OnnxModule, x: torch.Tensor, values: list[str],
 def gradient_entry(c: int, value: str, gradient: np.ndarray, float32_error: float) -> dict:
     """One entry of `gradients`."""
     flat = gradient.reshape(-1)
-    stride = -(-flat.size // SAMPLES) | 1
+    stride = next(s for s in range(-(-flat.size // SAMPLES), flat.size + 2) if gcd(s, flat.size) == 1)
     return {
         "class": c,
         "value": value,
