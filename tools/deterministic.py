@@ -7,8 +7,8 @@ float32 once, at the end. `smooth_image` is a sum of sines, for goldens that wan
 
 import numpy as np
 
-INPUT = (2654435761, 12345)
-"""(multiplier, increment) of the input."""
+MULTIPLIER, INCREMENT, INCREMENT_STEP = 2654435761, 12345, 97654321
+"""Of the input; candidate t has increment (INCREMENT + t·INCREMENT_STEP) mod 2³²."""
 
 DIRECTIONS = [(2246822519, 1), (3266489917, 2), (668265263, 3), (374761393, 4)]
 """(multiplier, increment) of the four directions a gradient is projected on."""
@@ -21,9 +21,9 @@ def noise(count: int, multiplier: int, increment: int) -> np.ndarray:
     return wrapped.astype(np.float64) / 2.0**32 * 2.0 - 1.0
 
 
-def noise_image(shape: list[int], amplitude: float, offset: float) -> np.ndarray:
+def noise_image(shape: list[int], amplitude: float, offset: float, increment: int = INCREMENT) -> np.ndarray:
     """float32(noise · amplitude + offset), the flat index running over N, C, H, W."""
-    flat = noise(int(np.prod(shape)), *INPUT) * amplitude + offset
+    flat = noise(int(np.prod(shape)), MULTIPLIER, increment) * amplitude + offset
     return flat.astype(np.float32).reshape(shape)
 
 

@@ -232,7 +232,7 @@ def parse_arguments() -> argparse.Namespace:
         a.model = data_directory() / "models" / f"{a.model}.onnx"
         if not a.model.exists():
             parser.error(f"no such file, and no such shared model: {a.model}")
-    amplitude, offset, _ = MODELS.get(Path(a.model).stem, (1.0, 0.0, None))
+    amplitude, offset, *_ = MODELS.get(Path(a.model).stem, (1.0, 0.0))
     a.amplitude = amplitude if a.amplitude is None else a.amplitude
     a.offset = offset if a.offset is None else a.offset
     module = OnnxModule(a.model)
