@@ -1,0 +1,119 @@
+"""Golden of the reliable mask itself: cifar10_resnet20, three levels, PyTorch in float64.
+
+    CANDOR_DATA=… python tools/goldens_mask.py [--out crates/candor/tests/golden/mask_resnet20.json]
+
+The input is tools/deterministic.py's smooth_image. Objective, start, projection and conventions are those of
+tools/reliable_mask.py; Adam is PyTorch's (β 0.9, 0.999, ε 1e-8 outside the square root, bias-corrected).
+
+Three queries: the argmax, the runner-up (lower log-odds, yet with evidence), and the lowest class (none: its masks
+shrink evenly). For each query:
+
+    class, log_odds, null_log_odds, target   o_c(S(x)), n_c, max of the two
+    losses             total loss before each of the iterations, then the final masks' (iterations + 1 values)
+    gradient_0         at iteration 0, one number a level: the masks are ones, so D = 0 with zero gradient and every
+                       entry is l1_weight
+    gradient_1         at iteration 1 (all masks 1 − learning_rate): the first that D shapes; one flat list a level
+    masks              after the last iteration, one flat list a level (H·W, row by row)
+    torch_float32      how far PyTorch in float32 strays: loss (relative), gradient_1 (L2, relative), mask (largest
+                       difference; Adam turns a gradient near zero into a full step, so a few entries may jump)
+
+The lowest class has `mask_ranges` and `gradient_1_ranges` ([min, max] a level) in place of lists. Masks are rounded to
+7 decimals and gradients to 6 significant digits.
+"""
+
+import argparse
+import hashlib
+from pathlib import Path
+
+import torch
+
+from deterministic import smooth_image
+from goldens_models import write_json
+from onnx_torch import OnnxModule, data_directory
+from reliable_mask import MaskRun, ReliableMask, find_levels
+
+MODEL = "cifar10_resnet20"
+LAMBDA, LEARNING_RATE, ITERATIONS = 0.05, 0.05, 10
+
+
+def significant(tensor: torch.Tensor, digits: int = 6) -> list[float]:
+    """Entries in row-major order, rounded to `digits` significant digits."""
+    return [float(f"{v:.{digits}g}") for v in tensor.reshape(-1).tolist()]
+
+
+def ranges(tensors: list[torch.Tensor]) -> list[list[float]]:
+    """[min, max] of each tensor."""
+    return [[float(t.min()), float(t.max())] for t in tensors]
+
+
+def query_entry(run: MaskRun, run32: MaskRun, query: int, c: int, full: bool) -> dict:
+    """The golden of one query; `full` writes whole masks and gradients."""
+    masks, masks32 = [m[query] for m in run.masks], [m[query].double() for m in run32.masks]
+    first, second = ([g[query] for g in run.gradients[i]] for i in (0, 1))
+    second32 = [g[query].double() for g in run32.gradients[1]]
+    losses, losses32 = (torch.stack(r.losses)[:, query].double() for r in (run, run32))
+    difference = torch.cat([(b - a).reshape(-1) for a, b in zip(second, second32)])
+    entry = {
+        "class": c,
+        "log_odds": float(run.log_odds[query]),
+        "null_log_odds": float(run.null_log_odds[query]),
+        "target": float(torch.maximum(run.log_odds, run.null_log_odds)[query]),
+        "losses": [float(v) for v in losses],
+        "gradient_0": [float(g.mean()) for g in first],
+        "torch_float32": {
+            "loss": float(f"{((losses32 - losses).abs() / losses).max():.2e}"),
+            "gradient_1": float(f"{difference.norm() / torch.cat([g.reshape(-1) for g in second]).norm():.2e}"),
+            "mask": float(f"{max((b - a).abs().max() for a, b in zip(masks, masks32)):.2e}"),
+        },
+    }
+    if full:
+        entry["gradient_1"] = [significant(g) for g in second]
+        entry["masks"] = [[round(v, 7) for v in m.reshape(-1).tolist()] for m in masks]
+    else:
+        entry["gradient_1_ranges"], entry["mask_ranges"] = ranges(second), ranges(masks)
+    return entry
+
+
+def main() -> None:
+    repository = Path(__file__).resolve().parents[1]
+    parser = argparse.ArgumentParser(description=f"Write the golden of the reliable mask on {MODEL}.")
+    parser.add_argument("--out", type=Path, default=repository / "crates/candor/tests/golden/mask_resnet20.json")
+    arguments = parser.parse_args()
+
+    path = data_directory() / "models" / f"{MODEL}.onnx"
+    double, single = OnnxModule(path, dtype=torch.float64), OnnxModule(path)
+    levels = find_levels(double)
+    x = torch.from_numpy(smooth_image(double.input_shape, 1.0))
+    with torch.no_grad():
+        order = double(x.double())[0].argsort(descending=True)
+    classes = order[[0, 1, -1]]
+    options = {"iterations": ITERATIONS, "keep_gradients": (0, 1), "final_loss": True}
+    run = ReliableMask(double, levels, LAMBDA, LEARNING_RATE).learn(x.double(), classes, **options)
+    run32 = ReliableMask(single, levels, LAMBDA, LEARNING_RATE).learn(x, classes, **options)
+    for level, gradient, weight in zip(levels, run.gradients[0], run.l1_weights):
+        if (gradient - weight).abs().max() > 1e-12:
+            raise AssertionError(f"{level}: the gradient at ones is not the L1 term's alone")
+    document = {
+        "model": MODEL,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "input": {"kind": "smooth_image", "shape": double.input_shape, "amplitude": 1.0},
+        "lambda": LAMBDA,
+        "optimiser": {"name": "adam", "learning_rate": LEARNING_RATE, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
+        "iterations": ITERATIONS,
+        "levels": [
+            {"value": level, "mask_shape": list(m.shape[1:]), "l1_weight": w}
+            for level, m, w in zip(levels, run.masks, run.l1_weights)
+        ],
+        "queries": [query_entry(run, run32, q, int(c), full=q < 2) for q, c in enumerate(classes)],
+    }
+    write_json(arguments.out, document)
+    print(f"{arguments.out}: {arguments.out.stat().st_size / 1000:.0f} kB")
+    for q in document["queries"]:
+        print(
+            f"  class {q['class']}: log-odds {q['log_odds']:.4f}, null {q['null_log_odds']:.4f}, loss "
+            f"{q['losses'][0]:.4f} → {q['losses'][-1]:.4f}, float32 strays by {q['torch_float32']}"
+        )
+
+
+if __name__ == "__main__":
+    main()
