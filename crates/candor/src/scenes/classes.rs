@@ -28,6 +28,16 @@ pub(super) enum Ink {
 pub(super) struct Part {
     pub(super) shape: Shape,
     pub(super) ink: Ink,
+    /// Centre and radius of a circle around the figure.
+    circle: (Point, f32),
+}
+
+impl Part {
+    /// Signed distance to the outline where it is below `limit`; elsewhere anything from `limit` on.
+    pub(super) fn distance(&self, p: Point, limit: f32) -> f32 {
+        let outside = p.minus(self.circle.0).norm() - self.circle.1;
+        if outside >= limit { outside } else { self.shape.distance(p) }
+    }
 }
 
 /// A class: its name, how far it may be turned from upright (in turns) and how it is built.
@@ -58,7 +68,8 @@ pub(super) const TABLE: [Class; 12] = [
 ];
 
 fn part(ink: Ink, shape: Shape) -> Part {
-    Part { shape, ink }
+    let circle = shape.circle();
+    Part { shape, ink, circle }
 }
 
 fn polygon(points: &[(f32, f32)]) -> Shape {
@@ -78,8 +89,12 @@ fn cat(draw: &mut Draw) -> Vec<Part> {
     let width = draw.between(0.72, 0.82);
     let ear = draw.between(0.85, 0.95);
     let mut parts = Vec::new();
-    parts.extend(both_sides(Ink::Main, |s| polygon(&[(0.68 * ear * s, -0.98 * ear), (0.1 * s, -0.4), (width * s, 0.15)])));
-    parts.extend(both_sides(Ink::Second, |s| polygon(&[(0.6 * s, -0.68), (0.32 * s, -0.38), (0.62 * s, -0.14)])));
+    parts.extend(both_sides(Ink::Main, |s| {
+        polygon(&[(0.68 * ear * s, -0.98 * ear), (0.1 * s, -0.4), (width * s, 0.15)])
+    }));
+    parts.extend(both_sides(Ink::Second, |s| {
+        polygon(&[(0.6 * s, -0.68), (0.32 * s, -0.38), (0.62 * s, -0.14)])
+    }));
     parts.push(part(Ink::Main, ellipse(at(0.0, 0.17), width, 0.66)));
     parts.extend(both_sides(Ink::Light, |s| Shape::Disc(at(0.31 * s, 0.05), 0.18)));
     let pupil = draw.between(0.06, 0.11);
@@ -197,10 +212,8 @@ fn leaf(draw: &mut Draw) -> Vec<Part> {
 
 fn moon(draw: &mut Draw) -> Vec<Part> {
     let (bite, shift) = (draw.between(0.72, 0.82), draw.between(0.38, 0.48));
-    let mut parts = vec![part(
-        Ink::Main,
-        Shape::Disc(at(0.0, 0.0), 0.97).without(Shape::Disc(at(shift, 0.0), bite)),
-    )];
+    let mut parts =
+        vec![part(Ink::Main, Shape::Disc(at(0.0, 0.0), 0.97).without(Shape::Disc(at(shift, 0.0), bite)))];
     let middle = -0.5 * (0.97 + bite - shift);
     for (turns, radius) in [(-0.09, 0.09), (0.005, 0.12), (0.1, 0.08)] {
         let centre = at(middle, 0.0).turned(cos_sin(turns + draw.between(-0.02, 0.02)));
@@ -244,7 +257,8 @@ fn star(draw: &mut Draw) -> Vec<Part> {
 
 fn tree(draw: &mut Draw) -> Vec<Part> {
     let width = draw.between(0.9, 1.0);
-    let tier = |half: f32, foot: f32, tip: f32| polygon(&[(-half * width, foot), (0.0, tip), (half * width, foot)]);
+    let tier =
+        |half: f32, foot: f32, tip: f32| polygon(&[(-half * width, foot), (0.0, tip), (half * width, foot)]);
     let mut parts = vec![
         part(Ink::Second, rectangle(-0.13, 0.5, 0.13, 0.96)),
         part(Ink::Main, tier(0.72, 0.66, -0.15)),
@@ -319,7 +333,7 @@ mod tests {
             let parts = (class.build)(&mut draw);
             let grid = |i: usize| (i as f32 - 49.5) / 50.0;
             let covered = (0..10_000)
-                .filter(|i| parts.iter().any(|p| p.shape.distance(at(grid(i % 100), grid(i / 100))) < 0.0))
+                .filter(|i| parts.iter().any(|p| p.distance(at(grid(i % 100), grid(i / 100)), 0.0) < 0.0))
                 .count();
             assert!((2_000..9_000).contains(&covered), "{} covers {covered} of 10000", class.name);
         }

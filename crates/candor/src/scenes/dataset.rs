@@ -8,8 +8,15 @@ use std::path::{Path, PathBuf};
 use super::{CLASSES, Scene, SceneError, SceneOptions};
 
 /// Colours of the mask files: nothing, then objects in order; repeated beyond the end.
-const MASK_COLOURS: [[u8; 3]; 7] =
-    [[0, 0, 0], [230, 80, 60], [60, 160, 230], [250, 200, 60], [90, 190, 100], [170, 100, 210], [240, 140, 190]];
+const MASK_COLOURS: [[u8; 3]; 7] = [
+    [0, 0, 0],
+    [230, 80, 60],
+    [60, 160, 230],
+    [250, 200, 60],
+    [90, 190, 100],
+    [170, 100, 210],
+    [240, 140, 190],
+];
 
 /// Why a set of scenes could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +75,8 @@ fn rows(table: &mut String, scene: &Scene, file: &str, mask: &str) {
     }
     for (number, object) in scene.objects.iter().enumerate() {
         let (class, [x0, y0, x1, y1]) = (object.class, object.bbox);
-        writeln!(table, "{file},{number},{class},{},{x0},{y0},{x1},{y1},{mask}", CLASSES[class]).expect(NEVER);
+        writeln!(table, "{file},{number},{class},{},{x0},{y0},{x1},{y1},{mask}", CLASSES[class])
+            .expect(NEVER);
     }
 }
 
@@ -111,6 +119,8 @@ fn encode(width: u32, height: u32, colour: png::ColorType, pixels: &[u8]) -> io:
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(colour);
+    // Noise hardly compresses: more effort would take most of the time and save little.
+    encoder.set_compression(png::Compression::Fast);
     encoder.set_depth(png::BitDepth::Eight);
     if colour == png::ColorType::Indexed {
         let colours = (0..=CLASSES.len()).flat_map(|i| match i {

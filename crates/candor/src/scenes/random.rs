@@ -61,7 +61,8 @@ fn sin(turns: f32) -> f32 {
 
 /// A value in 0..1 for each point of an integer grid.
 pub(super) fn lattice(seed: u32, x: i32, y: i32) -> f32 {
-    let mut h = seed ^ (x as u32).wrapping_mul(0x9E37_79B1) ^ (y as u32).wrapping_mul(0x85EB_CA77).rotate_left(13);
+    let mut h =
+        seed ^ (x as u32).wrapping_mul(0x9E37_79B1) ^ (y as u32).wrapping_mul(0x85EB_CA77).rotate_left(13);
     h = (h ^ (h >> 16)).wrapping_mul(0x7FEB_352D);
     h = (h ^ (h >> 15)).wrapping_mul(0x846C_A68B);
     ((h ^ (h >> 16)) >> 8) as f32 / (1 << 24) as f32

@@ -20,8 +20,10 @@ pub(super) fn render(scene: &Composition, size: u32) -> (RgbImage, Vec<SceneObje
     let pixel = 1.0 / size as f32;
     let side = size as usize;
     let position = |i: usize| at(((i % side) as f32 + 0.5) * pixel, ((i / side) as f32 + 0.5) * pixel);
-    let mut canvas: Vec<Colour> = (0..side * side).map(|i| backdrop(&scene.backdrop, position(i), pixel)).collect();
+    let mut canvas: Vec<Colour> =
+        (0..side * side).map(|i| backdrop(&scene.backdrop, position(i), pixel)).collect();
     let mut owner: Vec<Option<usize>> = vec![None; canvas.len()];
+    let mut distances = Vec::new();
     for (index, piece) in scene.pieces.iter().enumerate() {
         let reach = piece.radius * (1.03 + SHADOW_OFFSET + SHADOW_SOFTNESS);
         let span = |c: f32| {
@@ -31,7 +33,8 @@ pub(super) fn render(scene: &Composition, size: u32) -> (RgbImage, Vec<SceneObje
         for y in span(piece.centre.y) {
             for x in span(piece.centre.x) {
                 let i = y * side + x;
-                let (colour, coverage) = paint(piece, scene.light, position(i), pixel, canvas[i]);
+                let (colour, coverage) =
+                    paint(piece, scene.light, position(i), pixel, canvas[i], &mut distances);
                 canvas[i] = colour;
                 if piece.class.is_some() && coverage >= 0.5 {
                     owner[i] = Some(index);
@@ -73,7 +76,15 @@ fn backdrop(backdrop: &Backdrop, p: Point, pixel: f32) -> Colour {
 }
 
 /// What is seen at `p` with the piece in front of `behind`, and how much of the pixel the piece covers.
-fn paint(piece: &Piece, light: [f32; 3], p: Point, pixel: f32, behind: Colour) -> (Colour, f32) {
+/// `distances` is scratch space.
+fn paint(
+    piece: &Piece,
+    light: [f32; 3],
+    p: Point,
+    pixel: f32,
+    behind: Colour,
+    distances: &mut Vec<f32>,
+) -> (Colour, f32) {
     let blur = pixel / piece.radius;
     let away = p.minus(piece.centre);
     let place = |v: Point| {
@@ -81,29 +92,41 @@ fn paint(piece: &Piece, light: [f32; 3], p: Point, pixel: f32, behind: Colour) -
         if piece.mirrored { at(-upright.x, upright.y) } else { upright }
     };
     let q = place(away);
+    let nearest = 0.5 * blur;
+    distances.clear();
+    distances.extend(piece.parts.iter().map(|part| part.distance(q, nearest)));
+    let share = |part: usize| (0.5 - distances[part] / blur).clamp(0.0, 1.0);
+    // What lies under an opaque part is not seen.
+    let opaque = |part: &usize| piece.parts[*part].ink != Ink::Shade && share(*part) >= 1.0;
+    let lowest = (0..distances.len()).rev().find(opaque);
     let mut colour = behind;
-    if piece.shadow > 0.0 {
+    if piece.shadow > 0.0 && lowest.is_none() {
         let offset = SHADOW_OFFSET * piece.radius;
-        let caster = place(at(away.x + light[0] * offset, away.y + light[1] * offset));
-        let distance = piece.parts.iter().map(|part| part.shape.distance(caster)).fold(f32::INFINITY, f32::min);
-        let depth = smooth((0.5 - distance / SHADOW_SOFTNESS).clamp(0.0, 1.0));
+        let depth = shadow(&piece.parts, place(at(away.x + light[0] * offset, away.y + light[1] * offset)));
         colour = scaled(colour, 1.0 - piece.shadow * depth);
     }
-    let mut coverage: f32 = 0.0;
-    if q.norm() > 1.05 + blur {
-        return (colour, coverage);
-    }
-    let lean = (away.x * light[0] + away.y * light[1]) / piece.radius;
-    for part in &piece.parts {
-        let distance = part.shape.distance(q);
-        let share = (0.5 - distance / blur).clamp(0.0, 1.0);
-        if share > 0.0 {
-            let toward_light = Lit { lean, light, away: at(away.x / piece.radius, away.y / piece.radius) };
-            colour = mix(colour, ink(part, &piece.palette, q, distance, blur, &toward_light, colour), share);
-            coverage = coverage.max(share);
+    let coverage = (0..distances.len()).map(share).fold(0.0, f32::max);
+    let away = at(away.x / piece.radius, away.y / piece.radius);
+    let lit = Lit { lean: away.x * light[0] + away.y * light[1], light, away };
+    for i in lowest.unwrap_or(0)..distances.len() {
+        if share(i) > 0.0 {
+            let painted = ink(&piece.parts[i], &piece.palette, q, distances[i], blur, &lit, colour);
+            colour = mix(colour, painted, share(i));
         }
     }
     (colour, coverage)
+}
+
+/// How much of the light is kept from the point, 0..=1.
+fn shadow(parts: &[Part], p: Point) -> f32 {
+    let mut nearest = 0.5 * SHADOW_SOFTNESS;
+    for part in parts {
+        nearest = nearest.min(part.distance(p, nearest));
+        if nearest <= -0.5 * SHADOW_SOFTNESS {
+            break;
+        }
+    }
+    smooth((0.5 - nearest / SHADOW_SOFTNESS).clamp(0.0, 1.0))
 }
 
 /// How the light falls on a point of a piece.
@@ -116,7 +139,15 @@ struct Lit {
 }
 
 /// The colour of a part at `q`, which lies `-distance` from its outline.
-fn ink(part: &Part, palette: &Palette, q: Point, distance: f32, blur: f32, lit: &Lit, below: Colour) -> Colour {
+fn ink(
+    part: &Part,
+    palette: &Palette,
+    q: Point,
+    distance: f32,
+    blur: f32,
+    lit: &Lit,
+    below: Colour,
+) -> Colour {
     let (flat, relief) = match part.ink {
         Ink::Shade => return scaled(below, 0.72),
         Ink::Sphere => return sphere(palette, q, blur, lit),

@@ -59,6 +59,19 @@ impl Shape {
         Shape::Minus(Box::new(self), Box::new(hole))
     }
 
+    /// Centre and radius of a circle around the figure.
+    pub(super) fn circle(&self) -> (Point, f32) {
+        match self {
+            Shape::Disc(centre, radius) => (*centre, *radius),
+            Shape::Polygon(points) => {
+                let sum = points.iter().fold(at(0.0, 0.0), |s, p| at(s.x + p.x, s.y + p.y));
+                let centre = at(sum.x / points.len() as f32, sum.y / points.len() as f32);
+                (centre, points.iter().map(|p| p.minus(centre).norm()).fold(0.0, f32::max))
+            }
+            Shape::Minus(a, _) => a.circle(),
+        }
+    }
+
     /// Largest distance of the figure from the origin.
     #[cfg(test)]
     pub(super) fn reach(&self) -> f32 {
@@ -98,7 +111,12 @@ pub(super) fn stroke(a: Point, b: Point, width: f32) -> Shape {
     let d = b.minus(a);
     let k = 0.5 * width / d.norm();
     let n = at(-d.y * k, d.x * k);
-    Shape::Polygon(vec![at(a.x + n.x, a.y + n.y), at(b.x + n.x, b.y + n.y), at(b.x - n.x, b.y - n.y), at(a.x - n.x, a.y - n.y)])
+    Shape::Polygon(vec![
+        at(a.x + n.x, a.y + n.y),
+        at(b.x + n.x, b.y + n.y),
+        at(b.x - n.x, b.y - n.y),
+        at(a.x - n.x, a.y - n.y),
+    ])
 }
 
 /// A polygon of `count` points of a closed curve whose parameter is given in turns.
@@ -130,7 +148,9 @@ mod tests {
     #[test]
     fn distances_of_a_square() {
         let square = rectangle(-1.0, -1.0, 1.0, 1.0);
-        for (p, want) in [(at(0.0, 0.0), -1.0), (at(0.75, 0.0), -0.25), (at(3.0, 0.0), 2.0), (at(4.0, 5.0), 5.0)] {
+        for (p, want) in
+            [(at(0.0, 0.0), -1.0), (at(0.75, 0.0), -0.25), (at(3.0, 0.0), 2.0), (at(4.0, 5.0), 5.0)]
+        {
             assert!((square.distance(p) - want).abs() < 1e-6, "{p:?}");
         }
     }

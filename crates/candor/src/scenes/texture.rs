@@ -110,7 +110,8 @@ impl Texture {
                 edge(0.3 - d.norm())
             }
             Pattern::Checks => {
-                let (x, y) = (edge((triangle(q.x * 0.7) - 0.5) * 0.7), edge((triangle(q.y * 0.7) - 0.5) * 0.7));
+                let (x, y) =
+                    (edge((triangle(q.x * 0.7) - 0.5) * 0.7), edge((triangle(q.y * 0.7) - 0.5) * 0.7));
                 x + y - 2.0 * x * y
             }
             Pattern::Rings => {
@@ -135,15 +136,20 @@ pub(super) fn smooth(t: f32) -> f32 {
 
 /// Value noise, 0..1: random values on the integer grid, smoothly joined.
 fn value_noise(seed: u32, p: Point) -> f32 {
-    let (fx, fy) = (p.x.floor(), p.y.floor());
-    let (x, y) = (fx as i32, fy as i32);
-    let (tx, ty) = (smooth(p.x - fx), smooth(p.y - fy));
+    let (x, y) = (floor(p.x), floor(p.y));
+    let (tx, ty) = (smooth(p.x - x as f32), smooth(p.y - y as f32));
     let row = |y: i32| {
         let (a, b) = (lattice(seed, x, y), lattice(seed, x.wrapping_add(1), y));
         a + (b - a) * tx
     };
     let (top, bottom) = (row(y), row(y.wrapping_add(1)));
     top + (bottom - top) * ty
+}
+
+/// The greatest integer that is not above `v`. Where the instruction set lacks rounding, `f32::floor` is a call.
+fn floor(v: f32) -> i32 {
+    let truncated = v as i32;
+    truncated - i32::from(v < truncated as f32)
 }
 
 /// Value noise summed over octaves of halved size and weight, 0..1.
@@ -164,7 +170,9 @@ mod tests {
 
     #[test]
     fn hues_are_the_known_ones() {
-        for (hue, want) in [(0.0, [1.0, 0.0, 0.0]), (1.0 / 3.0, [0.0, 1.0, 0.0]), (2.0 / 3.0, [0.0, 0.0, 1.0])] {
+        for (hue, want) in
+            [(0.0, [1.0, 0.0, 0.0]), (1.0 / 3.0, [0.0, 1.0, 0.0]), (2.0 / 3.0, [0.0, 0.0, 1.0])]
+        {
             assert!(colour_distance(hsv(hue, 1.0, 1.0), want) < 1e-5, "hue {hue}");
         }
         assert_eq!(hsv(0.3, 0.0, 0.5), [0.5; 3]);
