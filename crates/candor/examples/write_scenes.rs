@@ -1,7 +1,9 @@
-//! Writes scenes with their ground truth: `write_scenes DIR COUNT SEED [SIZE [FEWEST MOST]]`.
+//! Writes scenes with their ground truth:
+//! `write_scenes DIR COUNT SEED [SIZE [FEWEST MOST [SMALLEST LARGEST]]]`.
 //!
-//! SIZE is in pixels (112), FEWEST and MOST are the objects of a scene (1 and 4). See `candor::scenes::dataset::write`
-//! for the files; scene i has the seed SEED + i.
+//! SIZE is in pixels (112), FEWEST and MOST are the objects of a scene (1 and 4), SMALLEST and LARGEST their
+//! diameters as shares of the side (0.2 and 0.55). See `candor::scenes::dataset::write` for the files; scene i has the
+//! seed SEED + i.
 
 use std::error::Error;
 use std::path::Path;
@@ -12,8 +14,8 @@ use candor::scenes::{SceneOptions, dataset};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.len() < 3 || arguments.len() == 5 || arguments.len() > 6 {
-        eprintln!("usage: write_scenes DIR COUNT SEED [SIZE [FEWEST MOST]]");
+    if ![3, 4, 6, 8].contains(&arguments.len()) {
+        eprintln!("usage: write_scenes DIR COUNT SEED [SIZE [FEWEST MOST [SMALLEST LARGEST]]]");
         return ExitCode::from(2);
     }
     match run(&arguments) {
@@ -32,6 +34,9 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     }
     if let (Some(fewest), Some(most)) = (arguments.get(4), arguments.get(5)) {
         options.objects = number(fewest)?..=number(most)?;
+    }
+    if let (Some(smallest), Some(largest)) = (arguments.get(6), arguments.get(7)) {
+        options.scale = number(smallest)?..=number(largest)?;
     }
     dataset::write(Path::new(&arguments[0]), number(&arguments[1])?, number(&arguments[2])?, &options)?;
     Ok(())

@@ -134,3 +134,65 @@ fn encode(width: u32, height: u32, colour: png::ColorType, pixels: &[u8]) -> io:
     writer.finish()?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_hold_the_scenes() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SceneOptions { size: 48, objects: 0..=3, ..Default::default() };
+        write(folder.path(), 12, 40, &options).unwrap();
+        let table = fs::read_to_string(folder.path().join("scenes.csv")).unwrap();
+        let mut lines = table.lines();
+        assert_eq!(lines.next(), Some("file,object,class_index,class,x0,y0,x1,y1,mask"));
+        for number in 0..12 {
+            let scene = Scene::generate(40 + number, &options);
+            let file = format!("{number:06}.png");
+            let picture = image::open(folder.path().join(&file)).unwrap().to_rgb8();
+            assert_eq!(picture, scene.image);
+            if scene.objects.is_empty() {
+                assert_eq!(lines.next(), Some(format!("{file},,,,,,,,{number:06}_mask.png").as_str()));
+            }
+            for (i, object) in scene.objects.iter().enumerate() {
+                let [x0, y0, x1, y1] = object.bbox;
+                let (class, name) = (object.class, CLASSES[object.class]);
+                let want = format!("{file},{i},{class},{name},{x0},{y0},{x1},{y1},{number:06}_mask.png");
+                assert_eq!(lines.next(), Some(want.as_str()));
+            }
+        }
+        assert_eq!(lines.next(), None);
+        let leftovers = fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(leftovers, 25, "12 pictures, 12 masks, one table and nothing temporary");
+    }
+
+    #[test]
+    fn mask_indices_are_object_numbers() {
+        let scene = Scene::generate(3, &SceneOptions { objects: 3..=3, ..Default::default() });
+        let bytes = mask_png(&scene).unwrap();
+        let mut decoder = png::Decoder::new(io::Cursor::new(bytes));
+        decoder.set_transformations(png::Transformations::IDENTITY);
+        let mut reader = decoder.read_info().unwrap();
+        assert_eq!(reader.info().color_type, png::ColorType::Indexed);
+        let mut indices = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut indices).unwrap();
+        for (i, index) in indices.into_iter().enumerate() {
+            let owner = scene.objects.iter().position(|o| o.mask[i]);
+            assert_eq!(usize::from(index), owner.map_or(0, |o| o + 1));
+        }
+    }
+
+    #[test]
+    fn errors_name_the_path_and_leave_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let blocked = folder.path().join("file");
+        fs::write(&blocked, "").unwrap();
+        let error = write(&blocked, 1, 0, &SceneOptions::default()).unwrap_err();
+        assert!(error.to_string().contains("file"), "{error}");
+        let bad = SceneOptions { size: 1, ..Default::default() };
+        let target = folder.path().join("new");
+        assert!(matches!(write(&target, 1, 0, &bad), Err(DatasetError::Options(_))));
+        assert!(!target.exists());
+    }
+}

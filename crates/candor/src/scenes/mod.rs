@@ -20,6 +20,7 @@ use image::RgbImage;
 
 mod classes;
 pub mod dataset;
+pub mod embedded;
 mod generate;
 mod random;
 mod render;
@@ -133,5 +134,92 @@ impl Scene {
         let mut classes: Vec<usize> = self.objects.iter().map(|object| object.class).collect();
         classes.sort_unstable();
         classes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(size: u32, objects: RangeInclusive<usize>) -> SceneOptions {
+        SceneOptions { size, objects, ..Default::default() }
+    }
+
+    /// FNV-1a of all bytes of the pictures and masks.
+    fn fingerprint(scenes: impl Iterator<Item = Scene>) -> u64 {
+        let mut hash = 0xcbf2_9ce4_8422_2325;
+        let mut add = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        for scene in scenes {
+            scene.image.as_raw().iter().for_each(|&byte| add(byte));
+            for object in &scene.objects {
+                add(object.class as u8);
+                object.mask.iter().for_each(|&inside| add(u8::from(inside)));
+            }
+        }
+        hash
+    }
+
+    #[test]
+    fn the_bytes_of_a_seed_are_pinned() {
+        let scenes = (0..24).map(|seed| Scene::generate(seed, &options(64, 0..=4)));
+        assert_eq!(fingerprint(scenes), 6_122_467_062_948_101_085);
+    }
+
+    #[test]
+    fn boxes_are_the_bounds_of_masks_and_masks_do_not_overlap() {
+        for seed in 0..40 {
+            let scene = Scene::generate(seed, &options(96, 1..=4));
+            let mut covered = vec![0; 96 * 96];
+            for object in &scene.objects {
+                let [x0, y0, x1, y1] = object.bbox.map(|v| v as usize);
+                let inside: Vec<(usize, usize)> =
+                    (0..96 * 96).filter(|&i| object.mask[i]).map(|i| (i % 96, i / 96)).collect();
+                assert!(inside.len() > 60, "seed {seed}: {} pixels", inside.len());
+                assert_eq!(inside.iter().map(|p| p.0).min(), Some(x0));
+                assert_eq!(inside.iter().map(|p| p.1).min(), Some(y0));
+                assert_eq!(inside.iter().map(|p| p.0 + 1).max(), Some(x1));
+                assert_eq!(inside.iter().map(|p| p.1 + 1).max(), Some(y1));
+                inside.iter().for_each(|(x, y)| covered[y * 96 + x] += 1);
+            }
+            assert!(covered.into_iter().all(|n| n <= 1), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn size_changes_only_the_resolution() {
+        for seed in 0..10 {
+            let small = Scene::generate(seed, &options(80, 1..=4));
+            let large = Scene::generate(seed, &options(240, 1..=4));
+            assert_eq!(small.classes(), large.classes());
+            for (s, l) in small.objects.iter().zip(&large.objects) {
+                for (a, b) in s.bbox.iter().zip(l.bbox) {
+                    assert!(
+                        (*a as f32 * 3.0 - b as f32).abs() <= 6.0,
+                        "seed {seed}: {:?} {:?}",
+                        s.bbox,
+                        l.bbox
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_scene_may_be_empty_or_show_every_class() {
+        assert!(Scene::generate(1, &options(64, 0..=0)).objects.is_empty());
+        let full = Scene::generate(1, &options(128, 12..=12));
+        assert_eq!(full.classes(), (0..12).collect::<Vec<usize>>());
+    }
+
+    #[test]
+    #[allow(clippy::reversed_empty_ranges)]
+    fn options_out_of_range_are_named() {
+        assert_eq!(options(8, 1..=1).check(), Err(SceneError::Size(8)));
+        assert_eq!(options(64, 1..=13).check(), Err(SceneError::Objects(1, 13)));
+        assert_eq!(options(64, 3..=2).check(), Err(SceneError::Objects(3, 2)));
+        let scaled = |scale| SceneOptions { scale, ..Default::default() }.check();
+        assert_eq!(scaled(0.5..=0.2), Err(SceneError::Scale(0.5, 0.2)));
+        assert!(scaled(f32::NAN..=0.5).is_err());
+        assert_eq!(scaled(0.1..=1.0), Ok(()));
     }
 }
