@@ -3,7 +3,7 @@
 use image::{Rgb, RgbImage};
 
 use super::SceneObject;
-use super::classes::{Ink, Part};
+use super::classes::{Ink, Part, REACH};
 use super::generate::{Backdrop, Composition, Palette, Piece};
 use super::shapes::{Point, at};
 use super::texture::{Colour, fractal, mix, scaled, smooth};
@@ -25,7 +25,7 @@ pub(super) fn render(scene: &Composition, size: u32) -> (RgbImage, Vec<SceneObje
     let mut owner: Vec<Option<usize>> = vec![None; canvas.len()];
     let mut distances = Vec::new();
     for (index, piece) in scene.pieces.iter().enumerate() {
-        let reach = piece.radius * (1.03 + SHADOW_OFFSET + SHADOW_SOFTNESS);
+        let reach = piece.radius * (REACH + SHADOW_OFFSET + SHADOW_SOFTNESS);
         let span = |c: f32| {
             let clamp = |v: f32| v.clamp(0.0, side as f32) as usize;
             clamp((c - reach) * side as f32)..clamp((c + reach) * side as f32 + 1.0)
@@ -108,9 +108,9 @@ fn paint(
     let coverage = (0..distances.len()).map(share).fold(0.0, f32::max);
     let away = at(away.x / piece.radius, away.y / piece.radius);
     let lit = Lit { lean: away.x * light[0] + away.y * light[1], light, away };
-    for i in lowest.unwrap_or(0)..distances.len() {
+    for (i, part) in piece.parts.iter().enumerate().skip(lowest.unwrap_or(0)) {
         if share(i) > 0.0 {
-            let painted = ink(&piece.parts[i], &piece.palette, q, distances[i], blur, &lit, colour);
+            let painted = ink(part, &piece.palette, q, distances[i], blur, &lit, colour);
             colour = mix(colour, painted, share(i));
         }
     }
