@@ -39,20 +39,18 @@ class Graph:
     def block(self, block, x: str, name: str, output: str) -> str:
         first = self.node("Relu", [self.convolution(block.first, x, f"{name}.first")], f"{name}.first.relu")
         second = self.convolution(block.second, first, f"{name}.second")
-        kept = x if block.shortcut is None else self.convolution(block.shortcut, x, f"{name}.shortcut")
-        return self.node("Relu", [self.node("Add", [second, kept], f"{name}.sum")], output)
+        shortcut = self.convolution(block.shortcut, x, f"{name}.shortcut")
+        return self.node("Relu", [self.node("Add", [second, shortcut], f"{name}.sum")], output)
 
 
 def save(network: Network, path: str) -> None:
-    """Writes N×3×112×112 `input` → N×classes `logits`; the last features of each size are `level56` … `level7`."""
+    """Writes N×3×112×112 `input` → N×classes `logits`; the features of each size are `level56` … `level7`."""
     graph = Graph()
-    x = graph.node("Relu", [graph.convolution(network.stem, "input", "stem")], "stem.relu")
     side = SIDE // 2
-    for stage in network.stages:
-        for i, block in enumerate(stage):
-            name = f"stage{side}.{i}"
-            x = graph.block(block, x, name, f"level{side}" if i == len(stage) - 1 else f"{name}.relu")
+    x = graph.node("Relu", [graph.convolution(network.stem, "input", "stem")], f"level{side}")
+    for block in network.blocks:
         side //= 2
+        x = graph.block(block, x, f"block{side}", f"level{side}")
     pooled = graph.node("Flatten", [graph.node("GlobalAveragePool", [x], "pooled")], "features", axis=1)
     weight = graph.constant("head.weight", network.head.weight)
     graph.node("Gemm", [pooled, weight], "logits", transB=1)

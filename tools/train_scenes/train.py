@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="folder that keeps the scenes; a temporary one by default")
     parser.add_argument("--start", type=Path, help="begin with this state instead of training on small scenes")
     parser.add_argument("--small-epochs", type=int, default=4)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()

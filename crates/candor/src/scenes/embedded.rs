@@ -36,7 +36,7 @@ pub struct DemoScene {
     pub objects: usize,
 }
 
-/// The demo scenes: seeds 1 to 6 with 1, 2, 2, 3, 4 and 0 objects. The rule was set before any of them was drawn.
+/// The demo scenes: seeds 1 to 6 with 1, 2, 2, 3, 4 and 0 objects, taken as they came.
 pub const DEMO_SCENES: [DemoScene; 6] = [
     DemoScene { name: "scene1.png", png: include_bytes!("../../assets/scene1.png"), seed: 1, objects: 1 },
     DemoScene { name: "scene2.png", png: include_bytes!("../../assets/scene2.png"), seed: 2, objects: 2 },
