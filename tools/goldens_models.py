@@ -23,11 +23,12 @@ One file a model, <model>.json:
     directions         the (multiplier, increment) of v_k = noise(n)
 
 Kinks: where one unit of a Relu, Clip or MaxPool changes side through rounding, the input gradient jumps by up to several
-per cent, in any engine. So the input is one away from kinks: of the candidates `increment` = 12345 + t·97654321 (mod 2³²),
-the first whose float64 gradients move by less than SENSITIVITY when each Conv output is disturbed by uniform noise of
-DISTURBANCE times its root mean square (two seeds); failing that, the least sensitive of those tried. Float32 results play
-no part in the choice. `--search N` tries the first N candidates and prints what it finds; MODELS holds the choice, and
-`kink_sensitivity` in the golden says how good it is: above 1e-3, another engine may meet a kink.
+per cent, in any engine. So the input is one away from kinks: of the candidates `increment` = 12345 + t·97654321 (mod
+2³²), the first whose float64 gradients move by less than SENSITIVITY when each Conv output is disturbed by uniform noise
+of DISTURBANCE times its root mean square (two seeds). `--search N` tries the first N and prints what it finds; MODELS
+holds the choice. Float32 results played no part in it, except for tiny_darknet: its candidate 2 passed and still met a
+kink in one float32 variant (2.7e-3), so it has candidate 6, the first to stand a DISTURBANCE of 1e-6. That one still
+loses 1e-3 in one variant, and was kept: see its torch_float32_relative_error.
 
 Tolerances: samples by max |error| ≤ ε · max |sample| or by the L2 norm of their errors ≤ ε · `norm`; sum and projections
 by |error| ≤ ε · `norm` · √n (n entries), which bounds an error of ε · `norm` in any direction.
@@ -61,7 +62,7 @@ MODELS = {
     "mobilenet_v2_1.0_224": (1.0, 0.0, 41, ["clip_97", "clip_75"]),
     "pneumonia_cnn_128": (2.0, 0.0, 0, ["relu_15", "maxpool_12"]),
     "squeezenet1_0_deepcompressed": (128.0, 0.0, 3, ["fire9_concat", "fire7_concat"]),
-    "tiny_darknet_224": (0.5, 0.5, 2, ["leaky_re_lu_15", "leaky_re_lu_10"]),
+    "tiny_darknet_224": (0.5, 0.5, 6, ["leaky_re_lu_15", "leaky_re_lu_10"]),
 }
 
 # The regular noise puts 300 windows of tiny_darknet's first MaxPool on near-ties (about one is expected).
