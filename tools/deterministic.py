@@ -1,7 +1,8 @@
 """Inputs and directions that any language can regenerate exactly, without a random-number library.
 
 `noise(n)` is a Weyl sequence: with u_i = (i·multiplier + increment) mod 2³² (unsigned integers), entry i is
-u_i / 2³² · 2 − 1, in [−1, 1), exact in float64. `noise_image` scales it in float64 (multiply, then add) and rounds to
+u_i / 2³² · 2 − 1, in [−1, 1), exact in float64. It is very regular, which can put a max-pooling's windows on near-ties
+by the hundred; `scrambled` mixes the bits of u_i first (`scramble`). `noise_image` scales it in float64 (multiply, then add) and rounds to
 float32 once, at the end. `smooth_image` is a sum of sines, for goldens that want a picture rather than noise.
 """
 
@@ -14,16 +15,29 @@ DIRECTIONS = [(2246822519, 1), (3266489917, 2), (668265263, 3), (374761393, 4)]
 """(multiplier, increment) of the four directions a gradient is projected on."""
 
 
-def noise(count: int, multiplier: int, increment: int) -> np.ndarray:
+def scramble(u: np.ndarray) -> np.ndarray:
+    """MurmurHash3's 32-bit finaliser: xor-shift 16, multiply, xor-shift 13, multiply, xor-shift 16, all mod 2³²."""
+    u = u ^ (u >> np.uint64(16))
+    u = (u * np.uint64(0x85EBCA6B)) % np.uint64(2**32)
+    u = u ^ (u >> np.uint64(13))
+    u = (u * np.uint64(0xC2B2AE35)) % np.uint64(2**32)
+    return u ^ (u >> np.uint64(16))
+
+
+def noise(count: int, multiplier: int, increment: int, scrambled: bool = False) -> np.ndarray:
     """`count` float64 values in [−1, 1)."""
     index = np.arange(count, dtype=np.uint64)
     wrapped = (index * np.uint64(multiplier) + np.uint64(increment)) % np.uint64(2**32)
+    if scrambled:
+        wrapped = scramble(wrapped)
     return wrapped.astype(np.float64) / 2.0**32 * 2.0 - 1.0
 
 
-def noise_image(shape: list[int], amplitude: float, offset: float, increment: int = INCREMENT) -> np.ndarray:
+def noise_image(
+    shape: list[int], amplitude: float, offset: float, increment: int = INCREMENT, scrambled: bool = False
+) -> np.ndarray:
     """float32(noise · amplitude + offset), the flat index running over N, C, H, W."""
-    flat = noise(int(np.prod(shape)), MULTIPLIER, increment) * amplitude + offset
+    flat = noise(int(np.prod(shape)), MULTIPLIER, increment, scrambled) * amplitude + offset
     return flat.astype(np.float32).reshape(shape)
 
 

@@ -5,7 +5,7 @@
 One file a model, <model>.json:
 
     model, sha256      the ONNX file's stem and hash
-    input              {shape, amplitude, offset, multiplier, increment}: see tools/deterministic.py
+    input              {shape, amplitude, offset, multiplier, increment, scrambled}: see tools/deterministic.py
     logits             all K, computed in float64, stored as the nearest float32
     classes            [argmax, (argmax + K//2) mod K], and the runner-up where the second's gradient is exactly zero
                        (SqueezeNet ends in a Relu, so an absent class is dead); that zero is part of the golden
@@ -23,11 +23,12 @@ One file a model, <model>.json:
     directions         the (multiplier, increment) of v_k = noise(n)
 
 Kinks: where one unit of a Relu, Clip or MaxPool changes side through rounding, the input gradient jumps by up to several
-per cent, in any engine. So the input is one away from kinks: of the candidates `increment` = 12345 + t·97654321 (mod 2³²),
-the first whose float64 gradients move by less than SENSITIVITY when each Conv output is disturbed by uniform noise of
-DISTURBANCE times its root mean square (two seeds); failing that, the least sensitive of those tried. Float32 results play
-no part in the choice. `--search N` tries the first N candidates and prints what it finds; MODELS holds the choice, and
-`kink_sensitivity` in the golden says how good it is: above 1e-3, another engine may meet a kink.
+per cent, in any engine. So the input is one away from kinks: of the candidates `increment` = 12345 + t·97654321 (mod
+2³²), the first whose float64 gradients move by less than SENSITIVITY when each Conv output is disturbed by uniform noise
+of DISTURBANCE times its root mean square (two seeds). `--search N` tries the first N and prints what it finds; MODELS
+holds the choice. Float32 results played no part in it, except for tiny_darknet: its candidate 2 passed and still met a
+kink in one float32 variant (2.7e-3), so it has candidate 6, the first to stand a DISTURBANCE of 1e-6. That one still
+loses 1e-3 in one variant, and was kept: see its torch_float32_relative_error.
 
 Tolerances: samples by max |error| ≤ ε · max |sample| or by the L2 norm of their errors ≤ ε · `norm`; sum and projections
 by |error| ≤ ε · `norm` · √n (n entries), which bounds an error of ε · `norm` in any direction.
@@ -61,8 +62,11 @@ MODELS = {
     "mobilenet_v2_1.0_224": (1.0, 0.0, 41, ["clip_97", "clip_75"]),
     "pneumonia_cnn_128": (2.0, 0.0, 0, ["relu_15", "maxpool_12"]),
     "squeezenet1_0_deepcompressed": (128.0, 0.0, 3, ["fire9_concat", "fire7_concat"]),
-    "tiny_darknet_224": (0.5, 0.5, 54, ["leaky_re_lu_15", "leaky_re_lu_10"]),
+    "tiny_darknet_224": (0.5, 0.5, 6, ["leaky_re_lu_15", "leaky_re_lu_10"]),
 }
+
+# The regular noise puts 300 windows of tiny_darknet's first MaxPool on near-ties (about one is expected).
+SCRAMBLED = {"tiny_darknet_224"}
 
 
 def float32_list(values) -> list[float]:
@@ -126,9 +130,9 @@ def kink_sensitivity(module: OnnxModule, x: torch.Tensor, enough: float = float(
 def search(path: Path, count: int) -> None:
     """Print the sensitivity of the first `count` candidate inputs, up to the first that is good enough."""
     amplitude, offset, _, _ = MODELS[path.stem]
-    module, best = OnnxModule(path, dtype=torch.float64), float("inf")
+    module, best, scrambled = OnnxModule(path, dtype=torch.float64), float("inf"), path.stem in SCRAMBLED
     for t in range(count):
-        x = torch.from_numpy(noise_image(module.input_shape, amplitude, offset, candidate(t))).double()
+        x = torch.from_numpy(noise_image(module.input_shape, amplitude, offset, candidate(t), scrambled)).double()
         sensitivity = kink_sensitivity(module, x, enough=best)
         if sensitivity < best:
             best = sensitivity
@@ -174,7 +178,7 @@ def golden(path: Path) -> dict:
     """The golden of one model."""
     amplitude, offset, t, inner = MODELS[path.stem]
     double = OnnxModule(path, dtype=torch.float64)
-    x = torch.from_numpy(noise_image(double.input_shape, amplitude, offset, candidate(t)))
+    x = torch.from_numpy(noise_image(double.input_shape, amplitude, offset, candidate(t), path.stem in SCRAMBLED))
     sensitivity = kink_sensitivity(double, x.double())
     logits, classes, gradients = logits_and_gradients(double, x.double(), inner, None)
     logits_error, errors = float32_errors(path, x, inner, logits, gradients)
@@ -188,6 +192,7 @@ def golden(path: Path) -> dict:
             "offset": offset,
             "multiplier": MULTIPLIER,
             "increment": candidate(t),
+            "scrambled": path.stem in SCRAMBLED,
         },
         "directions": [{"multiplier": m, "increment": i} for m, i in DIRECTIONS],
         "classes": classes,
