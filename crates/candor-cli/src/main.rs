@@ -1,2 +1,35 @@
 //! The command line of Candor: parse → run → report.
-fn main() {}
+
+mod arguments;
+mod commands;
+mod output;
+mod setup;
+
+use std::process::ExitCode;
+
+use arguments::{Cli, Command};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Command::Inspect(a) => commands::inspect::run(a),
+        Command::Explain(a) => commands::explain::run(a),
+        Command::Calibrate(a) => commands::calibrate::run(a),
+        Command::Methods(a) => commands::methods::run(a),
+        Command::Demo(a) => commands::demo::run(a),
+        Command::Scenes(a) => commands::scenes::run(a),
+        Command::Completions(a) => commands::completions::run(a),
+        Command::Man(a) => commands::man::run(a),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            // One line: causes follow their effect.
+            let text = format!("{error:#}").replace('\n', " ");
+            eprintln!("candor: error: {text}");
+            let usage = error.downcast_ref::<setup::Usage>().is_some();
+            ExitCode::from(if usage { 2 } else { 1 })
+        }
+    }
+}

@@ -31,7 +31,9 @@ pub enum GraphError {
         reason: String,
     },
     /// The model imports an operator set outside the supported range.
-    #[error("operator set {version} of domain '{domain}' is not supported (7 to 22 are); convert with onnx.version_converter")]
+    #[error(
+        "operator set {version} of domain '{domain}' is not supported (7 to 22 are); convert with onnx.version_converter"
+    )]
     Opset {
         /// Domain, empty for ai.onnx.
         domain: String,
@@ -39,7 +41,9 @@ pub enum GraphError {
         version: i64,
     },
     /// The model defines local functions.
-    #[error("the model defines functions ({names}), which are not supported; inline them with onnx.inliner.inline_local_functions and save again")]
+    #[error(
+        "the model defines functions ({names}), which are not supported; inline them with onnx.inliner.inline_local_functions and save again"
+    )]
     Functions {
         /// Names of the functions.
         names: String,

@@ -359,7 +359,8 @@ impl Graph {
 
     /// Sum of the elements of all constants that some node reads.
     pub fn parameter_count(&self) -> usize {
-        let used: HashSet<ValueId> = self.nodes.iter().flat_map(|n| n.inputs.iter().flatten().copied()).collect();
+        let used: HashSet<ValueId> =
+            self.nodes.iter().flat_map(|n| n.inputs.iter().flatten().copied()).collect();
         used.iter().filter_map(|&id| self.constant(id)).map(|t| t.len()).sum()
     }
 

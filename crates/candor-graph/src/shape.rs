@@ -7,8 +7,8 @@ use std::collections::HashSet;
 
 use rten_shape_inference::ops::{self, Padding};
 use rten_shape_inference::{
-    BinaryOp, InferShapes, InferShapesContext, ReductionOp, SymExpr, SymTensor, SymbolGen, SymbolMap, UnaryOp,
-    VariadicOp,
+    BinaryOp, InferShapes, InferShapesContext, ReductionOp, SymExpr, SymTensor, SymbolGen, SymbolMap,
+    UnaryOp, VariadicOp,
 };
 
 use crate::error::{GraphError, Result};
@@ -70,9 +70,8 @@ pub(crate) fn sym_of_constant(tensor: &Tensor) -> SymTensor {
             _ => tensor.to_ints(),
         };
         if let Some(ints) = ints {
-            let mut values = ints
-                .into_iter()
-                .map(|v| SymExpr::Value(v.clamp(i32::MIN.into(), i32::MAX.into()) as i32));
+            let mut values =
+                ints.into_iter().map(|v| SymExpr::Value(v.clamp(i32::MIN.into(), i32::MAX.into()) as i32));
             return match (tensor.shape(), values.next()) {
                 ([], Some(value)) => SymTensor::from_scalar(value),
                 (_, first) => SymTensor::from_vec(first.into_iter().chain(values).collect()),
@@ -176,9 +175,8 @@ fn infer_syms(
         "Div" => Box::new(ops::Div),
         "Equal" => Box::new(ops::Equal),
         "Where" => Box::new(ops::Where),
-        "Pow" | "Mod" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or" | "Xor" | "PRelu" => {
-            Box::new(BinaryOp)
-        }
+        "Pow" | "Mod" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or" | "Xor"
+        | "PRelu" => Box::new(BinaryOp),
         "Sum" | "Max" | "Min" | "Mean" => Box::new(VariadicOp),
         "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1" | "ReduceL2"
         | "ReduceLogSumExp" | "ReduceSumSquare" | "ReduceLogSum" => {
@@ -275,13 +273,65 @@ fn is_integer_cast(node: &Node) -> bool {
 
 /// Operators whose first output has the shape of their first input.
 const KEEPS_SHAPE: &[&str] = &[
-    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BatchNormalization", "Cast", "Ceil", "Celu", "Clip",
-    "Cos", "Cosh", "CumSum", "DequantizeLinear", "Elu", "Erf", "Exp", "Floor", "Gelu", "GroupNormalization",
-    "HardSigmoid", "HardSwish", "Hardmax", "InstanceNormalization", "IsInf", "IsNaN", "LRN", "LayerNormalization",
-    "LeakyRelu", "Log", "LogSoftmax", "LpNormalization", "MeanVarianceNormalization", "Mish", "Not",
-    "QuantizeLinear", "RMSNormalization", "Reciprocal", "Relu", "Round", "ScatterElements", "ScatterND", "Selu",
-    "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softmax", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh",
-    "ThresholdedRelu", "Trilu",
+    "Abs",
+    "Acos",
+    "Acosh",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "BatchNormalization",
+    "Cast",
+    "Ceil",
+    "Celu",
+    "Clip",
+    "Cos",
+    "Cosh",
+    "CumSum",
+    "DequantizeLinear",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Gelu",
+    "GroupNormalization",
+    "HardSigmoid",
+    "HardSwish",
+    "Hardmax",
+    "InstanceNormalization",
+    "IsInf",
+    "IsNaN",
+    "LRN",
+    "LayerNormalization",
+    "LeakyRelu",
+    "Log",
+    "LogSoftmax",
+    "LpNormalization",
+    "MeanVarianceNormalization",
+    "Mish",
+    "Not",
+    "QuantizeLinear",
+    "RMSNormalization",
+    "Reciprocal",
+    "Relu",
+    "Round",
+    "ScatterElements",
+    "ScatterND",
+    "Selu",
+    "Shrink",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Sinh",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Swish",
+    "Tan",
+    "Tanh",
+    "ThresholdedRelu",
+    "Trilu",
 ];
 
 /// Type of a node's first output.
@@ -289,8 +339,8 @@ fn output_type(graph: &Graph, node: &Node) -> Option<DataType> {
     let input = |i: usize| node.input(i).and_then(|id| graph.value(id).dtype);
     match node.op.as_str() {
         "Shape" | "Size" | "ArgMax" | "ArgMin" | "NonZero" => Some(DataType::Int64),
-        "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or" | "Xor" | "Not" | "IsNaN"
-        | "IsInf" => Some(DataType::Bool),
+        "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or" | "Xor" | "Not"
+        | "IsNaN" | "IsInf" => Some(DataType::Bool),
         "Cast" => crate::onnx::tensor::data_type(node.int("to", 1) as i32),
         "Where" => input(1),
         "ConstantOfShape" => match node.attrs.get("value") {

@@ -56,7 +56,13 @@ fn conv(case: &'static str, x: &[usize], weight: &'static [usize], attrs: Vec<(&
     })
 }
 
-fn pool(op: &'static str, case: &'static str, x: &[usize], kernel: i64, attrs: Vec<(&'static str, Attr)>) -> Row {
+fn pool(
+    op: &'static str,
+    case: &'static str,
+    x: &[usize],
+    kernel: i64,
+    attrs: Vec<(&'static str, Attr)>,
+) -> Row {
     let mut attrs = attrs;
     attrs.push(("kernel_shape", ints(&[kernel, kernel])));
     unary(op, case, x, attrs)
@@ -100,8 +106,12 @@ fn rows() -> Vec<Row> {
         row("Clip", "both bounds", &[image], |b, x| {
             b.node("Clip", &[Some(x[0]), Some(b.scalar(-0.19)), Some(b.scalar(0.21))], &[])
         }),
-        row("Clip", "lower bound", &[image], |b, x| b.node("Clip", &[Some(x[0]), Some(b.scalar(-0.19))], &[])),
-        row("Clip", "upper bound", &[image], |b, x| b.node("Clip", &[Some(x[0]), None, Some(b.scalar(0.21))], &[])),
+        row("Clip", "lower bound", &[image], |b, x| {
+            b.node("Clip", &[Some(x[0]), Some(b.scalar(-0.19))], &[])
+        }),
+        row("Clip", "upper bound", &[image], |b, x| {
+            b.node("Clip", &[Some(x[0]), None, Some(b.scalar(0.21))], &[])
+        }),
         row("Add", "same shape", &[image, image], |_, x| x[0] + x[1]),
         row("Add", "per channel", &[image, &[2, 1, 1]], |_, x| x[0] + x[1]),
         row("Add", "scalar", &[image, &[]], |_, x| x[0] + x[1]),
@@ -121,7 +131,9 @@ fn rows() -> Vec<Row> {
         row("Slice", "step 2", &[image], |_, x| x[0].slice(&[2, 3], &[0, 0], &[i64::MAX, i64::MAX], &[2, 2])),
         row("Slice", "step 2 from 1", &[image], |_, x| x[0].slice(&[2, 3], &[1, 1], &[5, 6], &[2, 3])),
         row("Slice", "backward", &[image], |_, x| x[0].slice(&[3], &[-1], &[i64::from(i32::MIN)], &[-1])),
-        row("Slice", "backward by 2", &[image], |_, x| x[0].slice(&[3], &[-2], &[i64::from(i32::MIN)], &[-2])),
+        row("Slice", "backward by 2", &[image], |_, x| {
+            x[0].slice(&[3], &[-2], &[i64::from(i32::MIN)], &[-2])
+        }),
         row("Slice", "channels", &[image], |_, x| x[0].slice(&[1], &[-1], &[i64::from(i32::MAX)], &[1])),
         row("Pad", "border", &[image], |_, x| x[0].pad(&[0, 0, 1, 2, 0, 0, 3, 0], 0.5)),
         row("Pad", "channels", &[image], |_, x| x[0].pad(&[0, 4, 0, 0, 0, 4, 0, 0], 0.0)),
@@ -145,7 +157,9 @@ fn rows() -> Vec<Row> {
             let attrs = [("transB", Attr::Int(1)), ("alpha", Attr::Float(0.5)), ("beta", Attr::Float(2.0))];
             x[0].op("Gemm", &[x[1], x[2]], &attrs)
         }),
-        row("Gemm", "transA", &[&[5, 3], &[5, 4]], |_, x| x[0].op("Gemm", &[x[1]], &[("transA", Attr::Int(1))])),
+        row("Gemm", "transA", &[&[5, 3], &[5, 4]], |_, x| {
+            x[0].op("Gemm", &[x[1]], &[("transA", Attr::Int(1))])
+        }),
         row("Gemm", "transA, transB", &[&[5, 3], &[4, 5]], |_, x| {
             x[0].op("Gemm", &[x[1]], &[("transA", Attr::Int(1)), ("transB", Attr::Int(1))])
         }),
@@ -176,10 +190,25 @@ fn rows() -> Vec<Row> {
         conv("depthwise, multiplier 2", &[0, 3, 5, 6], &[6, 1, 3, 3], vec![g(3), p(1, 1, 1, 1)]),
         conv("depthwise, stride 2", &[0, 3, 6, 6], &[3, 1, 3, 3], vec![g(3), s(2, 2), p(0, 0, 1, 1)]),
         conv("depthwise, stride 2, odd", &[0, 3, 5, 7], &[3, 1, 3, 3], vec![g(3), s(2, 2), p(1, 1, 1, 1)]),
-        conv("depthwise, stride 2, kernel 5", &[0, 2, 9, 8], &[2, 1, 5, 5], vec![g(2), s(2, 2), p(2, 2, 2, 2)]),
+        conv(
+            "depthwise, stride 2, kernel 5",
+            &[0, 2, 9, 8],
+            &[2, 1, 5, 5],
+            vec![g(2), s(2, 2), p(2, 2, 2, 2)],
+        ),
         conv("depthwise, stride 3", &[0, 2, 9, 8], &[2, 1, 3, 3], vec![g(2), s(3, 3), p(1, 1, 1, 1)]),
-        conv("depthwise, stride 2, dilation 3", &[0, 2, 9, 9], &[2, 1, 3, 3], vec![g(2), s(2, 2), d(3, 3), p(3, 3, 3, 3)]),
-        conv("depthwise, stride 2, dilation 2", &[0, 2, 9, 9], &[2, 1, 3, 3], vec![g(2), s(2, 2), d(2, 2), p(2, 2, 2, 2)]),
+        conv(
+            "depthwise, stride 2, dilation 3",
+            &[0, 2, 9, 9],
+            &[2, 1, 3, 3],
+            vec![g(2), s(2, 2), d(3, 3), p(3, 3, 3, 3)],
+        ),
+        conv(
+            "depthwise, stride 2, dilation 2",
+            &[0, 2, 9, 9],
+            &[2, 1, 3, 3],
+            vec![g(2), s(2, 2), d(2, 2), p(2, 2, 2, 2)],
+        ),
         conv("depthwise, stride 3, kernel 1", &[0, 2, 7, 8], &[2, 1, 1, 1], vec![g(2), s(3, 3)]),
     ];
     for op in ["MaxPool", "AveragePool"] {
@@ -198,7 +227,13 @@ fn rows() -> Vec<Row> {
     }
     rows.extend([
         pool("AveragePool", "count_include_pad", image, 3, vec![s(2, 2), p(1, 1, 1, 1), include()]),
-        pool("AveragePool", "count_include_pad, ceil", &[0, 2, 6, 6], 3, vec![s(2, 2), p(1, 1, 1, 1), include(), ceil()]),
+        pool(
+            "AveragePool",
+            "count_include_pad, ceil",
+            &[0, 2, 6, 6],
+            3,
+            vec![s(2, 2), p(1, 1, 1, 1), include(), ceil()],
+        ),
     ]);
     rows
 }
@@ -208,7 +243,8 @@ fn differentiated(row: &Row) -> Graph {
     let builder = Builder::new(Graph::new(18));
     let mut inputs = vec![];
     for (i, shape) in row.inputs.iter().enumerate() {
-        let dims: Vec<Dim> = shape.iter().map(|&d| if d == 0 { Dim::Batch(1) } else { Dim::Fixed(d) }).collect();
+        let dims: Vec<Dim> =
+            shape.iter().map(|&d| if d == 0 { Dim::Batch(1) } else { Dim::Fixed(d) }).collect();
         inputs.push(builder.input(&format!("x{i}"), DataType::Float, &dims));
     }
     let y = (row.build)(&builder, &inputs);
@@ -286,7 +322,9 @@ fn check(row: &Row) -> Result<(), String> {
         }
         let error = (difference - product).abs() / (product.abs() + scale.sqrt()).max(1e-9);
         if error > TOLERANCE {
-            return Err(format!("{what}: difference {difference:.6}, gradient {product:.6}, error {error:.1e}"));
+            return Err(format!(
+                "{what}: difference {difference:.6}, gradient {product:.6}, error {error:.1e}"
+            ));
         }
     }
     Ok(())

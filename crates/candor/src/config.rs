@@ -239,8 +239,8 @@ impl Sidecar {
         write_whole(path, &edited).map_err(|source| ConfigError::Unwritable { path: path.into(), source })
     }
 
-    /// How a photo becomes the model's input: the sidecar's fields over its preset, its preset over
-    /// `preset` (the command line's), that over [`Preset::Imagenet`].
+    /// How a photo becomes the model's input: `preset` (the command line's) if given, else the sidecar's fields over its
+    /// preset, else [`Preset::Imagenet`].
     ///
     /// `model_size` is the height and width of the model's input where they are fixed, `channels` how many
     /// channels it has.
@@ -263,15 +263,17 @@ impl Sidecar {
             (None, [Some(height), Some(width)]) => [height, width],
             (None, _) => return Err(ConfigError::UnknownSize),
         };
-        let base = self.preset.or(preset).unwrap_or_default().preprocessing(height, width);
+        let base = preset.or(self.preset).unwrap_or_default().preprocessing(height, width);
+        // A preset asked for replaces the sidecar's numbers too; it would mean nothing beside them.
+        let numbers = if preset.is_some() { &Sidecar::default() } else { self };
         Ok(Preprocessing {
             channels,
-            color: self.color.unwrap_or(base.color),
+            color: numbers.color.unwrap_or(base.color),
             resize: self.resize.unwrap_or(base.resize),
             filter: self.filter.unwrap_or(base.filter),
-            scale: self.scale.unwrap_or(base.scale),
-            mean: self.mean.unwrap_or(base.mean),
-            std: self.std.unwrap_or(base.std),
+            scale: numbers.scale.unwrap_or(base.scale),
+            mean: numbers.mean.unwrap_or(base.mean),
+            std: numbers.std.unwrap_or(base.std),
             ..base
         })
     }

@@ -55,9 +55,10 @@ impl Error {
     /// An error of a model's graph. Errors that name the file already are not named twice.
     pub(crate) fn graph(path: &str, source: GraphError) -> Self {
         match source {
-            GraphError::Unreadable { .. } | GraphError::NotOnnx { .. } => {
-                Error::Model { path: path.to_string(), reason: source.to_string().replacen(&format!("{path}: "), "", 1) }
-            }
+            GraphError::Unreadable { .. } | GraphError::NotOnnx { .. } => Error::Model {
+                path: path.to_string(),
+                reason: source.to_string().replacen(&format!("{path}: "), "", 1),
+            },
             source => Error::Graph { path: path.to_string(), source },
         }
     }

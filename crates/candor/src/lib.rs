@@ -1,9 +1,11 @@
 //! Explains image classifiers, and says so when there is nothing to see.
 #![deny(missing_docs)]
 
+pub mod calibrate;
+pub mod config;
 pub mod engine;
 pub mod error;
-pub mod config;
+pub mod explain;
 pub mod image;
 pub mod labels;
 pub mod map;

@@ -90,7 +90,12 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::load`].
-    pub fn from_bytes(name: &str, bytes: &[u8], options: &ModelOptions, engine: Box<dyn Engine>) -> Result<Self> {
+    pub fn from_bytes(
+        name: &str,
+        bytes: &[u8],
+        options: &ModelOptions,
+        engine: Box<dyn Engine>,
+    ) -> Result<Self> {
         let loaded = onnx::load_bytes(bytes).map_err(|e| Error::graph(name, e))?;
         Model::from_loaded(loaded, name, bytes, options, engine)
     }
@@ -135,8 +140,7 @@ impl Model {
             }
         };
         let input_shape = insert::image_shape(&graph, input).map_err(at)?;
-        let mut model =
-            Model { graph, input, logits, input_shape, classes, fixed_batch, head, info, engine };
+        let mut model = Model { graph, input, logits, input_shape, classes, fixed_batch, head, info, engine };
         if head == Head::Logits && classes > 1 {
             model.take_logarithm_of_probabilities()?;
         }
@@ -279,14 +283,17 @@ fn find_logits(graph: &mut Graph, name: Option<&str>) -> Result<(ValueId, Head),
         matches!(squeezed, Some(0 | 1))
     });
     let output = output.ok_or_else(|| {
-        let describe = |&id: &ValueId| format!("'{}' {}", graph.name(id), shape::display(graph.shape(id).as_deref()));
+        let describe =
+            |&id: &ValueId| format!("'{}' {}", graph.name(id), shape::display(graph.shape(id).as_deref()));
         let outputs: Vec<String> = graph.outputs.iter().map(describe).collect();
         GraphError::Malformed(format!("none of its outputs is N×classes: {}", outputs.join(", ")))
     })?;
     let producer = |id: ValueId| graph.nodes.iter().find(|n| n.outputs.contains(&Some(id)));
     let mut node: Option<&Node> = producer(output);
     // A reshape behind the softmax moves nothing.
-    while let Some(n) = node.filter(|n| matches!(n.op.as_str(), "Reshape" | "Flatten" | "Squeeze" | "Identity")) {
+    while let Some(n) =
+        node.filter(|n| matches!(n.op.as_str(), "Reshape" | "Flatten" | "Squeeze" | "Identity"))
+    {
         node = n.input(0).and_then(producer);
     }
     let (id, head) = match node.map(|n| (n.op.as_str(), n.input(0))) {

@@ -5,4 +5,4 @@ mod sweep;
 mod table;
 
 pub use sweep::{Sweep, gradients};
-pub use table::{Entry, Rule, RULES, entry};
+pub use table::{Entry, RULES, Rule, entry};

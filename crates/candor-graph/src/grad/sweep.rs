@@ -70,7 +70,9 @@ impl<'b> Sweep<'b> {
         match entry(&node.domain, &node.op) {
             Some(Entry::Zero) => Ok(()),
             Some(Entry::Unsupported(reason)) => Err(no_gradient(reason)),
-            None => Err(no_gradient("it is not in the table; see docs/adding-an-operator.md or report the model")),
+            None => {
+                Err(no_gradient("it is not in the table; see docs/adding-an-operator.md or report the model"))
+            }
             Some(Entry::Rule(_)) if *first != node.output() => {
                 Err(no_gradient("only its first output can be differentiated"))
             }

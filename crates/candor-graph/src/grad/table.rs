@@ -65,9 +65,30 @@ pub const RULES: &[(&str, Rule)] = &[
 
 /// Operators whose gradient is zero wherever it exists.
 const ZERO: &[&str] = &[
-    "And", "ArgMax", "ArgMin", "Ceil", "ConstantOfShape", "Equal", "EyeLike", "Floor", "Greater", "GreaterOrEqual",
-    "IsInf", "IsNaN", "Less", "LessOrEqual", "NonZero", "Not", "OneHot", "Or", "Range", "Round", "Shape", "Sign",
-    "Size", "Xor",
+    "And",
+    "ArgMax",
+    "ArgMin",
+    "Ceil",
+    "ConstantOfShape",
+    "Equal",
+    "EyeLike",
+    "Floor",
+    "Greater",
+    "GreaterOrEqual",
+    "IsInf",
+    "IsNaN",
+    "Less",
+    "LessOrEqual",
+    "NonZero",
+    "Not",
+    "OneHot",
+    "Or",
+    "Range",
+    "Round",
+    "Shape",
+    "Sign",
+    "Size",
+    "Xor",
 ];
 
 /// Operators that are known and refused.

@@ -9,7 +9,7 @@ use rten_onnx::protobuf::{DecodeMessage, ValueReader};
 
 use super::functions::FunctionNames;
 use super::tensor::{ExternalData, data_type, from_proto};
-use super::upgrade::{OLDEST, NEWEST, upgrade};
+use super::upgrade::{NEWEST, OLDEST, upgrade};
 use crate::error::{GraphError, Result};
 use crate::graph::{Attr, Graph, Node, ValueId};
 use crate::shape::Dim;
@@ -64,7 +64,8 @@ fn parse(bytes: &[u8], what: &str, external: ExternalData) -> Result<Loaded> {
         return Err(not_onnx("the file is empty".to_string()));
     }
     let model = ModelProto::parse_buf(bytes).map_err(|e| not_onnx(format!("{e}; damaged or truncated?")))?;
-    let functions = FunctionNames::decode(ValueReader::from_buf(bytes)).map_err(|e| not_onnx(e.to_string()))?;
+    let functions =
+        FunctionNames::decode(ValueReader::from_buf(bytes)).map_err(|e| not_onnx(e.to_string()))?;
     if !functions.0.is_empty() {
         return Err(GraphError::Functions { names: functions.0.join(", ") });
     }
@@ -106,7 +107,8 @@ fn parse(bytes: &[u8], what: &str, external: ExternalData) -> Result<Loaded> {
     for output in &proto.output {
         let name = output.name.as_deref().unwrap_or("");
         let id = graph.find(name);
-        let id = id.ok_or_else(|| GraphError::Malformed(format!("output '{name}' is produced by nothing")))?;
+        let id =
+            id.ok_or_else(|| GraphError::Malformed(format!("output '{name}' is produced by nothing")))?;
         graph.outputs.push(id);
     }
     graph.check()?;
@@ -183,7 +185,10 @@ fn add_node(graph: &mut Graph, proto: &NodeProto, index: usize, external: &Exter
             ("", _) => None,
             (_, Some(id)) => Some(id),
             (name, None) => {
-                let what = format!("node '{}' ({}) reads '{name}', which nothing before it produces", node.name, node.op);
+                let what = format!(
+                    "node '{}' ({}) reads '{name}', which nothing before it produces",
+                    node.name, node.op
+                );
                 return Err(GraphError::Malformed(format!("{what} (dangling, a cycle, or out of order)")));
             }
         };

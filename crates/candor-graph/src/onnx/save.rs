@@ -95,7 +95,10 @@ pub fn to_bytes(graph: &Graph) -> Result<Vec<u8>> {
 /// [`GraphError::Unreadable`] with the path if it cannot be written.
 pub fn save(graph: &Graph, path: &Path) -> Result<()> {
     let bytes = to_bytes(graph)?;
-    let fail = |e: std::io::Error| GraphError::Unwritable { path: path.display().to_string(), reason: e.to_string() };
+    let fail = |e: std::io::Error| GraphError::Unwritable {
+        path: path.display().to_string(),
+        reason: e.to_string(),
+    };
     let temporary = path.with_extension(format!("onnx.{}.tmp", std::process::id()));
     let written = std::fs::File::create(&temporary)
         .and_then(|mut f| f.write_all(&bytes))

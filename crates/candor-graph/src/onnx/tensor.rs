@@ -14,9 +14,10 @@ use crate::tensor::{DataType, Tensor, TensorData};
 /// The graph's type for an ONNX type code. Floats of every width are held as 32-bit floats.
 pub(crate) fn data_type(code: i32) -> Option<DataType> {
     match onnx::DataType(code) {
-        onnx::DataType::FLOAT | onnx::DataType::DOUBLE | onnx::DataType::FLOAT16 | onnx::DataType::BFLOAT16 => {
-            Some(DataType::Float)
-        }
+        onnx::DataType::FLOAT
+        | onnx::DataType::DOUBLE
+        | onnx::DataType::FLOAT16
+        | onnx::DataType::BFLOAT16 => Some(DataType::Float),
         onnx::DataType::INT64 => Some(DataType::Int64),
         onnx::DataType::INT32 => Some(DataType::Int32),
         onnx::DataType::BOOL => Some(DataType::Bool),

@@ -11,10 +11,12 @@ pub(super) fn fold_batch_norm(graph: &mut Graph) -> Result<()> {
     let producers = graph.producers();
     let mut pairs = vec![];
     for (i, norm) in graph.nodes.iter().enumerate() {
-        let is_norm = norm.op == "BatchNormalization" && norm.domain.is_empty() && norm.int("training_mode", 0) == 0;
+        let is_norm =
+            norm.op == "BatchNormalization" && norm.domain.is_empty() && norm.int("training_mode", 0) == 0;
         let Some(input) = norm.input(0).filter(|_| is_norm) else { continue };
         let Some(&conv) = producers.get(&input) else { continue };
-        let only_reader = consumers.get(&input).is_some_and(|c| c.len() == 1) && !graph.outputs.contains(&input);
+        let only_reader =
+            consumers.get(&input).is_some_and(|c| c.len() == 1) && !graph.outputs.contains(&input);
         let constant = |n: &Node, i: usize| n.input(i).is_some_and(|id| graph.constant(id).is_some());
         let foldable = graph.nodes[conv].op == "Conv"
             && only_reader

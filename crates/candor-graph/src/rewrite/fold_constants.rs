@@ -70,7 +70,8 @@ fn fold_known_integers(graph: &mut Graph) {
             }
         };
         let dtype = graph.value(id).dtype;
-        let known = matches!(dtype, Some(DataType::Int64 | DataType::Int32)).then(|| graph.known_ints(id)).flatten();
+        let known =
+            matches!(dtype, Some(DataType::Int64 | DataType::Int32)).then(|| graph.known_ints(id)).flatten();
         let rank = graph.shape(id).map(|s| s.len());
         let tensor = match (known, rank, dtype) {
             (Some(v), Some(0), Some(dtype)) => {

@@ -50,4 +50,3 @@ pub(super) fn softmax_axis(graph: &mut Graph) -> Result<()> {
     }
     if changed { infer(graph) } else { Ok(()) }
 }
-

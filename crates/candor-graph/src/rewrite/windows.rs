@@ -8,7 +8,8 @@ use crate::shape::Dim;
 pub(super) fn explicit_windows(graph: &mut Graph) -> Result<()> {
     for i in 0..graph.nodes.len() {
         let node = &graph.nodes[i];
-        let windowed = matches!(node.op.as_str(), "Conv" | "MaxPool" | "AveragePool" | "LpPool" | "ConvTranspose");
+        let windowed =
+            matches!(node.op.as_str(), "Conv" | "MaxPool" | "AveragePool" | "LpPool" | "ConvTranspose");
         if !windowed || !node.domain.is_empty() {
             continue;
         }

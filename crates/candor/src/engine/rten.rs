@@ -72,11 +72,17 @@ fn to_rten(tensor: &Tensor) -> ValueOrView<'_> {
     let shape = tensor.shape();
     let ints = |v: Vec<i32>| ValueOrView::Value(Value::from(rten_tensor::Tensor::from_data(shape, v)));
     match tensor.data() {
-        TensorData::Float(v) => ValueOrView::View(ValueView::from(TensorView::from_data(shape, v.as_slice()))),
-        TensorData::Uint8(v) => ValueOrView::View(ValueView::from(TensorView::from_data(shape, v.as_slice()))),
+        TensorData::Float(v) => {
+            ValueOrView::View(ValueView::from(TensorView::from_data(shape, v.as_slice())))
+        }
+        TensorData::Uint8(v) => {
+            ValueOrView::View(ValueView::from(TensorView::from_data(shape, v.as_slice())))
+        }
         TensorData::Int8(v) => ValueOrView::View(ValueView::from(TensorView::from_data(shape, v.as_slice()))),
         TensorData::Int32(v) => ints(v.clone()),
-        TensorData::Int64(v) => ints(v.iter().map(|&x| x.clamp(i32::MIN.into(), i32::MAX.into()) as i32).collect()),
+        TensorData::Int64(v) => {
+            ints(v.iter().map(|&x| x.clamp(i32::MIN.into(), i32::MAX.into()) as i32).collect())
+        }
         TensorData::Bool(v) => ints(v.iter().map(|&x| x.into()).collect()),
     }
 }

@@ -113,7 +113,8 @@ impl Learner {
         let at = |e| Error::graph(&model.info.path, e);
         let multi_label = model.head == Head::MultiLabel;
         let values: Vec<_> = levels.iter().map(|l| l.value).collect();
-        let (graph, sites) = insert::insert_masks(model.graph.clone(), &values, settings.shape).map_err(at)?;
+        let (graph, sites) =
+            insert::insert_masks(model.graph.clone(), &values, settings.shape).map_err(at)?;
         let (mut graph, queries) =
             with_objective(graph, &sites, settings.objective, multi_label).map_err(at)?;
         rewrite::fold_constants(&mut graph, &Folding(model.engine.as_ref())).map_err(at)?;
@@ -157,7 +158,8 @@ impl Learner {
             crossing.push(value.ok_or_else(|| missing(model))?);
         }
         let mut prepared = Prepared { crossing, reference: vec![] };
-        let ones: Vec<Vec<f32>> = self.sites.iter().map(|s| vec![1.0; s.mask_shape.iter().product()]).collect();
+        let ones: Vec<Vec<f32>> =
+            self.sites.iter().map(|s| vec![1.0; s.mask_shape.iter().product()]).collect();
         let blank = Query {
             class: 0,
             left_out: vec![],
@@ -204,7 +206,8 @@ impl Learner {
         let nulls = self.nulls(prepared, &queries, passes)?;
         let chance = -((self.classes.saturating_sub(1)).max(1) as f64).ln();
         for (query, &null) in queries.iter_mut().zip(&nulls) {
-            query.floor = if self.settings.floor_at_chance && !self.multi_label { null.max(chance) } else { null };
+            query.floor =
+                if self.settings.floor_at_chance && !self.multi_label { null.max(chance) } else { null };
         }
         let mut masks: Vec<Vec<Vec<f32>>> = queries.iter().map(|_| self.full_masks(1.0)).collect();
         let mut best: Vec<(f64, Vec<Vec<f32>>)> = masks.iter().map(|m| (f64::INFINITY, m.clone())).collect();
@@ -396,7 +399,10 @@ fn tile(t: &Tensor, batch: usize) -> Result<Tensor> {
 }
 
 fn missing(model: &Model) -> Error {
-    Error::Model { path: model.info.path.clone(), reason: "a level depends on nothing the prefix computes".into() }
+    Error::Model {
+        path: model.info.path.clone(),
+        reason: "a level depends on nothing the prefix computes".into(),
+    }
 }
 
 /// Index of the largest score; the first among equals.

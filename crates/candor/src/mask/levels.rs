@@ -43,9 +43,10 @@ pub fn automatic_levels(model: &Model) -> Result<Vec<Level>> {
     if levels.is_empty() {
         return Err(Error::Model {
             path: model.info.path.clone(),
-            reason: "no feature map between image and logits is passed by everything; name levels with --levels \
+            reason:
+                "no feature map between image and logits is passed by everything; name levels with --levels \
                      (see `candor inspect`)"
-                .to_string(),
+                    .to_string(),
         });
     }
     Ok(levels)

@@ -9,8 +9,10 @@ const EXCLUDED: f32 = -1e9;
 /// The output distance D(S(x; m), S(x); c).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Objective {
-    /// (max(o_c(S(x;m)), n_c) − max(o_c(S(x)), n_c))², with the log-odds o_c and the null n_c: a class whose odds are
-    /// no better than those of nothing has the empty mask as its exact optimum (ours, the default).
+    /// (o_c(S(x;m)) − t)² with t = max(o_c(S(x)), n_c), the log-odds o_c and the null n_c (ours, the default). A class
+    /// whose odds are no better than those of nothing (t = n_c) costs nothing below n_c, so that the empty mask is its
+    /// exact optimum. A class that is there is held to its odds below n_c too: were the cost flat there, a mask that
+    /// once fell below the null would never find back.
     Evidence,
     /// (S_c(x;m) − S_c(x))²: closest to the source.
     Logit,
@@ -106,7 +108,10 @@ impl Objective {
     pub fn value(self, query: &Query, logits: &[f32]) -> f64 {
         let c = query.class;
         match self {
-            Objective::Evidence => (query.log_odds(logits).max(query.floor) - query.target()).powi(2),
+            Objective::Evidence => {
+                let (kept, target) = (query.log_odds(logits), query.target());
+                if target > query.floor || kept > query.floor { (kept - target).powi(2) } else { 0.0 }
+            }
             Objective::Logit => f64::from(logits[c] - query.reference[c]).powi(2),
             Objective::Probability => (softmax(logits)[c] - softmax(&query.reference)[c]).powi(2),
             Objective::AllLogits => {
@@ -130,7 +135,8 @@ impl Objective {
                 };
                 let kept = log_odds(logits);
                 let target = maximum(log_odds(q.reference), q.floor);
-                let slope = (maximum(kept, q.floor) - target) * (kept - q.floor).is_positive() * 2.0;
+                let counts = maximum((kept - q.floor).is_positive(), (target - q.floor).is_positive());
+                let slope = (kept - target) * counts * 2.0;
                 if multi_label {
                     return slope * q.one_hot;
                 }

@@ -1,1 +1,120 @@
-//! Explanation methods: one file a method.
+//! Explanation methods: one file a method, and their registry.
+
+mod grad_cam;
+mod gradient;
+pub mod parameters;
+mod reliable;
+
+use crate::error::{Error, Result};
+use crate::map::Map;
+use crate::mask::learn::Passes;
+use crate::model::Model;
+use crate::report::result::{Kept, LevelMask};
+use parameters::{Parameter, Parameters};
+pub(crate) use reliable::default_lambda;
+
+/// What a method is, for `candor methods` and for reports.
+#[derive(Clone, Copy, Debug)]
+pub struct Description {
+    /// Name on the command line.
+    pub name: &'static str,
+    /// What it computes, one line.
+    pub summary: &'static str,
+    /// Paper or origin.
+    pub source: &'static str,
+    /// Forward and backward passes a query costs with the defaults.
+    pub cost: &'static str,
+    /// Whether maps can be negative.
+    pub signed: bool,
+    /// Whether the map depends on the queried class.
+    pub class_sensitive: bool,
+    /// Its parameters, with their defaults.
+    pub parameters: &'static [Parameter],
+}
+
+/// What the caller chose beside a method's own parameters.
+#[derive(Clone, Debug, Default)]
+pub struct Choices {
+    /// Names of the levels (the last one is the layer of CAM methods); automatic if empty.
+    pub levels: Vec<String>,
+    /// λ from the model's sidecar, used where `lambda` is not set.
+    pub calibrated_lambda: Option<f64>,
+}
+
+/// A method: prepared once for a model, then run on images.
+pub trait Method: Send + Sync {
+    /// What it is.
+    fn description(&self) -> Description;
+
+    /// Compiles what it needs of `model`. Fills parameters whose default is `auto` with the values chosen.
+    ///
+    /// # Errors
+    /// A parameter out of range, a level that does not exist, a node without a gradient rule.
+    fn prepare(
+        &self,
+        model: &Model,
+        parameters: &mut Parameters,
+        choices: &Choices,
+    ) -> Result<Box<dyn Explainer>>;
+}
+
+/// A method prepared for one model.
+pub trait Explainer: Send {
+    /// Logits of an image (C·H·W preprocessed values).
+    ///
+    /// # Errors
+    /// If the engine fails or a score is not a number.
+    fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>>;
+
+    /// Maps of several classes of the image last given to [`Explainer::scores`]. `steps` is told of each step of work
+    /// done, [`Explainer::steps`] of them in all.
+    ///
+    /// # Errors
+    /// As [`Explainer::scores`].
+    fn explain(
+        &mut self,
+        model: &Model,
+        classes: &[usize],
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<Explanation>>;
+
+    /// Number of steps that one call of [`Explainer::explain`] reports.
+    fn steps(&self) -> u64 {
+        1
+    }
+}
+
+/// A method's answer for one class.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The map on the model's input grid, raw magnitudes.
+    pub map: Map,
+    /// The masks, for methods that mask; finest first.
+    pub levels: Vec<LevelMask>,
+    /// Log-odds with every mask zero.
+    pub null_log_odds: Option<f64>,
+    /// What the masked model answers.
+    pub kept: Option<Kept>,
+    /// What it cost.
+    pub passes: Passes,
+    /// What a reader must know.
+    pub warnings: Vec<String>,
+}
+
+/// All methods, the default first.
+pub fn all() -> Vec<Box<dyn Method>> {
+    vec![Box::new(reliable::Reliable), Box::new(gradient::Gradient), Box::new(grad_cam::GradCam)]
+}
+
+/// The method of that name.
+///
+/// # Errors
+/// [`Error::Parameter`] listing the names there are.
+pub fn find(name: &str) -> Result<Box<dyn Method>> {
+    let names: Vec<&str> = all().iter().map(|m| m.description().name).collect();
+    let found = all().into_iter().find(|m| m.description().name == name);
+    found.ok_or_else(|| Error::Parameter {
+        method: name.to_string(),
+        reason: format!("there is no such method; there are: {}", names.join(", ")),
+    })
+}

@@ -36,15 +36,17 @@ fn rotated(weight: Expr<'_>, group: i64) -> Result<Expr<'_>> {
     let [filters, channels, kh, kw] = sizes[..] else {
         return Err(GraphError::Malformed("a Conv weight must be M×C×kh×kw".into()));
     };
-    let exchanged = if group == 1 {
-        weight.transpose(&[1, 0, 2, 3])
-    } else {
-        weight
-            .reshape(&[group, filters / group, channels, kh, kw])
-            .transpose(&[0, 2, 1, 3, 4])
-            .reshape(&[group * channels, filters / group, kh, kw])
-    };
-    let axes: Vec<i64> = [(2, kh), (3, kw)].into_iter().filter(|(_, k)| *k > 1).map(|(axis, _)| axis).collect();
+    let exchanged =
+        if group == 1 {
+            weight.transpose(&[1, 0, 2, 3])
+        } else {
+            weight
+                .reshape(&[group, filters / group, channels, kh, kw])
+                .transpose(&[0, 2, 1, 3, 4])
+                .reshape(&[group * channels, filters / group, kh, kw])
+        };
+    let axes: Vec<i64> =
+        [(2, kh), (3, kw)].into_iter().filter(|(_, k)| *k > 1).map(|(axis, _)| axis).collect();
     if axes.is_empty() {
         return Ok(exchanged);
     }
@@ -105,7 +107,14 @@ fn sub_pixel<'b>(dy: Expr<'b>, rotated: Expr<'b>, group: i64, w: &Window) -> Res
             let part = rotated.slice(&[2, 3], &[t0, l0], &[t1, l1], &[ts, ls]);
             let pads = [vertical.before, horizontal.before, vertical.after, horizontal.after];
             let kernel = [vertical.count, horizontal.count];
-            phases.push(Some(convolve(dy, part, group, kernel, [vertical.dilation, horizontal.dilation], pads)));
+            phases.push(Some(convolve(
+                dy,
+                part,
+                group,
+                kernel,
+                [vertical.dilation, horizontal.dilation],
+                pads,
+            )));
         }
     }
     w.assemble(phases)
@@ -157,7 +166,8 @@ fn transposed<'b>(s: &Sweep<'b>, n: &Node) -> Result<Expr<'b>> {
     let ints = |name: &str, default: i64, count: usize| {
         n.ints(name).map_or_else(|| vec![default; count], <[i64]>::to_vec)
     };
-    let (strides, dilations, pads) = (ints("strides", 1, axes), ints("dilations", 1, axes), ints("pads", 0, 2 * axes));
+    let (strides, dilations, pads) =
+        (ints("strides", 1, axes), ints("dilations", 1, axes), ints("pads", 0, 2 * axes));
     let mut rest = vec![];
     for a in 0..axes {
         let size = |shape: &[crate::shape::Dim]| shape[a + 2].fixed().map(|n| n as i64).ok_or_else(unknown);

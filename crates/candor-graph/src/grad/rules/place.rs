@@ -40,7 +40,9 @@ impl Window {
                 output: sizes(output)?,
             })
         };
-        read().ok_or_else(|| GraphError::node(n, "only windows over two spatial axes of known size are supported"))
+        read().ok_or_else(|| {
+            GraphError::node(n, "only windows over two spatial axes of known size are supported")
+        })
     }
 
     /// Index of the first coarse cell (of `stride` padded-input elements) that holds input elements, by axis.
@@ -95,10 +97,12 @@ fn interleave(phases: Vec<Option<Expr<'_>>>, steps: [i64; 2]) -> Result<Expr<'_>
     if steps[0] == steps[1] {
         return Ok(stacked.op("DepthToSpace", &[], &[("blocksize", Attr::Int(steps[0]))]));
     }
-    Ok(stacked
-        .reshape(&[-1, steps[0], steps[1], c, h, w])
-        .transpose(&[0, 3, 4, 1, 5, 2])
-        .reshape(&[-1, c, h * steps[0], w * steps[1]]))
+    Ok(stacked.reshape(&[-1, steps[0], steps[1], c, h, w]).transpose(&[0, 3, 4, 1, 5, 2]).reshape(&[
+        -1,
+        c,
+        h * steps[0],
+        w * steps[1],
+    ]))
 }
 
 /// Puts `step − 1` zeros behind each element along an axis.

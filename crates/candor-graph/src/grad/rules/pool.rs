@@ -32,7 +32,11 @@ pub(crate) fn max_pool(s: &mut Sweep, n: &Node) -> Result<()> {
         let end = [0, 1].map(|a| start[a] + (w.output[a] - 1) * w.strides[a] + 1);
         let element = padded.slice(&[2, 3], &start, &end, &w.strides);
         // Elements never exceed the maximum: 1 where equal, 0 elsewhere.
-        let is_max = (element - y).op("HardSigmoid", &[], &[("alpha", Attr::Float(f32::MAX)), ("beta", Attr::Float(1.0))]);
+        let is_max = (element - y).op(
+            "HardSigmoid",
+            &[],
+            &[("alpha", Attr::Float(f32::MAX)), ("beta", Attr::Float(1.0))],
+        );
         let taken = left * is_max;
         placed.add(k, taken);
         if place < last {
@@ -68,7 +72,8 @@ fn one_over_count(w: &Window, include_pad: bool) -> Result<Tensor> {
         (0..w.kernel[axis]).filter(inside).count().max(1)
     };
     let [h, width] = w.output;
-    let values = (0..h).flat_map(|r| (0..width).map(move |c| 1.0 / (count(0, r) * count(1, c)) as f32)).collect();
+    let values =
+        (0..h).flat_map(|r| (0..width).map(move |c| 1.0 / (count(0, r) * count(1, c)) as f32)).collect();
     Tensor::floats(&[1, 1, h as usize, width as usize], values)
 }
 
@@ -118,6 +123,7 @@ pub(crate) fn global_average_pool(s: &mut Sweep, n: &Node) -> Result<()> {
 pub(crate) fn global_max_pool(s: &mut Sweep, n: &Node) -> Result<()> {
     let (x, y) = (s.input(n, 0)?, s.output(n));
     let axes: Vec<i64> = (2..x.shape()?.len() as i64).collect();
-    let is_max = (x - y).op("HardSigmoid", &[], &[("alpha", Attr::Float(f32::MAX)), ("beta", Attr::Float(1.0))]);
+    let is_max =
+        (x - y).op("HardSigmoid", &[], &[("alpha", Attr::Float(f32::MAX)), ("beta", Attr::Float(1.0))]);
     s.add_grad(n, 0, s.dy(n) / is_max.sum(&axes, true) * is_max)
 }

@@ -18,7 +18,8 @@ pub(crate) fn reduce_mean(s: &mut Sweep, n: &Node) -> Result<()> {
     let mut count = 1;
     for &axis in &axes {
         let size = shape[axis].fixed();
-        count *= size.ok_or_else(|| GraphError::node(n, "averages over the batch, which has no gradient here"))?;
+        count *=
+            size.ok_or_else(|| GraphError::node(n, "averages over the batch, which has no gradient here"))?;
     }
     s.add_grad(n, 0, dy * (1.0 / count as f32))
 }

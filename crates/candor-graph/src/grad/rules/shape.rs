@@ -98,7 +98,8 @@ struct Range {
 
 impl Range {
     fn new(start: i64, end: i64, step: i64, size: i64) -> Self {
-        let clamp = |v: i64, low: i64, high: i64| (if v < 0 { v.saturating_add(size) } else { v }).clamp(low, high);
+        let clamp =
+            |v: i64, low: i64, high: i64| (if v < 0 { v.saturating_add(size) } else { v }).clamp(low, high);
         let (first, count) = if step > 0 {
             let (start, end) = (clamp(start, 0, size), clamp(end, 0, size));
             (start, ((end - start).max(0) + step - 1) / step)
@@ -129,5 +130,7 @@ impl Range {
 fn constant_ints(s: &Sweep, n: &Node, i: usize) -> Result<Option<Vec<i64>>> {
     let Some(id) = n.input(i) else { return Ok(None) };
     let known = s.builder().with(|g| g.known_ints(id));
-    known.map(Some).ok_or_else(|| GraphError::node(n, format!("input {i} is not constant, which is not supported")))
+    known
+        .map(Some)
+        .ok_or_else(|| GraphError::node(n, format!("input {i} is not constant, which is not supported")))
 }

@@ -1,0 +1,236 @@
+//! What the command line takes. Names, flags and JSON fields are a contract.
+
+use std::path::PathBuf;
+
+use candor::image::Preset;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Explains image classifiers, and says so when there is nothing to see.
+#[derive(Parser)]
+#[command(
+    name = "candor",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Start with `candor demo`: it explains a few pictures with a small model inside the program and writes a report.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some images of a batch failed (each is named in the result)."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Show a model: input, classes, operators and their gradient rules, the levels that would be masked
+    Inspect(InspectArgs),
+    /// Explain photos: why this class, and is there anything to see of that one?
+    Explain(ExplainArgs),
+    /// Choose λ for a model on a few photos and write it to the model's sidecar
+    Calibrate(CalibrateArgs),
+    /// List the explanation methods with their sources, costs and parameters
+    Methods(MethodsArgs),
+    /// Explain the embedded pictures with the embedded model
+    Demo(DemoArgs),
+    /// Generate scenes of textured objects with class, box and pixel mask of each object
+    Scenes(ScenesArgs),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example:\n  candor completions bash > ~/.local/share/bash-completion/completions/candor"
+    )]
+    Completions(CompletionsArgs),
+    /// Write man pages, one a command
+    Man(ManArgs),
+}
+
+/// Which model, and what its file does not say.
+#[derive(Args, Clone)]
+pub struct ModelArgs {
+    /// ONNX file of an image classifier
+    pub model: PathBuf,
+    /// Preprocessing; over what the sidecar says [default: the sidecar's, else imagenet]
+    #[arg(long, value_name = "NAME", value_parser = preset)]
+    pub preset: Option<Preset>,
+    /// Names of the classes: a text file with one a line, or JSON
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Sidecar to use instead of the one beside the model (MODEL.candor.toml)
+    #[arg(long, value_name = "FILE")]
+    pub sidecar: Option<PathBuf>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+#[derive(Args, Clone)]
+pub struct EngineArgs {
+    /// What executes the graphs
+    #[arg(long, value_enum, default_value_t = EngineName::Rten)]
+    pub engine: EngineName,
+    /// Threads of the engine; 0 is one for each core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EngineName {
+    /// RTen, pure Rust, inside the program
+    Rten,
+}
+
+/// The method and its parameters.
+#[derive(Args, Clone)]
+pub struct MethodArgs {
+    /// Explanation method (see `candor methods`)
+    #[arg(long, value_name = "NAME", default_value = "reliable")]
+    pub method: String,
+    /// Parameter of the method, e.g. --set lambda=0.01 (see `candor methods`)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+    /// Values to mask instead of the automatic levels (see `candor inspect`); of CAM methods, the last is the layer
+    #[arg(long, value_name = "V,V…", value_delimiter = ',')]
+    pub levels: Vec<String>,
+    /// Seed of all randomness, recorded in the result
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  candor inspect resnet50.onnx
+  candor inspect resnet50.onnx --json | jq .levels")]
+pub struct InspectArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+The map of a class says where the network finds it; 0 is nothing. All classes of one photo share one scale, so the map of
+a class that is not there is empty. The report (report.html) shows them side by side; the .npz files hold raw magnitudes.
+
+Examples:
+  candor explain model.onnx dog.jpg                            the model's answer
+  candor explain model.onnx dog.jpg --class top1 --class fish  and is there a fish?
+  candor explain model.onnx *.jpg --class top1 --class lowest --out maps --json > maps.json
+  candor explain model.onnx dog.jpg --preset inception --labels classes.txt
+  candor explain model.onnx dog.jpg --method grad-cam")]
+pub struct ExplainArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Photos: JPEG, PNG, WebP, BMP, GIF (first frame) or TIFF
+    #[arg(required = true)]
+    pub images: Vec<PathBuf>,
+    /// Class to explain: number, name, top1, top2, …, median or lowest; may be repeated [default: top1]
+    #[arg(long = "class", value_name = "CLASS")]
+    pub classes: Vec<String>,
+    #[command(flatten)]
+    pub method: MethodArgs,
+    /// Folder for pictures, arrays and the report
+    #[arg(long, value_name = "DIR", default_value = "candor-out")]
+    pub out: PathBuf,
+    /// Print the result as one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+λ weighs the masks' sparsity. Chosen is the largest of seven at which the median change of the evidence kept stays within
+the tolerance. `explain` reads it from the sidecar.
+
+Example:
+  candor calibrate model.onnx photos/*.jpg")]
+pub struct CalibrateArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// A few typical photos (5 to 20)
+    #[arg(required = true)]
+    pub images: Vec<PathBuf>,
+    /// Largest median relative change of the evidence, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    pub tolerance: f64,
+    /// Values to mask instead of the automatic levels
+    #[arg(long, value_name = "V,V…", value_delimiter = ',')]
+    pub levels: Vec<String>,
+    /// Print the result as one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct MethodsArgs {
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct DemoArgs {
+    /// Folder for pictures, arrays and the report
+    #[arg(long, value_name = "DIR", default_value = "candor-out/demo")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    #[command(flatten)]
+    pub method: MethodArgs,
+    /// Print the result as one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Writes PNG pictures, indexed masks (pixel = object + 1) and scenes.csv with class and box of each object. The same seed
+gives the same bytes. Seeds below 1000000 were not used to train the embedded model.
+
+Example:
+  candor scenes scenes/ --count 1000 --seed 500000")]
+pub struct ScenesArgs {
+    /// Folder to write
+    pub out: PathBuf,
+    /// Number of scenes
+    #[arg(long, default_value_t = 10)]
+    pub count: u64,
+    /// Seed of the first scene
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Pixels a side
+    #[arg(long, default_value_t = 224)]
+    pub size: u32,
+    /// Fewest and most objects, e.g. 1-4
+    #[arg(long, value_name = "MIN-MAX", default_value = "1-4", value_parser = range)]
+    pub objects: (usize, usize),
+}
+
+#[derive(Args)]
+pub struct CompletionsArgs {
+    /// Shell
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Args)]
+pub struct ManArgs {
+    /// Folder for the pages
+    pub out: PathBuf,
+}
+
+fn preset(text: &str) -> Result<Preset, String> {
+    text.parse().map_err(|e: candor::image::ParsePresetError| e.to_string())
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("'{text}' is not KEY=VALUE"))?;
+    Ok((key.to_string(), value.to_string()))
+}
+
+fn range(text: &str) -> Result<(usize, usize), String> {
+    let (low, high) = text.split_once('-').unwrap_or((text, text));
+    match (low.parse(), high.parse()) {
+        (Ok(low), Ok(high)) if low <= high => Ok((low, high)),
+        _ => Err(format!("'{text}' is not MIN-MAX")),
+    }
+}

@@ -1,0 +1,53 @@
+//! `candor calibrate`: a model's λ, written to its sidecar.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use candor::calibrate::{TRIALS, calibrate};
+use candor::config::Sidecar;
+use candor::image::decode;
+
+use crate::arguments::CalibrateArgs;
+use crate::output;
+use crate::setup::{self, Usage};
+
+pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
+    if !(0.0..=1.0).contains(&args.tolerance) {
+        return Err(Usage(format!("--tolerance must be from 0 to 1, not {}", args.tolerance)).into());
+    }
+    let setup = setup::load(&args.model)?;
+    for note in &setup.notes {
+        output::note(note);
+    }
+    let photos = args.images.iter().map(|p| decode(p)).collect::<Result<Vec<_>, _>>()?;
+    let bar = output::progress((photos.len() * TRIALS) as u64);
+    let levels = if args.levels.is_empty() {
+        setup.sidecar.levels.clone().unwrap_or_default()
+    } else {
+        args.levels.clone()
+    };
+    let found =
+        calibrate(&setup.model, &setup.preprocessing, &photos, &levels, args.tolerance, &mut || bar.inc(1))?;
+    bar.finish_and_clear();
+    let path = setup.sidecar_path.display().to_string();
+    Sidecar::set_lambda(&setup.sidecar_path, found.lambda).with_context(|| {
+        format!("λ is {}, but the sidecar could not be written; pass --sidecar FILE", found.lambda)
+    })?;
+    if args.json {
+        output::json(&found)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = format!("{:>10}  {:>16}  {:>10}\n", "lambda", "evidence changed", "mask");
+    for t in &found.trials {
+        let mark = if t.lambda == found.lambda { "  <- chosen" } else { "" };
+        text += &format!(
+            "{:>10}  {:>14.1} %  {:>8.1} %{mark}\n",
+            t.lambda,
+            100.0 * t.median_change,
+            100.0 * t.median_mask
+        );
+    }
+    text += &format!("Written to {path}\n");
+    output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,126 @@
+//! `candor explain`: maps, figures and a report for photos.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use candor::explain::{ClassQuery, Explain};
+use candor::image::decode;
+use candor::methods::{self, Choices};
+use candor::report::ReportWriter;
+use candor::report::result::{ExplainResult, FailedImage};
+
+use crate::arguments::{ExplainArgs, MethodArgs};
+use crate::output;
+use crate::setup::{self, Setup, Usage};
+
+pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
+    let method = methods::find(&args.method.method).map_err(|e| Usage(e.to_string()))?;
+    let setup = setup::load(&args.model)?;
+    for note in &setup.notes {
+        output::note(note);
+    }
+    let asked = if args.classes.is_empty() { vec!["top1".to_string()] } else { args.classes.clone() };
+    let queries: Result<Vec<ClassQuery>, Usage> =
+        asked.iter().map(|c| ClassQuery::parse(c, &setup.labels).map_err(|e| Usage(e.to_string()))).collect();
+    let queries = queries?;
+    let explain = prepare(setup, method.as_ref(), &args.method)?;
+    let photos = args
+        .images
+        .iter()
+        .map(|path| Photo { name: path.display().to_string(), source: Source::File(path.clone()) });
+    let result = explain_all(explain, photos.collect(), &queries, args.method.seed, &args.out)?;
+    finish(&result, args.json, &args.out)
+}
+
+/// Compiles the method for the model.
+pub fn prepare(setup: Setup, method: &dyn methods::Method, args: &MethodArgs) -> Result<Explain> {
+    let levels = if args.levels.is_empty() {
+        setup.sidecar.levels.clone().unwrap_or_default()
+    } else {
+        args.levels.clone()
+    };
+    let choices = Choices { levels, calibrated_lambda: setup.sidecar.lambda };
+    Ok(Explain::new(setup.model, setup.preprocessing, setup.labels, method, &args.set, &choices)?)
+}
+
+/// A photo to explain, decoded when its turn comes.
+pub struct Photo {
+    pub name: String,
+    pub source: Source,
+}
+
+/// Where a photo comes from.
+pub enum Source {
+    File(PathBuf),
+    Bytes(&'static [u8]),
+}
+
+/// Explains all photos and writes the report. A photo that fails is named in the result and the others go on.
+pub fn explain_all(
+    mut explain: Explain,
+    photos: Vec<Photo>,
+    queries: &[ClassQuery],
+    seed: u64,
+    out: &Path,
+) -> Result<ExplainResult> {
+    let mut writer = ReportWriter::create(out)?;
+    let bar = output::progress(photos.len() as u64 * explain.steps());
+    let mut failed = vec![];
+    for (i, photo) in photos.iter().enumerate() {
+        bar.set_message(photo.name.rsplit('/').next().unwrap_or("").to_string());
+        let one = || -> Result<_> {
+            let pixels = match &photo.source {
+                Source::File(path) => decode(path)?,
+                Source::Bytes(bytes) => candor::image::decode_bytes(bytes, Path::new(&photo.name))?,
+            };
+            Ok(explain.photo(&photo.name, &pixels, queries, &mut || bar.inc(1))?)
+        };
+        match one_or_failed(one) {
+            Ok(image) => match writer.add(image) {
+                Err(e @ candor::report::ReportError::BadImage { .. }) => {
+                    failed.push(FailedImage { path: photo.name.clone(), error: e.to_string() });
+                }
+                other => drop(other?),
+            },
+            Err(error) => failed.push(FailedImage { path: photo.name.clone(), error }),
+        }
+        bar.set_position((i as u64 + 1) * explain.steps());
+    }
+    bar.finish_and_clear();
+    if failed.len() == photos.len() {
+        // Nothing to report: say what is wrong and leave no empty report behind.
+        let first = failed.first().map_or_else(String::new, |f| f.error.clone());
+        let rest = if failed.len() > 1 {
+            format!(" (and {} more images failed)", failed.len() - 1)
+        } else {
+            String::new()
+        };
+        anyhow::bail!("{first}{rest}");
+    }
+    let header = ExplainResult {
+        model: explain.model.info.clone(),
+        preprocessing: serde_json::to_value(&explain.preprocessing)?,
+        engine: explain.model.engine.info(),
+        method: explain.method_info(),
+        seed,
+        images: vec![],
+        failed,
+    };
+    Ok(writer.finish(header)?)
+}
+
+fn one_or_failed<T>(f: impl FnOnce() -> Result<T>) -> Result<T, String> {
+    f().map_err(|e| format!("{e:#}"))
+}
+
+/// Prints the result and returns the exit code.
+pub fn finish(result: &ExplainResult, json: bool, out: &Path) -> Result<ExitCode> {
+    if json {
+        output::json(result)?;
+    } else {
+        output::explained(result)?;
+        output::print(&format!("Report: {}\n", out.join(candor::report::HTML_FILE).display()))?;
+    }
+    Ok(output::exit_code(result))
+}

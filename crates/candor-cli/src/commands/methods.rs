@@ -1,0 +1,51 @@
+//! `candor methods`: what there is, with sources, costs and parameters.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use candor::methods::parameters::Kind;
+use candor::methods::{Description, all};
+use serde_json::{Value, json};
+
+use crate::arguments::MethodsArgs;
+use crate::output;
+
+pub fn run(args: &MethodsArgs) -> Result<ExitCode> {
+    let methods: Vec<Description> = all().iter().map(|m| m.description()).collect();
+    if args.json {
+        let values: Vec<Value> = methods.iter().map(as_json).collect();
+        output::json(&values)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = String::new();
+    for m in &methods {
+        text += &format!("{:<10} {}\n           {} · {} a query\n", m.name, m.summary, m.source, m.cost);
+        for p in m.parameters {
+            text += &format!("             {}={} ({})  {}\n", p.name, p.default, values(p.kind), p.help);
+        }
+    }
+    text += "\nSet a parameter with --set NAME=VALUE.\n";
+    output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn as_json(m: &Description) -> Value {
+    let parameters: Vec<Value> = m
+        .parameters
+        .iter()
+        .map(|p| json!({"name": p.name, "default": p.default, "values": values(p.kind), "help": p.help}))
+        .collect();
+    json!({
+        "name": m.name, "summary": m.summary, "source": m.source, "cost": m.cost, "signed": m.signed,
+        "class_sensitive": m.class_sensitive, "parameters": parameters,
+    })
+}
+
+fn values(kind: Kind) -> String {
+    match kind {
+        Kind::Number(low, high) => format!("{low} to {high}"),
+        Kind::Integer(low, high) => format!("whole, {low} to {high}"),
+        Kind::Choice(words) => words.join(" | "),
+        Kind::Flag => "true | false".to_string(),
+    }
+}

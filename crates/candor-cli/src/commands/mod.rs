@@ -1,0 +1,10 @@
+//! One file a command.
+
+pub mod calibrate;
+pub mod completions;
+pub mod demo;
+pub mod explain;
+pub mod inspect;
+pub mod man;
+pub mod methods;
+pub mod scenes;

@@ -1,0 +1,78 @@
+//! What people read: progress on stderr, tables on stdout.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use candor::report::result::{ExplainResult, Verdict};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// A progress bar of `length` steps on stderr, hidden where stderr is no terminal.
+pub fn progress(length: u64) -> ProgressBar {
+    let target = if std::io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    let style = ProgressStyle::with_template("{msg:24!} {wide_bar} {percent:>3} % {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(Some(length), target).with_style(style)
+}
+
+/// A remark for the user, on stderr.
+pub fn note(text: &str) {
+    eprintln!("candor: note: {text}");
+}
+
+/// Prints a value as one JSON document.
+pub fn json(value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)?;
+    print(&(text + "\n"))
+}
+
+/// Prints text; a reader that went away is no error.
+pub fn print(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// The result of `explain` as a table.
+pub fn explained(result: &ExplainResult) -> Result<()> {
+    let mut text = String::new();
+    for image in &result.images {
+        text += &format!("{}\n", image.path);
+        for q in &image.queries {
+            let verdict = match q.verdict {
+                Verdict::Evidence => "evidence",
+                Verdict::NoEvidence => "no evidence",
+            };
+            let odds = match q.null_log_odds {
+                Some(null) => format!("log-odds {:+.2} (nothing: {null:+.2})", q.log_odds),
+                None => format!("log-odds {:+.2}", q.log_odds),
+            };
+            let name: String = q.class_name.chars().take(28).collect();
+            text += &format!(
+                "  {name:<28} rank {:>4}  p {:.3}  {odds}  mass {:.4}  {verdict}\n",
+                q.rank, q.probability, q.map.mass
+            );
+            for warning in &q.warnings {
+                text += &format!("    ! {warning}\n");
+            }
+        }
+    }
+    for failed in &result.failed {
+        text += &format!("{}\n  failed: {}\n", failed.path, failed.error);
+    }
+    print(&text)
+}
+
+/// 0, or 3 if some images failed and others did not, or 1 if all did.
+pub fn exit_code(result: &ExplainResult) -> ExitCode {
+    match (result.images.is_empty(), result.failed.is_empty()) {
+        (_, true) => ExitCode::SUCCESS,
+        (false, false) => ExitCode::from(3),
+        (true, false) => ExitCode::from(1),
+    }
+}

@@ -1,0 +1,84 @@
+//! From arguments to a model with its preprocessing and labels.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use candor::config::{Layout as SidecarLayout, Sidecar};
+use candor::engine::{Engine, RTen};
+use candor::image::{Preprocessing, Preset};
+use candor::labels::Labels;
+use candor::model::{Layout, Model, ModelOptions};
+
+use crate::arguments::{EngineArgs, EngineName, ModelArgs};
+
+/// An error of usage (exit code 2): what was asked for does not exist.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// A model and what belongs to it.
+pub struct Setup {
+    pub model: Model,
+    pub preprocessing: Preprocessing,
+    pub labels: Labels,
+    pub sidecar: Sidecar,
+    /// Where the sidecar is, or would be written.
+    pub sidecar_path: PathBuf,
+    /// What the user should know about the choices made for them.
+    pub notes: Vec<String>,
+}
+
+/// The engine asked for.
+pub fn engine(args: &EngineArgs) -> Box<dyn Engine> {
+    match args.engine {
+        EngineName::Rten => Box::new(RTen::new(args.threads)),
+    }
+}
+
+/// Loads a model with its sidecar.
+pub fn load(args: &ModelArgs) -> Result<Setup> {
+    let found = match &args.sidecar {
+        Some(path) => Some((path.clone(), Sidecar::load(path)?)),
+        None => Sidecar::find(&args.model)?,
+    };
+    let no_sidecar = found.is_none();
+    let (sidecar_path, sidecar) =
+        found.unwrap_or_else(|| (Sidecar::path_for(&args.model), Sidecar::default()));
+    let options = ModelOptions {
+        size: sidecar.size,
+        layout: sidecar.layout.map(|l| match l {
+            SidecarLayout::Nchw => Layout::Nchw,
+            SidecarLayout::Nhwc => Layout::Nhwc,
+        }),
+        logits: sidecar.logits.clone(),
+    };
+    let model = Model::load(&args.model, &options, engine(&args.engine))?;
+    let [channels, height, width] = model.input_shape;
+    let preprocessing = sidecar
+        .preprocessing(args.preset, [Some(height), Some(width)], channels)
+        .with_context(|| sidecar_path.display().to_string())?;
+    let labels = match &args.labels {
+        Some(path) => Some(Labels::load(path)?),
+        None => sidecar.labels(&sidecar_path)?,
+    };
+    let mut notes = vec![];
+    if args.preset.is_none() && no_sidecar {
+        let names: Vec<&str> = Preset::ALL.iter().map(|p| p.name()).collect();
+        notes.push(format!(
+            "preprocessing is assumed to be 'imagenet'; if the answers look wrong choose another with --preset ({}) or \
+             write {}",
+            names.join(", "),
+            sidecar_path.display()
+        ));
+    }
+    let labels = labels.unwrap_or_else(|| Labels::unnamed(model.classes));
+    labels.check_count(model.classes).with_context(|| format!("labels of {}", args.model.display()))?;
+    Ok(Setup { model, preprocessing, labels, sidecar, sidecar_path, notes })
+}

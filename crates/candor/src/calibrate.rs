@@ -1,0 +1,106 @@
+//! λ of a model: the sparsest masks that still keep the evidence.
+
+use image::RgbImage;
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::image::Preprocessing;
+use crate::mask::Settings;
+use crate::mask::learn::{Learner, Passes, argmax};
+use crate::mask::{automatic_levels, named_levels};
+use crate::methods::default_lambda;
+use crate::model::Model;
+
+/// Number of λ that are tried.
+pub const TRIALS: usize = 7;
+/// Factors on the default λ that are tried, from sparse to dense.
+const FACTORS: [f64; TRIALS] = [8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.125];
+
+/// One λ that was tried.
+#[derive(Clone, Debug, Serialize)]
+pub struct Trial {
+    /// The λ.
+    pub lambda: f64,
+    /// Median over the images of |kept evidence / evidence − 1| for the top-1 class.
+    pub median_change: f64,
+    /// Median over the images of the mean of the masks.
+    pub median_mask: f64,
+}
+
+/// What calibration found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Calibration {
+    /// The λ chosen: the largest whose median change stays within the tolerance.
+    pub lambda: f64,
+    /// Largest median relative change of the evidence allowed.
+    pub tolerance: f64,
+    /// All λ tried, largest first.
+    pub trials: Vec<Trial>,
+}
+
+/// Chooses λ for a model on a few photos: the largest at which the median relative change of the top-1 class's evidence,
+/// |(kept − null)/(log-odds − null) − 1|, is at most `tolerance` (METHOD: 5 to 10 %). `progress` is called after each
+/// photo at each λ.
+///
+/// # Errors
+/// If no photo shows evidence for its top-1 class, if no λ keeps it, or if the engine fails.
+pub fn calibrate(
+    model: &Model,
+    preprocessing: &Preprocessing,
+    photos: &[RgbImage],
+    levels: &[String],
+    tolerance: f64,
+    progress: &mut dyn FnMut(),
+) -> Result<Calibration> {
+    let levels = if levels.is_empty() { automatic_levels(model)? } else { named_levels(model, levels)? };
+    let base = default_lambda(&levels);
+    let mut learner = Learner::new(model, levels, Settings::default())?;
+    let mut trials = vec![];
+    for factor in FACTORS {
+        let lambda = rounded(base * factor);
+        learner.settings.lambda = lambda as f32;
+        let (mut changes, mut sizes) = (vec![], vec![]);
+        for photo in photos {
+            let mut passes = Passes::default();
+            let prepared = learner.prepare(model, &preprocessing.apply(photo), &mut passes)?;
+            let top1 = argmax(&prepared.reference);
+            let learned = learner.learn(model, &prepared, &[top1], &mut passes, &mut || {})?;
+            for l in &learned {
+                let evidence = l.query.target() - l.null_log_odds;
+                if evidence > 0.0 {
+                    changes
+                        .push(((l.query.log_odds(&l.kept_logits) - l.null_log_odds) / evidence - 1.0).abs());
+                    let cells: usize = l.masks.iter().map(Vec::len).sum();
+                    sizes.push(l.masks.iter().flatten().map(|&m| f64::from(m)).sum::<f64>() / cells as f64);
+                }
+            }
+            progress();
+        }
+        let (Some(median_change), Some(median_mask)) = (median(changes), median(sizes)) else {
+            return Err(fail(
+                model,
+                "none of the photos shows evidence for its top class; give other photos",
+            ));
+        };
+        trials.push(Trial { lambda, median_change, median_mask });
+    }
+    match trials.iter().find(|t| t.median_change <= tolerance) {
+        Some(best) => Ok(Calibration { lambda: best.lambda, tolerance, trials }),
+        None => Err(fail(model, "no λ tried keeps the evidence; raise --tolerance or name other levels")),
+    }
+}
+
+fn fail(model: &Model, reason: &str) -> Error {
+    Error::Model { path: model.info.path.clone(), reason: reason.to_string() }
+}
+
+/// Two significant digits: more would pretend.
+fn rounded(v: f64) -> f64 {
+    format!("{v:.1e}").parse().unwrap_or(v)
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let n = values.len();
+    (n > 0).then(|| (values[(n - 1) / 2] + values[n / 2]) / 2.0)
+}

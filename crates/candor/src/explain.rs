@@ -1,0 +1,225 @@
+//! Explaining photos: from a decoded picture and the classes asked for to figures and maps.
+
+use std::time::Instant;
+
+use image::RgbImage;
+
+use crate::error::{Error, Result};
+use crate::image::Preprocessing;
+use crate::labels::{ClassError, Labels};
+use crate::mask::objective::{log_sum_exp, softmax};
+use crate::methods::parameters::Parameters;
+use crate::methods::{Choices, Explainer, Explanation, Method};
+use crate::model::{Head, Model};
+use crate::report::result::{
+    Cost, ExplainedImage, ExplainedQuery, ImageResult, LevelInfo, MapInfo, MethodInfo, QueryResult, TopClass,
+    Verdict,
+};
+
+/// A class as asked for: by rank on the image, or itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClassQuery {
+    /// The class of that rank, 1 being the model's answer.
+    Rank(usize),
+    /// The class with the lowest score.
+    Lowest,
+    /// The class of median rank.
+    Median,
+    /// This class.
+    Class(usize),
+}
+
+impl ClassQuery {
+    /// Reads `top1` … `topN`, `median`, `lowest`, a class's number or its name.
+    ///
+    /// # Errors
+    /// [`ClassError`] for a number out of range, or an unknown name with the nearest ones.
+    pub fn parse(text: &str, labels: &Labels) -> Result<Self, ClassError> {
+        let rank = text.strip_prefix("top").and_then(|n| n.parse().ok());
+        Ok(match (text, rank) {
+            (_, Some(rank)) if (1..=labels.len()).contains(&rank) => ClassQuery::Rank(rank),
+            ("lowest", _) => ClassQuery::Lowest,
+            ("median", _) => ClassQuery::Median,
+            _ => ClassQuery::Class(labels.find_class(text)?),
+        })
+    }
+
+    fn resolve(&self, ranking: &[usize]) -> usize {
+        match self {
+            ClassQuery::Rank(n) => ranking[(n - 1).min(ranking.len() - 1)],
+            ClassQuery::Lowest => ranking[ranking.len() - 1],
+            ClassQuery::Median => ranking[ranking.len() / 2],
+            ClassQuery::Class(c) => *c,
+        }
+    }
+}
+
+/// A model with a method, preprocessing and labels: explains one photo after the other.
+pub struct Explain {
+    /// The model.
+    pub model: Model,
+    /// How photos become input.
+    pub preprocessing: Preprocessing,
+    /// Names of the classes.
+    pub labels: Labels,
+    parameters: Parameters,
+    explainer: Box<dyn Explainer>,
+}
+
+impl Explain {
+    /// Compiles `method` for `model`.
+    ///
+    /// # Errors
+    /// As [`Method::prepare`]; or labels that are not as many as the classes.
+    pub fn new(
+        model: Model,
+        preprocessing: Preprocessing,
+        labels: Labels,
+        method: &dyn Method,
+        set: &[(String, String)],
+        choices: &Choices,
+    ) -> Result<Self> {
+        labels
+            .check_count(model.classes)
+            .map_err(|e| Error::Model { path: model.info.path.clone(), reason: e.to_string() })?;
+        let description = method.description();
+        let mut parameters = Parameters::new(description.name, description.parameters, set)?;
+        let explainer = method.prepare(&model, &mut parameters, choices)?;
+        Ok(Explain { model, preprocessing, labels, parameters, explainer })
+    }
+
+    /// The method and every parameter it uses.
+    pub fn method_info(&self) -> MethodInfo {
+        MethodInfo {
+            name: self.parameters.method().to_string(),
+            parameters: self.parameters.values().clone(),
+        }
+    }
+
+    /// Steps of work that each photo takes, for a progress bar.
+    pub fn steps(&self) -> u64 {
+        self.explainer.steps()
+    }
+
+    /// Explains one photo. A class asked for twice, by rank and by name, say, is explained once.
+    ///
+    /// # Errors
+    /// If the engine fails or a score is not a number.
+    pub fn photo(
+        &mut self,
+        path: &str,
+        photo: &RgbImage,
+        queries: &[ClassQuery],
+        steps: &mut dyn FnMut(),
+    ) -> Result<ExplainedImage> {
+        let start = Instant::now();
+        let scores = self.explainer.scores(&self.model, &self.preprocessing.apply(photo))?;
+        let mut ranking: Vec<usize> = (0..scores.len()).collect();
+        ranking.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+        let mut classes: Vec<usize> = vec![];
+        for class in queries.iter().map(|q| q.resolve(&ranking)) {
+            if !classes.contains(&class) {
+                classes.push(class);
+            }
+        }
+        let explanations = self.explainer.explain(&self.model, &classes, steps)?;
+        let seconds = start.elapsed().as_secs_f64() / classes.len().max(1) as f64;
+        let probabilities = self.probabilities(&scores);
+        let top = ranking
+            .iter()
+            .take(5)
+            .map(|&c| TopClass {
+                class_id: c,
+                name: self.labels.name(c),
+                score: scores[c].into(),
+                probability: probabilities[c],
+            })
+            .collect();
+        let mut results = vec![];
+        let mut arrays = vec![];
+        for (&class, explanation) in classes.iter().zip(explanations) {
+            let rank = 1 + ranking.iter().position(|&c| c == class).unwrap_or(0);
+            results.push(self.query_result(
+                class,
+                rank,
+                &scores,
+                probabilities[class],
+                &explanation,
+                seconds,
+            ));
+            arrays.push(ExplainedQuery { map: explanation.map, levels: explanation.levels });
+        }
+        Ok(ExplainedImage {
+            photo: self.preprocessing.view(photo),
+            result: ImageResult { path: path.to_string(), top, queries: results },
+            queries: arrays,
+        })
+    }
+
+    fn probabilities(&self, scores: &[f32]) -> Vec<f64> {
+        if self.model.head == Head::MultiLabel || self.model.classes == 1 {
+            return scores.iter().map(|&s| 1.0 / (1.0 + (-f64::from(s)).exp())).collect();
+        }
+        softmax(scores)
+    }
+
+    fn query_result(
+        &self,
+        class: usize,
+        rank: usize,
+        scores: &[f32],
+        probability: f64,
+        e: &Explanation,
+        seconds: f64,
+    ) -> QueryResult {
+        let log_odds = self.log_odds(scores, class);
+        let mut warnings = e.warnings.clone();
+        if self.model.head == Head::LogProbability {
+            let note =
+                "the model gives probabilities whose logits cannot be found; scores are their logarithms";
+            warnings.push(note.to_string());
+        }
+        QueryResult {
+            class_id: class,
+            class_name: self.labels.name(class),
+            rank,
+            score: scores[class].into(),
+            probability,
+            log_odds,
+            null_log_odds: e.null_log_odds,
+            kept: e.kept,
+            map: MapInfo::of(&e.map),
+            levels: e
+                .levels
+                .iter()
+                .map(|l| LevelInfo { value: l.value.clone(), shape: l.shape, mass: l.mean.mass() })
+                .collect(),
+            cost: Cost { forward: e.passes.forward, backward: e.passes.backward, seconds },
+            verdict: verdict(log_odds, e),
+            warnings,
+        }
+    }
+
+    fn log_odds(&self, scores: &[f32], class: usize) -> f64 {
+        let score = f64::from(scores[class]);
+        if self.model.head == Head::MultiLabel || scores.len() == 1 {
+            return score;
+        }
+        let rivals: Vec<f64> = (0..scores.len()).filter(|&k| k != class).map(|k| scores[k].into()).collect();
+        score - log_sum_exp(&rivals)
+    }
+}
+
+/// Least evidence in log-odds, and least mass of a map, that count: what lies below is noise of the optimiser.
+const LEAST_EVIDENCE: f64 = 0.05;
+const LEAST_MASS: f64 = 1e-3;
+
+/// `evidence` if the class's odds exceed those of nothing and the map is not empty; for methods without a null, if the map
+/// is not empty.
+fn verdict(log_odds: f64, e: &Explanation) -> Verdict {
+    let found = match e.null_log_odds {
+        Some(null) => log_odds - null > LEAST_EVIDENCE && e.map.mass() > LEAST_MASS,
+        None => e.map.data.iter().any(|&v| v != 0.0),
+    };
+    if found { Verdict::Evidence } else { Verdict::NoEvidence }
+}

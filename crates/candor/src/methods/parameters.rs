@@ -1,0 +1,147 @@
+//! Parameters of methods: declared once, validated, recorded.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// Values that a parameter takes.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// A number in a range, ends included.
+    Number(f64, f64),
+    /// A whole number in a range, ends included.
+    Integer(i64, i64),
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// `true` or `false`.
+    Flag,
+}
+
+/// A declared parameter.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// Name in `--set NAME=VALUE`.
+    pub name: &'static str,
+    /// Default as text; `auto` if the method chooses by the model.
+    pub default: &'static str,
+    /// Values it takes.
+    pub kind: Kind,
+    /// What it does.
+    pub help: &'static str,
+}
+
+/// A method's parameters with their values.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    method: &'static str,
+    values: BTreeMap<String, Value>,
+}
+
+impl Parameters {
+    /// Defaults, overridden by `set` (pairs of name and text).
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a name that is not declared or a value out of range.
+    pub fn new(
+        method: &'static str,
+        declared: &'static [Parameter],
+        set: &[(String, String)],
+    ) -> Result<Self> {
+        let fail = |reason: String| Error::Parameter { method: method.to_string(), reason };
+        let mut values = BTreeMap::new();
+        for p in declared {
+            values.insert(p.name.to_string(), parse(p, p.default).map_err(fail)?);
+        }
+        for (name, text) in set {
+            let Some(p) = declared.iter().find(|p| p.name == name) else {
+                let names: Vec<&str> = declared.iter().map(|p| p.name).collect();
+                let known = if names.is_empty() { "none".to_string() } else { names.join(", ") };
+                return Err(fail(format!("has no parameter '{name}'; its parameters are: {known}")));
+            };
+            values.insert(name.clone(), parse(p, text).map_err(fail)?);
+        }
+        Ok(Parameters { method, values })
+    }
+
+    /// All values, for results.
+    pub fn values(&self) -> &BTreeMap<String, Value> {
+        &self.values
+    }
+
+    /// Records the value chosen for a parameter that was `auto`, or something else worth recording.
+    pub fn record(&mut self, name: &str, value: impl Into<Value>) {
+        self.values.insert(name.to_string(), value.into());
+    }
+
+    /// A number; `None` if it is `auto`.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        self.values.get(name).and_then(Value::as_f64)
+    }
+
+    /// A whole number.
+    pub fn integer(&self, name: &str) -> usize {
+        self.values.get(name).and_then(Value::as_u64).unwrap_or(0) as usize
+    }
+
+    /// A word.
+    pub fn word(&self, name: &str) -> &str {
+        self.values.get(name).and_then(Value::as_str).unwrap_or("")
+    }
+
+    /// A flag.
+    pub fn flag(&self, name: &str) -> bool {
+        self.values.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// Name of the method.
+    pub fn method(&self) -> &'static str {
+        self.method
+    }
+}
+
+fn parse(p: &Parameter, text: &str) -> Result<Value, String> {
+    if text == "auto" && p.default == "auto" {
+        return Ok(Value::from("auto"));
+    }
+    let bad = |want: String| format!("parameter '{}' must be {want}, not '{text}'", p.name);
+    match p.kind {
+        Kind::Number(low, high) => match text.parse::<f64>() {
+            Ok(v) if v >= low && v <= high => Ok(Value::from(v)),
+            _ => Err(bad(format!("a number from {low} to {high}"))),
+        },
+        Kind::Integer(low, high) => match text.parse::<i64>() {
+            Ok(v) if v >= low && v <= high => Ok(Value::from(v)),
+            _ => Err(bad(format!("a whole number from {low} to {high}"))),
+        },
+        Kind::Choice(words) if words.contains(&text) => Ok(Value::from(text)),
+        Kind::Choice(words) => Err(bad(format!("one of {}", words.join(", ")))),
+        Kind::Flag => text.parse::<bool>().map(Value::from).map_err(|_| bad("true or false".to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DECLARED: &[Parameter] = &[
+        Parameter { name: "rate", default: "0.05", kind: Kind::Number(0.0, 1.0), help: "" },
+        Parameter { name: "lambda", default: "auto", kind: Kind::Number(0.0, 1.0), help: "" },
+    ];
+
+    #[test]
+    fn values_are_checked_and_unknown_names_list_the_known() {
+        let set = |name: &str, value: &str| {
+            Parameters::new("m", DECLARED, &[(name.to_string(), value.to_string())])
+                .map_err(|e| e.to_string())
+        };
+        assert_eq!(set("rate", "0.5").unwrap().number("rate"), Some(0.5));
+        assert_eq!(set("rate", "0.5").unwrap().number("lambda"), None);
+        assert_eq!(
+            set("rate", "2").unwrap_err(),
+            "method 'm': parameter 'rate' must be a number from 0 to 1, not '2'"
+        );
+        assert!(set("speed", "2").unwrap_err().contains("its parameters are: rate, lambda"));
+    }
+}
