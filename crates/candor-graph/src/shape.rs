@@ -3,8 +3,6 @@
 //! Shapes are inferred by `rten-shape-inference`, whose symbolic expressions also follow the integer arithmetic
 //! (Shape, Gather, Concat, …) by which exporters compute the targets of Reshape.
 
-use std::collections::HashSet;
-
 use rten_shape_inference::ops::{self, Padding};
 use rten_shape_inference::{
     BinaryOp, InferShapes, InferShapesContext, ReductionOp, SymExpr, SymTensor, SymbolGen, SymbolMap,
@@ -12,7 +10,7 @@ use rten_shape_inference::{
 };
 
 use crate::error::{GraphError, Result};
-use crate::graph::{Attr, Graph, Node};
+use crate::graph::{Attr, Graph, Node, ValueId};
 use crate::tensor::{DataType, Tensor, TensorData};
 
 /// The symbol that stands for the batch size.
@@ -371,15 +369,25 @@ pub fn display(shape: Option<&[Dim]>) -> String {
     dims.join("×")
 }
 
-/// Operators of the graph without shape inference, for a diagnosis.
-pub fn without_inference(graph: &Graph) -> Vec<String> {
-    let mut seen = HashSet::new();
-    graph
-        .nodes
-        .iter()
-        .filter(|n| n.outputs.iter().flatten().any(|&o| graph.shape(o).is_none()))
-        .filter(|n| n.inputs.iter().flatten().all(|&i| graph.shape(i).is_some()))
-        .filter(|n| seen.insert(n.qualified_op()))
-        .map(Node::qualified_op)
-        .collect()
+/// Makes sure that the shapes of the graph's outputs are known.
+///
+/// # Errors
+/// [`GraphError::Node`] for the first node on the way to an output whose inputs have known shapes and whose output has not:
+/// its operator is not known.
+pub fn check_known(graph: &Graph) -> Result<()> {
+    let unknown = |id: &ValueId| graph.shape(*id).is_none();
+    if !graph.outputs.iter().any(unknown) {
+        return Ok(());
+    }
+    let up = graph.ancestors(&graph.outputs);
+    let culprit = graph.nodes.iter().find(|n| {
+        n.outputs.iter().flatten().any(|o| unknown(o) && up.contains(o)) && !n.inputs.iter().flatten().any(unknown)
+    });
+    match culprit {
+        None => Ok(()),
+        Some(node) => Err(GraphError::node(
+            node,
+            format!("operator {} is not known to Candor; export with standard ONNX operators", node.qualified_op()),
+        )),
+    }
 }

@@ -15,6 +15,9 @@ const BATCH: usize = 2;
 const STEP: f32 = 4e-3;
 const TOLERANCE: f64 = 2e-3;
 
+/// Builds the node under test from its inputs.
+type Build = dyn for<'b> Fn(&'b Builder, &[Expr<'b>]) -> Expr<'b>;
+
 struct Row {
     op: &'static str,
     case: &'static str,
@@ -22,7 +25,7 @@ struct Row {
     inputs: Vec<Vec<usize>>,
     /// Added to every input (for operators that want positive numbers).
     offset: f32,
-    build: Box<dyn for<'b> Fn(&'b Builder, &[Expr<'b>]) -> Expr<'b>>,
+    build: Box<Build>,
 }
 
 fn row(

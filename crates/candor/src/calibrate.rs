@@ -53,7 +53,7 @@ pub fn calibrate(
     progress: &mut dyn FnMut(),
 ) -> Result<Calibration> {
     let levels = if levels.is_empty() { automatic_levels(model)? } else { named_levels(model, levels)? };
-    let base = default_lambda(&levels);
+    let base = default_lambda(&levels, model.classes);
     let mut learner = Learner::new(model, levels, Settings::default())?;
     let mut trials = vec![];
     for factor in FACTORS {

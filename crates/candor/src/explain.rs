@@ -172,7 +172,7 @@ impl Explain {
         e: &Explanation,
         seconds: f64,
     ) -> QueryResult {
-        let log_odds = self.log_odds(scores, class);
+        let log_odds = e.log_odds.unwrap_or_else(|| self.log_odds(scores, class));
         let mut warnings = e.warnings.clone();
         if self.model.head == Head::LogProbability {
             let note =
@@ -195,7 +195,7 @@ impl Explain {
                 .map(|l| LevelInfo { value: l.value.clone(), shape: l.shape, mass: l.mean.mass() })
                 .collect(),
             cost: Cost { forward: e.passes.forward, backward: e.passes.backward, seconds },
-            verdict: verdict(log_odds, e),
+            verdict: verdict(e),
             warnings,
         }
     }
@@ -216,9 +216,9 @@ const LEAST_MASS: f64 = 1e-3;
 
 /// `evidence` if the class's odds exceed those of nothing and the map is not empty; for methods without a null, if the map
 /// is not empty.
-fn verdict(log_odds: f64, e: &Explanation) -> Verdict {
-    let found = match e.null_log_odds {
-        Some(null) => log_odds - null > LEAST_EVIDENCE && e.map.mass() > LEAST_MASS,
+fn verdict(e: &Explanation) -> Verdict {
+    let found = match e.evidence {
+        Some(evidence) => evidence > LEAST_EVIDENCE && e.map.mass() > LEAST_MASS,
         None => e.map.data.iter().any(|&v| v != 0.0),
     };
     if found { Verdict::Evidence } else { Verdict::NoEvidence }

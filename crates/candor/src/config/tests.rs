@@ -39,7 +39,7 @@ fn every_key_is_read_and_written() {
 #[test]
 fn the_sidecar_refines_the_preset() {
     let sidecar = parse(EVERY_KEY).unwrap();
-    let preprocessing = sidecar.preprocessing(Some(Preset::Unit), [None, Some(200)], 3).unwrap();
+    let preprocessing = sidecar.preprocessing(None, [None, Some(200)], 3).unwrap();
     let expected = Preprocessing {
         height: 227,
         width: 200,
@@ -52,6 +52,11 @@ fn the_sidecar_refines_the_preset() {
         std: [1.0, 2.0, 3.0],
     };
     assert_eq!(preprocessing, expected);
+    // A preset asked for brings its own numbers; how the photo is resized stays the sidecar's.
+    let asked = sidecar.preprocessing(Some(Preset::Unit), [None, Some(200)], 3).unwrap();
+    let unit = Preset::Unit.preprocessing(227, 200);
+    assert_eq!((asked.scale, asked.mean, asked.std), (unit.scale, unit.mean, unit.std));
+    assert_eq!((asked.resize, asked.filter), (ResizeMode::Crop, Filter::Lanczos));
 }
 
 #[test]
@@ -61,7 +66,8 @@ fn presets_give_way_in_order() {
     assert_eq!(none.preprocessing(None, fixed, 3).unwrap(), Preset::Imagenet.preprocessing(4, 5));
     assert_eq!(none.preprocessing(Some(Preset::Raw), fixed, 3).unwrap(), Preset::Raw.preprocessing(4, 5));
     let unit = parse("preset = 'unit'").unwrap();
-    assert_eq!(unit.preprocessing(Some(Preset::Raw), fixed, 3).unwrap(), Preset::Unit.preprocessing(4, 5));
+    assert_eq!(unit.preprocessing(None, fixed, 3).unwrap(), Preset::Unit.preprocessing(4, 5));
+    assert_eq!(unit.preprocessing(Some(Preset::Raw), fixed, 3).unwrap(), Preset::Raw.preprocessing(4, 5));
 }
 
 #[test]

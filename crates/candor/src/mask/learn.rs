@@ -30,8 +30,11 @@ pub struct Settings {
     pub rate: f32,
     /// Upper bound of a mask; 1 keeps it a selection.
     pub cap: f32,
-    /// Raise the null to chance, −ln(K−1), where it lies below.
+    /// Raise the null to chance, −ln(K−1), where it lies below: odds worse than a guess are no evidence.
     pub floor_at_chance: bool,
+    /// Return the empty mask where it is the objective's minimum: without a step where that is known beforehand (a class
+    /// whose odds do not exceed the null), else where its loss is below that of the masks learned.
+    pub exact: bool,
     /// Leave the top-1 class out of the rivals of other queries (photos with several objects).
     pub leave_out_top1: bool,
     /// Return the iterate with the lowest total loss instead of the last.
@@ -47,7 +50,8 @@ impl Default for Settings {
             iterations: 60,
             rate: 0.05,
             cap: 1.0,
-            floor_at_chance: false,
+            floor_at_chance: true,
+            exact: true,
             leave_out_top1: false,
             return_best: false,
         }
@@ -203,7 +207,16 @@ impl Learner {
                 floor: f64::NEG_INFINITY,
             })
             .collect();
-        let nulls = self.nulls(prepared, &queries, passes)?;
+        // Every mask zero is the same image for all queries: one pass.
+        let empty_logits = match queries.first() {
+            Some(first) => {
+                let blank = Query { floor: 0.0, ..first.clone() };
+                passes.forward += 1;
+                self.run(prepared, &[&blank], &[&self.full_masks(0.0)])?.0.swap_remove(0)
+            }
+            None => return Ok(vec![]),
+        };
+        let nulls: Vec<f64> = queries.iter().map(|q| q.log_odds(&empty_logits)).collect();
         let chance = -((self.classes.saturating_sub(1)).max(1) as f64).ln();
         for (query, &null) in queries.iter_mut().zip(&nulls) {
             query.floor =
@@ -216,34 +229,52 @@ impl Learner {
             .map(|m| m.iter().map(|l| Adam::new(l.len(), self.settings.rate)).collect())
             .collect();
         let mut losses: Vec<Vec<f64>> = vec![vec![]; queries.len()];
+        // Without evidence the empty mask costs nothing, and nothing costs less.
+        let known = |q: &Query| {
+            self.settings.exact && self.settings.objective == Objective::Evidence && q.target() <= q.floor
+        };
+        let open: Vec<usize> = (0..queries.len()).filter(|&q| !known(&queries[q])).collect();
+        for q in (0..queries.len()).filter(|q| !open.contains(q)) {
+            masks[q] = self.full_masks(0.0);
+        }
         for _ in 0..self.settings.iterations {
-            let (logits, slopes) = self.run_all(prepared, &queries, &masks)?;
-            passes.forward += queries.len() as u64;
-            passes.backward += queries.len() as u64;
-            for (q, query) in queries.iter().enumerate() {
-                model.check_scores(&logits[q])?;
-                let loss = self.loss(query, &logits[q], &masks[q]);
+            let (logits, slopes) = self.run_all(prepared, &queries, &masks, &open)?;
+            passes.forward += open.len() as u64;
+            passes.backward += open.len() as u64;
+            for (i, &q) in open.iter().enumerate() {
+                let query = &queries[q];
+                model.check_scores(&logits[i])?;
+                let loss = self.loss(query, &logits[i], &masks[q]);
                 losses[q].push(loss);
                 if self.settings.return_best && loss < best[q].0 {
                     best[q] = (loss, masks[q].clone());
                 }
                 for (l, site) in self.sites.iter().enumerate() {
                     let pull = self.settings.lambda * l1_weight(site);
-                    let gradient = slopes[q][l].iter().map(|g| g + pull);
+                    let gradient = slopes[i][l].iter().map(|g| g + pull);
                     adams[q][l].step(&mut masks[q][l], gradient, self.settings.cap);
                 }
             }
             progress();
         }
-        let (mut logits, _) = self.run_all(prepared, &queries, &masks)?;
-        passes.forward += queries.len() as u64;
-        for (q, query) in queries.iter().enumerate() {
-            let last = self.loss(query, &logits[q], &masks[q]);
+        let mut logits = vec![empty_logits.clone(); queries.len()];
+        let (kept, _) = self.run_all(prepared, &queries, &masks, &open)?;
+        passes.forward += open.len() as u64;
+        for (&q, kept) in open.iter().zip(kept) {
+            logits[q] = kept;
+            let last = self.loss(&queries[q], &logits[q], &masks[q]);
             if self.settings.return_best && best[q].0 < last {
                 masks[q] = std::mem::take(&mut best[q].1);
-                logits[q] = self.run_all(prepared, &queries[q..=q], &masks[q..=q])?.0.remove(0);
+                logits[q] = self.run_all(prepared, &queries, &masks, &[q])?.0.remove(0);
                 passes.forward += 1;
             }
+            let empty = self.full_masks(0.0);
+            let learned = self.loss(&queries[q], &logits[q], &masks[q]);
+            if self.settings.exact && self.loss(&queries[q], &empty_logits, &empty) <= learned {
+                (masks[q], logits[q]) = (empty, empty_logits.clone());
+            }
+        }
+        for (q, query) in queries.iter().enumerate() {
             losses[q].push(self.loss(query, &logits[q], &masks[q]));
         }
         let rows = queries.into_iter().zip(nulls).zip(logits.into_iter().zip(masks.into_iter().zip(losses)));
@@ -269,27 +300,22 @@ impl Learner {
         self.settings.objective.value(query, logits) + f64::from(self.settings.lambda) * sparsity
     }
 
-    /// Log-odds of each query with every mask zero. The masked image is the same for all of them: one pass.
-    fn nulls(&mut self, prepared: &Prepared, queries: &[Query], passes: &mut Passes) -> Result<Vec<f64>> {
-        let zeros = self.full_masks(0.0);
-        let Some(first) = queries.first() else { return Ok(vec![]) };
-        let blank = Query { floor: 0.0, ..first.clone() };
-        let (logits, _) = self.run(prepared, &[&blank], &[&zeros])?;
-        passes.forward += 1;
-        Ok(queries.iter().map(|q| q.log_odds(&logits[0])).collect())
-    }
-
     fn full_masks(&self, value: f32) -> Vec<Vec<f32>> {
         self.sites.iter().map(|s| vec![value; s.mask_shape.iter().product()]).collect()
     }
 
-    /// [`Learner::run`], in batches that the model allows.
-    fn run_all(&mut self, prepared: &Prepared, queries: &[Query], masks: &[Vec<Vec<f32>>]) -> Result<Step> {
-        let size = self.fixed_batch.unwrap_or(MAX_BATCH);
+    /// [`Learner::run`] for the queries in `open`, in batches that the model allows.
+    fn run_all(
+        &mut self,
+        prepared: &Prepared,
+        queries: &[Query],
+        masks: &[Vec<Vec<f32>>],
+        open: &[usize],
+    ) -> Result<Step> {
         let mut all: Step = (vec![], vec![]);
-        for (queries, masks) in queries.chunks(size).zip(masks.chunks(size)) {
-            let queries: Vec<&Query> = queries.iter().collect();
-            let masks: Vec<&Vec<Vec<f32>>> = masks.iter().collect();
+        for part in open.chunks(self.fixed_batch.unwrap_or(MAX_BATCH)) {
+            let queries: Vec<&Query> = part.iter().map(|&q| &queries[q]).collect();
+            let masks: Vec<&Vec<Vec<f32>>> = part.iter().map(|&q| &masks[q]).collect();
             let (logits, slopes) = self.run(prepared, &queries, &masks)?;
             all.0.extend(logits);
             all.1.extend(slopes);

@@ -67,7 +67,9 @@ impl Explainer for GradCamExplainer {
             explanations.push(Explanation {
                 map: cam.resize(height, width, Interpolation::Bilinear),
                 levels: vec![],
+                log_odds: None,
                 null_log_odds: None,
+                evidence: None,
                 kept: None,
                 passes: Passes { forward: 1, backward: 1 },
                 warnings: vec![],

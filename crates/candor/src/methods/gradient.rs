@@ -123,7 +123,9 @@ impl Explainer for GradientExplainer {
             explanations.push(Explanation {
                 map: Map { height, width, data },
                 levels: vec![],
+                log_odds: None,
                 null_log_odds: None,
+                evidence: None,
                 kept: None,
                 passes: Passes { forward: 1, backward: 1 },
                 warnings: vec![],

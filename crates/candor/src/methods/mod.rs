@@ -91,8 +91,12 @@ pub struct Explanation {
     pub map: Map,
     /// The masks, for methods that mask; finest first.
     pub levels: Vec<LevelMask>,
+    /// Log-odds on the unmasked image as the method counts them (some leave rivals out); `None`: over all classes.
+    pub log_odds: Option<f64>,
     /// Log-odds with every mask zero.
     pub null_log_odds: Option<f64>,
+    /// Log-odds beyond those of nothing, at least 0.
+    pub evidence: Option<f64>,
     /// What the masked model answers.
     pub kept: Option<Kept>,
     /// What it cost.

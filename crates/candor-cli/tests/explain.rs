@@ -1,0 +1,90 @@
+//! `candor explain` and `candor demo` as a user runs them.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+fn demo(out: &Path, extra: &[&str]) -> Value {
+    let done =
+        Command::cargo_bin("candor").unwrap().args(["demo", "--json", "--out"]).arg(out).args(extra).output();
+    let done = done.unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+/// All files below a folder but the two that hold times.
+fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if !path.ends_with("explain.json") && !path.ends_with("report.html") {
+            found.insert(
+                path.strip_prefix(dir.parent().unwrap()).unwrap().display().to_string(),
+                fs::read(&path).unwrap(),
+            );
+        }
+    }
+    found
+}
+
+fn without_seconds(mut v: Value) -> Value {
+    for image in v["images"].as_array_mut().unwrap() {
+        for query in image["queries"].as_array_mut().unwrap() {
+            query["cost"]["seconds"] = Value::Null;
+        }
+    }
+    v
+}
+
+#[test]
+fn the_same_command_twice_gives_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = (dir.path().join("a/x"), dir.path().join("b/x"));
+    let first = demo(&a, &["--set", "iterations=10"]);
+    let second = demo(&b, &["--set", "iterations=10"]);
+    assert_eq!(without_seconds(first), without_seconds(second));
+    let (first, second) = (files(&a), files(&b));
+    assert!(first.len() >= 3 * 3 * 6, "{} files", first.len());
+    assert!(first == second, "some file differs");
+}
+
+#[test]
+fn present_classes_have_a_map_on_their_object_and_absent_ones_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let result = demo(dir.path(), &[]);
+    let scenes = candor::scenes::embedded::DEMO_SCENES;
+    for (image, demo) in result["images"].as_array().unwrap().iter().zip(&scenes) {
+        let scene = demo.scene(112);
+        for query in image["queries"].as_array().unwrap() {
+            let class = query["class_id"].as_u64().unwrap() as usize;
+            let (rank, mass) = (query["rank"].as_u64().unwrap(), query["map"]["mass"].as_f64().unwrap());
+            if !scene.classes().contains(&class) {
+                assert!(mass < 1e-3, "{}: absent class {class} has mass {mass}", demo.name);
+            } else if rank == 1 {
+                assert!(mass > 5e-3, "{}: the answer {class} has mass {mass}", demo.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn help_teaches_and_methods_are_listed() {
+    let run = |args: &[&str]| {
+        let done = Command::cargo_bin("candor").unwrap().args(args).output().unwrap();
+        assert!(done.status.success());
+        String::from_utf8(done.stdout).unwrap()
+    };
+    assert!(run(&["--help"]).contains("candor demo"));
+    assert!(run(&["explain", "--help"]).contains("--class top1 --class fish"));
+    let methods = run(&["methods"]);
+    for name in ["reliable", "gradient", "grad-cam", "lambda=auto"] {
+        assert!(methods.contains(name), "{methods}");
+    }
+    assert!(run(&["completions", "bash"]).contains("_candor"));
+}
