@@ -2,7 +2,7 @@
 
 For image x and query c, masks m_l in [0, 1] of shape 1×H_l×W_l on inner values a_l minimise
 
-    (max(o_c(S(x; m)), n_c) − max(o_c(S(x)), n_c))² + λ Σ_l t_l · (C_l / channels of m_l) · ‖m_l‖₁
+    (o_c(S(x; m)) − t)², t = max(o_c(S(x)), n_c), zero below n_c where t = n_c, + λ Σ_l t_l · (C_l / channels of m_l) · ‖m_l‖₁
 
 with o_c(S) = S_c − logsumexp_{k≠c} S_k, n_c = o_c(S(x; 0)), t_l = 1/sqrt(H_l·W_l); spatial masks have one channel, so
 level l weighs C_l/sqrt(H_l·W_l). Adam from ones, then projection onto [0, 1] after each step.
@@ -115,7 +115,7 @@ class ReliableMask:
 
         def loss_of_each_query() -> Tensor:
             kept = log_odds(module.run(feeds, [output], hooks)[0], classes)
-            distance = (torch.where(kept < null, null, kept) - target) ** 2
+            distance = (torch.where((kept < null) & (target <= null), null, kept) - target) ** 2
             return distance + sum(w * m.sum((1, 2, 3)) for w, m in zip(weights, masks))
 
         for iteration in range(iterations):

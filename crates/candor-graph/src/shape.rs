@@ -381,13 +381,17 @@ pub fn check_known(graph: &Graph) -> Result<()> {
     }
     let up = graph.ancestors(&graph.outputs);
     let culprit = graph.nodes.iter().find(|n| {
-        n.outputs.iter().flatten().any(|o| unknown(o) && up.contains(o)) && !n.inputs.iter().flatten().any(unknown)
+        n.outputs.iter().flatten().any(|o| unknown(o) && up.contains(o))
+            && !n.inputs.iter().flatten().any(unknown)
     });
     match culprit {
         None => Ok(()),
         Some(node) => Err(GraphError::node(
             node,
-            format!("operator {} is not known to Candor; export with standard ONNX operators", node.qualified_op()),
+            format!(
+                "operator {} is not known to Candor; export with standard ONNX operators",
+                node.qualified_op()
+            ),
         )),
     }
 }

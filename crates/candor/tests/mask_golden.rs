@@ -66,7 +66,8 @@ fn ten_steps_agree_with_pytorch() {
         for (got, want) in learned.losses.iter().zip(&want) {
             assert!((got - want).abs() <= 1e-4 * want, "class {}: loss {got} is not {want}", query["class"]);
         }
-        for (l, want) in query["masks"].as_array().unwrap().iter().enumerate() {
+        // A class whose masks are uniform has their ranges in the golden instead.
+        for (l, want) in query["masks"].as_array().into_iter().flatten().enumerate() {
             let worst = learned.masks[l]
                 .iter()
                 .zip(floats(want))

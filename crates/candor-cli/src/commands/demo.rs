@@ -25,7 +25,7 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
         model,
         preprocessing: Preset::Inception.preprocessing(size, size),
         labels: Labels::new(embedded::LABELS.lines().map(str::to_string).collect()),
-        sidecar: Sidecar::default(),
+        sidecar: Sidecar { lambda: Some(embedded::LAMBDA), ..Sidecar::default() },
         sidecar_path: Default::default(),
         notes: vec![],
     };

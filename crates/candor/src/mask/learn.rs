@@ -32,8 +32,8 @@ pub struct Settings {
     pub cap: f32,
     /// Raise the null to chance, −ln(K−1), where it lies below: odds worse than a guess are no evidence.
     pub floor_at_chance: bool,
-    /// Return the empty mask where it is the objective's minimum: without a step where that is known beforehand (a class
-    /// whose odds do not exceed the null), else where its loss is below that of the masks learned.
+    /// Return the empty mask without a step where it is known to be the objective's minimum: for a class whose odds do not
+    /// exceed the null. Adam would creep towards it, slowed by the large gradients of its first steps.
     pub exact: bool,
     /// Leave the top-1 class out of the rivals of other queries (photos with several objects).
     pub leave_out_top1: bool,
@@ -267,11 +267,6 @@ impl Learner {
                 masks[q] = std::mem::take(&mut best[q].1);
                 logits[q] = self.run_all(prepared, &queries, &masks, &[q])?.0.remove(0);
                 passes.forward += 1;
-            }
-            let empty = self.full_masks(0.0);
-            let learned = self.loss(&queries[q], &logits[q], &masks[q]);
-            if self.settings.exact && self.loss(&queries[q], &empty_logits, &empty) <= learned {
-                (masks[q], logits[q]) = (empty, empty_logits.clone());
             }
         }
         for (q, query) in queries.iter().enumerate() {

@@ -20,6 +20,10 @@ pub const INPUT_SIZE: u32 = 112;
 /// The preprocessing preset of the model: (v / 255 − 0.5) / 0.5.
 pub const PRESET: &str = "inception";
 
+/// λ of the embedded model. The default λ keeps the odds of each object so closely that its rivals stay in its map (without
+/// them its odds would rise); this one gives them up, and with them part of the evidence.
+pub const LAMBDA: f64 = 0.04;
+
 /// Pixels along each side of the demo pictures.
 pub const DEMO_SIZE: u32 = 336;
 
