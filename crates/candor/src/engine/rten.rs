@@ -97,3 +97,13 @@ fn from_rten(value: Value) -> Result<Tensor, String> {
     };
     Tensor::new(shape, data).map_err(|e| e.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_version_is_that_of_the_lock_file() {
+        let lock = include_str!("../../../../Cargo.lock");
+        let entry = format!("name = \"rten\"\nversion = \"{}\"", super::VERSION);
+        assert!(lock.contains(&entry), "VERSION must follow Cargo.lock");
+    }
+}

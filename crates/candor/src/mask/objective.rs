@@ -170,3 +170,73 @@ fn log_sum_exp_of(x: Expr<'_>) -> Expr<'_> {
     let max = x.op("ReduceMax", &[axes], &[]);
     max + (x - max).exp().sum(&[1], true).op("Log", &[], &[])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Engine, RTen};
+    use candor_graph::builder::Builder;
+    use candor_graph::graph::Graph;
+    use candor_graph::shape::Dim;
+    use candor_graph::tensor::{DataType, Tensor};
+
+    /// The seed at `logits`, from the graph.
+    fn seed(objective: Objective, q: &Query, logits: &[f32]) -> Vec<f32> {
+        let b = Builder::new(Graph::new(18));
+        let row = |name: &str, n: usize| b.input(name, DataType::Float, &[Dim::Batch(1), Dim::Fixed(n)]);
+        let k = logits.len();
+        let s = row("logits", k);
+        let inputs = QueryInputs {
+            one_hot: row("one_hot", k),
+            rivals: row("rivals", k),
+            reference: row("r", k),
+            floor: row("f", 1),
+        };
+        let out = objective.seed(s, &inputs, q.multi_label).id();
+        let mut graph = b.finish().unwrap();
+        graph.outputs = vec![out];
+        let one_hot = (0..k).map(|i| f32::from(u8::from(i == q.class))).collect();
+        let rows = [logits.to_vec(), one_hot, q.rivals(), q.reference.clone(), vec![q.floor as f32]];
+        let rows = rows.map(|v| Tensor::floats(&[1, v.len()], v).unwrap());
+        let rows: Vec<&Tensor> = rows.iter().collect();
+        RTen::new(1).compile(&graph).unwrap().run(&rows).unwrap().remove(0).into_floats().unwrap()
+    }
+
+    #[test]
+    fn seeds_are_the_derivatives_of_the_values() {
+        let reference = vec![2.0, -1.0, 0.5, 0.1];
+        let logits = [1.2f32, -0.7, 1.0, 0.3];
+        for (name, objective) in Objective::ALL {
+            // With evidence and above the null, with evidence and below it, without evidence and above the null.
+            for (class, floor) in [(0, -3.0), (0, 0.9), (1, -2.9), (1, -9.0)] {
+                for (left_out, multi_label) in [(vec![], false), (vec![2], false), (vec![], true)] {
+                    let q = Query { class, left_out, multi_label, reference: reference.clone(), floor };
+                    let got = seed(objective, &q, &logits);
+                    for i in 0..logits.len() {
+                        let at = |h: f32| {
+                            let mut moved = logits;
+                            moved[i] += h;
+                            objective.value(&q, &moved)
+                        };
+                        let want = (at(1e-3) - at(-1e-3)) / 2e-3;
+                        let error = (f64::from(got[i]) - want).abs();
+                        assert!(
+                            error < 2e-3,
+                            "{name}, class {class}, floor {floor}, logit {i}: {} not {want}",
+                            got[i]
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_evidence_nothing_below_the_null_costs() {
+        let q =
+            Query { class: 1, left_out: vec![], multi_label: false, reference: vec![5.0, 0.0], floor: -0.5 };
+        assert_eq!(q.target(), -0.5);
+        assert_eq!(Objective::Evidence.value(&q, &[9.0, 0.0]), 0.0);
+        assert!(Objective::Evidence.value(&q, &[0.0, 0.0]) > 0.2);
+    }
+}
