@@ -5,7 +5,6 @@
 
 use std::io::{Cursor, Write};
 
-use npyz::WriterBuilder;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
@@ -41,19 +40,27 @@ fn add(
         .compression_method(CompressionMethod::Deflated)
         .last_modified_time(DateTime::DEFAULT)
         .unix_permissions(0o644);
-    zip.start_file(npyz::npz::file_name_from_array_name(name), options)
-        .map_err(ReportError::encode(what()))?;
-
-    let mut array = Vec::new();
-    let mut writer = npyz::WriteOptions::<f32>::new()
-        .dtype(npyz::DType::Plain("<f4".parse().map_err(ReportError::encode(what()))?))
-        .shape(shape)
-        .writer(&mut array)
-        .begin_nd()
-        .map_err(ReportError::encode(what()))?;
-    writer.extend(data.iter().copied()).map_err(ReportError::encode(what()))?;
-    writer.finish().map_err(ReportError::encode(what()))?;
+    zip.start_file(format!("{name}.npy"), options).map_err(ReportError::encode(what()))?;
+    let mut array = header(shape);
+    array.extend(data.iter().flat_map(|v| v.to_le_bytes()));
     zip.write_all(&array).map_err(ReportError::encode(what()))
+}
+
+/// The NPY header of a C-ordered array of little-endian 32-bit floats, version 1.0 of NumPy's format: magic, version, the
+/// length of a Python dictionary, and the dictionary, padded so that the data begin at a multiple of 64.
+fn header(shape: &[u64]) -> Vec<u8> {
+    const PREFIX: usize = 10;
+    let shape: String = shape.iter().map(|n| format!("{n}, ")).collect();
+    let shape = shape.trim_end_matches(' ');
+    let mut dictionary = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}");
+    let unpadded = PREFIX + dictionary.len() + 1;
+    dictionary.push_str(&" ".repeat(unpadded.next_multiple_of(64) - unpadded));
+    dictionary.push('\n');
+    let length = u16::try_from(dictionary.len()).expect("a few axes take less than 64 KiB");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(dictionary.into_bytes());
+    bytes
 }
 
 #[cfg(test)]
@@ -73,8 +80,8 @@ mod tests {
         }
     }
 
-    /// Name, shape and values of every array, in the order of the archive.
-    fn read(bytes: Vec<u8>) -> Vec<(String, Vec<u64>, Vec<f32>)> {
+    /// Name, header and values of every array, in the order of the archive.
+    fn read(bytes: Vec<u8>) -> Vec<(String, String, Vec<f32>)> {
         let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
         (0..zip.len())
             .map(|i| {
@@ -82,8 +89,13 @@ mod tests {
                 let name = file.name().unwrap().into_owned();
                 let mut npy = Vec::new();
                 file.read_to_end(&mut npy).unwrap();
-                let array = npyz::NpyFile::new(&npy[..]).unwrap();
-                (name, array.shape().to_vec(), array.into_vec::<f32>().unwrap())
+                let length = usize::from(u16::from_le_bytes([npy[8], npy[9]]));
+                assert_eq!(&npy[..8], b"\x93NUMPY\x01\x00");
+                assert_eq!((10 + length) % 64, 0, "the data begin at a multiple of 64");
+                let header = std::str::from_utf8(&npy[10..10 + length]).unwrap().trim_end();
+                let values = npy[10 + length..].chunks_exact(4);
+                let values = values.map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+                (name, header.to_string(), values)
             })
             .collect()
     }
@@ -92,8 +104,10 @@ mod tests {
     fn arrays_come_back_exactly() {
         let query = query();
         let arrays = read(bytes(&query).unwrap());
-        assert_eq!(arrays[0], ("map.npy".into(), vec![2, 3], query.map.data));
-        assert_eq!(arrays[1], ("level_0_mask.npy".into(), vec![2, 2, 2], query.levels[0].data.clone()));
+        let header =
+            |shape: &str| format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape},), }}");
+        assert_eq!(arrays[0], ("map.npy".into(), header("2, 3"), query.map.data));
+        assert_eq!(arrays[1], ("level_0_mask.npy".into(), header("2, 2, 2"), query.levels[0].data.clone()));
         assert_eq!(arrays.len(), 2);
     }
 
