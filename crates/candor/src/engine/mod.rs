@@ -51,6 +51,16 @@ pub trait Session: Send {
     /// # Errors
     /// [`EngineError::Run`] with the engine's reason.
     fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, EngineError>;
+
+    /// Only the first `count` outputs. An engine that can leaves out the nodes that no other output needs.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    fn run_first(&mut self, inputs: &[&Tensor], count: usize) -> Result<Vec<Tensor>, EngineError> {
+        let mut outputs = self.run(inputs)?;
+        outputs.truncate(count);
+        Ok(outputs)
+    }
 }
 
 /// Constant folding by an engine.

@@ -56,13 +56,18 @@ struct RTenSession {
 
 impl Session for RTenSession {
     fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, EngineError> {
+        self.run_first(inputs, self.outputs.len())
+    }
+
+    fn run_first(&mut self, inputs: &[&Tensor], count: usize) -> Result<Vec<Tensor>, EngineError> {
         let fail = |reason: String| EngineError::Run { engine: NAME, reason };
         if inputs.len() != self.inputs.len() {
             return Err(fail(format!("{} inputs given, {} expected", inputs.len(), self.inputs.len())));
         }
         let given = self.inputs.iter().zip(inputs).map(|(&id, t)| (id, to_rten(t))).collect();
         let options = RunOptions::default().with_thread_pool(Some(self.pool.clone()));
-        let values = self.model.run(given, &self.outputs, Some(options)).map_err(|e| fail(e.to_string()))?;
+        let wanted = &self.outputs[..count.min(self.outputs.len())];
+        let values = self.model.run(given, wanted, Some(options)).map_err(|e| fail(e.to_string()))?;
         values.into_iter().map(|v| from_rten(v).map_err(fail)).collect()
     }
 }

@@ -171,7 +171,7 @@ impl Learner {
             reference: vec![0.0; self.classes],
             floor: 0.0,
         };
-        let (logits, _) = self.run(&prepared, &[&blank], &[&ones])?;
+        let (logits, _) = self.run(&prepared, &[&blank], &[&ones], Pass::Forward)?;
         passes.forward += 1;
         prepared.reference = logits.into_iter().next().unwrap_or_default();
         model.check_scores(&prepared.reference)?;
@@ -212,7 +212,7 @@ impl Learner {
             Some(first) => {
                 let blank = Query { floor: 0.0, ..first.clone() };
                 passes.forward += 1;
-                self.run(prepared, &[&blank], &[&self.full_masks(0.0)])?.0.swap_remove(0)
+                self.run(prepared, &[&blank], &[&self.full_masks(0.0)], Pass::Forward)?.0.swap_remove(0)
             }
             None => return Ok(vec![]),
         };
@@ -238,7 +238,7 @@ impl Learner {
             masks[q] = self.full_masks(0.0);
         }
         for _ in 0..self.settings.iterations {
-            let (logits, slopes) = self.run_all(prepared, &queries, &masks, &open)?;
+            let (logits, slopes) = self.run_all(prepared, &queries, &masks, &open, Pass::Both)?;
             passes.forward += open.len() as u64;
             passes.backward += open.len() as u64;
             for (i, &q) in open.iter().enumerate() {
@@ -258,14 +258,14 @@ impl Learner {
             progress();
         }
         let mut logits = vec![empty_logits.clone(); queries.len()];
-        let (kept, _) = self.run_all(prepared, &queries, &masks, &open)?;
+        let (kept, _) = self.run_all(prepared, &queries, &masks, &open, Pass::Forward)?;
         passes.forward += open.len() as u64;
         for (&q, kept) in open.iter().zip(kept) {
             logits[q] = kept;
             let last = self.loss(&queries[q], &logits[q], &masks[q]);
             if self.settings.return_best && best[q].0 < last {
                 masks[q] = std::mem::take(&mut best[q].1);
-                logits[q] = self.run_all(prepared, &queries, &masks, &[q])?.0.remove(0);
+                logits[q] = self.run_all(prepared, &queries, &masks, &[q], Pass::Forward)?.0.remove(0);
                 passes.forward += 1;
             }
         }
@@ -306,20 +306,27 @@ impl Learner {
         queries: &[Query],
         masks: &[Vec<Vec<f32>>],
         open: &[usize],
+        pass: Pass,
     ) -> Result<Step> {
         let mut all: Step = (vec![], vec![]);
         for part in open.chunks(self.fixed_batch.unwrap_or(MAX_BATCH)) {
             let queries: Vec<&Query> = part.iter().map(|&q| &queries[q]).collect();
             let masks: Vec<&Vec<Vec<f32>>> = part.iter().map(|&q| &masks[q]).collect();
-            let (logits, slopes) = self.run(prepared, &queries, &masks)?;
+            let (logits, slopes) = self.run(prepared, &queries, &masks, pass)?;
             all.0.extend(logits);
             all.1.extend(slopes);
         }
         Ok(all)
     }
 
-    /// One pass: logits of the masked image, and the gradient of D with respect to each mask, query by query.
-    fn run(&mut self, prepared: &Prepared, queries: &[&Query], masks: &[&Vec<Vec<f32>>]) -> Result<Step> {
+    /// One pass: logits of the masked image, and (if asked for) the gradient of D with respect to each mask, query by query.
+    fn run(
+        &mut self,
+        prepared: &Prepared,
+        queries: &[&Query],
+        masks: &[&Vec<Vec<f32>>],
+        pass: Pass,
+    ) -> Result<Step> {
         let used = queries.len();
         // A fixed batch larger than the queries is filled with the first.
         let batch = self.fixed_batch.unwrap_or(used);
@@ -346,7 +353,9 @@ impl Learner {
         };
         let crossing = if tiled.is_empty() { &prepared.crossing } else { &tiled };
         let inputs: Vec<&Tensor> = inputs.iter().chain(crossing).collect();
-        let mut out = self.step.run(&inputs)?.into_iter().map(|t| t.into_floats().unwrap_or_default());
+        let wanted = if pass == Pass::Both { 1 + self.sites.len() } else { 1 };
+        let mut out =
+            self.step.run_first(&inputs, wanted)?.into_iter().map(|t| t.into_floats().unwrap_or_default());
         let split = |values: Vec<f32>| -> Vec<Vec<f32>> {
             let row = (values.len() / batch.max(1)).max(1);
             values.chunks(row).take(used).map(<[f32]>::to_vec).collect()
@@ -360,6 +369,15 @@ impl Learner {
         }
         Ok((logits, slopes))
     }
+}
+
+/// What one run computes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// Logits.
+    Forward,
+    /// Logits and slopes.
+    Both,
 }
 
 /// Logits, and slopes by level, of each query.

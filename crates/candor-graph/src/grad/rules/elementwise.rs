@@ -110,14 +110,24 @@ pub(crate) fn leaky_relu(s: &mut Sweep, n: &Node) -> Result<()> {
 pub(crate) fn clip(s: &mut Sweep, n: &Node) -> Result<()> {
     let y = s.output(n);
     let mut dx = s.dy(n);
-    if n.input(1).is_some() {
-        dx = dx * (y - s.input(n, 1)?).is_positive();
-    }
-    if n.input(2).is_some() {
-        dx = dx * (s.input(n, 2)? - y).is_positive();
+    for (bound, sign) in [(1, 1.0), (2, -1.0)] {
+        let Some(id) = n.input(bound) else { continue };
+        let constant = s.builder().with(|g| g.constant(id).and_then(|t| t.as_floats()?.first().copied()));
+        // ±2¹⁰⁰·(y − bound) is exact: at a known bound the indicator takes one pass, where y − bound would be a second.
+        let beyond = match constant {
+            Some(v) if v.abs() < 1e6 => {
+                let (alpha, beta) = (sign * STEEP, -sign * v * STEEP);
+                y.op("HardSigmoid", &[], &[("alpha", Attr::Float(alpha)), ("beta", Attr::Float(beta))])
+            }
+            _ => ((y - s.input(n, bound)?) * sign).is_positive(),
+        };
+        dx = dx * beyond;
     }
     s.add_grad(n, 0, dx)
 }
+
+/// 2¹⁰⁰: a slope at which HardSigmoid is an indicator, and a power of two, so that multiplying by it is exact.
+const STEEP: f32 = (1u128 << 100) as f32;
 
 /// σ(x): dx = dy·y·(1−y)
 pub(crate) fn sigmoid(s: &mut Sweep, n: &Node) -> Result<()> {

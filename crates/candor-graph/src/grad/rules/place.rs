@@ -2,8 +2,9 @@
 
 use crate::builder::{Builder, Expr};
 use crate::error::{GraphError, Result};
-use crate::graph::{Attr, Node};
+use crate::graph::Node;
 use crate::shape::Dim;
+use crate::tensor::Tensor;
 
 /// A window over two spatial axes with everything explicit, and the sizes before and after it.
 pub(crate) struct Window {
@@ -59,50 +60,65 @@ impl Window {
     /// Lays the phases (one for each offset inside a cell, row-major; `None` is zero) of N×C×cells together and cuts the
     /// input's extent out.
     pub(crate) fn assemble<'b>(&self, phases: Vec<Option<Expr<'b>>>) -> Result<Expr<'b>> {
-        let whole = interleave(phases, self.strides)?;
+        let Some(any) = phases.iter().flatten().next().copied() else {
+            return Err(GraphError::Malformed("a strided window reaches no input element".into()));
+        };
         let mut pads = [0; 8];
         for axis in 0..2 {
             let before = self.begin[axis] - self.first_cell(axis) * self.strides[axis];
             pads[2 + axis] = -before;
             pads[6 + axis] = self.input[axis] + before - self.cells(axis) * self.strides[axis];
         }
-        Ok(whole.pad(&pads, 0.0))
+        let [rows, columns] = self.strides;
+        let cells = [self.cells(0), self.cells(1)];
+        if rows * columns == 1 {
+            return Ok(any.pad(&pads, 0.0));
+        }
+        // Row by row: the phases of a row of cells stand one behind the other, which copies whole rows.
+        let width = cells[1] * columns;
+        let in_rows = side_by_side(any, &phases, cells[1]).reshape(&[0, 0, cells[0] * rows, width]);
+        if columns == 1 {
+            return Ok(in_rows.pad(&pads, 0.0));
+        }
+        if width > MAX_PERMUTED {
+            let channels = any.shape()?[1].fixed().map_or(-1, |n| n as i64);
+            let split = in_rows.reshape(&[-1, channels, cells[0] * rows, columns, cells[1]]);
+            let laced = split.transpose(&[0, 1, 2, 4, 3]).reshape(&[-1, channels, cells[0] * rows, width]);
+            return Ok(laced.pad(&pads, 0.0));
+        }
+        let laced = in_rows.op("MatMul", &[any.builder().constant(self.lace(pads[3], &cells)?)], &[]);
+        (pads[3], pads[7]) = (0, 0);
+        Ok(laced.pad(&pads, 0.0))
+    }
+
+    /// The 0/1 matrix that brings the columns of one row from "phase after phase" to their places in the input: element
+    /// `cell` of phase `p` goes to column `cell · stride + p + shift`. A matrix product does this several times faster than
+    /// a transposition that moves single elements.
+    fn lace(&self, shift: i64, cells: &[i64; 2]) -> Result<Tensor> {
+        let (columns, width) = (self.strides[1], self.input[1]);
+        let mut matrix = vec![0.0; (columns * cells[1] * width) as usize];
+        for (p, cell) in (0..columns).flat_map(|p| (0..cells[1]).map(move |cell| (p, cell))) {
+            let to = cell * columns + p + shift;
+            if (0..width).contains(&to) {
+                matrix[((p * cells[1] + cell) * width + to) as usize] = 1.0;
+            }
+        }
+        Tensor::floats(&[(columns * cells[1]) as usize, width as usize], matrix)
     }
 }
 
-/// N×C×n×m phases, `steps[0] * steps[1]` of them in row-major order, to N×C×(n·steps[0])×(m·steps[1]).
-fn interleave(phases: Vec<Option<Expr<'_>>>, steps: [i64; 2]) -> Result<Expr<'_>> {
-    let count = phases.len();
-    let present: Vec<Expr> = phases.iter().flatten().copied().collect();
-    let Some(&any) = present.first() else {
-        return Err(GraphError::Malformed("a strided window reaches no input element".into()));
-    };
-    if count == 1 {
-        return Ok(any);
+/// Widest row that a matrix product lays out: its cost grows with the square.
+const MAX_PERMUTED: i64 = 256;
+
+/// The phases side by side along the last axis, zeros where there is none. `any` is one of them.
+fn side_by_side<'b>(any: Expr<'b>, phases: &[Option<Expr<'b>>], width: i64) -> Expr<'b> {
+    let present = phases.iter().flatten().count();
+    if let ([Some(first), ..], 1) = (phases, present) {
+        return first.pad(&[0, 0, 0, 0, 0, 0, 0, width * (phases.len() as i64 - 1)], 0.0);
     }
-    let shape = any.shape()?;
-    let sizes: Vec<i64> = shape.iter().map(|d| d.fixed().map_or(-1, |n| n as i64)).collect();
-    let [_, c, h, w] = sizes[..] else {
-        return Err(GraphError::Malformed("phases must be N×C×H×W".into()));
-    };
-    let stacked = if present.len() == 1 && phases[0].is_some() {
-        let mut pads = [0; 8];
-        pads[5] = c * (count as i64 - 1);
-        any.pad(&pads, 0.0)
-    } else {
-        let zero = if present.len() < count { Some(any * 0.0) } else { None };
-        let parts: Vec<Expr> = phases.into_iter().map(|p| p.or(zero).unwrap_or(any)).collect();
-        any.builder().concat(&parts, 1)
-    };
-    if steps[0] == steps[1] {
-        return Ok(stacked.op("DepthToSpace", &[], &[("blocksize", Attr::Int(steps[0]))]));
-    }
-    Ok(stacked.reshape(&[-1, steps[0], steps[1], c, h, w]).transpose(&[0, 3, 4, 1, 5, 2]).reshape(&[
-        -1,
-        c,
-        h * steps[0],
-        w * steps[1],
-    ]))
+    let zero = if present < phases.len() { Some(any * 0.0) } else { None };
+    let parts: Vec<Expr> = phases.iter().map(|p| p.or(zero).unwrap_or(any)).collect();
+    any.builder().concat(&parts, 3)
 }
 
 /// Puts `step − 1` zeros behind each element along an axis.
