@@ -88,3 +88,43 @@ fn help_teaches_and_methods_are_listed() {
     }
     assert!(run(&["completions", "bash"]).contains("_candor"));
 }
+
+#[test]
+fn calibrate_writes_the_sidecar_and_explain_reads_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = dir.path().join("model.onnx");
+    fs::write(&model, candor::scenes::embedded::MODEL).unwrap();
+    let sidecar = dir.path().join("model.candor.toml");
+    fs::write(&sidecar, "# kept\npreset = \"inception\"\n").unwrap();
+    let photos: Vec<_> = candor::scenes::embedded::DEMO_SCENES[..2]
+        .iter()
+        .map(|scene| {
+            let path = dir.path().join(scene.name);
+            fs::write(&path, scene.png).unwrap();
+            path
+        })
+        .collect();
+    let run = |command: &str, more: &[&str]| {
+        let mut candor = Command::cargo_bin("candor").unwrap();
+        let done = candor.arg(command).arg(&model).args(&photos).args(more).arg("--json").output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        serde_json::from_slice::<Value>(&done.stdout).unwrap()
+    };
+    let found = run("calibrate", &["--tolerance", "0.3"]);
+    let lambda = found["lambda"].as_f64().unwrap();
+    let trials = found["trials"].as_array().unwrap();
+    let within = |t: &&Value| t["median_change"].as_f64().unwrap() <= 0.3;
+    assert_eq!(trials.iter().find(within).unwrap()["lambda"].as_f64(), Some(lambda), "{found}");
+    let text = fs::read_to_string(&sidecar).unwrap();
+    assert!(text.contains("# kept") && text.contains("preset = \"inception\""), "{text}");
+    let out = dir.path().join("out").display().to_string();
+    let explained = run("explain", &["--set", "iterations=2", "--out", &out]);
+    assert_eq!(explained["method"]["parameters"]["lambda"].as_f64(), Some(lambda));
+    // What cannot be met is said, and the sidecar stays as it was.
+    let mut candor = Command::cargo_bin("candor").unwrap();
+    let done = candor.arg("calibrate").arg(&model).args(&photos).args(["--tolerance", "0"]).output().unwrap();
+    let error = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(1), "{error}");
+    assert!(error.contains("raise --tolerance"), "{error}");
+    assert_eq!(fs::read_to_string(&sidecar).unwrap(), text);
+}

@@ -27,7 +27,7 @@ pub enum Layout {
 /// What the file does not say.
 #[derive(Clone, Debug, Default)]
 pub struct ModelOptions {
-    /// Height and width of the input where the file leaves them free; 224×224 if not given.
+    /// Height and width of the input, needed where the file leaves them free.
     pub size: Option<[usize; 2]>,
     /// Order of the axes; found from the channel count (1 or 3) if not given.
     pub layout: Option<Layout>,
@@ -238,8 +238,17 @@ fn image_input(graph: &mut Graph, options: &ModelOptions) -> Result<ValueId, Str
     if !is_channels(channels) {
         return Err(format!("its input has {} channels, not 1 or 3", shape::display(Some(&[channels]))));
     }
-    let size = options.size.unwrap_or([224, 224]).map(Dim::Fixed);
-    let known = |d: Dim, default: Dim| if d == Dim::Unknown { default } else { d };
+    let free = [height, width].contains(&Dim::Unknown);
+    let size = match (options.size, free) {
+        (Some(size), _) => size.map(Dim::Fixed),
+        (None, false) => [height, width],
+        (None, true) => {
+            return Err(
+                "it takes images of any size; say which in its sidecar: size = [height, width]".into()
+            );
+        }
+    };
+    let known = |d: Dim, told: Dim| if d == Dim::Unknown { told } else { d };
     let nchw = [batch, channels, known(height, size[0]), known(width, size[1])];
     if layout == Layout::Nchw {
         graph.set_shape(input, &nchw);

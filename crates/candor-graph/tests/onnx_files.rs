@@ -1,0 +1,43 @@
+//! Files of old operator sets and with external data against ONNX Runtime; what is saved loads as the same graph.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod support;
+
+use std::path::PathBuf;
+
+use candor_graph::onnx;
+use candor_graph::shape;
+use candor_graph::tensor::Tensor;
+use serde_json::Value;
+
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/onnx").join(name)
+}
+
+fn floats(v: &Value) -> Vec<f32> {
+    v.as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect()
+}
+
+fn sizes(v: &Value) -> Vec<usize> {
+    v.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as usize).collect()
+}
+
+#[test]
+fn every_file_answers_as_onnx_runtime_does() {
+    let golden: Value = serde_json::from_slice(&std::fs::read(file("golden.json")).unwrap()).unwrap();
+    let x = Tensor::floats(&sizes(&golden["shape"]), floats(&golden["input"])).unwrap();
+    for (name, want) in golden["outputs"].as_object().unwrap() {
+        let mut graph = onnx::load(&file(&format!("{name}.onnx"))).unwrap().graph;
+        shape::infer(&mut graph).unwrap();
+        // What is saved is of the new form: it must say the same.
+        let mut again = onnx::load_bytes(&onnx::to_bytes(&graph).unwrap()).unwrap().graph;
+        shape::infer(&mut again).unwrap();
+        for graph in [graph, again] {
+            let y = support::run(&graph, &[&x]).remove(0);
+            assert_eq!(y.shape(), sizes(&want["shape"]), "{name}");
+            for (i, (a, b)) in y.as_floats().unwrap().iter().zip(floats(&want["values"])).enumerate() {
+                assert!((a - b).abs() <= 1e-6, "{name}, value {i}: {a} is not {b}");
+            }
+        }
+    }
+}

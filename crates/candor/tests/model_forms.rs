@@ -1,0 +1,226 @@
+//! One network in many forms of file: layouts, batches, heads, channels. All must give the same scores and the same masks.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use candor::engine::RTen;
+use candor::mask::learn::{Learned, Learner, Passes};
+use candor::mask::{Settings, automatic_levels};
+use candor::model::{Head, Layout, Model, ModelOptions};
+use candor::scenes::embedded;
+use candor_graph::builder::{Builder, Expr};
+use candor_graph::graph::{Attr, Graph};
+use candor_graph::insert::MaskShape;
+use candor_graph::onnx;
+use candor_graph::shape::{self, Dim};
+use candor_graph::tensor::{DataType, Tensor};
+
+const SIZE: usize = embedded::INPUT_SIZE as usize;
+
+fn network() -> Graph {
+    let mut graph = onnx::load_bytes(embedded::MODEL).unwrap().graph;
+    shape::infer(&mut graph).unwrap();
+    graph
+}
+
+fn load(graph: &Graph, options: &ModelOptions) -> Result<Model, String> {
+    let bytes = onnx::to_bytes(graph).unwrap();
+    Model::from_bytes("variant.onnx", &bytes, options, Box::new(RTen::new(2))).map_err(|e| e.to_string())
+}
+
+/// The network with `head` behind its output.
+fn with_head(head: impl for<'b> Fn(Expr<'b>) -> Expr<'b>) -> Graph {
+    let graph = network();
+    let output = graph.outputs[0];
+    let builder = Builder::new(graph);
+    let id = head(builder.value(output)).id();
+    let mut graph = builder.finish().unwrap();
+    graph.outputs = vec![id];
+    graph
+}
+
+/// The network with another input, from which `form` makes the one it had.
+fn with_input(shape: &[Dim], form: impl for<'b> Fn(Expr<'b>) -> Expr<'b>) -> Graph {
+    let mut graph = network();
+    let old = graph.inputs[0];
+    let nodes = std::mem::take(&mut graph.nodes);
+    graph.inputs.clear();
+    let builder = Builder::new(graph);
+    let new = form(builder.input("picture", DataType::Float, shape)).id();
+    let mut graph = builder.finish().unwrap();
+    graph.nodes.extend(nodes);
+    graph.replace_uses(old, new, |_| true);
+    graph
+}
+
+fn image(channels: usize) -> Vec<f32> {
+    let plane = SIZE * SIZE;
+    let value = |i: usize| {
+        let (c, y, x) = (i / plane, i / SIZE % SIZE, i % SIZE);
+        ((x as f32 * 0.11 + c as f32).sin() + (y as f32 * 0.07 - c as f32).cos()) / 2.0
+    };
+    (0..channels * plane).map(value).collect()
+}
+
+fn learn(model: &Model, image: &[f32], settings: Settings, classes: &[usize]) -> Vec<Learned> {
+    let mut learner = Learner::new(model, automatic_levels(model).unwrap(), settings).unwrap();
+    let mut passes = Passes::default();
+    let prepared = learner.prepare(model, image, &mut passes).unwrap();
+    learner.learn(model, &prepared, classes, &mut passes, &mut || {}).unwrap()
+}
+
+fn scores(model: &Model, image: &[f32]) -> Vec<f32> {
+    model.scores(model.forward().unwrap().as_mut(), image).unwrap()
+}
+
+fn short() -> Settings {
+    Settings { iterations: 4, exact: false, ..Settings::default() }
+}
+
+fn assert_near(what: &str, got: &[f32], want: &[f32]) {
+    assert_eq!(got.len(), want.len(), "{what}");
+    for (i, (g, w)) in got.iter().zip(want).enumerate() {
+        assert!((g - w).abs() <= 1e-4 * (1.0 + w.abs()), "{what}, value {i}: {g} is not {w}");
+    }
+}
+
+/// Scores and masks of `graph` are those of the network as it is.
+fn same_as_network(what: &str, graph: &Graph, options: &ModelOptions, fixed_batch: Option<usize>) {
+    let plain = load(&network(), &ModelOptions::default()).unwrap();
+    let model = load(graph, options).unwrap_or_else(|e| panic!("{what}: {e}"));
+    assert_eq!(model.fixed_batch, fixed_batch, "{what}");
+    let image = image(3);
+    assert_near(what, &scores(&model, &image), &scores(&plain, &image));
+    let (got, want) =
+        (learn(&model, &image, short(), &[0, 5, 7]), learn(&plain, &image, short(), &[0, 5, 7]));
+    for (got, want) in got.iter().zip(&want) {
+        for (got, want) in got.masks.iter().zip(&want.masks) {
+            assert_near(what, got, want);
+        }
+    }
+}
+
+#[test]
+fn channels_last() {
+    let shape = [Dim::Batch(1), Dim::Fixed(SIZE), Dim::Fixed(SIZE), Dim::Fixed(3)];
+    let graph = with_input(&shape, |x| x.transpose(&[0, 3, 1, 2]));
+    same_as_network("NHWC", &graph, &ModelOptions::default(), None);
+    let told = ModelOptions { layout: Some(Layout::Nhwc), ..ModelOptions::default() };
+    same_as_network("NHWC, told so", &graph, &told, None);
+}
+
+#[test]
+fn batches_that_an_exporter_fixed() {
+    let fixed = |n: usize| {
+        let mut graph = network();
+        let input = graph.inputs[0];
+        graph.set_shape(input, &[n, 3, SIZE, SIZE].map(Dim::Fixed));
+        graph
+    };
+    // Nothing in the network depends on the number: it is freed.
+    same_as_network("batch of 1", &fixed(1), &ModelOptions::default(), None);
+    // A target that holds the batch: [1, …] can be freed, [2, …] must be filled.
+    for (n, stays) in [(1, None), (2, Some(2))] {
+        let shape = [n, 3, SIZE, SIZE];
+        let target = shape.map(|d| d as i64);
+        let graph = with_input(&shape.map(Dim::Fixed), |x| x.reshape(&target));
+        same_as_network(&format!("batch of {n} in a Reshape"), &graph, &ModelOptions::default(), stays);
+    }
+}
+
+#[test]
+fn heads_with_softmax_give_their_logits() {
+    let axis = |a: i64| [("axis", Attr::Int(a))];
+    for op in ["Softmax", "LogSoftmax"] {
+        let graph = with_head(|y| y.op(op, &[], &axis(1)));
+        assert_eq!(load(&graph, &ModelOptions::default()).unwrap().head, Head::Softmax);
+        same_as_network(op, &graph, &ModelOptions::default(), None);
+    }
+    let behind = with_head(|y| y.op("Softmax", &[], &axis(-1)).reshape(&[-1, 12, 1, 1]));
+    same_as_network("Softmax and Reshape", &behind, &ModelOptions::default(), None);
+    // The sidecar's word goes before what would be found.
+    let name = network().name(network().outputs[0]).to_string();
+    let named = ModelOptions { logits: Some(name), ..ModelOptions::default() };
+    let graph = with_head(|y| y.op("Softmax", &[], &axis(1)) * 2.0);
+    same_as_network("logits by name", &graph, &named, None);
+}
+
+#[test]
+fn a_sigmoid_per_class_needs_no_rivals() {
+    let graph = with_head(|y| y.op("Sigmoid", &[], &[]));
+    let model = load(&graph, &ModelOptions::default()).unwrap();
+    assert_eq!(model.head, Head::MultiLabel);
+    let image = image(3);
+    let logits = scores(&load(&network(), &ModelOptions::default()).unwrap(), &image);
+    assert_near("sigmoid", &scores(&model, &image), &logits);
+    let learned = learn(&model, &image, short(), &[3]);
+    assert!((learned[0].query.log_odds(&logits) - f64::from(logits[3])).abs() < 1e-4);
+}
+
+#[test]
+fn probabilities_without_logits_become_their_logarithms() {
+    let graph = with_head(|y| {
+        let (low, high) = (y.builder().scalar(0.0), y.builder().scalar(1.0));
+        y.op("Softmax", &[], &[("axis", Attr::Int(1))]).op("Clip", &[low, high], &[])
+    });
+    let model = load(&graph, &ModelOptions::default()).unwrap();
+    assert_eq!(model.head, Head::LogProbability);
+    let image = image(3);
+    let logits = scores(&load(&network(), &ModelOptions::default()).unwrap(), &image);
+    let sum: f32 = logits.iter().map(|v| v.exp()).sum();
+    let want: Vec<f32> = logits.iter().map(|v| v - sum.ln()).collect();
+    assert_near("log p", &scores(&model, &image), &want);
+    // Log-odds do not change when a constant is taken off all logits, so neither do the masks.
+    let plain = learn(&load(&network(), &ModelOptions::default()).unwrap(), &image, short(), &[0]);
+    assert_near("masks", &learn(&model, &image, short(), &[0])[0].masks[0], &plain[0].masks[0]);
+}
+
+#[test]
+fn one_channel() {
+    let shape = [Dim::Batch(1), Dim::Fixed(1), Dim::Fixed(SIZE), Dim::Fixed(SIZE)];
+    let graph = with_input(&shape, |x| x.builder().concat(&[x, x, x], 1));
+    let model = load(&graph, &ModelOptions::default()).unwrap();
+    assert_eq!(model.input_shape, [1, SIZE, SIZE]);
+    let grey = image(1);
+    let plain = load(&network(), &ModelOptions::default()).unwrap();
+    assert_near("grey", &scores(&model, &grey), &scores(&plain, &grey.repeat(3)));
+}
+
+#[test]
+fn a_free_size_must_be_named() {
+    let mut graph = network();
+    let input = graph.inputs[0];
+    graph.set_shape(input, &[Dim::Batch(1), Dim::Fixed(3), Dim::Unknown, Dim::Unknown]);
+    let error = load(&graph, &ModelOptions::default()).err().unwrap();
+    assert!(error.contains("any size") && error.contains("size = ["), "{error}");
+    let told = ModelOptions { size: Some([SIZE, SIZE]), ..ModelOptions::default() };
+    same_as_network("size told", &graph, &told, None);
+}
+
+#[test]
+fn settings_do_what_they_say() {
+    let model = load(&network(), &ModelOptions::default()).unwrap();
+    let image = image(3);
+    let top = candor::mask::learn::argmax(&scores(&model, &image));
+    let with = |settings: Settings| learn(&model, &image, settings, &[top]).remove(0);
+    let full = with(Settings { shape: MaskShape::Full, ..short() });
+    let levels = automatic_levels(&model).unwrap();
+    for (mask, level) in full.masks.iter().zip(&levels) {
+        assert_eq!(mask.len(), level.shape.iter().product::<usize>());
+    }
+    let best = with(Settings { return_best: true, rate: 0.4, iterations: 12, ..short() });
+    let last = with(Settings { rate: 0.4, iterations: 12, ..short() });
+    let lowest = last.losses.iter().copied().fold(f64::INFINITY, f64::min);
+    assert!(
+        (best.losses[best.losses.len() - 1] - lowest).abs() <= 1e-5 * lowest.abs(),
+        "the best is returned"
+    );
+    let capped = with(Settings { cap: 0.5, ..short() });
+    assert!(capped.masks.iter().flatten().all(|&m| m <= 0.5));
+}
+
+/// Feature and mask fuse as the mean over channels of m ⊙ a.
+#[test]
+fn the_attribution_form_weighs_masks_by_features() {
+    let feature = Tensor::floats(&[1, 2, 1, 2], vec![1.0, 2.0, 3.0, 4.0]).unwrap();
+    let map = candor::mask::fuse::attribution_mean(&[0.5, 1.0], [1, 1, 2], &feature, 0);
+    assert_eq!(map.data, vec![1.0, 3.0]);
+}
