@@ -67,6 +67,12 @@ pub struct EngineArgs {
     /// What executes the graphs
     #[arg(long, value_enum, default_value_t = EngineName::Rten)]
     pub engine: EngineName,
+    /// Where ONNX Runtime executes them; other than cpu needs a library built for it
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    pub device: DeviceName,
+    /// ONNX Runtime's library, or the folder that holds it [default: ORT_DYLIB_PATH, else an installed Python package]
+    #[arg(long, value_name = "FILE")]
+    pub onnxruntime: Option<PathBuf>,
     /// Threads of the engine; 0 is one for each core
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
@@ -76,6 +82,17 @@ pub struct EngineArgs {
 pub enum EngineName {
     /// RTen, pure Rust, inside the program
     Rten,
+    /// ONNX Runtime, faster; uses the library of an installed `onnxruntime` Python package or one you name
+    Onnxruntime,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DeviceName {
+    Cpu,
+    Cuda,
+    Tensorrt,
+    Coreml,
+    Directml,
 }
 
 /// The method and its parameters.

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use candor::config::{Layout as SidecarLayout, Sidecar};
-use candor::engine::{Engine, RTen};
+use candor::engine::{Device, Engine, OnnxRuntime, RTen};
 use candor::image::{Preprocessing, Preset};
 use candor::labels::Labels;
 use candor::model::{Layout, Model, ModelOptions};
 
-use crate::arguments::{EngineArgs, EngineName, ModelArgs};
+use crate::arguments::{DeviceName, EngineArgs, EngineName, ModelArgs};
+use crate::output;
 
 /// An error of usage (exit code 2): what was asked for does not exist.
 #[derive(Debug)]
@@ -36,9 +37,25 @@ pub struct Setup {
 }
 
 /// The engine asked for.
-pub fn engine(args: &EngineArgs) -> Box<dyn Engine> {
+pub fn engine(args: &EngineArgs) -> Result<Box<dyn Engine>> {
+    let only_onnxruntime = args.device != DeviceName::Cpu || args.onnxruntime.is_some();
     match args.engine {
-        EngineName::Rten => Box::new(RTen::new(args.threads)),
+        EngineName::Rten if only_onnxruntime => {
+            Err(Usage("--device and --onnxruntime need --engine onnxruntime".to_string()).into())
+        }
+        EngineName::Rten => Ok(Box::new(RTen::new(args.threads))),
+        EngineName::Onnxruntime => {
+            let device = match args.device {
+                DeviceName::Cpu => Device::Cpu,
+                DeviceName::Cuda => Device::Cuda,
+                DeviceName::Tensorrt => Device::TensorRt,
+                DeviceName::Coreml => Device::CoreMl,
+                DeviceName::Directml => Device::DirectMl,
+            };
+            let engine = OnnxRuntime::new(args.onnxruntime.as_deref(), args.threads, device)?;
+            output::note(&format!("engine: ONNX Runtime, {}", engine.library().display()));
+            Ok(Box::new(engine))
+        }
     }
 }
 
@@ -59,7 +76,7 @@ pub fn load(args: &ModelArgs) -> Result<Setup> {
         }),
         logits: sidecar.logits.clone(),
     };
-    let model = Model::load(&args.model, &options, engine(&args.engine))?;
+    let model = Model::load(&args.model, &options, engine(&args.engine)?)?;
     let [channels, height, width] = model.input_shape;
     let preprocessing = sidecar
         .preprocessing(args.preset, [Some(height), Some(width)], channels)

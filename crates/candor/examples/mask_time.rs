@@ -9,7 +9,7 @@ use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use candor::engine::{Engine, Folding, RTen, Session};
+use candor::engine::{Device, Engine, Folding, OnnxRuntime, RTen, Session};
 use candor::mask::learn::{Learner, Passes};
 use candor::mask::{Settings, named_levels};
 use candor::model::{Model, ModelOptions};
@@ -24,6 +24,9 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 #[derive(Parser)]
 struct Arguments {
+    /// rten or onnxruntime
+    #[arg(long, default_value = "rten")]
+    engine: String,
     model: PathBuf,
     #[arg(long, value_delimiter = ',')]
     levels: Vec<String>,
@@ -62,7 +65,11 @@ struct Server {
 
 impl Server {
     fn new(a: Arguments) -> Outcome<(Self, String)> {
-        let engine = Box::new(RTen::new(a.threads));
+        let engine: Box<dyn Engine> = match a.engine.as_str() {
+            "rten" => Box::new(RTen::new(a.threads)),
+            "onnxruntime" => Box::new(OnnxRuntime::new(None, a.threads, Device::Cpu)?),
+            other => return Err(format!("unknown engine {other:?}").into()),
+        };
         let info = engine.info();
         let model = Model::load(&a.model, &ModelOptions::default(), engine)?;
         let settings = Settings {

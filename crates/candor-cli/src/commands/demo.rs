@@ -19,7 +19,7 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     let method = methods::find(&args.method.method).map_err(|e| Usage(e.to_string()))?;
     let options = ModelOptions::default();
     let model =
-        Model::from_bytes("scenes.onnx (embedded)", embedded::MODEL, &options, setup::engine(&args.engine))?;
+        Model::from_bytes("scenes.onnx (embedded)", embedded::MODEL, &options, setup::engine(&args.engine)?)?;
     let size = embedded::INPUT_SIZE as usize;
     let setup = Setup {
         model,

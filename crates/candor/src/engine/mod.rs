@@ -1,5 +1,9 @@
 //! Engines execute graphs: compile once, run many times.
 
+#[cfg(feature = "onnxruntime")]
+pub mod library;
+#[cfg(feature = "onnxruntime")]
+mod onnx_runtime;
 mod rten;
 
 use candor_graph::graph::Graph;
@@ -7,6 +11,8 @@ use candor_graph::rewrite::Evaluate;
 use candor_graph::tensor::Tensor;
 use thiserror::Error;
 
+#[cfg(feature = "onnxruntime")]
+pub use onnx_runtime::{Device, OnnxRuntime};
 pub use rten::RTen;
 
 use crate::report::result::EngineInfo;
@@ -14,6 +20,14 @@ use crate::report::result::EngineInfo;
 /// What an engine could not do.
 #[derive(Debug, Error)]
 pub enum EngineError {
+    /// The engine's library is missing or cannot be used.
+    #[error("{engine}: {reason}")]
+    Library {
+        /// Name of the engine.
+        engine: &'static str,
+        /// What was looked at, and what to do.
+        reason: String,
+    },
     /// The graph could not be compiled.
     #[error("{engine} cannot load the graph: {reason}")]
     Compile {

@@ -1,0 +1,202 @@
+//! The fast engine: ONNX Runtime, through its shared library, loaded when it is asked for.
+
+use std::path::{Path, PathBuf};
+
+use candor_graph::graph::Graph;
+use candor_graph::tensor::{Tensor, TensorData};
+use ort::environment::Environment;
+use ort::ep;
+use ort::logging::LogLevel;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::session::{Session as OrtSession, SessionInputValue};
+use ort::value::{DynValue, TensorElementType, TensorRef};
+
+use super::{Engine, EngineError, Session, library};
+use crate::report::result::EngineInfo;
+
+const NAME: &str = "onnxruntime";
+
+/// What executes a graph in ONNX Runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// An NVIDIA GPU, by CUDA.
+    Cuda,
+    /// An NVIDIA GPU, by TensorRT.
+    TensorRt,
+    /// Apple's accelerators.
+    CoreMl,
+    /// A GPU on Windows.
+    DirectMl,
+}
+
+impl Device {
+    /// All devices by name.
+    pub const ALL: [(&'static str, Device); 5] = [
+        ("cpu", Device::Cpu),
+        ("cuda", Device::Cuda),
+        ("tensorrt", Device::TensorRt),
+        ("coreml", Device::CoreMl),
+        ("directml", Device::DirectMl),
+    ];
+
+    fn name(self) -> &'static str {
+        Device::ALL.iter().find(|(_, d)| *d == self).map_or("cpu", |(name, _)| name)
+    }
+
+    fn provider(self) -> Option<ep::ExecutionProviderDispatch> {
+        let provider = match self {
+            Device::Cpu => return None,
+            Device::Cuda => ep::CUDA::default().build(),
+            Device::TensorRt => ep::TensorRT::default().build(),
+            Device::CoreMl => ep::CoreML::default().build(),
+            Device::DirectMl => ep::DirectML::default().build(),
+        };
+        // Never the processor in silence.
+        Some(provider.error_on_failure())
+    }
+}
+
+/// The ONNX Runtime engine.
+pub struct OnnxRuntime {
+    environment: Environment,
+    library: PathBuf,
+    version: String,
+    threads: usize,
+    device: Device,
+}
+
+impl OnnxRuntime {
+    /// Loads the library, `named` or found ([`library::find`]). `threads`: 0 is one for each core the process may use.
+    /// The first library that a process loads is the one it keeps.
+    ///
+    /// # Errors
+    /// [`EngineError::Library`] if there is none, it does not load, or it is older than 1.17.
+    pub fn new(named: Option<&Path>, threads: usize, device: Device) -> Result<Self, EngineError> {
+        let fail = |reason: String| EngineError::Library { engine: NAME, reason };
+        let library = library::find(named).map_err(fail)?;
+        let shown = library.display().to_string();
+        let minor = ort::util::probe(&library).ok_or_else(|| {
+            fail(format!("{shown} is not a library of ONNX Runtime 1.x that this system can load"))
+        })?;
+        let environment = ort::init_from(&library).map_err(|e| {
+            fail(format!("{shown} cannot be used ({e}); run `pip install --upgrade onnxruntime`"))
+        })?;
+        let environment = environment.with_name("candor").with_telemetry(false).build();
+        let environment = environment.map_err(|e| fail(format!("{shown}: {e}")))?;
+        environment.set_log_level(LogLevel::Error);
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(OnnxRuntime {
+            environment,
+            version: library::version_of(&library).unwrap_or_else(|| format!("1.{minor}")),
+            library,
+            threads: if threads == 0 { cores() } else { threads },
+            device,
+        })
+    }
+
+    /// The library in use.
+    pub fn library(&self) -> &Path {
+        &self.library
+    }
+
+    fn session(&self, bytes: &[u8]) -> ort::Result<OrtSession> {
+        let mut builder = OrtSession::builder(&self.environment)?
+            .with_optimization_level(GraphOptimizationLevel::Level3)?
+            .with_intra_threads(self.threads)?
+            .with_inter_threads(1)?
+            // Threads that spin between two runs take the processor from whoever prepares the next.
+            .with_intra_op_spinning(false)?
+            .with_deterministic_compute(true)?
+            .with_log_level(LogLevel::Error)?;
+        if let Some(provider) = self.device.provider() {
+            builder = builder.with_execution_providers([provider])?;
+        }
+        builder.commit_from_memory(bytes)
+    }
+}
+
+impl Engine for OnnxRuntime {
+    fn info(&self) -> EngineInfo {
+        let device =
+            if self.device == Device::Cpu { String::new() } else { format!(" on {}", self.device.name()) };
+        EngineInfo { name: format!("{NAME}{device}"), version: self.version.clone(), threads: self.threads }
+    }
+
+    fn compile(&self, graph: &Graph) -> Result<Box<dyn Session>, EngineError> {
+        let fail = |reason: String| EngineError::Compile { engine: NAME, reason: one_line(&reason) };
+        let bytes = candor_graph::onnx::to_bytes(graph).map_err(|e| fail(e.to_string()))?;
+        let session = self.session(&bytes).map_err(|e| fail(e.to_string()))?;
+        let inputs = graph.inputs.iter().map(|&id| graph.name(id).to_string()).collect();
+        let outputs = graph.outputs.iter().map(|&id| graph.name(id).to_string()).collect();
+        Ok(Box::new(OnnxRuntimeSession { session, inputs, outputs }))
+    }
+}
+
+struct OnnxRuntimeSession {
+    session: OrtSession,
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+}
+
+impl Session for OnnxRuntimeSession {
+    fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, EngineError> {
+        let fail = |reason: String| EngineError::Run { engine: NAME, reason: one_line(&reason) };
+        if inputs.len() != self.inputs.len() {
+            return Err(fail(format!("{} inputs given, {} expected", inputs.len(), self.inputs.len())));
+        }
+        let given: Result<Vec<(&str, SessionInputValue<'_>)>, ort::Error> =
+            self.inputs.iter().zip(inputs).map(|(name, t)| Ok((name.as_str(), to_ort(t)?))).collect();
+        let given = given.map_err(|e| fail(e.to_string()))?;
+        let values = self.session.run(given).map_err(|e| fail(e.to_string()))?;
+        let read = |name: &String| {
+            let value = values.get(name).ok_or_else(|| format!("output '{name}' is missing"))?;
+            from_ort(value)
+        };
+        self.outputs.iter().map(|name| read(name).map_err(fail)).collect()
+    }
+}
+
+/// ONNX Runtime's messages may span lines.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Lends a tensor.
+fn to_ort(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
+    let shape = tensor.shape();
+    macro_rules! lend {
+        ($values:expr) => {
+            TensorRef::from_array_view((shape, $values.as_slice()))?.into()
+        };
+    }
+    Ok(match tensor.data() {
+        TensorData::Float(v) => lend!(v),
+        TensorData::Int64(v) => lend!(v),
+        TensorData::Int32(v) => lend!(v),
+        TensorData::Uint8(v) => lend!(v),
+        TensorData::Int8(v) => lend!(v),
+        TensorData::Bool(v) => lend!(v),
+    })
+}
+
+fn from_ort(value: &DynValue) -> Result<Tensor, String> {
+    macro_rules! read {
+        ($kind:ty, $variant:path) => {{
+            let (shape, values) = value.try_extract_tensor::<$kind>().map_err(|e| e.to_string())?;
+            let shape = shape.iter().map(|&d| d.max(0) as usize).collect();
+            Tensor::new(shape, $variant(values.to_vec())).map_err(|e| e.to_string())
+        }};
+    }
+    match value.dtype().tensor_type() {
+        Some(TensorElementType::Float32) => read!(f32, TensorData::Float),
+        Some(TensorElementType::Int64) => read!(i64, TensorData::Int64),
+        Some(TensorElementType::Int32) => read!(i32, TensorData::Int32),
+        Some(TensorElementType::Uint8) => read!(u8, TensorData::Uint8),
+        Some(TensorElementType::Int8) => read!(i8, TensorData::Int8),
+        Some(TensorElementType::Bool) => read!(bool, TensorData::Bool),
+        other => Err(format!("an output has the unexpected type {other:?}")),
+    }
+}
