@@ -29,6 +29,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Choose λ for a model on a few photos and write it to the model's sidecar
     Calibrate(CalibrateArgs),
+    /// Check which methods stay silent about classes that are not there
+    Check(CheckArgs),
     /// List the explanation methods with their sources, costs and parameters
     Methods(MethodsArgs),
     /// Explain the embedded pictures with the embedded model
@@ -173,6 +175,45 @@ pub struct CalibrateArgs {
     /// Values to mask instead of the automatic levels
     #[arg(long, value_name = "V,V…", value_delimiter = ',')]
     pub levels: Vec<String>,
+    /// Print the result as one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Each image is asked for its top-1 class, the second, the one of median rank, a random one and the lowest. A method whose
+maps of absent classes weigh as much as that of the answer explains the picture and not the answer. Written are check.html
+(the maps side by side), check.csv (every map's figures) and check.json.
+
+Examples:
+  candor check model.onnx photos/*.jpg
+  candor check model.onnx photos/*.jpg --methods reliable,grad-cam,gradient
+  candor check model.onnx photos/*.jpg --set reliable.exact=false --randomization")]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Photos; twenty or more give figures that can be believed
+    #[arg(required = true)]
+    pub images: Vec<PathBuf>,
+    /// Methods to check [default: all]
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    pub methods: Vec<String>,
+    /// Parameter, of one method (METHOD.KEY=VALUE) or of all that have it (KEY=VALUE)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+    /// Values to mask instead of the automatic levels; of CAM methods, the last is the layer
+    #[arg(long, value_name = "V,V…", value_delimiter = ',')]
+    pub levels: Vec<String>,
+    /// Also shuffle the model's weights, from the last layer to all, and compare the maps
+    #[arg(long)]
+    pub randomization: bool,
+    /// Seed of the random classes and of the methods, recorded in the result
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Folder for the page and the tables
+    #[arg(long, value_name = "DIR", default_value = "candor-check")]
+    pub out: PathBuf,
     /// Print the result as one JSON document
     #[arg(long)]
     pub json: bool,

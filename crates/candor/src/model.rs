@@ -1,6 +1,7 @@
 //! A classifier: its graph from image to logits, ready to be rewritten, and the engine that runs it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use candor_graph::builder::Builder;
 use candor_graph::error::GraphError;
@@ -67,7 +68,7 @@ pub struct Model {
     /// Identity of the file.
     pub info: ModelInfo,
     /// The engine that runs it.
-    pub engine: Box<dyn Engine>,
+    pub engine: Arc<dyn Engine>,
 }
 
 impl Model {
@@ -141,11 +142,18 @@ impl Model {
             }
         };
         let input_shape = insert::image_shape(&graph, input).map_err(at)?;
+        let engine = Arc::from(engine);
         let mut model = Model { graph, input, logits, input_shape, classes, fixed_batch, head, info, engine };
         if head == Head::Logits && classes > 1 {
             model.take_logarithm_of_probabilities()?;
         }
         Ok(model)
+    }
+
+    /// The model with another graph of the same values: other weights, say.
+    pub fn with_graph(&self, graph: Graph) -> Model {
+        let (info, engine) = (self.info.clone(), self.engine.clone());
+        Model { graph, info, engine, ..*self }
     }
 
     /// Compiles the graph from image to logits.

@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub mod calibrate;
+pub mod check;
 pub mod completions;
 pub mod demo;
 pub mod explain;

@@ -69,7 +69,7 @@ impl Page {
 }
 
 /// The templates, compiled in. Everything is escaped, and a name that is not there is an error.
-fn templates() -> Result<Environment<'static>, ReportError> {
+pub(super) fn templates() -> Result<Environment<'static>, ReportError> {
     let mut templates = Environment::new();
     templates.set_auto_escape_callback(|name| {
         if name.ends_with(".css") { AutoEscape::None } else { AutoEscape::Html }
@@ -79,6 +79,7 @@ fn templates() -> Result<Environment<'static>, ReportError> {
     templates.set_syntax(syntax.map_err(ReportError::encode("the syntax of the templates"))?);
     for (name, text) in [
         ("page.html", include_str!("template/page.html")),
+        ("check.html", include_str!("template/check.html")),
         ("image.html", include_str!("template/image.html")),
         ("macros.html", include_str!("template/macros.html")),
         ("style.css", include_str!("template/style.css")),

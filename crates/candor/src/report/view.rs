@@ -38,7 +38,7 @@ pub(crate) struct ImageView {
 }
 
 #[derive(Debug, Serialize)]
-struct Picture {
+pub(super) struct Picture {
     uri: String,
     width: u32,
     height: u32,
@@ -226,7 +226,7 @@ impl Bars {
 }
 
 impl Picture {
-    fn jpeg(picture: &RgbImage, alt: String) -> Result<Self, ReportError> {
+    pub(super) fn jpeg(picture: &RgbImage, alt: String) -> Result<Self, ReportError> {
         let uri = format!("data:image/jpeg;base64,{}", STANDARD.encode(png::jpeg(picture)?));
         Ok(Picture { uri, width: picture.width(), height: picture.height(), alt })
     }

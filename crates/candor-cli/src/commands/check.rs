@@ -1,0 +1,172 @@
+//! `candor check`: which methods stay silent about classes that are not there?
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use candor::image::decode;
+use candor::methods::{self, Choices, Method};
+use candor::report::check::{CheckResult, Gallery, Randomization, write};
+use candor::report::result::FailedImage;
+use candor::tasks::check::{Input, Kind, MethodCheck, Skipped, check_method, classes_of};
+use candor::tasks::randomize::cascade;
+
+use crate::arguments::CheckArgs;
+use crate::output;
+use crate::setup::{self, Setup, Usage};
+
+/// Images whose maps the page shows.
+const SHOWN: usize = 8;
+
+pub fn run(args: &CheckArgs) -> Result<ExitCode> {
+    let methods = chosen(&args.methods)?;
+    let setup = setup::load(&args.model)?;
+    for note in &setup.notes {
+        output::note(note);
+    }
+    let (inputs, mut galleries, failed) = read(&setup, args)?;
+    let levels = if args.levels.is_empty() {
+        setup.sidecar.levels.clone().unwrap_or_default()
+    } else {
+        args.levels.clone()
+    };
+    let choices = Choices { levels, calibrated_lambda: setup.sidecar.lambda, ..Choices::default() };
+    let bar = output::progress((inputs.len() * methods.len()) as u64);
+    let mut result = CheckResult {
+        model: setup.model.info.clone(),
+        preprocessing: serde_json::to_value(&setup.preprocessing)?,
+        engine: setup.model.engine.info(),
+        seed: args.seed,
+        images: inputs.len(),
+        failed,
+        methods: vec![],
+        randomization: vec![],
+        skipped: vec![],
+    };
+    for method in &methods {
+        let name = method.description().name;
+        bar.set_message(name);
+        let mut painted = Ok(());
+        let mut paint = |i: usize, maps: &[candor::map::Map]| {
+            if let (Some(gallery), Ok(())) = (galleries.get_mut(i), &painted) {
+                painted = gallery.add(name, maps);
+            }
+        };
+        let set = for_method(&args.set, method.as_ref());
+        let found = check_method(
+            &setup.model,
+            method.as_ref(),
+            &set,
+            &choices,
+            &inputs,
+            args.seed,
+            &mut || bar.inc(1),
+            &mut paint,
+        );
+        painted?;
+        match found {
+            Ok(found) => result.methods.push(found),
+            Err(e) => result.skipped.push(Skipped { method: name.to_string(), reason: e.to_string() }),
+        }
+        if args.randomization
+            && let Ok(stages) = cascade(&setup.model, method.as_ref(), &set, &choices, &inputs, args.seed)
+        {
+            result.randomization.push(Randomization { method: name.to_string(), stages });
+        }
+    }
+    bar.finish_and_clear();
+    let page = write(&args.out, &result, &galleries)?;
+    if args.json {
+        output::json(&result)?;
+    } else {
+        output::print(&table(&result))?;
+        output::print(&format!("Report: {}\n", page.display()))?;
+    }
+    Ok(if result.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+fn chosen(names: &[String]) -> Result<Vec<Box<dyn Method>>> {
+    if names.is_empty() {
+        return Ok(methods::all());
+    }
+    names.iter().map(|n| methods::find(n).map_err(|e| Usage(e.to_string()).into())).collect()
+}
+
+/// Of `--set METHOD.KEY=VALUE` and `--set KEY=VALUE`, what is meant for a method.
+fn for_method(set: &[(String, String)], method: &dyn Method) -> Vec<(String, String)> {
+    let d = method.description();
+    let meant = |(key, value): &(String, String)| match key.split_once('.') {
+        Some((name, key)) => (name == d.name).then(|| (key.to_string(), value.clone())),
+        None => d.parameters.iter().any(|p| p.name == key).then(|| (key.clone(), value.clone())),
+    };
+    set.iter().filter_map(meant).collect()
+}
+
+type Read = (Vec<Input>, Vec<Gallery>, Vec<FailedImage>);
+
+/// All images preprocessed, the first few as pictures too. Images that cannot be read are named and left out.
+fn read(setup: &Setup, args: &CheckArgs) -> Result<Read> {
+    let (mut inputs, mut galleries, mut failed) = (vec![], vec![], vec![]);
+    let mut forward = setup.model.forward()?;
+    for path in &args.images {
+        let name = path.display().to_string();
+        let photo = match decode(path) {
+            Ok(photo) => photo,
+            Err(e) => {
+                failed.push(FailedImage { path: name, error: e.to_string() });
+                continue;
+            }
+        };
+        let values = setup.preprocessing.apply(&photo);
+        if galleries.len() < SHOWN {
+            let scores = setup.model.scores(forward.as_mut(), &values)?;
+            let classes = classes_of(&scores, args.seed, inputs.len());
+            let names = classes.iter().map(|&c| setup.labels.name(c)).collect();
+            galleries.push(Gallery::new(&name, &setup.preprocessing.view(&photo), names)?);
+        }
+        inputs.push(Input { path: name, values });
+    }
+    if inputs.is_empty() {
+        let first = failed.first().map_or_else(String::new, |f| f.error.clone());
+        anyhow::bail!("{first}");
+    }
+    Ok((inputs, galleries, failed))
+}
+
+fn table(result: &CheckResult) -> String {
+    let mut text = format!("{:<24} {:<7}", "", "verdict");
+    for kind in &Kind::ALL[1..] {
+        text += &format!(" {:>14}", kind.name());
+    }
+    text += &format!(" {:>9} {:>6} {:>6}\n", "Spearman", "SSIM", "AUROC");
+    for m in &result.methods {
+        text += &line(m);
+    }
+    text += "mass ÷ top-1's mass: median (95th percentile); Spearman and SSIM: random class against top-1\n";
+    for m in result.methods.iter().filter(|m| !m.passed) {
+        text += &format!("{}: {}\n", m.method.name, m.reasons.join("; "));
+    }
+    for s in &result.skipped {
+        text += &format!("{}: not checked: {}\n", s.method, s.reason);
+    }
+    for f in &result.failed {
+        text += &format!("{}: failed: {}\n", f.path, f.error);
+    }
+    text
+}
+
+fn line(m: &MethodCheck) -> String {
+    let number = |v: Option<f64>| v.map_or_else(|| "–".to_string(), |v| format!("{v:.2}"));
+    let mut text = format!("{:<24} {:<7}", m.method.name, if m.passed { "passes" } else { "fails" });
+    for kind in &Kind::ALL[1..] {
+        let ratio = m.queries.get(kind).and_then(|f| f.ratio);
+        let shown = ratio.map_or_else(|| "–".to_string(), |s| format!("{:.3} ({:.3})", s.median, s.p95));
+        text += &format!(" {shown:>14}");
+    }
+    let random = m.queries.get(&Kind::Random);
+    text + &format!(
+        " {:>9} {:>6} {:>6}\n",
+        number(random.and_then(|f| f.spearman)),
+        number(random.and_then(|f| f.ssim)),
+        number(m.existence_auroc_mass)
+    )
+}

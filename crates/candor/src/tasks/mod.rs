@@ -1,0 +1,6 @@
+//! Tasks that judge methods: what can be asked of a map beside looking at it.
+
+pub mod check;
+pub mod randomize;
+pub mod similarity;
+pub mod statistics;

@@ -1,0 +1,127 @@
+//! Model parameter randomisation (Adebayo et al. 2018, section 3): a map that does not change when the weights do explains
+//! something else than the model.
+
+use std::sync::Arc;
+
+use candor_graph::graph::{Graph, ValueId};
+use candor_graph::tensor::Tensor;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde::Serialize;
+
+use super::check::Input;
+use super::similarity::{entropy, spearman, ssim};
+use super::statistics::{below, summarize};
+use crate::error::Result;
+use crate::map::Map;
+use crate::mask::learn::argmax;
+use crate::methods::parameters::Parameters;
+use crate::methods::{Choices, Method};
+use crate::model::Model;
+
+/// Shares of the weighted layers, from the top, whose weights are random.
+pub const SHARES: [f64; 4] = [0.0, 0.25, 0.5, 1.0];
+
+/// Maps of the class the original model answered, on the model with its top layers randomised, against those of the original.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stage {
+    /// Weighted layers that are random, counted from the top; at least one.
+    pub layers: usize,
+    /// Median structural similarity to the original map.
+    pub ssim: Option<f64>,
+    /// Median rank correlation with the original map; `None` if all maps of one side are constant.
+    pub spearman: Option<f64>,
+    /// Median rise of the map's entropy over the original's, for the efficient variant (Hedström et al. 2023, eMPRT): above
+    /// 0, random weights made the map more complex.
+    pub entropy_rise: Option<f64>,
+}
+
+/// The cascade for one method: the last layer, a quarter, a half, and all of the weighted layers randomised.
+///
+/// # Errors
+/// If the method is not defined for the model or the engine fails. A stage whose model gives scores that are no numbers is
+/// left out.
+pub fn cascade(
+    model: &Model,
+    method: &dyn Method,
+    set: &[(String, String)],
+    choices: &Choices,
+    images: &[Input],
+    seed: u64,
+) -> Result<Vec<Stage>> {
+    let weights = weights(&model.graph);
+    let answers = answers(model, images)?;
+    let original = maps(model, method, set, choices, images, &answers)?;
+    let mut stages: Vec<Stage> = vec![];
+    for share in SHARES {
+        let count = ((share * weights.len() as f64).round() as usize).max(1);
+        if stages.last().is_some_and(|s| s.layers >= count) {
+            continue;
+        }
+        let graph = randomized(&model.graph, &weights[weights.len().saturating_sub(count)..], seed);
+        let Ok(random) = maps(&model.with_graph(graph), method, set, choices, images, &answers) else {
+            continue;
+        };
+        let pairs = || original.iter().zip(&random);
+        let median = |values: Vec<f64>| summarize(&values, seed).map(|s| s.median);
+        stages.push(Stage {
+            layers: count,
+            ssim: median(pairs().map(|(a, b)| ssim(a, b)).collect()),
+            spearman: median(pairs().filter_map(|(a, b)| spearman(a, b)).collect()),
+            entropy_rise: median(pairs().filter_map(|(a, b)| Some(entropy(b)? - entropy(a)?)).collect()),
+        });
+    }
+    Ok(stages)
+}
+
+fn answers(model: &Model, images: &[Input]) -> Result<Vec<usize>> {
+    let mut forward = model.forward()?;
+    images.iter().map(|i| Ok(argmax(&model.scores(forward.as_mut(), &i.values)?))).collect()
+}
+
+fn maps(
+    model: &Model,
+    method: &dyn Method,
+    set: &[(String, String)],
+    choices: &Choices,
+    images: &[Input],
+    classes: &[usize],
+) -> Result<Vec<Map>> {
+    let description = method.description();
+    let mut parameters = Parameters::new(description.name, description.parameters, set)?;
+    let mut explainer = method.prepare(model, &mut parameters, choices)?;
+    let one = |(image, &class): (&Input, &usize)| {
+        explainer.scores(model, &image.values)?;
+        Ok(explainer.explain(model, &[class], &mut || {})?.swap_remove(0).map)
+    };
+    images.iter().zip(classes).map(one).collect()
+}
+
+/// The weights of the weighted layers, in the order of the layers.
+fn weights(graph: &Graph) -> Vec<ValueId> {
+    let weighted = graph.nodes.iter().filter(|n| matches!(n.op.as_str(), "Conv" | "Gemm" | "MatMul"));
+    let mut found: Vec<ValueId> = vec![];
+    for id in weighted.filter_map(|n| n.input(1)) {
+        if graph.constant(id).is_some() && !found.contains(&id) {
+            found.push(id);
+        }
+    }
+    found
+}
+
+/// The graph with the elements of some weights shuffled, which keeps their distribution.
+fn randomized(graph: &Graph, weights: &[ValueId], seed: u64) -> Graph {
+    let mut graph = graph.clone();
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    for &id in weights {
+        let Some(tensor) = graph.constant(id).cloned() else { continue };
+        let Some(mut values) = tensor.as_floats().map(<[f32]>::to_vec) else { continue };
+        for i in (1..values.len()).rev() {
+            values.swap(i, below(&mut random, i + 1));
+        }
+        if let Ok(shuffled) = Tensor::floats(tensor.shape(), values) {
+            graph.set_constant(id, Arc::new(shuffled));
+        }
+    }
+    graph
+}

@@ -1,0 +1,228 @@
+//! Two maps compared, and one map's scatter. Both maps of a pair have the same size.
+
+use crate::map::Map;
+
+/// Spearman's rank correlation of all pixels, −1..1, ties by their mean rank; `None` if a map is constant.
+pub fn spearman(a: &Map, b: &Map) -> Option<f64> {
+    let (a, b) = (ranks(&a.data), ranks(&b.data));
+    let mean = (a.len() as f64 - 1.0) / 2.0;
+    let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
+    for (x, y) in a.iter().zip(&b) {
+        ab += (x - mean) * (y - mean);
+        aa += (x - mean).powi(2);
+        bb += (y - mean).powi(2);
+    }
+    (aa > 0.0 && bb > 0.0).then(|| ab / (aa * bb).sqrt())
+}
+
+/// The rank of each value from 0, equal ones sharing the mean of theirs.
+fn ranks(values: &[f32]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&i, &j| values[i].total_cmp(&values[j]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut first = 0;
+    for group in order.chunk_by(|&i, &j| values[i] == values[j]) {
+        let mean = first as f64 + (group.len() - 1) as f64 / 2.0;
+        group.iter().for_each(|&i| ranks[i] = mean);
+        first += group.len();
+    }
+    ranks
+}
+
+/// Intersection over union of the `share` (0..1) of pixels with the largest magnitudes. Only pixels that are not zero count,
+/// so an empty map shares nothing: 0.
+pub fn top_iou(a: &Map, b: &Map, share: f64) -> f64 {
+    let (a, b) = (top(a, share), top(b, share));
+    let both = a.iter().zip(&b).filter(|(a, b)| **a && **b).count();
+    let either = a.iter().zip(&b).filter(|(a, b)| **a || **b).count();
+    if either == 0 { 0.0 } else { both as f64 / either as f64 }
+}
+
+fn top(map: &Map, share: f64) -> Vec<bool> {
+    let count = (share * map.data.len() as f64).round() as usize;
+    let mut order: Vec<usize> = (0..map.data.len()).filter(|&i| map.data[i] != 0.0).collect();
+    order.sort_by(|&i, &j| map.data[j].abs().total_cmp(&map.data[i].abs()).then(i.cmp(&j)));
+    let mut chosen = vec![false; map.data.len()];
+    order.into_iter().take(count).for_each(|i| chosen[i] = true);
+    chosen
+}
+
+/// Window of [`ssim`].
+const WINDOW: usize = 5;
+/// Percentile at which maps are clipped before [`ssim`].
+const CLIP: f64 = 99.5;
+
+/// Structural similarity (Wang et al. 2004, uniform 5×5 windows, K1 .01, K2 .03) of the maps' magnitudes' shapes: each map is
+/// clipped at the 99.5th percentile of its magnitude and divided by it. The better of the two signs, since some methods'
+/// sign means nothing. 1 for two empty maps.
+pub fn ssim(a: &Map, b: &Map) -> f64 {
+    let (x, y) = (shape_of(a), shape_of(b));
+    let negated: Vec<f64> = y.iter().map(|v| -v).collect();
+    let one = |y: &[f64]| mean_ssim(&x, y, a.height, a.width);
+    one(&y).max(one(&negated))
+}
+
+fn shape_of(map: &Map) -> Vec<f64> {
+    let mut magnitudes: Vec<f64> = map.data.iter().map(|v| f64::from(v.abs())).collect();
+    magnitudes.sort_by(f64::total_cmp);
+    let mut most = super::statistics::percentile(&magnitudes, CLIP);
+    if most.is_nan() || most <= 0.0 {
+        most = magnitudes.last().copied().unwrap_or(0.0);
+    }
+    let scale = if most > 0.0 { most } else { 1.0 };
+    map.data.iter().map(|v| (f64::from(*v) / scale).clamp(-1.0, 1.0)).collect()
+}
+
+fn mean_ssim(x: &[f64], y: &[f64], height: usize, width: usize) -> f64 {
+    let (c1, c2) = (0.01f64.powi(2), 0.03f64.powi(2));
+    let sums = |f: &dyn Fn(usize) -> f64| box_sums(f, height, width);
+    let (sx, sy) = (sums(&|i| x[i]), sums(&|i| y[i]));
+    let (sxx, syy, sxy) = (sums(&|i| x[i] * x[i]), sums(&|i| y[i] * y[i]), sums(&|i| x[i] * y[i]));
+    let n = (WINDOW * WINDOW) as f64;
+    let mut total = 0.0;
+    for i in 0..sx.len() {
+        let (mx, my) = (sx[i] / n, sy[i] / n);
+        let (vx, vy, cov) = (sxx[i] / n - mx * mx, syy[i] / n - my * my, sxy[i] / n - mx * my);
+        total += (2.0 * mx * my + c1) * (2.0 * cov + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2));
+    }
+    if sx.is_empty() { 1.0 } else { total / sx.len() as f64 }
+}
+
+/// Sums over all whole windows.
+fn box_sums(value: &dyn Fn(usize) -> f64, height: usize, width: usize) -> Vec<f64> {
+    let mut table = vec![0.0; (height + 1) * (width + 1)];
+    for r in 0..height {
+        for c in 0..width {
+            let (up, left) = (table[r * (width + 1) + c + 1], table[(r + 1) * (width + 1) + c]);
+            table[(r + 1) * (width + 1) + c + 1] =
+                value(r * width + c) + up + left - table[r * (width + 1) + c];
+        }
+    }
+    let at = |r: usize, c: usize| table[r * (width + 1) + c];
+    let mut sums = vec![];
+    for r in WINDOW..=height {
+        for c in WINDOW..=width {
+            sums.push(at(r, c) - at(r - WINDOW, c) - at(r, c - WINDOW) + at(r - WINDOW, c - WINDOW));
+        }
+    }
+    sums
+}
+
+/// Total variation: the mean over neighbouring pixels of their absolute difference, in units of the map's largest magnitude.
+/// 0 for an empty map; noise has much, one smooth blob little.
+pub fn total_variation(map: &Map) -> f64 {
+    let most = f64::from(map.max().max(-map.min()));
+    if most == 0.0 {
+        return 0.0;
+    }
+    let (h, w) = (map.height, map.width);
+    let difference = |i: usize, j: usize| f64::from((map.data[i] - map.data[j]).abs());
+    let across = (0..h).flat_map(|r| (1..w).map(move |c| (r * w + c, r * w + c - 1)));
+    let down = (1..h).flat_map(|r| (0..w).map(move |c| (r * w + c, (r - 1) * w + c)));
+    let (mut sum, mut count) = (0.0, 0usize);
+    for (i, j) in across.chain(down) {
+        sum += difference(i, j);
+        count += 1;
+    }
+    sum / count.max(1) as f64 / most
+}
+
+/// Entropy of the magnitudes as a distribution over pixels, as a share of the most there can be: 1 is spread evenly, 0 one
+/// pixel. `None` for an empty map.
+pub fn entropy(map: &Map) -> Option<f64> {
+    let total: f64 = map.data.iter().map(|v| f64::from(v.abs())).sum();
+    if total == 0.0 || map.data.len() < 2 {
+        return None;
+    }
+    let bits = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
+    let sum: f64 = map.data.iter().map(|v| bits(f64::from(v.abs()) / total)).sum();
+    Some(sum / (map.data.len() as f64).ln())
+}
+
+/// Number of connected parts (4 neighbours) of the pixels whose magnitude is above half the largest; 0 for an empty map.
+pub fn components(map: &Map) -> usize {
+    let threshold = map.max().max(-map.min()) / 2.0;
+    if threshold == 0.0 {
+        return 0;
+    }
+    let (h, w) = (map.height, map.width);
+    let mut open: Vec<bool> = map.data.iter().map(|v| v.abs() > threshold).collect();
+    let mut count = 0;
+    for start in 0..open.len() {
+        if !open[start] {
+            continue;
+        }
+        count += 1;
+        open[start] = false;
+        let mut stack = vec![start];
+        while let Some(i) = stack.pop() {
+            let (r, c) = (i / w, i % w);
+            let around = [
+                (r > 0).then(|| i - w),
+                (r + 1 < h).then(|| i + w),
+                (c > 0).then(|| i - 1),
+                (c + 1 < w).then(|| i + 1),
+            ];
+            for j in around.into_iter().flatten() {
+                if open[j] {
+                    open[j] = false;
+                    stack.push(j);
+                }
+            }
+        }
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(width: usize, data: &[f32]) -> Map {
+        Map { height: data.len() / width, width, data: data.to_vec() }
+    }
+
+    fn ramp(f: impl Fn(usize) -> f32) -> Map {
+        Map { height: 8, width: 8, data: (0..64).map(f).collect() }
+    }
+
+    #[test]
+    fn spearman_sees_ranks_alone() {
+        let a = ramp(|i| i as f32);
+        assert_eq!(spearman(&a, &ramp(|i| (i as f32).powi(3))), Some(1.0));
+        assert_eq!(spearman(&a, &ramp(|i| -(i as f32))), Some(-1.0));
+        assert_eq!(spearman(&a, &ramp(|_| 2.0)), None);
+        // By hand: ranks 0 1.5 1.5 3 against 0 1 2 3.
+        let got = spearman(&map(4, &[1.0, 2.0, 2.0, 3.0]), &map(4, &[1.0, 2.0, 3.0, 4.0])).unwrap();
+        assert!((got - 4.5 / (4.5f64 * 5.0).sqrt()).abs() < 1e-12, "{got}");
+    }
+
+    #[test]
+    fn an_empty_map_shares_nothing() {
+        let a = ramp(|i| i as f32);
+        assert_eq!(top_iou(&a, &a, 0.2), 1.0);
+        assert_eq!(top_iou(&a, &ramp(|_| 0.0), 0.2), 0.0);
+        assert_eq!(top_iou(&a, &ramp(|i| 63.0 - i as f32), 0.2), 0.0);
+    }
+
+    #[test]
+    fn ssim_is_one_for_the_same_shape_and_ignores_sign_and_scale() {
+        let a = ramp(|i| ((i * 37) % 11) as f32);
+        assert!((ssim(&a, &ramp(|i| 3.0 * ((i * 37) % 11) as f32)) - 1.0).abs() < 1e-9);
+        assert!((ssim(&a, &ramp(|i| -(((i * 37) % 11) as f32))) - 1.0).abs() < 1e-9);
+        assert!(ssim(&a, &ramp(|i| ((i * 29 + 3) % 13) as f32)) < 0.5);
+    }
+
+    #[test]
+    fn scatter_tells_a_blob_from_noise() {
+        let blob = ramp(|i| f32::from(u8::from((2..6).contains(&(i / 8)) && (2..6).contains(&(i % 8)))));
+        let noise = ramp(|i| ((i * 2_654_435_761) >> 7 & 255) as f32 / 255.0);
+        let empty = ramp(|_| 0.0);
+        assert!(total_variation(&blob) < total_variation(&noise));
+        assert_eq!((components(&blob), components(&empty)), (1, 0));
+        assert!(components(&noise) > 3);
+        assert!(entropy(&blob).unwrap() < entropy(&noise).unwrap());
+        assert_eq!((entropy(&empty), total_variation(&empty)), (None, 0.0));
+        assert_eq!(components(&map(3, &[1.0, 0.0, 1.0])), 2);
+    }
+}

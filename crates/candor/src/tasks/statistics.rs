@@ -1,0 +1,108 @@
+//! Figures over many images: medians with bootstrap intervals, percentiles, AUROC.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde::Serialize;
+
+/// Resamples of a bootstrap.
+const RESAMPLES: usize = 1000;
+
+/// A figure over images.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// Number of values.
+    pub count: usize,
+    /// Their median.
+    pub median: f64,
+    /// Ends of the 95 % percentile-bootstrap interval of the median.
+    pub interval: [f64; 2],
+    /// Their 95th percentile.
+    pub p95: f64,
+}
+
+/// The summary of values; `None` if there are none. The bootstrap draws from a generator of its own, started by `seed`.
+pub fn summarize(values: &[f64], seed: u64) -> Option<Summary> {
+    let sorted = sorted(values);
+    if sorted.is_empty() {
+        return None;
+    }
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut medians: Vec<f64> = (0..RESAMPLES)
+        .map(|_| {
+            let draw = (0..sorted.len()).map(|_| sorted[below(&mut random, sorted.len())]);
+            percentile(&self::sorted(&draw.collect::<Vec<_>>()), 50.0)
+        })
+        .collect();
+    medians.sort_by(f64::total_cmp);
+    Some(Summary {
+        count: sorted.len(),
+        median: percentile(&sorted, 50.0),
+        interval: [percentile(&medians, 2.5), percentile(&medians, 97.5)],
+        p95: percentile(&sorted, 95.0),
+    })
+}
+
+/// A number in 0..n, each equally likely but for a part in 2³².
+pub fn below(random: &mut ChaCha8Rng, n: usize) -> usize {
+    ((u64::from(random.next_u32()) * n as u64) >> 32) as usize
+}
+
+fn sorted(values: &[f64]) -> Vec<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+}
+
+/// Percentile `p` (0..=100) of sorted values, linear between neighbours as NumPy's default; NaN if there are none.
+pub fn percentile(sorted: &[f64], p: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    let at = p / 100.0 * last as f64;
+    let (low, high) = (at.floor() as usize, at.ceil() as usize);
+    sorted[low] + (at - low as f64) * (sorted[high] - sorted[low])
+}
+
+/// Area under the ROC curve: the probability that a positive ranks above a negative, ties counted half. `None` without
+/// positives or negatives.
+pub fn auroc(positives: &[f64], negatives: &[f64]) -> Option<f64> {
+    if positives.is_empty() || negatives.is_empty() {
+        return None;
+    }
+    let negatives = sorted(negatives);
+    let wins = |p: f64| {
+        let below = negatives.partition_point(|n| *n < p);
+        let not_above = negatives.partition_point(|n| *n <= p);
+        below as f64 + (not_above - below) as f64 / 2.0
+    };
+    let total: f64 = positives.iter().map(|&p| wins(p)).sum();
+    Some(total / (positives.len() * negatives.len()) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_numpys() {
+        let values = [1.0, 2.0, 4.0, 8.0];
+        assert_eq!(percentile(&values, 50.0), 3.0);
+        assert!((percentile(&values, 95.0) - 7.4).abs() < 1e-12);
+        assert!(percentile(&[], 50.0).is_nan());
+    }
+
+    #[test]
+    fn auroc_counts_pairs() {
+        assert_eq!(auroc(&[2.0, 3.0], &[0.0, 1.0]), Some(1.0));
+        assert_eq!(auroc(&[1.0], &[1.0]), Some(0.5));
+        assert_eq!(auroc(&[0.0, 2.0], &[1.0]), Some(0.5));
+        assert_eq!(auroc(&[], &[1.0]), None);
+    }
+
+    #[test]
+    fn the_interval_holds_the_median_and_is_the_same_again() {
+        let values: Vec<f64> = (0..40).map(|i| f64::from(i * i)).collect();
+        let a = summarize(&values, 7).unwrap();
+        assert!(a.interval[0] < a.median && a.median < a.interval[1]);
+        assert_eq!(Some(a), summarize(&values, 7));
+        assert_eq!(summarize(&[], 7), None);
+    }
+}
