@@ -1,6 +1,7 @@
 //! The fast engine: ONNX Runtime, through its shared library, loaded when it is asked for.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use candor_graph::graph::Graph;
 use candor_graph::tensor::{Tensor, TensorData};
@@ -68,29 +69,39 @@ pub struct OnnxRuntime {
     device: Device,
 }
 
+/// ONNX Runtime has one environment a process, with the library it was loaded from.
+static LOADED: Mutex<Option<(Environment, PathBuf)>> = Mutex::new(None);
+
+fn load(library: PathBuf) -> Result<(Environment, PathBuf), String> {
+    let shown = library.display().to_string();
+    if ort::util::probe(&library).is_none() {
+        return Err(format!("{shown} is not a library of ONNX Runtime 1.x that this system can load"));
+    }
+    let builder = ort::init_from(&library)
+        .map_err(|e| format!("{shown} cannot be used ({e}); run `pip install --upgrade onnxruntime`"))?;
+    let environment = builder.with_name("candor").with_telemetry(false).build();
+    Ok((environment.map_err(|e| format!("{shown}: {}", one_line(&e.to_string())))?, library))
+}
+
 impl OnnxRuntime {
     /// Loads the library, `named` or found ([`library::find`]). `threads`: 0 is one for each core the process may use.
-    /// The first library that a process loads is the one it keeps.
+    /// The first library that a process loads is the one it keeps, whatever is named later.
     ///
     /// # Errors
     /// [`EngineError::Library`] if there is none, it does not load, or it is older than 1.17.
     pub fn new(named: Option<&Path>, threads: usize, device: Device) -> Result<Self, EngineError> {
         let fail = |reason: String| EngineError::Library { engine: NAME, reason };
-        let library = library::find(named).map_err(fail)?;
-        let shown = library.display().to_string();
-        let minor = ort::util::probe(&library).ok_or_else(|| {
-            fail(format!("{shown} is not a library of ONNX Runtime 1.x that this system can load"))
-        })?;
-        let environment = ort::init_from(&library).map_err(|e| {
-            fail(format!("{shown} cannot be used ({e}); run `pip install --upgrade onnxruntime`"))
-        })?;
-        let environment = environment.with_name("candor").with_telemetry(false).build();
-        let environment = environment.map_err(|e| fail(format!("{shown}: {e}")))?;
+        let mut loaded = LOADED.lock().map_err(|e| fail(e.to_string()))?;
+        let (environment, library) = match &*loaded {
+            Some(loaded) => loaded.clone(),
+            None => loaded.insert(load(library::find(named).map_err(fail)?).map_err(fail)?).clone(),
+        };
+        drop(loaded);
         environment.set_log_level(LogLevel::Error);
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(OnnxRuntime {
             environment,
-            version: library::version_of(&library).unwrap_or_else(|| format!("1.{minor}")),
+            version: library::version_of(&library).unwrap_or_else(|| "1.x".to_string()),
             library,
             threads: if threads == 0 { cores() } else { threads },
             device,

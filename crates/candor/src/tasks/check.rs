@@ -88,7 +88,8 @@ pub struct Row {
     pub entropy: Option<f64>,
     /// Connected parts above half the maximum.
     pub components: usize,
-    /// Log-odds of the masked model beyond the original ones, for methods that mask: above 0 is adversarial noise.
+    /// Log-odds of the masked model beyond the original ones, for methods that mask and classes with evidence: far above 0
+    /// is adversarial noise.
     pub gain: Option<f64>,
 }
 
@@ -265,7 +266,11 @@ fn row(image: &Input, kind: Kind, class: usize, rank: usize, e: &Explanation, to
         total_variation: total_variation(&e.map),
         entropy: entropy(&e.map),
         components: components(&e.map),
-        gain: e.kept.zip(e.log_odds).map(|(kept, before)| kept.log_odds - before),
+        gain: e
+            .kept
+            .zip(e.log_odds)
+            .filter(|_| e.evidence > Some(0.0))
+            .map(|(kept, before)| kept.log_odds - before),
     }
 }
 
