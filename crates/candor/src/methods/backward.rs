@@ -177,13 +177,21 @@ impl Backward {
     /// # Errors
     /// If the engine fails.
     pub(super) fn sweep(&mut self, model: &Model, classes: &[usize]) -> Result<Vec<Vec<Vec<f32>>>> {
+        let one_hot = |&class: &usize| {
+            let mut seed = vec![0.0; model.classes];
+            seed[class] = 1.0;
+            seed
+        };
+        self.sweep_from(model, &classes.iter().map(one_hot).collect::<Vec<_>>())
+    }
+
+    /// The same from gradients with respect to the logits, one for each query.
+    pub(super) fn sweep_from(&mut self, model: &Model, seeds: &[Vec<f32>]) -> Result<Vec<Vec<Vec<f32>>>> {
         let mut all = vec![];
-        for part in classes.chunks(model.fixed_batch.unwrap_or(MAX_BATCH)) {
+        for part in seeds.chunks(model.fixed_batch.unwrap_or(MAX_BATCH)) {
             let batch = model.fixed_batch.unwrap_or(part.len());
-            let mut query = vec![0.0; batch * model.classes];
-            for (row, class) in part.iter().enumerate() {
-                query[row * model.classes + class] = 1.0;
-            }
+            let mut query = part.concat();
+            query.resize(batch * model.classes, 0.0);
             let query = Tensor::floats(&[batch, model.classes], query)
                 .map_err(|e| Error::graph(&model.info.path, e))?;
             let inputs: Vec<&Tensor> =

@@ -1,24 +1,39 @@
 //! Explanation methods: one file a method, and their registry.
 
+mod ablation_cam;
 pub mod attribution;
 mod backward;
 mod baseline;
+mod blend;
 mod cam;
 mod completeness;
 mod deep_lift;
+mod eigen_cam;
 mod excitation;
 mod expected_gradients;
+mod extremal;
+mod forward;
 mod full_grad;
 mod gradient;
 mod gradient_times_input;
 mod guided_grad_cam;
 mod integrated_gradients;
+mod layer;
+mod least_squares;
 mod lrp;
+mod meaningful;
 mod noise;
+mod null_methods;
+mod occlusion;
 pub mod parameters;
 mod reliable;
 mod relu_rules;
+mod rise;
+mod score_cam;
+mod segments;
 mod smooth_grad;
+mod smooth_mask;
+mod superpixels;
 
 use attribution::Attribution;
 
@@ -163,12 +178,23 @@ pub fn all() -> Vec<Box<dyn Method>> {
     ];
     all.extend(cam::FAMILY.map(|cam| Box::new(cam) as Box<dyn Method>));
     let rest: Vec<Box<dyn Method>> = vec![
+        Box::new(score_cam::ScoreCam),
+        Box::new(ablation_cam::AblationCam),
+        Box::new(eigen_cam::EigenCam),
         Box::new(guided_grad_cam::GuidedGradCam),
         Box::new(full_grad::FullGrad),
         Box::new(lrp::Lrp),
         Box::new(excitation::Excitation { contrastive: false }),
         Box::new(excitation::Excitation { contrastive: true }),
         Box::new(deep_lift::DeepLift),
+        Box::new(occlusion::Occlusion),
+        Box::new(rise::Rise),
+        Box::new(segments::Lime),
+        Box::new(segments::KernelShap),
+        Box::new(meaningful::MeaningfulPerturbation),
+        Box::new(extremal::ExtremalPerturbation),
+        Box::new(null_methods::Random),
+        Box::new(null_methods::Edges),
     ];
     all.extend(rest);
     all
