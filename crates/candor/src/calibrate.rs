@@ -5,9 +5,8 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::image::Preprocessing;
-use crate::mask::Settings;
 use crate::mask::learn::{Learner, Passes, argmax};
-use crate::mask::{automatic_levels, named_levels};
+use crate::mask::{Settings, levels};
 use crate::methods::default_lambda;
 use crate::model::Model;
 
@@ -52,7 +51,7 @@ pub fn calibrate(
     tolerance: f64,
     progress: &mut dyn FnMut(),
 ) -> Result<Calibration> {
-    let levels = if levels.is_empty() { automatic_levels(model)? } else { named_levels(model, levels)? };
+    let levels = levels::choose(model, levels)?;
     let base = default_lambda(&levels, model.classes);
     let mut learner = Learner::new(model, levels, Settings::default())?;
     let mut trials = vec![];

@@ -40,7 +40,7 @@ pub fn prepare(setup: Setup, method: &dyn methods::Method, args: &MethodArgs) ->
     } else {
         args.levels.clone()
     };
-    let choices = Choices { levels, calibrated_lambda: setup.sidecar.lambda };
+    let choices = Choices { levels, calibrated_lambda: setup.sidecar.lambda, seed: args.seed };
     Ok(Explain::new(setup.model, setup.preprocessing, setup.labels, method, &args.set, &choices)?)
 }
 

@@ -47,5 +47,6 @@ fn values(kind: Kind) -> String {
         Kind::Integer(low, high) => format!("whole, {low} to {high}"),
         Kind::Choice(words) => words.join(" | "),
         Kind::Flag => "true | false".to_string(),
+        Kind::Method => "a method".to_string(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::policy::Policy;
 use super::table::{Entry, entry};
 use crate::builder::{Builder, Expr};
 use crate::error::{GraphError, Result};
@@ -27,6 +28,20 @@ pub fn gradients(
     seeds: &[(ValueId, ValueId)],
     wrt: &[ValueId],
 ) -> Result<(Graph, Vec<ValueId>)> {
+    propagate(graph, seeds, wrt, &Policy::default())
+}
+
+/// [`gradients`] with some of the table's rules overridden: what is carried back, and returned for each of `wrt`, is what
+/// the policy makes of it. With the empty policy it is the gradient.
+///
+/// # Errors
+/// As [`gradients`], and whatever an override finds wrong.
+pub fn propagate(
+    graph: Graph,
+    seeds: &[(ValueId, ValueId)],
+    wrt: &[ValueId],
+    policy: &Policy<'_>,
+) -> Result<(Graph, Vec<ValueId>)> {
     let nodes = graph.nodes.clone();
     let down = graph.descendants(wrt);
     let outputs: Vec<ValueId> = seeds.iter().map(|(o, _)| *o).collect();
@@ -38,7 +53,7 @@ pub fn gradients(
         sweep.accumulate(output, builder.value(seed))?;
     }
     for node in nodes.iter().rev() {
-        sweep.visit(node)?;
+        sweep.visit(node, policy)?;
     }
     let mut found = vec![];
     for &id in wrt {
@@ -56,7 +71,7 @@ pub fn gradients(
 }
 
 impl<'b> Sweep<'b> {
-    fn visit(&mut self, node: &Node) -> Result<()> {
+    fn visit(&mut self, node: &Node, policy: &Policy<'_>) -> Result<()> {
         let wanted = node.inputs.iter().flatten().any(|i| self.needed.contains(i));
         let mut reached = node.outputs.iter().flatten().filter(|o| self.gradients.contains_key(o));
         let Some(first) = reached.next() else { return Ok(()) };
@@ -68,6 +83,9 @@ impl<'b> Sweep<'b> {
             op: node.qualified_op(),
             reason: reason.to_string(),
         };
+        if let Some(rule) = self.builder.with(|g| policy.rule(g, node)) {
+            return rule(self, node);
+        }
         match entry(&node.domain, &node.op) {
             Some(Entry::Zero) => Ok(()),
             Some(Entry::Unsupported(reason)) => Err(no_gradient(reason)),
@@ -112,6 +130,28 @@ impl<'b> Sweep<'b> {
     /// If the output's shape is not known.
     pub fn full_dy(&self, node: &Node) -> Result<Expr<'b>> {
         self.full_gradient(node.output())
+    }
+
+    /// What the table's rule for the node makes of `seed` for input `i`: the building block of a policy's rules. If the
+    /// input's value is read more than once by the node, all its readings count.
+    ///
+    /// # Errors
+    /// As the table's rule.
+    pub fn pull(&self, node: &Node, seed: Expr<'b>, i: usize) -> Result<Expr<'b>> {
+        let x = self.input(node, i)?;
+        let needed = HashSet::from([x.id()]);
+        let gradients = HashMap::from([(node.output(), seed)]);
+        let mut alone = Sweep { builder: self.builder, gradients, needed };
+        alone.visit(node, &Policy::default())?;
+        if alone.gradients.contains_key(&x.id()) { alone.full_gradient(x.id()) } else { Ok(x * 0.0) }
+    }
+
+    /// Appends the node once more with other inputs (`None`: left out), for rules that modify inputs or weights.
+    pub fn again(&self, node: &Node, inputs: &[Option<Expr<'b>>]) -> Node {
+        let attrs: Vec<_> = node.attrs.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
+        let output = self.builder.node(&node.op, inputs, &attrs).id();
+        let appended = |g: &Graph| g.nodes.iter().rev().find(|n| n.outputs == [Some(output)]).cloned();
+        self.builder.with(appended).expect("the builder has just appended it")
     }
 
     /// Whether input `i` needs a gradient.

@@ -82,6 +82,14 @@ pub struct Passes {
     pub backward: u64,
 }
 
+impl Passes {
+    /// The part of query `q` of `count` in passes that all of them share. The parts add up to the whole.
+    pub fn share(self, q: usize, count: usize) -> Passes {
+        let part = |n: u64| n / count.max(1) as u64 + u64::from((q as u64) < n % count.max(1) as u64);
+        Passes { forward: part(self.forward), backward: part(self.backward) }
+    }
+}
+
 /// A model with masks in it, compiled once: the part before the first mask, and one optimiser step of the rest.
 pub struct Learner {
     /// The levels that are masked.

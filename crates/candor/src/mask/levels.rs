@@ -22,6 +22,14 @@ pub struct Level {
     pub shape: [usize; 3],
 }
 
+/// The levels of those names, or the automatic ones if none is named.
+///
+/// # Errors
+/// As [`named_levels`] and [`automatic_levels`].
+pub fn choose(model: &Model, names: &[String]) -> Result<Vec<Level>> {
+    if names.is_empty() { automatic_levels(model) } else { named_levels(model, names) }
+}
+
 /// The last feature map of each spatial size that everything on the way from the image to the logits passes through:
 /// for a residual network the ends of its stages. At most the four coarsest, none larger than 64 a side, none without
 /// spatial extent, and not the class score maps of a fully convolutional head. Finest first.

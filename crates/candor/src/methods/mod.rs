@@ -1,9 +1,41 @@
 //! Explanation methods: one file a method, and their registry.
 
-mod grad_cam;
+mod ablation_cam;
+pub mod attribution;
+mod backward;
+mod baseline;
+mod blend;
+mod cam;
+mod completeness;
+mod deep_lift;
+mod eigen_cam;
+mod excitation;
+mod expected_gradients;
+mod extremal;
+mod forward;
+mod full_grad;
 mod gradient;
+mod gradient_times_input;
+mod guided_grad_cam;
+mod integrated_gradients;
+mod layer;
+mod least_squares;
+mod lrp;
+mod meaningful;
+mod noise;
+mod null_methods;
+mod occlusion;
 pub mod parameters;
 mod reliable;
+mod relu_rules;
+mod rise;
+mod score_cam;
+mod segments;
+mod smooth_grad;
+mod smooth_mask;
+mod superpixels;
+
+use attribution::Attribution;
 
 use crate::error::{Error, Result};
 use crate::map::Map;
@@ -39,6 +71,8 @@ pub struct Choices {
     pub levels: Vec<String>,
     /// λ from the model's sidecar, used where `lambda` is not set.
     pub calibrated_lambda: Option<f64>,
+    /// Seed of all randomness; each photo starts its stream anew.
+    pub seed: u64,
 }
 
 /// A method: prepared once for a model, then run on images.
@@ -89,6 +123,8 @@ pub trait Explainer: Send {
 pub struct Explanation {
     /// The map on the model's input grid, raw magnitudes.
     pub map: Map,
+    /// What the map was made of, for methods that attribute to single input channels.
+    pub attribution: Option<Attribution>,
     /// The masks, for methods that mask; finest first.
     pub levels: Vec<LevelMask>,
     /// Log-odds on the unmasked image as the method counts them (some leave rivals out); `None`: over all classes.
@@ -105,9 +141,63 @@ pub struct Explanation {
     pub warnings: Vec<String>,
 }
 
+impl Explanation {
+    /// That of a method which has a map and no more.
+    pub fn of_map(map: Map, passes: Passes) -> Self {
+        Explanation {
+            map,
+            attribution: None,
+            levels: vec![],
+            log_odds: None,
+            null_log_odds: None,
+            evidence: None,
+            kept: None,
+            passes,
+            warnings: vec![],
+        }
+    }
+
+    /// That of a method which attributes to input channels.
+    pub fn of_attribution(attribution: Attribution) -> Self {
+        let map = attribution.map();
+        Explanation { attribution: Some(attribution), ..Explanation::of_map(map, Passes::default()) }
+    }
+}
+
 /// All methods, the default first.
 pub fn all() -> Vec<Box<dyn Method>> {
-    vec![Box::new(reliable::Reliable), Box::new(gradient::Gradient), Box::new(grad_cam::GradCam)]
+    let mut all: Vec<Box<dyn Method>> = vec![
+        Box::new(reliable::Reliable),
+        Box::new(gradient::Gradient),
+        Box::new(gradient_times_input::GradientTimesInput),
+        Box::new(relu_rules::Deconvnet),
+        Box::new(relu_rules::GuidedBackprop),
+        Box::new(smooth_grad::SmoothGrad),
+        Box::new(integrated_gradients::IntegratedGradients),
+        Box::new(expected_gradients::ExpectedGradients),
+    ];
+    all.extend(cam::FAMILY.map(|cam| Box::new(cam) as Box<dyn Method>));
+    let rest: Vec<Box<dyn Method>> = vec![
+        Box::new(score_cam::ScoreCam),
+        Box::new(ablation_cam::AblationCam),
+        Box::new(eigen_cam::EigenCam),
+        Box::new(guided_grad_cam::GuidedGradCam),
+        Box::new(full_grad::FullGrad),
+        Box::new(lrp::Lrp),
+        Box::new(excitation::Excitation { contrastive: false }),
+        Box::new(excitation::Excitation { contrastive: true }),
+        Box::new(deep_lift::DeepLift),
+        Box::new(occlusion::Occlusion),
+        Box::new(rise::Rise),
+        Box::new(segments::Lime),
+        Box::new(segments::KernelShap),
+        Box::new(meaningful::MeaningfulPerturbation),
+        Box::new(extremal::ExtremalPerturbation),
+        Box::new(null_methods::Random),
+        Box::new(null_methods::Edges),
+    ];
+    all.extend(rest);
+    all
 }
 
 /// The method of that name.

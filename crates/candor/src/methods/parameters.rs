@@ -17,6 +17,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// `true` or `false`.
     Flag,
+    /// Name of another method, whose own parameters are set as `method.NAME`.
+    Method,
 }
 
 /// A declared parameter.
@@ -32,11 +34,15 @@ pub struct Parameter {
     pub help: &'static str,
 }
 
+/// What stands before the names of a wrapped method's parameters.
+const INNER: &str = "method.";
+
 /// A method's parameters with their values.
 #[derive(Clone, Debug)]
 pub struct Parameters {
     method: &'static str,
     values: BTreeMap<String, Value>,
+    inner: Vec<(String, String)>,
 }
 
 impl Parameters {
@@ -54,7 +60,13 @@ impl Parameters {
         for p in declared {
             values.insert(p.name.to_string(), parse(p, p.default).map_err(fail)?);
         }
+        let mut inner = vec![];
+        let wraps = declared.iter().any(|p| matches!(p.kind, Kind::Method));
         for (name, text) in set {
+            if let Some(name) = name.strip_prefix(INNER).filter(|_| wraps) {
+                inner.push((name.to_string(), text.clone()));
+                continue;
+            }
             let Some(p) = declared.iter().find(|p| p.name == name) else {
                 let names: Vec<&str> = declared.iter().map(|p| p.name).collect();
                 let known = if names.is_empty() { "none".to_string() } else { names.join(", ") };
@@ -62,7 +74,12 @@ impl Parameters {
             };
             values.insert(name.clone(), parse(p, text).map_err(fail)?);
         }
-        Ok(Parameters { method, values })
+        Ok(Parameters { method, values, inner })
+    }
+
+    /// What was set for the method that this one wraps.
+    pub fn inner(&self) -> &[(String, String)] {
+        &self.inner
     }
 
     /// All values, for results.
@@ -115,6 +132,7 @@ fn parse(p: &Parameter, text: &str) -> Result<Value, String> {
             Ok(v) if v >= low && v <= high => Ok(Value::from(v)),
             _ => Err(bad(format!("a whole number from {low} to {high}"))),
         },
+        Kind::Method => Ok(Value::from(text)),
         Kind::Choice(words) if words.contains(&text) => Ok(Value::from(text)),
         Kind::Choice(words) => Err(bad(format!("one of {}", words.join(", ")))),
         Kind::Flag => text.parse::<bool>().map(Value::from).map_err(|_| bad("true or false".to_string())),

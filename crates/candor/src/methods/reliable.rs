@@ -7,7 +7,7 @@ use super::{Choices, Description, Explainer, Explanation, Method};
 use crate::error::Result;
 use crate::map::{Interpolation, Map};
 use crate::mask::learn::{Learner, Passes, Prepared, Settings, argmax};
-use crate::mask::{Learned, Level, Objective, automatic_levels, fuse, named_levels};
+use crate::mask::{Learned, Level, Objective, fuse, levels};
 use crate::model::Model;
 use crate::report::result::{Kept, LevelMask};
 
@@ -103,11 +103,7 @@ impl Method for Reliable {
     }
 
     fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
-        let levels = if choices.levels.is_empty() {
-            automatic_levels(model)?
-        } else {
-            named_levels(model, &choices.levels)?
-        };
+        let levels = levels::choose(model, &choices.levels)?;
         let lambda = p
             .number("lambda")
             .or(choices.calibrated_lambda)
@@ -184,13 +180,10 @@ impl Explainer for ReliableExplainer {
         let scales: Vec<f32> = means[top].iter().map(Map::max).collect();
         let [_, height, width] = model.input_shape;
         // The shared passes (unmasked, null) and the top-1 query are split evenly among the queries asked for.
-        let share = |n: u64, q: usize| {
-            let count = classes.len().max(1) as u64;
-            n / count + u64::from((q as u64) < n % count)
-        };
         let asked = learned.into_iter().zip(means).take(classes.len()).enumerate();
         Ok(asked
             .map(|(q, (l, means))| Explanation {
+                attribution: None,
                 map: fuse::fuse(&means, &scales, [height, width], self.interpolation),
                 log_odds: Some(l.query.log_odds(&l.query.reference)),
                 null_log_odds: Some(l.null_log_odds),
@@ -199,7 +192,7 @@ impl Explainer for ReliableExplainer {
                     score: f64::from(l.kept_logits[l.query.class]),
                     log_odds: l.query.log_odds(&l.kept_logits),
                 }),
-                passes: Passes { forward: share(passes.forward, q), backward: share(passes.backward, q) },
+                passes: passes.share(q, classes.len()),
                 warnings: warnings(&l),
                 levels: self.level_masks(l),
             })

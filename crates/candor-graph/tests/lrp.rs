@@ -1,0 +1,213 @@
+//! The rules of relevance propagation against the slow and obvious way: contributions x_i·w_ij written out one by one from
+//! the dense matrix of a layer.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod support;
+
+use candor_graph::builder::{Builder, Expr};
+use candor_graph::grad::lrp::{Composite, LayerRule, lrp};
+use candor_graph::grad::propagate;
+use candor_graph::graph::{Attr, Graph};
+use candor_graph::shape::Dim;
+use candor_graph::tensor::{DataType, Tensor};
+
+const IN: [usize; 3] = [2, 4, 4];
+const OUT: [usize; 3] = [3, 4, 4];
+const STABILISER: f64 = 1e-6;
+
+fn size(shape: [usize; 3]) -> usize {
+    shape.iter().product()
+}
+
+fn noise(count: usize, salt: u64) -> Vec<f32> {
+    (0..count).map(|i| support::noise(i, salt)).collect()
+}
+
+/// A 3×3 convolution of stride 1 with padding.
+fn conv<'b>(b: &'b Builder, x: Expr<'b>, bias: bool) -> Expr<'b> {
+    let weight = b.constant(Tensor::floats(&[3, 2, 3, 3], noise(54, 1)).unwrap());
+    let bias_values = b.constant(Tensor::floats(&[3], vec![0.3, -0.2, 0.1]).unwrap());
+    let attrs = [
+        ("kernel_shape", Attr::Ints(vec![3, 3])),
+        ("strides", Attr::Ints(vec![1, 1])),
+        ("dilations", Attr::Ints(vec![1, 1])),
+        ("pads", Attr::Ints(vec![1, 1, 1, 1])),
+    ];
+    let inputs = if bias { vec![weight, bias_values] } else { vec![weight] };
+    x.op("Conv", &inputs, &attrs)
+}
+
+fn input(b: &Builder, shape: [usize; 3]) -> Expr<'_> {
+    let dims = [Dim::Batch(1), Dim::Fixed(shape[0]), Dim::Fixed(shape[1]), Dim::Fixed(shape[2])];
+    b.input("x", DataType::Float, &dims)
+}
+
+fn tensor(shape: [usize; 3], values: Vec<f32>) -> Tensor {
+    Tensor::floats(&[1, shape[0], shape[1], shape[2]], values).unwrap()
+}
+
+/// w_ij by running the convolution on unit vectors.
+fn matrix() -> Vec<Vec<f64>> {
+    let builder = Builder::new(Graph::new(18));
+    let y = conv(&builder, input(&builder, IN), false).id();
+    let mut graph = builder.finish().unwrap();
+    graph.outputs = vec![y];
+    let column = |i: usize| {
+        let mut unit = vec![0.0; size(IN)];
+        unit[i] = 1.0;
+        let out = support::run(&graph, &[&tensor(IN, unit)]);
+        out[0].as_floats().unwrap().iter().map(|&v| f64::from(v)).collect()
+    };
+    (0..size(IN)).map(column).collect()
+}
+
+fn swept(rule: LayerRule, x: &[f32], r: &[f32]) -> Vec<f64> {
+    let builder = Builder::new(Graph::new(18));
+    let image = input(&builder, IN);
+    let y = conv(&builder, image, true);
+    let dims = [Dim::Batch(1), Dim::Fixed(OUT[0]), Dim::Fixed(OUT[1]), Dim::Fixed(OUT[2])];
+    let seed = builder.input("r", DataType::Float, &dims).id();
+    let (image, y) = (image.id(), y.id());
+    let graph = builder.finish().unwrap();
+    let policy = lrp(&graph, image, Composite { first: None, conv: rule, dense: rule, last: None });
+    let (mut graph, found) = propagate(graph, &[(y, seed)], &[image], &policy).unwrap();
+    graph.outputs = found;
+    let out = support::run(&graph, &[&tensor(IN, x.to_vec()), &tensor(OUT, r.to_vec())]);
+    out[0].as_floats().unwrap().iter().map(|&v| f64::from(v)).collect()
+}
+
+fn stabilised(z: f64) -> f64 {
+    z + if z < 0.0 { -STABILISER } else { STABILISER }
+}
+
+/// R_i = Σ_j share(x_i, w_ij, b_j, …) R_j with each rule's own share.
+fn dense(rule: LayerRule, x: &[f32], r: &[f32]) -> Vec<f64> {
+    let w = matrix();
+    let bias = |j: usize| [0.3f32, -0.2, 0.1].map(f64::from)[j / (OUT[1] * OUT[2])];
+    let x: Vec<f64> = x.iter().map(|&v| v.into()).collect();
+    let n = x.len();
+    let mut out = vec![0.0; n];
+    for j in 0..size(OUT) {
+        let c = |i: usize| x[i] * w[i][j];
+        let sum = |f: &dyn Fn(usize) -> f64| (0..n).map(f).sum::<f64>();
+        let (up, down) = (|v: f64| v.max(0.0), |v: f64| v.min(0.0));
+        let b = bias(j);
+        let z = sum(&c) + b;
+        let contribution: Vec<f64> = match rule {
+            LayerRule::Epsilon(e) => {
+                let below = z + if z < 0.0 { -f64::from(e) } else { f64::from(e) };
+                (0..n).map(|i| c(i) / below).collect()
+            }
+            LayerRule::AlphaBeta(alpha, beta) => {
+                let plus = stabilised(sum(&|i| up(c(i))) + up(b));
+                let minus = stabilised(sum(&|i| down(c(i))) + down(b));
+                let one = |i| f64::from(alpha) * up(c(i)) / plus - f64::from(beta) * down(c(i)) / minus;
+                (0..n).map(one).collect()
+            }
+            LayerRule::Gamma(g) => {
+                // Positive contributions γ times more where z > 0, negative ones where z < 0.
+                let more = |v: f64| v + f64::from(g) * if z > 0.0 { up(v) } else { down(v) };
+                let total = stabilised(sum(&|i| more(c(i))) + more(b));
+                (0..n).map(|i| more(c(i)) / total).collect()
+            }
+            LayerRule::WSquare => {
+                let total = stabilised(sum(&|i| w[i][j] * w[i][j]));
+                (0..n).map(|i| w[i][j] * w[i][j] / total).collect()
+            }
+            LayerRule::Flat => {
+                // Weights that padding leaves out are not there; the others are never exactly zero.
+                let one = |i: usize| f64::from(u8::from(w[i][j] != 0.0));
+                (0..n).map(|i| one(i) / stabilised(sum(&one))).collect()
+            }
+            LayerRule::ZBox(low, high) => {
+                let (l, h) = (f64::from(low), f64::from(high));
+                let one = |i: usize| c(i) - l * up(w[i][j]) - h * down(w[i][j]);
+                (0..n).map(|i| one(i) / stabilised(sum(&one))).collect()
+            }
+            LayerRule::Excitation => {
+                let total = stabilised(sum(&|i| up(c(i))));
+                (0..n).map(|i| up(c(i)) / total).collect()
+            }
+            LayerRule::ContrastiveExcitation => {
+                let plus = stabilised(sum(&|i| up(c(i))));
+                let minus = stabilised(sum(&|i| down(c(i))));
+                (0..n).map(|i| up(c(i)) / plus - down(c(i)) / minus).collect()
+            }
+        };
+        contribution.iter().zip(&mut out).for_each(|(share, o)| *o += share * f64::from(r[j]));
+    }
+    out
+}
+
+#[test]
+fn every_rule_agrees_with_its_contributions_written_out() {
+    let (x, r) = (noise(size(IN), 3), noise(size(OUT), 4));
+    let rules = [
+        LayerRule::Epsilon(0.25),
+        LayerRule::AlphaBeta(1.0, 0.0),
+        LayerRule::AlphaBeta(2.0, 1.0),
+        LayerRule::Gamma(0.25),
+        LayerRule::WSquare,
+        LayerRule::Flat,
+        LayerRule::ZBox(-1.0, 1.0),
+        LayerRule::Excitation,
+        LayerRule::ContrastiveExcitation,
+    ];
+    for rule in rules {
+        let (got, want) = (swept(rule, &x, &r), dense(rule, &x, &r));
+        let norm = want.iter().map(|v| v * v).sum::<f64>().sqrt();
+        let off = got.iter().zip(&want).map(|(g, w)| (g - w).powi(2)).sum::<f64>().sqrt();
+        println!("{rule:?}: {:.1e}", off / norm);
+        assert!(off <= 2e-4 * norm, "{rule:?}: relative error {:.1e}", off / norm);
+    }
+}
+
+/// Conv, Relu, a sum with a second branch, MaxPool, average, dense; no biases.
+fn network(b: &Builder) -> (Expr<'_>, Expr<'_>) {
+    let x = input(b, IN);
+    let first = conv(b, x, false).op("Relu", &[], &[]);
+    let weight = b.constant(Tensor::floats(&[3, 3, 1, 1], noise(9, 5)).unwrap());
+    let second = first.op("Conv", &[weight], &[("kernel_shape", Attr::Ints(vec![1, 1]))]);
+    let pool = [("kernel_shape", Attr::Ints(vec![2, 2])), ("strides", Attr::Ints(vec![2, 2]))];
+    let pooled = (first + second).op("MaxPool", &[], &pool).op("GlobalAveragePool", &[], &[]);
+    let dense = b.constant(Tensor::floats(&[3, 4], noise(12, 6)).unwrap());
+    (x, pooled.op("Flatten", &[], &[]).op("Gemm", &[dense], &[]))
+}
+
+#[test]
+fn without_biases_relevance_adds_up_to_the_score() {
+    for (rule, tolerance) in [
+        (LayerRule::Epsilon(1e-7), 1e-3),
+        (LayerRule::AlphaBeta(2.0, 1.0), 1e-3),
+        (LayerRule::Gamma(0.5), 1e-3),
+    ] {
+        let builder = Builder::new(Graph::new(18));
+        let (x, y) = network(&builder);
+        let seed = builder.input("r", DataType::Float, &[Dim::Batch(1), Dim::Fixed(4)]).id();
+        let (x, y) = (x.id(), y.id());
+        let graph = builder.finish().unwrap();
+        let policy = lrp(&graph, x, Composite { first: None, conv: rule, dense: rule, last: None });
+        let (mut graph, found) = propagate(graph, &[(y, seed)], &[x], &policy).unwrap();
+        graph.outputs = vec![y, found[0]];
+        let image = tensor(IN, noise(size(IN), 7));
+        let seed = |values: Vec<f32>| Tensor::floats(&[1, 4], values).unwrap();
+        let scores = support::run(&graph, &[&image, &seed(vec![0.0; 4])]);
+        let score = scores[0].as_floats().unwrap()[2];
+        let out = support::run(&graph, &[&image, &seed(vec![0.0, 0.0, score, 0.0])]);
+        let sum: f64 = out[1].as_floats().unwrap().iter().map(|&v| f64::from(v)).sum();
+        let off = (sum - f64::from(score)).abs() / f64::from(score.abs());
+        assert!(off < tolerance, "{rule:?}: {sum} is not {score}");
+    }
+}
+
+#[test]
+fn an_operator_without_a_meaning_for_relevance_is_refused() {
+    let builder = Builder::new(Graph::new(18));
+    let x = input(&builder, IN);
+    let (y, x) = (x.exp().id(), x.id());
+    let graph = builder.finish().unwrap();
+    let rule = LayerRule::Epsilon(0.0);
+    let policy = lrp(&graph, x, Composite { first: None, conv: rule, dense: rule, last: None });
+    let error = propagate(graph, &[(y, x)], &[x], &policy).unwrap_err().to_string();
+    assert!(error.contains("not defined for this operator") && error.contains("Exp"), "{error}");
+}

@@ -1,0 +1,78 @@
+//! Ablation-CAM: Σ_k w_k A_k cut at zero, w_k = (S_c − S_c without A_k) / S_c (Desai and Ramaswamy 2020, equations 3 and 4).
+
+use super::cam::{enlarged, layer};
+use super::forward::Forward;
+use super::layer::CutAtLayer;
+use super::parameters::Parameters;
+use super::{Choices, Description, Explainer, Explanation, Method};
+use crate::error::Result;
+use crate::map::Map;
+use crate::mask::Level;
+use crate::mask::learn::Passes;
+use crate::model::Model;
+
+/// The method.
+pub(super) struct AblationCam;
+
+impl Method for AblationCam {
+    fn description(&self) -> Description {
+        Description {
+            name: "ablation-cam",
+            summary: "the last feature maps, weighted by what the logit loses without each",
+            source: "Desai, Ramaswamy 2020",
+            cost: "2 forward, and 1 behind the layer for each channel",
+            signed: false,
+            class_sensitive: true,
+            parameters: &[],
+        }
+    }
+
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+        let level = layer(model, p, choices)?;
+        Ok(Box::new(AblationCamExplainer {
+            forward: Forward::compile(model)?,
+            cut: CutAtLayer::compile(model, level.clone())?,
+            level,
+            features: vec![],
+        }))
+    }
+}
+
+struct AblationCamExplainer {
+    forward: Forward,
+    cut: CutAtLayer,
+    level: Level,
+    features: Vec<f32>,
+}
+
+impl Explainer for AblationCamExplainer {
+    fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
+        self.features = self.cut.begin(model, image)?;
+        self.forward.begin(model, image)
+    }
+
+    fn explain(
+        &mut self,
+        model: &Model,
+        classes: &[usize],
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<Explanation>> {
+        let [channels, height, width] = self.level.shape;
+        let without = self.cut.without_each_channel(model, steps)?;
+        let passes = Passes { forward: 2 + channels as u64, backward: 0 };
+        let explain = |(q, &class): (usize, &usize)| {
+            let own = self.forward.logits[class];
+            let mut map = Map::zeros(height, width);
+            for (a, logits) in self.features.chunks(height * width).zip(&without) {
+                let weight = if own == 0.0 { 0.0 } else { (own - logits[class]) / own };
+                map.data.iter_mut().zip(a).for_each(|(m, a)| *m += weight * a);
+            }
+            Explanation::of_map(enlarged(map, model), passes.share(q, classes.len()))
+        };
+        Ok(classes.iter().enumerate().map(explain).collect())
+    }
+
+    fn steps(&self) -> u64 {
+        self.level.shape[0] as u64
+    }
+}

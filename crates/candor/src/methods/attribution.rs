@@ -1,0 +1,66 @@
+//! Attributions to input channels, and how they become a map.
+
+use super::parameters::{Kind, Parameter, Parameters};
+use crate::map::Map;
+
+/// How the channels of one pixel become one value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// The largest magnitude: how much, whatever the sign.
+    MaxAbs,
+    /// The signed sum: what an attribution adds up to.
+    Sum,
+}
+
+/// One value for each input channel of each pixel.
+#[derive(Clone, Debug)]
+pub struct Attribution {
+    /// C×H×W on the model's input grid, row-major.
+    pub values: Vec<f32>,
+    /// `[channels, height, width]`.
+    pub shape: [usize; 3],
+    /// How it becomes a map.
+    pub channels: Channels,
+}
+
+impl Attribution {
+    /// The map, H×W.
+    pub fn map(&self) -> Map {
+        let [channels, height, width] = self.shape;
+        let area = height * width;
+        let pixel = |i: usize| {
+            let over = (0..channels).map(|c| self.values[c * area + i]);
+            match self.channels {
+                Channels::MaxAbs => over.fold(0.0f32, |m, v| m.max(v.abs())),
+                Channels::Sum => over.sum(),
+            }
+        };
+        Map { height, width, data: (0..area).map(pixel).collect() }
+    }
+}
+
+/// The parameter `channels`, largest magnitude by default.
+pub(super) const CHANNELS: Parameter = Parameter {
+    name: "channels",
+    default: "max-abs",
+    kind: Kind::Choice(&["max-abs", "sum"]),
+    help: "how the colour channels become one value: the largest magnitude, or the signed sum",
+};
+
+/// What the parameter `channels` says.
+pub(super) fn channels(p: &Parameters) -> Channels {
+    if p.word("channels") == "sum" { Channels::Sum } else { Channels::MaxAbs }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_become_their_largest_magnitude_or_their_sum() {
+        let of =
+            |channels| Attribution { values: vec![1.0, 2.0, -3.0, 0.5], shape: [2, 1, 2], channels }.map();
+        assert_eq!(of(Channels::MaxAbs).data, [3.0, 2.0]);
+        assert_eq!(of(Channels::Sum).data, [-2.0, 2.5]);
+    }
+}

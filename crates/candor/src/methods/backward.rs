@@ -1,0 +1,302 @@
+//! The network forward once a photo, then one sweep backward for all queries in one batch.
+//!
+//! The graph is cut where the queries come in: what depends on the image alone (activations, masks of the ReLUs, LRP's
+//! denominators) is computed once; the sweep's part has one row a query and meets the image's values by broadcasting.
+
+use candor_graph::builder::Builder;
+use candor_graph::grad::{Policy, propagate};
+use candor_graph::graph::{Graph, ValueId};
+use candor_graph::insert;
+use candor_graph::rewrite;
+use candor_graph::tensor::{DataType, Tensor};
+
+use super::{Explainer, Explanation};
+use crate::engine::{Folding, Session};
+use crate::error::{Error, Result};
+use crate::mask::learn::Passes;
+use crate::model::Model;
+
+/// Most queries in one batch: bounds the memory.
+const MAX_BATCH: usize = 8;
+
+/// What the sweep starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seed {
+    /// 1 at the queried class: gradients and probabilities.
+    One,
+    /// The class's logit: relevance, which then adds up to it.
+    Score,
+}
+
+/// What to compile.
+pub(super) struct Plan<'p> {
+    /// The model's graph, or one with more in it.
+    pub graph: Graph,
+    /// An input beside the image, of its shape.
+    pub reference: Option<ValueId>,
+    /// Values whose gradients (or what the policy makes of them) are wanted.
+    pub wrt: Vec<ValueId>,
+    /// Values that are wanted themselves.
+    pub values: Vec<ValueId>,
+    /// Overrides of the gradient rules.
+    pub policy: Policy<'p>,
+    /// What the sweep starts from.
+    pub seed: Seed,
+}
+
+impl Plan<'_> {
+    /// Plain gradients of the class's logit with respect to `wrt`, and the values of `wrt` themselves if asked for.
+    pub(super) fn gradient(model: &Model, wrt: &[ValueId], with_values: bool) -> Self {
+        Plan {
+            graph: model.graph.clone(),
+            reference: None,
+            wrt: wrt.to_vec(),
+            values: if with_values { wrt.to_vec() } else { vec![] },
+            policy: Policy::default(),
+            seed: Seed::One,
+        }
+    }
+}
+
+/// Where the sweep's part finds a value it reads.
+enum Source {
+    Image,
+    Reference,
+    /// Output of the forward part.
+    Computed(usize),
+}
+
+/// A compiled [`Plan`].
+pub(super) struct Backward {
+    forward: Box<dyn Session>,
+    sweep: Box<dyn Session>,
+    /// Inputs of the sweep's part behind the one-hot queries.
+    sources: Vec<Source>,
+    logits: usize,
+    values: Vec<Source>,
+    photo: Photo,
+}
+
+/// The photo at hand: its image, its reference, and what the forward part computed.
+#[derive(Default)]
+struct Photo {
+    inputs: Vec<Tensor>,
+    computed: Vec<Tensor>,
+}
+
+impl Photo {
+    fn find(&self, source: &Source) -> &Tensor {
+        match source {
+            Source::Image => &self.inputs[0],
+            Source::Reference => &self.inputs[1],
+            Source::Computed(i) => &self.computed[*i],
+        }
+    }
+}
+
+impl Backward {
+    /// Compiles a plan.
+    ///
+    /// # Errors
+    /// A node without a rule, one that the policy refuses, or an operator that the engine lacks.
+    pub(super) fn compile(model: &Model, plan: Plan<'_>) -> Result<Self> {
+        let at = |e| Error::graph(&model.info.path, e);
+        let builder = Builder::new(plan.graph);
+        let shape = builder.value(model.logits).shape().map_err(at)?;
+        let query = builder.input("query_one_hot", DataType::Float, &shape);
+        let seed = match plan.seed {
+            Seed::One => query.id(),
+            Seed::Score => (query * builder.value(model.logits)).id(),
+        };
+        let query = query.id();
+        let graph = builder.finish().map_err(at)?;
+        let (mut graph, found) =
+            propagate(graph, &[(model.logits, seed)], &plan.wrt, &plan.policy).map_err(at)?;
+        graph.outputs = found.clone();
+        graph.outputs.push(model.logits);
+        graph.outputs.extend(&plan.values);
+        rewrite::fold_constants(&mut graph, &Folding(model.engine.as_ref())).map_err(at)?;
+        rewrite::remove_dead(&mut graph);
+        graph.check().map_err(at)?;
+        let cut = insert::cut(&graph, &[query]);
+        let (mut prefix, mut suffix) = (cut.prefix, cut.suffix);
+        let is_input = |id: &ValueId| *id == model.input || Some(*id) == plan.reference;
+        prefix.outputs.retain(|id| !is_input(id));
+        suffix.outputs = found;
+        let read: Vec<ValueId> =
+            suffix.nodes.iter().flat_map(|n| n.inputs.iter().flatten().copied()).collect();
+        suffix.inputs.retain(|id| *id == query || read.contains(id));
+        let source = |id: ValueId| match prefix.outputs.iter().position(|o| *o == id) {
+            _ if id == model.input => Ok(Source::Image),
+            _ if Some(id) == plan.reference => Ok(Source::Reference),
+            Some(i) => Ok(Source::Computed(i)),
+            None => Err(Error::Model {
+                path: model.info.path.clone(),
+                reason: "the sweep reads a value that nothing computes".into(),
+            }),
+        };
+        let sources: Result<Vec<Source>> = suffix.inputs.iter().skip(1).map(|&id| source(id)).collect();
+        let values: Result<Vec<Source>> = plan.values.iter().map(|&id| source(id)).collect();
+        Ok(Backward {
+            logits: prefix.outputs.iter().position(|o| *o == model.logits).unwrap_or(0),
+            forward: model.engine.compile(&prefix)?,
+            sweep: model.engine.compile(&suffix)?,
+            sources: sources?,
+            values: values?,
+            photo: Photo::default(),
+        })
+    }
+
+    /// Runs the forward part on an image and, if the plan has one, a reference. Returns the image's logits.
+    ///
+    /// # Errors
+    /// If the engine fails or a score is not a finite number.
+    pub(super) fn forward(&mut self, model: &Model, images: &[&[f32]]) -> Result<Vec<f32>> {
+        let batch = model.fixed_batch.unwrap_or(1);
+        let tensor = |image: &&[f32]| {
+            Tensor::floats(&model.batch_shape(batch), image.repeat(batch))
+                .map_err(|e| Error::graph(&model.info.path, e))
+        };
+        let inputs = images.iter().map(tensor).collect::<Result<Vec<_>>>()?;
+        let computed = self.forward.run(&inputs.iter().collect::<Vec<_>>())?;
+        let mut scores = computed[self.logits].as_floats().unwrap_or_default().to_vec();
+        self.photo = Photo { inputs, computed };
+        scores.truncate(model.classes);
+        model.check_scores(&scores)?;
+        Ok(scores)
+    }
+
+    /// Value `i` of the plan's, of the image last given (one row, without the batch).
+    pub(super) fn value(&self, model: &Model, i: usize) -> &[f32] {
+        let all = self.photo.find(&self.values[i]).as_floats().unwrap_or_default();
+        &all[..all.len() / model.fixed_batch.unwrap_or(1)]
+    }
+
+    /// Runs the sweep for each class: for each of them the gradient of each of the plan's `wrt`, without the batch.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub(super) fn sweep(&mut self, model: &Model, classes: &[usize]) -> Result<Vec<Vec<Vec<f32>>>> {
+        let one_hot = |&class: &usize| {
+            let mut seed = vec![0.0; model.classes];
+            seed[class] = 1.0;
+            seed
+        };
+        self.sweep_from(model, &classes.iter().map(one_hot).collect::<Vec<_>>())
+    }
+
+    /// The same from gradients with respect to the logits, one for each query.
+    pub(super) fn sweep_from(&mut self, model: &Model, seeds: &[Vec<f32>]) -> Result<Vec<Vec<Vec<f32>>>> {
+        let mut all = vec![];
+        for part in seeds.chunks(model.fixed_batch.unwrap_or(MAX_BATCH)) {
+            let batch = model.fixed_batch.unwrap_or(part.len());
+            let mut query = part.concat();
+            query.resize(batch * model.classes, 0.0);
+            let query = Tensor::floats(&[batch, model.classes], query)
+                .map_err(|e| Error::graph(&model.info.path, e))?;
+            let inputs: Vec<&Tensor> =
+                std::iter::once(&query).chain(self.sources.iter().map(|s| self.photo.find(s))).collect();
+            let out = self.sweep.run(&inputs)?;
+            for row in 0..part.len() {
+                let of_row = |t: &Tensor| {
+                    let values = t.as_floats().unwrap_or_default();
+                    let size = values.len() / t.shape().first().copied().unwrap_or(1).max(1);
+                    // A gradient that depends on no query has one row for all.
+                    let row = if t.shape().first() == Some(&1) { 0 } else { row };
+                    values[row * size..(row + 1) * size].to_vec()
+                };
+                all.push(out.iter().map(of_row).collect());
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// What a method sees of one query.
+pub(super) struct View<'v> {
+    /// The model.
+    pub model: &'v Model,
+    /// The image, C×H×W.
+    pub image: &'v [f32],
+    /// The reference, C×H×W; empty if the plan has none.
+    pub reference: &'v [f32],
+    /// The image's logits.
+    pub scores: &'v [f32],
+    /// The queried class.
+    pub class: usize,
+    /// The plan's values.
+    pub values: &'v [&'v [f32]],
+    /// What the sweep found for the plan's `wrt`.
+    pub found: &'v [Vec<f32>],
+}
+
+/// Reads an explanation off what one sweep found.
+pub(super) type Read = Box<dyn Fn(&View<'_>) -> Explanation + Send>;
+/// Makes the reference of an image.
+pub(super) type MakeReference = Box<dyn Fn(&Model, &[f32]) -> Vec<f32> + Send>;
+
+/// An explainer that needs one forward pass a photo and one sweep a query.
+pub(super) struct OneSweep {
+    backward: Backward,
+    read: Read,
+    make_reference: Option<MakeReference>,
+    /// Forward passes a photo costs.
+    forward_passes: u64,
+    image: Vec<f32>,
+    reference: Vec<f32>,
+    scores: Vec<f32>,
+}
+
+impl OneSweep {
+    /// An explainer that reads what a plan without a reference finds.
+    pub(super) fn new(model: &Model, plan: Plan<'_>, read: Read) -> Result<Self> {
+        let backward = Backward::compile(model, plan)?;
+        let (image, reference, scores) = (vec![], vec![], vec![]);
+        Ok(OneSweep { backward, read, make_reference: None, forward_passes: 1, image, reference, scores })
+    }
+
+    /// The same for a plan with a reference.
+    pub(super) fn against(model: &Model, plan: Plan<'_>, make: MakeReference, read: Read) -> Result<Self> {
+        Ok(OneSweep { make_reference: Some(make), forward_passes: 2, ..OneSweep::new(model, plan, read)? })
+    }
+}
+
+impl Explainer for OneSweep {
+    fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
+        self.image = image.to_vec();
+        self.reference = self.make_reference.as_ref().map(|make| make(model, image)).unwrap_or_default();
+        let mut images = vec![image];
+        if self.make_reference.is_some() {
+            images.push(&self.reference);
+        }
+        self.scores = self.backward.forward(model, &images)?;
+        Ok(self.scores.clone())
+    }
+
+    fn explain(
+        &mut self,
+        model: &Model,
+        classes: &[usize],
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<Explanation>> {
+        let found = self.backward.sweep(model, classes)?;
+        let values: Vec<&[f32]> =
+            (0..self.backward.values.len()).map(|i| self.backward.value(model, i)).collect();
+        let passes = Passes { forward: self.forward_passes, backward: classes.len() as u64 };
+        let explain = |(q, found): (usize, Vec<Vec<f32>>)| {
+            let view = View {
+                model,
+                image: &self.image,
+                reference: &self.reference,
+                scores: &self.scores,
+                class: classes[q],
+                values: &values,
+                found: &found,
+            };
+            Explanation { passes: passes.share(q, classes.len()), ..(self.read)(&view) }
+        };
+        let explanations = found.into_iter().enumerate().map(explain).collect();
+        steps();
+        Ok(explanations)
+    }
+}

@@ -1,0 +1,127 @@
+//! Eigen-CAM: the feature vectors of all places, projected on their first principal direction; it knows no class (Muhammad
+//! and Yeasin 2020, equation 3). The direction's sign, which is free, is that of most projections' sum.
+
+use super::cam::{enlarged, layer};
+use super::forward::Forward;
+use super::layer::CutAtLayer;
+use super::parameters::{Kind, Parameter, Parameters};
+use super::{Choices, Description, Explainer, Explanation, Method};
+use crate::error::Result;
+use crate::map::Map;
+use crate::mask::Level;
+use crate::mask::learn::Passes;
+use crate::model::Model;
+
+const PARAMETERS: &[Parameter] = &[Parameter {
+    name: "center",
+    default: "false",
+    kind: Kind::Flag,
+    help: "take the mean over places off each channel first, as pytorch-grad-cam does",
+}];
+
+/// Iterations of the power method at most.
+const ITERATIONS: usize = 2000;
+
+/// The method.
+pub(super) struct EigenCam;
+
+impl Method for EigenCam {
+    fn description(&self) -> Description {
+        Description {
+            name: "eigen-cam",
+            summary: "the last feature maps' first principal direction, whatever the class",
+            source: "Muhammad, Yeasin 2020",
+            cost: "2 forward",
+            signed: false,
+            class_sensitive: false,
+            parameters: PARAMETERS,
+        }
+    }
+
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+        let level = layer(model, p, choices)?;
+        Ok(Box::new(EigenCamExplainer {
+            forward: Forward::compile(model)?,
+            cut: CutAtLayer::compile(model, level.clone())?,
+            level,
+            center: p.flag("center"),
+            features: vec![],
+        }))
+    }
+}
+
+struct EigenCamExplainer {
+    forward: Forward,
+    cut: CutAtLayer,
+    level: Level,
+    center: bool,
+    features: Vec<f32>,
+}
+
+impl Explainer for EigenCamExplainer {
+    fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
+        self.features = self.cut.begin(model, image)?;
+        self.forward.begin(model, image)
+    }
+
+    fn explain(
+        &mut self,
+        model: &Model,
+        classes: &[usize],
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<Explanation>> {
+        let map = enlarged(principal(&self.features, self.level.shape, self.center), model);
+        let passes = Passes { forward: 2, backward: 0 };
+        let explain = |q| Explanation::of_map(map.clone(), passes.share(q, classes.len()));
+        steps();
+        Ok((0..classes.len()).map(explain).collect())
+    }
+}
+
+/// The projection of each place's features (columns of C×HW) on the first right singular direction, by the power method.
+fn principal(features: &[f32], [channels, height, width]: [usize; 3], center: bool) -> Map {
+    let area = height * width;
+    let mut rows: Vec<Vec<f64>> =
+        features.chunks(area).map(|c| c.iter().map(|&v| f64::from(v)).collect()).collect();
+    if center {
+        for row in &mut rows {
+            let mean = row.iter().sum::<f64>() / area as f64;
+            row.iter_mut().for_each(|v| *v -= mean);
+        }
+    }
+    // From the mean feature on (or the strongest channel's, where means are zero): never orthogonal to the answer by design.
+    let mut direction = vec![1.0; channels];
+    let mut projection = vec![0.0; area];
+    for _ in 0..ITERATIONS {
+        projection = (0..area).map(|i| rows.iter().zip(&direction).map(|(r, d)| r[i] * d).sum()).collect();
+        let next: Vec<f64> =
+            rows.iter().map(|r| r.iter().zip(&projection).map(|(v, p)| v * p).sum()).collect();
+        let norm = next.iter().map(|v: &f64| v * v).sum::<f64>().sqrt();
+        if norm == 0.0 {
+            break;
+        }
+        let next: Vec<f64> = next.iter().map(|v| v / norm).collect();
+        let moved: f64 = next.iter().zip(&direction).map(|(a, b)| (a - b) * (a - b)).sum();
+        direction = next;
+        if moved < 1e-18 {
+            break;
+        }
+    }
+    let sign = if projection.iter().sum::<f64>() < 0.0 { -1.0 } else { 1.0 };
+    Map { height, width, data: projection.iter().map(|p| (sign * p) as f32).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::principal;
+
+    #[test]
+    fn features_of_one_direction_are_found() {
+        // Feature (3, 4) times 1, 0, 2, 5.
+        let features = [3.0, 0.0, 6.0, 15.0, 4.0, 0.0, 8.0, 20.0];
+        let map = principal(&features, [2, 2, 2], false);
+        for (got, want) in map.data.iter().zip([5.0, 0.0, 10.0, 25.0]) {
+            assert!((got - want).abs() < 1e-4, "{:?}", map.data);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Expected gradients: the mean over baselines x₀ and α of (x − x₀) · ∂S_c/∂x (x₀ + α (x − x₀)), Σ over channels (Erion et
+//! al. 2021, equation 3). There is no training set to draw baselines from, so they are noise: each pixel uniform between
+//! the least and the greatest value of its channel in the photo (Sturmfels, Lundberg, Lee 2020).
+
+use super::attribution::{Attribution, Channels};
+use super::backward::{Backward, Plan};
+use super::noise::Noise;
+use super::parameters::{Kind, Parameter, Parameters};
+use super::{Choices, Description, Explainer, Explanation, Method};
+use crate::error::Result;
+use crate::mask::learn::Passes;
+use crate::model::Model;
+
+const PARAMETERS: &[Parameter] = &[Parameter {
+    name: "samples",
+    default: "100",
+    kind: Kind::Integer(1, 100_000),
+    help: "baselines drawn, each with one point on its way",
+}];
+
+/// The method.
+pub(super) struct ExpectedGradients;
+
+impl Method for ExpectedGradients {
+    fn description(&self) -> Description {
+        Description {
+            name: "expected-gradients",
+            summary: "integrated gradients, averaged over random baselines",
+            source: "Erion et al. 2021",
+            cost: "101 forward, 100 backward",
+            signed: true,
+            class_sensitive: true,
+            parameters: PARAMETERS,
+        }
+    }
+
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+        Ok(Box::new(ExpectedGradientsExplainer {
+            backward: Backward::compile(model, Plan::gradient(model, &[model.input], false))?,
+            samples: p.integer("samples"),
+            seed: choices.seed,
+            image: vec![],
+        }))
+    }
+}
+
+struct ExpectedGradientsExplainer {
+    backward: Backward,
+    samples: usize,
+    seed: u64,
+    image: Vec<f32>,
+}
+
+impl Explainer for ExpectedGradientsExplainer {
+    fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
+        self.image = image.to_vec();
+        self.backward.forward(model, &[image])
+    }
+
+    fn explain(
+        &mut self,
+        model: &Model,
+        classes: &[usize],
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<Explanation>> {
+        let [_, height, width] = model.input_shape;
+        let mut noise = Noise::new(self.seed);
+        let ranges: Vec<(f32, f32)> = self
+            .image
+            .chunks(height * width)
+            .map(|c| c.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v))))
+            .collect();
+        let mut sums = vec![vec![0.0f64; self.image.len()]; classes.len()];
+        for _ in 0..self.samples {
+            let alpha = noise.unit();
+            let way: Vec<f32> = (self.image.iter().enumerate())
+                .map(|(i, x)| {
+                    let (low, high) = ranges[i / (height * width)];
+                    x - (low + (high - low) * noise.unit())
+                })
+                .collect();
+            // x₀ + α (x − x₀) = x − (1 − α) (x − x₀)
+            let point: Vec<f32> = self.image.iter().zip(&way).map(|(x, d)| x - (1.0 - alpha) * d).collect();
+            self.backward.forward(model, &[&point])?;
+            for (sum, found) in sums.iter_mut().zip(self.backward.sweep(model, classes)?) {
+                for (s, (g, d)) in sum.iter_mut().zip(found[0].iter().zip(&way)) {
+                    *s += f64::from(g * d) / self.samples as f64;
+                }
+            }
+            steps();
+        }
+        let (count, queries) = (self.samples as u64, classes.len());
+        let passes = Passes { forward: 1 + count, backward: count * queries as u64 };
+        let explain = |(q, sum): (usize, Vec<f64>)| {
+            let values = sum.iter().map(|&v| v as f32).collect();
+            let (shape, channels) = (model.input_shape, Channels::Sum);
+            let e = Explanation::of_attribution(Attribution { values, shape, channels });
+            Explanation { passes: passes.share(q, queries), ..e }
+        };
+        Ok(sums.into_iter().enumerate().map(explain).collect())
+    }
+
+    fn steps(&self) -> u64 {
+        self.samples as u64
+    }
+}

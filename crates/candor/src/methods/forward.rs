@@ -1,0 +1,110 @@
+//! Scores of many perturbed copies of a photo, in batches.
+
+use candor_graph::tensor::Tensor;
+
+use super::parameters::{Kind, Parameter, Parameters};
+use crate::engine::Session;
+use crate::error::{Error, Result};
+use crate::mask::objective::softmax;
+use crate::model::{Head, Model};
+
+/// Copies in one batch: larger ones bring these engines nothing and cost memory.
+const BATCH: usize = 8;
+
+/// What is read off the logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Score {
+    Logit,
+    Probability,
+}
+
+/// The parameter `score`, the logit by default.
+pub(super) const LOGIT: Parameter = Parameter {
+    name: "score",
+    default: "logit",
+    kind: Kind::Choice(&["logit", "probability"]),
+    help: "what is watched: the class's logit or its probability",
+};
+
+/// The parameter `score`, the probability by default.
+pub(super) const PROBABILITY: Parameter = Parameter { default: "probability", ..LOGIT };
+
+impl Score {
+    /// What the parameter `score` says.
+    pub(super) fn of(p: &Parameters) -> Self {
+        if p.word("score") == "probability" { Score::Probability } else { Score::Logit }
+    }
+
+    /// The scores of `classes` from logits.
+    pub(super) fn read(self, model: &Model, logits: &[f32], classes: &[usize]) -> Vec<f32> {
+        match self {
+            Score::Logit => classes.iter().map(|&c| logits[c]).collect(),
+            Score::Probability if model.head == Head::MultiLabel || model.classes == 1 => {
+                classes.iter().map(|&c| 1.0 / (1.0 + (-logits[c]).exp())).collect()
+            }
+            Score::Probability => {
+                let p = softmax(logits);
+                classes.iter().map(|&c| p[c] as f32).collect()
+            }
+        }
+    }
+}
+
+/// The network forward, with the photo at hand and its logits.
+pub(super) struct Forward {
+    session: Box<dyn Session>,
+    /// The photo, C×H×W.
+    pub image: Vec<f32>,
+    /// Its logits.
+    pub logits: Vec<f32>,
+    /// Forward passes since the photo was given, its own included.
+    pub passes: u64,
+}
+
+impl Forward {
+    /// Compiles the model.
+    pub(super) fn compile(model: &Model) -> Result<Self> {
+        Ok(Forward { session: model.forward()?, image: vec![], logits: vec![], passes: 0 })
+    }
+
+    /// Takes a photo; its logits.
+    pub(super) fn begin(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
+        self.image = image.to_vec();
+        self.logits = model.scores(self.session.as_mut(), image)?;
+        self.passes = 1;
+        Ok(self.logits.clone())
+    }
+
+    /// Scores of `classes` for each of `count` images: `make` writes image `i`. `done` is called for each image.
+    pub(super) fn each(
+        &mut self,
+        model: &Model,
+        count: usize,
+        (classes, score): (&[usize], Score),
+        mut make: impl FnMut(usize, &mut [f32]),
+        done: &mut dyn FnMut(),
+    ) -> Result<Vec<Vec<f32>>> {
+        let size = self.image.len();
+        let mut all = vec![];
+        let step = model.fixed_batch.unwrap_or(BATCH);
+        for first in (0..count).step_by(step) {
+            let used = step.min(count - first);
+            let batch = model.fixed_batch.unwrap_or(used);
+            let mut pixels = vec![0.0; batch * size];
+            for (i, image) in pixels.chunks_mut(size).take(used).enumerate() {
+                make(first + i, image);
+            }
+            let input = Tensor::floats(&model.batch_shape(batch), pixels)
+                .map_err(|e| Error::graph(&model.info.path, e))?;
+            let out = self.session.run(&[&input])?;
+            let logits = out.first().and_then(Tensor::as_floats).unwrap_or_default();
+            for row in logits.chunks(model.classes).take(used) {
+                model.check_scores(row)?;
+                all.push(score.read(model, row, classes));
+                done();
+            }
+            self.passes += used as u64;
+        }
+        Ok(all)
+    }
+}

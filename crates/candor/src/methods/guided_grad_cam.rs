@@ -1,0 +1,82 @@
+//! Guided Grad-CAM: guided backprop times Grad-CAM, pixel by pixel (Selvaraju et al. 2017, section 3.3).
+
+use candor_graph::grad::policy;
+
+use super::attribution::{Attribution, CHANNELS, channels};
+use super::backward::{Backward, Plan};
+use super::cam::{Layer, enlarged, grad_cam, layer};
+use super::parameters::{Parameter, Parameters};
+use super::relu_rules::require_relu;
+use super::{Choices, Description, Explainer, Explanation, Method};
+use crate::error::Result;
+use crate::mask::Level;
+use crate::mask::learn::Passes;
+use crate::model::Model;
+
+const PARAMETERS: &[Parameter] = &[CHANNELS];
+
+/// The method.
+pub(super) struct GuidedGradCam;
+
+impl Method for GuidedGradCam {
+    fn description(&self) -> Description {
+        Description {
+            name: "guided-grad-cam",
+            summary: "guided backprop times Grad-CAM",
+            source: "Selvaraju et al. 2017",
+            cost: "2 forward, 2 backward",
+            signed: true,
+            class_sensitive: true,
+            parameters: PARAMETERS,
+        }
+    }
+
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+        require_relu(model, p.method())?;
+        let level = layer(model, p, choices)?;
+        let guided =
+            Plan { policy: policy::guided_backprop(), ..Plan::gradient(model, &[model.input], false) };
+        Ok(Box::new(GuidedGradCamExplainer {
+            guided: Backward::compile(model, guided)?,
+            cam: Backward::compile(model, Plan::gradient(model, &[level.value], true))?,
+            level,
+            channels: channels(p),
+        }))
+    }
+}
+
+struct GuidedGradCamExplainer {
+    guided: Backward,
+    cam: Backward,
+    level: Level,
+    channels: super::attribution::Channels,
+}
+
+impl Explainer for GuidedGradCamExplainer {
+    fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
+        self.guided.forward(model, &[image])?;
+        self.cam.forward(model, &[image])
+    }
+
+    fn explain(
+        &mut self,
+        model: &Model,
+        classes: &[usize],
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<Explanation>> {
+        let guided = self.guided.sweep(model, classes)?;
+        let gradients = self.cam.sweep(model, classes)?;
+        let features = self.cam.value(model, 0);
+        let passes = Passes { forward: 2, backward: 2 * classes.len() as u64 };
+        let explain = |(q, (guided, gradient)): (usize, (Vec<Vec<f32>>, Vec<Vec<f32>>))| {
+            let layer = Layer { features, gradient: &gradient[0], shape: self.level.shape };
+            let cam = enlarged(grad_cam(&layer), model);
+            let values = guided[0].iter().zip(cam.data.iter().cycle()).map(|(g, c)| g * c).collect();
+            let a = Attribution { values, shape: model.input_shape, channels: self.channels };
+            Explanation { passes: passes.share(q, classes.len()), ..Explanation::of_attribution(a) }
+        };
+        let explanations = guided.into_iter().zip(gradients).enumerate().map(explain).collect();
+        steps();
+        Ok(explanations)
+    }
+}

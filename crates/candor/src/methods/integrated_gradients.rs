@@ -1,0 +1,149 @@
+//! Integrated gradients: (x − x₀) · ∫₀¹ ∂S_c/∂x (x₀ + α (x − x₀)) dα, Σ over channels (Sundararajan, Taly, Yan 2017,
+//! equation 1). It adds up to S_c(x) − S_c(x₀) as far as the steps allow; a warning says how far if they do not.
+
+use super::attribution::{Attribution, Channels};
+use super::backward::{Backward, Plan};
+use super::baseline::{self, BASELINE};
+use super::completeness;
+use super::parameters::{Kind, Parameter, Parameters};
+use super::{Choices, Description, Explainer, Explanation, Method};
+use crate::error::Result;
+use crate::mask::learn::Passes;
+use crate::model::Model;
+
+const PARAMETERS: &[Parameter] = &[
+    BASELINE,
+    Parameter {
+        name: "steps",
+        default: "50",
+        kind: Kind::Integer(1, 10_000),
+        help: "points at which the gradient is taken",
+    },
+    Parameter {
+        name: "rule",
+        default: "gauss-legendre",
+        kind: Kind::Choice(&["gauss-legendre", "midpoint", "right"]),
+        help: "where the points lie and what they weigh; right is the sum of the paper",
+    },
+];
+
+/// The method.
+pub(super) struct IntegratedGradients;
+
+impl Method for IntegratedGradients {
+    fn description(&self) -> Description {
+        Description {
+            name: "integrated-gradients",
+            summary: "gradients gathered on the way from a baseline to the image, times the way",
+            source: "Sundararajan, Taly, Yan 2017",
+            cost: "52 forward, 50 backward",
+            signed: true,
+            class_sensitive: true,
+            parameters: PARAMETERS,
+        }
+    }
+
+    fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
+        let steps = p.integer("steps");
+        let points = match p.word("rule") {
+            "midpoint" => (0..steps).map(|k| ((k as f64 + 0.5) / steps as f64, 1.0 / steps as f64)).collect(),
+            "right" => (1..=steps).map(|k| (k as f64 / steps as f64, 1.0 / steps as f64)).collect(),
+            _ => gauss_legendre(steps),
+        };
+        Ok(Box::new(IntegratedGradientsExplainer {
+            backward: Backward::compile(model, Plan::gradient(model, &[model.input], false))?,
+            baseline: p.word("baseline").to_string(),
+            points,
+            image: vec![],
+            scores: vec![],
+        }))
+    }
+}
+
+struct IntegratedGradientsExplainer {
+    backward: Backward,
+    baseline: String,
+    /// α and weight of each point.
+    points: Vec<(f64, f64)>,
+    image: Vec<f32>,
+    scores: Vec<f32>,
+}
+
+impl Explainer for IntegratedGradientsExplainer {
+    fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
+        self.image = image.to_vec();
+        self.scores = self.backward.forward(model, &[image])?;
+        Ok(self.scores.clone())
+    }
+
+    fn explain(
+        &mut self,
+        model: &Model,
+        classes: &[usize],
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<Explanation>> {
+        let baseline = baseline::make(&self.baseline, model, &self.image);
+        let baseline_scores = self.backward.forward(model, &[&baseline])?;
+        let way: Vec<f32> = self.image.iter().zip(&baseline).map(|(x, b)| x - b).collect();
+        let mut sums = vec![vec![0.0f64; self.image.len()]; classes.len()];
+        for &(alpha, weight) in &self.points {
+            let point: Vec<f32> = baseline.iter().zip(&way).map(|(b, d)| b + alpha as f32 * d).collect();
+            self.backward.forward(model, &[&point])?;
+            for (sum, found) in sums.iter_mut().zip(self.backward.sweep(model, classes)?) {
+                sum.iter_mut().zip(&found[0]).for_each(|(s, g)| *s += weight * f64::from(*g));
+            }
+            steps();
+        }
+        let (count, queries) = (self.points.len() as u64, classes.len());
+        let passes = Passes { forward: 2 + count, backward: count * queries as u64 };
+        let explain = |(q, sum): (usize, Vec<f64>)| {
+            let values = sum.iter().zip(&way).map(|(g, d)| *g as f32 * d).collect();
+            let (shape, channels) = (model.input_shape, Channels::Sum);
+            let e = Explanation::of_attribution(Attribution { values, shape, channels });
+            let class = classes[q];
+            let warnings = completeness::warning(&e.map, self.scores[class], baseline_scores[class]);
+            Explanation { passes: passes.share(q, queries), warnings, ..e }
+        };
+        Ok(sums.into_iter().enumerate().map(explain).collect())
+    }
+
+    fn steps(&self) -> u64 {
+        self.points.len() as u64
+    }
+}
+
+/// Points and weights of the Gauss-Legendre rule on 0..1, by Newton's method on the Legendre polynomial.
+fn gauss_legendre(n: usize) -> Vec<(f64, f64)> {
+    let point = |i: usize| {
+        let mut x = (std::f64::consts::PI * (i as f64 + 0.75) / (n as f64 + 0.5)).cos();
+        let mut slope = 1.0;
+        for _ in 0..100 {
+            let (mut p, mut before) = (1.0, 0.0);
+            for k in 1..=n {
+                let k = k as f64;
+                (p, before) = (((2.0 * k - 1.0) * x * p - (k - 1.0) * before) / k, p);
+            }
+            slope = n as f64 * (x * p - before) / (x * x - 1.0);
+            let step = p / slope;
+            x -= step;
+            if step.abs() < 1e-15 {
+                break;
+            }
+        }
+        ((1.0 - x) / 2.0, 1.0 / ((1.0 - x * x) * slope * slope))
+    };
+    (0..n).map(point).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::gauss_legendre;
+
+    #[test]
+    fn five_points_integrate_a_polynomial_of_degree_nine() {
+        let integral: f64 = gauss_legendre(5).iter().map(|(x, w)| w * x.powi(9)).sum();
+        assert!((integral - 0.1).abs() < 1e-13, "{integral}");
+        let weights: f64 = gauss_legendre(50).iter().map(|(_, w)| w).sum();
+        assert!((weights - 1.0).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,106 @@
+//! One layer's feature maps, and the network behind it with some of them left out.
+
+use candor_graph::insert::{self, MaskShape};
+use candor_graph::rewrite;
+use candor_graph::tensor::Tensor;
+
+use crate::engine::Session;
+use crate::error::{Error, Result};
+use crate::mask::Level;
+use crate::model::Model;
+
+/// Masked copies in one batch.
+const BATCH: usize = 16;
+
+/// A model cut at a layer.
+pub(super) struct CutAtLayer {
+    before: Box<dyn Session>,
+    behind: Box<dyn Session>,
+    /// Position among the crossing values of the layer and, if it crosses, the image.
+    layer_at: usize,
+    image_at: Option<usize>,
+    level: Level,
+    crossing: Vec<Tensor>,
+}
+
+impl CutAtLayer {
+    /// Cuts a model at a level.
+    pub(super) fn compile(model: &Model, level: Level) -> Result<Self> {
+        let at = |e| Error::graph(&model.info.path, e);
+        let (mut graph, sites) =
+            insert::insert_masks(model.graph.clone(), &[level.value], MaskShape::Full).map_err(at)?;
+        rewrite::remove_dead(&mut graph);
+        let cut = insert::cut(&graph, &[sites[0].mask]);
+        let find = |value| cut.crossing.iter().position(|c| *c == value);
+        let layer_at = find(level.value).ok_or_else(|| Error::Model {
+            path: model.info.path.clone(),
+            reason: format!("nothing behind '{}' reads it", level.name),
+        })?;
+        let image_at = find(model.input);
+        let mut prefix = cut.prefix;
+        prefix.outputs.retain(|o| *o != model.input);
+        Ok(CutAtLayer {
+            before: model.engine.compile(&prefix)?,
+            behind: model.engine.compile(&cut.suffix)?,
+            layer_at,
+            image_at,
+            level,
+            crossing: vec![],
+        })
+    }
+
+    /// Runs the part before the layer. Returns the feature maps, C×H×W.
+    pub(super) fn begin(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
+        let batch = model.fixed_batch.unwrap_or(1);
+        let image = Tensor::floats(&model.batch_shape(batch), image.repeat(batch))
+            .map_err(|e| Error::graph(&model.info.path, e))?;
+        self.crossing = self.before.run(&[&image])?;
+        if let Some(i) = self.image_at {
+            self.crossing.insert(i, image);
+        }
+        let features = self.crossing[self.layer_at].as_floats().unwrap_or_default();
+        Ok(features[..self.level.shape.iter().product()].to_vec())
+    }
+
+    /// Logits without channel k, for each channel. `done` is called for each.
+    pub(super) fn without_each_channel(
+        &mut self,
+        model: &Model,
+        done: &mut dyn FnMut(),
+    ) -> Result<Vec<Vec<f32>>> {
+        let at = |e| Error::graph(&model.info.path, e);
+        let [channels, height, width] = self.level.shape;
+        let (area, step) = (height * width, model.fixed_batch.unwrap_or(BATCH));
+        let mut all = vec![];
+        for first in (0..channels).step_by(step) {
+            let used = step.min(channels - first);
+            let batch = model.fixed_batch.unwrap_or(used);
+            let mut mask = vec![1.0; batch * channels * area];
+            for i in 0..used {
+                let start = (i * channels + first + i) * area;
+                mask[start..start + area].fill(0.0);
+            }
+            let mask = Tensor::floats(&[batch, channels, height, width], mask).map_err(at)?;
+            let copies = batch / model.fixed_batch.unwrap_or(1);
+            let tiled = self.crossing.iter().map(|t| tile(t, copies));
+            let tiled: Vec<Tensor> = tiled.collect::<Result<_, _>>().map_err(at)?;
+            let inputs: Vec<&Tensor> = std::iter::once(&mask).chain(&tiled).collect();
+            let out = self.behind.run(&inputs)?;
+            let logits = out.first().and_then(Tensor::as_floats).unwrap_or_default();
+            for row in logits.chunks(model.classes).take(used) {
+                model.check_scores(row)?;
+                all.push(row.to_vec());
+                done();
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn tile(t: &Tensor, copies: usize) -> Result<Tensor, candor_graph::error::GraphError> {
+    let mut shape = t.shape().to_vec();
+    if let Some(batch) = shape.first_mut() {
+        *batch *= copies;
+    }
+    Tensor::floats(&shape, t.as_floats().unwrap_or_default().repeat(copies))
+}

@@ -1,0 +1,122 @@
+//! LRP: the class's logit handed back layer by layer, in proportion to contributions (Bach et al. 2015; composites:
+//! Kohlbrenner et al. 2020). The map is Σ over channels of the pixels' relevance; it adds up to the logit less what the
+//! biases take.
+
+use candor_graph::grad::lrp::{Composite, LayerRule, lrp};
+
+use super::attribution::{Attribution, Channels};
+use super::backward::{OneSweep, Plan, Seed};
+use super::parameters::{Kind, Parameter, Parameters};
+use super::{Choices, Description, Explainer, Explanation, Method};
+use crate::error::Result;
+use crate::model::Model;
+
+const PARAMETERS: &[Parameter] = &[
+    Parameter {
+        name: "composite",
+        default: "epsilon-plus",
+        kind: Kind::Choice(&[
+            "epsilon-plus",
+            "epsilon-plus-flat",
+            "epsilon-alpha2-beta1",
+            "epsilon-alpha2-beta1-flat",
+            "epsilon-gamma-box",
+            "epsilon",
+            "gamma",
+            "alpha-beta",
+            "w-square",
+        ]),
+        help: "rules by layer: ε for dense layers and the one named for convolutions; -flat, -box: a rule of its own for \
+               the first layer; w-square: epsilon-plus with w² first; epsilon, gamma, alpha-beta: that rule everywhere",
+    },
+    Parameter {
+        name: "epsilon",
+        default: "1e-6",
+        kind: Kind::Number(0.0, 1e3),
+        help: "what the ε rule adds to denominators",
+    },
+    Parameter {
+        name: "gamma",
+        default: "0.25",
+        kind: Kind::Number(0.0, 1e3),
+        help: "how much more the γ rule counts positive weights",
+    },
+    Parameter {
+        name: "alpha",
+        default: "2",
+        kind: Kind::Number(1.0, 1e3),
+        help: "factor of positive contributions in alpha-beta; that of negative ones is alpha − 1",
+    },
+    Parameter {
+        name: "low",
+        default: "-3",
+        kind: Kind::Number(-1e3, 1e3),
+        help: "least value of the model's input, for the z-box rule",
+    },
+    Parameter {
+        name: "high",
+        default: "3",
+        kind: Kind::Number(-1e3, 1e3),
+        help: "greatest value of the model's input, for the z-box rule",
+    },
+];
+
+/// The method.
+pub(super) struct Lrp;
+
+impl Method for Lrp {
+    fn description(&self) -> Description {
+        Description {
+            name: "lrp",
+            summary: "the class's logit handed back layer by layer in proportion to contributions",
+            source: "Bach et al. 2015; composites: Kohlbrenner et al. 2020",
+            cost: "2 forward, 1 backward",
+            signed: true,
+            class_sensitive: true,
+            parameters: PARAMETERS,
+        }
+    }
+
+    fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
+        let policy = lrp(&model.graph, model.input, composite(p));
+        let plan = Plan { policy, seed: Seed::Score, ..Plan::gradient(model, &[model.input], false) };
+        Ok(Box::new(OneSweep::new(
+            model,
+            plan,
+            Box::new(|v| {
+                let (values, shape) = (v.found[0].clone(), v.model.input_shape);
+                Explanation::of_attribution(Attribution { values, shape, channels: Channels::Sum })
+            }),
+        )?))
+    }
+}
+
+fn composite(p: &Parameters) -> Composite {
+    let number = |name: &str, default: f64| p.number(name).unwrap_or(default) as f32;
+    let epsilon = LayerRule::Epsilon(number("epsilon", 1e-6));
+    let gamma = LayerRule::Gamma(number("gamma", 0.25));
+    let alpha = number("alpha", 2.0);
+    let plus = LayerRule::AlphaBeta(1.0, 0.0);
+    let of = |first: Option<LayerRule>, conv: LayerRule, dense: LayerRule| Composite {
+        first,
+        conv,
+        dense,
+        last: None,
+    };
+    match p.word("composite") {
+        "epsilon-plus-flat" => of(Some(LayerRule::Flat), plus, epsilon),
+        "epsilon-alpha2-beta1" => of(None, LayerRule::AlphaBeta(2.0, 1.0), epsilon),
+        "epsilon-alpha2-beta1-flat" => of(Some(LayerRule::Flat), LayerRule::AlphaBeta(2.0, 1.0), epsilon),
+        "epsilon-gamma-box" => {
+            of(Some(LayerRule::ZBox(number("low", -3.0), number("high", 3.0))), gamma, epsilon)
+        }
+        "epsilon" => of(None, epsilon, epsilon),
+        "gamma" => of(None, gamma, gamma),
+        "alpha-beta" => {
+            let rule = LayerRule::AlphaBeta(alpha, alpha - 1.0);
+            of(None, rule, rule)
+        }
+        "w-square" => of(Some(LayerRule::WSquare), plus, epsilon),
+        _ => of(None, plus, epsilon),
+    }
+}

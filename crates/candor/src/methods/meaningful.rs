@@ -1,0 +1,233 @@
+//! Meaningful perturbation: the smallest smooth mask whose blurring destroys the class's probability (Fong and Vedaldi 2017,
+//! equations 3 to 5):
+//!
+//!     minimise over m in 0..1:   λ₁ Σ (1 − m) + λ₂ Σ |∇m|^β + p_c(m ⊙ x + (1 − m) ⊙ blur(x))
+//!
+//! on a coarse grid of n cells, enlarged to the photo. The map is 1 − m: what had to go.
+
+use super::backward::{Backward, Plan};
+use super::baseline::blurred;
+use super::blend::{Enlarge, blend_gradient, blended};
+use super::forward::{PROBABILITY, Score};
+use super::noise::Noise;
+use super::parameters::{Kind, Parameter, Parameters};
+use super::{Choices, Description, Explainer, Explanation, Method};
+use crate::error::Result;
+use crate::map::Map;
+use crate::mask::adam::Adam;
+use crate::mask::learn::Passes;
+use crate::mask::objective::softmax;
+use crate::model::Model;
+
+const PARAMETERS: &[Parameter] = &[
+    Parameter { name: "iterations", default: "300", kind: Kind::Integer(1, 100_000), help: "steps of Adam" },
+    Parameter { name: "rate", default: "0.1", kind: Kind::Number(1e-6, 10.0), help: "learning rate of Adam" },
+    Parameter {
+        name: "cells",
+        default: "28",
+        kind: Kind::Integer(2, 512),
+        help: "cells along each side of the mask",
+    },
+    Parameter {
+        name: "sparsity",
+        default: "0.0001",
+        kind: Kind::Number(0.0, 1e3),
+        help: "λ₁, the weight of the area that is blurred, a cell",
+    },
+    Parameter {
+        name: "smoothness",
+        default: "0.01",
+        kind: Kind::Number(0.0, 1e3),
+        help: "λ₂, the weight of the total variation",
+    },
+    Parameter {
+        name: "exponent",
+        default: "3",
+        kind: Kind::Number(1.0, 10.0),
+        help: "β of the total variation",
+    },
+    Parameter {
+        name: "blur",
+        default: "10",
+        kind: Kind::Number(0.1, 100.0),
+        help: "standard deviation of the blur in pixels of a 224² input, scaled to others",
+    },
+    Parameter {
+        name: "jitter",
+        default: "4",
+        kind: Kind::Integer(0, 64),
+        help: "pixels by which photo and mask are shifted at random in each step, against artefacts",
+    },
+    PROBABILITY,
+];
+
+/// The method.
+pub(super) struct MeaningfulPerturbation;
+
+impl Method for MeaningfulPerturbation {
+    fn description(&self) -> Description {
+        Description {
+            name: "meaningful-perturbation",
+            summary: "the smallest smooth mask whose blurring destroys the class's probability",
+            source: "Fong, Vedaldi 2017",
+            cost: "301 forward, 300 backward",
+            signed: false,
+            class_sensitive: true,
+            parameters: PARAMETERS,
+        }
+    }
+
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+        let number = |name: &str| p.number(name).unwrap_or(0.0) as f32;
+        Ok(Box::new(MeaningfulExplainer {
+            backward: Backward::compile(model, Plan::gradient(model, &[model.input], false))?,
+            iterations: p.integer("iterations"),
+            rate: number("rate"),
+            cells: p.integer("cells"),
+            sparsity: number("sparsity"),
+            smoothness: number("smoothness"),
+            exponent: number("exponent"),
+            blur: number("blur"),
+            jitter: p.integer("jitter"),
+            score: Score::of(p),
+            seed: choices.seed,
+            image: vec![],
+        }))
+    }
+}
+
+struct MeaningfulExplainer {
+    backward: Backward,
+    iterations: usize,
+    rate: f32,
+    cells: usize,
+    sparsity: f32,
+    smoothness: f32,
+    exponent: f32,
+    blur: f32,
+    jitter: usize,
+    score: Score,
+    seed: u64,
+    image: Vec<f32>,
+}
+
+impl Explainer for MeaningfulExplainer {
+    fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
+        self.image = image.to_vec();
+        self.backward.forward(model, &[image])
+    }
+
+    fn explain(
+        &mut self,
+        model: &Model,
+        classes: &[usize],
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<Explanation>> {
+        let [_, height, width] = model.input_shape;
+        let sigma = self.blur * height.min(width) as f32 / 224.0;
+        let blur = blurred(&self.image, model.input_shape, sigma);
+        let n = self.iterations as u64;
+        let mut explanations = vec![];
+        for q in 0..classes.len() {
+            let map = self.learn(model, classes[q], &blur, steps)?;
+            let own = Passes { forward: 1, backward: 0 }.share(q, classes.len());
+            let passes = Passes { forward: own.forward + n, backward: n };
+            explanations.push(Explanation::of_map(map, passes));
+        }
+        Ok(explanations)
+    }
+
+    fn steps(&self) -> u64 {
+        self.iterations as u64
+    }
+}
+
+impl MeaningfulExplainer {
+    fn learn(&mut self, model: &Model, class: usize, blur: &[f32], steps: &mut dyn FnMut()) -> Result<Map> {
+        let [_, height, width] = model.input_shape;
+        let cells = self.cells.min(height).min(width);
+        let enlarge = Enlarge::new([cells, cells], [height, width]);
+        let mut noise = Noise::new(self.seed);
+        let mut mask = Map { height: cells, width: cells, data: vec![1.0; cells * cells] };
+        let mut adam = Adam::new(mask.data.len(), self.rate);
+        for _ in 0..self.iterations {
+            let large = enlarge.apply(&mask);
+            let shift = [noise.below(self.jitter + 1), noise.below(self.jitter + 1)];
+            let seen = blended(&large, &self.image, blur, shift);
+            let logits = self.backward.forward(model, &[&seen])?;
+            let seed = self.seed(class, &logits);
+            let slope = self.backward.sweep_from(model, &[seed])?.swap_remove(0).swap_remove(0);
+            let slope = enlarge.pull(&blend_gradient(&slope, &self.image, blur, [height, width], shift));
+            let variation = total_variation_slope(&mask, self.exponent);
+            let gradient =
+                slope.data.iter().zip(&variation.data).map(|(s, v)| s + self.smoothness * v - self.sparsity);
+            adam.step(&mut mask.data, gradient, 1.0);
+            steps();
+        }
+        let mut map = enlarge.apply(&mask);
+        map.data.iter_mut().for_each(|v| *v = 1.0 - *v);
+        Ok(map)
+    }
+
+    /// ∂p_c/∂S = p_c (δ_ck − p_k), or ∂S_c/∂S
+    fn seed(&self, class: usize, logits: &[f32]) -> Vec<f32> {
+        let p = softmax(logits);
+        let is_class = |k: usize| f64::from(u8::from(k == class));
+        let entry = |k: usize| match self.score {
+            Score::Logit => is_class(k),
+            Score::Probability => p[class] * (is_class(k) - p[k]),
+        };
+        (0..p.len()).map(|k| entry(k) as f32).collect()
+    }
+}
+
+/// ∂/∂m of Σ |m(y, x+1) − m(y, x)|^β + |m(y+1, x) − m(y, x)|^β
+fn total_variation_slope(m: &Map, exponent: f32) -> Map {
+    let mut slope = Map::zeros(m.height, m.width);
+    let mut pair = |a: usize, b: usize| {
+        let d = m.data[b] - m.data[a];
+        let s = exponent * d.abs().powf(exponent - 1.0) * d.signum() * f32::from(u8::from(d != 0.0));
+        slope.data[b] += s;
+        slope.data[a] -= s;
+    };
+    for i in 0..m.data.len() {
+        if (i + 1) % m.width != 0 {
+            pair(i, i + 1);
+        }
+        if i + m.width < m.data.len() {
+            pair(i, i + m.width);
+        }
+    }
+    slope
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_total_variations_slope_is_its_difference_quotient() {
+        let value = |m: &Map| {
+            let mut sum = 0.0;
+            for y in 0..3 {
+                for x in 0..3 {
+                    let v = m.data[y * 3 + x];
+                    sum += if x < 2 { (m.data[y * 3 + x + 1] - v).abs().powi(3) } else { 0.0 };
+                    sum += if y < 2 { (m.data[y * 3 + x + 3] - v).abs().powi(3) } else { 0.0 };
+                }
+            }
+            sum
+        };
+        let map = Map { height: 3, width: 3, data: (0..9).map(|i| ((i * 7) % 5) as f32 / 5.0).collect() };
+        let slope = total_variation_slope(&map, 3.0);
+        for i in 0..9 {
+            let moved = |by: f32| {
+                let mut m = map.clone();
+                m.data[i] += by;
+                value(&m)
+            };
+            let quotient = (moved(1e-2) - moved(-1e-2)) / 2e-2;
+            assert!((quotient - slope.data[i]).abs() < 1e-2, "{quotient} {}", slope.data[i]);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Two maps that explain nothing, which every check of explanations must catch: noise, and the photo's own edges (Adebayo et
+//! al. 2018).
+
+use super::forward::Forward;
+use super::noise::Noise;
+use super::parameters::Parameters;
+use super::{Choices, Description, Explainer, Explanation, Method};
+use crate::error::Result;
+use crate::map::Map;
+use crate::mask::learn::Passes;
+use crate::model::Model;
+
+/// Uniform noise, another one for each photo and class.
+pub(super) struct Random;
+/// Sobel's edges of the photo, whatever the class.
+pub(super) struct Edges;
+
+impl Method for Random {
+    fn description(&self) -> Description {
+        Description {
+            name: "random",
+            summary: "a null method: noise from the seed, the class and the photo's bytes",
+            source: "ours, after Adebayo et al. 2018",
+            cost: "1 forward, for the scores",
+            signed: false,
+            class_sensitive: true,
+            parameters: &[],
+        }
+    }
+
+    fn prepare(&self, model: &Model, _: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+        Ok(Box::new(NullExplainer { forward: Forward::compile(model)?, seed: Some(choices.seed) }))
+    }
+}
+
+impl Method for Edges {
+    fn description(&self) -> Description {
+        Description {
+            name: "edges",
+            summary: "a null method: the photo's edges, whatever model and class",
+            source: "Sobel; as a null Adebayo et al. 2018",
+            cost: "1 forward, for the scores",
+            signed: false,
+            class_sensitive: false,
+            parameters: &[],
+        }
+    }
+
+    fn prepare(&self, model: &Model, _: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
+        Ok(Box::new(NullExplainer { forward: Forward::compile(model)?, seed: None }))
+    }
+}
+
+struct NullExplainer {
+    forward: Forward,
+    /// Noise from this seed; edges without.
+    seed: Option<u64>,
+}
+
+impl Explainer for NullExplainer {
+    fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
+        self.forward.begin(model, image)
+    }
+
+    fn explain(
+        &mut self,
+        model: &Model,
+        classes: &[usize],
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<Explanation>> {
+        let passes = Passes { forward: self.forward.passes, backward: 0 };
+        let map = |class: usize| match self.seed {
+            Some(seed) => noise(seed, class, &self.forward.image, model.input_shape),
+            None => edges(&self.forward.image, model.input_shape),
+        };
+        let explain =
+            |(q, &class): (usize, &usize)| Explanation::of_map(map(class), passes.share(q, classes.len()));
+        let explanations = classes.iter().enumerate().map(explain).collect();
+        steps();
+        Ok(explanations)
+    }
+}
+
+fn noise(seed: u64, class: usize, image: &[f32], [_, height, width]: [usize; 3]) -> Map {
+    // FNV-1a over the photo, the class and the seed.
+    let mix = |h: u64, v: u64| (h ^ v).wrapping_mul(0x0000_0100_0000_01B3);
+    let bits = image.iter().map(|v| u64::from(v.to_bits()));
+    let mut noise = Noise::new(bits.chain([class as u64, seed]).fold(0xCBF2_9CE4_8422_2325, mix));
+    Map { height, width, data: (0..height * width).map(|_| noise.unit()).collect() }
+}
+
+/// |∇| of the channels' mean by Sobel's operator, the border repeated.
+fn edges(image: &[f32], [channels, height, width]: [usize; 3]) -> Map {
+    let area = height * width;
+    let grey = |y: isize, x: isize| {
+        let row = y.clamp(0, height as isize - 1) as usize;
+        let column = x.clamp(0, width as isize - 1) as usize;
+        (0..channels).map(|c| image[c * area + row * width + column]).sum::<f32>() / channels as f32
+    };
+    let pixel = |i: usize| {
+        let (y, x) = ((i / width) as isize, (i % width) as isize);
+        let side = |d: isize| grey(y - 1, x + d) + 2.0 * grey(y, x + d) + grey(y + 1, x + d);
+        let level = |d: isize| grey(y + d, x - 1) + 2.0 * grey(y + d, x) + grey(y + d, x + 1);
+        (side(1) - side(-1)).hypot(level(1) - level(-1))
+    };
+    Map { height, width, data: (0..area).map(pixel).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edges_stand_where_the_photo_changes() {
+        let image: Vec<f32> = (0..64).map(|i| if i % 8 < 4 { 0.0 } else { 1.0 }).collect();
+        let map = edges(&image, [1, 8, 8]);
+        assert_eq!(map.data[3 * 8 + 3..3 * 8 + 6], [4.0, 4.0, 0.0]);
+    }
+}

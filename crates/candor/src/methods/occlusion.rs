@@ -1,0 +1,138 @@
+//! Occlusion: how much the score falls when a window of the photo is covered, averaged over the windows that cover a pixel
+//! (Zeiler and Fergus 2014, section 4.2).
+
+use super::baseline::{self, BASELINE};
+use super::forward::{Forward, LOGIT, Score};
+use super::parameters::{Kind, Parameter, Parameters};
+use super::{Choices, Description, Explainer, Explanation, Method};
+use crate::error::Result;
+use crate::map::Map;
+use crate::mask::learn::Passes;
+use crate::model::Model;
+
+const PARAMETERS: &[Parameter] = &[
+    Parameter {
+        name: "window",
+        default: "auto",
+        kind: Kind::Number(1.0, 4096.0),
+        help: "pixels along each side of the window; auto: an eighth of the shorter side",
+    },
+    Parameter {
+        name: "stride",
+        default: "auto",
+        kind: Kind::Number(1.0, 4096.0),
+        help: "pixels from one window to the next; auto: half a window",
+    },
+    BASELINE,
+    LOGIT,
+];
+
+/// The method.
+pub(super) struct Occlusion;
+
+impl Method for Occlusion {
+    fn description(&self) -> Description {
+        Description {
+            name: "occlusion",
+            summary: "how much the score falls when a window of the photo is covered",
+            source: "Zeiler, Fergus 2014",
+            cost: "226 forward for a 224² input",
+            signed: true,
+            class_sensitive: true,
+            parameters: PARAMETERS,
+        }
+    }
+
+    fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
+        let [_, height, width] = model.input_shape;
+        let window = p.number("window").map_or(height.min(width) / 8, |v| v.round() as usize).max(1);
+        let stride = p.number("stride").map_or(window / 2, |v| v.round() as usize).max(1);
+        p.record("window", window);
+        p.record("stride", stride);
+        Ok(Box::new(OcclusionExplainer {
+            forward: Forward::compile(model)?,
+            windows: windows(height, width, window, stride),
+            baseline: p.word("baseline").to_string(),
+            score: Score::of(p),
+        }))
+    }
+}
+
+/// A window: first and last row (exclusive), first and last column (exclusive).
+type Window = [usize; 4];
+
+/// Windows from the top left on; those at the far borders are cut off there, so that every pixel is covered.
+fn windows(height: usize, width: usize, window: usize, stride: usize) -> Vec<Window> {
+    let starts = |size: usize| {
+        let count = size.saturating_sub(window).div_ceil(stride) + 1;
+        (0..count).map(move |i| (i * stride, (i * stride + window).min(size))).filter(|(a, b)| a < b)
+    };
+    let row = |(top, bottom)| starts(width).map(move |(left, right)| [top, bottom, left, right]);
+    starts(height).flat_map(row).collect()
+}
+
+struct OcclusionExplainer {
+    forward: Forward,
+    windows: Vec<Window>,
+    baseline: String,
+    score: Score,
+}
+
+impl Explainer for OcclusionExplainer {
+    fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
+        self.forward.begin(model, image)
+    }
+
+    fn explain(
+        &mut self,
+        model: &Model,
+        classes: &[usize],
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<Explanation>> {
+        let [_, height, width] = model.input_shape;
+        let image = self.forward.image.clone();
+        let baseline = baseline::make(&self.baseline, model, &image);
+        let cover = |i: usize, out: &mut [f32]| {
+            out.copy_from_slice(&image);
+            let [top, bottom, left, right] = self.windows[i];
+            for plane in 0..image.len() / (height * width) {
+                for row in top..bottom {
+                    let at = (plane * height + row) * width;
+                    out[at + left..at + right].copy_from_slice(&baseline[at + left..at + right]);
+                }
+            }
+        };
+        let own = self.score.read(model, &self.forward.logits, classes);
+        let covered = self.forward.each(model, self.windows.len(), (classes, self.score), cover, steps)?;
+        let passes = Passes { forward: self.forward.passes, backward: 0 };
+        let explain = |q: usize| {
+            let (mut map, mut count) = (Map::zeros(height, width), vec![0.0f32; height * width]);
+            for (&[top, bottom, left, right], scores) in self.windows.iter().zip(&covered) {
+                for row in top..bottom {
+                    for i in row * width + left..row * width + right {
+                        map.data[i] += own[q] - scores[q];
+                        count[i] += 1.0;
+                    }
+                }
+            }
+            map.data.iter_mut().zip(&count).for_each(|(m, n)| *m /= n.max(1.0));
+            Explanation::of_map(map, passes.share(q, classes.len()))
+        };
+        Ok((0..classes.len()).map(explain).collect())
+    }
+
+    fn steps(&self) -> u64 {
+        self.windows.len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::windows;
+
+    #[test]
+    fn windows_cover_every_pixel_and_end_at_the_border() {
+        assert_eq!(windows(4, 4, 4, 2), [[0, 4, 0, 4]]);
+        assert_eq!(windows(1, 5, 2, 2), [[0, 1, 0, 2], [0, 1, 2, 4], [0, 1, 4, 5]]);
+    }
+}

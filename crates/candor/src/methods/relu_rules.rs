@@ -1,0 +1,84 @@
+//! Guided backprop (Springenberg et al. 2015) and deconvnet (Zeiler and Fergus 2014): the gradient with another rule for
+//! ReLU. Guided: dx = dy⁺ where x > 0. Deconvnet: dx = dy⁺.
+
+use candor_graph::grad::policy;
+
+use super::attribution::{Attribution, CHANNELS, channels};
+use super::backward::{OneSweep, Plan};
+use super::parameters::{Parameter, Parameters};
+use super::{Choices, Description, Explainer, Explanation, Method};
+use crate::error::{Error, Result};
+use crate::model::Model;
+
+const PARAMETERS: &[Parameter] = &[CHANNELS];
+
+/// Guided backprop.
+pub(super) struct GuidedBackprop;
+
+/// Deconvnet.
+pub(super) struct Deconvnet;
+
+impl Method for GuidedBackprop {
+    fn description(&self) -> Description {
+        Description {
+            name: "guided-backprop",
+            summary: "the gradient, let through each ReLU only where it and the activation are positive",
+            source: "Springenberg et al. 2015",
+            cost: "1 forward, 1 backward",
+            signed: true,
+            class_sensitive: true,
+            parameters: PARAMETERS,
+        }
+    }
+
+    fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
+        one_sweep(model, p, policy::guided_backprop())
+    }
+}
+
+impl Method for Deconvnet {
+    fn description(&self) -> Description {
+        Description {
+            name: "deconvnet",
+            summary: "the gradient, let through each ReLU where it is positive, whatever the activation",
+            source: "Zeiler, Fergus 2014",
+            cost: "1 forward, 1 backward",
+            signed: true,
+            class_sensitive: true,
+            parameters: PARAMETERS,
+        }
+    }
+
+    fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
+        one_sweep(model, p, policy::deconvnet())
+    }
+}
+
+fn one_sweep(
+    model: &Model,
+    p: &Parameters,
+    policy: candor_graph::grad::Policy<'_>,
+) -> Result<Box<dyn Explainer>> {
+    require_relu(model, p.method())?;
+    let channels = channels(p);
+    let plan = Plan { policy, ..Plan::gradient(model, &[model.input], false) };
+    Ok(Box::new(OneSweep::new(
+        model,
+        plan,
+        Box::new(move |v| {
+            let values = v.found[0].clone();
+            Explanation::of_attribution(Attribution { values, shape: v.model.input_shape, channels })
+        }),
+    )?))
+}
+
+/// Refuses a model without any ReLU, for which the rule would silently be the gradient.
+pub(super) fn require_relu(model: &Model, method: &str) -> Result<()> {
+    if model.graph.nodes.iter().any(|n| policy::is_relu(&model.graph, n)) {
+        return Ok(());
+    }
+    Err(Error::Parameter {
+        method: method.to_string(),
+        reason: "is defined for networks with ReLU, and this model has none; choose another method".into(),
+    })
+}

@@ -1,0 +1,90 @@
+//! Score-CAM: Σ_k α_k A_k cut at zero, α = softmax over channels of S_c(x ⊙ Â_k), Â_k the feature map enlarged and brought to
+//! 0..1 (Wang et al. 2020, "Score-CAM", algorithm 1). A channel that is flat masks nothing and counts with S_c(0).
+
+use super::cam::{enlarged, layer};
+use super::forward::{Forward, Score};
+use super::layer::CutAtLayer;
+use super::parameters::Parameters;
+use super::{Choices, Description, Explainer, Explanation, Method};
+use crate::error::Result;
+use crate::map::{Interpolation, Map};
+use crate::mask::Level;
+use crate::mask::learn::Passes;
+use crate::mask::objective::softmax;
+use crate::model::Model;
+
+/// The method.
+pub(super) struct ScoreCam;
+
+impl Method for ScoreCam {
+    fn description(&self) -> Description {
+        Description {
+            name: "score-cam",
+            summary: "the last feature maps, weighted by the logit of the photo masked with each",
+            source: "Wang et al. 2020 (Score-CAM)",
+            cost: "2 forward, and 1 for each channel",
+            signed: false,
+            class_sensitive: true,
+            parameters: &[],
+        }
+    }
+
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+        let level = layer(model, p, choices)?;
+        Ok(Box::new(ScoreCamExplainer {
+            forward: Forward::compile(model)?,
+            cut: CutAtLayer::compile(model, level.clone())?,
+            level,
+            features: vec![],
+        }))
+    }
+}
+
+struct ScoreCamExplainer {
+    forward: Forward,
+    cut: CutAtLayer,
+    level: Level,
+    features: Vec<f32>,
+}
+
+impl Explainer for ScoreCamExplainer {
+    fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
+        self.features = self.cut.begin(model, image)?;
+        self.forward.begin(model, image)
+    }
+
+    fn explain(
+        &mut self,
+        model: &Model,
+        classes: &[usize],
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<Explanation>> {
+        let [channels, height, width] = self.level.shape;
+        let [_, tall, wide] = model.input_shape;
+        let features: Vec<&[f32]> = self.features.chunks(height * width).collect();
+        let image = self.forward.image.clone();
+        let make = |k: usize, out: &mut [f32]| {
+            let mask = Map { height, width, data: features[k].to_vec() };
+            let mask = mask.resize(tall, wide, Interpolation::Bilinear);
+            let (low, range) = (mask.min(), mask.max() - mask.min());
+            for ((o, x), m) in out.iter_mut().zip(&image).zip(mask.data.iter().cycle()) {
+                *o = if range > 0.0 { x * (m - low) / range } else { 0.0 };
+            }
+        };
+        let scores = self.forward.each(model, channels, (classes, Score::Logit), make, steps)?;
+        let passes = Passes { forward: 1 + self.forward.passes, backward: 0 };
+        let explain = |q: usize| {
+            let weights = softmax(&scores.iter().map(|s| s[q]).collect::<Vec<f32>>());
+            let mut map = Map::zeros(height, width);
+            for (a, w) in features.iter().zip(weights) {
+                map.data.iter_mut().zip(*a).for_each(|(m, a)| *m += w as f32 * a);
+            }
+            Explanation::of_map(enlarged(map, model), passes.share(q, classes.len()))
+        };
+        Ok((0..classes.len()).map(explain).collect())
+    }
+
+    fn steps(&self) -> u64 {
+        self.level.shape[0] as u64
+    }
+}

@@ -1,0 +1,179 @@
+//! SmoothGrad: another method's mean over noisy copies of the photo (Smilkov et al. 2017, equation 1); `square`: the mean of
+//! its squares (Hooker et al. 2019); `variance`: its variance, VarGrad (Adebayo et al. 2018, equation 2).
+//!
+//! Where the method attributes to input channels, these are averaged and then become a map.
+
+use super::attribution::Attribution;
+use super::noise::Noise;
+use super::parameters::{Kind, Parameter, Parameters};
+use super::{Choices, Description, Explainer, Explanation, Method, find};
+use crate::error::{Error, Result};
+use crate::map::Map;
+use crate::mask::learn::Passes;
+use crate::model::Model;
+
+const PARAMETERS: &[Parameter] = &[
+    Parameter {
+        name: "method",
+        default: "gradient",
+        kind: Kind::Method,
+        help: "the method that is averaged; its own parameters are set as method.NAME=VALUE",
+    },
+    Parameter {
+        name: "samples",
+        default: "50",
+        kind: Kind::Integer(1, 100_000),
+        help: "noisy copies of the photo",
+    },
+    Parameter {
+        name: "noise",
+        default: "0.15",
+        kind: Kind::Number(0.0, 10.0),
+        help: "standard deviation of the noise, as a share of the range of the photo's values",
+    },
+    Parameter {
+        name: "variant",
+        default: "mean",
+        kind: Kind::Choice(&["mean", "square", "variance"]),
+        help: "mean (SmoothGrad), mean of the squares (SmoothGrad²), or variance (VarGrad)",
+    },
+];
+
+/// The method.
+pub(super) struct SmoothGrad;
+
+impl Method for SmoothGrad {
+    fn description(&self) -> Description {
+        Description {
+            name: "smoothgrad",
+            summary: "another method, averaged over noisy copies of the photo",
+            source: "Smilkov et al. 2017; variants: Hooker et al. 2019, Adebayo et al. 2018",
+            cost: "51 forward, 50 backward with the gradient",
+            signed: true,
+            class_sensitive: true,
+            parameters: PARAMETERS,
+        }
+    }
+
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+        let method = find(p.word("method"))?;
+        let description = method.description();
+        if description.name == self.description().name {
+            let reason = "cannot average itself; name another method with --set method=…".to_string();
+            return Err(Error::Parameter { method: p.method().to_string(), reason });
+        }
+        let mut inner = Parameters::new(description.name, description.parameters, p.inner())?;
+        let explainer = method.prepare(model, &mut inner, choices)?;
+        for (name, value) in inner.values() {
+            p.record(&format!("method.{name}"), value.clone());
+        }
+        Ok(Box::new(SmoothGradExplainer {
+            explainer,
+            samples: p.integer("samples"),
+            noise: p.number("noise").unwrap_or(0.15) as f32,
+            variant: match p.word("variant") {
+                "square" => Variant::Square,
+                "variance" => Variant::Variance,
+                _ => Variant::Mean,
+            },
+            seed: choices.seed,
+            image: vec![],
+        }))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Variant {
+    Mean,
+    Square,
+    Variance,
+}
+
+struct SmoothGradExplainer {
+    explainer: Box<dyn Explainer>,
+    samples: usize,
+    noise: f32,
+    variant: Variant,
+    seed: u64,
+    image: Vec<f32>,
+}
+
+impl Explainer for SmoothGradExplainer {
+    fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
+        self.image = image.to_vec();
+        self.explainer.scores(model, image)
+    }
+
+    fn explain(
+        &mut self,
+        model: &Model,
+        classes: &[usize],
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<Explanation>> {
+        let (low, high) = self.image.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+        let deviation = self.noise * (high - low);
+        let mut noise = Noise::new(self.seed);
+        let mut moments: Vec<Moments> = classes.iter().map(|_| Moments::default()).collect();
+        for _ in 0..self.samples {
+            let noisy: Vec<f32> = self.image.iter().map(|v| v + deviation * noise.normal()).collect();
+            self.explainer.scores(model, &noisy)?;
+            let one = self.explainer.explain(model, classes, steps)?;
+            moments.iter_mut().zip(one).for_each(|(m, e)| m.add(e));
+        }
+        // The photo's own scores are one forward pass more, shared by its queries.
+        let own = Passes { forward: 1, backward: 0 };
+        let explain = |(q, m): (usize, Moments)| m.explanation(self.variant, own.share(q, classes.len()));
+        Ok(moments.into_iter().enumerate().map(explain).collect())
+    }
+
+    fn steps(&self) -> u64 {
+        self.samples as u64 * self.explainer.steps()
+    }
+}
+
+/// First and second moments of one query's explanations.
+#[derive(Default)]
+struct Moments {
+    count: f64,
+    sum: Vec<f64>,
+    squares: Vec<f64>,
+    passes: Passes,
+    last: Option<Explanation>,
+}
+
+impl Moments {
+    fn add(&mut self, e: Explanation) {
+        let values = e.attribution.as_ref().map_or(&e.map.data, |a| &a.values);
+        self.sum.resize(values.len(), 0.0);
+        self.squares.resize(values.len(), 0.0);
+        for (i, &v) in values.iter().enumerate() {
+            self.sum[i] += f64::from(v);
+            self.squares[i] += f64::from(v) * f64::from(v);
+        }
+        self.count += 1.0;
+        self.passes.forward += e.passes.forward;
+        self.passes.backward += e.passes.backward;
+        self.last = Some(e);
+    }
+
+    fn explanation(self, variant: Variant, own: Passes) -> Explanation {
+        let n = self.count;
+        let value = |(s, q): (&f64, &f64)| match variant {
+            Variant::Mean => (s / n) as f32,
+            Variant::Square => (q / n) as f32,
+            Variant::Variance => (q / n - (s / n) * (s / n)).max(0.0) as f32,
+        };
+        let values: Vec<f32> = self.sum.iter().zip(&self.squares).map(value).collect();
+        let passes = Passes {
+            forward: self.passes.forward + own.forward,
+            backward: self.passes.backward + own.backward,
+        };
+        match self.last {
+            Some(Explanation { attribution: Some(a), .. }) => {
+                Explanation { passes, ..Explanation::of_attribution(Attribution { values, ..a }) }
+            }
+            Some(e) => Explanation::of_map(Map { data: values, ..e.map }, passes),
+            None => Explanation::of_map(Map::zeros(0, 0), passes),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What must hold of methods whatever the model: completeness, independence of photos and queries, the seed.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use candor::engine::RTen;
+use candor::map::Map;
+use candor::methods::parameters::Parameters;
+use candor::methods::{self, Choices, Explainer, Explanation};
+use candor::model::{Model, ModelOptions};
+use candor::scenes::embedded;
+
+fn model() -> Model {
+    let options = ModelOptions::default();
+    Model::from_bytes("scenes.onnx", embedded::MODEL, &options, Box::new(RTen::new(2))).unwrap()
+}
+
+/// The demo scene `i` as the embedded model sees it.
+fn scene(model: &Model, i: usize) -> Vec<f32> {
+    let photo =
+        candor::image::decode_bytes(embedded::DEMO_SCENES[i].png, std::path::Path::new("scene")).unwrap();
+    let [_, height, width] = model.input_shape;
+    candor::image::Preset::Inception.preprocessing(height, width).apply(&photo)
+}
+
+/// Cheap settings.
+fn settings(method: &str) -> &'static [(&'static str, &'static str)] {
+    match method {
+        "reliable" => &[("iterations", "2")],
+        "smoothgrad" => &[("samples", "2")],
+        "integrated-gradients" => &[("steps", "2")],
+        "expected-gradients" => &[("samples", "2")],
+        "occlusion" => &[("window", "56"), ("stride", "56")],
+        "rise" => &[("masks", "8")],
+        "lime" => &[("segments", "6"), ("samples", "40")],
+        "kernel-shap" => &[("segments", "4"), ("samples", "20")],
+        "meaningful-perturbation" => &[("iterations", "2"), ("cells", "7")],
+        "extremal-perturbation" => &[("iterations", "2"), ("area", "0.2")],
+        _ => &[],
+    }
+}
+
+fn prepare(model: &Model, name: &str, set: &[(&str, &str)], seed: u64) -> Box<dyn Explainer> {
+    let method = methods::find(name).unwrap();
+    let d = method.description();
+    let set: Vec<_> = set.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+    let mut parameters = Parameters::new(d.name, d.parameters, &set).unwrap();
+    method.prepare(model, &mut parameters, &Choices { seed, ..Choices::default() }).unwrap()
+}
+
+fn explain(e: &mut dyn Explainer, model: &Model, image: &[f32], classes: &[usize]) -> Vec<Explanation> {
+    e.scores(model, image).unwrap();
+    let mut steps = 0;
+    let explanations = e.explain(model, classes, &mut || steps += 1).unwrap();
+    assert!(steps <= e.steps() * classes.len() as u64, "{steps} steps of {}", e.steps());
+    assert!(explanations.iter().all(|e| e.map.data.iter().all(|v| v.is_finite())));
+    explanations
+}
+
+fn differ(a: &Map, b: &Map) -> f32 {
+    let norm = a.data.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-12);
+    a.data.iter().zip(&b.data).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt() / norm
+}
+
+#[test]
+fn a_map_depends_on_its_own_photo_and_class_only() {
+    let model = model();
+    let photos = [scene(&model, 0), scene(&model, 2)];
+    for method in methods::all() {
+        let d = method.description();
+        let mut e = prepare(&model, d.name, settings(d.name), 0);
+        let first = explain(e.as_mut(), &model, &photos[0], &[1]).remove(0).map;
+        let other = explain(e.as_mut(), &model, &photos[1], &[1]).remove(0).map;
+        let again = explain(e.as_mut(), &model, &photos[0], &[1]).remove(0).map;
+        assert_eq!(first, again, "{}: a photo between changed the map", d.name);
+        assert_ne!(first, other, "{}: two photos have one map", d.name);
+        let together = explain(e.as_mut(), &model, &photos[0], &[4, 1]);
+        let off = differ(&first, &together[1].map);
+        assert!(off < 1e-4, "{}: another query moved the map by {off:.1e}", d.name);
+        if !d.class_sensitive {
+            assert_eq!(together[0].map, together[1].map, "{}: claims to know no class", d.name);
+        } else {
+            assert_ne!(together[0].map, together[1].map, "{}: claims to know the class", d.name);
+        }
+        if !d.signed {
+            assert!(first.min() >= 0.0, "{}: claims to be unsigned, has {}", d.name, first.min());
+        }
+        assert_eq!([first.height, first.width], [model.input_shape[1], model.input_shape[2]]);
+    }
+}
+
+#[test]
+fn the_seed_decides_what_is_random() {
+    let model = model();
+    let photo = scene(&model, 0);
+    for name in ["smoothgrad", "expected-gradients", "rise", "lime", "random"] {
+        let map = |seed| {
+            let mut e = prepare(&model, name, settings(name), seed);
+            explain(e.as_mut(), &model, &photo, &[1]).remove(0).map
+        };
+        assert_eq!(map(7), map(7), "{name}");
+        assert_ne!(map(7), map(8), "{name}");
+    }
+}
+
+/// Σ map against S_c(x) − S_c(0).
+fn completeness(name: &str, set: &[(&str, &str)]) -> (f64, f64) {
+    let model = model();
+    let photo = scene(&model, 2);
+    let mut e = prepare(&model, name, set, 0);
+    let nothing = e.scores(&model, &vec![0.0; photo.len()]).unwrap();
+    let scores = e.scores(&model, &photo).unwrap();
+    let class = candor::mask::learn::argmax(&scores);
+    let found = explain(e.as_mut(), &model, &photo, &[class]).remove(0);
+    assert!(found.warnings.is_empty(), "{name}: {:?}", found.warnings);
+    let sum = found.map.data.iter().map(|&v| f64::from(v)).sum::<f64>();
+    (sum, f64::from(scores[class] - nothing[class]))
+}
+
+#[test]
+fn deeplift_adds_up_to_the_difference_of_scores() {
+    let (sum, want) = completeness("deeplift", &[]);
+    assert!((sum - want).abs() < 1e-3 * want.abs(), "{sum} is not {want}");
+}
+
+#[test]
+fn integrated_gradients_add_up_to_the_difference_of_scores() {
+    let (sum, want) = completeness("integrated-gradients", &[("steps", "200")]);
+    assert!((sum - want).abs() < 2e-2 * want.abs(), "{sum} is not {want}");
+}
+
+#[test]
+fn a_coarse_integral_is_told() {
+    let model = model();
+    let mut e = prepare(&model, "integrated-gradients", &[("steps", "1"), ("rule", "right")], 0);
+    let found = explain(e.as_mut(), &model, &scene(&model, 2), &[0]).remove(0);
+    assert!(found.warnings[0].contains("add up to"), "{:?}", found.warnings);
+}
+
+#[test]
+fn costs_are_counted() {
+    let model = model();
+    let photo = scene(&model, 0);
+    let cost = |name: &str, classes: &[usize]| {
+        let mut e = prepare(&model, name, settings(name), 0);
+        let found = explain(e.as_mut(), &model, &photo, classes);
+        let sum = |f: &dyn Fn(&Explanation) -> u64| found.iter().map(f).sum::<u64>();
+        (sum(&|e| e.passes.forward), sum(&|e| e.passes.backward))
+    };
+    assert_eq!(cost("gradient", &[0, 1, 2]), (1, 3));
+    assert_eq!(cost("grad-cam", &[0]), (1, 1));
+    assert_eq!(cost("integrated-gradients", &[0, 1]), (4, 4));
+    assert_eq!(cost("smoothgrad", &[0, 1]), (3, 4));
+    assert_eq!(cost("rise", &[0, 1]), (9, 0));
+    assert_eq!(cost("occlusion", &[0]), (5, 0));
+    assert_eq!(cost("meaningful-perturbation", &[0, 1]), (5, 4));
+}
+
+#[test]
+fn a_method_that_is_not_defined_says_so_in_a_line() {
+    let model = model();
+    let method = methods::find("smoothgrad").unwrap();
+    let d = method.description();
+    let set = [("method".to_string(), "smoothgrad".to_string())];
+    let mut parameters = Parameters::new(d.name, d.parameters, &set).unwrap();
+    let error = method.prepare(&model, &mut parameters, &Choices::default()).err().unwrap().to_string();
+    assert!(error.contains("cannot average itself") && !error.contains('\n'), "{error}");
+    let set = [("method.channels".to_string(), "many".to_string())];
+    let mut parameters = Parameters::new(d.name, d.parameters, &set).unwrap();
+    let error = method.prepare(&model, &mut parameters, &Choices::default()).err().unwrap().to_string();
+    assert!(error.contains("max-abs"), "{error}");
+}

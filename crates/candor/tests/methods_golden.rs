@@ -1,0 +1,102 @@
+//! Maps of the methods against Captum, zennit and pytorch-grad-cam in float64: see tools/goldens_methods.py.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod support;
+
+use candor::engine::RTen;
+use candor::map::Map;
+use candor::methods::parameters::Parameters;
+use candor::methods::{self, Choices};
+use candor::model::{Model, ModelOptions};
+use serde_json::Value;
+
+/// Relative error by the L2 norm that a map may have.
+const TOLERANCE: f64 = 1e-3;
+
+/// `noise` of tools/deterministic.py.
+fn noise(i: u64, spec: &Value) -> f64 {
+    let part = |name: &str| spec[name].as_u64().unwrap();
+    let mut u = i.wrapping_mul(part("multiplier")).wrapping_add(part("increment")) as u32;
+    if spec["scrambled"].as_bool().unwrap_or(false) {
+        u = (u ^ (u >> 16)).wrapping_mul(0x85EB_CA6B);
+        u = (u ^ (u >> 13)).wrapping_mul(0xC2B2_AE35);
+        u ^= u >> 16;
+    }
+    f64::from(u) / 4_294_967_296.0 * 2.0 - 1.0
+}
+
+fn floats(v: &Value) -> Vec<f64> {
+    v.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+}
+
+fn image(model: &Model, spec: &Value) -> Vec<f32> {
+    let (amplitude, offset) = (spec["amplitude"].as_f64().unwrap(), spec["offset"].as_f64().unwrap());
+    let count = model.input_shape.iter().product::<usize>();
+    (0..count).map(|i| (noise(i as u64, spec) * amplitude + offset) as f32).collect()
+}
+
+fn map(model: &Model, golden: &Value, entry: &Value) -> Map {
+    let method = methods::find(entry["method"].as_str().unwrap()).unwrap();
+    let description = method.description();
+    let pair = |s: &Value| {
+        let (key, value) = s.as_str().unwrap().split_once('=').unwrap();
+        (key.to_string(), value.to_string())
+    };
+    let set: Vec<_> = entry["set"].as_array().unwrap().iter().map(pair).collect();
+    let mut parameters = Parameters::new(description.name, description.parameters, &set).unwrap();
+    let mut explainer = method.prepare(model, &mut parameters, &Choices::default()).unwrap();
+    if let Some(layer) = parameters.values().get("layer") {
+        assert_eq!(layer, &golden["layer"], "the automatic layer is the golden's");
+    }
+    explainer.scores(model, &image(model, &golden["input"])).unwrap();
+    let class = entry["class"].as_u64().unwrap() as usize;
+    explainer.explain(model, &[class], &mut || {}).unwrap().remove(0).map
+}
+
+/// The largest of the relative errors of samples, norm and projections.
+fn error(golden: &Value, entry: &Value, map: &Map) -> f64 {
+    let norm = entry["norm"].as_f64().unwrap();
+    if norm == 0.0 {
+        return map.data.iter().map(|v| f64::from(v.abs())).fold(0.0, f64::max);
+    }
+    let samples = floats(&entry["samples"]);
+    let stride = entry["stride"].as_u64().unwrap() as usize;
+    let (mut off, mut size) = (0.0, 0.0);
+    for (got, want) in map.data.iter().step_by(stride).zip(&samples) {
+        off += (f64::from(*got) - want).powi(2);
+        size += want * want;
+    }
+    let dot =
+        |d: &Value| map.data.iter().enumerate().map(|(i, v)| f64::from(*v) * noise(i as u64, d)).sum::<f64>();
+    let directions = golden["directions"].as_array().unwrap().iter().map(dot);
+    let projections = directions.zip(floats(&entry["projections"])).map(|(a, b)| (a - b).abs() / norm);
+    let got = map.data.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+    projections.fold((off / size.max(f64::MIN_POSITIVE)).sqrt().max((got - norm).abs() / norm), f64::max)
+}
+
+#[test]
+fn maps_agree_with_the_reference_implementations() {
+    let Some(data) = support::data_dir() else { return };
+    let goldens = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/methods");
+    let mut files: Vec<_> = std::fs::read_dir(goldens).unwrap().map(|f| f.unwrap().path()).collect();
+    files.sort();
+    assert!(!files.is_empty());
+    let mut wrong = vec![];
+    for file in files {
+        let golden: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        let name = golden["model"].as_str().unwrap();
+        let path = data.join("models").join(format!("{name}.onnx"));
+        let model = Model::load(&path, &ModelOptions::default(), Box::new(RTen::new(2))).unwrap();
+        assert_eq!(model.info.sha256, golden["sha256"].as_str().unwrap(), "{name}: another file");
+        for entry in golden["maps"].as_array().unwrap() {
+            let error = error(&golden, entry, &map(&model, &golden, entry));
+            let what = format!("{name}: {} {} class {}", entry["method"], entry["set"], entry["class"]);
+            println!("{what}: {error:.1e} from {}", entry["reference"]);
+            let tolerance = entry["tolerance"].as_f64().unwrap_or(TOLERANCE);
+            if error.is_nan() || error > tolerance {
+                wrong.push(format!("{what}: {error:.1e}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
