@@ -29,7 +29,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     } else {
         args.levels.clone()
     };
-    let choices = Choices { levels, calibrated_lambda: setup.sidecar.lambda, ..Choices::default() };
+    let choices = Choices { levels, calibrated_lambda: setup.sidecar.lambda, seed: args.seed };
     let bar = output::progress((inputs.len() * methods.len()) as u64);
     let mut result = CheckResult {
         model: setup.model.info.clone(),
