@@ -70,15 +70,16 @@ fn a_map_depends_on_its_own_photo_and_class_only() {
         let first = explain(e.as_mut(), &model, &photos[0], &[1]).remove(0).map;
         let other = explain(e.as_mut(), &model, &photos[1], &[1]).remove(0).map;
         let again = explain(e.as_mut(), &model, &photos[0], &[1]).remove(0).map;
-        assert_eq!(first, again, "{}: a photo between changed the map", d.name);
-        assert_ne!(first, other, "{}: two photos have one map", d.name);
+        assert!(first == again, "{}: a photo between changed the map", d.name);
+        // Without max pooling a deconvnet never looks at the photo (Springenberg et al. 2015, section 3.4).
+        assert_eq!(first == other, d.name == "deconvnet", "{}: two photos have one map", d.name);
         let together = explain(e.as_mut(), &model, &photos[0], &[4, 1]);
         let off = differ(&first, &together[1].map);
         assert!(off < 1e-4, "{}: another query moved the map by {off:.1e}", d.name);
         if !d.class_sensitive {
-            assert_eq!(together[0].map, together[1].map, "{}: claims to know no class", d.name);
+            assert!(together[0].map == together[1].map, "{}: claims to know no class", d.name);
         } else {
-            assert_ne!(together[0].map, together[1].map, "{}: claims to know the class", d.name);
+            assert!(together[0].map != together[1].map, "{}: claims to know the class", d.name);
         }
         if !d.signed {
             assert!(first.min() >= 0.0, "{}: claims to be unsigned, has {}", d.name, first.min());
@@ -96,8 +97,8 @@ fn the_seed_decides_what_is_random() {
             let mut e = prepare(&model, name, settings(name), seed);
             explain(e.as_mut(), &model, &photo, &[1]).remove(0).map
         };
-        assert_eq!(map(7), map(7), "{name}");
-        assert_ne!(map(7), map(8), "{name}");
+        assert!(map(7) == map(7), "{name}: one seed, two maps");
+        assert!(map(7) != map(8), "{name}: two seeds, one map");
     }
 }
 
