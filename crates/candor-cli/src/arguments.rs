@@ -31,6 +31,8 @@ pub enum Command {
     Calibrate(CalibrateArgs),
     /// Check which methods stay silent about classes that are not there
     Check(CheckArgs),
+    /// Benchmarks
+    Bench(BenchArgs),
     /// List the explanation methods with their sources, costs and parameters
     Methods(MethodsArgs),
     /// Explain the embedded pictures with the embedded model
@@ -214,6 +216,43 @@ pub struct CheckArgs {
     /// Folder for the page and the tables
     #[arg(long, value_name = "DIR", default_value = "candor-check")]
     pub out: PathBuf,
+    /// Print the result as one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    pub bench: Bench,
+}
+
+#[derive(Subcommand)]
+pub enum Bench {
+    /// Measure how fast a model is explained on this machine
+    Speed(SpeedArgs),
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Measured are single passes (forward; with the gradient of one logit with respect to the image; one step of the reliable
+mask) and one explanation by each method, all for one image and one class. GFLOP counts the multiplications and additions of
+convolutions and matrix products. `of best` is the share of what the same engine reaches on the product of two 2048×2048
+matrices, in the same run. Figures are medians; a machine that does other work gives other figures.
+
+Examples:
+  candor bench speed model.onnx
+  candor bench speed model.onnx --engine onnxruntime --threads 4 --repeats 30
+  candor bench speed model.onnx --methods reliable,grad-cam --json")]
+pub struct SpeedArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Methods to measure [default: all, of which some take thousands of passes]
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    pub methods: Vec<String>,
+    /// Runs of each part, at most: what has taken ten seconds is not repeated further
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub repeats: u32,
     /// Print the result as one JSON document
     #[arg(long)]
     pub json: bool,

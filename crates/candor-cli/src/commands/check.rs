@@ -84,7 +84,8 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     Ok(if result.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
-fn chosen(names: &[String]) -> Result<Vec<Box<dyn Method>>> {
+/// The methods of these names; all, if none is given.
+pub fn chosen(names: &[String]) -> Result<Vec<Box<dyn Method>>> {
     if names.is_empty() {
         return Ok(methods::all());
     }
