@@ -102,6 +102,7 @@ pub(crate) fn infer_node(graph: &mut Graph, index: usize, symbols: &mut SymbolGe
     let dtype = output_type(graph, node);
     for (i, id) in outputs.into_iter().enumerate() {
         let Some(id) = id else { continue };
+        let dtype = if i == 0 { dtype } else { second_output_type(&graph.nodes[index].op, dtype) };
         if let Some(sym) = syms.get(i) {
             graph.set_sym(id, sym.clone().simplify(), dtype);
         } else {
@@ -234,8 +235,15 @@ fn infer_syms(
             },
         }),
         "Range" => Box::new(ops::Range),
+        "OneHot" => Box::new(ops::OneHot { axis: node.int("axis", -1) as i32 }),
+        "TopK" => Box::new(ops::TopK { axis: Some(axis(-1)) }),
         "DepthToSpace" => Box::new(ops::DepthToSpace { block_size: node.int("blocksize", 1).max(1) as u32 }),
-        "Resize" => Box::new(ops::Resize),
+        "Resize" => {
+            if let Some(shape) = scaled(graph, node) {
+                return Ok(vec![SymTensor::from_shape(shape)]);
+            }
+            Box::new(ops::Resize)
+        }
         "Upsample" => Box::new(ops::Upsample),
         "Einsum" => {
             let op = ops::Einsum { equation: node.text("equation", "") };
@@ -245,6 +253,20 @@ fn infer_syms(
         _ => return Ok(vec![]),
     };
     run(infer.as_ref(), graph, node, inputs, symbols)
+}
+
+/// The shape of a Resize by constant factors, which are floats and so unknown to the symbolic inference.
+fn scaled(graph: &Graph, node: &Node) -> Option<Vec<SymExpr>> {
+    let factors = graph.constant(node.input(2)?)?.as_floats()?.to_vec();
+    let shape = graph.shape(node.input(0)?)?;
+    if shape.len() != factors.len() {
+        return None;
+    }
+    let scale = |(dim, &factor): (&Dim, &f32)| match dim {
+        Dim::Fixed(n) => Some(Dim::Fixed((*n as f64 * f64::from(factor) + 1e-6).floor() as usize).to_expr()),
+        other => (factor == 1.0).then(|| other.to_expr()),
+    };
+    shape.iter().zip(&factors).map(scale).collect()
 }
 
 fn run(
@@ -348,6 +370,15 @@ fn output_type(graph: &Graph, node: &Node) -> Option<DataType> {
         "QuantizeLinear" => input(2).or(Some(DataType::Uint8)),
         "DequantizeLinear" => input(1),
         _ => input(0),
+    }
+}
+
+/// Type of the outputs behind the first: indices, or the type of the first.
+fn second_output_type(op: &str, first: Option<DataType>) -> Option<DataType> {
+    match op {
+        "TopK" | "MaxPool" => Some(DataType::Int64),
+        "Dropout" => Some(DataType::Bool),
+        _ => first,
     }
 }
 

@@ -121,7 +121,7 @@ impl Model {
         let input = image_input(&mut graph, options)
             .map_err(|reason| fail(format!("{reason}; its inputs are: {described}")))?;
         let fixed_batch = settle_batch(&mut graph, input);
-        shape::infer(&mut graph).map_err(at)?;
+        rewrite::lower(&mut graph).map_err(at)?;
         shape::check_known(&graph).map_err(at)?;
         rewrite::standard(&mut graph, &Folding(engine.as_ref())).map_err(at)?;
         let (logits, head) = find_logits(&mut graph, options.logits.as_deref()).map_err(|e| match e {

@@ -1,6 +1,6 @@
 //! Reverse-mode differentiation on the graph: one sweep, one table of rules.
 
-mod rules;
+pub(crate) mod rules;
 mod sweep;
 mod table;
 

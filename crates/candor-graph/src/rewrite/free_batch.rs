@@ -1,7 +1,8 @@
 //! Frees a batch size that an exporter fixed at one.
 
 use crate::graph::Graph;
-use crate::shape::{Dim, infer};
+use super::lower;
+use crate::shape::Dim;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 /// not, `graph` is left as it was.
 pub fn free_batch(graph: &mut Graph) -> bool {
     let mut fixed = graph.clone();
-    if infer(&mut fixed).is_err() {
+    if lower(&mut fixed).is_err() {
         return false;
     }
     let depends = graph.descendants(&graph.inputs);
@@ -37,7 +38,7 @@ pub fn free_batch(graph: &mut Graph) -> bool {
         }
     }
     let output = free.outputs.first().copied();
-    let ok = infer(&mut free).is_ok()
+    let ok = lower(&mut free).is_ok()
         && output.and_then(|id| free.shape(id)).is_some_and(|s| s.first() == Some(&Dim::Batch(1)));
     if ok {
         *graph = free;
