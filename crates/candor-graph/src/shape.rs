@@ -174,7 +174,11 @@ fn infer_syms(
         "Div" => Box::new(ops::Div),
         "Equal" => Box::new(ops::Equal),
         "Where" => Box::new(ops::Where),
-        "Pow" | "Mod" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or" | "Xor"
+        "Mod" => match remainders(graph, node) {
+            Some(known) => return Ok(vec![known]),
+            None => Box::new(BinaryOp),
+        },
+        "Pow" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or" | "Xor"
         | "PRelu" => Box::new(BinaryOp),
         "Sum" | "Max" | "Min" | "Mean" => Box::new(VariadicOp),
         "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1" | "ReduceL2"
@@ -253,6 +257,30 @@ fn infer_syms(
         _ => return Ok(vec![]),
     };
     run(infer.as_ref(), graph, node, inputs, symbols)
+}
+
+/// The elements of an integer Mod of known ones.
+fn remainders(graph: &Graph, node: &Node) -> Option<SymTensor> {
+    let side = |i: usize| {
+        let id = node.input(i)?;
+        Some((graph.known_ints(id)?, graph.shape(id)?.len()))
+    };
+    let ((a, rank), (b, divisor_rank)) = (side(0)?, side(1)?);
+    let count = a.len().max(b.len());
+    let element = |i: usize| {
+        let (x, y) = (*a.get(i.min(a.len() - 1))?, *b.get(i.min(b.len() - 1))?);
+        let floored = x.checked_rem(y)?;
+        let adjusted = floored != 0 && (floored < 0) != (y < 0) && node.int("fmod", 0) == 0;
+        i32::try_from(if adjusted { floored + y } else { floored }).ok().map(SymExpr::Value)
+    };
+    if rank > 1 || divisor_rank > 1 || a.is_empty() || b.is_empty() {
+        return None;
+    }
+    let values = (0..count).map(element).collect::<Option<Vec<_>>>()?;
+    Some(match values.as_slice() {
+        [only] if rank.max(divisor_rank) == 0 => SymTensor::from_scalar(only.clone()),
+        _ => SymTensor::from_vec(values),
+    })
 }
 
 /// The shape of a Resize by constant factors, which are floats and so unknown to the symbolic inference.
@@ -404,9 +432,9 @@ pub fn display(shape: Option<&[Dim]>) -> String {
 ///
 /// # Errors
 /// [`GraphError::Node`] for the first node on the way to an output whose inputs have known shapes and whose output has not:
-/// its operator is not known.
+/// its operator is not known, or the sizes depend on what is computed.
 pub fn check_known(graph: &Graph) -> Result<()> {
-    let unknown = |id: &ValueId| graph.shape(*id).is_none();
+    let unknown = |id: &ValueId| graph.shape(*id).is_none_or(|s| s.contains(&Dim::Unknown));
     if !graph.outputs.iter().any(unknown) {
         return Ok(());
     }
@@ -415,14 +443,17 @@ pub fn check_known(graph: &Graph) -> Result<()> {
         n.outputs.iter().flatten().any(|o| unknown(o) && up.contains(o))
             && !n.inputs.iter().flatten().any(unknown)
     });
-    match culprit {
-        None => Ok(()),
-        Some(node) => Err(GraphError::node(
-            node,
+    let Some(node) = culprit else { return Ok(()) };
+    let has_rank = graph.shape(node.output()).is_some();
+    Err(GraphError::node(
+        node,
+        if has_rank {
             format!(
-                "operator {} is not known to Candor; export with standard ONNX operators",
-                node.qualified_op()
-            ),
-        )),
-    }
+                "the shape of its output is {}: a size depends on what is computed; export with a fixed input size",
+                display(graph.shape(node.output()).as_deref())
+            )
+        } else {
+            format!("operator {} is not known to Candor; export with standard ONNX operators", node.qualified_op())
+        },
+    ))
 }

@@ -7,13 +7,15 @@ mod free_batch;
 mod lower;
 mod pad_axes;
 mod remove_identity;
+mod settle_shapes;
 mod softmax_axis;
 mod windows;
 
 pub use dead::remove_dead;
-pub use fold_constants::{Evaluate, fold_constants};
+pub use fold_constants::{Evaluate, evaluate_constants, fold_constants};
 pub use free_batch::free_batch;
 pub use lower::{LOWERINGS, Lowering, lower};
+pub use settle_shapes::settle_shapes;
 
 use crate::error::Result;
 use crate::graph::Graph;
@@ -24,7 +26,7 @@ use crate::graph::Graph;
 /// A node whose inputs do not fit its operator, or a failure of the evaluator.
 pub fn standard(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result<()> {
     // First of all: its results are what the other passes know.
-    lower(graph)?;
+    settle_shapes(graph, evaluator)?;
     // Needs ranks; later passes and rules read `axis` in its modern sense.
     softmax_axis::softmax_axis(graph)?;
     // Needs sizes; turns auto_pad and missing defaults into numbers before any rule reads them.

@@ -6,17 +6,16 @@ use crate::grad::Sweep;
 use crate::graph::{Attr, Node};
 use crate::shape::Dim;
 
-/// gather along an axis by constant indices: dx[j] = Σ dy[i] over all i with index[i] = j
+/// gather along an axis: dx[j] = Σ dy[i] over all i with index[i] = j
 ///
-/// Written without a scatter: the r-th occurrences of all j are gathered from dy at once, r = 0, 1, …; a j that occurs less
-/// often takes a row of zeros.
+/// Constant indices need no scatter: the r-th occurrences of all j are gathered from dy at once, r = 0, 1, …; a j that occurs
+/// less often takes a row of zeros.
 pub(crate) fn gather(s: &mut Sweep, n: &Node) -> Result<()> {
     let x = s.input(n, 0)?.shape()?;
     let axis = n.int("axis", 0).rem_euclid(x.len() as i64) as usize;
     let index = n.input(1).and_then(|id| s.builder().with(|g| g.known_ints(id)));
-    let index = index.ok_or_else(|| GraphError::node(n, "its indices are not constant, which is not supported"))?;
-    let Dim::Fixed(size) = x[axis] else {
-        return Err(GraphError::node(n, "gathers along the batch, which has no gradient here"));
+    let (Some(index), Dim::Fixed(size)) = (index, x[axis]) else {
+        return gather_computed(s, n, axis);
     };
     // All axes of the indices as one.
     let mut merged = x.clone();
@@ -25,6 +24,18 @@ pub(crate) fn gather(s: &mut Sweep, n: &Node) -> Result<()> {
     let positions: Vec<usize> = index.iter().map(|i| i.rem_euclid(size as i64) as usize).collect();
     let put = put_back(dy, axis, x.len(), &positions, size);
     s.add_grad(n, 0, put)
+}
+
+/// Indices that are not constant (those of a batch laid flat, say): a scatter along the first axis.
+fn gather_computed(s: &mut Sweep, n: &Node, axis: usize) -> Result<()> {
+    if axis != 0 {
+        return Err(GraphError::node(n, "its indices are not constant; only along the first axis may they be computed"));
+    }
+    let last = s.builder().ints(&[-1]);
+    let index = s.input(n, 1)?.op("Unsqueeze", &[last], &[]);
+    let add = ("reduction", Attr::Text("add".into()));
+    let dx = (s.input(n, 0)? * 0.0).op("ScatterND", &[index, s.full_dy(n)?], &[add]);
+    s.add_grad(n, 0, dx)
 }
 
 /// Rows of `dy` along `axis` summed at `positions` of an axis of that size.
