@@ -7,6 +7,7 @@
 
 pub mod builder;
 pub mod error;
+pub mod feature;
 pub mod grad;
 pub mod graph;
 pub mod insert;

@@ -62,7 +62,9 @@ impl Explainer for GradCamExplainer {
         let mut explanations = vec![];
         for &class in classes {
             let out = run_logit_gradient(model, self.session.as_mut(), &self.image, class)?;
-            let cam = grad_cam(&out[1], &out[2], self.level.shape);
+            let feature = self.level.feature();
+            let [gradient, features] = [1, 2].map(|i| feature.channels_first(&out[i]));
+            let cam = grad_cam(&gradient, &features, self.level.shape);
             let [_, height, width] = model.input_shape;
             explanations.push(Explanation {
                 map: cam.resize(height, width, Interpolation::Bilinear),
