@@ -83,11 +83,18 @@ impl Feature {
 fn channels_last(graph: &Graph, value: ValueId) -> bool {
     let mut same = std::collections::HashSet::from([value]);
     for node in &graph.nodes {
-        let Some(position) = node.inputs.iter().position(|i| i.is_some_and(|id| same.contains(&id))) else { continue };
+        let Some(position) = node.inputs.iter().position(|i| i.is_some_and(|id| same.contains(&id))) else {
+            continue;
+        };
         let rank = node.input(position).and_then(|id| graph.shape(id)).map_or(0, |s| s.len());
         let constant = |i: usize| node.input(i).is_some_and(|id| graph.constant(id).is_some());
         match node.op.as_str() {
-            "Conv" | "BatchNormalization" | "MaxPool" | "AveragePool" | "GlobalAveragePool" | "InstanceNormalization" => {
+            "Conv"
+            | "BatchNormalization"
+            | "MaxPool"
+            | "AveragePool"
+            | "GlobalAveragePool"
+            | "InstanceNormalization" => {
                 return false;
             }
             "LayerNormalization" if matches!(node.int("axis", -1), -1 | 3) => return true,
@@ -107,7 +114,8 @@ fn channels_last(graph: &Graph, value: ValueId) -> bool {
                     return false;
                 }
             }
-            "Add" | "Sub" | "Mul" | "Div" | "Pad" | "Slice" | "Concat" | "Relu" | "Sigmoid" | "Clip" | "Identity" => {
+            "Add" | "Sub" | "Mul" | "Div" | "Pad" | "Slice" | "Concat" | "Relu" | "Sigmoid" | "Clip"
+            | "Identity" => {
                 let rank_of = |id: ValueId| graph.shape(id).map(|s| s.len());
                 same.extend(node.outputs.iter().flatten().filter(|&&o| rank_of(o) == Some(4)));
             }
@@ -121,12 +129,13 @@ fn channels_last(graph: &Graph, value: ValueId) -> bool {
 fn grid(graph: &Graph, value: ValueId, tokens: usize) -> Option<[usize; 2]> {
     let up = graph.ancestors(&[value]);
     let fits = |places: usize| places > 1 && places <= tokens && tokens - places <= MAX_EXTRA;
-    let of_conv = graph.nodes.iter().rev().filter(|n| n.op == "Conv" && up.contains(&n.output())).find_map(|n| {
-        match graph.shape(n.output())?.as_slice() {
-            [_, _, Dim::Fixed(h), Dim::Fixed(w)] if fits(h * w) => Some([*h, *w]),
-            _ => None,
-        }
-    });
+    let of_conv =
+        graph.nodes.iter().rev().filter(|n| n.op == "Conv" && up.contains(&n.output())).find_map(|n| {
+            match graph.shape(n.output())?.as_slice() {
+                [_, _, Dim::Fixed(h), Dim::Fixed(w)] if fits(h * w) => Some([*h, *w]),
+                _ => None,
+            }
+        });
     of_conv.or_else(|| {
         let side = tokens.isqrt();
         fits(side * side).then_some([side, side])

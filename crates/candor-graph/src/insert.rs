@@ -122,7 +122,9 @@ pub fn cut(graph: &Graph, separating: &[ValueId]) -> Cut {
 pub fn dominators(graph: &Graph, input: ValueId, output: ValueId) -> Vec<ValueId> {
     let down = graph.descendants(&[input]);
     let up = graph.ancestors(&[output]);
-    let on_path = |id: &ValueId| down.contains(id) && up.contains(id);
+    // Sizes that are read off the image (Shape and what follows) bypass nothing.
+    let carries = |id: &ValueId| graph.value(*id).dtype.is_none_or(DataType::is_float);
+    let on_path = |id: &ValueId| down.contains(id) && up.contains(id) && carries(id);
     let mut readers: std::collections::HashMap<ValueId, usize> = std::collections::HashMap::new();
     for node in &graph.nodes {
         if node.outputs.iter().flatten().any(on_path) {

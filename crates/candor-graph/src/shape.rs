@@ -3,6 +3,8 @@
 //! Shapes are inferred by `rten-shape-inference`, whose symbolic expressions also follow the integer arithmetic
 //! (Shape, Gather, Concat, …) by which exporters compute the targets of Reshape.
 
+mod sizes;
+
 use rten_shape_inference::ops::{self, Padding};
 use rten_shape_inference::{
     BinaryOp, InferShapes, InferShapesContext, ReductionOp, SymExpr, SymTensor, SymbolGen, SymbolMap,
@@ -59,6 +61,23 @@ pub(crate) fn dim_of(expr: &SymExpr) -> Dim {
     }
 }
 
+/// The same with every expression that is a multiple of the batch size written as one: chains of Reshape would pile up
+/// products and quotients until they overflow.
+fn canonical(sym: SymTensor) -> SymTensor {
+    let tidy = |e: &SymExpr| match dim_of(e) {
+        Dim::Unknown => e.clone(),
+        known => known.to_expr(),
+    };
+    if let Some(value) = sym.as_scalar() {
+        return SymTensor::from_scalar(tidy(value));
+    }
+    if let Some(values) = sym.as_vector() {
+        return SymTensor::from_vec(values.iter().map(tidy).collect());
+    }
+    let dims: Option<Vec<SymExpr>> = sym.shape().map(|dims| dims.map(|d| tidy(&d)).collect());
+    dims.map_or(sym, SymTensor::from_shape)
+}
+
 /// What is known of a constant: its shape, and its elements if it is a small vector of integers.
 pub(crate) fn sym_of_constant(tensor: &Tensor) -> SymTensor {
     const MAX_ELEMENTS: usize = 64;
@@ -104,7 +123,7 @@ pub(crate) fn infer_node(graph: &mut Graph, index: usize, symbols: &mut SymbolGe
         let Some(id) = id else { continue };
         let dtype = if i == 0 { dtype } else { second_output_type(&graph.nodes[index].op, dtype) };
         if let Some(sym) = syms.get(i) {
-            graph.set_sym(id, sym.clone().simplify(), dtype);
+            graph.set_sym(id, canonical(sym.clone().simplify()), dtype);
         } else {
             graph.set_sym(id, SymTensor::unknown("not inferred"), dtype);
         }
@@ -174,12 +193,13 @@ fn infer_syms(
         "Div" => Box::new(ops::Div),
         "Equal" => Box::new(ops::Equal),
         "Where" => Box::new(ops::Where),
-        "Mod" => match remainders(graph, node) {
+        "Mod" => match sizes::remainders(graph, node) {
             Some(known) => return Ok(vec![known]),
             None => Box::new(BinaryOp),
         },
-        "Pow" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or" | "Xor"
-        | "PRelu" => Box::new(BinaryOp),
+        "Pow" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or" | "Xor" | "PRelu" => {
+            Box::new(BinaryOp)
+        }
         "Sum" | "Max" | "Min" | "Mean" => Box::new(VariadicOp),
         "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1" | "ReduceL2"
         | "ReduceLogSumExp" | "ReduceSumSquare" | "ReduceLogSum" => {
@@ -224,14 +244,16 @@ fn infer_syms(
         "GatherND" => Box::new(ops::GatherND { batch_dims: node.int("batch_dims", 0).max(0) as usize }),
         "Expand" => Box::new(ops::Expand),
         "Tile" => Box::new(ops::Tile),
-        "Split" => Box::new(ops::Split {
-            axis: axis(0),
-            num_outputs: match node.int("num_outputs", 0) {
-                0 if node.input(1).is_none() => Some(node.outputs.len() as u32),
-                0 => None,
-                n => Some(n as u32),
-            },
-        }),
+        "Split" => {
+            let mut inputs = inputs;
+            if node.input(1).is_none() {
+                inputs.truncate(1);
+                inputs.push(Some(sizes::equal_parts(graph, node, axis(0))));
+            } else if graph.known_ints(node.inputs[1].unwrap_or(node.output())).is_none() {
+                return Ok(vec![]);
+            }
+            return run(&ops::Split { axis: axis(0), num_outputs: None }, graph, node, inputs, symbols);
+        }
         "ConstantOfShape" => Box::new(ops::ConstantOfShape {
             value: match node.attrs.get("value") {
                 Some(Attr::Tensor(t)) => t.to_ints().and_then(|v| v.first().map(|&x| x as i32)),
@@ -243,7 +265,7 @@ fn infer_syms(
         "TopK" => Box::new(ops::TopK { axis: Some(axis(-1)) }),
         "DepthToSpace" => Box::new(ops::DepthToSpace { block_size: node.int("blocksize", 1).max(1) as u32 }),
         "Resize" => {
-            if let Some(shape) = scaled(graph, node) {
+            if let Some(shape) = sizes::scaled(graph, node) {
                 return Ok(vec![SymTensor::from_shape(shape)]);
             }
             Box::new(ops::Resize)
@@ -257,44 +279,6 @@ fn infer_syms(
         _ => return Ok(vec![]),
     };
     run(infer.as_ref(), graph, node, inputs, symbols)
-}
-
-/// The elements of an integer Mod of known ones.
-fn remainders(graph: &Graph, node: &Node) -> Option<SymTensor> {
-    let side = |i: usize| {
-        let id = node.input(i)?;
-        Some((graph.known_ints(id)?, graph.shape(id)?.len()))
-    };
-    let ((a, rank), (b, divisor_rank)) = (side(0)?, side(1)?);
-    let count = a.len().max(b.len());
-    let element = |i: usize| {
-        let (x, y) = (*a.get(i.min(a.len() - 1))?, *b.get(i.min(b.len() - 1))?);
-        let floored = x.checked_rem(y)?;
-        let adjusted = floored != 0 && (floored < 0) != (y < 0) && node.int("fmod", 0) == 0;
-        i32::try_from(if adjusted { floored + y } else { floored }).ok().map(SymExpr::Value)
-    };
-    if rank > 1 || divisor_rank > 1 || a.is_empty() || b.is_empty() {
-        return None;
-    }
-    let values = (0..count).map(element).collect::<Option<Vec<_>>>()?;
-    Some(match values.as_slice() {
-        [only] if rank.max(divisor_rank) == 0 => SymTensor::from_scalar(only.clone()),
-        _ => SymTensor::from_vec(values),
-    })
-}
-
-/// The shape of a Resize by constant factors, which are floats and so unknown to the symbolic inference.
-fn scaled(graph: &Graph, node: &Node) -> Option<Vec<SymExpr>> {
-    let factors = graph.constant(node.input(2)?)?.as_floats()?.to_vec();
-    let shape = graph.shape(node.input(0)?)?;
-    if shape.len() != factors.len() {
-        return None;
-    }
-    let scale = |(dim, &factor): (&Dim, &f32)| match dim {
-        Dim::Fixed(n) => Some(Dim::Fixed((*n as f64 * f64::from(factor) + 1e-6).floor() as usize).to_expr()),
-        other => (factor == 1.0).then(|| other.to_expr()),
-    };
-    shape.iter().zip(&factors).map(scale).collect()
 }
 
 fn run(
@@ -453,7 +437,10 @@ pub fn check_known(graph: &Graph) -> Result<()> {
                 display(graph.shape(node.output()).as_deref())
             )
         } else {
-            format!("operator {} is not known to Candor; export with standard ONNX operators", node.qualified_op())
+            format!(
+                "operator {} is not known to Candor; export with standard ONNX operators",
+                node.qualified_op()
+            )
         },
     ))
 }

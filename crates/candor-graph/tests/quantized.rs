@@ -80,10 +80,13 @@ fn a_quantised_convolution_has_the_float_ones_gradient() {
     let kernel = || ("kernel_shape", Attr::Ints(vec![3, 3]));
     let whole = gradient(&[2, 2, 5, 6], |b, x| {
         let (w, s) = (weight(b, &[3, 2, 3, 3]), |v| b.scalar(v));
-        let inputs = [quantised(b, x, 0.01), s(0.01), zero(b, 128), w, s(0.02), zero(b, 128), s(0.1), zero(b, 128)];
+        let inputs =
+            [quantised(b, x, 0.01), s(0.01), zero(b, 128), w, s(0.02), zero(b, 128), s(0.1), zero(b, 128)];
         dequantised(b, inputs[0].op("QLinearConv", &inputs[1..], &[kernel()]), 0.1)
     });
-    let float = gradient(&[2, 2, 5, 6], |b, x| x.op("Conv", &[dequantised(b, weight(b, &[3, 2, 3, 3]), 0.02)], &[kernel()]));
+    let float = gradient(&[2, 2, 5, 6], |b, x| {
+        x.op("Conv", &[dequantised(b, weight(b, &[3, 2, 3, 3]), 0.02)], &[kernel()])
+    });
     assert_near(&whole, &float);
     let integers = gradient(&[2, 2, 5, 6], |b, x| {
         let inputs = [quantised(b, x, 0.01), weight(b, &[3, 2, 3, 3]), zero(b, 128), zero(b, 128)];
@@ -97,7 +100,8 @@ fn a_quantised_product_has_the_float_ones_gradient() {
     let float = gradient(&[2, 5], |b, x| x.op("MatMul", &[dequantised(b, weight(b, &[5, 3]), 0.02)], &[]));
     let whole = gradient(&[2, 5], |b, x| {
         let (w, s) = (weight(b, &[5, 3]), |v| b.scalar(v));
-        let inputs = [quantised(b, x, 0.01), s(0.01), zero(b, 128), w, s(0.02), zero(b, 128), s(0.1), zero(b, 128)];
+        let inputs =
+            [quantised(b, x, 0.01), s(0.01), zero(b, 128), w, s(0.02), zero(b, 128), s(0.1), zero(b, 128)];
         dequantised(b, inputs[0].op("QLinearMatMul", &inputs[1..], &[]), 0.1)
     });
     assert_near(&whole, &float);

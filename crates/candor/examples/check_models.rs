@@ -31,10 +31,14 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let folder = PathBuf::from(arguments.next().ok_or("give the folder of models")?);
     let wanted: Vec<String> = arguments.collect();
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(&folder)?.filter_map(|f| Some(f.ok()?.path())).filter(|p| is_model(p, &wanted)).collect();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)?
+        .filter_map(|f| Some(f.ok()?.path()))
+        .filter(|p| is_model(p, &wanted))
+        .collect();
     files.sort();
-    println!("| model | exporter | nodes | batch | logits | gradient | PyTorch f32 | forward ms | gradient ms | levels | mask |");
+    println!(
+        "| model | exporter | nodes | batch | logits | gradient | PyTorch f32 | forward ms | gradient ms | levels | mask |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
     let mut failures = vec![];
     for file in &files {

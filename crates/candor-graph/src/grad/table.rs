@@ -1,8 +1,8 @@
 //! The table of gradient rules: operator → rule, zero, or unsupported with a reason.
 
 use super::rules::{
-    activations, conv, einsum, elementwise, extremum, gather, matmul, norm, pool, quantize, rearrange, reduce, shape,
-    softmax,
+    activations, conv, einsum, elementwise, extremum, gather, matmul, norm, pool, quantize, rearrange,
+    reduce, shape, softmax,
 };
 use super::sweep::Sweep;
 use crate::error::Result;

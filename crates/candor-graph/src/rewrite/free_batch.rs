@@ -1,7 +1,7 @@
 //! Frees a batch size that an exporter fixed at one.
 
-use crate::graph::Graph;
 use super::{Evaluate, settle_shapes};
+use crate::graph::Graph;
 use crate::shape::Dim;
 use crate::tensor::Tensor;
 use std::sync::Arc;

@@ -35,10 +35,16 @@ pub fn rows() -> Vec<Row> {
         row("Attention", "heads apart", &[&[0, 2, 3, 4], &[0, 2, 5, 4], &[0, 2, 5, 4]], |_, x| {
             x[0].op("Attention", &[x[1], x[2]], &[])
         }),
-        row("Attention", "heads joined, causal, scale", &[&[0, 3, 8], &[0, 3, 8], &[0, 3, 8]], move |_, x| {
-            let attrs = [int("q_num_heads", 2), int("kv_num_heads", 2), int("is_causal", 1), float("scale", 0.4)];
-            x[0].op("Attention", &[x[1], x[2]], &attrs)
-        }),
+        row(
+            "Attention",
+            "heads joined, causal, scale",
+            &[&[0, 3, 8], &[0, 3, 8], &[0, 3, 8]],
+            move |_, x| {
+                let attrs =
+                    [int("q_num_heads", 2), int("kv_num_heads", 2), int("is_causal", 1), float("scale", 0.4)];
+                x[0].op("Attention", &[x[1], x[2]], &attrs)
+            },
+        ),
     ];
     for mode in ["reflect", "edge", "wrap"] {
         rows.push(row("Pad", mode, &[IMAGE], move |b, x| {
@@ -51,20 +57,21 @@ pub fn rows() -> Vec<Row> {
 }
 
 fn resizes() -> Vec<Row> {
-    let resize = |case: &'static str, mode: &'static str, coordinates: &'static str, size: [i64; 2], extra: i64| {
-        row("Resize", case, &[IMAGE], move |b, x| {
-            let sizes = b.ints(&[0, 2, size[0], size[1]]);
-            // The batch is free: its size comes from the shape, as exporters write it.
-            let batch = x[0].op("Shape", &[], &[("end", Attr::Int(1))]);
-            let sizes = b.concat(&[batch, sizes.slice(&[0], &[1], &[4], &[1])], 0);
-            let attrs = [
-                ("mode", Attr::Text(mode.into())),
-                ("coordinate_transformation_mode", Attr::Text(coordinates.into())),
-                ("antialias", Attr::Int(extra)),
-            ];
-            b.node("Resize", &[Some(x[0]), None, None, Some(sizes)], &attrs)
-        })
-    };
+    let resize =
+        |case: &'static str, mode: &'static str, coordinates: &'static str, size: [i64; 2], extra: i64| {
+            row("Resize", case, &[IMAGE], move |b, x| {
+                let sizes = b.ints(&[0, 2, size[0], size[1]]);
+                // The batch is free: its size comes from the shape, as exporters write it.
+                let batch = x[0].op("Shape", &[], &[("end", Attr::Int(1))]);
+                let sizes = b.concat(&[batch, sizes.slice(&[0], &[1], &[4], &[1])], 0);
+                let attrs = [
+                    ("mode", Attr::Text(mode.into())),
+                    ("coordinate_transformation_mode", Attr::Text(coordinates.into())),
+                    ("antialias", Attr::Int(extra)),
+                ];
+                b.node("Resize", &[Some(x[0]), None, None, Some(sizes)], &attrs)
+            })
+        };
     vec![
         resize("nearest, larger", "nearest", "asymmetric", [10, 12], 0),
         resize("nearest, smaller", "nearest", "half_pixel", [3, 4], 0),
@@ -89,8 +96,12 @@ fn contrib<'b>(b: &'b Builder, op: &str, x: &[Option<Expr<'b>>], attrs: &[(&str,
 fn contrib_rows() -> Vec<Row> {
     vec![
         row("Gelu", "com.microsoft", &[IMAGE], |b, x| contrib(b, "Gelu", &[Some(x[0])], &[])),
-        row("BiasGelu", "", &[&[0, 5, 6], &[6]], |b, x| contrib(b, "BiasGelu", &[Some(x[0]), Some(x[1])], &[])),
-        row("FastGelu", "", &[&[0, 5, 6], &[6]], |b, x| contrib(b, "FastGelu", &[Some(x[0]), Some(x[1])], &[])),
+        row("BiasGelu", "", &[&[0, 5, 6], &[6]], |b, x| {
+            contrib(b, "BiasGelu", &[Some(x[0]), Some(x[1])], &[])
+        }),
+        row("FastGelu", "", &[&[0, 5, 6], &[6]], |b, x| {
+            contrib(b, "FastGelu", &[Some(x[0]), Some(x[1])], &[])
+        }),
         row("QuickGelu", "", &[IMAGE], |b, x| contrib(b, "QuickGelu", &[Some(x[0])], &[])),
         row("FusedMatMul", "transposed, α", &[&[0, 5, 3], &[0, 4, 3]], |b, x| {
             let attrs = [("transB", Attr::Int(1)), ("alpha", Attr::Float(0.5))];
@@ -107,7 +118,8 @@ fn contrib_rows() -> Vec<Row> {
             contrib(b, "FusedGemm", &[Some(x[0]), Some(x[1]), Some(vector(b, 4, 1))], &attrs)
         }),
         row("SkipLayerNormalization", "", &[&[0, 3, 7], &[0, 3, 7]], |b, x| {
-            let inputs = [Some(x[0]), Some(x[1]), Some(vector(b, 7, 1)), Some(vector(b, 7, 2)), Some(vector(b, 7, 3))];
+            let inputs =
+                [Some(x[0]), Some(x[1]), Some(vector(b, 7, 1)), Some(vector(b, 7, 2)), Some(vector(b, 7, 3))];
             contrib(b, "SkipLayerNormalization", &inputs, &[("epsilon", Attr::Float(1e-3))])
         }),
         row("MultiHeadAttention", "", &[&[0, 3, 8], &[0, 5, 8], &[0, 5, 8]], |b, x| {

@@ -27,12 +27,19 @@ pub fn rows() -> Vec<Row> {
             b.concat(&[parts[1] * 2.0, parts[0]], 2)
         }),
         row("Split", "one part unused", &[&[0, 6, 2]], |b, x| split(b, x[0], &[1, 2, 3], 1)[1] * 3.0),
+        row("Split", "equal parts, not named", &[&[0, 7, 2]], |b, x| {
+            let count = [("axis", Attr::Int(1)), ("num_outputs", Attr::Int(3))];
+            let parts = several(b, "Split", &[x[0]], 3, &count);
+            b.concat(&[parts[2] * 3.0, parts[0]], 1)
+        }),
         row("Gather", "one index", &[IMAGE], move |b, x| {
             let index = b.constant(Tensor::new(vec![], TensorData::Int64(vec![-2])).unwrap());
             x[0].op("Gather", &[index], &axis(2)) * 2.0
         }),
         row("Gather", "a range", &[IMAGE], move |b, x| x[0].op("Gather", &[b.ints(&[1, 2, 3])], &axis(3))),
-        row("Gather", "another order", &[IMAGE], move |b, x| x[0].op("Gather", &[b.ints(&[3, 0, 2, 1, 4])], &axis(2))),
+        row("Gather", "another order", &[IMAGE], move |b, x| {
+            x[0].op("Gather", &[b.ints(&[3, 0, 2, 1, 4])], &axis(2))
+        }),
         row("Gather", "some twice, some never", &[IMAGE], move |b, x| {
             x[0].op("Gather", &[b.ints(&[5, 0, 5, -1, 2])], &axis(-1))
         }),
@@ -40,7 +47,7 @@ pub fn rows() -> Vec<Row> {
             x[0].op("Gather", &[b.ints(&[0, 3, 1, 1, 0, 2]).reshape(&[2, 3])], &axis(0))
         }),
         row("Gather", "computed indices", &[&[5, 3], &[2]], move |_, x| {
-            let index = (x[1] * 0.01).op("Cast", &[], &[("to", Attr::Int(7))]) ;
+            let index = (x[1] * 0.01).op("Cast", &[], &[("to", Attr::Int(7))]);
             x[0].op("Gather", &[index], &axis(0))
         }),
         row("GatherElements", "", &[&[3, 4]], move |b, x| {
@@ -76,16 +83,16 @@ pub fn rows() -> Vec<Row> {
     let p = |a, b, c, d| ("pads", ints(&[a, b, c, d]));
     rows.extend([
         conv_transpose("stride 2", &[2, 3, 2, 2], vec![s(2, 2)]),
-        conv_transpose("pads, output padding", &[2, 3, 3, 3], vec![
-            s(2, 2),
-            p(1, 1, 1, 1),
-            ("output_padding", ints(&[1, 1])),
-        ]),
-        conv_transpose("groups, dilated", &[2, 2, 3, 2], vec![
-            ("group", Attr::Int(2)),
-            ("dilations", ints(&[2, 1])),
-            p(1, 0, 0, 1),
-        ]),
+        conv_transpose(
+            "pads, output padding",
+            &[2, 3, 3, 3],
+            vec![s(2, 2), p(1, 1, 1, 1), ("output_padding", ints(&[1, 1]))],
+        ),
+        conv_transpose(
+            "groups, dilated",
+            &[2, 2, 3, 2],
+            vec![("group", Attr::Int(2)), ("dilations", ints(&[2, 1])), p(1, 0, 0, 1)],
+        ),
     ]);
     rows
 }
@@ -105,9 +112,15 @@ fn split<'b>(b: &'b Builder, x: Expr<'b>, sizes: &[i64], axis: i64) -> Vec<Expr<
 }
 
 /// A node of several outputs.
-fn several<'b>(b: &'b Builder, op: &str, x: &[Expr<'b>], count: usize, attrs: &[(&str, Attr)]) -> Vec<Expr<'b>> {
-    let outputs: Vec<_> =
-        b.with_mut(|g| (0..count).map(|i| g.add_value(&format!("{op}_{i}"), Some(DataType::Float))).collect());
+fn several<'b>(
+    b: &'b Builder,
+    op: &str,
+    x: &[Expr<'b>],
+    count: usize,
+    attrs: &[(&str, Attr)],
+) -> Vec<Expr<'b>> {
+    let outputs: Vec<_> = b
+        .with_mut(|g| (0..count).map(|i| g.add_value(&format!("{op}_{i}"), Some(DataType::Float))).collect());
     b.with_mut(|g| {
         g.nodes.push(Node {
             name: op.into(),

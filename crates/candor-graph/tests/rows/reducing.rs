@@ -39,7 +39,9 @@ pub fn rows() -> Vec<Row> {
         row("Einsum", "with a matrix", &[&[0, 3, 4], &[4, 5]], move |_, x| {
             x[0].op("Einsum", &[x[1]], &[einsum("bij, jk -> bik")])
         }),
-        row("Einsum", "summed alone", &[&[0, 3, 4]], move |_, x| x[0].op("Einsum", &[], &[einsum("bij->bj")])),
+        row("Einsum", "summed alone", &[&[0, 3, 4]], move |_, x| {
+            x[0].op("Einsum", &[], &[einsum("bij->bj")])
+        }),
     ]);
     rows
 }

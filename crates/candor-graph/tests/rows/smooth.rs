@@ -46,11 +46,15 @@ pub fn rows() -> Vec<Row> {
             let y = x[0].op("LayerNormalization", &[vector(b, 7, 1), vector(b, 7, 2)], &[]);
             y.op("ReduceMean", &[b.ints(&[1])], &[("keepdims", Attr::Int(0))])
         }),
-        row("RMSNormalization", "", &[&[0, 5, 7]], |b, x| x[0].op("RMSNormalization", &[vector(b, 7, 1)], &[])),
+        row("RMSNormalization", "", &[&[0, 5, 7]], |b, x| {
+            x[0].op("RMSNormalization", &[vector(b, 7, 1)], &[])
+        }),
         row("InstanceNormalization", "", &[IMAGE], |b, x| {
             x[0].op("InstanceNormalization", &[vector(b, 2, 1), vector(b, 2, 2)], &[])
         }),
-        row("Mod", "fmod", &[IMAGE], |b, x| (x[0] * 0.01).op("Mod", &[b.scalar(5.0)], &[("fmod", Attr::Int(1))])),
+        row("Mod", "fmod", &[IMAGE], |b, x| {
+            (x[0] * 0.01).op("Mod", &[b.scalar(5.0)], &[("fmod", Attr::Int(1))])
+        }),
     ]
 }
 

@@ -51,7 +51,7 @@ impl Level {
 pub fn automatic_levels(model: &Model) -> Result<Vec<Level>> {
     let candidates = feature_maps(model);
     let stream = residual_stream(&model.graph, &candidates);
-    let one_size = stream.windows(2).all(|w| w[0].shape[1..] == w[1].shape[1..]);
+    let one_size = candidates.windows(2).all(|w| w[0].shape[1..] == w[1].shape[1..]);
     let mut levels: Vec<Level> = vec![];
     if one_size && stream.len() >= MAX_LEVELS && stream[0].shape[1].max(stream[0].shape[2]) <= MAX_SIDE {
         let at = |k: usize| stream[(k * stream.len()).div_ceil(MAX_LEVELS) - 1].clone();
@@ -90,7 +90,11 @@ fn residual_stream(graph: &Graph, maps: &[Level]) -> Vec<Level> {
         let tokens = n.input(0).and_then(|id| graph.shape(id)).is_some_and(|s| s.len() == 3);
         let one = match n.op.as_str() {
             "Gather" => n.int("axis", 0) == 1 && ints(1).is_some_and(|i| i.len() <= 2),
-            "Slice" => ints(3) == Some(vec![1]) && ints(1) == Some(vec![0]) && ints(2).is_some_and(|e| matches!(e[..], [1 | 2])),
+            "Slice" => {
+                ints(3) == Some(vec![1])
+                    && ints(1) == Some(vec![0])
+                    && ints(2).is_some_and(|e| matches!(e[..], [1 | 2]))
+            }
             _ => false,
         };
         tokens && one
@@ -137,9 +141,7 @@ pub fn feature_maps(model: &Model) -> Vec<Level> {
     dominators(graph, model.input, model.logits)
         .into_iter()
         .filter(|v| before_weights.contains(v))
-        .filter_map(|value| {
-            Level::of(graph, value).filter(|l| l.shape[1] > 1 && l.shape[2] > 1)
-        })
+        .filter_map(|value| Level::of(graph, value).filter(|l| l.shape[1] > 1 && l.shape[2] > 1))
         .collect()
 }
 
@@ -147,6 +149,8 @@ fn no_feature_map(graph: &Graph, value: ValueId) -> GraphError {
     let shape = candor_graph::shape::display(graph.shape(value).as_deref());
     GraphError::Tensor {
         tensor: graph.name(value).to_string(),
-        reason: format!("has shape {shape}: neither N×C×H×W nor tokens of a grid; choose a feature map (see `candor inspect`)"),
+        reason: format!(
+            "has shape {shape}: neither N×C×H×W nor tokens of a grid; choose a feature map (see `candor inspect`)"
+        ),
     }
 }

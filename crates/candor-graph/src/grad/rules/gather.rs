@@ -29,7 +29,10 @@ pub(crate) fn gather(s: &mut Sweep, n: &Node) -> Result<()> {
 /// Indices that are not constant (those of a batch laid flat, say): a scatter along the first axis.
 fn gather_computed(s: &mut Sweep, n: &Node, axis: usize) -> Result<()> {
     if axis != 0 {
-        return Err(GraphError::node(n, "its indices are not constant; only along the first axis may they be computed"));
+        return Err(GraphError::node(
+            n,
+            "its indices are not constant; only along the first axis may they be computed",
+        ));
     }
     let last = s.builder().ints(&[-1]);
     let index = s.input(n, 1)?.op("Unsqueeze", &[last], &[]);

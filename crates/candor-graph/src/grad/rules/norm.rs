@@ -61,7 +61,8 @@ fn standardised<'b>(n: &Node, x: Expr<'b>, h: Expr<'b>, axes: &[i64]) -> Result<
 fn one_over_root<'b>(n: &Node, d: Expr<'b>, axes: &[i64]) -> Result<Expr<'b>> {
     let shape = d.shape()?;
     let count: Option<usize> = axes.iter().map(|&a| shape[a as usize].fixed()).product();
-    let count = count.ok_or_else(|| GraphError::node(n, "normalises over the batch, which has no gradient here"))?;
+    let count =
+        count.ok_or_else(|| GraphError::node(n, "normalises over the batch, which has no gradient here"))?;
     let axes = d.builder().ints(axes);
     let mean = d.op("ReduceSumSquare", &[axes], &[]) * (1.0 / count as f32);
     Ok((mean + n.float("epsilon", 1e-5)).sqrt().op("Reciprocal", &[], &[]))

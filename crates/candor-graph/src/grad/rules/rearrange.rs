@@ -15,7 +15,8 @@ pub(crate) fn expand(s: &mut Sweep, n: &Node) -> Result<()> {
 pub(crate) fn tile(s: &mut Sweep, n: &Node) -> Result<()> {
     let x = s.input(n, 0)?.shape()?;
     let repeats = n.input(1).and_then(|id| s.builder().with(|g| g.known_ints(id)));
-    let repeats = repeats.ok_or_else(|| GraphError::node(n, "its repeats are not constant, which is not supported"))?;
+    let repeats =
+        repeats.ok_or_else(|| GraphError::node(n, "its repeats are not constant, which is not supported"))?;
     let (mut apart, mut copies) = (vec![], vec![]);
     for (&dim, &count) in x.iter().zip(&repeats) {
         if count > 1 {

@@ -8,8 +8,11 @@ use crate::tensor::{DataType, Tensor};
 
 /// softmax(α·Q·Kᵀ + mask)·V, Q, K and V N×heads×tokens×size, or N×tokens×(heads·size) with the number of heads named
 pub(super) fn attention<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
-    let refuse = |what: &str| GraphError::node(n, format!("{what} has no rule; export attention as matrix products"));
-    if n.inputs.len() > 4 && n.inputs[4..].iter().any(Option::is_some) || n.outputs[1..].iter().any(Option::is_some) {
+    let refuse =
+        |what: &str| GraphError::node(n, format!("{what} has no rule; export attention as matrix products"));
+    if n.inputs.len() > 4 && n.inputs[4..].iter().any(Option::is_some)
+        || n.outputs[1..].iter().any(Option::is_some)
+    {
         return Err(refuse("a cache of keys and values"));
     }
     let (q, k, v) = (required(b, n, 0)?, required(b, n, 1)?, required(b, n, 2)?);
@@ -48,7 +51,8 @@ pub(super) fn attention<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<
 
 /// As attention, Q, K and V N×tokens×(heads·size), a bias for the three of them
 pub(super) fn multi_head_attention<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
-    let refuse = |what: &str| GraphError::node(n, format!("{what} has no rule; optimise the model at a lower level"));
+    let refuse =
+        |what: &str| GraphError::node(n, format!("{what} has no rule; optimise the model at a lower level"));
     let extra = [4, 6, 7].into_iter().any(|i| n.input(i).is_some());
     if n.input(1).is_none() || n.input(2).is_none() || extra {
         return Err(refuse("packed queries, a key mask or a cache"));
@@ -74,7 +78,8 @@ pub(super) fn multi_head_attention<'b>(b: &'b Builder, n: &Node) -> Result<Optio
 
 /// α·Q·Kᵀ; α is 1/√size unless it is named.
 fn scaled_scores<'b>(n: &Node, q: Expr<'b>, k: Expr<'b>) -> Result<Expr<'b>> {
-    let size = q.shape()?[3].fixed().ok_or_else(|| GraphError::node(n, "the size of its heads is not known"))?;
+    let size =
+        q.shape()?[3].fixed().ok_or_else(|| GraphError::node(n, "the size of its heads is not known"))?;
     let default = 1.0 / (size as f32).sqrt();
     let scale = match n.float("scale", default) {
         s if s > 0.0 => s,

@@ -30,7 +30,10 @@ pub(super) fn quick_gelu<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr
 /// α·A·B, either transposed in its last two axes
 pub(super) fn fused_mat_mul<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
     if n.int("transBatchA", 0) != 0 || n.int("transBatchB", 0) != 0 {
-        return Err(GraphError::node(n, "transBatchA and transBatchB have no rule; optimise the model at a lower level"));
+        return Err(GraphError::node(
+            n,
+            "transBatchA and transBatchB have no rule; optimise the model at a lower level",
+        ));
     }
     let side = |i: usize, transposed: &str| -> Result<Expr<'b>> {
         let x = required(b, n, i)?;
@@ -92,7 +95,10 @@ fn activated<'b>(y: Expr<'b>, n: &Node) -> Result<Expr<'b>> {
             y.op("Clip", &[bound(parameter(0, "min", f32::MIN)), bound(parameter(1, "max", f32::MAX))], &[])
         }
         other => {
-            return Err(GraphError::node(n, format!("activation {other} has no rule; optimise the model at a lower level")));
+            return Err(GraphError::node(
+                n,
+                format!("activation {other} has no rule; optimise the model at a lower level"),
+            ));
         }
     })
 }

@@ -12,7 +12,10 @@ pub(super) fn resize<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>
     let Ok(wanted) = b.value(n.output()).shape() else { return Ok(None) };
     let shape = x.shape()?;
     if n.text("keep_aspect_ratio_policy", "stretch") != "stretch" || n.ints("axes").is_some() {
-        return Err(GraphError::node(n, "sizes by aspect ratio or for some axes only have no rule; name all sizes"));
+        return Err(GraphError::node(
+            n,
+            "sizes by aspect ratio or for some axes only have no rule; name all sizes",
+        ));
     }
     let scales = n.input(2).and_then(|id| b.with(|g| g.constant(id)?.as_floats().map(<[f32]>::to_vec)));
     for (axis, (from, to)) in shape.iter().zip(&wanted).enumerate() {
@@ -105,13 +108,30 @@ fn position(n: &Node, o: f64, from: f64, to: f64, scale: f64) -> Result<f64> {
     let half_pixel = (o + 0.5) / scale - 0.5;
     Ok(match n.text("coordinate_transformation_mode", "half_pixel") {
         "half_pixel" => half_pixel,
-        "pytorch_half_pixel" => if to > 1.0 { half_pixel } else { 0.0 },
-        "align_corners" => if to > 1.0 { o * (from - 1.0) / (to - 1.0) } else { 0.0 },
+        "pytorch_half_pixel" => {
+            if to > 1.0 {
+                half_pixel
+            } else {
+                0.0
+            }
+        }
+        "align_corners" => {
+            if to > 1.0 {
+                o * (from - 1.0) / (to - 1.0)
+            } else {
+                0.0
+            }
+        }
         "asymmetric" => o / scale,
         "half_pixel_symmetric" => {
             let adjustment = to / (scale * from);
             half_pixel + from / 2.0 * (1.0 - adjustment)
         }
-        other => return Err(GraphError::node(n, format!("coordinates {other} have no rule; export with half_pixel"))),
+        other => {
+            return Err(GraphError::node(
+                n,
+                format!("coordinates {other} have no rule; export with half_pixel"),
+            ));
+        }
     })
 }
