@@ -39,11 +39,13 @@ impl Feature {
     /// known sizes.
     pub fn of(graph: &Graph, value: ValueId) -> Option<Self> {
         match graph.shape(value)?.as_slice() {
-            [_, Dim::Fixed(a), Dim::Fixed(b), Dim::Fixed(c)] => Some(if channels_last(graph, value) {
-                Feature { value, layout: Layout::ChannelsLast, shape: [*c, *a, *b] }
-            } else {
-                Feature { value, layout: Layout::ChannelsFirst, shape: [*a, *b, *c] }
-            }),
+            [_, Dim::Fixed(a), Dim::Fixed(b), Dim::Fixed(c)] => {
+                Some(if channels_last(graph, value, [*a, *b, *c]) {
+                    Feature { value, layout: Layout::ChannelsLast, shape: [*c, *a, *b] }
+                } else {
+                    Feature { value, layout: Layout::ChannelsFirst, shape: [*a, *b, *c] }
+                })
+            }
             [_, Dim::Fixed(tokens), Dim::Fixed(channels)] => {
                 let [height, width] = grid(graph, value, *tokens)?;
                 let layout = Layout::Tokens { extra: tokens - height * width };
@@ -79,8 +81,14 @@ impl Feature {
     }
 }
 
-/// Whether a value of rank four is N×H×W×C: told by the nearest nodes behind it that treat one axis as channels.
-fn channels_last(graph: &Graph, value: ValueId) -> bool {
+/// Whether a value N×a×b×c is N×H×W×C: told by the nearest nodes behind it that treat one axis as channels, else by which two
+/// sizes are equal, as images are mostly square.
+fn channels_last(graph: &Graph, value: ValueId, [a, b, c]: [usize; 3]) -> bool {
+    channels_told(graph, value).unwrap_or(a == b && b != c)
+}
+
+/// `Some(true)` if the nodes behind a value of rank four tell that its channels are last, `Some(false)` if first.
+fn channels_told(graph: &Graph, value: ValueId) -> Option<bool> {
     let mut same = std::collections::HashSet::from([value]);
     for node in &graph.nodes {
         let Some(position) = node.inputs.iter().position(|i| i.is_some_and(|id| same.contains(&id))) else {
@@ -95,23 +103,23 @@ fn channels_last(graph: &Graph, value: ValueId) -> bool {
             | "AveragePool"
             | "GlobalAveragePool"
             | "InstanceNormalization" => {
-                return false;
+                return Some(false);
             }
-            "LayerNormalization" if matches!(node.int("axis", -1), -1 | 3) => return true,
-            "MatMul" if position == 0 && constant(1) => return true,
+            "LayerNormalization" if matches!(node.int("axis", -1), -1 | 3) => return Some(true),
+            "MatMul" if position == 0 && constant(1) => return Some(true),
             "Transpose" => match node.ints("perm") {
-                Some([0, 2, 3, 1]) => return false,
-                Some([0, 3, 1, 2]) => return true,
+                Some([0, 2, 3, 1]) => return Some(false),
+                Some([0, 3, 1, 2]) => return Some(true),
                 _ => {}
             },
             "ReduceMean" => {
                 let axes = node.input(1).and_then(|id| graph.known_ints(id)).unwrap_or_default();
                 let axes: Vec<i64> = axes.iter().map(|a| a.rem_euclid(4)).collect();
                 if rank == 4 && axes.contains(&1) && axes.contains(&2) {
-                    return true;
+                    return Some(true);
                 }
                 if rank == 4 && axes.contains(&2) && axes.contains(&3) {
-                    return false;
+                    return Some(false);
                 }
             }
             "Add" | "Sub" | "Mul" | "Div" | "Pad" | "Slice" | "Concat" | "Relu" | "Sigmoid" | "Clip"
@@ -122,7 +130,7 @@ fn channels_last(graph: &Graph, value: ValueId) -> bool {
             _ => {}
         }
     }
-    false
+    None
 }
 
 /// Height and width of the patch grid behind `tokens` tokens: those of the last Conv before the value that fits.
