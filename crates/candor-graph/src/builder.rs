@@ -104,12 +104,22 @@ impl Builder {
             });
             output
         });
+        self.infer_last();
+        self.value(id)
+    }
+
+    /// Appends a node as it is; its outputs keep their ids.
+    pub(crate) fn push(&self, node: Node) {
+        self.with_mut(|g| g.nodes.push(node));
+        self.infer_last();
+    }
+
+    fn infer_last(&self) {
         let last = self.with(|g| g.nodes.len() - 1);
         let inferred = infer_node(&mut self.graph.borrow_mut(), last, &mut self.symbols.borrow_mut());
         if let Err(e) = inferred {
             self.error.borrow_mut().get_or_insert(e);
         }
-        self.value(id)
     }
 
     /// Concatenation along an axis.
@@ -169,10 +179,40 @@ impl<'b> Expr<'b> {
         self.op("Sqrt", &[], &[])
     }
 
+    /// x·Φ(x), Φ the normal distribution; or the tanh form of it. Written in operators of set 18.
+    pub fn gelu(self, tanh: bool) -> Expr<'b> {
+        if tanh {
+            let inner = self * (self * self * 0.044_715 + 1.0) * (2.0 / std::f32::consts::PI).sqrt();
+            return self * ((inner.op("Tanh", &[], &[]) + 1.0) * 0.5);
+        }
+        let erf = (self * std::f32::consts::FRAC_1_SQRT_2).op("Erf", &[], &[]);
+        self * (erf * 0.5 + 0.5)
+    }
+
     /// Sum over axes.
     pub fn sum(self, axes: &[i64], keep_dims: bool) -> Expr<'b> {
         let axes = self.builder.ints(axes);
         self.op("ReduceSum", &[axes], &[("keepdims", Attr::Int(keep_dims.into()))])
+    }
+
+    /// Mean over axes, which stay as ones.
+    pub fn mean(self, axes: &[i64]) -> Expr<'b> {
+        self.op("ReduceMean", &[self.builder.ints(axes)], &[])
+    }
+
+    /// A shape of which at most one dimension depends on the batch.
+    ///
+    /// # Errors
+    /// [`GraphError::Malformed`] if more do.
+    pub fn reshape_to(self, shape: &[Dim]) -> Result<Expr<'b>> {
+        if shape.iter().filter(|d| d.fixed().is_none()).count() > 1 {
+            return Err(GraphError::Malformed(format!(
+                "'{}' would have several axes that depend on the batch",
+                self.builder.with(|g| g.name(self.id).to_string())
+            )));
+        }
+        let target: Vec<i64> = shape.iter().map(|d| d.fixed().map_or(-1, |n| n as i64)).collect();
+        Ok(self.reshape(&target))
     }
 
     /// Another shape; −1 once for "whatever is left".

@@ -32,7 +32,7 @@ pub enum GraphError {
     },
     /// The model imports an operator set outside the supported range.
     #[error(
-        "operator set {version} of domain '{domain}' is not supported (7 to 22 are); convert with onnx.version_converter"
+        "operator set {version} of domain '{domain}' is not supported (7 to 25 are); convert with onnx.version_converter"
     )]
     Opset {
         /// Domain, empty for ai.onnx.

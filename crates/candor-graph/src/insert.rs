@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use crate::builder::Builder;
 use crate::error::{GraphError, Result};
+use crate::feature::Feature;
 use crate::graph::{Graph, Node, ValueId};
 use crate::shape::Dim;
 use crate::tensor::DataType;
@@ -30,17 +31,16 @@ pub struct MaskSite {
     pub mask_shape: [usize; 3],
 }
 
-/// Multiplies each of `values` (N×C×H×W each) by a mask, which becomes a new input of the graph, wherever the
-/// value is read.
+/// Multiplies each of `features` by a mask, which becomes a new input of the graph (N×1×H×W or N×C×H×W, whatever the
+/// feature's layout), wherever the value is read.
 ///
 /// # Errors
-/// A value that is not N×C×H×W with known sizes.
-pub fn insert_masks(graph: Graph, values: &[ValueId], shape: MaskShape) -> Result<(Graph, Vec<MaskSite>)> {
+/// [`GraphError`] if the graph is malformed.
+pub fn insert_masks(graph: Graph, features: &[Feature], shape: MaskShape) -> Result<(Graph, Vec<MaskSite>)> {
     let mut graph = graph;
     let mut sites = vec![];
-    for &value in values {
-        let value_shape = image_shape(&graph, value)?;
-        let [channels, height, width] = value_shape;
+    for feature in features {
+        let (value, [channels, height, width]) = (feature.value, feature.shape);
         let mask_channels = if shape == MaskShape::Spatial { 1 } else { channels };
         let mask_shape = [mask_channels, height, width];
         let batch = graph.shape(value).and_then(|s| s.first().copied()).unwrap_or(Dim::Unknown);
@@ -51,14 +51,14 @@ pub fn insert_masks(graph: Graph, values: &[ValueId], shape: MaskShape) -> Resul
         let rest = graph.nodes.split_off(split);
         let builder = Builder::new(graph);
         let mask = builder.input(&name, DataType::Float, &dims);
-        let masked = (builder.value(value) * mask).id();
+        let masked = (builder.value(value) * feature.lay(mask, mask_channels)).id();
         let mask = mask.id();
         graph = builder.finish()?;
         let own = graph.nodes.len() - 1;
         graph.nodes.extend(rest);
         let product: Node = graph.nodes[own].clone();
         graph.replace_uses(value, masked, |n| n.name != product.name || n.op != "Mul");
-        sites.push(MaskSite { value, value_shape, mask, mask_shape });
+        sites.push(MaskSite { value, value_shape: feature.shape, mask, mask_shape });
     }
     graph.check()?;
     Ok((graph, sites))
@@ -122,7 +122,9 @@ pub fn cut(graph: &Graph, separating: &[ValueId]) -> Cut {
 pub fn dominators(graph: &Graph, input: ValueId, output: ValueId) -> Vec<ValueId> {
     let down = graph.descendants(&[input]);
     let up = graph.ancestors(&[output]);
-    let on_path = |id: &ValueId| down.contains(id) && up.contains(id);
+    // Sizes that are read off the image (Shape and what follows) bypass nothing.
+    let carries = |id: &ValueId| graph.value(*id).dtype.is_none_or(DataType::is_float);
+    let on_path = |id: &ValueId| down.contains(id) && up.contains(id) && carries(id);
     let mut readers: std::collections::HashMap<ValueId, usize> = std::collections::HashMap::new();
     for node in &graph.nodes {
         if node.outputs.iter().flatten().any(on_path) {

@@ -8,6 +8,7 @@
 pub mod builder;
 pub mod error;
 pub mod flops;
+pub mod feature;
 pub mod grad;
 pub mod graph;
 pub mod insert;

@@ -3,6 +3,8 @@
 //! Shapes are inferred by `rten-shape-inference`, whose symbolic expressions also follow the integer arithmetic
 //! (Shape, Gather, Concat, …) by which exporters compute the targets of Reshape.
 
+mod sizes;
+
 use rten_shape_inference::ops::{self, Padding};
 use rten_shape_inference::{
     BinaryOp, InferShapes, InferShapesContext, ReductionOp, SymExpr, SymTensor, SymbolGen, SymbolMap,
@@ -59,6 +61,23 @@ pub(crate) fn dim_of(expr: &SymExpr) -> Dim {
     }
 }
 
+/// The same with every expression that is a multiple of the batch size written as one: chains of Reshape would pile up
+/// products and quotients until they overflow.
+fn canonical(sym: SymTensor) -> SymTensor {
+    let tidy = |e: &SymExpr| match dim_of(e) {
+        Dim::Unknown => e.clone(),
+        known => known.to_expr(),
+    };
+    if let Some(value) = sym.as_scalar() {
+        return SymTensor::from_scalar(tidy(value));
+    }
+    if let Some(values) = sym.as_vector() {
+        return SymTensor::from_vec(values.iter().map(tidy).collect());
+    }
+    let dims: Option<Vec<SymExpr>> = sym.shape().map(|dims| dims.map(|d| tidy(&d)).collect());
+    dims.map_or(sym, SymTensor::from_shape)
+}
+
 /// What is known of a constant: its shape, and its elements if it is a small vector of integers.
 pub(crate) fn sym_of_constant(tensor: &Tensor) -> SymTensor {
     const MAX_ELEMENTS: usize = 64;
@@ -102,8 +121,9 @@ pub(crate) fn infer_node(graph: &mut Graph, index: usize, symbols: &mut SymbolGe
     let dtype = output_type(graph, node);
     for (i, id) in outputs.into_iter().enumerate() {
         let Some(id) = id else { continue };
+        let dtype = if i == 0 { dtype } else { second_output_type(&graph.nodes[index].op, dtype) };
         if let Some(sym) = syms.get(i) {
-            graph.set_sym(id, sym.clone().simplify(), dtype);
+            graph.set_sym(id, canonical(sym.clone().simplify()), dtype);
         } else {
             graph.set_sym(id, SymTensor::unknown("not inferred"), dtype);
         }
@@ -173,8 +193,13 @@ fn infer_syms(
         "Div" => Box::new(ops::Div),
         "Equal" => Box::new(ops::Equal),
         "Where" => Box::new(ops::Where),
-        "Pow" | "Mod" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or" | "Xor"
-        | "PRelu" => Box::new(BinaryOp),
+        "Mod" => match sizes::remainders(graph, node) {
+            Some(known) => return Ok(vec![known]),
+            None => Box::new(BinaryOp),
+        },
+        "Pow" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or" | "Xor" | "PRelu" => {
+            Box::new(BinaryOp)
+        }
         "Sum" | "Max" | "Min" | "Mean" => Box::new(VariadicOp),
         "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1" | "ReduceL2"
         | "ReduceLogSumExp" | "ReduceSumSquare" | "ReduceLogSum" => {
@@ -219,14 +244,16 @@ fn infer_syms(
         "GatherND" => Box::new(ops::GatherND { batch_dims: node.int("batch_dims", 0).max(0) as usize }),
         "Expand" => Box::new(ops::Expand),
         "Tile" => Box::new(ops::Tile),
-        "Split" => Box::new(ops::Split {
-            axis: axis(0),
-            num_outputs: match node.int("num_outputs", 0) {
-                0 if node.input(1).is_none() => Some(node.outputs.len() as u32),
-                0 => None,
-                n => Some(n as u32),
-            },
-        }),
+        "Split" => {
+            let mut inputs = inputs;
+            if node.input(1).is_none() {
+                inputs.truncate(1);
+                inputs.push(Some(sizes::equal_parts(graph, node, axis(0))));
+            } else if graph.known_ints(node.inputs[1].unwrap_or(node.output())).is_none() {
+                return Ok(vec![]);
+            }
+            return run(&ops::Split { axis: axis(0), num_outputs: None }, graph, node, inputs, symbols);
+        }
         "ConstantOfShape" => Box::new(ops::ConstantOfShape {
             value: match node.attrs.get("value") {
                 Some(Attr::Tensor(t)) => t.to_ints().and_then(|v| v.first().map(|&x| x as i32)),
@@ -234,8 +261,15 @@ fn infer_syms(
             },
         }),
         "Range" => Box::new(ops::Range),
+        "OneHot" => Box::new(ops::OneHot { axis: node.int("axis", -1) as i32 }),
+        "TopK" => Box::new(ops::TopK { axis: Some(axis(-1)) }),
         "DepthToSpace" => Box::new(ops::DepthToSpace { block_size: node.int("blocksize", 1).max(1) as u32 }),
-        "Resize" => Box::new(ops::Resize),
+        "Resize" => {
+            if let Some(shape) = sizes::scaled(graph, node) {
+                return Ok(vec![SymTensor::from_shape(shape)]);
+            }
+            Box::new(ops::Resize)
+        }
         "Upsample" => Box::new(ops::Upsample),
         "Einsum" => {
             let op = ops::Einsum { equation: node.text("equation", "") };
@@ -351,6 +385,15 @@ fn output_type(graph: &Graph, node: &Node) -> Option<DataType> {
     }
 }
 
+/// Type of the outputs behind the first: indices, or the type of the first.
+fn second_output_type(op: &str, first: Option<DataType>) -> Option<DataType> {
+    match op {
+        "TopK" | "MaxPool" => Some(DataType::Int64),
+        "Dropout" => Some(DataType::Bool),
+        _ => first,
+    }
+}
+
 /// A shape for people: `N×3×224×224`.
 pub fn display(shape: Option<&[Dim]>) -> String {
     let Some(shape) = shape else { return "?".to_string() };
@@ -373,9 +416,9 @@ pub fn display(shape: Option<&[Dim]>) -> String {
 ///
 /// # Errors
 /// [`GraphError::Node`] for the first node on the way to an output whose inputs have known shapes and whose output has not:
-/// its operator is not known.
+/// its operator is not known, or the sizes depend on what is computed.
 pub fn check_known(graph: &Graph) -> Result<()> {
-    let unknown = |id: &ValueId| graph.shape(*id).is_none();
+    let unknown = |id: &ValueId| graph.shape(*id).is_none_or(|s| s.contains(&Dim::Unknown));
     if !graph.outputs.iter().any(unknown) {
         return Ok(());
     }
@@ -384,14 +427,20 @@ pub fn check_known(graph: &Graph) -> Result<()> {
         n.outputs.iter().flatten().any(|o| unknown(o) && up.contains(o))
             && !n.inputs.iter().flatten().any(unknown)
     });
-    match culprit {
-        None => Ok(()),
-        Some(node) => Err(GraphError::node(
-            node,
+    let Some(node) = culprit else { return Ok(()) };
+    let has_rank = graph.shape(node.output()).is_some();
+    Err(GraphError::node(
+        node,
+        if has_rank {
+            format!(
+                "the shape of its output is {}: a size depends on what is computed; export with a fixed input size",
+                display(graph.shape(node.output()).as_deref())
+            )
+        } else {
             format!(
                 "operator {} is not known to Candor; export with standard ONNX operators",
                 node.qualified_op()
-            ),
-        )),
-    }
+            )
+        },
+    ))
 }

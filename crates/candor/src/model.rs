@@ -121,8 +121,12 @@ impl Model {
         graph.check_finite().map_err(at)?;
         let input = image_input(&mut graph, options)
             .map_err(|reason| fail(format!("{reason}; its inputs are: {described}")))?;
-        let fixed_batch = settle_batch(&mut graph, input);
+        // Sizes that exporters compute from constants alone, before shapes are asked for. The batch is not settled yet, so
+        // nothing may be folded that follows from it.
         shape::infer(&mut graph).map_err(at)?;
+        rewrite::evaluate_constants(&mut graph, &Folding(engine.as_ref())).map_err(at)?;
+        let fixed_batch = settle_batch(&mut graph, input, &Folding(engine.as_ref()));
+        rewrite::settle_shapes(&mut graph, &Folding(engine.as_ref())).map_err(at)?;
         shape::check_known(&graph).map_err(at)?;
         rewrite::standard(&mut graph, &Folding(engine.as_ref())).map_err(at)?;
         let (logits, head) = find_logits(&mut graph, options.logits.as_deref()).map_err(|e| match e {
@@ -275,10 +279,10 @@ fn image_input(graph: &mut Graph, options: &ModelOptions) -> Result<ValueId, Str
 }
 
 /// Makes the batch free if the model allows it; else returns the size it fixes.
-fn settle_batch(graph: &mut Graph, input: ValueId) -> Option<usize> {
+fn settle_batch(graph: &mut Graph, input: ValueId, folding: &Folding<'_>) -> Option<usize> {
     let mut shape = graph.shape(input)?;
     match shape[0] {
-        Dim::Fixed(n) => (!rewrite::free_batch(graph)).then_some(n),
+        Dim::Fixed(n) => (!rewrite::free_batch(graph, folding)).then_some(n),
         _ => {
             shape[0] = Dim::Batch(1);
             graph.set_shape(input, &shape);

@@ -3,7 +3,7 @@
 pub mod deep_lift;
 pub mod lrp;
 pub mod policy;
-mod rules;
+pub(crate) mod rules;
 mod sweep;
 mod table;
 

@@ -73,9 +73,8 @@ pub fn propagate(
 impl<'b> Sweep<'b> {
     fn visit(&mut self, node: &Node, policy: &Policy<'_>) -> Result<()> {
         let wanted = node.inputs.iter().flatten().any(|i| self.needed.contains(i));
-        let mut reached = node.outputs.iter().flatten().filter(|o| self.gradients.contains_key(o));
-        let Some(first) = reached.next() else { return Ok(()) };
-        if !wanted {
+        let mut reached = node.outputs.iter().flatten().filter(|o| self.gradients.contains_key(o)).peekable();
+        if !wanted || reached.peek().is_none() {
             return Ok(());
         }
         let no_gradient = |reason: &str| GraphError::NoGradient {
@@ -92,7 +91,7 @@ impl<'b> Sweep<'b> {
             None => {
                 Err(no_gradient("it is not in the table; see docs/adding-an-operator.md or report the model"))
             }
-            Some(Entry::Rule(_)) if *first != node.output() => {
+            Some(Entry::Rule(_)) if node.op != "Split" && reached.any(|o| *o != node.output()) => {
                 Err(no_gradient("only its first output can be differentiated"))
             }
             Some(Entry::Rule(rule)) => rule(self, node),
@@ -154,6 +153,17 @@ impl<'b> Sweep<'b> {
         self.builder.with(appended).expect("the builder has just appended it")
     }
 
+    /// Gradient with respect to one of several outputs, in its full shape; zeros if nothing reached it.
+    ///
+    /// # Errors
+    /// If the output's shape is not known.
+    pub fn full_dy_of(&self, output: ValueId) -> Result<Expr<'b>> {
+        match self.gradients.get(&output) {
+            Some(_) => self.full_gradient(output),
+            None => Ok(self.builder.value(output) * 0.0),
+        }
+    }
+
     /// Whether input `i` needs a gradient.
     pub fn needs(&self, node: &Node, i: usize) -> bool {
         node.input(i).is_some_and(|id| self.needed.contains(&id))
@@ -187,7 +197,8 @@ impl<'b> Sweep<'b> {
         if gradient.shape()? == want {
             return Ok(gradient);
         }
-        if want.contains(&Dim::Batch(1)) && !gradient.shape()?.contains(&Dim::Batch(1)) {
+        let batched = |shape: &[Dim]| shape.iter().any(|d| d.fixed().is_none());
+        if batched(&want) && !batched(&gradient.shape()?) {
             // The batch size is known only when the graph runs.
             let shape = self.builder.value(id).op("Shape", &[], &[]);
             return Ok(gradient.op("Expand", &[shape], &[]));

@@ -10,7 +10,7 @@ use crate::tensor::Tensor;
 /// Oldest operator set that can be read.
 pub(super) const OLDEST: i64 = 7;
 /// Newest operator set that can be read.
-pub(super) const NEWEST: i64 = 22;
+pub(super) const NEWEST: i64 = 25;
 /// Graphs are lifted to at least this operator set.
 const TARGET: i64 = 18;
 
@@ -26,6 +26,8 @@ const MOVED: &[(&str, &str, usize)] = &[
     ("Squeeze", "axes", 1),
     ("Unsqueeze", "axes", 1),
     ("Split", "split", 1),
+    ("Upsample", "scales", 1),
+    ("TopK", "k", 1),
     ("ReduceSum", "axes", 1),
     ("ReduceMean", "axes", 1),
     ("ReduceMax", "axes", 1),
@@ -57,6 +59,14 @@ pub(super) fn upgrade(graph: &mut Graph) -> Result<()> {
                 node.attrs.remove("momentum");
                 node.outputs.truncate(1);
             }
+            // Until operator set 11 its inputs were (x, scales), its coordinates asymmetric and rounded down.
+            "Upsample" | "Resize" if from < 11 => {
+                node.op = "Resize".into();
+                node.inputs.insert(1, None);
+                let text = |v: &str| Attr::Text(v.into());
+                node.attrs.insert("coordinate_transformation_mode".into(), text("asymmetric"));
+                node.attrs.insert("nearest_mode".into(), text("floor"));
+            }
             "Dropout" => {
                 node.attrs.remove("ratio");
             }
@@ -80,6 +90,8 @@ fn attributes_to_inputs(graph: &mut Graph, node: &mut Node) -> Result<()> {
         let tensor = match value {
             Attr::Ints(v) => Tensor::ints(&v),
             Attr::Float(v) => Tensor::scalar(v),
+            Attr::Floats(v) => Tensor::floats(&[v.len()], v)?,
+            Attr::Int(v) => Tensor::ints(&[v]),
             other => {
                 node.attrs.insert(attr.to_string(), other);
                 continue;

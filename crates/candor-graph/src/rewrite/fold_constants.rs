@@ -22,6 +22,15 @@ pub trait Evaluate {
 /// [`GraphError::Evaluate`] if the evaluator fails.
 pub fn fold_constants(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result<()> {
     fold_known_integers(graph);
+    evaluate_constants(graph, evaluator)
+}
+
+/// Folds nodes whose inputs are all constants, and nothing that follows from the size of the input. The types of values must
+/// be inferred.
+///
+/// # Errors
+/// [`GraphError::Evaluate`] if the evaluator fails.
+pub fn evaluate_constants(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result<()> {
     let is_constant = |g: &Graph, id: ValueId| g.constant(id).is_some();
     let mut foldable: HashSet<ValueId> = HashSet::new();
     let mut folded_nodes = vec![false; graph.nodes.len()];

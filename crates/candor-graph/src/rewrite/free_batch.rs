@@ -1,16 +1,17 @@
 //! Frees a batch size that an exporter fixed at one.
 
+use super::{Evaluate, settle_shapes};
 use crate::graph::Graph;
-use crate::shape::{Dim, infer};
+use crate::shape::Dim;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
 /// Sets the first dimension of `graph`'s only input to the batch size and drops the ones that exporters wrote
 /// into the targets of Reshape. Returns whether the first output's first dimension is then the batch size; if
 /// not, `graph` is left as it was.
-pub fn free_batch(graph: &mut Graph) -> bool {
+pub fn free_batch(graph: &mut Graph, evaluator: &dyn Evaluate) -> bool {
     let mut fixed = graph.clone();
-    if infer(&mut fixed).is_err() {
+    if settle_shapes(&mut fixed, evaluator).is_err() {
         return false;
     }
     let depends = graph.descendants(&graph.inputs);
@@ -37,7 +38,7 @@ pub fn free_batch(graph: &mut Graph) -> bool {
         }
     }
     let output = free.outputs.first().copied();
-    let ok = infer(&mut free).is_ok()
+    let ok = settle_shapes(&mut free, evaluator).is_ok()
         && output.and_then(|id| free.shape(id)).is_some_and(|s| s.first() == Some(&Dim::Batch(1)));
     if ok {
         *graph = free;

@@ -4,25 +4,29 @@ mod dead;
 mod fold_batch_norm;
 mod fold_constants;
 mod free_batch;
+mod lower;
 mod pad_axes;
 mod remove_identity;
+mod settle_shapes;
 mod softmax_axis;
 mod windows;
 
 pub use dead::remove_dead;
-pub use fold_constants::{Evaluate, fold_constants};
+pub use fold_constants::{Evaluate, evaluate_constants, fold_constants};
 pub use free_batch::free_batch;
+pub use lower::{LOWERINGS, Lowering, lower};
+pub use settle_shapes::settle_shapes;
 
 use crate::error::Result;
 use crate::graph::Graph;
-use crate::shape;
 
 /// What every model goes through after loading, once the shapes of its inputs are set.
 ///
 /// # Errors
 /// A node whose inputs do not fit its operator, or a failure of the evaluator.
 pub fn standard(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result<()> {
-    shape::infer(graph)?;
+    // First of all: its results are what the other passes know.
+    settle_shapes(graph, evaluator)?;
     // Needs ranks; later passes and rules read `axis` in its modern sense.
     softmax_axis::softmax_axis(graph)?;
     // Needs sizes; turns auto_pad and missing defaults into numbers before any rule reads them.
@@ -33,6 +37,8 @@ pub fn standard(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result<()> {
     remove_identity::remove_identity(graph);
     // Weights computed from constants must be constants before BatchNormalization looks for them.
     fold_constants(graph, evaluator)?;
+    // Again, for what needed constants (the sizes of Resize), and for shapes that follow from them.
+    lower(graph)?;
     fold_batch_norm::fold_batch_norm(graph)?;
     // The folded weights are expressions until now.
     fold_constants(graph, evaluator)?;

@@ -124,9 +124,9 @@ impl Learner {
     pub fn new(model: &Model, levels: Vec<Level>, settings: Settings) -> Result<Self> {
         let at = |e| Error::graph(&model.info.path, e);
         let multi_label = model.head == Head::MultiLabel;
-        let values: Vec<_> = levels.iter().map(|l| l.value).collect();
+        let features: Vec<_> = levels.iter().map(Level::feature).collect();
         let (graph, sites) =
-            insert::insert_masks(model.graph.clone(), &values, settings.shape).map_err(at)?;
+            insert::insert_masks(model.graph.clone(), &features, settings.shape).map_err(at)?;
         let (mut graph, queries) =
             with_objective(graph, &sites, settings.objective, multi_label).map_err(at)?;
         rewrite::fold_constants(&mut graph, &Folding(model.engine.as_ref())).map_err(at)?;
@@ -138,7 +138,7 @@ impl Learner {
             if cut.prefix.nodes.is_empty() { None } else { Some(model.engine.compile(&cut.prefix)?) };
         let step = model.engine.compile(&cut.suffix)?;
         Ok(Learner {
-            level_crossing: values.iter().map(|v| cut.crossing.iter().position(|c| c == v)).collect(),
+            level_crossing: levels.iter().map(|l| cut.crossing.iter().position(|c| *c == l.value)).collect(),
             crossing_is_image: cut.crossing.iter().map(|&c| c == model.input).collect(),
             levels,
             settings,
@@ -187,8 +187,13 @@ impl Learner {
     }
 
     /// The unmasked feature map of a level (1×C×H×W), if it is computed before the masks.
-    pub fn feature<'p>(&self, prepared: &'p Prepared, level: usize) -> Option<&'p Tensor> {
-        self.level_crossing[level].map(|i| &prepared.crossing[i])
+    pub fn feature(&self, prepared: &Prepared, level: usize) -> Option<Tensor> {
+        let values = prepared.crossing[self.level_crossing[level]?].as_floats()?;
+        let feature = self.levels[level].feature();
+        let [c, h, w] = feature.shape;
+        // A fixed batch repeats the image; the first is enough.
+        let one = &values[..values.len() / self.fixed_batch.unwrap_or(1)];
+        Tensor::floats(&[1, c, h, w], feature.channels_first(one)).ok()
     }
 
     /// Learns the masks of several classes of one prepared image, in one batch where the model allows it.

@@ -1,7 +1,9 @@
 //! Levels of the hierarchy: which feature maps are masked.
 
-use candor_graph::graph::ValueId;
-use candor_graph::insert::{dominators, image_shape};
+use candor_graph::error::GraphError;
+use candor_graph::feature::{Feature, Layout};
+use candor_graph::graph::{Graph, Node, ValueId};
+use candor_graph::insert::dominators;
 
 use crate::error::{Error, Result};
 use crate::model::{Model, unknown_value};
@@ -20,6 +22,21 @@ pub struct Level {
     pub name: String,
     /// `[channels, height, width]`.
     pub shape: [usize; 3],
+    /// Order of the value's axes.
+    pub layout: Layout,
+}
+
+impl Level {
+    fn of(graph: &Graph, value: ValueId) -> Option<Self> {
+        let feature = Feature::of(graph, value)?;
+        let name = graph.name(value).to_string();
+        Some(Level { value, name, shape: feature.shape, layout: feature.layout })
+    }
+
+    /// The value as features at places.
+    pub fn feature(&self) -> Feature {
+        Feature { value: self.value, layout: self.layout, shape: self.shape }
+    }
 }
 
 /// The levels of those names, or the automatic ones if none is named.
@@ -34,20 +51,30 @@ pub fn choose(model: &Model, names: &[String]) -> Result<Vec<Level>> {
 /// for a residual network the ends of its stages. At most the four coarsest, none larger than 64 a side, none without
 /// spatial extent, and not the class score maps of a fully convolutional head. Finest first.
 ///
+/// A network of one spatial size (a vision transformer) has its residual stream at 1/4, 2/4, 3/4 and 4/4 of the depth
+/// instead: of the residual sums, those that can still reach the logits from every place.
+///
 /// # Errors
 /// [`Error::Model`] if there is none.
 pub fn automatic_levels(model: &Model) -> Result<Vec<Level>> {
     let candidates = feature_maps(model);
+    let stream = residual_stream(&model.graph, &candidates);
+    let one_size = candidates.windows(2).all(|w| w[0].shape[1..] == w[1].shape[1..]);
     let mut levels: Vec<Level> = vec![];
-    for level in candidates {
-        match levels.last_mut() {
-            Some(last) if last.shape[1..] == level.shape[1..] => *last = level,
-            _ => levels.push(level),
+    if one_size && stream.len() >= MAX_LEVELS && stream[0].shape[1].max(stream[0].shape[2]) <= MAX_SIDE {
+        let at = |k: usize| stream[(k * stream.len()).div_ceil(MAX_LEVELS) - 1].clone();
+        levels = (1..=MAX_LEVELS).map(at).collect();
+    } else {
+        for level in candidates {
+            match levels.last_mut() {
+                Some(last) if last.shape[1..] == level.shape[1..] => *last = level,
+                _ => levels.push(level),
+            }
         }
+        levels.retain(|l| l.shape[1].max(l.shape[2]) <= MAX_SIDE);
+        let first = levels.len().saturating_sub(MAX_LEVELS);
+        levels.drain(..first);
     }
-    levels.retain(|l| l.shape[1].max(l.shape[2]) <= MAX_SIDE);
-    let first = levels.len().saturating_sub(MAX_LEVELS);
-    levels.drain(..first);
     if levels.is_empty() {
         return Err(Error::Model {
             path: model.info.path.clone(),
@@ -58,6 +85,35 @@ pub fn automatic_levels(model: &Model) -> Result<Vec<Level>> {
         });
     }
     Ok(levels)
+}
+
+/// The sums of two computed values among the feature maps. Where the logits read the class token alone, the sums behind the
+/// last attention are left out: what stands at the other tokens there reaches nothing.
+fn residual_stream(graph: &Graph, maps: &[Level]) -> Vec<Level> {
+    let position = |value: ValueId| graph.nodes.iter().position(|n| n.outputs.contains(&Some(value)));
+    let computed = |n: &Node| n.inputs.iter().flatten().all(|&id| graph.constant(id).is_none());
+    let mixing = graph.nodes.iter().rposition(|n| n.op == "MatMul" && computed(n));
+    let reads_class_token = |n: &Node| {
+        let ints = |i: usize| n.input(i).and_then(|id| graph.known_ints(id));
+        let tokens = n.input(0).and_then(|id| graph.shape(id)).is_some_and(|s| s.len() == 3);
+        let one = match n.op.as_str() {
+            "Gather" => n.int("axis", 0) == 1 && ints(1).is_some_and(|i| i.len() <= 2),
+            "Slice" => {
+                ints(3) == Some(vec![1])
+                    && ints(1) == Some(vec![0])
+                    && ints(2).is_some_and(|e| matches!(e[..], [1 | 2]))
+            }
+            _ => false,
+        };
+        tokens && one
+    };
+    let last = mixing.filter(|&m| graph.nodes[m..].iter().any(reads_class_token));
+    let is_sum = |l: &&Level| {
+        position(l.value).is_some_and(|p| {
+            graph.nodes[p].op == "Add" && computed(&graph.nodes[p]) && last.is_none_or(|last| p < last)
+        })
+    };
+    maps.iter().filter(is_sum).cloned().collect()
 }
 
 /// Levels by the names of their values, sorted from fine to coarse.
@@ -76,8 +132,8 @@ pub fn named_levels(model: &Model, names: &[String]) -> Result<Vec<Level>> {
         if levels.iter().any(|l: &Level| l.value == value) {
             continue;
         }
-        let shape = image_shape(&model.graph, value).map_err(at)?;
-        levels.push(Level { value, name: name.clone(), shape });
+        let level = Level::of(&model.graph, value).ok_or_else(|| at(no_feature_map(&model.graph, value)))?;
+        levels.push(level);
     }
     levels.sort_by_key(|l| std::cmp::Reverse(l.shape[1] * l.shape[2]));
     Ok(levels)
@@ -93,10 +149,16 @@ pub fn feature_maps(model: &Model) -> Vec<Level> {
     dominators(graph, model.input, model.logits)
         .into_iter()
         .filter(|v| before_weights.contains(v))
-        .filter_map(|value| {
-            let shape = image_shape(graph, value).ok()?;
-            let spatial = shape[1] > 1 && shape[2] > 1;
-            spatial.then(|| Level { value, name: graph.name(value).to_string(), shape })
-        })
+        .filter_map(|value| Level::of(graph, value).filter(|l| l.shape[1] > 1 && l.shape[2] > 1))
         .collect()
+}
+
+fn no_feature_map(graph: &Graph, value: ValueId) -> GraphError {
+    let shape = candor_graph::shape::display(graph.shape(value).as_deref());
+    GraphError::Tensor {
+        tensor: graph.name(value).to_string(),
+        reason: format!(
+            "has shape {shape}: neither N×C×H×W nor tokens of a grid; choose a feature map (see `candor inspect`)"
+        ),
+    }
 }

@@ -76,7 +76,9 @@ impl Method for Cam {
             model,
             plan,
             Box::new(move |v| {
-                let layer = Layer { features: v.values[0], gradient: &v.found[0], shape: level.shape };
+                let feature = level.feature();
+                let [features, gradient] = [v.values[0], &v.found[0]].map(|a| feature.channels_first(a));
+                let layer = Layer { features: &features, gradient: &gradient, shape: level.shape };
                 Explanation::of_map(enlarged(combine(&layer), v.model), Default::default())
             }),
         )?))

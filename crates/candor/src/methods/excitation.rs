@@ -49,7 +49,7 @@ impl Method for Excitation {
             Box::new(move |v| {
                 let [_, height, width] = level.shape;
                 let mut map = Map::zeros(height, width);
-                for channel in v.found[0].chunks(height * width) {
+                for channel in level.feature().channels_first(&v.found[0]).chunks(height * width) {
                     map.data.iter_mut().zip(channel).for_each(|(m, p)| *m += p);
                 }
                 Explanation::of_map(enlarged(map, v.model), Default::default())

@@ -66,10 +66,12 @@ impl Explainer for GuidedGradCamExplainer {
     ) -> Result<Vec<Explanation>> {
         let guided = self.guided.sweep(model, classes)?;
         let gradients = self.cam.sweep(model, classes)?;
-        let features = self.cam.value(model, 0);
+        let feature = self.level.feature();
+        let features = feature.channels_first(self.cam.value(model, 0));
         let passes = Passes { forward: 2, backward: 2 * classes.len() as u64 };
         let explain = |(q, (guided, gradient)): (usize, (Vec<Vec<f32>>, Vec<Vec<f32>>))| {
-            let layer = Layer { features, gradient: &gradient[0], shape: self.level.shape };
+            let gradient = feature.channels_first(&gradient[0]);
+            let layer = Layer { features: &features, gradient: &gradient, shape: self.level.shape };
             let cam = enlarged(grad_cam(&layer), model);
             let values = guided[0].iter().zip(cam.data.iter().cycle()).map(|(g, c)| g * c).collect();
             let a = Attribution { values, shape: model.input_shape, channels: self.channels };

@@ -28,7 +28,7 @@ impl CutAtLayer {
     pub(super) fn compile(model: &Model, level: Level) -> Result<Self> {
         let at = |e| Error::graph(&model.info.path, e);
         let (mut graph, sites) =
-            insert::insert_masks(model.graph.clone(), &[level.value], MaskShape::Full).map_err(at)?;
+            insert::insert_masks(model.graph.clone(), &[level.feature()], MaskShape::Full).map_err(at)?;
         rewrite::remove_dead(&mut graph);
         let cut = insert::cut(&graph, &[sites[0].mask]);
         let find = |value| cut.crossing.iter().position(|c| *c == value);
@@ -59,7 +59,7 @@ impl CutAtLayer {
             self.crossing.insert(i, image);
         }
         let features = self.crossing[self.layer_at].as_floats().unwrap_or_default();
-        Ok(features[..self.level.shape.iter().product()].to_vec())
+        Ok(self.level.feature().channels_first(&features[..features.len() / batch]))
     }
 
     /// Logits without channel k, for each channel. `done` is called for each.

@@ -215,7 +215,7 @@ impl ReliableExplainer {
         let mean = |(l, mask): (usize, &Vec<f32>)| {
             let shape = self.mask_shape(l, mask);
             match self.learner.feature(prepared, l).filter(|_| self.attribution) {
-                Some(feature) => fuse::attribution_mean(mask, shape, feature, 0),
+                Some(feature) => fuse::attribution_mean(mask, shape, &feature, 0),
                 None => fuse::channel_mean(mask, shape),
             }
         };

@@ -187,3 +187,15 @@ fn transposed<'b>(s: &Sweep<'b>, n: &Node) -> Result<Expr<'b>> {
         ],
     ))
 }
+
+/// transposed conv: dx is the conv of dy with the same weight, strides, pads and dilations
+pub(crate) fn conv_transpose(s: &mut Sweep, n: &Node) -> Result<()> {
+    if s.needs(n, 1) || s.needs(n, 2) {
+        return Err(GraphError::node(n, "its weight or bias depends on the input, which is not supported"));
+    }
+    let same = ["dilations", "group", "kernel_shape", "pads", "strides"];
+    let attrs: Vec<(&str, Attr)> =
+        same.into_iter().filter_map(|name| Some((name, n.attrs.get(name)?.clone()))).collect();
+    let dx = s.full_dy(n)?.op("Conv", &[s.input(n, 1)?], &attrs);
+    s.add_grad(n, 0, dx)
+}

@@ -1,7 +1,7 @@
 //! Elementwise operators. Broadcasting is undone by the sweep.
 
 use crate::builder::Expr;
-use crate::error::Result;
+use crate::error::{GraphError, Result};
 use crate::grad::Sweep;
 use crate::graph::{Attr, Node};
 
@@ -31,6 +31,20 @@ pub(crate) fn sub(s: &mut Sweep, n: &Node) -> Result<()> {
 pub(crate) fn sum(s: &mut Sweep, n: &Node) -> Result<()> {
     let dy = broadcastable_dy(s, n)?;
     (0..n.inputs.len()).try_for_each(|i| s.add_grad(n, i, dy))
+}
+
+/// mean of k inputs: each input's gradient is dy/k
+pub(crate) fn mean(s: &mut Sweep, n: &Node) -> Result<()> {
+    let share = broadcastable_dy(s, n)? * (1.0 / n.inputs.len() as f32);
+    (0..n.inputs.len()).try_for_each(|i| s.add_grad(n, i, share))
+}
+
+/// a mod b, b fixed: da = dy
+pub(crate) fn modulo(s: &mut Sweep, n: &Node) -> Result<()> {
+    if s.needs(n, 1) {
+        return Err(GraphError::node(n, "its divisor depends on the input, which is not supported"));
+    }
+    s.add_grad(n, 0, broadcastable_dy(s, n)?)
 }
 
 /// a · b: da = dy·b, db = dy·a

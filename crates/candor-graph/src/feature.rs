@@ -1,0 +1,181 @@
+//! Features laid out over the image: which axes of a value are places, and how a mask N×C×H×W lies on it.
+
+use crate::builder::Expr;
+use crate::graph::{Graph, ValueId};
+use crate::shape::Dim;
+
+/// Order of a feature map's axes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// N×C×H×W, as convolutions have it.
+    ChannelsFirst,
+    /// N×H×W×C, as windowed transformers have it.
+    ChannelsLast,
+    /// N×(extra + H·W)×C: rows of patches behind `extra` tokens that belong to no place (the class token), which masks leave
+    /// whole.
+    Tokens {
+        /// Tokens in front of the patches.
+        extra: usize,
+    },
+}
+
+/// A value that holds features at places of the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Feature {
+    /// The value.
+    pub value: ValueId,
+    /// Order of its axes.
+    pub layout: Layout,
+    /// `[channels, height, width]`.
+    pub shape: [usize; 3],
+}
+
+/// Most tokens without a place in front of the patches: class, distillation and register tokens.
+const MAX_EXTRA: usize = 8;
+
+impl Feature {
+    /// Reads a value as features at places. A value N×T×C needs the grid of a Conv before it, with at most
+    /// 8 tokens beside its places; without one, a square grid is assumed. `None`: it is neither that nor of rank four with
+    /// known sizes.
+    pub fn of(graph: &Graph, value: ValueId) -> Option<Self> {
+        match graph.shape(value)?.as_slice() {
+            [_, Dim::Fixed(a), Dim::Fixed(b), Dim::Fixed(c)] => {
+                Some(if channels_last(graph, value, [*a, *b, *c]) {
+                    Feature { value, layout: Layout::ChannelsLast, shape: [*c, *a, *b] }
+                } else {
+                    Feature { value, layout: Layout::ChannelsFirst, shape: [*a, *b, *c] }
+                })
+            }
+            [_, Dim::Fixed(tokens), Dim::Fixed(channels)] => {
+                let [height, width] = grid(graph, value, *tokens)?;
+                let layout = Layout::Tokens { extra: tokens - height * width };
+                Some(Feature { value, layout, shape: [*channels, height, width] })
+            }
+            _ => None,
+        }
+    }
+
+    /// Lays a mask N×(1 or C)×H×W onto the value's axes.
+    pub(crate) fn lay<'b>(&self, mask: Expr<'b>, mask_channels: usize) -> Expr<'b> {
+        let [_, height, width] = self.shape;
+        match self.layout {
+            Layout::ChannelsFirst => mask,
+            Layout::ChannelsLast => mask.transpose(&[0, 2, 3, 1]),
+            Layout::Tokens { extra } => mask
+                .reshape(&[-1, mask_channels as i64, (height * width) as i64])
+                .transpose(&[0, 2, 1])
+                .pad(&[0, extra as i64, 0, 0, 0, 0], 1.0),
+        }
+    }
+
+    /// The elements of one image's value as C×H×W, row-major. Tokens without a place are left out.
+    pub fn channels_first(&self, values: &[f32]) -> Vec<f32> {
+        let [channels, height, width] = self.shape;
+        let first = match self.layout {
+            Layout::ChannelsFirst => return values.to_vec(),
+            Layout::ChannelsLast => 0,
+            Layout::Tokens { extra } => extra * channels,
+        };
+        let places = height * width;
+        (0..channels * places).map(|i| values[first + (i % places) * channels + i / places]).collect()
+    }
+}
+
+/// Whether a value N×a×b×c is N×H×W×C: told by the nearest nodes behind it that treat one axis as channels, else by which two
+/// sizes are equal, as images are mostly square.
+fn channels_last(graph: &Graph, value: ValueId, [a, b, c]: [usize; 3]) -> bool {
+    channels_told(graph, value).unwrap_or(a == b && b != c)
+}
+
+/// `Some(true)` if the nodes behind a value of rank four tell that its channels are last, `Some(false)` if first.
+fn channels_told(graph: &Graph, value: ValueId) -> Option<bool> {
+    let mut same = std::collections::HashSet::from([value]);
+    for node in &graph.nodes {
+        let Some(position) = node.inputs.iter().position(|i| i.is_some_and(|id| same.contains(&id))) else {
+            continue;
+        };
+        let rank = node.input(position).and_then(|id| graph.shape(id)).map_or(0, |s| s.len());
+        let constant = |i: usize| node.input(i).is_some_and(|id| graph.constant(id).is_some());
+        match node.op.as_str() {
+            "Conv"
+            | "BatchNormalization"
+            | "MaxPool"
+            | "AveragePool"
+            | "GlobalAveragePool"
+            | "InstanceNormalization" => {
+                return Some(false);
+            }
+            "LayerNormalization" if matches!(node.int("axis", -1), -1 | 3) => return Some(true),
+            "MatMul" if position == 0 && constant(1) => return Some(true),
+            "Transpose" => match node.ints("perm") {
+                Some([0, 2, 3, 1]) => return Some(false),
+                Some([0, 3, 1, 2]) => return Some(true),
+                _ => {}
+            },
+            "ReduceMean" => {
+                let axes = node.input(1).and_then(|id| graph.known_ints(id)).unwrap_or_default();
+                let axes: Vec<i64> = axes.iter().map(|a| a.rem_euclid(4)).collect();
+                if rank == 4 && axes.contains(&1) && axes.contains(&2) {
+                    return Some(true);
+                }
+                if rank == 4 && axes.contains(&2) && axes.contains(&3) {
+                    return Some(false);
+                }
+            }
+            "Add" | "Sub" | "Mul" | "Div" | "Pad" | "Slice" | "Concat" | "Relu" | "Sigmoid" | "Clip"
+            | "Identity" => {
+                let rank_of = |id: ValueId| graph.shape(id).map(|s| s.len());
+                same.extend(node.outputs.iter().flatten().filter(|&&o| rank_of(o) == Some(4)));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Height and width of the patch grid behind `tokens` tokens: those of the last Conv before the value that fits.
+fn grid(graph: &Graph, value: ValueId, tokens: usize) -> Option<[usize; 2]> {
+    let up = graph.ancestors(&[value]);
+    let fits = |places: usize| places > 1 && places <= tokens && tokens - places <= MAX_EXTRA;
+    let of_conv =
+        graph.nodes.iter().rev().filter(|n| n.op == "Conv" && up.contains(&n.output())).find_map(|n| {
+            match graph.shape(n.output())?.as_slice() {
+                [_, _, Dim::Fixed(h), Dim::Fixed(w)] if fits(h * w) => Some([*h, *w]),
+                _ => None,
+            }
+        });
+    of_conv.or_else(|| {
+        let side = tokens.isqrt();
+        fits(side * side).then_some([side, side])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builder::Builder;
+    use crate::tensor::DataType;
+
+    #[test]
+    fn tokens_become_channels_first_without_the_class_token() {
+        let mut graph = Graph::new(18);
+        let value = graph.add_input("x", DataType::Float, &[Dim::Batch(1), Dim::Fixed(5), Dim::Fixed(2)]);
+        let feature = Feature::of(&graph, value).expect("a square of four and one");
+        assert_eq!((feature.layout, feature.shape), (Layout::Tokens { extra: 1 }, [2, 2, 2]));
+        let values: Vec<f32> = (0..10).map(|v| v as f32).collect();
+        assert_eq!(feature.channels_first(&values), [2.0, 4.0, 6.0, 8.0, 3.0, 5.0, 7.0, 9.0]);
+    }
+
+    #[test]
+    fn a_layer_norm_tells_channels_last() {
+        let builder = Builder::new(Graph::new(18));
+        let dims = [Dim::Batch(1), Dim::Fixed(7), Dim::Fixed(5), Dim::Fixed(3)];
+        let x = builder.input("x", DataType::Float, &dims);
+        let scale = builder.constant(crate::tensor::Tensor::full(&[3], 1.0));
+        (x + 1.0).op("LayerNormalization", &[scale], &[]);
+        let id = x.id();
+        let graph = builder.finish().expect("builds");
+        let feature = Feature::of(&graph, id).expect("rank four");
+        assert_eq!((feature.layout, feature.shape), (Layout::ChannelsLast, [3, 7, 5]));
+    }
+}

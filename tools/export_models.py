@@ -1,0 +1,159 @@
+"""A zoo of classifiers with random weights, as ONNX files with PyTorch's answers beside them. Nothing is downloaded.
+
+    python tools/export_models.py --out DIR [--only NAME...] [--exporter script|dynamo ...] [--timm] [--list]
+
+torchvision's families, or timm's (`--timm`). For each family, in DIR:
+
+    NAME.json               the reference, from PyTorch in float64: see `reference`
+    NAME.script.onnx        torch.onnx.export(dynamo=False)
+    NAME.dynamo.onnx        torch.onnx.export(dynamo=True)
+    NAME.EXPORTER.failed    the exporter's own words where it could not export
+
+The batch is dynamic where the exporter allows it, else one (`batch` in the .json: exporter → "free" | "fixed").
+
+Weights: PyTorch's initialisation from a fixed seed, made generic by `make_generic`: a fresh model is too special to test
+with. Zero heads answer 0, a layer scale of 1e-6 or a zero gain hides the block behind it, and norms are identities. The
+statistics of BatchNormalization are then measured on noise, so that activations neither vanish nor explode.
+
+Reference: the input is `noise_image` of tools/deterministic.py, scrambled, amplitude 2. Relu, MaxPool and Hardswish have
+kinks; where rounding moves one unit across, the gradient jumps by more than any tolerance. So of CANDIDATES inputs the
+one is kept on which the gradient moves least: PyTorch's in float32 against its own in float64, and in float64 when the
+input is disturbed by DISTURBANCE. Both are written down. `--reference` makes the references anew and exports nothing.
+"""
+
+import argparse
+import json
+import sys
+import traceback
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from deterministic import DIRECTIONS, INCREMENT, INCREMENT_STEP, MULTIPLIER, noise, noise_image
+from model_families import TIMM, TORCHVISION, build
+
+AMPLITUDE, CANDIDATES, GOOD_ENOUGH, SAMPLES, DISTURBANCE = 2.0, 6, 1e-5, 1024, 1e-6
+OPSET = {"script": 17, "dynamo": 18}
+
+
+def gradient(model: torch.nn.Module, image: torch.Tensor, class_id: int | None) -> tuple[np.ndarray, int, np.ndarray]:
+    """Logits, the class (by default the largest logit), and the gradient of its logit with respect to the image."""
+    image = image.clone().requires_grad_(True)
+    logits = model(image)
+    class_id = int(logits[0].argmax()) if class_id is None else class_id
+    (grad,) = torch.autograd.grad(logits[0, class_id], image)
+    return logits.detach()[0].double().numpy(), class_id, grad.double().numpy().reshape(-1)
+
+
+def relative(got: np.ndarray, want: np.ndarray) -> float:
+    return float(np.linalg.norm(got - want) / max(np.linalg.norm(want), 1e-300))
+
+
+def reference(name: str, size: int) -> dict:
+    """{model, input {shape, amplitude, offset, multiplier, increment, scrambled}, directions, logits, class, norm,
+    projections, stride, samples (entries 0, stride, … of the gradient), precision ("float64"),
+    torch_float32_relative_error {logits, gradient}, kink_sensitivity}"""
+    single, double = build(name, size).float(), build(name, size).double()
+    best = None
+    for candidate in range(CANDIDATES):
+        increment = (INCREMENT + candidate * INCREMENT_STEP) % 2**32
+        image = torch.from_numpy(noise_image([1, 3, size, size], AMPLITUDE, 0.0, increment, scrambled=True))
+        logits, class_id, grad = gradient(double, image.double(), None)
+        logits32, _, grad32 = gradient(single, image, class_id)
+        errors = {"logits": relative(logits32, logits), "gradient": relative(grad32, grad)}
+        shift = noise(grad.size, *DIRECTIONS[0], scrambled=True).reshape(image.shape) * DISTURBANCE
+        _, _, disturbed = gradient(double, image.double() + torch.from_numpy(shift), class_id)
+        moves = max(errors["gradient"], relative(disturbed, grad))
+        if best is None or moves < best[0]:
+            best = (moves, errors, increment, logits, class_id, grad)
+        if moves < GOOD_ENOUGH:
+            break
+    moves, errors, increment, logits, class_id, grad = best
+    stride = max(1, grad.size // SAMPLES) | 1
+    return {
+        "model": name,
+        "input": {
+            "shape": [1, 3, size, size], "amplitude": AMPLITUDE, "offset": 0.0,
+            "multiplier": MULTIPLIER, "increment": increment, "scrambled": True,
+        },
+        "directions": [{"multiplier": m, "increment": i} for m, i in DIRECTIONS],
+        "logits": logits.tolist(),
+        "class": class_id,
+        "norm": float(np.linalg.norm(grad)),
+        "projections": [float(grad @ noise(grad.size, m, i)) for m, i in DIRECTIONS],
+        "stride": stride,
+        "samples": grad[::stride].tolist(),
+        "precision": "float64",
+        "torch_float32_relative_error": errors,
+        "kink_sensitivity": moves,
+    }
+
+
+def export(model: torch.nn.Module, size: int, exporter: str, path: Path) -> str:
+    """Writes the file; returns whether its batch is "free" or "fixed"."""
+    example = torch.zeros(2, 3, size, size)
+    names = {"input_names": ["input"], "output_names": ["logits"], "opset_version": OPSET[exporter]}
+    attempts = [("free", example), ("fixed", example[:1])]
+    for kind, image in attempts:
+        free = kind == "free"
+        try:
+            if exporter == "script":
+                axes = {"input": {0: "batch"}, "logits": {0: "batch"}} if free else None
+                torch.onnx.export(model, (image,), str(path), dynamo=False, dynamic_axes=axes, **names)
+            else:
+                shapes = ({0: torch.export.Dim("batch")},) if free else None
+                torch.onnx.export(
+                    model, (image,), str(path), dynamo=True, dynamic_shapes=shapes, external_data=False, verbose=False,
+                    **names,
+                )
+            return kind
+        except Exception:
+            if kind == "fixed":
+                raise
+    raise AssertionError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", nargs="*")
+    parser.add_argument("--exporter", nargs="*", default=["script", "dynamo"], choices=["script", "dynamo"])
+    parser.add_argument("--timm", action="store_true")
+    parser.add_argument("--reference", action="store_true")
+    parser.add_argument("--list", action="store_true")
+    arguments = parser.parse_args()
+    families = TIMM if arguments.timm else TORCHVISION
+    if arguments.list:
+        print("\n".join(families))
+        return
+    warnings.filterwarnings("ignore")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for name in arguments.only or families:
+        size = families[name]
+        path = arguments.out / f"{name}.json"
+        document = json.loads(path.read_text()) if path.exists() else {}
+        batch = document.get("batch", {})
+        if arguments.reference or not document:
+            document = reference(name, size)
+        document["batch"] = batch
+        for exporter in [] if arguments.reference else arguments.exporter:
+            target = arguments.out / f"{name}.{exporter}.onnx"
+            failed = target.with_suffix(".failed")
+            if target.exists():
+                continue
+            try:
+                batch[exporter] = export(build(name, size), size, exporter, target)
+                failed.unlink(missing_ok=True)
+                print(f"{name} {exporter}: {batch[exporter]} batch", flush=True)
+            except Exception as error:
+                target.unlink(missing_ok=True)
+                line = " ".join("".join(traceback.format_exception_only(error)).split())[:500]
+                failed.write_text(line + "\n")
+                print(f"{name} {exporter}: {line}", file=sys.stderr, flush=True)
+        path.write_text(json.dumps(document, allow_nan=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

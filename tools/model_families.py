@@ -1,0 +1,76 @@
+"""The classifier families that tools/export_models.py exports: name → side of the input, and how a model is built."""
+
+import torch
+
+TORCHVISION = {
+    "resnet18": 224, "vit_b_16": 224, "swin_t": 224, "mobilenet_v2": 224, "convnext_tiny": 224, "efficientnet_b0": 224,
+    "densenet121": 224, "alexnet": 224, "googlenet": 224, "inception_v3": 299, "squeezenet1_1": 224,
+    "mobilenet_v3_large": 224, "mnasnet1_0": 224, "shufflenet_v2_x1_0": 224, "regnet_y_400mf": 224, "swin_v2_t": 256,
+    "maxvit_t": 224, "efficientnet_v2_s": 224, "resnet50": 224, "resnext50_32x4d": 224, "vgg11_bn": 224,
+    "wide_resnet50_2": 224,
+}  # fmt: skip
+"""torchvision, in an order that shows a new kind of architecture early."""
+
+TIMM = {
+    "deit_tiny_patch16_224": 224, "resnetv2_50": 224, "nfnet_l0": 224, "mixer_s16_224": 224, "convmixer_768_32": 224,
+    "xcit_nano_12_p16_224": 224, "pvt_v2_b0": 224, "levit_128s": 224, "mobilevit_s": 256, "beit_base_patch16_224": 224,
+    "eva02_tiny_patch14_224": 224, "hrnet_w18_small": 224, "poolformer_s12": 224, "ghostnet_100": 224,
+    "efficientformer_l1": 224, "fastvit_t8": 256, "edgenext_xx_small": 256, "coatnet_0_rw_224": 224, "tresnet_m": 224,
+    "repvgg_a0": 224, "res2net50_26w_4s": 224, "volo_d1_224": 224, "cait_xxs24_224": 224, "tiny_vit_5m_224": 224,
+}  # fmt: skip
+"""timm, architectures that torchvision lacks."""
+
+
+def make_generic(model: torch.nn.Module) -> None:
+    """Replaces the special values of a fresh initialisation by random ones of a typical size."""
+    for name, parameter in model.named_parameters():
+        value = parameter.data
+        flat = value.flatten()
+        constant = flat.numel() > 0 and bool((flat == flat[0]).all())
+        if not constant:
+            continue
+        first = abs(flat[0].item())
+        if value.squeeze().dim() >= 2:  # a zero head or position embedding
+            torch.nn.init.normal_(value, std=0.02)
+        elif first == 0.0 and "bias" in name:
+            torch.nn.init.normal_(value, std=0.05)
+        elif first == 0.0 or first < 0.5:  # a zero gain or a small layer scale
+            torch.nn.init.uniform_(value, 0.2, 0.5)
+        else:
+            value.mul_(1.0 + 0.1 * torch.randn_like(value))
+
+
+def calibrate(model: torch.nn.Module, size: int) -> None:
+    """Measures the statistics of BatchNormalization on four noise images."""
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
+    before = [m.momentum for m in norms]
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    with torch.no_grad():
+        model(torch.randn(4, 3, size, size))
+    for norm, momentum in zip(norms, before):
+        norm.momentum = momentum
+    model.eval()
+
+
+def build(name: str, size: int) -> torch.nn.Module:
+    """The model in evaluation mode; the same weights whenever it is called."""
+    torch.manual_seed(0)
+    if name in TORCHVISION:
+        import torchvision
+
+        # Auxiliary heads serve training; their outputs would be outputs of the export.
+        extra = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
+        model = torchvision.models.get_model(name, weights=None, **extra)
+    else:
+        import timm
+
+        model = timm.create_model(name, pretrained=False)
+    make_generic(model)
+    calibrate(model, size)
+    return model.eval()
