@@ -7,8 +7,8 @@
 
 pub mod builder;
 pub mod error;
-pub mod flops;
 pub mod feature;
+pub mod flops;
 pub mod grad;
 pub mod graph;
 pub mod insert;

@@ -7,7 +7,7 @@ use candor::image::decode;
 use candor::methods::{self, Choices, Method};
 use candor::report::check::{CheckResult, Gallery, Randomization, write};
 use candor::report::result::FailedImage;
-use candor::tasks::check::{Input, Kind, MethodCheck, Skipped, check_method, classes_of};
+use candor::tasks::check::{Input, Kind, MethodCheck, Skipped, Subject, check_method, classes_of};
 use candor::tasks::randomize::cascade;
 
 use crate::arguments::CheckArgs;
@@ -52,23 +52,15 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
             }
         };
         let set = for_method(&args.set, method.as_ref());
-        let found = check_method(
-            &setup.model,
-            method.as_ref(),
-            &set,
-            &choices,
-            &inputs,
-            args.seed,
-            &mut || bar.inc(1),
-            &mut paint,
-        );
+        let subject = Subject { method: method.as_ref(), set: &set, choices: &choices };
+        let found = check_method(&setup.model, subject, &inputs, args.seed, &mut || bar.inc(1), &mut paint);
         painted?;
         match found {
             Ok(found) => result.methods.push(found),
             Err(e) => result.skipped.push(Skipped { method: name.to_string(), reason: e.to_string() }),
         }
         if args.randomization
-            && let Ok(stages) = cascade(&setup.model, method.as_ref(), &set, &choices, &inputs, args.seed)
+            && let Ok(stages) = cascade(&setup.model, subject, &inputs, args.seed)
         {
             result.randomization.push(Randomization { method: name.to_string(), stages });
         }

@@ -52,6 +52,9 @@ struct GuidedGradCamExplainer {
     channels: super::attribution::Channels,
 }
 
+/// What a sweep finds for one query: a gradient for each value asked for.
+type Found = Vec<Vec<f32>>;
+
 impl Explainer for GuidedGradCamExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.guided.forward(model, &[image])?;
@@ -69,7 +72,7 @@ impl Explainer for GuidedGradCamExplainer {
         let feature = self.level.feature();
         let features = feature.channels_first(self.cam.value(model, 0));
         let passes = Passes { forward: 2, backward: 2 * classes.len() as u64 };
-        let explain = |(q, (guided, gradient)): (usize, (Vec<Vec<f32>>, Vec<Vec<f32>>))| {
+        let explain = |(q, (guided, gradient)): (usize, (Found, Found))| {
             let gradient = feature.channels_first(&gradient[0]);
             let layer = Layer { features: &features, gradient: &gradient, shape: self.level.shape };
             let cam = enlarged(grad_cam(&layer), model);

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::map::Map;
 use crate::mask::learn::Passes;
 use crate::methods::parameters::Parameters;
-use crate::methods::{Choices, Explanation, Method};
+use crate::methods::{Choices, Explainer, Explanation, Method};
 use crate::model::Model;
 use crate::report::result::MethodInfo;
 
@@ -159,6 +159,30 @@ pub const MOST_P95: f64 = 0.1;
 /// Least existence AUROC by mass.
 pub const LEAST_AUROC: f64 = 0.95;
 
+/// A method with what the caller chose for it.
+#[derive(Clone, Copy)]
+pub struct Subject<'m> {
+    /// The method.
+    pub method: &'m dyn Method,
+    /// Its parameters that differ from the defaults.
+    pub set: &'m [(String, String)],
+    /// Levels, calibrated λ, seed.
+    pub choices: &'m Choices,
+}
+
+impl Subject<'_> {
+    /// The method made ready for a model, and all its parameters.
+    ///
+    /// # Errors
+    /// As [`Method::prepare`].
+    pub fn prepare(&self, model: &Model) -> Result<(Box<dyn Explainer>, Parameters)> {
+        let description = self.method.description();
+        let mut parameters = Parameters::new(description.name, description.parameters, self.set)?;
+        let explainer = self.method.prepare(model, &mut parameters, self.choices)?;
+        Ok((explainer, parameters))
+    }
+}
+
 /// The maps of one image, in the order of [`Kind::ALL`], for whoever draws them.
 pub type Maps<'m> = &'m mut dyn FnMut(usize, &[Map]);
 
@@ -169,17 +193,13 @@ pub type Maps<'m> = &'m mut dyn FnMut(usize, &[Map]);
 /// If the method is not defined for the model, or the engine fails.
 pub fn check_method(
     model: &Model,
-    method: &dyn Method,
-    set: &[(String, String)],
-    choices: &Choices,
+    subject: Subject<'_>,
     images: &[Input],
     seed: u64,
     progress: &mut dyn FnMut(),
     maps: Maps<'_>,
 ) -> Result<MethodCheck> {
-    let description = method.description();
-    let mut parameters = Parameters::new(description.name, description.parameters, set)?;
-    let mut explainer = method.prepare(model, &mut parameters, choices)?;
+    let (mut explainer, parameters) = subject.prepare(model)?;
     let mut rows = vec![];
     let mut passes = Passes::default();
     let mut repeatable = true;
@@ -214,7 +234,7 @@ pub fn check_method(
         maps(i, &all);
         progress();
     }
-    let info = MethodInfo { name: description.name.to_string(), parameters: parameters.values().clone() };
+    let info = MethodInfo { name: parameters.method().to_string(), parameters: parameters.values().clone() };
     let mut found = MethodCheck {
         method: info,
         passed: false,

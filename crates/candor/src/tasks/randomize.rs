@@ -9,14 +9,12 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 
-use super::check::Input;
+use super::check::{Input, Subject};
 use super::similarity::{entropy, spearman, ssim};
 use super::statistics::{below, summarize};
 use crate::error::Result;
 use crate::map::Map;
 use crate::mask::learn::argmax;
-use crate::methods::parameters::Parameters;
-use crate::methods::{Choices, Method};
 use crate::model::Model;
 
 /// Shares of the weighted layers, from the top, whose weights are random.
@@ -41,17 +39,10 @@ pub struct Stage {
 /// # Errors
 /// If the method is not defined for the model or the engine fails. A stage whose model gives scores that are no numbers is
 /// left out.
-pub fn cascade(
-    model: &Model,
-    method: &dyn Method,
-    set: &[(String, String)],
-    choices: &Choices,
-    images: &[Input],
-    seed: u64,
-) -> Result<Vec<Stage>> {
+pub fn cascade(model: &Model, subject: Subject<'_>, images: &[Input], seed: u64) -> Result<Vec<Stage>> {
     let weights = weights(&model.graph);
     let answers = answers(model, images)?;
-    let original = maps(model, method, set, choices, images, &answers)?;
+    let original = maps(model, subject, images, &answers)?;
     let mut stages: Vec<Stage> = vec![];
     for share in SHARES {
         let count = ((share * weights.len() as f64).round() as usize).max(1);
@@ -59,7 +50,7 @@ pub fn cascade(
             continue;
         }
         let graph = randomized(&model.graph, &weights[weights.len().saturating_sub(count)..], seed);
-        let Ok(random) = maps(&model.with_graph(graph), method, set, choices, images, &answers) else {
+        let Ok(random) = maps(&model.with_graph(graph), subject, images, &answers) else {
             continue;
         };
         let pairs = || original.iter().zip(&random);
@@ -79,17 +70,8 @@ fn answers(model: &Model, images: &[Input]) -> Result<Vec<usize>> {
     images.iter().map(|i| Ok(argmax(&model.scores(forward.as_mut(), &i.values)?))).collect()
 }
 
-fn maps(
-    model: &Model,
-    method: &dyn Method,
-    set: &[(String, String)],
-    choices: &Choices,
-    images: &[Input],
-    classes: &[usize],
-) -> Result<Vec<Map>> {
-    let description = method.description();
-    let mut parameters = Parameters::new(description.name, description.parameters, set)?;
-    let mut explainer = method.prepare(model, &mut parameters, choices)?;
+fn maps(model: &Model, subject: Subject<'_>, images: &[Input], classes: &[usize]) -> Result<Vec<Map>> {
+    let (mut explainer, _) = subject.prepare(model)?;
     let one = |(image, &class): (&Input, &usize)| {
         explainer.scores(model, &image.values)?;
         Ok(explainer.explain(model, &[class], &mut || {})?.swap_remove(0).map)
