@@ -14,16 +14,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [from, to] = &arguments[..] else { return Err("give a model and a file to write".into()) };
 
     let mut graph = onnx::load(Path::new(from))?.graph;
-    rewrite::free_batch(&mut graph);
+    let engine = RTen::new(0);
+    let folding = Folding(&engine);
+    rewrite::free_batch(&mut graph, &folding);
     shape::infer(&mut graph)?;
-    rewrite::standard(&mut graph, &Folding(&RTen::new(0)))?;
+    rewrite::standard(&mut graph, &folding)?;
     let (input, output) = (graph.inputs[0], graph.outputs[0]);
     let builder = Builder::new(graph);
     // The seed of the reverse sweep: one for every element of the output.
     let seed = (builder.value(output) * 0.0 + 1.0).id();
     let (mut graph, gradients) = grad::gradients(builder.finish()?, &[(output, seed)], &[input])?;
     graph.outputs.push(gradients[0]);
-    rewrite::fold_constants(&mut graph, &Folding(&RTen::new(0)))?;
+    rewrite::fold_constants(&mut graph, &folding)?;
     onnx::save(&graph, Path::new(to))?;
     Ok(())
 }
