@@ -194,7 +194,7 @@ def cam_family(graph, x, c, layer):
         image = kind.get_cam_image(cam, x, None, None, features, gradients, False)
         yield name, [], enlarged(torch.from_numpy(np.asarray(image))[0], size), f"pytorch-grad-cam {kind.__name__}"
     projection = torch.from_numpy(get_2d_projection(features).astype(np.float64))[0]
-    if projection.sum() < 0:
+    if projection.reshape(-1)[projection.abs().argmax()] < 0:
         projection = -projection
     yield "eigen-cam", ["center=true"], projection, "pytorch-grad-cam get_2d_projection"
 

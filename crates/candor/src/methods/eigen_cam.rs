@@ -1,5 +1,6 @@
 //! Eigen-CAM: the feature vectors of all places, projected on their first principal direction; it knows no class (Muhammad
-//! and Yeasin 2020, equation 3). The direction's sign, which is free, is that of most projections' sum.
+//! and Yeasin 2020, equation 3). The direction's sign, which is free, makes the projection of largest magnitude
+//! positive.
 
 use super::cam::{enlarged, layer};
 use super::forward::Forward;
@@ -107,7 +108,9 @@ fn principal(features: &[f32], [channels, height, width]: [usize; 3], center: bo
             break;
         }
     }
-    let sign = if projection.iter().sum::<f64>() < 0.0 { -1.0 } else { 1.0 };
+    // A sum would not do: that of centred projections is zero.
+    let largest = projection.iter().fold(0.0f64, |m, p| if p.abs() > m.abs() { *p } else { m });
+    let sign = if largest < 0.0 { -1.0 } else { 1.0 };
     Map { height, width, data: projection.iter().map(|p| (sign * p) as f32).collect() }
 }
 

@@ -34,7 +34,7 @@ const PARAMETERS: &[Parameter] = &[
         name: "rate",
         default: "0.01",
         kind: Kind::Number(1e-6, 10.0),
-        help: "learning rate; the momentum is 0.9",
+        help: "learning rate; the momentum is 0.9, damped by 0.9",
     },
     Parameter {
         name: "regularity",
@@ -165,7 +165,8 @@ impl ExtremalExplainer {
             }
             let gradient = self.mask.pull(&cells, &slope);
             for ((c, v), g) in cells.iter_mut().zip(&mut velocity).zip(&gradient) {
-                *v = MOMENTUM * *v + g;
+                // Damped by the momentum, as the authors do: the step is that of a running mean.
+                *v = MOMENTUM * *v + (1.0 - MOMENTUM) * g;
                 *c = (*c - self.rate * *v).clamp(0.0, 1.0);
             }
             steps();

@@ -5,6 +5,8 @@ use crate::map::Map;
 
 /// Sharpness of the maximum, 1/T.
 const SHARPNESS: f32 = 20.0;
+/// Bumps below this are left out.
+const LEAST_BUMP: f32 = 0.3;
 
 /// Cells, and for each pixel those that reach it.
 pub(super) struct SmoothMask {
@@ -20,18 +22,22 @@ impl SmoothMask {
         let [height, width] = size;
         let (rows, columns) = (height.div_ceil(step), width.div_ceil(step));
         let radius = 1 + sigma.div_ceil(step);
-        let near = |at: usize, count: usize| {
-            let cell = at / step;
-            cell.saturating_sub(radius)..(cell + radius + 1).min(count)
-        };
-        let centre = |cell: usize| (cell as f32 + 0.5) * step as f32 - 0.5;
+        let reach = radius as isize;
+        // Beyond the border the outermost cells go on, so that no pixel is special before anything is learned: ranks, which
+        // decide what the area term keeps, would follow any bias of the border.
+        let inside = |cell: isize, count: usize| cell.clamp(0, count as isize - 1) as usize;
+        let centre = |cell: isize| (cell as f32 + 0.5) * step as f32 - 0.5;
         let pixel = |i: usize| {
             let (y, x) = (i / width, i % width);
             let mut all = vec![];
-            for r in near(y, rows) {
-                for c in near(x, columns) {
+            for r in (y / step) as isize - reach..=(y / step) as isize + reach {
+                for c in (x / step) as isize - reach..=(x / step) as isize + reach {
                     let z = (y as f32 - centre(r)).hypot(x as f32 - centre(c)) / sigma as f32;
-                    all.push((r * columns + c, (-2.0 * (z - 0.5).max(0.0).powi(2)).exp()));
+                    let bump = (-2.0 * (z - 0.5).max(0.0).powi(2)).exp();
+                    // e^{(v − 1)/T} of the others is nothing beside that of the nearest.
+                    if bump > LEAST_BUMP {
+                        all.push((inside(r, rows) * columns + inside(c, columns), bump));
+                    }
                 }
             }
             all
@@ -82,6 +88,16 @@ fn moments(reach: &[(usize, f32)], cells: &[f32]) -> (f32, f32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equal_cells_give_a_mask_without_a_border() {
+        let mask = SmoothMask::new([32, 32], 4, 12);
+        let m = mask.apply(&vec![1.0; mask.cells()]);
+        for (i, v) in m.data.iter().enumerate() {
+            let inner = m.data[(12 + i / 32 % 4) * 32 + 12 + i % 4];
+            assert!((v - inner).abs() < 1e-6, "pixel {i}: {v} is not {inner}");
+        }
+    }
 
     #[test]
     fn the_gradient_is_the_difference_quotient() {
