@@ -1,7 +1,9 @@
 //! Extremal perturbation: the smooth mask of a fixed area that keeps the class's logit highest (Fong, Patrick, Vedaldi 2019,
 //! equations 1, 3 and 6):
 //!
+//! ```text
 //!     maximise over m in 0..1:   S_c(m ⊙ x + (1 − m) ⊙ blur(x)) − λ ‖sort(m) − r_a‖²
+//! ```
 //!
 //! r_a: zeros, then a share a of ones. m is the smooth maximum over cells of a bump times the cell's value. The map is the
 //! mean of the masks of several areas.

@@ -1,7 +1,9 @@
 //! Meaningful perturbation: the smallest smooth mask whose blurring destroys the class's probability (Fong and Vedaldi 2017,
 //! equations 3 to 5):
 //!
+//! ```text
 //!     minimise over m in 0..1:   λ₁ Σ (1 − m) + λ₂ Σ |∇m|^β + p_c(m ⊙ x + (1 − m) ⊙ blur(x))
+//! ```
 //!
 //! on a coarse grid of n cells, enlarged to the photo. The map is 1 − m: what had to go.
 
