@@ -68,14 +68,14 @@ impl Explainer for GuidedGradCamExplainer {
         let gradients = self.cam.sweep(model, classes)?;
         let features = self.cam.value(model, 0);
         let passes = Passes { forward: 2, backward: 2 * classes.len() as u64 };
-        let explain = |(q, (guided, gradient)): (usize, (Vec<Vec<f32>>, Vec<Vec<f32>>))| {
-            let layer = Layer { features, gradient: &gradient[0], shape: self.level.shape };
+        let explain = |q: usize| {
+            let layer = Layer { features, gradient: &gradients[q][0], shape: self.level.shape };
             let cam = enlarged(grad_cam(&layer), model);
-            let values = guided[0].iter().zip(cam.data.iter().cycle()).map(|(g, c)| g * c).collect();
+            let values = guided[q][0].iter().zip(cam.data.iter().cycle()).map(|(g, c)| g * c).collect();
             let a = Attribution { values, shape: model.input_shape, channels: self.channels };
             Explanation { passes: passes.share(q, classes.len()), ..Explanation::of_attribution(a) }
         };
-        let explanations = guided.into_iter().zip(gradients).enumerate().map(explain).collect();
+        let explanations = (0..classes.len()).map(explain).collect();
         steps();
         Ok(explanations)
     }

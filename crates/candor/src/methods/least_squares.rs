@@ -15,7 +15,7 @@ impl Cholesky {
                 let dot: f64 = (0..j).map(|k| lower[i * n + k] * lower[j * n + k]).sum();
                 let rest = matrix[i * n + j] - dot;
                 lower[i * n + j] = if i == j { rest.sqrt() } else { rest / lower[j * n + j] };
-                if i == j && !(rest > 0.0) {
+                if i == j && (rest <= 0.0 || rest.is_nan()) {
                     return None;
                 }
             }

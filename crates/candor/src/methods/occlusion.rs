@@ -109,10 +109,9 @@ impl Explainer for OcclusionExplainer {
             let (mut map, mut count) = (Map::zeros(height, width), vec![0.0f32; height * width]);
             for (&[top, bottom, left, right], scores) in self.windows.iter().zip(&covered) {
                 for row in top..bottom {
-                    for i in row * width + left..row * width + right {
-                        map.data[i] += own[q] - scores[q];
-                        count[i] += 1.0;
-                    }
+                    let span = row * width + left..row * width + right;
+                    map.data[span.clone()].iter_mut().for_each(|m| *m += own[q] - scores[q]);
+                    count[span].iter_mut().for_each(|n| *n += 1.0);
                 }
             }
             map.data.iter_mut().zip(&count).for_each(|(m, n)| *m /= n.max(1.0));
