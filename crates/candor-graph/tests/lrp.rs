@@ -176,11 +176,8 @@ fn network(b: &Builder) -> (Expr<'_>, Expr<'_>) {
 
 #[test]
 fn without_biases_relevance_adds_up_to_the_score() {
-    for (rule, tolerance) in [
-        (LayerRule::Epsilon(1e-7), 1e-3),
-        (LayerRule::AlphaBeta(2.0, 1.0), 1e-3),
-        (LayerRule::Gamma(0.5), 1e-3),
-    ] {
+    // αβ is not among them: where a unit has no negative contribution, β has nothing to take and α R is handed on.
+    for rule in [LayerRule::Epsilon(1e-7), LayerRule::Gamma(0.5)] {
         let builder = Builder::new(Graph::new(18));
         let (x, y) = network(&builder);
         let seed = builder.input("r", DataType::Float, &[Dim::Batch(1), Dim::Fixed(4)]).id();
@@ -196,7 +193,7 @@ fn without_biases_relevance_adds_up_to_the_score() {
         let out = support::run(&graph, &[&image, &seed(vec![0.0, 0.0, score, 0.0])]);
         let sum: f64 = out[1].as_floats().unwrap().iter().map(|&v| f64::from(v)).sum();
         let off = (sum - f64::from(score)).abs() / f64::from(score.abs());
-        assert!(off < tolerance, "{rule:?}: {sum} is not {score}");
+        assert!(off < 1e-3, "{rule:?}: {sum} is not {score}");
     }
 }
 

@@ -52,9 +52,6 @@ struct GuidedGradCamExplainer {
     channels: super::attribution::Channels,
 }
 
-/// What a sweep finds for one query: a gradient for each value asked for.
-type Found = Vec<Vec<f32>>;
-
 impl Explainer for GuidedGradCamExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.guided.forward(model, &[image])?;
@@ -72,15 +69,15 @@ impl Explainer for GuidedGradCamExplainer {
         let feature = self.level.feature();
         let features = feature.channels_first(self.cam.value(model, 0));
         let passes = Passes { forward: 2, backward: 2 * classes.len() as u64 };
-        let explain = |(q, (guided, gradient)): (usize, (Found, Found))| {
-            let gradient = feature.channels_first(&gradient[0]);
+        let explain = |q: usize| {
+            let gradient = feature.channels_first(&gradients[q][0]);
             let layer = Layer { features: &features, gradient: &gradient, shape: self.level.shape };
             let cam = enlarged(grad_cam(&layer), model);
-            let values = guided[0].iter().zip(cam.data.iter().cycle()).map(|(g, c)| g * c).collect();
+            let values = guided[q][0].iter().zip(cam.data.iter().cycle()).map(|(g, c)| g * c).collect();
             let a = Attribution { values, shape: model.input_shape, channels: self.channels };
             Explanation { passes: passes.share(q, classes.len()), ..Explanation::of_attribution(a) }
         };
-        let explanations = guided.into_iter().zip(gradients).enumerate().map(explain).collect();
+        let explanations = (0..classes.len()).map(explain).collect();
         steps();
         Ok(explanations)
     }
