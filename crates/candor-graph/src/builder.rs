@@ -169,6 +169,13 @@ impl<'b> Expr<'b> {
         self.op("HardSigmoid", &[], &[("alpha", Attr::Float(f32::MAX)), ("beta", Attr::Float(0.0))])
     }
 
+    /// 1 where the value equals an upper bound of it (of its shape, or broadcast), 0 elsewhere: a saturated HardSigmoid of
+    /// the difference.
+    pub fn equals_bound(self, bound: Expr<'b>) -> Expr<'b> {
+        let (alpha, beta) = (("alpha", Attr::Float(f32::MAX)), ("beta", Attr::Float(1.0)));
+        (self - bound).op("HardSigmoid", &[], &[alpha, beta])
+    }
+
     /// exp
     pub fn exp(self) -> Expr<'b> {
         self.op("Exp", &[], &[])

@@ -233,6 +233,11 @@ impl Graph {
         Some(self.values[id.index()].sym.shape()?.map(|d| dim_of(&d)).collect())
     }
 
+    /// The first element of a constant of floats: the value of a scalar, such as a bound of Clip.
+    pub fn known_float(&self, id: ValueId) -> Option<f32> {
+        self.constant(id)?.as_floats()?.first().copied()
+    }
+
     /// Elements of a value that are known integers whatever the batch size.
     pub fn known_ints(&self, id: ValueId) -> Option<Vec<i64>> {
         if let Some(tensor) = self.constant(id) {

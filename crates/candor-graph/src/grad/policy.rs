@@ -34,10 +34,7 @@ impl<'p> Policy<'p> {
 
 /// A ReLU: Relu, or a Clip from zero (ReLU6).
 pub fn is_relu(graph: &Graph, node: &Node) -> bool {
-    let from_zero = || {
-        let low = node.input(1).and_then(|id| graph.constant(id)?.as_floats()?.first().copied());
-        low == Some(0.0)
-    };
+    let from_zero = || node.input(1).and_then(|id| graph.known_float(id)) == Some(0.0);
     node.op == "Relu" || node.op == "Clip" && from_zero()
 }
 

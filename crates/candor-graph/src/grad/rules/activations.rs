@@ -5,7 +5,7 @@ use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 use crate::builder::Expr;
 use crate::error::Result;
 use crate::grad::Sweep;
-use crate::graph::{Attr, Node};
+use crate::graph::Node;
 
 /// elu: dx = dy where x > 0, dy·(y + α) elsewhere (where y = α(eˣ − 1))
 pub(crate) fn elu(s: &mut Sweep, n: &Node) -> Result<()> {
@@ -113,9 +113,4 @@ pub(crate) fn pow(s: &mut Sweep, n: &Node) -> Result<()> {
 pub(crate) fn reciprocal(s: &mut Sweep, n: &Node) -> Result<()> {
     let y = s.output(n);
     s.add_grad(n, 0, -(s.dy(n) * (y * y)))
-}
-
-/// 1 where `x` equals an upper bound `y` of it (x ≤ y), 0 elsewhere: a saturated HardSigmoid of the difference.
-pub(super) fn equals_bound<'b>(x: Expr<'b>, y: Expr<'b>) -> Expr<'b> {
-    (x - y).op("HardSigmoid", &[], &[("alpha", Attr::Float(f32::MAX)), ("beta", Attr::Float(1.0))])
 }

@@ -126,9 +126,8 @@ pub(crate) fn clip(s: &mut Sweep, n: &Node) -> Result<()> {
     let mut dx = s.dy(n);
     for (bound, sign) in [(1, 1.0), (2, -1.0)] {
         let Some(id) = n.input(bound) else { continue };
-        let constant = s.builder().with(|g| g.constant(id).and_then(|t| t.as_floats()?.first().copied()));
         // ±2¹⁰⁰·(y − bound) is exact: at a known bound the indicator takes one pass, where y − bound would be a second.
-        let beyond = match constant {
+        let beyond = match s.builder().with(|g| g.known_float(id)) {
             Some(v) if v.abs() < 1e6 => {
                 let (alpha, beta) = (sign * STEEP, -sign * v * STEEP);
                 y.op("HardSigmoid", &[], &[("alpha", Attr::Float(alpha)), ("beta", Attr::Float(beta))])

@@ -1,6 +1,5 @@
 //! Maxima and minima of axes and of several inputs: the gradient goes to what is extreme, shared equally among equals.
 
-use super::activations::equals_bound;
 use super::reduce::Reduced;
 use crate::builder::Expr;
 use crate::error::Result;
@@ -10,25 +9,25 @@ use crate::graph::Node;
 /// max over axes: dx = dy at the maximum, shared equally among equal ones (as PyTorch's amax)
 pub(crate) fn reduce_max(s: &mut Sweep, n: &Node) -> Result<()> {
     let (r, x) = (Reduced::of(s, n)?, s.input(n, 0)?);
-    let hit = equals_bound(x, r.y);
+    let hit = x.equals_bound(r.y);
     s.add_grad(n, 0, r.dy / hit.sum(&r.axes, true) * hit)
 }
 
 /// min over axes: dx = dy at the minimum, shared equally among equal ones
 pub(crate) fn reduce_min(s: &mut Sweep, n: &Node) -> Result<()> {
     let (r, x) = (Reduced::of(s, n)?, s.input(n, 0)?);
-    let hit = equals_bound(r.y, x);
+    let hit = r.y.equals_bound(x);
     s.add_grad(n, 0, r.dy / hit.sum(&r.axes, true) * hit)
 }
 
 /// largest input, elementwise: its gradient is dy, shared equally among equal ones
 pub(crate) fn max(s: &mut Sweep, n: &Node) -> Result<()> {
-    shared(s, n, equals_bound)
+    shared(s, n, |x, y| x.equals_bound(y))
 }
 
 /// smallest input, elementwise: its gradient is dy, shared equally among equal ones
 pub(crate) fn min(s: &mut Sweep, n: &Node) -> Result<()> {
-    shared(s, n, |x, y| equals_bound(y, x))
+    shared(s, n, |x, y| y.equals_bound(x))
 }
 
 fn shared(s: &mut Sweep, n: &Node, equals: impl for<'b> Fn(Expr<'b>, Expr<'b>) -> Expr<'b>) -> Result<()> {

@@ -4,7 +4,7 @@ use super::place::Window;
 use crate::builder::Expr;
 use crate::error::{GraphError, Result};
 use crate::grad::Sweep;
-use crate::graph::{Attr, Node};
+use crate::graph::Node;
 use crate::tensor::Tensor;
 
 /// max pool: dx = Σ over windows of dy at the window's maximum; of equal ones the first in row-major order gets it,
@@ -32,12 +32,7 @@ pub(crate) fn max_pool(s: &mut Sweep, n: &Node) -> Result<()> {
         let end = [0, 1].map(|a| start[a] + (w.output[a] - 1) * w.strides[a] + 1);
         let element = padded.slice(&[2, 3], &start, &end, &w.strides);
         // Elements never exceed the maximum: 1 where equal, 0 elsewhere.
-        let is_max = (element - y).op(
-            "HardSigmoid",
-            &[],
-            &[("alpha", Attr::Float(f32::MAX)), ("beta", Attr::Float(1.0))],
-        );
-        let taken = left * is_max;
+        let taken = left * element.equals_bound(y);
         placed.add(k, taken);
         if place < last {
             left = left - taken;
@@ -123,7 +118,6 @@ pub(crate) fn global_average_pool(s: &mut Sweep, n: &Node) -> Result<()> {
 pub(crate) fn global_max_pool(s: &mut Sweep, n: &Node) -> Result<()> {
     let (x, y) = (s.input(n, 0)?, s.output(n));
     let axes: Vec<i64> = (2..x.shape()?.len() as i64).collect();
-    let is_max =
-        (x - y).op("HardSigmoid", &[], &[("alpha", Attr::Float(f32::MAX)), ("beta", Attr::Float(1.0))]);
+    let is_max = x.equals_bound(y);
     s.add_grad(n, 0, s.dy(n) / is_max.sum(&axes, true) * is_max)
 }

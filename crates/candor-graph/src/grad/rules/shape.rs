@@ -10,12 +10,9 @@ use crate::shape::Dim;
 /// reshape, flatten, squeeze, unsqueeze: dx = dy in x's shape
 pub(crate) fn reshape(s: &mut Sweep, n: &Node) -> Result<()> {
     let shape = s.input(n, 0)?.shape()?;
-    let free = shape.iter().filter(|d| d.fixed().is_none()).count();
-    if free > 1 {
-        return Err(GraphError::node(n, "its input has more than one axis that depends on the batch"));
-    }
-    let target: Vec<i64> = shape.iter().map(|d| d.fixed().map_or(-1, |n| n as i64)).collect();
-    s.add_grad(n, 0, s.full_dy(n)?.reshape(&target))
+    let free = |_| GraphError::node(n, "its input has more than one axis that depends on the batch");
+    let dx = s.full_dy(n)?.reshape_to(&shape).map_err(free)?;
+    s.add_grad(n, 0, dx)
 }
 
 /// transpose: dx = dy with the permutation undone
