@@ -114,6 +114,18 @@ impl Tensor {
         self.len() == 0
     }
 
+    /// Floats repeated `copies` times along the first axis.
+    ///
+    /// # Errors
+    /// [`GraphError::Tensor`] for a tensor that is a scalar or holds no floats.
+    pub fn tiled(&self, copies: usize) -> Result<Self, GraphError> {
+        let mut shape = self.shape.clone();
+        if let Some(batch) = shape.first_mut() {
+            *batch *= copies;
+        }
+        Tensor::floats(&shape, self.as_floats().unwrap_or_default().repeat(copies))
+    }
+
     /// Element type.
     pub fn dtype(&self) -> DataType {
         match self.data {

@@ -9,18 +9,7 @@ use candor_graph::builder::Builder;
 use candor_graph::grad::gradients;
 use candor_graph::tensor::{DataType, Tensor};
 use serde_json::Value;
-
-/// `noise` of tools/deterministic.py.
-fn noise(i: u64, spec: &Value) -> f64 {
-    let part = |name: &str| spec[name].as_u64().unwrap();
-    let mut u = i.wrapping_mul(part("multiplier")).wrapping_add(part("increment")) as u32;
-    if spec["scrambled"].as_bool().unwrap_or(false) {
-        u = (u ^ (u >> 16)).wrapping_mul(0x85EB_CA6B);
-        u = (u ^ (u >> 13)).wrapping_mul(0xC2B2_AE35);
-        u ^= u >> 16;
-    }
-    f64::from(u) / 4_294_967_296.0 * 2.0 - 1.0
-}
+use support::deterministic::{noise, noise_image};
 
 fn floats(v: &Value) -> Vec<f64> {
     v.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
@@ -40,10 +29,7 @@ fn check(golden: &Value, path: &std::path::Path) -> f64 {
     let name = golden["model"].as_str().unwrap();
     let model = Model::load(path, &ModelOptions::default(), Box::new(RTen::new(2))).unwrap();
     assert_eq!(model.info.sha256, golden["sha256"].as_str().unwrap(), "{name}: another file");
-    let spec = &golden["input"];
-    let (amplitude, offset) = (spec["amplitude"].as_f64().unwrap(), spec["offset"].as_f64().unwrap());
-    let count = model.input_shape.iter().product::<usize>();
-    let image: Vec<f32> = (0..count).map(|i| (noise(i as u64, spec) * amplitude + offset) as f32).collect();
+    let image = noise_image(model.input_shape.iter().product(), &golden["input"]);
     let image = Tensor::floats(&model.batch_shape(1), image).unwrap();
     let mut worst: f64 = 0.0;
     for entry in golden["gradients"].as_array().unwrap() {

@@ -6,7 +6,7 @@
 use candor::engine::RTen;
 use candor::mask::learn::{Learner, Passes};
 use candor::mask::{Settings, automatic_levels};
-use candor::methods::{Choices, find, parameters::Parameters};
+use candor::methods::{Choices, find, prepare};
 use candor::model::{Model, ModelOptions};
 use candor::scenes::embedded;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -26,9 +26,7 @@ fn benches(c: &mut Criterion) {
     let image: Vec<f32> = (0..count).map(|i| ((i * 7919) % 1000) as f32 / 500.0 - 1.0).collect();
 
     let gradient = find("gradient").unwrap();
-    let declared = gradient.description();
-    let mut parameters = Parameters::new(declared.name, declared.parameters, &[]).unwrap();
-    let mut gradient = gradient.prepare(&model, &mut parameters, &Choices::default()).unwrap();
+    let (mut gradient, _) = prepare(&model, gradient.as_ref(), &[], &Choices::default()).unwrap();
     gradient.scores(&model, &image).unwrap();
     c.bench_function("gradient", |b| b.iter(|| gradient.explain(&model, &[0], &mut || {}).unwrap()));
 

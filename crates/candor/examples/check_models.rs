@@ -20,6 +20,10 @@ use candor_graph::rewrite;
 use candor_graph::tensor::{DataType, Tensor};
 use serde_json::Value;
 
+#[path = "../tests/support/deterministic.rs"]
+mod deterministic;
+use deterministic::{noise, noise_image};
+
 /// Largest relative error of logits and gradients, in float32.
 const TOLERANCE: f64 = 1e-4;
 /// Iterations of the mask: enough to see that it runs.
@@ -119,24 +123,8 @@ fn check(file: &Path, reference: &Path) -> Result<Row> {
     Ok(Row { cells, failure })
 }
 
-/// The noise of tools/deterministic.py.
-fn noise(i: u64, spec: &Value) -> f64 {
-    let part = |name: &str| spec[name].as_u64().unwrap_or(0);
-    let mut u = i.wrapping_mul(part("multiplier")).wrapping_add(part("increment")) as u32;
-    if spec["scrambled"].as_bool().unwrap_or(false) {
-        u = (u ^ (u >> 16)).wrapping_mul(0x85EB_CA6B);
-        u = (u ^ (u >> 13)).wrapping_mul(0xC2B2_AE35);
-        u ^= u >> 16;
-    }
-    f64::from(u) / 4_294_967_296.0 * 2.0 - 1.0
-}
-
 fn image(spec: &Value, model: &Model) -> Result<Tensor> {
-    let amplitude = spec["amplitude"].as_f64().ok_or("no amplitude")?;
-    let count = model.input_shape.iter().product::<usize>() as u64;
-    let one: Vec<f32> = (0..count).map(|i| (noise(i, spec) * amplitude) as f32).collect();
-    let batch = model.fixed_batch.unwrap_or(1);
-    Ok(Tensor::floats(&model.batch_shape(batch), one.repeat(batch))?)
+    Ok(model.input_tensor(&noise_image(model.input_shape.iter().product(), spec))?)
 }
 
 fn floats(v: &Value) -> Vec<f64> {

@@ -20,6 +20,10 @@ use candor_graph::tensor::{DataType, Tensor};
 use clap::Parser;
 use serde_json::{Value, json};
 
+#[path = "../tests/support/deterministic.rs"]
+mod deterministic;
+use deterministic::noise_image;
+
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 #[derive(Parser)]
@@ -46,14 +50,8 @@ struct Arguments {
     offset: f64,
 }
 
-/// `noise_image` of tools/deterministic.py: a Weyl sequence in [−1, 1), scaled.
-fn noise_image(count: usize, amplitude: f64, offset: f64) -> Vec<f32> {
-    let entry = |i: usize| {
-        let u = (i as u32).wrapping_mul(2_654_435_761).wrapping_add(12_345);
-        ((f64::from(u) / 2f64.powi(32) * 2.0 - 1.0) * amplitude + offset) as f32
-    };
-    (0..count).map(entry).collect()
-}
+/// Multiplier and increment of the comparison's image (tools/deterministic.py).
+const IMAGE: (u64, u64) = (2_654_435_761, 12_345);
 
 struct Server {
     model: Model,
@@ -83,7 +81,10 @@ impl Server {
         };
         let learner = Learner::new(&model, named_levels(&model, &a.levels)?, settings)?;
         let gradient = gradient(&model)?;
-        let image = noise_image(model.input_shape.iter().product(), a.amplitude, a.offset);
+        let (multiplier, increment) = IMAGE;
+        let (amplitude, offset) = (a.amplitude, a.offset);
+        let spec = json!({ "multiplier": multiplier, "increment": increment, "amplitude": amplitude, "offset": offset });
+        let image = noise_image(model.input_shape.iter().product(), &spec);
         let name = format!("candor {} {}", info.name, info.version);
         Ok((Server { model, image, classes: a.classes, learner, gradient }, name))
     }
@@ -109,7 +110,7 @@ impl Server {
 
     fn gradient(&mut self) -> Outcome<Value> {
         let start = Instant::now();
-        let image = Tensor::floats(&self.model.batch_shape(1), self.image.clone())?;
+        let image = self.model.input_tensor(&self.image)?;
         let one_hot = (0..self.model.classes).map(|k| f32::from(u8::from(k == self.classes[0]))).collect();
         let one_hot = Tensor::floats(&[1, self.model.classes], one_hot)?;
         let out = self.gradient.run(&[&image, &one_hot])?;

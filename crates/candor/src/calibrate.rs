@@ -9,6 +9,7 @@ use crate::mask::learn::{Learner, Passes, argmax};
 use crate::mask::{Settings, levels};
 use crate::methods::default_lambda;
 use crate::model::Model;
+use crate::tasks::statistics::median;
 
 /// Number of λ that are tried.
 pub const TRIALS: usize = 7;
@@ -75,7 +76,7 @@ pub fn calibrate(
             }
             progress();
         }
-        let (Some(median_change), Some(median_mask)) = (median(changes), median(sizes)) else {
+        let (Some(median_change), Some(median_mask)) = (median(&changes), median(&sizes)) else {
             return Err(fail(
                 model,
                 "none of the photos shows evidence for its top class; give other photos",
@@ -96,10 +97,4 @@ fn fail(model: &Model, reason: &str) -> Error {
 /// Two significant digits: more would pretend.
 fn rounded(v: f64) -> f64 {
     format!("{v:.1e}").parse().unwrap_or(v)
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let n = values.len();
-    (n > 0).then(|| (values[(n - 1) / 2] + values[n / 2]) / 2.0)
 }

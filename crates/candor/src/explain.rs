@@ -9,12 +9,19 @@ use crate::image::Preprocessing;
 use crate::labels::{ClassError, Labels};
 use crate::mask::objective::{log_sum_exp, softmax};
 use crate::methods::parameters::Parameters;
-use crate::methods::{Choices, Explainer, Explanation, Method};
+use crate::methods::{Choices, Explainer, Explanation, Method, prepare};
 use crate::model::{Head, Model};
 use crate::report::result::{
     Cost, ExplainedImage, ExplainedQuery, ImageResult, LevelInfo, MapInfo, MethodInfo, QueryResult, TopClass,
     Verdict,
 };
+
+/// The classes from the highest score to the lowest; of equal ones the smaller number first.
+pub fn ranking(scores: &[f32]) -> Vec<usize> {
+    let mut ranking: Vec<usize> = (0..scores.len()).collect();
+    ranking.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+    ranking
+}
 
 /// A class as asked for: by rank on the image, or itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,18 +89,13 @@ impl Explain {
         labels
             .check_count(model.classes)
             .map_err(|e| Error::Model { path: model.info.path.clone(), reason: e.to_string() })?;
-        let description = method.description();
-        let mut parameters = Parameters::new(description.name, description.parameters, set)?;
-        let explainer = method.prepare(&model, &mut parameters, choices)?;
+        let (explainer, parameters) = prepare(&model, method, set, choices)?;
         Ok(Explain { model, preprocessing, labels, parameters, explainer })
     }
 
     /// The method and every parameter it uses.
     pub fn method_info(&self) -> MethodInfo {
-        MethodInfo {
-            name: self.parameters.method().to_string(),
-            parameters: self.parameters.values().clone(),
-        }
+        self.parameters.info()
     }
 
     /// Steps of work that each photo takes, for a progress bar.
@@ -114,8 +116,7 @@ impl Explain {
     ) -> Result<ExplainedImage> {
         let start = Instant::now();
         let scores = self.explainer.scores(&self.model, &self.preprocessing.apply(photo))?;
-        let mut ranking: Vec<usize> = (0..scores.len()).collect();
-        ranking.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+        let ranking = ranking(&scores);
         let mut classes: Vec<usize> = vec![];
         for class in queries.iter().map(|q| q.resolve(&ranking)) {
             if !classes.contains(&class) {

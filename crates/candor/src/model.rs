@@ -174,15 +174,22 @@ impl Model {
         [batch, c, h, w]
     }
 
+    /// One image (C·H·W preprocessed values) as the model's input, repeated where the file fixes a larger batch.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] if the image has another size.
+    pub fn input_tensor(&self, image: &[f32]) -> Result<Tensor> {
+        let batch = self.fixed_batch.unwrap_or(1);
+        Tensor::floats(&self.batch_shape(batch), image.repeat(batch))
+            .map_err(|e| Error::graph(&self.info.path, e))
+    }
+
     /// Scores of one image (C·H·W preprocessed values) from a session of [`Model::forward`].
     ///
     /// # Errors
     /// If the engine fails or a score is not a finite number.
     pub fn scores(&self, forward: &mut dyn Session, image: &[f32]) -> Result<Vec<f32>> {
-        let batch = self.fixed_batch.unwrap_or(1);
-        let input = Tensor::floats(&self.batch_shape(batch), image.repeat(batch))
-            .map_err(|e| Error::graph(&self.info.path, e))?;
-        let out = forward.run(&[&input])?;
+        let out = forward.run(&[&self.input_tensor(image)?])?;
         let mut scores = out.into_iter().next().and_then(Tensor::into_floats).unwrap_or_default();
         scores.truncate(self.classes);
         self.check_scores(&scores)?;

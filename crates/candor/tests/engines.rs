@@ -10,9 +10,10 @@ use candor::engine::{Device, Engine, OnnxRuntime, RTen};
 use candor::map::{Interpolation, Map};
 use candor::mask::learn::{Learned, Learner, Passes};
 use candor::mask::{Level, Settings, automatic_levels, fuse};
-use candor::methods::{Choices, find, parameters::Parameters};
+use candor::methods::{Choices, find, prepare};
 use candor::model::{Model, ModelOptions};
 use candor::scenes::embedded;
+use support::deterministic::noise_image;
 
 const TOLERANCE: f32 = 1e-4;
 
@@ -42,19 +43,7 @@ fn picture(model: &Model) -> Vec<f32> {
 fn golden_input(model: &Model, name: &str) -> Vec<f32> {
     let path = format!("{}/../candor-graph/tests/golden/models/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let golden: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    let input = &golden["input"];
-    let whole = |key: &str| input[key].as_u64().unwrap() as u32;
-    let number = |key: &str| input[key].as_f64().unwrap();
-    let value = |i: usize| {
-        let mut u = (i as u32).wrapping_mul(whole("multiplier")).wrapping_add(whole("increment"));
-        if input["scrambled"].as_bool().unwrap_or(false) {
-            u = (u ^ (u >> 16)).wrapping_mul(0x85EB_CA6B);
-            u = (u ^ (u >> 13)).wrapping_mul(0xC2B2_AE35);
-            u ^= u >> 16;
-        }
-        ((f64::from(u) / 4_294_967_296.0 * 2.0 - 1.0) * number("amplitude") + number("offset")) as f32
-    };
-    (0..model.input_shape.iter().product()).map(value).collect()
+    noise_image(model.input_shape.iter().product(), &golden["input"])
 }
 
 fn assert_near(what: &str, a: &[f32], b: &[f32]) {
@@ -88,10 +77,8 @@ fn work(model: &Model, image: &[f32], iterations: usize) -> Vec<(String, Vec<f32
         let map = fuse::fuse(&means(l), &scales, [height, width], Interpolation::Bilinear);
         found.push((format!("map of query {query}"), map.data));
     }
-    let method = find("gradient").unwrap();
-    let described = method.description();
-    let mut parameters = Parameters::new(described.name, described.parameters, &[]).unwrap();
-    let mut gradient = method.prepare(model, &mut parameters, &Choices::default()).unwrap();
+    let gradient = find("gradient").unwrap();
+    let (mut gradient, _) = prepare(model, gradient.as_ref(), &[], &Choices::default()).unwrap();
     gradient.scores(model, image).unwrap();
     found.push((
         "gradient".to_string(),

@@ -3,7 +3,6 @@
 
 use candor::engine::RTen;
 use candor::map::Map;
-use candor::methods::parameters::Parameters;
 use candor::methods::{self, Choices, Explainer, Explanation};
 use candor::model::{Model, ModelOptions};
 use candor::scenes::embedded;
@@ -39,11 +38,9 @@ fn settings(method: &str) -> &'static [(&'static str, &'static str)] {
 }
 
 fn prepare(model: &Model, name: &str, set: &[(&str, &str)], seed: u64) -> Box<dyn Explainer> {
-    let method = methods::find(name).unwrap();
-    let d = method.description();
     let set: Vec<_> = set.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-    let mut parameters = Parameters::new(d.name, d.parameters, &set).unwrap();
-    method.prepare(model, &mut parameters, &Choices { seed, ..Choices::default() }).unwrap()
+    let choices = Choices { seed, ..Choices::default() };
+    methods::prepare(model, methods::find(name).unwrap().as_ref(), &set, &choices).unwrap().0
 }
 
 fn explain(e: &mut dyn Explainer, model: &Model, image: &[f32], classes: &[usize]) -> Vec<Explanation> {
@@ -159,13 +156,12 @@ fn costs_are_counted() {
 fn a_method_that_is_not_defined_says_so_in_a_line() {
     let model = model();
     let method = methods::find("smoothgrad").unwrap();
-    let d = method.description();
-    let set = [("method".to_string(), "smoothgrad".to_string())];
-    let mut parameters = Parameters::new(d.name, d.parameters, &set).unwrap();
-    let error = method.prepare(&model, &mut parameters, &Choices::default()).err().unwrap().to_string();
+    let refused = |set: &[(String, String)]| {
+        let prepared = methods::prepare(&model, method.as_ref(), set, &Choices::default());
+        prepared.err().unwrap().to_string()
+    };
+    let error = refused(&[("method".to_string(), "smoothgrad".to_string())]);
     assert!(error.contains("cannot average itself") && !error.contains('\n'), "{error}");
-    let set = [("method.channels".to_string(), "many".to_string())];
-    let mut parameters = Parameters::new(d.name, d.parameters, &set).unwrap();
-    let error = method.prepare(&model, &mut parameters, &Choices::default()).err().unwrap().to_string();
+    let error = refused(&[("method.channels".to_string(), "many".to_string())]);
     assert!(error.contains("max-abs"), "{error}");
 }

@@ -5,50 +5,32 @@ mod support;
 
 use candor::engine::RTen;
 use candor::map::Map;
-use candor::methods::parameters::Parameters;
 use candor::methods::{self, Choices};
 use candor::model::{Model, ModelOptions};
 use serde_json::Value;
+use support::deterministic::{noise, noise_image};
 
 /// Relative error by the L2 norm that a map may have.
 const TOLERANCE: f64 = 1e-3;
-
-/// `noise` of tools/deterministic.py.
-fn noise(i: u64, spec: &Value) -> f64 {
-    let part = |name: &str| spec[name].as_u64().unwrap();
-    let mut u = i.wrapping_mul(part("multiplier")).wrapping_add(part("increment")) as u32;
-    if spec["scrambled"].as_bool().unwrap_or(false) {
-        u = (u ^ (u >> 16)).wrapping_mul(0x85EB_CA6B);
-        u = (u ^ (u >> 13)).wrapping_mul(0xC2B2_AE35);
-        u ^= u >> 16;
-    }
-    f64::from(u) / 4_294_967_296.0 * 2.0 - 1.0
-}
 
 fn floats(v: &Value) -> Vec<f64> {
     v.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
 }
 
-fn image(model: &Model, spec: &Value) -> Vec<f32> {
-    let (amplitude, offset) = (spec["amplitude"].as_f64().unwrap(), spec["offset"].as_f64().unwrap());
-    let count = model.input_shape.iter().product::<usize>();
-    (0..count).map(|i| (noise(i as u64, spec) * amplitude + offset) as f32).collect()
-}
-
 fn map(model: &Model, golden: &Value, entry: &Value) -> Map {
     let method = methods::find(entry["method"].as_str().unwrap()).unwrap();
-    let description = method.description();
     let pair = |s: &Value| {
         let (key, value) = s.as_str().unwrap().split_once('=').unwrap();
         (key.to_string(), value.to_string())
     };
     let set: Vec<_> = entry["set"].as_array().unwrap().iter().map(pair).collect();
-    let mut parameters = Parameters::new(description.name, description.parameters, &set).unwrap();
-    let mut explainer = method.prepare(model, &mut parameters, &Choices::default()).unwrap();
+    let (mut explainer, parameters) =
+        methods::prepare(model, method.as_ref(), &set, &Choices::default()).unwrap();
     if let Some(layer) = parameters.values().get("layer") {
         assert_eq!(layer, &golden["layer"], "the automatic layer is the golden's");
     }
-    explainer.scores(model, &image(model, &golden["input"])).unwrap();
+    let image = noise_image(model.input_shape.iter().product(), &golden["input"]);
+    explainer.scores(model, &image).unwrap();
     let class = entry["class"].as_u64().unwrap() as usize;
     explainer.explain(model, &[class], &mut || {}).unwrap().remove(0).map
 }

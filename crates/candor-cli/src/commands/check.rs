@@ -7,7 +7,7 @@ use candor::image::decode;
 use candor::methods::{self, Choices, Method};
 use candor::report::check::{CheckResult, Gallery, Randomization, write};
 use candor::report::result::FailedImage;
-use candor::tasks::check::{Input, Kind, MethodCheck, Skipped, Subject, check_method, classes_of};
+use candor::tasks::check::{Input, Kind, MethodCheck, Skipped, Subject, check_method};
 use candor::tasks::randomize::cascade;
 
 use crate::arguments::CheckArgs;
@@ -46,9 +46,10 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         let name = method.description().name;
         bar.set_message(name);
         let mut painted = Ok(());
-        let mut paint = |i: usize, maps: &[candor::map::Map]| {
+        let mut paint = |i: usize, classes: &[usize], maps: &[candor::map::Map]| {
             if let (Some(gallery), Ok(())) = (galleries.get_mut(i), &painted) {
-                painted = gallery.add(name, maps);
+                let names = classes.iter().map(|&c| setup.labels.name(c)).collect();
+                painted = gallery.add(name, names, maps);
             }
         };
         let set = for_method(&args.set, method.as_ref());
@@ -99,7 +100,6 @@ type Read = (Vec<Input>, Vec<Gallery>, Vec<FailedImage>);
 /// All images preprocessed, the first few as pictures too. Images that cannot be read are named and left out.
 fn read(setup: &Setup, args: &CheckArgs) -> Result<Read> {
     let (mut inputs, mut galleries, mut failed) = (vec![], vec![], vec![]);
-    let mut forward = setup.model.forward()?;
     for path in &args.images {
         let name = path.display().to_string();
         let photo = match decode(path) {
@@ -111,10 +111,7 @@ fn read(setup: &Setup, args: &CheckArgs) -> Result<Read> {
         };
         let values = setup.preprocessing.apply(&photo);
         if galleries.len() < SHOWN {
-            let scores = setup.model.scores(forward.as_mut(), &values)?;
-            let classes = classes_of(&scores, args.seed, inputs.len());
-            let names = classes.iter().map(|&c| setup.labels.name(c)).collect();
-            galleries.push(Gallery::new(&name, &setup.preprocessing.view(&photo), names)?);
+            galleries.push(Gallery::new(&name, &setup.preprocessing.view(&photo))?);
         }
         inputs.push(Input { path: name, values });
     }

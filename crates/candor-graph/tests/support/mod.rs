@@ -1,6 +1,9 @@
 //! What integration tests share: an engine, deterministic numbers, the folder of real models.
 #![allow(dead_code, missing_docs, reason = "each test uses its part")]
 
+#[path = "../../../candor/tests/support/deterministic.rs"]
+pub mod deterministic;
+
 use std::path::PathBuf;
 
 use candor::engine::{Engine, Folding, RTen};

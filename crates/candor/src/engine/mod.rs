@@ -46,6 +46,19 @@ pub enum EngineError {
     },
 }
 
+/// The number of threads meant: 0 is one for each core the process may use.
+fn threads_or_cores(threads: usize) -> usize {
+    if threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { threads }
+}
+
+/// Refuses a wrong number of inputs, before an engine does so in its own words.
+fn check_count(engine: &'static str, given: usize, expected: usize) -> Result<(), EngineError> {
+    if given == expected {
+        return Ok(());
+    }
+    Err(EngineError::Run { engine, reason: format!("{given} inputs given, {expected} expected") })
+}
+
 /// Compiles graphs.
 pub trait Engine: Send + Sync {
     /// Name, version and threads, as recorded in results.

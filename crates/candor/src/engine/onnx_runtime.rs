@@ -12,7 +12,7 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session as OrtSession, SessionInputValue};
 use ort::value::{DynValue, TensorElementType, TensorRef};
 
-use super::{Engine, EngineError, Session, library};
+use super::{Engine, EngineError, Session, check_count, library, threads_or_cores};
 use crate::report::result::EngineInfo;
 
 const NAME: &str = "onnxruntime";
@@ -98,12 +98,11 @@ impl OnnxRuntime {
         };
         drop(loaded);
         environment.set_log_level(LogLevel::Error);
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(OnnxRuntime {
             environment,
             version: library::version_of(&library).unwrap_or_else(|| "1.x".to_string()),
             library,
-            threads: if threads == 0 { cores() } else { threads },
+            threads: threads_or_cores(threads),
             device,
         })
     }
@@ -155,9 +154,7 @@ struct OnnxRuntimeSession {
 impl Session for OnnxRuntimeSession {
     fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, EngineError> {
         let fail = |reason: String| EngineError::Run { engine: NAME, reason: one_line(&reason) };
-        if inputs.len() != self.inputs.len() {
-            return Err(fail(format!("{} inputs given, {} expected", inputs.len(), self.inputs.len())));
-        }
+        check_count(NAME, inputs.len(), self.inputs.len())?;
         let given: Result<Vec<(&str, SessionInputValue<'_>)>, ort::Error> =
             self.inputs.iter().zip(inputs).map(|(name, t)| Ok((name.as_str(), to_ort(t)?))).collect();
         let given = given.map_err(|e| fail(e.to_string()))?;

@@ -7,7 +7,7 @@ use candor_graph::tensor::{Tensor, TensorData};
 use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView, ValueView};
 use rten_tensor::{Layout, TensorView};
 
-use super::{Engine, EngineError, Session};
+use super::{Engine, EngineError, Session, check_count, threads_or_cores};
 use crate::report::result::EngineInfo;
 
 const NAME: &str = "rten";
@@ -23,8 +23,7 @@ pub struct RTen {
 impl RTen {
     /// An engine with that many threads; 0 means one for each core the process may use.
     pub fn new(threads: usize) -> Self {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = if threads == 0 { cores() } else { threads };
+        let threads = threads_or_cores(threads);
         RTen { pool: Arc::new(ThreadPool::with_num_threads(threads)), threads }
     }
 }
@@ -61,9 +60,7 @@ impl Session for RTenSession {
 
     fn run_first(&mut self, inputs: &[&Tensor], count: usize) -> Result<Vec<Tensor>, EngineError> {
         let fail = |reason: String| EngineError::Run { engine: NAME, reason };
-        if inputs.len() != self.inputs.len() {
-            return Err(fail(format!("{} inputs given, {} expected", inputs.len(), self.inputs.len())));
-        }
+        check_count(NAME, inputs.len(), self.inputs.len())?;
         let given = self.inputs.iter().zip(inputs).map(|(&id, t)| (id, to_rten(t))).collect();
         let options = RunOptions::default().with_thread_pool(Some(self.pool.clone()));
         let wanted = &self.outputs[..count.min(self.outputs.len())];

@@ -102,7 +102,6 @@ pub struct Learner {
     classes: usize,
     multi_label: bool,
     fixed_batch: Option<usize>,
-    image_shape: [usize; 3],
     /// For each crossing value of the cut, whether it is the image itself.
     crossing_is_image: Vec<bool>,
     /// Position among the crossing values of each level's unmasked feature map, where it crosses.
@@ -148,7 +147,6 @@ impl Learner {
             classes: model.classes,
             multi_label,
             fixed_batch: model.fixed_batch,
-            image_shape: model.input_shape,
         })
     }
 
@@ -157,9 +155,7 @@ impl Learner {
     /// # Errors
     /// If the engine fails.
     pub fn prepare(&mut self, model: &Model, image: &[f32], passes: &mut Passes) -> Result<Prepared> {
-        let batch = self.fixed_batch.unwrap_or(1);
-        let [c, h, w] = self.image_shape;
-        let image = tensor(&[batch, c, h, w], image.repeat(batch))?;
+        let image = model.input_tensor(image)?;
         let mut computed = match &mut self.prefix {
             Some(prefix) => prefix.run(&[&image])?.into_iter(),
             None => vec![].into_iter(),
@@ -362,7 +358,8 @@ impl Learner {
         let tiled: Vec<Tensor> = if self.fixed_batch.is_some() || batch == 1 {
             vec![]
         } else {
-            prepared.crossing.iter().map(|t| tile(t, batch)).collect::<Result<_>>()?
+            let tiled = prepared.crossing.iter().map(|t| t.tiled(batch).map_err(|e| Error::graph("mask", e)));
+            tiled.collect::<Result<_>>()?
         };
         let crossing = if tiled.is_empty() { &prepared.crossing } else { &tiled };
         let inputs: Vec<&Tensor> = inputs.iter().chain(crossing).collect();
@@ -442,12 +439,6 @@ fn with_objective(
 
 fn tensor(shape: &[usize], values: Vec<f32>) -> Result<Tensor> {
     Tensor::floats(shape, values).map_err(|e| Error::graph("mask", e))
-}
-
-fn tile(t: &Tensor, batch: usize) -> Result<Tensor> {
-    let mut shape = t.shape().to_vec();
-    shape[0] *= batch;
-    tensor(&shape, t.as_floats().unwrap_or_default().repeat(batch))
 }
 
 fn missing(model: &Model) -> Error {

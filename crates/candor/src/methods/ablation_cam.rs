@@ -1,13 +1,11 @@
 //! Ablation-CAM: Σ_k w_k A_k cut at zero, w_k = (S_c − S_c without A_k) / S_c (Desai and Ramaswamy 2020, equations 3 and 4).
 
-use super::cam::{enlarged, layer};
-use super::forward::Forward;
-use super::layer::CutAtLayer;
+use super::cam::enlarged;
+use super::layer::LayerFeatures;
 use super::parameters::Parameters;
 use super::{Choices, Description, Explainer, Explanation, Method};
 use crate::error::Result;
 use crate::map::Map;
-use crate::mask::Level;
 use crate::mask::learn::Passes;
 use crate::model::Model;
 
@@ -28,27 +26,15 @@ impl Method for AblationCam {
     }
 
     fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
-        let level = layer(model, p, choices)?;
-        Ok(Box::new(AblationCamExplainer {
-            forward: Forward::compile(model)?,
-            cut: CutAtLayer::compile(model, level.clone())?,
-            level,
-            features: vec![],
-        }))
+        Ok(Box::new(AblationCamExplainer(LayerFeatures::compile(model, p, choices)?)))
     }
 }
 
-struct AblationCamExplainer {
-    forward: Forward,
-    cut: CutAtLayer,
-    level: Level,
-    features: Vec<f32>,
-}
+struct AblationCamExplainer(LayerFeatures);
 
 impl Explainer for AblationCamExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
-        self.features = self.cut.begin(model, image)?;
-        self.forward.begin(model, image)
+        self.0.begin(model, image)
     }
 
     fn explain(
@@ -57,13 +43,13 @@ impl Explainer for AblationCamExplainer {
         classes: &[usize],
         steps: &mut dyn FnMut(),
     ) -> Result<Vec<Explanation>> {
-        let [channels, height, width] = self.level.shape;
-        let without = self.cut.without_each_channel(model, steps)?;
+        let [channels, height, width] = self.0.level.shape;
+        let without = self.0.cut.without_each_channel(model, steps)?;
         let passes = Passes { forward: 2 + channels as u64, backward: 0 };
         let explain = |(q, &class): (usize, &usize)| {
-            let own = self.forward.logits[class];
+            let own = self.0.forward.logits[class];
             let mut map = Map::zeros(height, width);
-            for (a, logits) in self.features.chunks(height * width).zip(&without) {
+            for (a, logits) in self.0.features.chunks(height * width).zip(&without) {
                 let weight = if own == 0.0 { 0.0 } else { (own - logits[class]) / own };
                 map.data.iter_mut().zip(a).for_each(|(m, a)| *m += weight * a);
             }
@@ -73,6 +59,6 @@ impl Explainer for AblationCamExplainer {
     }
 
     fn steps(&self) -> u64 {
-        self.level.shape[0] as u64
+        self.0.level.shape[0] as u64
     }
 }

@@ -13,6 +13,7 @@ use candor_graph::tensor::{DataType, Tensor};
 use super::{Explainer, Explanation};
 use crate::engine::{Folding, Session};
 use crate::error::{Error, Result};
+use crate::map::Map;
 use crate::mask::learn::Passes;
 use crate::model::Model;
 
@@ -75,6 +76,8 @@ pub(super) struct Backward {
     logits: usize,
     values: Vec<Source>,
     photo: Photo,
+    /// The photo last begun with, C×H×W.
+    pub image: Vec<f32>,
 }
 
 /// The photo at hand: its image, its reference, and what the forward part computed.
@@ -144,7 +147,17 @@ impl Backward {
             sources: sources?,
             values: values?,
             photo: Photo::default(),
+            image: vec![],
         })
+    }
+
+    /// Takes a photo, for methods that then run the network on variations of it; its logits.
+    ///
+    /// # Errors
+    /// As [`Backward::forward`].
+    pub(super) fn begin(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
+        self.image = image.to_vec();
+        self.forward(model, &[image])
     }
 
     /// Runs the forward part on an image and, if the plan has one, a reference. Returns the image's logits.
@@ -152,12 +165,7 @@ impl Backward {
     /// # Errors
     /// If the engine fails or a score is not a finite number.
     pub(super) fn forward(&mut self, model: &Model, images: &[&[f32]]) -> Result<Vec<f32>> {
-        let batch = model.fixed_batch.unwrap_or(1);
-        let tensor = |image: &&[f32]| {
-            Tensor::floats(&model.batch_shape(batch), image.repeat(batch))
-                .map_err(|e| Error::graph(&model.info.path, e))
-        };
-        let inputs = images.iter().map(tensor).collect::<Result<Vec<_>>>()?;
+        let inputs = images.iter().map(|image| model.input_tensor(image)).collect::<Result<Vec<_>>>()?;
         let computed = self.forward.run(&inputs.iter().collect::<Vec<_>>())?;
         let mut scores = computed[self.logits].as_floats().unwrap_or_default().to_vec();
         self.photo = Photo { inputs, computed };
@@ -210,6 +218,20 @@ impl Backward {
         }
         Ok(all)
     }
+}
+
+/// Explanations by maps that are learned class by class, each in `count` forward and backward passes beyond the photo's own.
+pub(super) fn class_by_class(
+    classes: &[usize],
+    count: u64,
+    mut learn: impl FnMut(usize) -> Result<Map>,
+) -> Result<Vec<Explanation>> {
+    let own = Passes { forward: 1, backward: 0 };
+    let one = |(q, &class): (usize, &usize)| {
+        let forward = own.share(q, classes.len()).forward + count;
+        Ok(Explanation::of_map(learn(class)?, Passes { forward, backward: count }))
+    };
+    classes.iter().enumerate().map(one).collect()
 }
 
 /// What a method sees of one query.

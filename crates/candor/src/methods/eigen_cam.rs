@@ -2,14 +2,12 @@
 //! and Yeasin 2020, equation 3). The direction's sign, which is free, makes the projection of largest magnitude
 //! positive.
 
-use super::cam::{enlarged, layer};
-use super::forward::Forward;
-use super::layer::CutAtLayer;
+use super::cam::enlarged;
+use super::layer::LayerFeatures;
 use super::parameters::{Kind, Parameter, Parameters};
 use super::{Choices, Description, Explainer, Explanation, Method};
 use crate::error::Result;
 use crate::map::Map;
-use crate::mask::Level;
 use crate::mask::learn::Passes;
 use crate::model::Model;
 
@@ -40,29 +38,19 @@ impl Method for EigenCam {
     }
 
     fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
-        let level = layer(model, p, choices)?;
-        Ok(Box::new(EigenCamExplainer {
-            forward: Forward::compile(model)?,
-            cut: CutAtLayer::compile(model, level.clone())?,
-            level,
-            center: p.flag("center"),
-            features: vec![],
-        }))
+        let at = LayerFeatures::compile(model, p, choices)?;
+        Ok(Box::new(EigenCamExplainer { at, center: p.flag("center") }))
     }
 }
 
 struct EigenCamExplainer {
-    forward: Forward,
-    cut: CutAtLayer,
-    level: Level,
+    at: LayerFeatures,
     center: bool,
-    features: Vec<f32>,
 }
 
 impl Explainer for EigenCamExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
-        self.features = self.cut.begin(model, image)?;
-        self.forward.begin(model, image)
+        self.at.begin(model, image)
     }
 
     fn explain(
@@ -71,7 +59,7 @@ impl Explainer for EigenCamExplainer {
         classes: &[usize],
         steps: &mut dyn FnMut(),
     ) -> Result<Vec<Explanation>> {
-        let map = enlarged(principal(&self.features, self.level.shape, self.center), model);
+        let map = enlarged(principal(&self.at.features, self.at.level.shape, self.center), model);
         let passes = Passes { forward: 2, backward: 0 };
         let explain = |q| Explanation::of_map(map.clone(), passes.share(q, classes.len()));
         steps();

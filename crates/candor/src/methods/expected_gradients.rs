@@ -39,7 +39,6 @@ impl Method for ExpectedGradients {
             backward: Backward::compile(model, Plan::gradient(model, &[model.input], false))?,
             samples: p.integer("samples"),
             seed: choices.seed,
-            image: vec![],
         }))
     }
 }
@@ -48,13 +47,11 @@ struct ExpectedGradientsExplainer {
     backward: Backward,
     samples: usize,
     seed: u64,
-    image: Vec<f32>,
 }
 
 impl Explainer for ExpectedGradientsExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
-        self.image = image.to_vec();
-        self.backward.forward(model, &[image])
+        self.backward.begin(model, image)
     }
 
     fn explain(
@@ -66,21 +63,23 @@ impl Explainer for ExpectedGradientsExplainer {
         let [_, height, width] = model.input_shape;
         let mut noise = Noise::new(self.seed);
         let ranges: Vec<(f32, f32)> = self
+            .backward
             .image
             .chunks(height * width)
             .map(|c| c.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v))))
             .collect();
-        let mut sums = vec![vec![0.0f64; self.image.len()]; classes.len()];
+        let mut sums = vec![vec![0.0f64; self.backward.image.len()]; classes.len()];
         for _ in 0..self.samples {
             let alpha = noise.unit();
-            let way: Vec<f32> = (self.image.iter().enumerate())
+            let way: Vec<f32> = (self.backward.image.iter().enumerate())
                 .map(|(i, x)| {
                     let (low, high) = ranges[i / (height * width)];
                     x - (low + (high - low) * noise.unit())
                 })
                 .collect();
             // x₀ + α (x − x₀) = x − (1 − α) (x − x₀)
-            let point: Vec<f32> = self.image.iter().zip(&way).map(|(x, d)| x - (1.0 - alpha) * d).collect();
+            let point: Vec<f32> =
+                self.backward.image.iter().zip(&way).map(|(x, d)| x - (1.0 - alpha) * d).collect();
             self.backward.forward(model, &[&point])?;
             for (sum, found) in sums.iter_mut().zip(self.backward.sweep(model, classes)?) {
                 for (s, (g, d)) in sum.iter_mut().zip(found[0].iter().zip(&way)) {

@@ -8,7 +8,7 @@
 //! r_a: zeros, then a share a of ones. m is the smooth maximum over cells of a bump times the cell's value. The map is the
 //! mean of the masks of several areas.
 
-use super::backward::{Backward, Plan};
+use super::backward::{Backward, Plan, class_by_class};
 use super::baseline::blurred;
 use super::blend::{blend_gradient, blended};
 use super::parameters::{Kind, Parameter, Parameters};
@@ -16,7 +16,6 @@ use super::smooth_mask::SmoothMask;
 use super::{Choices, Description, Explainer, Explanation, Method};
 use crate::error::Result;
 use crate::map::Map;
-use crate::mask::learn::Passes;
 use crate::model::Model;
 
 const PARAMETERS: &[Parameter] = &[
@@ -92,7 +91,6 @@ impl Method for ExtremalPerturbation {
             regularity: number("regularity"),
             blur: number("blur") * scale,
             mask: SmoothMask::new([height, width], step, 3 * step),
-            image: vec![],
         }))
     }
 }
@@ -105,13 +103,11 @@ struct ExtremalExplainer {
     regularity: f32,
     blur: f32,
     mask: SmoothMask,
-    image: Vec<f32>,
 }
 
 impl Explainer for ExtremalExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
-        self.image = image.to_vec();
-        self.backward.forward(model, &[image])
+        self.backward.begin(model, image)
     }
 
     fn explain(
@@ -121,20 +117,17 @@ impl Explainer for ExtremalExplainer {
         steps: &mut dyn FnMut(),
     ) -> Result<Vec<Explanation>> {
         let [_, height, width] = model.input_shape;
-        let blur = blurred(&self.image, model.input_shape, self.blur);
-        let n = (self.areas.len() * self.iterations) as u64;
-        let mut explanations = vec![];
-        for q in 0..classes.len() {
+        let blur = blurred(&self.backward.image, model.input_shape, self.blur);
+        let n = self.steps();
+        class_by_class(classes, n, |class| {
             let mut map = Map::zeros(height, width);
             for area in self.areas.clone() {
-                let one = self.learn(model, classes[q], area, &blur, steps)?;
+                let one = self.learn(model, class, area, &blur, steps)?;
                 let share = 1.0 / self.areas.len() as f32;
                 map.data.iter_mut().zip(&one.data).for_each(|(m, v)| *m += share * v);
             }
-            let own = Passes { forward: 1, backward: 0 }.share(q, classes.len());
-            explanations.push(Explanation::of_map(map, Passes { forward: own.forward + n, backward: n }));
-        }
-        Ok(explanations)
+            Ok(map)
+        })
     }
 
     fn steps(&self) -> u64 {
@@ -156,10 +149,10 @@ impl ExtremalExplainer {
         let mut velocity = vec![0.0f32; cells.len()];
         for t in 0..self.iterations {
             let mask = self.mask.apply(&cells);
-            let seen = blended(&mask, &self.image, blur, [0, 0]);
+            let seen = blended(&mask, &self.backward.image, blur, [0, 0]);
             self.backward.forward(model, &[&seen])?;
             let found = self.backward.sweep(model, &[class])?.swap_remove(0).swap_remove(0);
-            let mut slope = blend_gradient(&found, &self.image, blur, [height, width], [0, 0]);
+            let mut slope = blend_gradient(&found, &self.backward.image, blur, [height, width], [0, 0]);
             let weight = self.regularity * GROWTH.powf(t as f32 / self.iterations as f32);
             let away = area_slope(&mask, area);
             for (s, a) in slope.data.iter_mut().zip(&away) {

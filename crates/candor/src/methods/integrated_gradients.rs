@@ -54,7 +54,6 @@ impl Method for IntegratedGradients {
             backward: Backward::compile(model, Plan::gradient(model, &[model.input], false))?,
             baseline: p.word("baseline").to_string(),
             points,
-            image: vec![],
             scores: vec![],
         }))
     }
@@ -65,14 +64,12 @@ struct IntegratedGradientsExplainer {
     baseline: String,
     /// α and weight of each point.
     points: Vec<(f64, f64)>,
-    image: Vec<f32>,
     scores: Vec<f32>,
 }
 
 impl Explainer for IntegratedGradientsExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
-        self.image = image.to_vec();
-        self.scores = self.backward.forward(model, &[image])?;
+        self.scores = self.backward.begin(model, image)?;
         Ok(self.scores.clone())
     }
 
@@ -82,10 +79,10 @@ impl Explainer for IntegratedGradientsExplainer {
         classes: &[usize],
         steps: &mut dyn FnMut(),
     ) -> Result<Vec<Explanation>> {
-        let baseline = baseline::make(&self.baseline, model, &self.image);
+        let baseline = baseline::make(&self.baseline, model, &self.backward.image);
         let baseline_scores = self.backward.forward(model, &[&baseline])?;
-        let way: Vec<f32> = self.image.iter().zip(&baseline).map(|(x, b)| x - b).collect();
-        let mut sums = vec![vec![0.0f64; self.image.len()]; classes.len()];
+        let way: Vec<f32> = self.backward.image.iter().zip(&baseline).map(|(x, b)| x - b).collect();
+        let mut sums = vec![vec![0.0f64; self.backward.image.len()]; classes.len()];
         for &(alpha, weight) in &self.points {
             let point: Vec<f32> = baseline.iter().zip(&way).map(|(b, d)| b + alpha as f32 * d).collect();
             self.backward.forward(model, &[&point])?;

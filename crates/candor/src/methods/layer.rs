@@ -4,6 +4,10 @@ use candor_graph::insert::{self, MaskShape};
 use candor_graph::rewrite;
 use candor_graph::tensor::Tensor;
 
+use super::Choices;
+use super::cam::layer;
+use super::forward::Forward;
+use super::parameters::Parameters;
 use crate::engine::Session;
 use crate::error::{Error, Result};
 use crate::mask::Level;
@@ -11,6 +15,30 @@ use crate::model::Model;
 
 /// Masked copies in one batch.
 const BATCH: usize = 16;
+
+/// What methods on a layer's feature maps start from: the maps and the logits of the photo at hand.
+pub(super) struct LayerFeatures {
+    pub forward: Forward,
+    pub cut: CutAtLayer,
+    pub level: Level,
+    /// C×H×W.
+    pub features: Vec<f32>,
+}
+
+impl LayerFeatures {
+    /// Compiles what is needed for the layer that the caller chose.
+    pub(super) fn compile(model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Self> {
+        let level = layer(model, p, choices)?;
+        let (forward, cut) = (Forward::compile(model)?, CutAtLayer::compile(model, level.clone())?);
+        Ok(LayerFeatures { forward, cut, level, features: vec![] })
+    }
+
+    /// Takes a photo; its logits.
+    pub(super) fn begin(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
+        self.features = self.cut.begin(model, image)?;
+        self.forward.begin(model, image)
+    }
+}
 
 /// A model cut at a layer.
 pub(super) struct CutAtLayer {
@@ -51,15 +79,13 @@ impl CutAtLayer {
 
     /// Runs the part before the layer. Returns the feature maps, C×H×W.
     pub(super) fn begin(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
-        let batch = model.fixed_batch.unwrap_or(1);
-        let image = Tensor::floats(&model.batch_shape(batch), image.repeat(batch))
-            .map_err(|e| Error::graph(&model.info.path, e))?;
+        let image = model.input_tensor(image)?;
         self.crossing = self.before.run(&[&image])?;
         if let Some(i) = self.image_at {
             self.crossing.insert(i, image);
         }
         let features = self.crossing[self.layer_at].as_floats().unwrap_or_default();
-        Ok(self.level.feature().channels_first(&features[..features.len() / batch]))
+        Ok(self.level.feature().channels_first(&features[..features.len() / model.fixed_batch.unwrap_or(1)]))
     }
 
     /// Logits without channel k, for each channel. `done` is called for each.
@@ -82,7 +108,7 @@ impl CutAtLayer {
             }
             let mask = Tensor::floats(&[batch, channels, height, width], mask).map_err(at)?;
             let copies = batch / model.fixed_batch.unwrap_or(1);
-            let tiled = self.crossing.iter().map(|t| tile(t, copies));
+            let tiled = self.crossing.iter().map(|t| t.tiled(copies));
             let tiled: Vec<Tensor> = tiled.collect::<Result<_, _>>().map_err(at)?;
             let inputs: Vec<&Tensor> = std::iter::once(&mask).chain(&tiled).collect();
             let out = self.behind.run(&inputs)?;
@@ -95,12 +121,4 @@ impl CutAtLayer {
         }
         Ok(all)
     }
-}
-
-fn tile(t: &Tensor, copies: usize) -> Result<Tensor, candor_graph::error::GraphError> {
-    let mut shape = t.shape().to_vec();
-    if let Some(batch) = shape.first_mut() {
-        *batch *= copies;
-    }
-    Tensor::floats(&shape, t.as_floats().unwrap_or_default().repeat(copies))
 }

@@ -7,7 +7,7 @@
 //!
 //! on a coarse grid of n cells, enlarged to the photo. The map is 1 − m: what had to go.
 
-use super::backward::{Backward, Plan};
+use super::backward::{Backward, Plan, class_by_class};
 use super::baseline::blurred;
 use super::blend::{Enlarge, blend_gradient, blended};
 use super::forward::{PROBABILITY, Score};
@@ -17,7 +17,6 @@ use super::{Choices, Description, Explainer, Explanation, Method};
 use crate::error::Result;
 use crate::map::Map;
 use crate::mask::adam::Adam;
-use crate::mask::learn::Passes;
 use crate::mask::objective::softmax;
 use crate::model::Model;
 
@@ -93,7 +92,6 @@ impl Method for MeaningfulPerturbation {
             jitter: p.integer("jitter"),
             score: Score::of(p),
             seed: choices.seed,
-            image: vec![],
         }))
     }
 }
@@ -110,13 +108,11 @@ struct MeaningfulExplainer {
     jitter: usize,
     score: Score,
     seed: u64,
-    image: Vec<f32>,
 }
 
 impl Explainer for MeaningfulExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
-        self.image = image.to_vec();
-        self.backward.forward(model, &[image])
+        self.backward.begin(model, image)
     }
 
     fn explain(
@@ -127,16 +123,8 @@ impl Explainer for MeaningfulExplainer {
     ) -> Result<Vec<Explanation>> {
         let [_, height, width] = model.input_shape;
         let sigma = self.blur * height.min(width) as f32 / 224.0;
-        let blur = blurred(&self.image, model.input_shape, sigma);
-        let n = self.iterations as u64;
-        let mut explanations = vec![];
-        for q in 0..classes.len() {
-            let map = self.learn(model, classes[q], &blur, steps)?;
-            let own = Passes { forward: 1, backward: 0 }.share(q, classes.len());
-            let passes = Passes { forward: own.forward + n, backward: n };
-            explanations.push(Explanation::of_map(map, passes));
-        }
-        Ok(explanations)
+        let blur = blurred(&self.backward.image, model.input_shape, sigma);
+        class_by_class(classes, self.steps(), |class| self.learn(model, class, &blur, steps))
     }
 
     fn steps(&self) -> u64 {
@@ -155,11 +143,12 @@ impl MeaningfulExplainer {
         for _ in 0..self.iterations {
             let large = enlarge.apply(&mask);
             let shift = [noise.below(self.jitter + 1), noise.below(self.jitter + 1)];
-            let seen = blended(&large, &self.image, blur, shift);
+            let seen = blended(&large, &self.backward.image, blur, shift);
             let logits = self.backward.forward(model, &[&seen])?;
             let seed = self.seed(class, &logits);
             let slope = self.backward.sweep_from(model, &[seed])?.swap_remove(0).swap_remove(0);
-            let slope = enlarge.pull(&blend_gradient(&slope, &self.image, blur, [height, width], shift));
+            let slope =
+                enlarge.pull(&blend_gradient(&slope, &self.backward.image, blur, [height, width], shift));
             let variation = total_variation_slope(&mask, self.exponent);
             let gradient =
                 slope.data.iter().zip(&variation.data).map(|(s, v)| s + self.smoothness * v - self.sparsity);

@@ -164,6 +164,22 @@ impl Explanation {
     }
 }
 
+/// A method made ready for a model: the explainer, and all parameters, those of `set` over the defaults.
+///
+/// # Errors
+/// As [`Method::prepare`], and [`Error::Parameter`] for a setting that the method does not know.
+pub fn prepare(
+    model: &Model,
+    method: &dyn Method,
+    set: &[(String, String)],
+    choices: &Choices,
+) -> Result<(Box<dyn Explainer>, Parameters)> {
+    let description = method.description();
+    let mut parameters = Parameters::new(description.name, description.parameters, set)?;
+    let explainer = method.prepare(model, &mut parameters, choices)?;
+    Ok((explainer, parameters))
+}
+
 /// All methods, the default first.
 pub fn all() -> Vec<Box<dyn Method>> {
     let mut all: Vec<Box<dyn Method>> = vec![

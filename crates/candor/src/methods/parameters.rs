@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::report::result::MethodInfo;
 
 /// Values that a parameter takes.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +111,11 @@ impl Parameters {
     /// A flag.
     pub fn flag(&self, name: &str) -> bool {
         self.values.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// The method with all values, for results.
+    pub fn info(&self) -> MethodInfo {
+        MethodInfo { name: self.method.to_string(), parameters: self.values.clone() }
     }
 
     /// Name of the method.

@@ -1,14 +1,13 @@
 //! Score-CAM: Σ_k α_k A_k cut at zero, α = softmax over channels of S_c(x ⊙ Â_k), Â_k the feature map enlarged and brought to
 //! 0..1 (Wang et al. 2020, "Score-CAM", algorithm 1). A channel that is flat masks nothing and counts with S_c(0).
 
-use super::cam::{enlarged, layer};
-use super::forward::{Forward, Score};
-use super::layer::CutAtLayer;
+use super::cam::enlarged;
+use super::forward::Score;
+use super::layer::LayerFeatures;
 use super::parameters::Parameters;
 use super::{Choices, Description, Explainer, Explanation, Method};
 use crate::error::Result;
 use crate::map::{Interpolation, Map};
-use crate::mask::Level;
 use crate::mask::learn::Passes;
 use crate::mask::objective::softmax;
 use crate::model::Model;
@@ -30,27 +29,15 @@ impl Method for ScoreCam {
     }
 
     fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
-        let level = layer(model, p, choices)?;
-        Ok(Box::new(ScoreCamExplainer {
-            forward: Forward::compile(model)?,
-            cut: CutAtLayer::compile(model, level.clone())?,
-            level,
-            features: vec![],
-        }))
+        Ok(Box::new(ScoreCamExplainer(LayerFeatures::compile(model, p, choices)?)))
     }
 }
 
-struct ScoreCamExplainer {
-    forward: Forward,
-    cut: CutAtLayer,
-    level: Level,
-    features: Vec<f32>,
-}
+struct ScoreCamExplainer(LayerFeatures);
 
 impl Explainer for ScoreCamExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
-        self.features = self.cut.begin(model, image)?;
-        self.forward.begin(model, image)
+        self.0.begin(model, image)
     }
 
     fn explain(
@@ -59,10 +46,10 @@ impl Explainer for ScoreCamExplainer {
         classes: &[usize],
         steps: &mut dyn FnMut(),
     ) -> Result<Vec<Explanation>> {
-        let [channels, height, width] = self.level.shape;
+        let [channels, height, width] = self.0.level.shape;
         let [_, tall, wide] = model.input_shape;
-        let features: Vec<&[f32]> = self.features.chunks(height * width).collect();
-        let image = self.forward.image.clone();
+        let features: Vec<&[f32]> = self.0.features.chunks(height * width).collect();
+        let image = self.0.forward.image.clone();
         let make = |k: usize, out: &mut [f32]| {
             let mask = Map { height, width, data: features[k].to_vec() };
             let mask = mask.resize(tall, wide, Interpolation::Bilinear);
@@ -71,8 +58,8 @@ impl Explainer for ScoreCamExplainer {
                 *o = if range > 0.0 { x * (m - low) / range } else { 0.0 };
             }
         };
-        let scores = self.forward.each(model, channels, (classes, Score::Logit), make, steps)?;
-        let passes = Passes { forward: 1 + self.forward.passes, backward: 0 };
+        let scores = self.0.forward.each(model, channels, (classes, Score::Logit), make, steps)?;
+        let passes = Passes { forward: 1 + self.0.forward.passes, backward: 0 };
         let explain = |q: usize| {
             let weights = softmax(&scores.iter().map(|s| s[q]).collect::<Vec<f32>>());
             let mut map = Map::zeros(height, width);
@@ -85,6 +72,6 @@ impl Explainer for ScoreCamExplainer {
     }
 
     fn steps(&self) -> u64 {
-        self.level.shape[0] as u64
+        self.0.level.shape[0] as u64
     }
 }

@@ -6,7 +6,7 @@
 use super::attribution::Attribution;
 use super::noise::Noise;
 use super::parameters::{Kind, Parameter, Parameters};
-use super::{Choices, Description, Explainer, Explanation, Method, find};
+use super::{Choices, Description, Explainer, Explanation, Method, find, prepare};
 use crate::error::{Error, Result};
 use crate::map::Map;
 use crate::mask::learn::Passes;
@@ -57,13 +57,11 @@ impl Method for SmoothGrad {
 
     fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
         let method = find(p.word("method"))?;
-        let description = method.description();
-        if description.name == self.description().name {
+        if method.description().name == self.description().name {
             let reason = "cannot average itself; name another method with --set method=…".to_string();
             return Err(Error::Parameter { method: p.method().to_string(), reason });
         }
-        let mut inner = Parameters::new(description.name, description.parameters, p.inner())?;
-        let explainer = method.prepare(model, &mut inner, choices)?;
+        let (explainer, inner) = prepare(model, method.as_ref(), p.inner(), choices)?;
         for (name, value) in inner.values() {
             p.record(&format!("method.{name}"), value.clone());
         }

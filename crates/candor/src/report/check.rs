@@ -76,21 +76,23 @@ struct GalleryRow {
 }
 
 impl Gallery {
-    /// An image without maps yet. `view` is the photo as the model sees it; `classes` in the order of [`Kind::ALL`].
+    /// An image without maps yet. `view` is the photo as the model sees it.
     ///
     /// # Errors
     /// [`ReportError::Encode`] if the picture cannot be encoded.
-    pub fn new(name: &str, view: &RgbImage, classes: Vec<String>) -> Result<Self, ReportError> {
+    pub fn new(name: &str, view: &RgbImage) -> Result<Self, ReportError> {
         let small = resize(view, SIDE, SIDE * view.height() / view.width().max(1), FilterType::Triangle);
         let photo = Picture::jpeg(&small, name.to_string())?;
-        Ok(Gallery { name: name.to_string(), photo, classes, rows: vec![], small })
+        Ok(Gallery { name: name.to_string(), photo, classes: vec![], rows: vec![], small })
     }
 
-    /// Adds a method's maps, in the order of [`Kind::ALL`], painted on the scale of its own map of top-1.
+    /// Adds a method's maps, painted on the scale of its own map of top-1. Maps and names of the classes, which are the same
+    /// for all methods, in the order of [`Kind::ALL`].
     ///
     /// # Errors
     /// As [`Gallery::new`].
-    pub fn add(&mut self, method: &str, maps: &[Map]) -> Result<(), ReportError> {
+    pub fn add(&mut self, method: &str, classes: Vec<String>, maps: &[Map]) -> Result<(), ReportError> {
+        self.classes = classes;
         let all: Vec<&Map> = maps.iter().collect();
         let scale = Scale::common(&all, maps.first(), false);
         let picture = |(map, class): (&Map, &String)| {
@@ -122,47 +124,33 @@ pub fn write(directory: &Path, result: &CheckResult, galleries: &[Gallery]) -> R
     Ok(page)
 }
 
+/// Columns of `check.csv`: the method, and the fields of [`Row`](crate::tasks::check::Row) in their order.
+const COLUMNS: [&str; 16] = [
+    "method",
+    "image",
+    "kind",
+    "class_id",
+    "rank",
+    "mass",
+    "max",
+    "ratio",
+    "spearman",
+    "ssim",
+    "iou_5",
+    "iou_20",
+    "total_variation",
+    "entropy",
+    "components",
+    "gain",
+];
+
 fn csv(result: &CheckResult) -> Result<Vec<u8>, ReportError> {
-    #[derive(Serialize)]
-    struct Line<'r> {
-        method: &'r str,
-        image: &'r str,
-        kind: &'r str,
-        class_id: usize,
-        rank: usize,
-        mass: f64,
-        max: f64,
-        ratio: Option<f64>,
-        spearman: Option<f64>,
-        ssim: f64,
-        iou_5: f64,
-        iou_20: f64,
-        total_variation: f64,
-        entropy: Option<f64>,
-        components: usize,
-        gain: Option<f64>,
-    }
-    let mut writer = csv::Writer::from_writer(vec![]);
-    for (m, r) in result.methods.iter().flat_map(|m| m.rows.iter().map(move |r| (m, r))) {
-        let line = Line {
-            method: &m.method.name,
-            image: &r.image,
-            kind: r.kind.name(),
-            class_id: r.class_id,
-            rank: r.rank,
-            mass: r.mass,
-            max: r.max,
-            ratio: r.ratio,
-            spearman: r.spearman,
-            ssim: r.ssim,
-            iou_5: r.iou_5,
-            iou_20: r.iou_20,
-            total_variation: r.total_variation,
-            entropy: r.entropy,
-            components: r.components,
-            gain: r.gain,
-        };
-        writer.serialize(line).map_err(ReportError::encode("check.csv"))?;
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(vec![]);
+    let fail = || ReportError::encode("check.csv");
+    writer.write_record(COLUMNS).map_err(fail())?;
+    for (m, row) in result.methods.iter().flat_map(|m| m.rows.iter().map(move |row| (m, row))) {
+        // A line of another length than the columns is an error of the writer.
+        writer.serialize((&m.method.name, row)).map_err(fail())?;
     }
     writer.into_inner().map_err(|e| ReportError::encode("check.csv")(e.to_string()))
 }

@@ -11,12 +11,13 @@ use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 
 use super::similarity::{components, entropy, spearman, ssim, top_iou, total_variation};
-use super::statistics::{Summary, auroc, below, summarize};
+use super::statistics::{Summary, auroc, below, median, summarize};
 use crate::error::Result;
+use crate::explain::ranking;
 use crate::map::Map;
 use crate::mask::learn::Passes;
 use crate::methods::parameters::Parameters;
-use crate::methods::{Choices, Explainer, Explanation, Method};
+use crate::methods::{Choices, Explainer, Explanation, Method, prepare};
 use crate::model::Model;
 use crate::report::result::MethodInfo;
 
@@ -174,17 +175,14 @@ impl Subject<'_> {
     /// The method made ready for a model, and all its parameters.
     ///
     /// # Errors
-    /// As [`Method::prepare`].
+    /// As [`prepare`].
     pub fn prepare(&self, model: &Model) -> Result<(Box<dyn Explainer>, Parameters)> {
-        let description = self.method.description();
-        let mut parameters = Parameters::new(description.name, description.parameters, self.set)?;
-        let explainer = self.method.prepare(model, &mut parameters, self.choices)?;
-        Ok((explainer, parameters))
+        prepare(model, self.method, self.set, self.choices)
     }
 }
 
-/// The maps of one image, in the order of [`Kind::ALL`], for whoever draws them.
-pub type Maps<'m> = &'m mut dyn FnMut(usize, &[Map]);
+/// The number of an image, and its classes and their maps in the order of [`Kind::ALL`], for whoever draws them.
+pub type Maps<'m> = &'m mut dyn FnMut(usize, &[usize], &[Map]);
 
 /// Checks one method on images. `seed` draws the random class of each image (and the method's own randomness). `progress` is
 /// called once an image. `maps` sees each image's maps.
@@ -230,13 +228,13 @@ pub fn check_method(
         rows.extend(
             classes.iter().map(|&(kind, class, rank)| row(image, kind, class, rank, of(class), &top)),
         );
-        let all: Vec<Map> = classes.iter().map(|&(_, class, _)| of(class).map.clone()).collect();
-        maps(i, &all);
+        let (ids, all): (Vec<usize>, Vec<Map>) =
+            classes.iter().map(|&(_, class, _)| (class, of(class).map.clone())).unzip();
+        maps(i, &ids, &all);
         progress();
     }
-    let info = MethodInfo { name: parameters.method().to_string(), parameters: parameters.values().clone() };
     let mut found = MethodCheck {
-        method: info,
+        method: parameters.info(),
         passed: false,
         reasons: vec![],
         queries: Kind::ALL.iter().map(|&kind| (kind, figures(&rows, kind, seed))).collect(),
@@ -255,18 +253,12 @@ pub fn check_method(
 
 /// The classes asked for: kind, class and rank. The random one depends on `seed` and the image's number alone.
 fn queried(scores: &[f32], seed: u64, image: usize) -> Vec<(Kind, usize, usize)> {
-    let mut ranking: Vec<usize> = (0..scores.len()).collect();
-    ranking.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+    let ranking = ranking(scores);
     let last = ranking.len() - 1;
     let mut random = ChaCha8Rng::seed_from_u64(seed ^ (image as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let drawn = if last >= 2 { 2 + below(&mut random, last - 1) } else { last };
     let ranks = [0, 1.min(last), ranking.len() / 2, drawn, last];
     Kind::ALL.iter().zip(ranks).map(|(&kind, rank)| (kind, ranking[rank], rank + 1)).collect()
-}
-
-/// The classes that an image with these scores is asked for, in the order of [`Kind::ALL`].
-pub fn classes_of(scores: &[f32], seed: u64, image: usize) -> Vec<usize> {
-    queried(scores, seed, image).into_iter().map(|(_, class, _)| class).collect()
 }
 
 fn row(image: &Input, kind: Kind, class: usize, rank: usize, e: &Explanation, top: &Map) -> Row {
@@ -297,16 +289,16 @@ fn row(image: &Input, kind: Kind, class: usize, rank: usize, e: &Explanation, to
 fn figures(rows: &[Row], kind: Kind, seed: u64) -> Figures {
     let rows: Vec<&Row> = rows.iter().filter(|r| r.kind == kind).collect();
     let values = |f: &dyn Fn(&Row) -> Option<f64>| rows.iter().filter_map(|r| f(r)).collect::<Vec<f64>>();
-    let median = |f: &dyn Fn(&Row) -> Option<f64>| summarize(&values(f), seed).map(|s| s.median);
+    let middle = |f: &dyn Fn(&Row) -> Option<f64>| median(&values(f));
     Figures {
         ratio: summarize(&values(&|r| r.ratio), seed),
-        spearman: median(&|r| r.spearman),
-        ssim: median(&|r| Some(r.ssim)),
-        iou_5: median(&|r| Some(r.iou_5)),
-        iou_20: median(&|r| Some(r.iou_20)),
-        total_variation: median(&|r| Some(r.total_variation)),
-        entropy: median(&|r| r.entropy),
-        components: median(&|r| Some(r.components as f64)),
+        spearman: middle(&|r| r.spearman),
+        ssim: middle(&|r| Some(r.ssim)),
+        iou_5: middle(&|r| Some(r.iou_5)),
+        iou_20: middle(&|r| Some(r.iou_20)),
+        total_variation: middle(&|r| Some(r.total_variation)),
+        entropy: middle(&|r| r.entropy),
+        components: middle(&|r| Some(r.components as f64)),
         gain: values(&|r| r.gain).into_iter().reduce(f64::max),
     }
 }

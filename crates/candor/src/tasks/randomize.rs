@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::check::{Input, Subject};
 use super::similarity::{entropy, spearman, ssim};
-use super::statistics::{below, summarize};
+use super::statistics::{below, median};
 use crate::error::Result;
 use crate::map::Map;
 use crate::mask::learn::argmax;
@@ -54,12 +54,13 @@ pub fn cascade(model: &Model, subject: Subject<'_>, images: &[Input], seed: u64)
             continue;
         };
         let pairs = || original.iter().zip(&random);
-        let median = |values: Vec<f64>| summarize(&values, seed).map(|s| s.median);
         stages.push(Stage {
             layers: count,
-            ssim: median(pairs().map(|(a, b)| ssim(a, b)).collect()),
-            spearman: median(pairs().filter_map(|(a, b)| spearman(a, b)).collect()),
-            entropy_rise: median(pairs().filter_map(|(a, b)| Some(entropy(b)? - entropy(a)?)).collect()),
+            ssim: median(&pairs().map(|(a, b)| ssim(a, b)).collect::<Vec<_>>()),
+            spearman: median(&pairs().filter_map(|(a, b)| spearman(a, b)).collect::<Vec<_>>()),
+            entropy_rise: median(
+                &pairs().filter_map(|(a, b)| Some(entropy(b)? - entropy(a)?)).collect::<Vec<_>>(),
+            ),
         });
     }
     Ok(stages)

@@ -14,11 +14,11 @@ use crate::engine::{Engine, Session};
 use crate::error::{Error, Result};
 use crate::mask::learn::{Learner, Passes};
 use crate::mask::{Settings, automatic_levels};
-use crate::methods::parameters::Parameters;
-use crate::methods::{Choices, Method, find};
+use crate::methods::{Choices, Method, find, prepare};
 use crate::model::Model;
 use crate::report::result::{EngineInfo, MethodInfo, ModelInfo};
 use crate::tasks::check::Skipped;
+use crate::tasks::statistics::percentile;
 
 /// Rows and columns of the matrices by whose product the engine's best is measured.
 const PEAK_SIZE: usize = 2048;
@@ -182,11 +182,7 @@ fn time(repeats: usize, mut run: impl FnMut() -> Result<()>) -> Result<Seconds> 
 
 fn spread(mut seconds: Vec<f64>) -> Seconds {
     seconds.sort_by(f64::total_cmp);
-    let n = seconds.len();
-    let median = match n {
-        0 => f64::NAN,
-        _ => (seconds[(n - 1) / 2] + seconds[n / 2]) / 2.0,
-    };
+    let (n, median) = (seconds.len(), percentile(&seconds, 50.0));
     let end = |v: Option<&f64>| v.copied().unwrap_or(f64::NAN);
     Seconds { median, min: end(seconds.first()), max: end(seconds.last()), runs: n }
 }
@@ -218,10 +214,7 @@ fn time_forward(model: &Model, image: &[f32], repeats: usize) -> Result<Seconds>
 }
 
 fn time_gradient(model: &Model, image: &[f32], repeats: usize) -> Result<Seconds> {
-    let method = find("gradient")?;
-    let declared = method.description();
-    let mut parameters = Parameters::new(declared.name, declared.parameters, &[])?;
-    let mut explainer = method.prepare(model, &mut parameters, &Choices::default())?;
+    let (mut explainer, _) = prepare(model, find("gradient")?.as_ref(), &[], &Choices::default())?;
     time(repeats, || {
         explainer.scores(model, image)?;
         explainer.explain(model, &[0], &mut || {}).map(|_| ())
@@ -244,13 +237,11 @@ fn time_iteration(model: &Model, image: &[f32], repeats: usize) -> Result<(Secon
 }
 
 fn time_method(model: &Model, method: &dyn Method, image: &[f32], repeats: usize) -> Result<MethodSpeed> {
-    let declared = method.description();
     // A class without evidence must not end the work early: noise has none.
-    let full = declared.parameters.iter().filter(|p| p.name == "exact");
+    let full = method.description().parameters.iter().filter(|p| p.name == "exact");
     let set: Vec<_> = full.map(|p| (p.name.to_string(), "false".to_string())).collect();
-    let mut parameters = Parameters::new(declared.name, declared.parameters, &set)?;
     let start = Instant::now();
-    let mut explainer = method.prepare(model, &mut parameters, &Choices::default())?;
+    let (mut explainer, parameters) = prepare(model, method, &set, &Choices::default())?;
     let prepare_seconds = start.elapsed().as_secs_f64();
     let mut passes = Passes::default();
     let seconds = time(repeats, || {
@@ -260,9 +251,8 @@ fn time_method(model: &Model, method: &dyn Method, image: &[f32], repeats: usize
         passes = explained.first().map_or_else(Passes::default, |e| e.passes);
         Ok(())
     })?;
-    let method = MethodInfo { name: declared.name.to_string(), parameters: parameters.values().clone() };
     let Passes { forward, backward } = passes;
-    Ok(MethodSpeed { method, prepare_seconds, seconds, forward, backward })
+    Ok(MethodSpeed { method: parameters.info(), prepare_seconds, seconds, forward, backward })
 }
 
 #[cfg(test)]

@@ -53,6 +53,11 @@ fn sorted(values: &[f64]) -> Vec<f64> {
     sorted
 }
 
+/// The middle value, or the mean of the two in the middle; `None` if there are none.
+pub fn median(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| percentile(&sorted(values), 50.0))
+}
+
 /// Percentile `p` (0..=100) of sorted values, linear between neighbours as NumPy's default; NaN if there are none.
 pub fn percentile(sorted: &[f64], p: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };

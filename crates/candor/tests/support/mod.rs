@@ -1,6 +1,8 @@
 //! What integration tests share: fixtures of the repository, and real data where it is there.
 #![allow(dead_code, reason = "every test file uses its own part")]
 
+pub mod deterministic;
+
 use std::path::{Path, PathBuf};
 
 /// A file of the repository's own fixtures, tests/data.
