@@ -31,6 +31,7 @@ pub fn fold_constants(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result<()>
 /// # Errors
 /// [`GraphError::Evaluate`] if the evaluator fails.
 pub fn evaluate_constants(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result<()> {
+    share_constants(graph);
     let is_constant = |g: &Graph, id: ValueId| g.constant(id).is_some();
     let mut foldable: HashSet<ValueId> = HashSet::new();
     let mut folded_nodes = vec![false; graph.nodes.len()];
@@ -64,6 +65,25 @@ pub fn evaluate_constants(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result
     let mut folded = folded_nodes.into_iter();
     graph.nodes.retain(|_| !folded.next().unwrap_or(false));
     Ok(())
+}
+
+/// Exporters write a tensor that two layers share once, and Identity of it for the second. Such a copy is the same constant; an
+/// engine that removes the node would find one output asked for twice.
+fn share_constants(graph: &mut Graph) {
+    let mut index = 0;
+    while index < graph.nodes.len() {
+        let node = &graph.nodes[index];
+        let copied = (node.op == "Identity" && node.domain.is_empty())
+            .then(|| node.input(0).and_then(|id| graph.constant(id).cloned()))
+            .flatten();
+        match copied {
+            Some(tensor) => {
+                let output = graph.nodes.remove(index).output();
+                graph.set_constant(output, tensor);
+            }
+            None => index += 1,
+        }
+    }
 }
 
 /// Integers that follow from shapes (Shape of a fixed size, say) need no node.

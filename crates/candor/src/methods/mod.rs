@@ -1,6 +1,7 @@
 //! Explanation methods: one file a method, and their registry.
 
 mod ablation_cam;
+mod attention;
 pub mod attribution;
 mod backward;
 mod baseline;
@@ -203,6 +204,10 @@ pub fn all() -> Vec<Box<dyn Method>> {
         Box::new(excitation::Excitation { contrastive: false }),
         Box::new(excitation::Excitation { contrastive: true }),
         Box::new(deep_lift::DeepLift),
+    ];
+    all.extend(rest);
+    all.extend(attention::BOTH.map(|method| Box::new(method) as Box<dyn Method>));
+    let rest: Vec<Box<dyn Method>> = vec![
         Box::new(occlusion::Occlusion),
         Box::new(rise::Rise),
         Box::new(segments::Lime),
