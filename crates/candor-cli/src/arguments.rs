@@ -138,6 +138,7 @@ Examples:
   candor explain model.onnx dog.jpg --class top1 --class fish  and is there a fish?
   candor explain model.onnx *.jpg --class top1 --class lowest --out maps --json > maps.json
   candor explain model.onnx dog.jpg --preset inception --labels classes.txt
+  candor explain model.onnx dog.jpg --lambda-path              does the map stay as λ changes?
   candor explain model.onnx dog.jpg --method grad-cam")]
 pub struct ExplainArgs {
     #[command(flatten)]
@@ -150,6 +151,12 @@ pub struct ExplainArgs {
     pub classes: Vec<String>,
     #[command(flatten)]
     pub method: MethodArgs,
+    /// Learn the reliable mask at λ/4, λ/2, 2λ and 4λ, too, and warn where the map does not stay (five times the time)
+    #[arg(long)]
+    pub lambda_path: bool,
+    /// Do not ask each photo for its lowest class, which is done to warn where that lights the same pixels
+    #[arg(long)]
+    pub no_probe: bool,
     /// Folder for pictures, arrays and the report
     #[arg(long, value_name = "DIR", default_value = "candor-out")]
     pub out: PathBuf,
@@ -191,7 +198,7 @@ maps of absent classes weigh as much as that of the answer explains the picture 
 Examples:
   candor check model.onnx photos/*.jpg
   candor check model.onnx photos/*.jpg --methods reliable,grad-cam,gradient
-  candor check model.onnx photos/*.jpg --set reliable.exact=false --randomization")]
+  candor check model.onnx photos/*.jpg --set reliable.exact=false --randomization --smooth 10 --input-shift")]
 pub struct CheckArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -210,6 +217,12 @@ pub struct CheckArgs {
     /// Also shuffle the model's weights, from the last layer to all, and compare the maps
     #[arg(long)]
     pub randomization: bool,
+    /// With --randomization, also compare maps averaged over N noisy copies of each photo
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "randomization")]
+    pub smooth: usize,
+    /// Also compare the maps with those of the same model for photos whose values are shifted by a constant
+    #[arg(long)]
+    pub input_shift: bool,
     /// Seed of the random classes and of the methods, recorded in the result
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,

@@ -9,7 +9,7 @@ use crate::mask::learn::{Learner, Passes, argmax};
 use crate::mask::{Settings, levels};
 use crate::methods::default_lambda;
 use crate::model::Model;
-use crate::tasks::statistics::median;
+use crate::statistics::median;
 
 /// Number of λ that are tried.
 pub const TRIALS: usize = 7;

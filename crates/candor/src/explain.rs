@@ -11,9 +11,10 @@ use crate::mask::objective::{log_sum_exp, softmax};
 use crate::methods::parameters::Parameters;
 use crate::methods::{Choices, Explainer, Explanation, Method, prepare};
 use crate::model::{Head, Model};
+use crate::probe;
 use crate::report::result::{
-    Cost, ExplainedImage, ExplainedQuery, ImageResult, LevelInfo, MapInfo, MethodInfo, QueryResult, TopClass,
-    Verdict,
+    Cost, ExplainedImage, ExplainedQuery, ImageResult, LevelInfo, MapInfo, MethodInfo, PathInfo, QueryResult,
+    TopClass, Verdict,
 };
 
 /// The classes from the highest score to the lowest; of equal ones the smaller number first.
@@ -69,6 +70,8 @@ pub struct Explain {
     pub preprocessing: Preprocessing,
     /// Names of the classes.
     pub labels: Labels,
+    /// Whether each photo is asked for its lowest class, too, to warn where that lights the same pixels ([`probe`]).
+    pub probe: bool,
     parameters: Parameters,
     explainer: Box<dyn Explainer>,
 }
@@ -90,7 +93,7 @@ impl Explain {
             .check_count(model.classes)
             .map_err(|e| Error::Model { path: model.info.path.clone(), reason: e.to_string() })?;
         let (explainer, parameters) = prepare(&model, method, set, choices)?;
-        Ok(Explain { model, preprocessing, labels, parameters, explainer })
+        Ok(Explain { model, preprocessing, labels, probe: true, parameters, explainer })
     }
 
     /// The method and every parameter it uses.
@@ -123,7 +126,7 @@ impl Explain {
                 classes.push(class);
             }
         }
-        let explanations = self.explainer.explain(&self.model, &classes, steps)?;
+        let explanations = self.explained(&classes, ranking[ranking.len() - 1], steps)?;
         let seconds = start.elapsed().as_secs_f64() / classes.len().max(1) as f64;
         let probabilities = self.probabilities(&scores);
         let top = ranking
@@ -148,13 +151,47 @@ impl Explain {
                 &explanation,
                 seconds,
             ));
-            arrays.push(ExplainedQuery { map: explanation.map, levels: explanation.levels });
+            let Explanation { map, levels, path, .. } = explanation;
+            arrays.push(ExplainedQuery { map, levels, path: path.into_iter().map(|p| p.map).collect() });
         }
         Ok(ExplainedImage {
             photo: self.preprocessing.view(photo),
             result: ImageResult { path: path.to_string(), top, queries: results },
             queries: arrays,
         })
+    }
+
+    /// Explanations of the classes, with the warnings of a probe for the class with the lowest score. What the probe costs is
+    /// shared by the classes asked for.
+    fn explained(
+        &mut self,
+        classes: &[usize],
+        lowest: usize,
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<Explanation>> {
+        let mut all = classes.to_vec();
+        if self.probe && !all.contains(&lowest) {
+            all.push(lowest);
+        }
+        let mut explanations = self.explainer.explain(&self.model, &all, steps)?;
+        let Some(at) = all.iter().position(|&c| c == lowest).filter(|_| self.probe) else {
+            return Ok(explanations);
+        };
+        let name = self.labels.name(lowest);
+        let warn = |e: &Explanation| probe::warning(e, &explanations[at], &name);
+        let warnings: Vec<Option<String>> = explanations.iter().map(warn).collect();
+        for (q, warning) in warnings.into_iter().enumerate().filter(|(q, _)| *q != at) {
+            explanations[q].warnings.extend(warning);
+        }
+        if at == classes.len() {
+            let Explanation { passes, .. } = explanations.remove(at);
+            for (q, e) in explanations.iter_mut().enumerate() {
+                let share = passes.share(q, classes.len());
+                e.passes.forward += share.forward;
+                e.passes.backward += share.backward;
+            }
+        }
+        Ok(explanations)
     }
 
     fn probabilities(&self, scores: &[f32]) -> Vec<f64> {
@@ -194,6 +231,11 @@ impl Explain {
                 .levels
                 .iter()
                 .map(|l| LevelInfo { value: l.value.clone(), shape: l.shape, mass: l.mean.mass() })
+                .collect(),
+            lambda_path: e
+                .path
+                .iter()
+                .map(|p| PathInfo { lambda: p.lambda, mass: p.map.mass(), kept: p.kept })
                 .collect(),
             cost: Cost { forward: e.passes.forward, backward: e.passes.backward, seconds },
             verdict: verdict(e),

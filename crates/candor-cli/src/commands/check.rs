@@ -5,10 +5,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candor::image::decode;
 use candor::methods::{self, Choices, Method};
-use candor::report::check::{CheckResult, Gallery, Randomization, write};
+use candor::report::check::{CheckResult, Gallery, Randomization, Shifted, write};
 use candor::report::result::FailedImage;
 use candor::tasks::check::{Input, Kind, MethodCheck, Skipped, Subject, check_method};
+use candor::tasks::input_shift::input_shift;
 use candor::tasks::randomize::cascade;
+use candor::tasks::vanishing::vanishing;
 
 use crate::arguments::CheckArgs;
 use crate::output;
@@ -39,6 +41,8 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         images: inputs.len(),
         failed,
         methods: vec![],
+        gradients: vanishing(&setup.model, &choices.levels, &inputs, args.seed).unwrap_or_default(),
+        input_shift: vec![],
         randomization: vec![],
         skipped: vec![],
     };
@@ -61,9 +65,14 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
             Err(e) => result.skipped.push(Skipped { method: name.to_string(), reason: e.to_string() }),
         }
         if args.randomization
-            && let Ok(stages) = cascade(&setup.model, subject, &inputs, args.seed)
+            && let Ok(stages) = cascade(&setup.model, subject, &inputs, args.smooth, args.seed)
         {
             result.randomization.push(Randomization { method: name.to_string(), stages });
+        }
+        if args.input_shift
+            && let Ok(shift) = input_shift(&setup.model, subject, &inputs)
+        {
+            result.input_shift.push(Shifted { method: name.to_string(), shift });
         }
     }
     bar.finish_and_clear();
@@ -155,8 +164,8 @@ fn line(m: &MethodCheck) -> String {
     let random = m.queries.get(&Kind::Random);
     text + &format!(
         " {:>9} {:>6} {:>6}\n",
-        number(random.and_then(|f| f.spearman)),
-        number(random.and_then(|f| f.ssim)),
+        number(random.and_then(|f| f.spearman).map(|s| s.median)),
+        number(random.and_then(|f| f.ssim).map(|s| s.median)),
         number(m.existence_auroc_mass)
     )
 }

@@ -24,7 +24,12 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     let queries: Result<Vec<ClassQuery>, Usage> =
         asked.iter().map(|c| ClassQuery::parse(c, &setup.labels).map_err(|e| Usage(e.to_string()))).collect();
     let queries = queries?;
-    let explain = prepare(setup, method.as_ref(), &args.method)?;
+    let mut arguments = args.method.clone();
+    if args.lambda_path {
+        arguments.set.push(("lambda-path".to_string(), "true".to_string()));
+    }
+    let mut explain = prepare(setup, method.as_ref(), &arguments)?;
+    explain.probe = !args.no_probe;
     let photos = args
         .images
         .iter()

@@ -21,9 +21,10 @@ mod guided_grad_cam;
 mod integrated_gradients;
 mod layer;
 mod least_squares;
+pub(crate) mod level_gradients;
 mod lrp;
 mod meaningful;
-mod noise;
+pub(crate) mod noise;
 mod null_methods;
 mod occlusion;
 pub mod parameters;
@@ -119,6 +120,17 @@ pub trait Explainer: Send {
     }
 }
 
+/// What a mask is at another λ.
+#[derive(Clone, Debug)]
+pub struct PathPoint {
+    /// Weight of the L1 term.
+    pub lambda: f64,
+    /// The map, on the scale of the map that it belongs to.
+    pub map: Map,
+    /// What the masked model answers.
+    pub kept: Kept,
+}
+
 /// A method's answer for one class.
 #[derive(Clone, Debug)]
 pub struct Explanation {
@@ -136,6 +148,8 @@ pub struct Explanation {
     pub evidence: Option<f64>,
     /// What the masked model answers.
     pub kept: Option<Kept>,
+    /// Maps at other λ, from the smallest, where they were asked for.
+    pub path: Vec<PathPoint>,
     /// What it cost.
     pub passes: Passes,
     /// What a reader must know.
@@ -153,6 +167,7 @@ impl Explanation {
             null_log_odds: None,
             evidence: None,
             kept: None,
+            path: vec![],
             passes,
             warnings: vec![],
         }

@@ -4,37 +4,37 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// A seeded stream.
-pub(super) struct Noise(ChaCha8Rng);
+pub(crate) struct Noise(ChaCha8Rng);
 
 impl Noise {
     /// The stream of a seed.
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Noise(ChaCha8Rng::seed_from_u64(seed))
     }
 
     /// Uniform in 0..1.
-    pub(super) fn unit(&mut self) -> f32 {
+    pub(crate) fn unit(&mut self) -> f32 {
         self.0.random()
     }
 
     /// Uniform among `0..count`.
-    pub(super) fn below(&mut self, count: usize) -> usize {
+    pub(crate) fn below(&mut self, count: usize) -> usize {
         self.0.random_range(0..count)
     }
 
     /// True with probability `p`.
-    pub(super) fn chance(&mut self, p: f32) -> bool {
+    pub(crate) fn chance(&mut self, p: f32) -> bool {
         self.unit() < p
     }
 
     /// Standard normal (Box and Muller 1958).
-    pub(super) fn normal(&mut self) -> f32 {
+    pub(crate) fn normal(&mut self) -> f32 {
         let (u, v) = (1.0 - f64::from(self.unit()), f64::from(self.unit()));
         ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
     }
 
     /// `count` of `0..of` without repetition, in random order.
-    pub(super) fn choose(&mut self, count: usize, of: usize) -> Vec<usize> {
+    pub(crate) fn choose(&mut self, count: usize, of: usize) -> Vec<usize> {
         let mut all: Vec<usize> = (0..of).collect();
         for i in 0..count.min(of) {
             all.swap(i, i + self.below(of - i));

@@ -3,13 +3,14 @@
 use candor_graph::insert::MaskShape;
 
 use super::parameters::{Kind, Parameter, Parameters};
-use super::{Choices, Description, Explainer, Explanation, Method};
+use super::{Choices, Description, Explainer, Explanation, Method, PathPoint};
 use crate::error::Result;
 use crate::map::{Interpolation, Map};
 use crate::mask::learn::{Learner, Passes, Prepared, Settings, argmax};
 use crate::mask::{Learned, Level, Objective, fuse, levels};
 use crate::model::Model;
 use crate::report::result::{Kept, LevelMask};
+use crate::similarity::top_iou;
 
 /// The L1 term of full masks at the default λ, in units of ln(K)²: the squared log-odds that lie between certainty and
 /// chance among K classes. Chosen on twenty photos of imagenet/val and thirty of CIFAR-10 that no reported result uses.
@@ -79,6 +80,12 @@ const PARAMETERS: &[Parameter] = &[
         help: "how the levels' masks come to the image's size",
     },
     Parameter {
+        name: "lambda-path",
+        default: "false",
+        kind: Kind::Flag,
+        help: "learn the masks at λ/4, λ/2, 2λ and 4λ, too, and warn where the map does not stay",
+    },
+    Parameter {
         name: "fuse",
         default: "mask",
         kind: Kind::Choice(&["mask", "attribution"]),
@@ -131,6 +138,7 @@ impl Method for Reliable {
                 Interpolation::Bilinear
             },
             attribution: p.word("fuse") == "attribution",
+            path: p.flag("lambda-path"),
             prepared: None,
             passes: Passes::default(),
         }))
@@ -147,6 +155,7 @@ struct ReliableExplainer {
     learner: Learner,
     interpolation: Interpolation,
     attribution: bool,
+    path: bool,
     prepared: Option<Prepared>,
     passes: Passes,
 }
@@ -178,29 +187,33 @@ impl Explainer for ReliableExplainer {
         let means: Vec<Vec<Map>> = learned.iter().map(|l| self.means(l, &prepared)).collect();
         let top = all.iter().position(|&c| c == top1).unwrap_or(0);
         let scales: Vec<f32> = means[top].iter().map(Map::max).collect();
-        let [_, height, width] = model.input_shape;
+        let mut paths = self.paths(model, &prepared, &all, &scales, &mut passes, steps)?;
         // The shared passes (unmasked, null) and the top-1 query are split evenly among the queries asked for.
         let asked = learned.into_iter().zip(means).take(classes.len()).enumerate();
         Ok(asked
-            .map(|(q, (l, means))| Explanation {
-                attribution: None,
-                map: fuse::fuse(&means, &scales, [height, width], self.interpolation),
-                log_odds: Some(l.query.log_odds(&l.query.reference)),
-                null_log_odds: Some(l.null_log_odds),
-                evidence: Some(l.query.target() - l.query.floor),
-                kept: Some(Kept {
-                    score: f64::from(l.kept_logits[l.query.class]),
-                    log_odds: l.query.log_odds(&l.kept_logits),
-                }),
-                passes: passes.share(q, classes.len()),
-                warnings: warnings(&l),
-                levels: self.level_masks(l),
+            .map(|(q, (l, means))| {
+                let map = self.fused(model, &means, &scales);
+                let path = std::mem::take(&mut paths[q]);
+                let unstable = unstable(&map, &path);
+                Explanation {
+                    attribution: None,
+                    map,
+                    path,
+                    log_odds: Some(l.query.log_odds(&l.query.reference)),
+                    null_log_odds: Some(l.null_log_odds),
+                    evidence: Some(l.query.target() - l.query.floor),
+                    kept: Some(kept(&l)),
+                    passes: passes.share(q, classes.len()),
+                    warnings: warnings(&l).into_iter().chain(unstable).collect(),
+                    levels: self.level_masks(l),
+                }
             })
             .collect())
     }
 
     fn steps(&self) -> u64 {
-        self.learner.settings.iterations as u64
+        let times = if self.path { 1 + PATH.len() } else { 1 };
+        (times * self.learner.settings.iterations) as u64
     }
 }
 
@@ -208,6 +221,36 @@ impl ReliableExplainer {
     fn mask_shape(&self, level: usize, mask: &[f32]) -> [usize; 3] {
         let [_, h, w] = self.learner.levels[level].shape;
         [mask.len() / (h * w), h, w]
+    }
+
+    fn fused(&self, model: &Model, means: &[Map], scales: &[f32]) -> Map {
+        let [_, height, width] = model.input_shape;
+        fuse::fuse(means, scales, [height, width], self.interpolation)
+    }
+
+    /// For each class, its masks at the other λ of [`PATH`], learned anew and fused on the scales of the map itself; nothing if
+    /// the path was not asked for.
+    fn paths(
+        &mut self,
+        model: &Model,
+        prepared: &Prepared,
+        classes: &[usize],
+        scales: &[f32],
+        passes: &mut Passes,
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<Vec<PathPoint>>> {
+        let mut paths: Vec<Vec<PathPoint>> = classes.iter().map(|_| vec![]).collect();
+        let lambda = self.learner.settings.lambda;
+        for factor in PATH.iter().filter(|_| self.path) {
+            self.learner.settings.lambda = lambda * factor;
+            let learned = self.learner.learn(model, prepared, classes, passes, steps);
+            self.learner.settings.lambda = lambda;
+            for (path, l) in paths.iter_mut().zip(learned?) {
+                let map = self.fused(model, &self.means(&l, prepared), scales);
+                path.push(PathPoint { lambda: f64::from(lambda) * f64::from(*factor), map, kept: kept(&l) });
+            }
+        }
+        Ok(paths)
     }
 
     /// M_l, or A_l of the attribution form, of each level.
@@ -230,6 +273,33 @@ impl ReliableExplainer {
         };
         learned.masks.into_iter().enumerate().map(mask).collect()
     }
+}
+
+/// What the masked model answers.
+fn kept(l: &Learned) -> Kept {
+    Kept { score: f64::from(l.kept_logits[l.query.class]), log_odds: l.query.log_odds(&l.kept_logits) }
+}
+
+/// The path of λ, in units of λ itself, from the smallest.
+const PATH: [f32; 4] = [0.25, 0.5, 2.0, 4.0];
+/// Least overlap, as intersection over union, of the brightest fifth of a map with that at a neighbouring λ.
+const LEAST_OVERLAP: f64 = 0.5;
+
+/// A line if the map does not stay when λ is halved or doubled: if the brightest fifths overlap by less than half.
+fn unstable(map: &Map, path: &[PathPoint]) -> Option<String> {
+    if map.data.iter().all(|&v| v == 0.0) {
+        return None;
+    }
+    let neighbours = path.iter().skip(PATH.len() / 2 - 1).take(2);
+    let overlaps = neighbours.map(|p| (top_iou(map, &p.map, 0.2), p.lambda));
+    let (overlap, lambda) = overlaps.min_by(|a, b| a.0.total_cmp(&b.0))?;
+    (overlap < LEAST_OVERLAP).then(|| {
+        format!(
+            "the map does not stay as lambda changes ({:.0} % overlap of the brightest fifths at lambda {lambda:.2e}): believe only \
+             what the whole path shows",
+            100.0 * overlap
+        )
+    })
 }
 
 /// Largest share of the evidence that a mask may lose before the reader is told.

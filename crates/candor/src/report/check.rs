@@ -16,7 +16,9 @@ use super::result::{EngineInfo, ModelInfo};
 use super::view::Picture;
 use crate::map::Map;
 use crate::tasks::check::{Kind, LEAST_AUROC, MOST_MEDIAN, MOST_P95, MethodCheck, Skipped};
+use crate::tasks::input_shift::InputShift;
 use crate::tasks::randomize::Stage;
+use crate::tasks::vanishing::LevelGradient;
 
 /// Name of the page.
 pub const HTML_FILE: &str = "check.html";
@@ -41,6 +43,12 @@ pub struct CheckResult {
     pub failed: Vec<super::result::FailedImage>,
     /// What each method showed.
     pub methods: Vec<MethodCheck>,
+    /// Gradients of the classes at the image and at each level; empty where the model has no gradient.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gradients: Vec<LevelGradient>,
+    /// Input-shift invariance by method, if it was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub input_shift: Vec<Shifted>,
     /// Parameter randomisation by method, if it was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub randomization: Vec<Randomization>,
@@ -56,6 +64,16 @@ pub struct Randomization {
     pub method: String,
     /// From few random layers to all.
     pub stages: Vec<Stage>,
+}
+
+/// How far a method's maps move with the photo's values.
+#[derive(Clone, Debug, Serialize)]
+pub struct Shifted {
+    /// Name of the method.
+    pub method: String,
+    /// What was measured.
+    #[serde(flatten)]
+    pub shift: InputShift,
 }
 
 /// An image of the page: the photo, the classes asked for, and a row of pictures for each method.
@@ -164,6 +182,9 @@ struct PageView<'r> {
     rule: String,
     columns: Vec<&'static str>,
     methods: Vec<MethodView>,
+    kinds: Vec<&'static str>,
+    gradients: Vec<GradientView>,
+    shifts: Vec<[String; 4]>,
     randomization: Vec<RandomizationView>,
     skipped: &'r [Skipped],
     galleries: &'r [Gallery],
@@ -188,7 +209,14 @@ struct MethodView {
 #[derive(Serialize)]
 struct RandomizationView {
     method: String,
-    stages: Vec<[String; 4]>,
+    stages: Vec<[String; 5]>,
+}
+
+/// A level: norm and cosine of each kind.
+#[derive(Serialize)]
+struct GradientView {
+    value: String,
+    cells: Vec<[String; 2]>,
 }
 
 impl<'r> PageView<'r> {
@@ -207,6 +235,9 @@ impl<'r> PageView<'r> {
             ),
             columns: Kind::ALL.iter().map(|k| k.name()).collect(),
             methods: result.methods.iter().map(MethodView::new).collect(),
+            kinds: Kind::ALL[1..].iter().map(|k| k.name()).collect(),
+            gradients: result.gradients.iter().map(GradientView::new).collect(),
+            shifts: result.input_shift.iter().map(shift_cells).collect(),
             randomization: result.randomization.iter().map(RandomizationView::new).collect(),
             skipped: &result.skipped,
             galleries,
@@ -222,6 +253,21 @@ impl<'r> PageView<'r> {
 
 fn optional(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_string(), figure)
+}
+
+fn shift_cells(s: &Shifted) -> [String; 4] {
+    let InputShift { difference, ssim, spearman, .. } = s.shift;
+    [s.method.clone(), optional(difference), optional(ssim), optional(spearman)]
+}
+
+impl GradientView {
+    fn new(g: &LevelGradient) -> Self {
+        let cell = |kind: &Kind| {
+            let figures = g.queries.get(kind);
+            [optional(figures.and_then(|f| f.ratio)), optional(figures.and_then(|f| f.cosine))]
+        };
+        GradientView { value: g.value.clone(), cells: Kind::ALL[1..].iter().map(cell).collect() }
+    }
 }
 
 impl MethodView {
@@ -241,8 +287,8 @@ impl MethodView {
             name: m.method.name.clone(),
             passed: m.passed,
             ratios: [Kind::Top2, Kind::Median, Kind::Random, Kind::Lowest].map(ratio).to_vec(),
-            spearman: optional(random.and_then(|f| f.spearman)),
-            ssim: optional(random.and_then(|f| f.ssim)),
+            spearman: optional(random.and_then(|f| f.spearman).map(|s| s.median)),
+            ssim: optional(random.and_then(|f| f.ssim).map(|s| s.median)),
             components: optional(random.and_then(|f| f.components)),
             auroc: optional(m.existence_auroc_mass),
             gain: optional(gain),
@@ -255,7 +301,13 @@ impl MethodView {
 impl RandomizationView {
     fn new(r: &Randomization) -> Self {
         let stage = |s: &Stage| {
-            [s.layers.to_string(), optional(s.ssim), optional(s.spearman), optional(s.entropy_rise)]
+            [
+                s.layers.to_string(),
+                optional(s.ssim),
+                optional(s.spearman),
+                optional(s.entropy_rise),
+                optional(s.smooth_ssim),
+            ]
         };
         RandomizationView { method: r.method.clone(), stages: r.stages.iter().map(stage).collect() }
     }

@@ -1,6 +1,7 @@
 //! NPZ: the raw magnitudes, for NumPy and everything that reads it.
 //!
 //! Arrays, all 32-bit float: `map` (H×W), and for each level, finest first, `level_0_mask` (C×H×W), `level_1_mask`, …
+//! Where the path of λ was asked for, `path_0_map` (H×W) and so on, from the smallest λ.
 //! The levels' names are in `explain.json`.
 
 use std::io::{Cursor, Write};
@@ -21,6 +22,9 @@ pub fn bytes(query: &ExplainedQuery) -> Result<Vec<u8>, ReportError> {
     add(&mut zip, "map", &[map.height as u64, map.width as u64], &map.data)?;
     for (i, level) in query.levels.iter().enumerate() {
         add(&mut zip, &format!("level_{i}_mask"), &level.shape.map(|n| n as u64), &level.data)?;
+    }
+    for (i, map) in query.path.iter().enumerate() {
+        add(&mut zip, &format!("path_{i}_map"), &[map.height as u64, map.width as u64], &map.data)?;
     }
     Ok(zip.finish().map_err(ReportError::encode("an NPZ archive"))?.into_inner())
 }
@@ -77,6 +81,7 @@ mod tests {
         ExplainedQuery {
             map: Map { height: 2, width: 3, data: vec![0.0, 0.1, 1e-9, 3.5, -2.0, 0.3] },
             levels: vec![level],
+            path: vec![Map { height: 1, width: 2, data: vec![0.5, 0.25] }],
         }
     }
 
@@ -108,7 +113,8 @@ mod tests {
             |shape: &str| format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape},), }}");
         assert_eq!(arrays[0], ("map.npy".into(), header("2, 3"), query.map.data));
         assert_eq!(arrays[1], ("level_0_mask.npy".into(), header("2, 2, 2"), query.levels[0].data.clone()));
-        assert_eq!(arrays.len(), 2);
+        assert_eq!(arrays[2], ("path_0_map.npy".into(), header("1, 2"), vec![0.5, 0.25]));
+        assert_eq!(arrays.len(), 3);
     }
 
     #[test]

@@ -115,6 +115,9 @@ pub struct QueryResult {
     pub map: MapInfo,
     /// The masks of each level, finest first; empty for methods without levels.
     pub levels: Vec<LevelInfo>,
+    /// Maps at other λ, from the smallest, if the path was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lambda_path: Vec<PathInfo>,
     /// What it cost.
     pub cost: Cost,
     /// `evidence` or `no-evidence`.
@@ -149,6 +152,17 @@ pub struct MapInfo {
     pub png: Option<String>,
     /// The map over the photo; path relative to the output directory.
     pub overlay: Option<String>,
+}
+
+/// The mask at another λ; its map is `path_0_map`, `path_1_map`, … of the NPZ file.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PathInfo {
+    /// Weight of the L1 term.
+    pub lambda: f64,
+    /// Mean over pixels of the positive part of the map, raw.
+    pub mass: f64,
+    /// What the masked model still answers.
+    pub kept: Kept,
 }
 
 /// One level's mask.
@@ -201,6 +215,8 @@ pub struct ExplainedQuery {
     pub map: Map,
     /// Each level's mask, finest first.
     pub levels: Vec<LevelMask>,
+    /// The fused maps at other λ, from the smallest, if they were asked for.
+    pub path: Vec<Map>,
 }
 
 /// One level's mask with its values.

@@ -10,8 +10,6 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 
-use super::similarity::{components, entropy, spearman, ssim, top_iou, total_variation};
-use super::statistics::{Summary, auroc, below, median, summarize};
 use crate::error::Result;
 use crate::explain::ranking;
 use crate::map::Map;
@@ -20,6 +18,8 @@ use crate::methods::parameters::Parameters;
 use crate::methods::{Choices, Explainer, Explanation, Method, prepare};
 use crate::model::Model;
 use crate::report::result::MethodInfo;
+use crate::similarity::{components, entropy, spearman, ssim, top_iou, total_variation};
+use crate::statistics::{Summary, auroc, below, median, summarize};
 
 /// Which class of an image is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -92,6 +92,9 @@ pub struct Row {
     /// Log-odds of the masked model beyond the original ones, for methods that mask and classes with evidence: far above 0
     /// is adversarial noise.
     pub gain: Option<f64>,
+    /// Mass of the mask at each level, finest first, for methods that mask.
+    #[serde(skip)]
+    pub level_mass: Vec<f64>,
 }
 
 /// The figures of one kind of query over all images.
@@ -99,10 +102,10 @@ pub struct Row {
 pub struct Figures {
     /// Mass divided by that of top-1.
     pub ratio: Option<Summary>,
-    /// Median rank correlation with top-1's map, of those that have one.
-    pub spearman: Option<f64>,
-    /// Median structural similarity to top-1's map.
-    pub ssim: Option<f64>,
+    /// Rank correlation with top-1's map, of those that have one.
+    pub spearman: Option<Summary>,
+    /// Structural similarity to top-1's map. Of the random class it is the random-logit test (Sixt et al. 2020).
+    pub ssim: Option<Summary>,
     /// Median overlap of the largest 5 %.
     pub iou_5: Option<f64>,
     /// Median overlap of the largest 20 %.
@@ -115,6 +118,9 @@ pub struct Figures {
     pub components: Option<f64>,
     /// Largest gain in log-odds.
     pub gain: Option<f64>,
+    /// Median mass of the mask at each level, finest first, for methods that mask.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub level_mass: Vec<f64>,
 }
 
 /// What one method showed.
@@ -252,7 +258,7 @@ pub fn check_method(
 }
 
 /// The classes asked for: kind, class and rank. The random one depends on `seed` and the image's number alone.
-fn queried(scores: &[f32], seed: u64, image: usize) -> Vec<(Kind, usize, usize)> {
+pub(super) fn queried(scores: &[f32], seed: u64, image: usize) -> Vec<(Kind, usize, usize)> {
     let ranking = ranking(scores);
     let last = ranking.len() - 1;
     let mut random = ChaCha8Rng::seed_from_u64(seed ^ (image as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -283,6 +289,7 @@ fn row(image: &Input, kind: Kind, class: usize, rank: usize, e: &Explanation, to
             .zip(e.log_odds)
             .filter(|_| e.evidence > Some(0.0))
             .map(|(kept, before)| kept.log_odds - before),
+        level_mass: e.levels.iter().map(|l| l.mean.mass()).collect(),
     }
 }
 
@@ -292,14 +299,17 @@ fn figures(rows: &[Row], kind: Kind, seed: u64) -> Figures {
     let middle = |f: &dyn Fn(&Row) -> Option<f64>| median(&values(f));
     Figures {
         ratio: summarize(&values(&|r| r.ratio), seed),
-        spearman: middle(&|r| r.spearman),
-        ssim: middle(&|r| Some(r.ssim)),
+        spearman: summarize(&values(&|r| r.spearman), seed),
+        ssim: summarize(&values(&|r| Some(r.ssim)), seed),
         iou_5: middle(&|r| Some(r.iou_5)),
         iou_20: middle(&|r| Some(r.iou_20)),
         total_variation: middle(&|r| Some(r.total_variation)),
         entropy: middle(&|r| r.entropy),
         components: middle(&|r| Some(r.components as f64)),
         gain: values(&|r| r.gain).into_iter().reduce(f64::max),
+        level_mass: (0..rows.first().map_or(0, |r| r.level_mass.len()))
+            .filter_map(|l| middle(&|r| r.level_mass.get(l).copied()))
+            .collect(),
     }
 }
 
@@ -324,7 +334,8 @@ pub fn judge(check: &MethodCheck) -> Vec<String> {
             return reasons;
         };
         if ratio.median > MOST_MEDIAN || ratio.p95 > MOST_P95 {
-            let same = figures.spearman.is_some_and(|s| s > 0.7) || figures.ssim.is_some_and(|s| s > 0.7);
+            let alike = |s: Option<Summary>| s.is_some_and(|s| s.median > 0.7);
+            let same = alike(figures.spearman) || alike(figures.ssim);
             let how = if same { "nearly the map of top-1" } else { "scattered patterns" };
             reasons.push(format!(
                 "{}: median {:.2} of top-1's mass ({:.2} at the 95th percentile), {how}",

@@ -1,8 +1,8 @@
 //! Tasks that judge methods: what can be asked of a map beside looking at it.
 
 pub mod check;
+pub mod input_shift;
 pub mod memory;
 pub mod randomize;
-pub mod similarity;
 pub mod speed;
-pub mod statistics;
+pub mod vanishing;

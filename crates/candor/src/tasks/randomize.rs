@@ -10,12 +10,13 @@ use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 
 use super::check::{Input, Subject};
-use super::similarity::{entropy, spearman, ssim};
-use super::statistics::{below, median};
 use crate::error::Result;
 use crate::map::Map;
 use crate::mask::learn::argmax;
+use crate::methods::noise::Noise;
 use crate::model::Model;
+use crate::similarity::{entropy, spearman, ssim};
+use crate::statistics::{below, median};
 
 /// Shares of the weighted layers, from the top, whose weights are random.
 pub const SHARES: [f64; 4] = [0.0, 0.25, 0.5, 1.0];
@@ -32,17 +33,33 @@ pub struct Stage {
     /// Median rise of the map's entropy over the original's, for the efficient variant (Hedström et al. 2023, eMPRT): above
     /// 0, random weights made the map more complex.
     pub entropy_rise: Option<f64>,
+    /// Median structural similarity of maps averaged over noisy copies of the photo, for the smooth variant (Hedström et al.
+    /// 2023, sMPRT), if it was asked for: what single maps owe to noise is averaged out of the comparison.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smooth_ssim: Option<f64>,
 }
 
-/// The cascade for one method: the last layer, a quarter, a half, and all of the weighted layers randomised.
+/// Standard deviation of the noise of the smooth variant, as a share of the range of a photo's values.
+const NOISE: f32 = 0.1;
+
+/// The cascade for one method: the last layer, a quarter, a half, and all of the weighted layers randomised. `copies` noisy
+/// copies of each photo serve the smooth variant; 0 leaves it out.
 ///
 /// # Errors
 /// If the method is not defined for the model or the engine fails. A stage whose model gives scores that are no numbers is
 /// left out.
-pub fn cascade(model: &Model, subject: Subject<'_>, images: &[Input], seed: u64) -> Result<Vec<Stage>> {
+pub fn cascade(
+    model: &Model,
+    subject: Subject<'_>,
+    images: &[Input],
+    copies: usize,
+    seed: u64,
+) -> Result<Vec<Stage>> {
     let weights = weights(&model.graph);
     let answers = answers(model, images)?;
     let original = maps(model, subject, images, &answers)?;
+    let smooth = |model: &Model| smooth_maps(model, subject, images, &answers, copies, seed);
+    let original_smooth = smooth(model)?;
     let mut stages: Vec<Stage> = vec![];
     for share in SHARES {
         let count = ((share * weights.len() as f64).round() as usize).max(1);
@@ -50,7 +67,9 @@ pub fn cascade(model: &Model, subject: Subject<'_>, images: &[Input], seed: u64)
             continue;
         }
         let graph = randomized(&model.graph, &weights[weights.len().saturating_sub(count)..], seed);
-        let Ok(random) = maps(&model.with_graph(graph), subject, images, &answers) else {
+        let shuffled = model.with_graph(graph);
+        let (Ok(random), Ok(random_smooth)) = (maps(&shuffled, subject, images, &answers), smooth(&shuffled))
+        else {
             continue;
         };
         let pairs = || original.iter().zip(&random);
@@ -61,23 +80,65 @@ pub fn cascade(model: &Model, subject: Subject<'_>, images: &[Input], seed: u64)
             entropy_rise: median(
                 &pairs().filter_map(|(a, b)| Some(entropy(b)? - entropy(a)?)).collect::<Vec<_>>(),
             ),
+            smooth_ssim: median(
+                &original_smooth.iter().zip(&random_smooth).map(|(a, b)| ssim(a, b)).collect::<Vec<_>>(),
+            ),
         });
     }
     Ok(stages)
 }
 
-fn answers(model: &Model, images: &[Input]) -> Result<Vec<usize>> {
+/// Each image's answer.
+pub(super) fn answers(model: &Model, images: &[Input]) -> Result<Vec<usize>> {
     let mut forward = model.forward()?;
     images.iter().map(|i| Ok(argmax(&model.scores(forward.as_mut(), &i.values)?))).collect()
 }
 
-fn maps(model: &Model, subject: Subject<'_>, images: &[Input], classes: &[usize]) -> Result<Vec<Map>> {
+/// Each image's map of its class by one method.
+pub(super) fn maps(
+    model: &Model,
+    subject: Subject<'_>,
+    images: &[Input],
+    classes: &[usize],
+) -> Result<Vec<Map>> {
     let (mut explainer, _) = subject.prepare(model)?;
     let one = |(image, &class): (&Input, &usize)| {
         explainer.scores(model, &image.values)?;
         Ok(explainer.explain(model, &[class], &mut || {})?.swap_remove(0).map)
     };
     images.iter().zip(classes).map(one).collect()
+}
+
+/// The same, averaged over noisy copies of each image; none for no copies.
+fn smooth_maps(
+    model: &Model,
+    subject: Subject<'_>,
+    images: &[Input],
+    classes: &[usize],
+    copies: usize,
+    seed: u64,
+) -> Result<Vec<Map>> {
+    let mut noise = Noise::new(seed);
+    let mut sums: Vec<Map> = vec![];
+    for _ in 0..copies {
+        let noisy: Vec<Input> = images.iter().map(|i| noisy(i, &mut noise)).collect();
+        let found = maps(model, subject, &noisy, classes)?;
+        if sums.is_empty() {
+            sums = found;
+            continue;
+        }
+        for (sum, map) in sums.iter_mut().zip(found) {
+            sum.data.iter_mut().zip(map.data).for_each(|(s, v)| *s += v);
+        }
+    }
+    sums.iter_mut().flat_map(|m| &mut m.data).for_each(|v| *v /= copies as f32);
+    Ok(sums)
+}
+
+fn noisy(image: &Input, noise: &mut Noise) -> Input {
+    let (low, high) = image.values.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+    let deviation = NOISE * (high - low);
+    Input { values: image.values.iter().map(|v| v + deviation * noise.normal()).collect(), ..image.clone() }
 }
 
 /// The weights of the weighted layers, in the order of the layers.

@@ -17,8 +17,8 @@ use crate::mask::{Settings, automatic_levels};
 use crate::methods::{Choices, Method, find, prepare};
 use crate::model::Model;
 use crate::report::result::{EngineInfo, MethodInfo, ModelInfo};
+use crate::statistics::percentile;
 use crate::tasks::check::Skipped;
-use crate::tasks::statistics::percentile;
 
 /// Rows and columns of the matrices by whose product the engine's best is measured.
 const PEAK_SIZE: usize = 2048;

@@ -104,8 +104,9 @@ fn query(answer: &Answer) -> (QueryResult, ExplainedQuery) {
         cost: Cost { forward: 62, backward: 60, seconds: 2.31 },
         verdict: if answer.bump.is_some() { Verdict::Evidence } else { Verdict::NoEvidence },
         warnings: Vec::new(),
+        lambda_path: Vec::new(),
     };
-    (result, ExplainedQuery { map, levels })
+    (result, ExplainedQuery { map, levels, path: vec![] })
 }
 
 /// Three images: one object and two absent classes; two objects; an answer that was not asked for.

@@ -65,7 +65,7 @@ pub fn ssim(a: &Map, b: &Map) -> f64 {
 fn shape_of(map: &Map) -> Vec<f64> {
     let mut magnitudes: Vec<f64> = map.data.iter().map(|v| f64::from(v.abs())).collect();
     magnitudes.sort_by(f64::total_cmp);
-    let mut most = super::statistics::percentile(&magnitudes, CLIP);
+    let mut most = crate::statistics::percentile(&magnitudes, CLIP);
     if most.is_nan() || most <= 0.0 {
         most = magnitudes.last().copied().unwrap_or(0.0);
     }

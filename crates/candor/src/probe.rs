@@ -1,0 +1,48 @@
+//! Warning signs of a map: a class that is not there lights the same pixels.
+
+use crate::methods::Explanation;
+use crate::similarity::top_iou;
+
+/// Share of the brightest pixels that are compared.
+const BRIGHTEST: f64 = 0.2;
+/// Least overlap of the two maps' brightest fifths, as intersection over union, that is told.
+const LEAST_OVERLAP: f64 = 0.5;
+/// Least mass of the probe's map, as a share of the map's, that is told.
+const LEAST_MASS: f64 = 0.1;
+
+/// A line about a map if that of `class`, which has the lowest score of all, lights the same pixels: if their brightest fifths
+/// overlap by half (intersection over union) and the probe's map has at least a tenth of the mass.
+pub fn warning(e: &Explanation, probe: &Explanation, class: &str) -> Option<String> {
+    let overlap = top_iou(&e.map, &probe.map, BRIGHTEST);
+    let share = probe.map.mass() / e.map.mass();
+    if overlap < LEAST_OVERLAP || share.is_nan() || share < LEAST_MASS {
+        return None;
+    }
+    Some(format!(
+        "'{class}', which has the lowest score of all, lights the same pixels ({:.0} % of the brightest fifths overlap, {:.0} % of \
+         the mass): such a map shows the photo more than the class; compare --method reliable and `candor check`",
+        100.0 * overlap,
+        100.0 * share
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::Map;
+
+    fn map(f: impl Fn(usize) -> f32) -> Explanation {
+        Explanation::of_map(Map { height: 1, width: 20, data: (0..20).map(f).collect() }, Default::default())
+    }
+
+    #[test]
+    fn the_same_pixels_are_told_and_others_are_not() {
+        let present = map(|i| i as f32);
+        let told = warning(&present, &map(|i| 0.5 * i as f32), "fish").unwrap();
+        assert!(told.contains("'fish'") && told.contains("100 % of the brightest fifths"), "{told}");
+        assert_eq!(warning(&present, &map(|i| 20.0 - i as f32), "fish"), None, "elsewhere");
+        assert_eq!(warning(&present, &map(|i| 0.01 * i as f32), "fish"), None, "hardly anything");
+        assert_eq!(warning(&present, &map(|_| 0.0), "fish"), None, "empty");
+        assert_eq!(warning(&map(|_| 0.0), &map(|_| 0.0), "fish"), None, "both empty");
+    }
+}
