@@ -1,10 +1,11 @@
-//! All methods on a vision transformer (tools/goldens_transformer.py), and its attention against PyTorch.
+//! All methods on a vision transformer (tools/goldens_transformer.py) and a residual network, and attention against PyTorch.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod support;
 
 use candor::engine::RTen;
 use candor::map::{Interpolation, Map};
+use candor::mask::learn::argmax;
 use candor::methods::{self, Choices};
 use candor::model::{Model, ModelOptions};
 use candor::scenes::embedded;
@@ -58,10 +59,8 @@ fn attention_is_followed_as_the_papers_say() {
     }
 }
 
-#[test]
-fn every_method_runs_on_a_transformer_or_says_in_a_line_why_not() {
-    let (golden, model) = (golden(), model());
-    let image = image(&model, &golden);
+/// Runs every method on an image, two classes each. Returns the methods that are not defined for the model.
+fn refused(model: &Model, image: &[f32]) -> Vec<&'static str> {
     let mut refused = vec![];
     for method in methods::all() {
         let name = method.description().name;
@@ -70,16 +69,17 @@ fn every_method_runs_on_a_transformer_or_says_in_a_line_why_not() {
             "extremal-perturbation" => &[("iterations", "3"), ("area", "0.2")],
             "rise" => &[("masks", "20")],
             "lime" | "kernel-shap" => &[("samples", "60"), ("segments", "8")],
+            "expected-gradients" | "smoothgrad" => &[("samples", "5")],
             _ => &[],
         };
         let set: Vec<_> = cheap.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-        match methods::prepare(&model, method.as_ref(), &set, &Choices::default()) {
+        match methods::prepare(model, method.as_ref(), &set, &Choices::default()) {
             Ok((mut e, _)) => {
-                e.scores(&model, &image).unwrap();
-                let maps: Vec<Map> =
-                    e.explain(&model, &[3, 1], &mut || {}).unwrap().into_iter().map(|e| e.map).collect();
-                assert!(maps.iter().flat_map(|m| &m.data).all(|v| v.is_finite()), "{name}");
-                assert!(maps[0].data.iter().any(|&v| v != 0.0), "{name}: the answer's map is empty");
+                let scores = e.scores(model, image).unwrap();
+                let classes = [argmax(&scores), 1];
+                let found = e.explain(model, &classes, &mut || {}).unwrap();
+                assert!(found.iter().flat_map(|e| &e.map.data).all(|v| v.is_finite()), "{name}");
+                assert!(found[0].map.data.iter().any(|&v| v != 0.0), "{name}: the answer's map is empty");
             }
             Err(e) => {
                 let line = e.to_string();
@@ -89,18 +89,31 @@ fn every_method_runs_on_a_transformer_or_says_in_a_line_why_not() {
             }
         }
     }
-    assert_eq!(
-        refused,
-        [
-            "deconvnet",
-            "guided-backprop",
-            "guided-grad-cam",
-            "lrp",
-            "excitation-backprop",
-            "contrastive-excitation-backprop",
-            "deeplift"
-        ]
-    );
+    refused
+}
+
+#[test]
+fn every_method_runs_on_a_transformer_or_says_in_a_line_why_not() {
+    let (golden, model) = (golden(), model());
+    let undefined = [
+        "deconvnet",
+        "guided-backprop",
+        "guided-grad-cam",
+        "lrp",
+        "excitation-backprop",
+        "contrastive-excitation-backprop",
+        "deeplift",
+    ];
+    assert_eq!(refused(&model, &image(&model, &golden)), undefined);
+}
+
+#[test]
+fn every_method_runs_on_a_residual_network() {
+    let Some(data) = support::data_dir() else { return };
+    let path = data.join("models/cifar10_resnet20.onnx");
+    let model = Model::load(&path, &ModelOptions::default(), Box::new(RTen::new(2))).unwrap();
+    let attention = ["attention-rollout", "gradient-weighted-attention"];
+    assert_eq!(refused(&model, &image(&model, &golden())), attention);
 }
 
 #[test]
