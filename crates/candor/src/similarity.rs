@@ -2,20 +2,93 @@
 
 use crate::map::Map;
 
-/// Spearman's rank correlation of all pixels, −1..1, ties by their mean rank; `None` if a map is constant.
-pub fn spearman(a: &Map, b: &Map) -> Option<f64> {
-    let (a, b) = (ranks(&a.data), ranks(&b.data));
-    let mean = (a.len() as f64 - 1.0) / 2.0;
-    let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
-    for (x, y) in a.iter().zip(&b) {
-        ab += (x - mean) * (y - mean);
-        aa += (x - mean).powi(2);
-        bb += (y - mean).powi(2);
-    }
-    (aa > 0.0 && bb > 0.0).then(|| ab / (aa * bb).sqrt())
+/// A map made ready for comparisons with others.
+pub struct Profile {
+    height: usize,
+    width: usize,
+    /// Rank of each pixel from 0, equal ones sharing the mean of theirs.
+    ranks: Vec<f64>,
+    /// Pixels that are not zero, by falling magnitude.
+    brightest: Vec<usize>,
+    /// Values clipped at the 99.5th percentile of the magnitudes and divided by it.
+    shape: Vec<f64>,
 }
 
-/// The rank of each value from 0, equal ones sharing the mean of theirs.
+impl Profile {
+    /// Sorts the map's pixels once.
+    pub fn of(map: &Map) -> Self {
+        let mut brightest: Vec<usize> = (0..map.data.len()).filter(|&i| map.data[i] != 0.0).collect();
+        brightest.sort_by(|&i, &j| map.data[j].abs().total_cmp(&map.data[i].abs()).then(i.cmp(&j)));
+        let shape = shape_of(map, &brightest);
+        Profile { height: map.height, width: map.width, ranks: ranks(&map.data), brightest, shape }
+    }
+
+    /// Spearman's rank correlation of all pixels, −1..1, ties by their mean rank; `None` if a map is constant.
+    pub fn spearman(&self, other: &Profile) -> Option<f64> {
+        let mean = (self.ranks.len() as f64 - 1.0) / 2.0;
+        let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
+        for (x, y) in self.ranks.iter().zip(&other.ranks) {
+            ab += (x - mean) * (y - mean);
+            aa += (x - mean).powi(2);
+            bb += (y - mean).powi(2);
+        }
+        (aa > 0.0 && bb > 0.0).then(|| ab / (aa * bb).sqrt())
+    }
+
+    /// Intersection over union of the `share` (0..1) of pixels with the largest magnitudes. Only pixels that are not zero
+    /// count, so an empty map shares nothing: 0.
+    pub fn top_iou(&self, other: &Profile, share: f64) -> f64 {
+        let (a, b) = (self.top(share), other.top(share));
+        let both = a.iter().zip(&b).filter(|(a, b)| **a && **b).count();
+        let either = a.iter().zip(&b).filter(|(a, b)| **a || **b).count();
+        if either == 0 { 0.0 } else { both as f64 / either as f64 }
+    }
+
+    fn top(&self, share: f64) -> Vec<bool> {
+        let mut chosen = vec![false; self.ranks.len()];
+        let count = (share * chosen.len() as f64).round() as usize;
+        self.brightest.iter().take(count).for_each(|&i| chosen[i] = true);
+        chosen
+    }
+
+    /// Structural similarity (Wang et al. 2004, uniform 5×5 windows, K1 .01, K2 .03) of the maps' shapes: each map is clipped
+    /// at the 99.5th percentile of its magnitude and divided by it. The better of the two signs, since some methods' sign
+    /// means nothing. 1 for two empty maps.
+    pub fn ssim(&self, other: &Profile) -> f64 {
+        let (x, y) = (&self.shape, &other.shape);
+        let sums = |f: &dyn Fn(usize) -> f64| box_sums(f, self.height, self.width);
+        let (sx, sy) = (sums(&|i| x[i]), sums(&|i| y[i]));
+        let (sxx, syy, sxy) = (sums(&|i| x[i] * x[i]), sums(&|i| y[i] * y[i]), sums(&|i| x[i] * y[i]));
+        let n = (WINDOW * WINDOW) as f64;
+        let mut totals = [0.0, 0.0];
+        for i in 0..sx.len() {
+            let (mx, vx) = (sx[i] / n, sxx[i] / n - (sx[i] / n).powi(2));
+            for (sign, total) in [1.0, -1.0].into_iter().zip(&mut totals) {
+                let my = sign * sy[i] / n;
+                let (vy, cov) = (syy[i] / n - my * my, sign * sxy[i] / n - mx * my);
+                *total +=
+                    (2.0 * mx * my + C1) * (2.0 * cov + C2) / ((mx * mx + my * my + C1) * (vx + vy + C2));
+            }
+        }
+        if sx.is_empty() { 1.0 } else { totals[0].max(totals[1]) / sx.len() as f64 }
+    }
+}
+
+/// [`Profile::spearman`] of two maps.
+pub fn spearman(a: &Map, b: &Map) -> Option<f64> {
+    Profile::of(a).spearman(&Profile::of(b))
+}
+
+/// [`Profile::top_iou`] of two maps.
+pub fn top_iou(a: &Map, b: &Map, share: f64) -> f64 {
+    Profile::of(a).top_iou(&Profile::of(b), share)
+}
+
+/// [`Profile::ssim`] of two maps.
+pub fn ssim(a: &Map, b: &Map) -> f64 {
+    Profile::of(a).ssim(&Profile::of(b))
+}
+
 fn ranks(values: &[f32]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&i, &j| values[i].total_cmp(&values[j]));
@@ -29,63 +102,22 @@ fn ranks(values: &[f32]) -> Vec<f64> {
     ranks
 }
 
-/// Intersection over union of the `share` (0..1) of pixels with the largest magnitudes. Only pixels that are not zero count,
-/// so an empty map shares nothing: 0.
-pub fn top_iou(a: &Map, b: &Map, share: f64) -> f64 {
-    let (a, b) = (top(a, share), top(b, share));
-    let both = a.iter().zip(&b).filter(|(a, b)| **a && **b).count();
-    let either = a.iter().zip(&b).filter(|(a, b)| **a || **b).count();
-    if either == 0 { 0.0 } else { both as f64 / either as f64 }
-}
-
-fn top(map: &Map, share: f64) -> Vec<bool> {
-    let count = (share * map.data.len() as f64).round() as usize;
-    let mut order: Vec<usize> = (0..map.data.len()).filter(|&i| map.data[i] != 0.0).collect();
-    order.sort_by(|&i, &j| map.data[j].abs().total_cmp(&map.data[i].abs()).then(i.cmp(&j)));
-    let mut chosen = vec![false; map.data.len()];
-    order.into_iter().take(count).for_each(|i| chosen[i] = true);
-    chosen
-}
-
-/// Window of [`ssim`].
+/// Window of the structural similarity, and its constants for values in −1..1.
 const WINDOW: usize = 5;
-/// Percentile at which maps are clipped before [`ssim`].
+const C1: f64 = 0.01 * 0.01;
+const C2: f64 = 0.03 * 0.03;
+/// Percentile at which magnitudes are clipped before it.
 const CLIP: f64 = 99.5;
 
-/// Structural similarity (Wang et al. 2004, uniform 5×5 windows, K1 .01, K2 .03) of the maps' magnitudes' shapes: each map is
-/// clipped at the 99.5th percentile of its magnitude and divided by it. The better of the two signs, since some methods'
-/// sign means nothing. 1 for two empty maps.
-pub fn ssim(a: &Map, b: &Map) -> f64 {
-    let (x, y) = (shape_of(a), shape_of(b));
-    let negated: Vec<f64> = y.iter().map(|v| -v).collect();
-    let one = |y: &[f64]| mean_ssim(&x, y, a.height, a.width);
-    one(&y).max(one(&negated))
-}
-
-fn shape_of(map: &Map) -> Vec<f64> {
-    let mut magnitudes: Vec<f64> = map.data.iter().map(|v| f64::from(v.abs())).collect();
-    magnitudes.sort_by(f64::total_cmp);
+fn shape_of(map: &Map, brightest: &[usize]) -> Vec<f64> {
+    let mut magnitudes = vec![0.0; map.data.len() - brightest.len()];
+    magnitudes.extend(brightest.iter().rev().map(|&i| f64::from(map.data[i].abs())));
     let mut most = crate::statistics::percentile(&magnitudes, CLIP);
     if most.is_nan() || most <= 0.0 {
         most = magnitudes.last().copied().unwrap_or(0.0);
     }
     let scale = if most > 0.0 { most } else { 1.0 };
     map.data.iter().map(|v| (f64::from(*v) / scale).clamp(-1.0, 1.0)).collect()
-}
-
-fn mean_ssim(x: &[f64], y: &[f64], height: usize, width: usize) -> f64 {
-    let (c1, c2) = (0.01f64.powi(2), 0.03f64.powi(2));
-    let sums = |f: &dyn Fn(usize) -> f64| box_sums(f, height, width);
-    let (sx, sy) = (sums(&|i| x[i]), sums(&|i| y[i]));
-    let (sxx, syy, sxy) = (sums(&|i| x[i] * x[i]), sums(&|i| y[i] * y[i]), sums(&|i| x[i] * y[i]));
-    let n = (WINDOW * WINDOW) as f64;
-    let mut total = 0.0;
-    for i in 0..sx.len() {
-        let (mx, my) = (sx[i] / n, sy[i] / n);
-        let (vx, vy, cov) = (sxx[i] / n - mx * mx, syy[i] / n - my * my, sxy[i] / n - mx * my);
-        total += (2.0 * mx * my + c1) * (2.0 * cov + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2));
-    }
-    if sx.is_empty() { 1.0 } else { total / sx.len() as f64 }
 }
 
 /// Sums over all whole windows.

@@ -18,7 +18,7 @@ use crate::methods::parameters::Parameters;
 use crate::methods::{Choices, Explainer, Explanation, Method, prepare};
 use crate::model::Model;
 use crate::report::result::MethodInfo;
-use crate::similarity::{components, entropy, spearman, ssim, top_iou, total_variation};
+use crate::similarity::{Profile, components, entropy, total_variation};
 use crate::statistics::{Summary, auroc, below, median, summarize};
 
 /// Which class of an image is asked for.
@@ -229,13 +229,13 @@ pub fn check_method(
             let again = explainer.explain(model, &distinct, &mut || {})?;
             repeatable = again.iter().zip(&explained).all(|(a, b)| a.map == b.map);
         }
-        let of = |class: usize| &explained[distinct.iter().position(|&c| c == class).unwrap_or(0)];
-        let top = of(classes[0].1).map.clone();
-        rows.extend(
-            classes.iter().map(|&(kind, class, rank)| row(image, kind, class, rank, of(class), &top)),
-        );
+        let profiles: Vec<Profile> = explained.iter().map(|e| Profile::of(&e.map)).collect();
+        // The first of the distinct classes is top-1.
+        let at = |class: usize| distinct.iter().position(|&c| c == class).unwrap_or(0);
+        let pair = |i: usize| (&explained[i], &profiles[i]);
+        rows.extend(classes.iter().map(|&query| row(image, query, pair(at(query.1)), pair(0))));
         let (ids, all): (Vec<usize>, Vec<Map>) =
-            classes.iter().map(|&(_, class, _)| (class, of(class).map.clone())).unzip();
+            classes.iter().map(|&(_, class, _)| (class, explained[at(class)].map.clone())).unzip();
         maps(i, &ids, &all);
         progress();
     }
@@ -267,20 +267,25 @@ pub(super) fn queried(scores: &[f32], seed: u64, image: usize) -> Vec<(Kind, usi
     Kind::ALL.iter().zip(ranks).map(|(&kind, rank)| (kind, ranking[rank], rank + 1)).collect()
 }
 
-fn row(image: &Input, kind: Kind, class: usize, rank: usize, e: &Explanation, top: &Map) -> Row {
-    let (mass, top_mass) = (e.map.mass(), top.mass());
+fn row(
+    image: &Input,
+    (kind, class_id, rank): (Kind, usize, usize),
+    (e, profile): (&Explanation, &Profile),
+    (top, of_top): (&Explanation, &Profile),
+) -> Row {
+    let (mass, top_mass) = (e.map.mass(), top.map.mass());
     Row {
         image: image.path.clone(),
         kind,
-        class_id: class,
+        class_id,
         rank,
         mass,
         max: e.map.max().into(),
         ratio: (top_mass > 0.0).then(|| mass / top_mass),
-        spearman: spearman(&e.map, top),
-        ssim: ssim(&e.map, top),
-        iou_5: top_iou(&e.map, top, 0.05),
-        iou_20: top_iou(&e.map, top, 0.2),
+        spearman: profile.spearman(of_top),
+        ssim: profile.ssim(of_top),
+        iou_5: profile.top_iou(of_top, 0.05),
+        iou_20: profile.top_iou(of_top, 0.2),
         total_variation: total_variation(&e.map),
         entropy: entropy(&e.map),
         components: components(&e.map),
