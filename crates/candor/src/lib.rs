@@ -3,6 +3,7 @@
 
 pub mod calibrate;
 pub mod config;
+pub mod dataset;
 pub mod engine;
 pub mod error;
 pub mod explain;

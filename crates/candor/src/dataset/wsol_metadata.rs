@@ -1,0 +1,47 @@
+//! The metadata folder of `wsolevaluation` (Choe et al. 2020): `image_ids.txt`, `class_labels.txt`, `image_sizes.txt` and
+//! `localization.txt`, each `id,values`. A photo has several boxes if it has several lines of localization.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::{DatasetError, Object, Result, Sample, find_file, text};
+
+pub(super) fn read(path: &Path, images: Option<&Path>) -> Result<Vec<Sample>> {
+    let folders: Vec<&Path> = images.into_iter().chain([path]).collect();
+    let ids = text(&path.join("image_ids.txt"))?;
+    let (mut labels, mut sizes) = (HashMap::new(), HashMap::new());
+    let mut boxes: HashMap<String, Vec<[f64; 4]>> = HashMap::new();
+    for (id, [class]) in rows::<1>(&path.join("class_labels.txt"))? {
+        labels.insert(id, class as usize);
+    }
+    for (id, size) in rows::<2>(&path.join("image_sizes.txt"))? {
+        sizes.insert(id, size);
+    }
+    for (id, corners) in rows::<4>(&path.join("localization.txt"))? {
+        boxes.entry(id).or_default().push(corners);
+    }
+    let sample = |id: &str| {
+        let missing = |what: &str| DatasetError::read(path, format!("{id} has no {what}"));
+        let class = *labels.get(id).ok_or_else(|| missing("class label"))?;
+        let object = |bbox| Object { name: class.to_string(), classes: vec![class], bbox, mask_value: None };
+        let of_boxes = boxes.get(id).map(|all| all.iter().map(|&b| object(Some(b))).collect());
+        let objects = of_boxes.unwrap_or_else(|| vec![object(None)]);
+        Ok(Sample {
+            frame: sizes.get(id).copied(),
+            ..Sample::file(id.to_string(), find_file(id, &folders), objects)
+        })
+    };
+    ids.lines().map(str::trim).filter(|l| !l.is_empty()).map(sample).collect()
+}
+
+/// Lines of an id and N numbers.
+fn rows<const N: usize>(path: &Path) -> Result<Vec<(String, [f64; N])>> {
+    let row = |(i, line): (usize, &str)| {
+        let wrong = || DatasetError::read(path, format!("line {}: expected an id and {N} numbers", i + 1));
+        let parts: Vec<&str> = line.trim().rsplitn(N + 1, ',').collect();
+        let numbers: Vec<f64> = parts.iter().take(N).rev().filter_map(|v| v.trim().parse().ok()).collect();
+        let id = parts.get(N).ok_or_else(wrong)?;
+        Ok(((*id).to_string(), numbers.try_into().map_err(|_| wrong())?))
+    };
+    text(path)?.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()).map(row).collect()
+}
