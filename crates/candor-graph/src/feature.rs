@@ -68,6 +68,19 @@ impl Feature {
         }
     }
 
+    /// A value of this layout as N×C×H×W. Tokens without a place are left out.
+    pub fn as_channels_first<'b>(&self, value: Expr<'b>) -> Expr<'b> {
+        let [channels, height, width] = self.shape.map(|n| n as i64);
+        match self.layout {
+            Layout::ChannelsFirst => value,
+            Layout::ChannelsLast => value.transpose(&[0, 3, 1, 2]),
+            Layout::Tokens { extra } => {
+                let places = value.slice(&[1], &[extra as i64], &[i64::MAX], &[1]);
+                places.transpose(&[0, 2, 1]).reshape(&[-1, channels, height, width])
+            }
+        }
+    }
+
     /// The elements of one image's value as C×H×W, row-major. Tokens without a place are left out.
     pub fn channels_first(&self, values: &[f32]) -> Vec<f32> {
         let [channels, height, width] = self.shape;

@@ -15,4 +15,5 @@ pub mod insert;
 pub mod onnx;
 pub mod rewrite;
 pub mod shape;
+pub mod subgraph;
 pub mod tensor;

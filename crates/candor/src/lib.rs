@@ -6,6 +6,7 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod explain;
+pub mod export;
 pub mod image;
 pub mod labels;
 pub mod map;
