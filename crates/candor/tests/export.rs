@@ -141,6 +141,18 @@ fn a_real_model_explains_itself() {
 }
 
 #[test]
+#[ignore = "takes a minute"]
+fn larger_models_explain_themselves() {
+    let Some(data) = support::data_dir() else { return };
+    for name in ["mobilenet_v2_1.0_224", "squeezenet1_0_deepcompressed"] {
+        let path = data.join(format!("models/{name}.onnx"));
+        let model = Model::load(&path, &ModelOptions::default(), Box::new(RTen::new(2))).unwrap();
+        let wrong = differences(&model);
+        assert!(wrong.is_empty(), "{name}: {wrong:#?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_exported_says_what_can() {
     let model = embedded_model();
     let preprocessing = preprocessing(&model);
