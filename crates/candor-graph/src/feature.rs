@@ -55,6 +55,11 @@ impl Feature {
                 })
             }
             [_, Dim::Fixed(tokens), Dim::Fixed(channels)] => {
+                // N×C×T on its way to tokens: its last axis is the grid.
+                if !(*channels..=channels + MAX_EXTRA).contains(tokens) && exact_grid(graph, value, *channels)
+                {
+                    return None;
+                }
                 let [height, width] = grid(graph, value, *tokens)?;
                 let layout = Layout::Tokens { extra: tokens - height * width };
                 Some(Feature { value, layout, shape: [*channels, height, width] })
@@ -152,6 +157,14 @@ fn channels_told(graph: &Graph, value: ValueId) -> Option<bool> {
         }
     }
     None
+}
+
+/// Whether the last Conv before a value has exactly so many places.
+fn exact_grid(graph: &Graph, value: ValueId, places: usize) -> bool {
+    let up = graph.ancestors(&[value]);
+    let conv = graph.nodes.iter().rev().find(|n| n.op == "Conv" && up.contains(&n.output()));
+    let shape = conv.and_then(|n| graph.shape(n.output()));
+    matches!(shape.as_deref(), Some([_, _, Dim::Fixed(h), Dim::Fixed(w)]) if *h > 1 && h * w == places)
 }
 
 /// Height and width of the patch grid behind `tokens` tokens: those of the last Conv before the value that fits.
