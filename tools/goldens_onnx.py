@@ -4,7 +4,8 @@
 
 Old operator sets spell things as attributes that newer ones take as inputs; the softmax of sets below 13 flattens its input.
 Each file holds one network that uses many of them: `old_N.onnx` is of set N. `external.onnx` keeps its weight in
-`external.bin`. `golden.json` holds the input (tools/deterministic.py) and the output of each, in float32.
+`external.bin`. `conditional` and `looped` hold an If and a Loop whose course is constant, `looped_long` one of 100 turns, which is refused.
+`golden.json` holds the input (tools/deterministic.py) and the output of each, in float32.
 """
 
 import json
@@ -94,11 +95,69 @@ def external() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
+def conditional() -> onnx.ModelProto:
+    """If whose condition follows from the size of the image, as TorchScript writes a squeeze; one branch captures, one nests."""
+    node, info = helper.make_node, helper.make_tensor_value_info
+    then = helper.make_graph([node("Relu", ["x"], ["t"])], "then", [], [info("t", TensorProto.FLOAT, None)])
+    inner = helper.make_graph([node("Neg", ["doubled"], ["i"])], "inner", [], [info("i", TensorProto.FLOAT, None)])
+    no = helper.make_graph([node("Abs", ["x"], ["n"])], "no", [], [info("n", TensorProto.FLOAT, None)])
+    otherwise = helper.make_graph(
+        [
+            node("Mul", ["x", "two"], ["doubled"]),
+            node("If", ["always"], ["e"], name="nested", then_branch=inner, else_branch=no),
+        ],
+        "else", [], [info("e", TensorProto.FLOAT, None)], [numpy_helper.from_array(np.float32(2), "two")],
+    )  # fmt: skip
+    graph = helper.make_graph(
+        [
+            node("Shape", ["x"], ["shape"]),
+            node("Gather", ["shape", "one"], ["channels"]),
+            node("Equal", ["channels", "one"], ["grey"]),
+            node("If", ["grey"], ["y"], name="grey_or_not", then_branch=then, else_branch=otherwise),
+        ],
+        "conditional",
+        [info("x", TensorProto.FLOAT, SHAPE)],
+        [info("y", TensorProto.FLOAT, ["N", "C", "H", "W"])],
+        [numpy_helper.from_array(np.int64(1), "one"), numpy_helper.from_array(np.array(True), "always")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def looped(turns: int) -> onnx.ModelProto:
+    """A loop that carries x ↦ x/2 + number of the turn, and gathers the means of the turns."""
+    node, info = helper.make_node, helper.make_tensor_value_info
+    body = helper.make_graph(
+        [
+            node("Identity", ["going"], ["on"]),
+            node("Cast", ["turn"], ["number"], to=TensorProto.FLOAT),
+            node("Mul", ["value", "half"], ["halved"]),
+            node("Add", ["halved", "number"], ["next"]),
+            node("ReduceMean", ["next"], ["average"], keepdims=0),
+        ],
+        "body",
+        [info("turn", TensorProto.INT64, []), info("going", TensorProto.BOOL, []), info("value", TensorProto.FLOAT, SHAPE)],
+        [info("on", TensorProto.BOOL, []), info("next", TensorProto.FLOAT, SHAPE), info("average", TensorProto.FLOAT, [])],
+    )
+    graph = helper.make_graph(
+        [
+            node("Loop", ["turns", "", "x"], ["last", "means"], name="halve", body=body),
+            node("ReduceMean", ["means"], ["mean"], keepdims=0),
+            node("Add", ["last", "mean"], ["y"]),
+        ],
+        "looped",
+        [info("x", TensorProto.FLOAT, SHAPE)],
+        [info("y", TensorProto.FLOAT, ["N", "C", "H", "W"])],
+        [numpy_helper.from_array(np.int64(turns), "turns"), numpy_helper.from_array(np.float32(0.5), "half")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
 def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     x = noise(int(np.prod(SHAPE)), 2654435761, 12345).astype(np.float32).reshape(SHAPE)
     golden = {"shape": SHAPE, "input": [float(v) for v in x.ravel()], "outputs": {}}
     models = {f"old_{opset}": old(opset) for opset in range(7, 13)} | {"external": external()}
+    models |= {"conditional": conditional(), "looped": looped(3), "looped_long": looped(100)}
     for name, model in models.items():
         onnx.checker.check_model(model)
         path = OUT / f"{name}.onnx"

@@ -33,6 +33,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Benchmarks
     Bench(BenchArgs),
+    /// Write a method as an ONNX model: image and class in, logits and map out
+    Export(ExportArgs),
     /// List the explanation methods with their sources, costs and parameters
     Methods(MethodsArgs),
     /// Explain the embedded pictures with the embedded model
@@ -267,6 +269,45 @@ pub struct SpeedArgs {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub repeats: u32,
     /// Print the result as one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+The file is an ordinary ONNX model of standard operators, which any runtime executes without Candor.
+  inputs   the model's image, float N×C×H×W, preprocessed as for the model; class, int64 N, one class for each image
+  outputs  logits, N×K; map, N×1×H×W, the raw values that `candor explain` gives with the same method
+A model whose file fixes the batch keeps that batch. The preprocessing, the method with every parameter and the model's hash
+stand in the file's metadata (candor.preprocessing, candor.method, candor.model.sha256).
+
+Methods that make one backward pass become a graph of about twice the model's size. `reliable` and `integrated-gradients`
+hold a Loop; `reliable` learns the masks of the class and those of the top-1 class, which set its scale. Methods that sample
+cannot be exported; the error lists those that can.
+
+Examples:
+  candor export model.onnx --method grad-cam -o model.grad-cam.onnx
+  candor export model.onnx --method reliable --set iterations=30 -o model.reliable.onnx
+  candor export model.onnx --method layer-cam --levels layer3 -o model.layer-cam.onnx
+
+In Python:
+  onnxruntime.InferenceSession('model.grad-cam.onnx').run(['logits', 'map'], {'image': x, 'class': [282]})")]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Explanation method (see `candor methods`)
+    #[arg(long, value_name = "NAME", default_value = "reliable")]
+    pub method: String,
+    /// Parameter of the method, e.g. --set iterations=30 (see `candor methods`)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+    /// Values to mask instead of the automatic levels (see `candor inspect`); of CAM methods, the last is the layer
+    #[arg(long, value_name = "V,V…", value_delimiter = ',')]
+    pub levels: Vec<String>,
+    /// File to write
+    #[arg(long, short, value_name = "FILE.onnx")]
+    pub output: PathBuf,
+    /// Print the inputs, outputs, method and parameters as one JSON document
     #[arg(long)]
     pub json: bool,
 }

@@ -114,6 +114,32 @@ impl Builder {
         self.infer_last();
     }
 
+    /// Appends copies of those of `nodes` that depend on any of the replaced values, reading the replacements in their place.
+    /// Returns, for each value that was replaced or computed anew, the one that stands for it.
+    pub fn copy<'b>(&'b self, nodes: &[Node], replaced: &[(ValueId, Expr<'b>)]) -> HashMap<ValueId, ValueId> {
+        let mut stands: HashMap<ValueId, ValueId> = replaced.iter().map(|(id, e)| (*id, e.id())).collect();
+        for node in nodes {
+            if !node.inputs.iter().flatten().any(|i| stands.contains_key(i)) {
+                continue;
+            }
+            let mut copy = node.clone();
+            for id in copy.inputs.iter_mut().flatten() {
+                *id = stands.get(id).copied().unwrap_or(*id);
+            }
+            for id in copy.outputs.iter_mut().flatten() {
+                let new = self.with_mut(|g| {
+                    let name = g.name(*id).to_string();
+                    g.add_value(&name, g.value(*id).dtype)
+                });
+                stands.insert(*id, new);
+                *id = new;
+            }
+            copy.name = self.with(|g| g.name(copy.output()).to_string());
+            self.push(copy);
+        }
+        stands
+    }
+
     fn infer_last(&self) {
         let last = self.with(|g| g.nodes.len() - 1);
         let inferred = infer_node(&mut self.graph.borrow_mut(), last, &mut self.symbols.borrow_mut());

@@ -36,9 +36,17 @@ const MAX_EXTRA: usize = 8;
 impl Feature {
     /// Reads a value as features at places. A value N×T×C needs the grid of a Conv before it, with at most
     /// 8 tokens beside its places; without one, a square grid is assumed. `None`: it is neither that nor of rank four with
-    /// known sizes.
+    /// known sizes, or it has more rows than there are images (windows, say).
     pub fn of(graph: &Graph, value: ValueId) -> Option<Self> {
-        match graph.shape(value)?.as_slice() {
+        let shape = graph.shape(value)?;
+        let images = graph.inputs.first().and_then(|&id| graph.shape(id)).and_then(|s| s.first().copied());
+        let known = |d: &&Dim| **d != Dim::Unknown;
+        if let (Some(rows), Some(images)) = (shape.first().filter(known), images.as_ref().filter(known))
+            && rows != images
+        {
+            return None;
+        }
+        match shape.as_slice() {
             [_, Dim::Fixed(a), Dim::Fixed(b), Dim::Fixed(c)] => {
                 Some(if channels_last(graph, value, [*a, *b, *c]) {
                     Feature { value, layout: Layout::ChannelsLast, shape: [*c, *a, *b] }
@@ -47,6 +55,11 @@ impl Feature {
                 })
             }
             [_, Dim::Fixed(tokens), Dim::Fixed(channels)] => {
+                // N×C×T on its way to tokens: its last axis is the grid.
+                if !(*channels..=channels + MAX_EXTRA).contains(tokens) && exact_grid(graph, value, *channels)
+                {
+                    return None;
+                }
                 let [height, width] = grid(graph, value, *tokens)?;
                 let layout = Layout::Tokens { extra: tokens - height * width };
                 Some(Feature { value, layout, shape: [*channels, height, width] })
@@ -65,6 +78,19 @@ impl Feature {
                 .reshape(&[-1, mask_channels as i64, (height * width) as i64])
                 .transpose(&[0, 2, 1])
                 .pad(&[0, extra as i64, 0, 0, 0, 0], 1.0),
+        }
+    }
+
+    /// A value of this layout as N×C×H×W. Tokens without a place are left out.
+    pub fn as_channels_first<'b>(&self, value: Expr<'b>) -> Expr<'b> {
+        let [channels, height, width] = self.shape.map(|n| n as i64);
+        match self.layout {
+            Layout::ChannelsFirst => value,
+            Layout::ChannelsLast => value.transpose(&[0, 3, 1, 2]),
+            Layout::Tokens { extra } => {
+                let places = value.slice(&[1], &[extra as i64], &[i64::MAX], &[1]);
+                places.transpose(&[0, 2, 1]).reshape(&[-1, channels, height, width])
+            }
         }
     }
 
@@ -133,6 +159,14 @@ fn channels_told(graph: &Graph, value: ValueId) -> Option<bool> {
     None
 }
 
+/// Whether the last Conv before a value has exactly so many places.
+fn exact_grid(graph: &Graph, value: ValueId, places: usize) -> bool {
+    let up = graph.ancestors(&[value]);
+    let conv = graph.nodes.iter().rev().find(|n| n.op == "Conv" && up.contains(&n.output()));
+    let shape = conv.and_then(|n| graph.shape(n.output()));
+    matches!(shape.as_deref(), Some([_, _, Dim::Fixed(h), Dim::Fixed(w)]) if *h > 1 && h * w == places)
+}
+
 /// Height and width of the patch grid behind `tokens` tokens: those of the last Conv before the value that fits.
 fn grid(graph: &Graph, value: ValueId, tokens: usize) -> Option<[usize; 2]> {
     let up = graph.ancestors(&[value]);
@@ -164,6 +198,18 @@ mod tests {
         assert_eq!((feature.layout, feature.shape), (Layout::Tokens { extra: 1 }, [2, 2, 2]));
         let values: Vec<f32> = (0..10).map(|v| v as f32).collect();
         assert_eq!(feature.channels_first(&values), [2.0, 4.0, 6.0, 8.0, 3.0, 5.0, 7.0, 9.0]);
+    }
+
+    #[test]
+    fn windows_are_no_places() {
+        let builder = Builder::new(Graph::new(18));
+        let dims = [Dim::Batch(1), Dim::Fixed(8), Dim::Fixed(14), Dim::Fixed(14)];
+        let x = builder.input("x", DataType::Float, &dims);
+        let windows = x.reshape(&[-1, 8, 2, 7, 2, 7]).transpose(&[0, 2, 4, 3, 5, 1]).reshape(&[-1, 7, 7, 8]);
+        let (x, windows) = (x.id(), windows.id());
+        let graph = builder.finish().expect("builds");
+        assert_eq!(graph.shape(windows).expect("known")[0], Dim::Batch(4));
+        assert!(Feature::of(&graph, x).is_some() && Feature::of(&graph, windows).is_none());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use rten_shape_inference::SymTensor;
 
 use crate::error::{GraphError, Result};
 use crate::shape::{Dim, dim_of};
+use crate::subgraph::Subgraph;
 use crate::tensor::{DataType, Tensor};
 
 /// Index of a value in its graph. Ids are stable: values are never removed, only disconnected.
@@ -36,6 +37,8 @@ pub enum Attr {
     Texts(Vec<String>),
     /// Tensor.
     Tensor(Arc<Tensor>),
+    /// A graph inside the node.
+    Graph(Arc<Subgraph>),
 }
 
 /// A value: an input, a constant, or an output of a node.
@@ -175,6 +178,21 @@ impl Graph {
         value.dtype = Some(tensor.dtype());
         value.sym = crate::shape::sym_of_constant(&tensor);
         value.constant = Some(tensor);
+    }
+
+    /// Makes a constant a value of the same shape that something else must give.
+    pub(crate) fn forget_constant(&mut self, id: ValueId) {
+        let shape: Option<Vec<Dim>> =
+            self.constant(id).map(|t| t.shape().iter().map(|&n| Dim::Fixed(n)).collect());
+        self.values[id.index()].constant = None;
+        if let Some(shape) = shape {
+            self.set_shape(id, &shape);
+        }
+    }
+
+    /// Declares the element type of a value.
+    pub(crate) fn set_type(&mut self, id: ValueId, dtype: DataType) {
+        self.values[id.index()].dtype = Some(dtype);
     }
 
     /// Declares the shape of a value.
@@ -318,6 +336,22 @@ impl Graph {
         self.names.insert(name.clone(), id);
         self.values[from.index()].name = aside;
         self.values[id.index()].name = name;
+    }
+
+    /// Gives a value that name. Whatever has it is renamed out of the way.
+    pub fn rename(&mut self, id: ValueId, name: &str) {
+        if self.name(id) == name {
+            return;
+        }
+        if let Some(other) = self.names.remove(name) {
+            self.names.insert(name.to_string(), other);
+            let aside = self.unique_name(name);
+            self.names.insert(aside.clone(), other);
+            self.values[other.index()].name = aside;
+        }
+        let old = std::mem::replace(&mut self.values[id.index()].name, name.to_string());
+        self.names.remove(&old);
+        self.names.insert(name.to_string(), id);
     }
 
     /// Checks the invariants.

@@ -5,6 +5,11 @@
 //! knows no runtime and no images, and holds no numeric kernels.
 #![deny(missing_docs)]
 
+/// The examples of README.md, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod builder;
 pub mod error;
 pub mod feature;
@@ -15,4 +20,5 @@ pub mod insert;
 pub mod onnx;
 pub mod rewrite;
 pub mod shape;
+pub mod subgraph;
 pub mod tensor;

@@ -428,6 +428,9 @@ pub fn check_known(graph: &Graph) -> Result<()> {
             && !n.inputs.iter().flatten().any(unknown)
     });
     let Some(node) = culprit else { return Ok(()) };
+    if let Some(reason) = crate::rewrite::control_flow_reason(node) {
+        return Err(GraphError::node(node, reason));
+    }
     let has_rank = graph.shape(node.output()).is_some();
     Err(GraphError::node(
         node,

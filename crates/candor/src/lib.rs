@@ -7,6 +7,7 @@ pub mod dataset;
 pub mod engine;
 pub mod error;
 pub mod explain;
+pub mod export;
 pub mod image;
 pub mod labels;
 pub mod map;

@@ -2,6 +2,7 @@
 //! section 3.5.1), so that Σ (x − x₀) · m = S(x) − S(x₀).
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::policy::Policy;
 use super::sweep::Sweep;
@@ -56,21 +57,22 @@ pub fn twin(graph: &mut Graph, input: ValueId, reference: ValueId) -> Twins {
 }
 
 /// The rescale rule's policy. `twins` are those of the image: see [`twin`].
-pub fn rescale(twins: &Twins) -> Policy<'_> {
+pub fn rescale(twins: Twins) -> Policy<'static> {
+    let twins = Rc::new(twins);
+    let [a, b, c, d, e] = [(); 5].map(|()| twins.clone());
     Policy::default()
-        .with(|_, n| ELEMENTWISE.contains(&n.op.as_str()), |s, n| elementwise(s, n, twins))
-        .with(|_, n| n.op == "MaxPool" || n.op == "GlobalMaxPool", |s, n| max_pool(s, n, twins))
+        .with(|_, n| ELEMENTWISE.contains(&n.op.as_str()), move |s, n| elementwise(s, n, &a))
+        .with(|_, n| n.op == "MaxPool" || n.op == "GlobalMaxPool", move |s, n| max_pool(s, n, &b))
         .with(
-            |_, n| {
-                n.op == "Mul" && [0, 1].iter().all(|&i| n.input(i).is_some_and(|id| twins.contains_key(&id)))
+            move |_, n| {
+                n.op == "Mul" && [0, 1].iter().all(|&i| n.input(i).is_some_and(|id| c.contains_key(&id)))
             },
-            |s, n| product(s, n, twins),
+            move |s, n| product(s, n, &d),
         )
         .with(
-            |_, n| {
+            move |_, n| {
                 let of_two = n.op == "Div" || n.op == "MatMul";
-                REFUSED.contains(&n.op.as_str())
-                    || of_two && n.input(1).is_some_and(|id| twins.contains_key(&id))
+                REFUSED.contains(&n.op.as_str()) || of_two && n.input(1).is_some_and(|id| e.contains_key(&id))
             },
             |_, n| {
                 let reason =

@@ -139,8 +139,8 @@ const ZERO: &[&str] = &[
 
 /// Operators that are known and refused.
 const UNSUPPORTED: &[(&str, &str)] = &[
-    ("If", "control flow is not supported; fold it away with onnxsim or export without it"),
-    ("Loop", "control flow is not supported; unroll it when exporting"),
+    ("If", "its condition is computed from the image; export the branch that is taken"),
+    ("Loop", "its number of turns or its condition is computed from the image; unroll it when exporting"),
     ("Scan", "control flow is not supported; unroll it when exporting"),
     ("LSTM", "recurrent networks are not image classifiers that can be masked"),
     ("GRU", "recurrent networks are not image classifiers that can be masked"),

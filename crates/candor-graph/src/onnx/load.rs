@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use rten_onnx::onnx::{AttributeProto, AttributeType, ModelProto, NodeProto, ValueInfoProto};
+use rten_onnx::onnx::{AttributeProto, AttributeType, GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use rten_onnx::protobuf::{DecodeMessage, ValueReader};
 
 use super::functions::FunctionNames;
@@ -13,6 +13,7 @@ use super::upgrade::{NEWEST, OLDEST, upgrade};
 use crate::error::{GraphError, Result};
 use crate::graph::{Attr, Graph, Node, ValueId};
 use crate::shape::Dim;
+use crate::subgraph::Subgraph;
 use crate::tensor::{DataType, Tensor};
 
 /// A model as loaded.
@@ -90,32 +91,94 @@ fn parse(bytes: &[u8], what: &str, external: ExternalData) -> Result<Loaded> {
         return Err(GraphError::Opset { domain: String::new(), version: opset });
     }
 
-    for tensor in &proto.initializer {
-        let name = tensor.name.clone().unwrap_or_default();
-        if graph.find(&name).is_some() {
-            return Err(GraphError::Malformed(format!("initializer '{name}' appears twice")));
-        }
-        let tensor = from_proto(tensor, &external)?;
-        graph.add_constant(&name, Arc::new(tensor));
-    }
-    for input in &proto.input {
-        add_input(&mut graph, input)?;
-    }
-    for (i, node) in proto.node.iter().enumerate() {
-        add_node(&mut graph, node, i, &external)?;
-    }
-    for output in &proto.output {
-        let name = output.name.as_deref().unwrap_or("");
-        let id = graph.find(name);
-        let id =
-            id.ok_or_else(|| GraphError::Malformed(format!("output '{name}' is produced by nothing")))?;
-        graph.outputs.push(id);
-    }
+    let mut frames = vec![Frame { graph, captured: vec![] }];
+    add_graph(&mut frames, &proto, &external)?;
+    let mut graph = std::mem::take(&mut frames[0].graph);
     graph.check()?;
     upgrade(&mut graph)?;
     let name = model.producer_name.unwrap_or_default();
     let version = model.producer_version.unwrap_or_default();
     Ok(Loaded { graph, opset, producer: format!("{name} {version}").trim().to_string() })
+}
+
+/// A graph being read. Those that it stands in are below it on a stack.
+struct Frame {
+    graph: Graph,
+    /// Values of the graph around it that it reads: here, and there.
+    captured: Vec<(ValueId, ValueId)>,
+}
+
+/// Deepest nesting of graphs that is read.
+const DEEPEST: usize = 16;
+
+/// Reads a graph into the topmost frame.
+fn add_graph(frames: &mut Vec<Frame>, proto: &GraphProto, external: &ExternalData) -> Result<()> {
+    let top = frames.len() - 1;
+    for tensor in &proto.initializer {
+        let name = tensor.name.clone().unwrap_or_default();
+        if frames[top].graph.find(&name).is_some() {
+            return Err(GraphError::Malformed(format!("initializer '{name}' appears twice")));
+        }
+        let tensor = from_proto(tensor, external)?;
+        frames[top].graph.add_constant(&name, Arc::new(tensor));
+    }
+    for input in &proto.input {
+        add_input(&mut frames[top].graph, input)?;
+    }
+    for (i, node) in proto.node.iter().enumerate() {
+        add_node(frames, node, i, external)?;
+    }
+    for output in &proto.output {
+        let name = output.name.as_deref().unwrap_or("");
+        let id = resolve(frames, top, name);
+        let id =
+            id.ok_or_else(|| GraphError::Malformed(format!("output '{name}' is produced by nothing")))?;
+        frames[top].graph.outputs.push(id);
+    }
+    Ok(())
+}
+
+/// The value of that name in a frame; one of a graph around it becomes captured.
+fn resolve(frames: &mut [Frame], at: usize, name: &str) -> Option<ValueId> {
+    if let Some(id) = frames[at].graph.find(name) {
+        return Some(id);
+    }
+    let outer = resolve(frames, at.checked_sub(1)?, name)?;
+    let dtype = frames[at - 1].graph.value(outer).dtype;
+    let frame = &mut frames[at];
+    let id = frame.graph.add_value(name, dtype);
+    frame.captured.push((id, outer));
+    Some(id)
+}
+
+/// Reads a graph inside a node. What it captures is appended to the node's inputs, which are read already.
+fn add_subgraph(
+    frames: &mut Vec<Frame>,
+    node: &mut Node,
+    proto: &GraphProto,
+    external: &ExternalData,
+) -> Result<Subgraph> {
+    if frames.len() > DEEPEST {
+        return Err(GraphError::node(node, format!("graphs are nested more than {DEEPEST} deep")));
+    }
+    let outer = &frames[frames.len() - 1].graph;
+    let mut graph = Graph::new(outer.opset);
+    graph.domains = outer.domains.clone();
+    frames.push(Frame { graph, captured: vec![] });
+    let read = add_graph(frames, proto, external);
+    let Some(Frame { mut graph, captured }) = frames.pop() else {
+        return Err(GraphError::node(node, "its graph is lost"));
+    };
+    read?;
+    let mut places = vec![];
+    for (inner, outer) in captured {
+        graph.inputs.push(inner);
+        places.push((inner, node.inputs.len()));
+        node.inputs.push(Some(outer));
+    }
+    graph.check()?;
+    upgrade(&mut graph)?;
+    Ok(Subgraph { graph, captured: places })
 }
 
 fn add_input(graph: &mut Graph, input: &ValueInfoProto) -> Result<()> {
@@ -147,7 +210,8 @@ fn add_input(graph: &mut Graph, input: &ValueInfoProto) -> Result<()> {
     Ok(())
 }
 
-fn add_node(graph: &mut Graph, proto: &NodeProto, index: usize, external: &ExternalData) -> Result<()> {
+fn add_node(frames: &mut Vec<Frame>, proto: &NodeProto, index: usize, external: &ExternalData) -> Result<()> {
+    let top = frames.len() - 1;
     let op = proto.op_type.clone().unwrap_or_default();
     let name = match proto.name.as_deref() {
         Some(name) if !name.is_empty() => name.to_string(),
@@ -165,7 +229,8 @@ fn add_node(graph: &mut Graph, proto: &NodeProto, index: usize, external: &Exter
         outputs: vec![],
         attrs: BTreeMap::new(),
     };
-    for attribute in &proto.attribute {
+    let is_graph = |a: &&AttributeProto| a.r#type == Some(AttributeType::GRAPH);
+    for attribute in proto.attribute.iter().filter(|a| !is_graph(a)) {
         let key = attribute.name.clone().unwrap_or_default();
         let value = attr_from_proto(attribute, external)
             .map_err(|reason| GraphError::node(&node, format!("attribute '{key}': {reason}")))?;
@@ -174,6 +239,7 @@ fn add_node(graph: &mut Graph, proto: &NodeProto, index: usize, external: &Exter
     if node.op == "Constant" && node.domain.is_empty() {
         let tensor = constant_value(&node)?;
         let out = proto.output.first().map_or("", String::as_str);
+        let graph = &mut frames[top].graph;
         if graph.find(out).is_some() {
             return Err(GraphError::Malformed(format!("'{out}' is produced twice")));
         }
@@ -181,7 +247,7 @@ fn add_node(graph: &mut Graph, proto: &NodeProto, index: usize, external: &Exter
         return Ok(());
     }
     for input in &proto.input {
-        let id = match (input.as_str(), graph.find(input)) {
+        let id = match (input.as_str(), resolve(frames, top, input)) {
             ("", _) => None,
             (_, Some(id)) => Some(id),
             (name, None) => {
@@ -194,6 +260,15 @@ fn add_node(graph: &mut Graph, proto: &NodeProto, index: usize, external: &Exter
         };
         node.inputs.push(id);
     }
+    for attribute in proto.attribute.iter().filter(is_graph) {
+        let key = attribute.name.clone().unwrap_or_default();
+        let inner = attribute.g.as_ref();
+        let inner =
+            inner.ok_or_else(|| GraphError::node(&node, format!("attribute '{key}': has no graph")))?;
+        let inner = add_subgraph(frames, &mut node, inner, external)?;
+        node.attrs.insert(key, Attr::Graph(Arc::new(inner)));
+    }
+    let graph = &mut frames[top].graph;
     for output in &proto.output {
         let id: Option<ValueId> = match (output.as_str(), graph.find(output)) {
             ("", _) => None,
@@ -219,7 +294,6 @@ fn attr_from_proto(proto: &AttributeProto, external: &ExternalData) -> Result<At
             let tensor = proto.t.as_ref().ok_or("has no tensor")?;
             Attr::Tensor(Arc::new(from_proto(tensor, external).map_err(|e| e.to_string())?))
         }
-        AttributeType::GRAPH => return Err("control flow (a subgraph) is not supported yet".to_string()),
         other => return Err(format!("attribute type {} is not supported", other.0)),
     })
 }

@@ -7,4 +7,4 @@ pub(crate) mod tensor;
 pub(crate) mod upgrade;
 
 pub use load::{Loaded, load, load_beside, load_bytes};
-pub use save::{save, to_bytes};
+pub use save::{Notes, save, save_with, to_bytes, to_bytes_with};

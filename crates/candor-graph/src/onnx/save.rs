@@ -1,12 +1,12 @@
 //! Graph to ONNX file.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::path::Path;
 
 use rten_onnx::onnx::{
-    AttributeProto, AttributeType, Dimension, GraphProto, NodeProto, OperatorSetIdProto, TensorShapeProto,
-    TypeProto, TypeProtoTensor, ValueInfoProto,
+    AttributeProto, AttributeType, Dimension, GraphProto, NodeProto, OperatorSetIdProto,
+    StringStringEntryProto, TensorShapeProto, TypeProto, TypeProtoTensor, ValueInfoProto,
 };
 use rten_onnx::protobuf::{EncodeMessage, MessageWriter, ProtobufError, ValueWriter, WriteValue};
 
@@ -14,22 +14,22 @@ use super::tensor::{to_proto, type_code};
 use crate::error::{GraphError, Result};
 use crate::graph::{Attr, Graph, Node, ValueId};
 use crate::shape::Dim;
+use crate::subgraph::Subgraph;
 use crate::tensor::DataType;
 
-/// ModelProto as written. The parser's own type cannot hold a graph's name, which the ONNX checker demands.
-struct Model<'a> {
-    graph: &'a Graph,
-    proto: NamedGraph,
+/// What a file says beside its graph, for people and programs that read it.
+#[derive(Clone, Debug, Default)]
+pub struct Notes {
+    /// Text on what the model does and takes (ONNX's `doc_string`).
+    pub doc: String,
+    /// Keys and values (ONNX's `metadata_props`).
+    pub properties: Vec<(String, String)>,
 }
 
-struct NamedGraph(GraphProto);
-
-impl EncodeMessage for NamedGraph {
-    fn encode_fields<W: WriteValue>(&self, fields: &mut MessageWriter<W>) -> Result<(), ProtobufError> {
-        const NAME: u64 = 2;
-        fields.write_string(NAME, "candor")?;
-        self.0.encode_fields(fields)
-    }
+/// ModelProto as written. The parser's own types cannot hold a graph's name, which the ONNX checker demands.
+struct Model<'a> {
+    graph: &'a Graph,
+    notes: &'a Notes,
 }
 
 impl EncodeMessage for Model<'_> {
@@ -37,8 +37,10 @@ impl EncodeMessage for Model<'_> {
         const IR_VERSION: u64 = 1;
         const PRODUCER_NAME: u64 = 2;
         const PRODUCER_VERSION: u64 = 3;
+        const DOC_STRING: u64 = 6;
         const GRAPH: u64 = 7;
         const OPSET_IMPORT: u64 = 8;
+        const METADATA_PROPS: u64 = 14;
         let ir_version = match self.graph.opset {
             ..=18 => 8,
             19 | 20 => 9,
@@ -47,15 +49,131 @@ impl EncodeMessage for Model<'_> {
         fields.write_int64(IR_VERSION, ir_version)?;
         fields.write_string(PRODUCER_NAME, "candor")?;
         fields.write_string(PRODUCER_VERSION, env!("CARGO_PKG_VERSION"))?;
-        fields.write_message(GRAPH, &self.proto)?;
+        if !self.notes.doc.is_empty() {
+            fields.write_string(DOC_STRING, &self.notes.doc)?;
+        }
+        fields.write_message(GRAPH, &EncodedGraph { graph: self.graph, scope: Scope::default() })?;
         let default = [(String::new(), self.graph.opset)];
         let others = self.graph.domains.iter().map(|(d, v)| (d.clone(), *v));
         for (domain, version) in default.into_iter().chain(others) {
             let entry = OperatorSetIdProto { domain: Some(domain), version: Some(version) };
             fields.write_message(OPSET_IMPORT, &entry)?;
         }
+        for (key, value) in &self.notes.properties {
+            let entry = StringStringEntryProto { key: Some(key.clone()), value: Some(value.clone()) };
+            fields.write_message(METADATA_PROPS, &entry)?;
+        }
         Ok(())
     }
+}
+
+/// What values of a graph are called in the file: those of an inner graph have its node's name in front, as names must be
+/// unique over all graphs that see each other, and captured ones have their outer names.
+#[derive(Clone, Debug, Default)]
+struct Scope {
+    prefix: String,
+    captured: HashMap<ValueId, String>,
+}
+
+impl Scope {
+    fn name(&self, graph: &Graph, id: ValueId) -> String {
+        self.captured.get(&id).cloned().unwrap_or_else(|| format!("{}{}", self.prefix, graph.name(id)))
+    }
+
+    /// The scope of a graph inside `node`.
+    fn inside(&self, graph: &Graph, node: &Node, key: &str, inner: &Subgraph) -> Scope {
+        let outer = |place: usize| node.input(place).map_or_else(String::new, |id| self.name(graph, id));
+        Scope {
+            prefix: format!("{}{}/{key}/", self.prefix, node.name),
+            captured: inner.captured.iter().map(|&(id, place)| (id, outer(place))).collect(),
+        }
+    }
+}
+
+/// GraphProto with a name, and nodes that may hold graphs.
+struct EncodedGraph<'a> {
+    graph: &'a Graph,
+    scope: Scope,
+}
+
+impl EncodeMessage for EncodedGraph<'_> {
+    fn encode_fields<W: WriteValue>(&self, fields: &mut MessageWriter<W>) -> Result<(), ProtobufError> {
+        const NODE: u64 = 1;
+        const NAME: u64 = 2;
+        let (graph, scope) = (self.graph, &self.scope);
+        let name = if scope.prefix.is_empty() { "candor" } else { scope.prefix.trim_end_matches('/') };
+        fields.write_string(NAME, name)?;
+        for node in &graph.nodes {
+            fields.write_message(NODE, &EncodedNode { graph, scope, node })?;
+        }
+        let used: HashSet<ValueId> = graph
+            .nodes
+            .iter()
+            .flat_map(|n| n.inputs.iter().flatten().copied())
+            .chain(graph.outputs.iter().copied())
+            .collect();
+        let initializer = graph
+            .value_ids()
+            .filter(|id| used.contains(id))
+            .filter_map(|id| Some(to_proto(&scope.name(graph, id), graph.constant(id)?)))
+            .collect();
+        let formal = graph.inputs.iter().filter(|id| !scope.captured.contains_key(id));
+        let proto = GraphProto {
+            node: vec![],
+            initializer,
+            input: formal.map(|&id| value_info(graph, scope, id)).collect(),
+            output: graph.outputs.iter().map(|&id| value_info(graph, scope, id)).collect(),
+            value_info: vec![],
+        };
+        proto.encode_fields(fields)
+    }
+}
+
+struct EncodedNode<'a> {
+    graph: &'a Graph,
+    scope: &'a Scope,
+    node: &'a Node,
+}
+
+impl EncodeMessage for EncodedNode<'_> {
+    fn encode_fields<W: WriteValue>(&self, fields: &mut MessageWriter<W>) -> Result<(), ProtobufError> {
+        const ATTRIBUTE: u64 = 5;
+        let (graph, scope, node) = (self.graph, self.scope, self.node);
+        node_to_proto(graph, scope, node).encode_fields(fields)?;
+        for (key, inner) in subgraphs(node) {
+            let scope = scope.inside(graph, node, key, inner);
+            fields.write_message(
+                ATTRIBUTE,
+                &GraphAttribute { key, graph: EncodedGraph { graph: &inner.graph, scope } },
+            )?;
+        }
+        Ok(())
+    }
+}
+
+struct GraphAttribute<'a> {
+    key: &'a str,
+    graph: EncodedGraph<'a>,
+}
+
+impl EncodeMessage for GraphAttribute<'_> {
+    fn encode_fields<W: WriteValue>(&self, fields: &mut MessageWriter<W>) -> Result<(), ProtobufError> {
+        const GRAPH: u64 = 6;
+        let kind = AttributeProto {
+            name: Some(self.key.to_string()),
+            r#type: Some(AttributeType::GRAPH),
+            ..AttributeProto::default()
+        };
+        kind.encode_fields(fields)?;
+        fields.write_message(GRAPH, &self.graph)
+    }
+}
+
+fn subgraphs(node: &Node) -> impl Iterator<Item = (&str, &Subgraph)> {
+    node.attrs.iter().filter_map(|(key, attr)| match attr {
+        Attr::Graph(inner) => Some((key.as_str(), inner.as_ref())),
+        _ => None,
+    })
 }
 
 /// The graph as the bytes of an ONNX file: standard operators, float32, weights inside.
@@ -63,26 +181,16 @@ impl EncodeMessage for Model<'_> {
 /// # Errors
 /// [`GraphError::Malformed`] if the graph breaks its invariants.
 pub fn to_bytes(graph: &Graph) -> Result<Vec<u8>> {
+    to_bytes_with(graph, &Notes::default())
+}
+
+/// [`to_bytes`] with notes.
+///
+/// # Errors
+/// As [`to_bytes`].
+pub fn to_bytes_with(graph: &Graph, notes: &Notes) -> Result<Vec<u8>> {
     graph.check()?;
-    let used: HashSet<ValueId> = graph
-        .nodes
-        .iter()
-        .flat_map(|n| n.inputs.iter().flatten().copied())
-        .chain(graph.outputs.iter().copied())
-        .collect();
-    let initializer = graph
-        .value_ids()
-        .filter(|id| used.contains(id))
-        .filter_map(|id| Some(to_proto(graph.name(id), graph.constant(id)?)))
-        .collect();
-    let proto = GraphProto {
-        node: graph.nodes.iter().map(|n| node_to_proto(graph, n)).collect(),
-        initializer,
-        input: graph.inputs.iter().map(|&id| value_info(graph, id)).collect(),
-        output: graph.outputs.iter().map(|&id| value_info(graph, id)).collect(),
-        value_info: vec![],
-    };
-    let model = Model { graph, proto: NamedGraph(proto) };
+    let model = Model { graph, notes };
     let malformed = |e: ProtobufError| GraphError::Malformed(format!("cannot be encoded: {e}"));
     let mut bytes = Vec::with_capacity(model.encoded_len().map_err(malformed)? as usize);
     model.encode(ValueWriter::new(&mut bytes)).map_err(malformed)?;
@@ -94,7 +202,15 @@ pub fn to_bytes(graph: &Graph) -> Result<Vec<u8>> {
 /// # Errors
 /// [`GraphError::Unreadable`] with the path if it cannot be written.
 pub fn save(graph: &Graph, path: &Path) -> Result<()> {
-    let bytes = to_bytes(graph)?;
+    save_with(graph, &Notes::default(), path)
+}
+
+/// [`save`] with notes.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_with(graph: &Graph, notes: &Notes, path: &Path) -> Result<()> {
+    let bytes = to_bytes_with(graph, notes)?;
     let fail = |e: std::io::Error| GraphError::Unwritable {
         path: path.display().to_string(),
         reason: e.to_string(),
@@ -110,21 +226,25 @@ pub fn save(graph: &Graph, path: &Path) -> Result<()> {
     written.map_err(fail)
 }
 
-fn node_to_proto(graph: &Graph, node: &Node) -> NodeProto {
+/// Without the graphs inside it and what they capture.
+fn node_to_proto(graph: &Graph, scope: &Scope, node: &Node) -> NodeProto {
     let names = |ids: &[Option<ValueId>]| -> Vec<String> {
-        ids.iter().map(|id| id.map_or_else(String::new, |id| graph.name(id).to_string())).collect()
+        ids.iter().map(|id| id.map_or_else(String::new, |id| scope.name(graph, id))).collect()
     };
+    let captured = subgraphs(node).flat_map(|(_, inner)| inner.captured.iter().map(|c| c.1)).min();
+    let own = captured.unwrap_or(node.inputs.len());
     NodeProto {
         domain: Some(node.domain.clone()),
-        name: Some(node.name.clone()),
-        input: names(&node.inputs),
+        name: Some(format!("{}{}", scope.prefix, node.name)),
+        input: names(&node.inputs[..own]),
         output: names(&node.outputs),
         op_type: Some(node.op.clone()),
-        attribute: node.attrs.iter().map(|(k, v)| attr_to_proto(k, v)).collect(),
+        attribute: node.attrs.iter().filter_map(|(k, v)| attr_to_proto(k, v)).collect(),
     }
 }
 
-fn attr_to_proto(name: &str, attr: &Attr) -> AttributeProto {
+/// `None` for a graph.
+fn attr_to_proto(name: &str, attr: &Attr) -> Option<AttributeProto> {
     let mut proto = AttributeProto { name: Some(name.to_string()), ..AttributeProto::default() };
     let kind = match attr {
         Attr::Int(v) => {
@@ -155,26 +275,29 @@ fn attr_to_proto(name: &str, attr: &Attr) -> AttributeProto {
             proto.t = Some(to_proto(name, t));
             AttributeType::TENSOR
         }
+        Attr::Graph(_) => return None,
     };
     proto.r#type = Some(kind);
-    proto
+    Some(proto)
 }
 
-fn value_info(graph: &Graph, id: ValueId) -> ValueInfoProto {
+fn value_info(graph: &Graph, scope: &Scope, id: ValueId) -> ValueInfoProto {
+    // The batch of an inner graph may be another's multiple: it has no name there.
+    let named = |text: String| scope.prefix.is_empty().then_some(text);
     let shape = graph.shape(id).map(|dims| TensorShapeProto {
         dim: dims
             .into_iter()
             .map(|d| match d {
                 Dim::Fixed(n) => Dimension { dim_value: Some(n as i64), dim_param: None },
-                Dim::Batch(1) => Dimension { dim_value: None, dim_param: Some("N".to_string()) },
-                Dim::Batch(k) => Dimension { dim_value: None, dim_param: Some(format!("{k}N")) },
+                Dim::Batch(1) => Dimension { dim_value: None, dim_param: named("N".to_string()) },
+                Dim::Batch(k) => Dimension { dim_value: None, dim_param: named(format!("{k}N")) },
                 Dim::Unknown => Dimension { dim_value: None, dim_param: None },
             })
             .collect(),
     });
     let dtype = graph.value(id).dtype.unwrap_or(DataType::Float);
     ValueInfoProto {
-        name: Some(graph.name(id).to_string()),
+        name: Some(scope.name(graph, id)),
         r#type: Some(TypeProto {
             tensor_type: Some(TypeProtoTensor { elem_type: Some(type_code(dtype)), shape }),
             sequence: None,

@@ -1,5 +1,6 @@
 //! Ordered rewrite passes, one file each. A pass leaves the graph's outputs what they were.
 
+mod control_flow;
 mod dead;
 mod fold_batch_norm;
 mod fold_constants;
@@ -11,6 +12,8 @@ mod settle_shapes;
 mod softmax_axis;
 mod windows;
 
+pub(crate) use control_flow::reason as control_flow_reason;
+pub use control_flow::{MOST_TURNS, unfold_control_flow};
 pub use dead::remove_dead;
 pub use fold_constants::{Evaluate, evaluate_constants, fold_constants};
 pub use free_batch::free_batch;

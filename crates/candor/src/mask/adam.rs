@@ -9,9 +9,9 @@ pub struct Adam {
     square: Vec<f32>,
 }
 
-const BETA_1: f32 = 0.9;
-const BETA_2: f32 = 0.999;
-const EPSILON: f32 = 1e-8;
+pub(super) const BETA_1: f32 = 0.9;
+pub(super) const BETA_2: f32 = 0.999;
+pub(super) const EPSILON: f32 = 1e-8;
 
 impl Adam {
     /// Fresh state for `n` parameters and a learning rate.

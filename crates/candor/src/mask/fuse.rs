@@ -30,7 +30,7 @@ pub fn fuse(means: &[Map], scales: &[f32], size: [usize; 2], interpolation: Inte
 }
 
 /// A top-1 mask below this selects nothing: one step of the optimiser.
-const MIN_SCALE: f32 = 0.05;
+pub(super) const MIN_SCALE: f32 = 0.05;
 
 /// The attribution form A_l = mean over channels of m_l ⊙ a_l, which also says how strong the feature is.
 pub fn attribution_mean(mask: &[f32], shape: [usize; 3], feature: &Tensor, row: usize) -> Map {

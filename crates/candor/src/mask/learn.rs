@@ -2,8 +2,8 @@
 
 use candor_graph::builder::Builder;
 use candor_graph::grad::gradients;
-use candor_graph::graph::Graph;
-use candor_graph::insert::{self, MaskShape, MaskSite};
+use candor_graph::graph::{Graph, ValueId};
+use candor_graph::insert::{self, Cut, MaskShape, MaskSite};
 use candor_graph::rewrite;
 use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor};
@@ -121,18 +121,9 @@ impl Learner {
     /// # Errors
     /// A node without a gradient rule, or an operator that the engine lacks.
     pub fn new(model: &Model, levels: Vec<Level>, settings: Settings) -> Result<Self> {
-        let at = |e| Error::graph(&model.info.path, e);
         let multi_label = model.head == Head::MultiLabel;
-        let features: Vec<_> = levels.iter().map(Level::feature).collect();
-        let (graph, sites) =
-            insert::insert_masks(model.graph.clone(), &features, settings.shape).map_err(at)?;
-        let (mut graph, queries) =
-            with_objective(graph, &sites, settings.objective, multi_label).map_err(at)?;
-        rewrite::fold_constants(&mut graph, &Folding(model.engine.as_ref())).map_err(at)?;
-        rewrite::remove_dead(&mut graph);
-        let mut separating: Vec<_> = sites.iter().map(|s| s.mask).collect();
-        separating.extend(queries);
-        let cut = insert::cut(&graph, &separating);
+        let Masked { sites, cut, .. } =
+            masked(model, &levels, &settings).map_err(|e| Error::graph(&model.info.path, e))?;
         let prefix =
             if cut.prefix.nodes.is_empty() { None } else { Some(model.engine.compile(&cut.prefix)?) };
         let step = model.engine.compile(&cut.suffix)?;
@@ -396,8 +387,35 @@ type Step = (Vec<Vec<f32>>, Vec<Vec<Vec<f32>>>);
 /// Most queries in one batch: convolutions gain little from more, memory grows with each.
 const MAX_BATCH: usize = 8;
 
+/// A model with masks and the gradient of the objective, cut before the first mask.
+pub(super) struct Masked {
+    pub sites: Vec<MaskSite>,
+    /// The inputs of [`QueryInputs`], in its order.
+    pub queries: Vec<ValueId>,
+    /// The suffix's inputs are the masks, the queries and what crosses; its outputs the logits and the masks' gradients.
+    pub cut: Cut,
+}
+
+/// Puts masks and the objective into a model's graph and cuts it.
+pub(super) fn masked(
+    model: &Model,
+    levels: &[Level],
+    settings: &Settings,
+) -> candor_graph::error::Result<Masked> {
+    let features: Vec<_> = levels.iter().map(Level::feature).collect();
+    let (graph, sites) = insert::insert_masks(model.graph.clone(), &features, settings.shape)?;
+    let (mut graph, queries) =
+        with_objective(graph, &sites, settings.objective, model.head == Head::MultiLabel)?;
+    rewrite::fold_constants(&mut graph, &Folding(model.engine.as_ref()))?;
+    rewrite::remove_dead(&mut graph);
+    let mut separating: Vec<_> = sites.iter().map(|s| s.mask).collect();
+    separating.extend(&queries);
+    let cut = insert::cut(&graph, &separating);
+    Ok(Masked { sites, queries, cut })
+}
+
 /// Derivative of the L1 term per λ: t_l · C_l/|m_l channels|.
-fn l1_weight(site: &MaskSite) -> f32 {
+pub(super) fn l1_weight(site: &MaskSite) -> f32 {
     let [channels, height, width] = site.value_shape;
     channels as f32 / site.mask_shape[0] as f32 / ((height * width) as f32).sqrt()
 }
@@ -408,7 +426,7 @@ fn with_objective(
     sites: &[MaskSite],
     objective: Objective,
     multi_label: bool,
-) -> candor_graph::error::Result<(Graph, Vec<candor_graph::graph::ValueId>)> {
+) -> candor_graph::error::Result<(Graph, Vec<ValueId>)> {
     let logits = graph.outputs[0];
     let shape = graph.shape(logits).unwrap_or_default();
     let batch = shape.first().copied().unwrap_or(Dim::Batch(1));

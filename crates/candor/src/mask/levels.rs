@@ -57,7 +57,7 @@ pub fn choose(model: &Model, names: &[String]) -> Result<Vec<Level>> {
 /// # Errors
 /// [`Error::Model`] if there is none.
 pub fn automatic_levels(model: &Model) -> Result<Vec<Level>> {
-    let candidates = feature_maps(model);
+    let candidates = over_the_image(model, feature_maps(model));
     let stream = residual_stream(&model.graph, &candidates);
     let one_size = candidates.windows(2).all(|w| w[0].shape[1..] == w[1].shape[1..]);
     let mut levels: Vec<Level> = vec![];
@@ -85,6 +85,23 @@ pub fn automatic_levels(model: &Model) -> Result<Vec<Level>> {
         });
     }
     Ok(levels)
+}
+
+/// Those whose grid lies over the whole image: of its proportions, to a cell, and no finer than one before. Windows and heads
+/// of attention (N×windows×49×C, say) are rank four too, and so are read as feature maps.
+fn over_the_image(model: &Model, maps: Vec<Level>) -> Vec<Level> {
+    let [_, height, width] = model.input_shape;
+    let mut cells = usize::MAX;
+    let mut lies = |l: &Level| {
+        let [_, h, w] = l.shape;
+        let proportional = (h * width).abs_diff(w * height) <= height.max(width);
+        let finer = h * w > cells;
+        if proportional && !finer {
+            cells = h * w;
+        }
+        proportional && !finer
+    };
+    maps.into_iter().filter(|l| lies(l)).collect()
 }
 
 /// The sums of two computed values among the feature maps. Where the logits read the class token alone, the sums behind the

@@ -5,6 +5,7 @@ pub mod adam;
 pub mod fuse;
 pub mod learn;
 pub mod levels;
+pub(crate) mod looped;
 pub mod objective;
 
 pub use learn::{Learned, Learner, Settings};

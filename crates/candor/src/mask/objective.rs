@@ -4,7 +4,7 @@
 use candor_graph::builder::Expr;
 
 /// Keeps a class out of a logsumexp.
-const EXCLUDED: f32 = -1e9;
+pub(super) const EXCLUDED: f32 = -1e9;
 
 /// The output distance D(S(x; m), S(x); c).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,9 +130,7 @@ impl Objective {
         let pick = |x: Expr<'b>| (x * q.one_hot).sum(&[1], true);
         match self {
             Objective::Evidence => {
-                let log_odds = |s: Expr<'b>| {
-                    if multi_label { pick(s) } else { pick(s) - log_sum_exp_of(s + q.rivals) }
-                };
+                let log_odds = |s: Expr<'b>| log_odds_of(s, q.one_hot, q.rivals, multi_label);
                 let kept = log_odds(logits);
                 let target = maximum(log_odds(q.reference), q.floor);
                 let counts = maximum((kept - q.floor).is_positive(), (target - q.floor).is_positive());
@@ -156,11 +154,22 @@ impl Objective {
     }
 }
 
+/// [`Query::log_odds`] as nodes, N×K → N×1.
+pub(super) fn log_odds_of<'b>(
+    logits: Expr<'b>,
+    one_hot: Expr<'b>,
+    rivals: Expr<'b>,
+    multi_label: bool,
+) -> Expr<'b> {
+    let score = (logits * one_hot).sum(&[1], true);
+    if multi_label { score } else { score - log_sum_exp_of(logits + rivals) }
+}
+
 fn softmax_of(x: Expr<'_>) -> Expr<'_> {
     x.op("Softmax", &[], &[("axis", candor_graph::graph::Attr::Int(1))])
 }
 
-fn maximum<'b>(a: Expr<'b>, b: Expr<'b>) -> Expr<'b> {
+pub(super) fn maximum<'b>(a: Expr<'b>, b: Expr<'b>) -> Expr<'b> {
     a.op("Max", &[b], &[])
 }
 

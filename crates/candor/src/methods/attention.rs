@@ -113,7 +113,7 @@ impl Method for AttentionMethod {
         let attention = attention(&model.graph, &tokens).map_err(refuse)?;
         p.record("layers", attention.len());
         let (layer, keep) = (self.layer, self.keep);
-        let plan = Plan::gradient(model, &attention, true);
+        let plan = Plan { values: attention.clone(), ..Plan::gradient(model, &attention) };
         let read = move |v: &View<'_>| follow(v, &tokens, layer, keep);
         Ok(Box::new(OneSweep::new(model, plan, Box::new(read))?))
     }

@@ -3,11 +3,13 @@
 //! The graph is cut where the queries come in: what depends on the image alone (activations, masks of the ReLUs, LRP's
 //! denominators) is computed once; the sweep's part has one row a query and meets the image's values by broadcasting.
 
-use candor_graph::builder::Builder;
+use candor_graph::builder::{Builder, Expr};
+use candor_graph::error::GraphError;
 use candor_graph::grad::{Policy, propagate};
 use candor_graph::graph::{Graph, ValueId};
 use candor_graph::insert;
 use candor_graph::rewrite;
+use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor};
 
 use super::{Explainer, Explanation};
@@ -43,19 +45,67 @@ pub(super) struct Plan<'p> {
     pub policy: Policy<'p>,
     /// What the sweep starts from.
     pub seed: Seed,
+    /// What the method makes of what the sweep found, as nodes; what was found itself if left out.
+    pub combine: Option<Combine>,
 }
 
+/// What [`Plan::combine`] works with.
+pub(super) struct Swept<'b> {
+    /// The image, N×C×H×W.
+    pub image: Expr<'b>,
+    /// The reference; the image itself if the plan has none.
+    pub reference: Expr<'b>,
+    /// The plan's `wrt`, and what the sweep found for each.
+    pub wrt: Vec<Expr<'b>>,
+    /// See `wrt`.
+    pub found: Vec<Expr<'b>>,
+}
+
+/// Makes one value, N×C×H×W, of what a sweep found.
+pub(super) type Combine = Box<dyn for<'b> Fn(&Swept<'b>) -> Expr<'b>>;
+
 impl Plan<'_> {
-    /// Plain gradients of the class's logit with respect to `wrt`, and the values of `wrt` themselves if asked for.
-    pub(super) fn gradient(model: &Model, wrt: &[ValueId], with_values: bool) -> Self {
+    /// Plain gradients of the class's logit with respect to `wrt`.
+    pub(super) fn gradient(model: &Model, wrt: &[ValueId]) -> Self {
         Plan {
             graph: model.graph.clone(),
             reference: None,
             wrt: wrt.to_vec(),
-            values: if with_values { wrt.to_vec() } else { vec![] },
+            values: vec![],
             policy: Policy::default(),
             seed: Seed::One,
+            combine: None,
         }
+    }
+
+    /// Appends the sweep and what the plan makes of it to the plan's graph, for one-hot queries N×K. Returns the results, and
+    /// leaves the graph as the builder's.
+    pub(super) fn append(
+        self,
+        model: &Model,
+        query: impl for<'b> FnOnce(&'b Builder, &[Dim]) -> Expr<'b>,
+    ) -> Result<(Graph, ValueId, Vec<ValueId>), GraphError> {
+        let builder = Builder::new(self.graph);
+        let shape = builder.value(model.logits).shape()?;
+        let query = query(&builder, &shape);
+        let seed = match self.seed {
+            Seed::One => query.id(),
+            Seed::Score => (query * builder.value(model.logits)).id(),
+        };
+        let query = query.id();
+        let (graph, found) = propagate(builder.finish()?, &[(model.logits, seed)], &self.wrt, &self.policy)?;
+        let Some(combine) = self.combine else { return Ok((graph, query, found)) };
+        let builder = Builder::new(graph);
+        let values = |ids: &[ValueId]| ids.iter().map(|&id| builder.value(id)).collect();
+        let swept = Swept {
+            image: builder.value(model.input),
+            reference: builder.value(self.reference.unwrap_or(model.input)),
+            wrt: values(&self.wrt),
+            found: values(&found),
+        };
+        let result = combine(&swept).id();
+        drop(swept);
+        Ok((builder.finish()?, query, vec![result]))
     }
 }
 
@@ -104,26 +154,19 @@ impl Backward {
     /// A node without a rule, one that the policy refuses, or an operator that the engine lacks.
     pub(super) fn compile(model: &Model, plan: Plan<'_>) -> Result<Self> {
         let at = |e| Error::graph(&model.info.path, e);
-        let builder = Builder::new(plan.graph);
-        let shape = builder.value(model.logits).shape().map_err(at)?;
-        let query = builder.input("query_one_hot", DataType::Float, &shape);
-        let seed = match plan.seed {
-            Seed::One => query.id(),
-            Seed::Score => (query * builder.value(model.logits)).id(),
-        };
-        let query = query.id();
-        let graph = builder.finish().map_err(at)?;
-        let (mut graph, found) =
-            propagate(graph, &[(model.logits, seed)], &plan.wrt, &plan.policy).map_err(at)?;
+        let (reference, values) = (plan.reference, plan.values.clone());
+        let one_hot = |b: &'_ Builder, shape: &[Dim]| b.input("query_one_hot", DataType::Float, shape).id();
+        let (mut graph, query, found) =
+            plan.append(model, |b, shape| b.value(one_hot(b, shape))).map_err(at)?;
         graph.outputs = found.clone();
         graph.outputs.push(model.logits);
-        graph.outputs.extend(&plan.values);
+        graph.outputs.extend(&values);
         rewrite::fold_constants(&mut graph, &Folding(model.engine.as_ref())).map_err(at)?;
         rewrite::remove_dead(&mut graph);
         graph.check().map_err(at)?;
         let cut = insert::cut(&graph, &[query]);
         let (mut prefix, mut suffix) = (cut.prefix, cut.suffix);
-        let is_input = |id: &ValueId| *id == model.input || Some(*id) == plan.reference;
+        let is_input = |id: &ValueId| *id == model.input || Some(*id) == reference;
         prefix.outputs.retain(|id| !is_input(id));
         suffix.outputs = found;
         let read: Vec<ValueId> =
@@ -131,7 +174,7 @@ impl Backward {
         suffix.inputs.retain(|id| *id == query || read.contains(id));
         let source = |id: ValueId| match prefix.outputs.iter().position(|o| *o == id) {
             _ if id == model.input => Ok(Source::Image),
-            _ if Some(id) == plan.reference => Ok(Source::Reference),
+            _ if Some(id) == reference => Ok(Source::Reference),
             Some(i) => Ok(Source::Computed(i)),
             None => Err(Error::Model {
                 path: model.info.path.clone(),
@@ -139,7 +182,7 @@ impl Backward {
             }),
         };
         let sources: Result<Vec<Source>> = suffix.inputs.iter().skip(1).map(|&id| source(id)).collect();
-        let values: Result<Vec<Source>> = plan.values.iter().map(|&id| source(id)).collect();
+        let values: Result<Vec<Source>> = values.iter().map(|&id| source(id)).collect();
         Ok(Backward {
             logits: prefix.outputs.iter().position(|o| *o == model.logits).unwrap_or(0),
             forward: model.engine.compile(&prefix)?,
@@ -240,8 +283,6 @@ pub(super) struct View<'v> {
     pub model: &'v Model,
     /// The image, C×H×W.
     pub image: &'v [f32],
-    /// The reference, C×H×W; empty if the plan has none.
-    pub reference: &'v [f32],
     /// The image's logits.
     pub scores: &'v [f32],
     /// The queried class.
@@ -265,7 +306,6 @@ pub(super) struct OneSweep {
     /// Forward passes a photo costs.
     forward_passes: u64,
     image: Vec<f32>,
-    reference: Vec<f32>,
     scores: Vec<f32>,
 }
 
@@ -273,8 +313,8 @@ impl OneSweep {
     /// An explainer that reads what a plan without a reference finds.
     pub(super) fn new(model: &Model, plan: Plan<'_>, read: Read) -> Result<Self> {
         let backward = Backward::compile(model, plan)?;
-        let (image, reference, scores) = (vec![], vec![], vec![]);
-        Ok(OneSweep { backward, read, make_reference: None, forward_passes: 1, image, reference, scores })
+        let (image, scores) = (vec![], vec![]);
+        Ok(OneSweep { backward, read, make_reference: None, forward_passes: 1, image, scores })
     }
 
     /// The same for a plan with a reference.
@@ -286,11 +326,8 @@ impl OneSweep {
 impl Explainer for OneSweep {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.image = image.to_vec();
-        self.reference = self.make_reference.as_ref().map(|make| make(model, image)).unwrap_or_default();
-        let mut images = vec![image];
-        if self.make_reference.is_some() {
-            images.push(&self.reference);
-        }
+        let reference = self.make_reference.as_ref().map(|make| make(model, image));
+        let images: Vec<&[f32]> = std::iter::once(image).chain(reference.as_deref()).collect();
         self.scores = self.backward.forward(model, &images)?;
         Ok(self.scores.clone())
     }
@@ -309,7 +346,6 @@ impl Explainer for OneSweep {
             let view = View {
                 model,
                 image: &self.image,
-                reference: &self.reference,
                 scores: &self.scores,
                 class: classes[q],
                 values: &values,

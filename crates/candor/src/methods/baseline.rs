@@ -1,5 +1,9 @@
 //! Images that stand for "nothing here": what attributions are measured against and what perturbations put in.
 
+use candor_graph::builder::Expr;
+use candor_graph::error::Result;
+use candor_graph::tensor::Tensor;
+
 use super::parameters::{Kind, Parameter};
 use crate::model::Model;
 
@@ -24,6 +28,26 @@ pub(super) fn make(word: &str, model: &Model, image: &[f32]) -> Vec<f32> {
         "blur" => blurred(image, model.input_shape, height.min(width) as f32 / 20.0),
         _ => vec![0.0; image.len()],
     }
+}
+
+/// The same as nodes, for exported models.
+pub(super) fn as_nodes<'b>(word: &str, model: &Model, image: Expr<'b>) -> Result<Expr<'b>> {
+    let [_, height, width] = model.input_shape;
+    let b = image.builder();
+    Ok(match word {
+        "mean" => image * 0.0 + image.mean(&[2, 3]),
+        "blur" => {
+            let sigma = height.min(width) as f32 / 20.0;
+            // Row k is what a point at k becomes in a picture of one row.
+            let matrix = |n: usize| {
+                let points = (0..n * n).map(|i| f32::from(u8::from(i % n == i / n))).collect::<Vec<_>>();
+                Tensor::floats(&[n, n], blurred(&points, [n, 1, n], sigma))
+            };
+            let (rows, columns) = (b.constant(matrix(height)?), b.constant(matrix(width)?));
+            rows.transpose(&[1, 0]).op("MatMul", &[image.op("MatMul", &[columns], &[])], &[])
+        }
+        _ => image * 0.0,
+    })
 }
 
 /// The image under a Gaussian of standard deviation `sigma` pixels, the border repeated.

@@ -3,23 +3,26 @@
 //! A and G are C×H×W, the layer is the last level unless `--levels` names another. Every map is cut at zero and enlarged
 //! to the input's size; none is normalised.
 
-use super::backward::{OneSweep, Plan};
+use candor_graph::builder::Expr;
+
+use super::backward::{Combine, Plan};
 use super::parameters::Parameters;
-use super::{Choices, Description, Explainer, Explanation, Method};
+use super::recipe::{OneRecipe, Reading, Recipe};
+use super::{Choices, Description, Explainer, Export, Method};
 use crate::error::Result;
 use crate::map::{Interpolation, Map};
 use crate::mask::{Level, levels};
 use crate::model::Model;
 
-/// Combines A and G into a map on the layer's grid.
-type Combine = fn(&Layer<'_>) -> Map;
+/// Combines A and G, N×C×H×W, into a map on the layer's grid, N×1×H×W.
+type Formula = for<'b> fn(Expr<'b>, Expr<'b>) -> Expr<'b>;
 
 /// A method of the family.
 pub(super) struct Cam {
     name: &'static str,
     summary: &'static str,
     source: &'static str,
-    combine: Combine,
+    combine: Formula,
 }
 
 /// The family.
@@ -70,19 +73,30 @@ impl Method for Cam {
     }
 
     fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
-        let level = layer(model, p, choices)?;
-        let (plan, combine) = (Plan::gradient(model, &[level.value], true), self.combine);
-        Ok(Box::new(OneSweep::new(
-            model,
-            plan,
-            Box::new(move |v| {
-                let feature = level.feature();
-                let [features, gradient] = [v.values[0], &v.found[0]].map(|a| feature.channels_first(a));
-                let layer = Layer { features: &features, gradient: &gradient, shape: level.shape };
-                Explanation::of_map(enlarged(combine(&layer), v.model), Default::default())
-            }),
-        )?))
+        self.recipe(model, p, choices)?.explainer(model)
     }
+
+    fn exporter(&self) -> Option<&dyn Export> {
+        Some(self)
+    }
+}
+
+impl OneRecipe for Cam {
+    fn recipe<'m>(&self, model: &'m Model, p: &mut Parameters, choices: &Choices) -> Result<Recipe<'m>> {
+        let level = layer(model, p, choices)?;
+        let [_, height, width] = level.shape;
+        let plan = plan(model, &level, self.combine);
+        Ok(Recipe { plan, reading: Reading::Layer([height, width]) })
+    }
+}
+
+/// The plan of a formula at a level.
+pub(super) fn plan<'m>(model: &'m Model, level: &Level, formula: Formula) -> Plan<'m> {
+    let feature = level.feature();
+    let combine: Combine = Box::new(move |s| {
+        formula(feature.as_channels_first(s.wrt[0]), feature.as_channels_first(s.found[0]))
+    });
+    Plan { combine: Some(combine), ..Plan::gradient(model, &[level.value]) }
 }
 
 /// The layer of a CAM method: the coarsest level. Its name is recorded.
@@ -100,95 +114,83 @@ pub(super) fn enlarged(map: Map, model: &Model) -> Map {
     positive.resize(height, width, Interpolation::Bilinear)
 }
 
-/// Feature maps and gradient of a layer, both C×H×W.
-pub(super) struct Layer<'l> {
-    pub features: &'l [f32],
-    pub gradient: &'l [f32],
-    pub shape: [usize; 3],
+/// Σ over places, N×C×1×1
+fn over_places(x: Expr<'_>) -> Expr<'_> {
+    x.sum(&[2, 3], true)
 }
 
-impl<'l> Layer<'l> {
-    /// (A_k, G_k) of each channel.
-    fn channels(&self) -> impl Iterator<Item = (&'l [f32], &'l [f32])> {
-        let area = self.shape[1] * self.shape[2];
-        self.features.chunks(area).zip(self.gradient.chunks(area))
-    }
-
-    /// Σ_k w(A_k, G_k) · A_k
-    fn weighted(&self, weight: impl Fn(&[f32], &[f32]) -> f32) -> Map {
-        let mut map = Map::zeros(self.shape[1], self.shape[2]);
-        for (a, g) in self.channels() {
-            let weight = weight(a, g);
-            map.data.iter_mut().zip(a).for_each(|(m, a)| *m += weight * a);
-        }
-        map
-    }
-
-    /// Σ_k f(A_k, G_k), place by place
-    fn summed(&self, f: impl Fn(f32, f32) -> f32) -> Map {
-        let mut map = Map::zeros(self.shape[1], self.shape[2]);
-        for (a, g) in self.channels() {
-            map.data.iter_mut().zip(a.iter().zip(g)).for_each(|(m, (&a, &g))| *m += f(a, g));
-        }
-        map
-    }
+/// Σ over channels, N×1×H×W
+fn over_channels(x: Expr<'_>) -> Expr<'_> {
+    x.sum(&[1], true)
 }
 
-/// Grad-CAM: α_k = mean G_k (equation 1)
-pub(super) fn grad_cam(layer: &Layer<'_>) -> Map {
-    layer.weighted(|_, g| g.iter().sum::<f32>() / g.len() as f32)
+fn positive(x: Expr<'_>) -> Expr<'_> {
+    x.op("Relu", &[], &[])
 }
 
-/// Grad-CAM++: w_k = Σ α G⁺ with α = G² / (2 G² + Σ A · G³) where G ≠ 0 (equations 10 and 19, for exp(S_c))
-fn grad_cam_plus_plus(layer: &Layer<'_>) -> Map {
-    layer.weighted(|a, g| {
-        let total: f32 = a.iter().sum();
-        let term = |&g: &f32| {
-            let alpha = g * g / (2.0 * g * g + total * g * g * g + 1e-6);
-            if g == 0.0 { 0.0 } else { alpha * g.max(0.0) }
-        };
-        g.iter().map(term).sum()
-    })
+/// Grad-CAM: Σ_k α_k A_k with α_k = mean G_k (equation 1)
+pub(super) fn grad_cam<'b>(a: Expr<'b>, g: Expr<'b>) -> Expr<'b> {
+    over_channels(g.mean(&[2, 3]) * a)
+}
+
+/// Grad-CAM++: w_k = Σ α G⁺ with α = G² / (2 G² + Σ A · G³) (equations 10 and 19, for exp(S_c)); where G = 0 it adds nothing
+fn grad_cam_plus_plus<'b>(a: Expr<'b>, g: Expr<'b>) -> Expr<'b> {
+    let square = g * g;
+    let alpha = square / (square * 2.0 + over_places(a) * square * g + 1e-6);
+    over_channels(over_places(alpha * positive(g)) * a)
 }
 
 /// XGrad-CAM: α_k = Σ A·G / Σ A (equation 7)
-fn xgrad_cam(layer: &Layer<'_>) -> Map {
-    layer.weighted(|a, g| {
-        let product: f32 = a.iter().zip(g).map(|(a, g)| a * g).sum();
-        product / (a.iter().sum::<f32>() + 1e-7)
-    })
+fn xgrad_cam<'b>(a: Expr<'b>, g: Expr<'b>) -> Expr<'b> {
+    over_channels(over_places(a * g) / (over_places(a) + 1e-7) * a)
 }
 
 /// HiRes-CAM: Σ_k G·A (equation 3)
-fn hires_cam(layer: &Layer<'_>) -> Map {
-    layer.summed(|a, g| a * g)
+fn hires_cam<'b>(a: Expr<'b>, g: Expr<'b>) -> Expr<'b> {
+    over_channels(a * g)
 }
 
 /// Layer-CAM: Σ_k G⁺·A (equation 6)
-fn layer_cam(layer: &Layer<'_>) -> Map {
-    layer.summed(|a, g| a * g.max(0.0))
+fn layer_cam<'b>(a: Expr<'b>, g: Expr<'b>) -> Expr<'b> {
+    over_channels(positive(g) * a)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use candor_graph::builder::Builder;
+    use candor_graph::graph::Graph;
+    use candor_graph::shape::Dim;
+    use candor_graph::tensor::{DataType, Tensor};
 
-    const LAYER: Layer<'_> =
-        Layer { features: &[1.0, 0.0, 0.0, 5.0], gradient: &[1.0, 3.0, -1.0, -1.0], shape: [2, 1, 2] };
+    use super::*;
+    use crate::engine::{Engine, RTen};
+
+    /// The formula for two channels of two places.
+    fn map(formula: Formula) -> Vec<f32> {
+        let b = Builder::new(Graph::new(18));
+        let shape = [1, 2, 1, 2];
+        let input = |name: &str| b.input(name, DataType::Float, &shape.map(Dim::Fixed));
+        let out = formula(input("A"), input("G")).id();
+        let mut graph = b.finish().unwrap();
+        graph.outputs = vec![out];
+        let [a, g] = [[1.0, 0.0, 0.0, 5.0], [1.0, 3.0, -1.0, -1.0]]
+            .map(|v| Tensor::floats(&shape, v.to_vec()).unwrap());
+        RTen::new(1).compile(&graph).unwrap().run(&[&a, &g]).unwrap().remove(0).into_floats().unwrap()
+    }
 
     #[test]
     fn grad_cam_weighs_by_mean_gradients() {
-        assert_eq!(grad_cam(&LAYER).data, [2.0, -5.0]);
+        assert_eq!(map(grad_cam), [2.0, -5.0]);
     }
 
     #[test]
     fn the_others_weigh_place_by_place() {
-        assert_eq!(hires_cam(&LAYER).data, [1.0, -5.0]);
-        assert_eq!(layer_cam(&LAYER).data, [1.0, 0.0]);
-        let xgrad = xgrad_cam(&LAYER).data;
+        assert_eq!(map(hires_cam), [1.0, -5.0]);
+        assert_eq!(map(layer_cam), [1.0, 0.0]);
+        let xgrad = map(xgrad_cam);
         assert!((xgrad[0] - 1.0).abs() < 1e-6 && (xgrad[1] + 5.0).abs() < 1e-5);
         // Channel 1: G = 1, 3 and ΣA = 1 give w = 1/(2+1) + 9·3/(18+27).
-        let plus = grad_cam_plus_plus(&LAYER).data;
+        let plus = map(grad_cam_plus_plus);
         assert!((plus[0] - (1.0 / 3.0 + 0.6)).abs() < 1e-5 && plus[1] == 0.0, "{plus:?}");
     }
 }

@@ -5,12 +5,13 @@ use candor_graph::grad::deep_lift::{rescale, twin};
 use candor_graph::shape::Dim;
 use candor_graph::tensor::DataType;
 
-use super::attribution::{Attribution, Channels};
-use super::backward::{OneSweep, Plan, Seed};
+use super::attribution::Channels;
+use super::backward::{Combine, OneSweep, Plan, Seed};
 use super::baseline::{self, BASELINE};
 use super::completeness;
 use super::parameters::{Parameter, Parameters};
-use super::{Choices, Description, Explainer, Explanation, Method};
+use super::recipe::{OneRecipe, Reading, Recipe, read};
+use super::{Choices, Description, Explainer, Export, Method};
 use crate::error::Result;
 use crate::model::Model;
 
@@ -32,33 +33,43 @@ impl Method for DeepLift {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
-        let mut graph = model.graph.clone();
-        let [c, h, w] = model.input_shape.map(Dim::Fixed);
-        let batch = model.fixed_batch.map_or(Dim::Batch(1), Dim::Fixed);
-        let reference = graph.add_input("reference", DataType::Float, &[batch, c, h, w]);
-        let twins = twin(&mut graph, model.input, reference);
-        let plan = Plan {
-            graph,
-            reference: Some(reference),
-            wrt: vec![model.input],
-            values: vec![twins[&model.logits]],
-            policy: rescale(&twins),
-            seed: Seed::One,
-        };
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+        let Recipe { plan, reading } = self.recipe(model, p, choices)?;
         let word = p.word("baseline").to_string();
         Ok(Box::new(OneSweep::against(
             model,
             plan,
             Box::new(move |model, image| baseline::make(&word, model, image)),
-            Box::new(|v| {
-                let difference = v.image.iter().zip(v.reference).map(|(x, r)| x - r);
-                let values = difference.zip(&v.found[0]).map(|(d, m)| d * m).collect();
-                let (shape, channels) = (v.model.input_shape, Channels::Sum);
-                let mut e = Explanation::of_attribution(Attribution { values, shape, channels });
+            Box::new(move |v| {
+                let mut e = read(reading, v);
                 e.warnings = completeness::warning(&e.map, v.scores[v.class], v.values[0][v.class]);
                 e
             }),
         )?))
+    }
+
+    fn exporter(&self) -> Option<&dyn Export> {
+        Some(self)
+    }
+}
+
+impl OneRecipe for DeepLift {
+    fn recipe<'m>(&self, model: &'m Model, _: &mut Parameters, _: &Choices) -> Result<Recipe<'m>> {
+        let mut graph = model.graph.clone();
+        let [c, h, w] = model.input_shape.map(Dim::Fixed);
+        let batch = model.fixed_batch.map_or(Dim::Batch(1), Dim::Fixed);
+        let reference = graph.add_input("reference", DataType::Float, &[batch, c, h, w]);
+        let twins = twin(&mut graph, model.input, reference);
+        let combine: Combine = Box::new(|s| (s.image - s.reference) * s.found[0]);
+        let plan = Plan {
+            graph,
+            reference: Some(reference),
+            wrt: vec![model.input],
+            values: vec![twins[&model.logits]],
+            policy: rescale(twins),
+            seed: Seed::One,
+            combine: Some(combine),
+        };
+        Ok(Recipe { plan, reading: Reading::Attribution(Channels::Sum) })
     }
 }

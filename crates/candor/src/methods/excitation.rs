@@ -4,12 +4,12 @@
 
 use candor_graph::grad::lrp::{Composite, LayerRule, lrp};
 
-use super::backward::{OneSweep, Plan};
-use super::cam::{enlarged, layer};
+use super::backward::{Combine, Plan};
+use super::cam::layer;
 use super::parameters::Parameters;
-use super::{Choices, Description, Explainer, Explanation, Method};
+use super::recipe::{OneRecipe, Reading, Recipe};
+use super::{Choices, Description, Explainer, Export, Method};
 use crate::error::Result;
-use crate::map::Map;
 use crate::model::Model;
 
 /// The method, plain or contrastive.
@@ -38,22 +38,24 @@ impl Method for Excitation {
     }
 
     fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+        self.recipe(model, p, choices)?.explainer(model)
+    }
+
+    fn exporter(&self) -> Option<&dyn Export> {
+        Some(self)
+    }
+}
+
+impl OneRecipe for Excitation {
+    fn recipe<'m>(&self, model: &'m Model, p: &mut Parameters, choices: &Choices) -> Result<Recipe<'m>> {
         let level = layer(model, p, choices)?;
         let rule = LayerRule::Excitation;
         let last = self.contrastive.then_some(LayerRule::ContrastiveExcitation);
         let policy = lrp(&model.graph, model.input, Composite { first: None, conv: rule, dense: rule, last });
-        let plan = Plan { policy, ..Plan::gradient(model, &[level.value], false) };
-        Ok(Box::new(OneSweep::new(
-            model,
-            plan,
-            Box::new(move |v| {
-                let [_, height, width] = level.shape;
-                let mut map = Map::zeros(height, width);
-                for channel in level.feature().channels_first(&v.found[0]).chunks(height * width) {
-                    map.data.iter_mut().zip(channel).for_each(|(m, p)| *m += p);
-                }
-                Explanation::of_map(enlarged(map, v.model), Default::default())
-            }),
-        )?))
+        let feature = level.feature();
+        let combine: Combine = Box::new(move |s| feature.as_channels_first(s.found[0]).sum(&[1], true));
+        let plan = Plan { policy, combine: Some(combine), ..Plan::gradient(model, &[level.value]) };
+        let [_, height, width] = level.shape;
+        Ok(Recipe { plan, reading: Reading::Layer([height, width]) })
     }
 }

@@ -36,7 +36,7 @@ impl Method for ExpectedGradients {
 
     fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
         Ok(Box::new(ExpectedGradientsExplainer {
-            backward: Backward::compile(model, Plan::gradient(model, &[model.input], false))?,
+            backward: Backward::compile(model, Plan::gradient(model, &[model.input]))?,
             samples: p.integer("samples"),
             seed: choices.seed,
         }))

@@ -84,7 +84,7 @@ impl Method for ExtremalPerturbation {
         let scale = height.min(width) as f32 / 224.0;
         let step = ((p.integer("step") as f32 * scale).round() as usize).max(1);
         Ok(Box::new(ExtremalExplainer {
-            backward: Backward::compile(model, Plan::gradient(model, &[model.input], false))?,
+            backward: Backward::compile(model, Plan::gradient(model, &[model.input]))?,
             areas: p.number("area").map_or(AREAS.to_vec(), |a| vec![a as f32]),
             iterations: p.integer("iterations"),
             rate: number("rate"),

@@ -54,7 +54,7 @@ impl Method for FullGrad {
         };
         Ok(Box::new(OneSweep::new(
             model,
-            Plan::gradient(model, &wrt, false),
+            Plan::gradient(model, &wrt),
             Box::new(move |v| {
                 let [_, height, width] = v.model.input_shape;
                 let mut input = vec![0.0; height * width];

@@ -1,9 +1,10 @@
 //! Gradient: ∂S_c/∂x, max over channels of its magnitude (Simonyan, Vedaldi, Zisserman 2014, section 3).
 
-use super::attribution::{Attribution, CHANNELS, channels};
-use super::backward::{OneSweep, Plan};
+use super::attribution::{CHANNELS, channels};
+use super::backward::Plan;
 use super::parameters::{Parameter, Parameters};
-use super::{Choices, Description, Explainer, Explanation, Method};
+use super::recipe::{OneRecipe, Reading, Recipe};
+use super::{Choices, Description, Explainer, Export, Method};
 use crate::error::Result;
 use crate::model::Model;
 
@@ -25,16 +26,18 @@ impl Method for Gradient {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
-        let channels = channels(p);
-        let plan = Plan::gradient(model, &[model.input], false);
-        Ok(Box::new(OneSweep::new(
-            model,
-            plan,
-            Box::new(move |v| {
-                let values = v.found[0].clone();
-                Explanation::of_attribution(Attribution { values, shape: v.model.input_shape, channels })
-            }),
-        )?))
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+        self.recipe(model, p, choices)?.explainer(model)
+    }
+
+    fn exporter(&self) -> Option<&dyn Export> {
+        Some(self)
+    }
+}
+
+impl OneRecipe for Gradient {
+    fn recipe<'m>(&self, model: &'m Model, p: &mut Parameters, _: &Choices) -> Result<Recipe<'m>> {
+        let plan = Plan::gradient(model, &[model.input]);
+        Ok(Recipe { plan, reading: Reading::Attribution(channels(p)) })
     }
 }

@@ -1,9 +1,10 @@
 //! Gradient × input: Σ over channels of x · ∂S_c/∂x (Shrikumar, Greenside, Shcherbina, Kundaje 2016).
 
-use super::attribution::{Attribution, Channels};
-use super::backward::{OneSweep, Plan};
+use super::attribution::Channels;
+use super::backward::{Combine, Plan};
 use super::parameters::Parameters;
-use super::{Choices, Description, Explainer, Explanation, Method};
+use super::recipe::{OneRecipe, Reading, Recipe};
+use super::{Choices, Description, Explainer, Export, Method};
 use crate::error::Result;
 use crate::model::Model;
 
@@ -23,16 +24,19 @@ impl Method for GradientTimesInput {
         }
     }
 
-    fn prepare(&self, model: &Model, _: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
-        let plan = Plan::gradient(model, &[model.input], false);
-        Ok(Box::new(OneSweep::new(
-            model,
-            plan,
-            Box::new(|v| {
-                let values = v.found[0].iter().zip(v.image).map(|(g, x)| g * x).collect();
-                let (shape, channels) = (v.model.input_shape, Channels::Sum);
-                Explanation::of_attribution(Attribution { values, shape, channels })
-            }),
-        )?))
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+        self.recipe(model, p, choices)?.explainer(model)
+    }
+
+    fn exporter(&self) -> Option<&dyn Export> {
+        Some(self)
+    }
+}
+
+impl OneRecipe for GradientTimesInput {
+    fn recipe<'m>(&self, model: &'m Model, _: &mut Parameters, _: &Choices) -> Result<Recipe<'m>> {
+        let combine: Combine = Box::new(|s| s.found[0] * s.image);
+        let plan = Plan { combine: Some(combine), ..Plan::gradient(model, &[model.input]) };
+        Ok(Recipe { plan, reading: Reading::Attribution(Channels::Sum) })
     }
 }

@@ -4,11 +4,12 @@ use candor_graph::grad::policy;
 
 use super::attribution::{Attribution, CHANNELS, channels};
 use super::backward::{Backward, Plan};
-use super::cam::{Layer, enlarged, grad_cam, layer};
+use super::cam::{enlarged, grad_cam, layer, plan};
 use super::parameters::{Parameter, Parameters};
 use super::relu_rules::require_relu;
 use super::{Choices, Description, Explainer, Explanation, Method};
 use crate::error::Result;
+use crate::map::Map;
 use crate::mask::Level;
 use crate::mask::learn::Passes;
 use crate::model::Model;
@@ -34,11 +35,10 @@ impl Method for GuidedGradCam {
     fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
         require_relu(model, p.method())?;
         let level = layer(model, p, choices)?;
-        let guided =
-            Plan { policy: policy::guided_backprop(), ..Plan::gradient(model, &[model.input], false) };
+        let guided = Plan { policy: policy::guided_backprop(), ..Plan::gradient(model, &[model.input]) };
         Ok(Box::new(GuidedGradCamExplainer {
             guided: Backward::compile(model, guided)?,
-            cam: Backward::compile(model, Plan::gradient(model, &[level.value], true))?,
+            cam: Backward::compile(model, plan(model, &level, grad_cam))?,
             level,
             channels: channels(p),
         }))
@@ -65,14 +65,11 @@ impl Explainer for GuidedGradCamExplainer {
         steps: &mut dyn FnMut(),
     ) -> Result<Vec<Explanation>> {
         let guided = self.guided.sweep(model, classes)?;
-        let gradients = self.cam.sweep(model, classes)?;
-        let feature = self.level.feature();
-        let features = feature.channels_first(self.cam.value(model, 0));
+        let cams = self.cam.sweep(model, classes)?;
         let passes = Passes { forward: 2, backward: 2 * classes.len() as u64 };
         let explain = |q: usize| {
-            let gradient = feature.channels_first(&gradients[q][0]);
-            let layer = Layer { features: &features, gradient: &gradient, shape: self.level.shape };
-            let cam = enlarged(grad_cam(&layer), model);
+            let [_, height, width] = self.level.shape;
+            let cam = enlarged(Map { height, width, data: cams[q][0].clone() }, model);
             let values = guided[q][0].iter().zip(cam.data.iter().cycle()).map(|(g, c)| g * c).collect();
             let a = Attribution { values, shape: model.input_shape, channels: self.channels };
             Explanation { passes: passes.share(q, classes.len()), ..Explanation::of_attribution(a) }

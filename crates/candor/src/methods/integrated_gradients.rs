@@ -1,13 +1,22 @@
 //! Integrated gradients: (x − x₀) · ∫₀¹ ∂S_c/∂x (x₀ + α (x − x₀)) dα, Σ over channels (Sundararajan, Taly, Yan 2017,
 //! equation 1). It adds up to S_c(x) − S_c(x₀) as far as the steps allow; a warning says how far if they do not.
 
+use candor_graph::builder::Builder;
+use candor_graph::graph::Graph;
+use candor_graph::rewrite;
+use candor_graph::shape::Dim;
+use candor_graph::subgraph::LoopBody;
+use candor_graph::tensor::{DataType, Tensor};
+
 use super::attribution::{Attribution, Channels};
 use super::backward::{Backward, Plan};
 use super::baseline::{self, BASELINE};
 use super::completeness;
 use super::parameters::{Kind, Parameter, Parameters};
-use super::{Choices, Description, Explainer, Explanation, Method};
-use crate::error::Result;
+use super::{Choices, Description, Explainer, Explanation, Export, Method};
+use crate::engine::Folding;
+use crate::error::{Error, Result};
+use crate::export::{canvas, maps};
 use crate::mask::learn::Passes;
 use crate::model::Model;
 
@@ -44,19 +53,83 @@ impl Method for IntegratedGradients {
     }
 
     fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
-        let steps = p.integer("steps");
-        let points = match p.word("rule") {
-            "midpoint" => (0..steps).map(|k| ((k as f64 + 0.5) / steps as f64, 1.0 / steps as f64)).collect(),
-            "right" => (1..=steps).map(|k| (k as f64 / steps as f64, 1.0 / steps as f64)).collect(),
-            _ => gauss_legendre(steps),
-        };
         Ok(Box::new(IntegratedGradientsExplainer {
-            backward: Backward::compile(model, Plan::gradient(model, &[model.input], false))?,
+            backward: Backward::compile(model, Plan::gradient(model, &[model.input]))?,
             baseline: p.word("baseline").to_string(),
-            points,
+            points: points(p),
             scores: vec![],
         }))
     }
+
+    fn exporter(&self) -> Option<&dyn Export> {
+        Some(self)
+    }
+}
+
+impl Export for IntegratedGradients {
+    fn export(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Graph> {
+        let points = points(p);
+        as_nodes(model, &points, p.word("baseline")).map_err(|e| Error::graph(&model.info.path, e))
+    }
+}
+
+/// α and weight of each point.
+fn points(p: &Parameters) -> Vec<(f64, f64)> {
+    let steps = p.integer("steps");
+    match p.word("rule") {
+        "midpoint" => (0..steps).map(|k| ((k as f64 + 0.5) / steps as f64, 1.0 / steps as f64)).collect(),
+        "right" => (1..=steps).map(|k| (k as f64 / steps as f64, 1.0 / steps as f64)).collect(),
+        _ => gauss_legendre(steps),
+    }
+}
+
+/// The method as a graph: a Loop with one turn a point, which adds up the weighted gradients.
+fn as_nodes(model: &Model, points: &[(f64, f64)], baseline: &str) -> candor_graph::error::Result<Graph> {
+    let query = |b: &'_ Builder, shape: &[Dim]| b.input("query", DataType::Float, shape).id();
+    let plan = Plan::gradient(model, &[model.input]);
+    let (mut body, query, found) = plan.append(model, |b, shape| b.value(query(b, shape)))?;
+    let image_shape = body.shape(model.input).unwrap_or_default();
+
+    // In front of the network: the turn's point on the way.
+    let network = std::mem::take(&mut body.nodes);
+    let b = Builder::new(body);
+    let turn = b.input("turn", DataType::Int64, &[]);
+    let of_turn = |values: Vec<f32>| {
+        Ok(b.constant(Tensor::floats(&[values.len()], values)?).op("Gather", &[turn], &[]))
+    };
+    let alpha = of_turn(points.iter().map(|p| p.0 as f32).collect())?;
+    let weight = of_turn(points.iter().map(|p| p.1 as f32).collect())?;
+    let image = |name: &str| b.input(name, DataType::Float, &image_shape);
+    let (from, way, sum) = (image("from"), image("way"), image("sum"));
+    let (turn, weight, point) = (turn.id(), weight.id(), (from + way * alpha).id());
+    let (from, way, sum) = (from.id(), way.id(), sum.id());
+    let mut body = b.finish()?;
+    let ahead = body.nodes.len();
+    let own: Vec<String> = body.nodes[..ahead].iter().map(|n| n.name.clone()).collect();
+    body.nodes.extend(network);
+    body.replace_uses(model.input, point, |n| !own.contains(&n.name));
+    let b = Builder::new(body);
+    let next = (b.value(sum) + b.value(found[0]) * b.value(weight)).id();
+    let mut body = b.finish()?;
+    body.outputs = vec![next];
+    rewrite::fold_constants(&mut body, &Folding(model.engine.as_ref()))?;
+    rewrite::remove_dead(&mut body);
+
+    let b = Builder::new(model.graph.clone());
+    let shape = b.value(model.logits).shape()?;
+    let one_hot = canvas::one_hot(&b, &shape);
+    let image = b.value(model.input);
+    let start = baseline::as_nodes(baseline, model, image)?;
+    let whole = image - start;
+    let body = LoopBody {
+        graph: body,
+        turn: Some(turn),
+        carried: vec![(sum, image * 0.0)],
+        captured: vec![(query, one_hot), (from, start), (way, whole)],
+    };
+    let sum = b.repeat("points", points.len(), body)?[0];
+    let map = maps::over_channels(sum * whole, Channels::Sum).id();
+    canvas::finish(model, b.finish()?, map)
 }
 
 struct IntegratedGradientsExplainer {

@@ -13,7 +13,7 @@ impl LevelGradients {
     pub(crate) fn compile(model: &Model, levels: &[Level]) -> Result<Self> {
         let mut wrt = vec![model.input];
         wrt.extend(levels.iter().map(|l| l.value));
-        Ok(LevelGradients(Backward::compile(model, Plan::gradient(model, &wrt, false))?))
+        Ok(LevelGradients(Backward::compile(model, Plan::gradient(model, &wrt))?))
     }
 
     /// Logits of an image (C·H·W preprocessed values).

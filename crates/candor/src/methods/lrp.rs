@@ -4,10 +4,11 @@
 
 use candor_graph::grad::lrp::{Composite, LayerRule, lrp};
 
-use super::attribution::{Attribution, Channels};
-use super::backward::{OneSweep, Plan, Seed};
+use super::attribution::Channels;
+use super::backward::{Plan, Seed};
 use super::parameters::{Kind, Parameter, Parameters};
-use super::{Choices, Description, Explainer, Explanation, Method};
+use super::recipe::{OneRecipe, Reading, Recipe};
+use super::{Choices, Description, Explainer, Export, Method};
 use crate::error::Result;
 use crate::model::Model;
 
@@ -77,17 +78,20 @@ impl Method for Lrp {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+        self.recipe(model, p, choices)?.explainer(model)
+    }
+
+    fn exporter(&self) -> Option<&dyn Export> {
+        Some(self)
+    }
+}
+
+impl OneRecipe for Lrp {
+    fn recipe<'m>(&self, model: &'m Model, p: &mut Parameters, _: &Choices) -> Result<Recipe<'m>> {
         let policy = lrp(&model.graph, model.input, composite(p));
-        let plan = Plan { policy, seed: Seed::Score, ..Plan::gradient(model, &[model.input], false) };
-        Ok(Box::new(OneSweep::new(
-            model,
-            plan,
-            Box::new(|v| {
-                let (values, shape) = (v.found[0].clone(), v.model.input_shape);
-                Explanation::of_attribution(Attribution { values, shape, channels: Channels::Sum })
-            }),
-        )?))
+        let plan = Plan { policy, seed: Seed::Score, ..Plan::gradient(model, &[model.input]) };
+        Ok(Recipe { plan, reading: Reading::Attribution(Channels::Sum) })
     }
 }
 

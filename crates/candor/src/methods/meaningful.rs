@@ -81,7 +81,7 @@ impl Method for MeaningfulPerturbation {
     fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
         let number = |name: &str| p.number(name).unwrap_or(0.0) as f32;
         Ok(Box::new(MeaningfulExplainer {
-            backward: Backward::compile(model, Plan::gradient(model, &[model.input], false))?,
+            backward: Backward::compile(model, Plan::gradient(model, &[model.input]))?,
             iterations: p.integer("iterations"),
             rate: number("rate"),
             cells: p.integer("cells"),

@@ -28,6 +28,7 @@ pub(crate) mod noise;
 mod null_methods;
 mod occlusion;
 pub mod parameters;
+mod recipe;
 mod reliable;
 mod relu_rules;
 mod rise;
@@ -38,6 +39,7 @@ mod smooth_mask;
 mod superpixels;
 
 use attribution::Attribution;
+use candor_graph::graph::Graph;
 
 use crate::error::{Error, Result};
 use crate::map::Map;
@@ -92,6 +94,20 @@ pub trait Method: Send + Sync {
         parameters: &mut Parameters,
         choices: &Choices,
     ) -> Result<Box<dyn Explainer>>;
+
+    /// How it is written down as a graph, if it can be.
+    fn exporter(&self) -> Option<&dyn Export> {
+        None
+    }
+}
+
+/// A method that can be written down as a graph: see [`crate::export`].
+pub trait Export {
+    /// The graph, with the inputs image and `class` and the outputs `logits` and `map`.
+    ///
+    /// # Errors
+    /// As [`Method::prepare`], and a setting that has no form as a graph.
+    fn export(&self, model: &Model, parameters: &mut Parameters, choices: &Choices) -> Result<Graph>;
 }
 
 /// A method prepared for one model.

@@ -1,12 +1,14 @@
 //! The reliable mask with hierarchical attribution fusion: see [`crate::mask`].
 
+use candor_graph::graph::Graph;
 use candor_graph::insert::MaskShape;
 
 use super::parameters::{Kind, Parameter, Parameters};
-use super::{Choices, Description, Explainer, Explanation, Method, PathPoint};
-use crate::error::Result;
+use super::{Choices, Description, Explainer, Explanation, Export, Method, PathPoint};
+use crate::error::{Error, Result};
 use crate::map::{Interpolation, Map};
 use crate::mask::learn::{Learner, Passes, Prepared, Settings, argmax};
+use crate::mask::looped::as_nodes;
 use crate::mask::{Learned, Level, Objective, fuse, levels};
 use crate::model::Model;
 use crate::report::result::{Kept, LevelMask};
@@ -110,39 +112,62 @@ impl Method for Reliable {
     }
 
     fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
-        let levels = levels::choose(model, &choices.levels)?;
-        let lambda = p
-            .number("lambda")
-            .or(choices.calibrated_lambda)
-            .unwrap_or_else(|| default_lambda(&levels, model.classes));
-        p.record("lambda", lambda);
-        p.record("levels", levels.iter().map(|l| l.name.clone()).collect::<Vec<_>>());
-        let objective = Objective::ALL.iter().find(|(name, _)| *name == p.word("objective"));
-        let settings = Settings {
-            objective: objective.map_or(Objective::Evidence, |(_, o)| *o),
-            shape: if p.word("shape") == "full" { MaskShape::Full } else { MaskShape::Spatial },
-            lambda: lambda as f32,
-            iterations: p.integer("iterations"),
-            rate: p.number("rate").unwrap_or(0.05) as f32,
-            cap: p.number("cap").unwrap_or(1.0) as f32,
-            floor_at_chance: p.word("floor") == "chance",
-            leave_out_top1: p.word("rivals") == "no-top1",
-            return_best: p.word("return") == "best",
-            exact: p.flag("exact"),
-        };
+        let (levels, settings) = settings(model, p, choices)?;
         Ok(Box::new(ReliableExplainer {
             learner: Learner::new(model, levels, settings)?,
-            interpolation: if p.word("upsample") == "nearest" {
-                Interpolation::Nearest
-            } else {
-                Interpolation::Bilinear
-            },
+            interpolation: interpolation(p),
             attribution: p.word("fuse") == "attribution",
             path: p.flag("lambda-path"),
             prepared: None,
             passes: Passes::default(),
         }))
     }
+
+    fn exporter(&self) -> Option<&dyn Export> {
+        Some(self)
+    }
+}
+
+impl Export for Reliable {
+    fn export(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Graph> {
+        for (name, only) in [("return", "last"), ("fuse", "mask")] {
+            if p.word(name) != only {
+                let reason = format!("can only be exported with {name}={only}, not {}", p.word(name));
+                return Err(Error::Parameter { method: p.method().to_string(), reason });
+            }
+        }
+        let (levels, settings) = settings(model, p, choices)?;
+        as_nodes(model, &levels, &settings, interpolation(p)).map_err(|e| Error::graph(&model.info.path, e))
+    }
+}
+
+fn interpolation(p: &Parameters) -> Interpolation {
+    if p.word("upsample") == "nearest" { Interpolation::Nearest } else { Interpolation::Bilinear }
+}
+
+/// The levels, and what the parameters say about learning their masks.
+fn settings(model: &Model, p: &mut Parameters, choices: &Choices) -> Result<(Vec<Level>, Settings)> {
+    let levels = levels::choose(model, &choices.levels)?;
+    let lambda = p
+        .number("lambda")
+        .or(choices.calibrated_lambda)
+        .unwrap_or_else(|| default_lambda(&levels, model.classes));
+    p.record("lambda", lambda);
+    p.record("levels", levels.iter().map(|l| l.name.clone()).collect::<Vec<_>>());
+    let objective = Objective::ALL.iter().find(|(name, _)| *name == p.word("objective"));
+    let settings = Settings {
+        objective: objective.map_or(Objective::Evidence, |(_, o)| *o),
+        shape: if p.word("shape") == "full" { MaskShape::Full } else { MaskShape::Spatial },
+        lambda: lambda as f32,
+        iterations: p.integer("iterations"),
+        rate: p.number("rate").unwrap_or(0.05) as f32,
+        cap: p.number("cap").unwrap_or(1.0) as f32,
+        floor_at_chance: p.word("floor") == "chance",
+        leave_out_top1: p.word("rivals") == "no-top1",
+        return_best: p.word("return") == "best",
+        exact: p.flag("exact"),
+    };
+    Ok((levels, settings))
 }
 
 /// λ at which the L1 term of full masks, λ Σ_l C_l √(H_l·W_l), has the same size relative to the odds for every model.

@@ -1,12 +1,13 @@
 //! Guided backprop (Springenberg et al. 2015) and deconvnet (Zeiler and Fergus 2014): the gradient with another rule for
 //! ReLU. Guided: dx = dy⁺ where x > 0. Deconvnet: dx = dy⁺.
 
-use candor_graph::grad::policy;
+use candor_graph::grad::{Policy, policy};
 
-use super::attribution::{Attribution, CHANNELS, channels};
-use super::backward::{OneSweep, Plan};
+use super::attribution::{CHANNELS, channels};
+use super::backward::Plan;
 use super::parameters::{Parameter, Parameters};
-use super::{Choices, Description, Explainer, Explanation, Method};
+use super::recipe::{OneRecipe, Reading, Recipe};
+use super::{Choices, Description, Explainer, Export, Method};
 use crate::error::{Error, Result};
 use crate::model::Model;
 
@@ -31,8 +32,18 @@ impl Method for GuidedBackprop {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
-        one_sweep(model, p, policy::guided_backprop())
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+        self.recipe(model, p, choices)?.explainer(model)
+    }
+
+    fn exporter(&self) -> Option<&dyn Export> {
+        Some(self)
+    }
+}
+
+impl OneRecipe for GuidedBackprop {
+    fn recipe<'m>(&self, model: &'m Model, p: &mut Parameters, _: &Choices) -> Result<Recipe<'m>> {
+        recipe(model, p, policy::guided_backprop())
     }
 }
 
@@ -49,27 +60,25 @@ impl Method for Deconvnet {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
-        one_sweep(model, p, policy::deconvnet())
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+        self.recipe(model, p, choices)?.explainer(model)
+    }
+
+    fn exporter(&self) -> Option<&dyn Export> {
+        Some(self)
     }
 }
 
-fn one_sweep(
-    model: &Model,
-    p: &Parameters,
-    policy: candor_graph::grad::Policy<'_>,
-) -> Result<Box<dyn Explainer>> {
+impl OneRecipe for Deconvnet {
+    fn recipe<'m>(&self, model: &'m Model, p: &mut Parameters, _: &Choices) -> Result<Recipe<'m>> {
+        recipe(model, p, policy::deconvnet())
+    }
+}
+
+fn recipe<'m>(model: &'m Model, p: &Parameters, policy: Policy<'m>) -> Result<Recipe<'m>> {
     require_relu(model, p.method())?;
-    let channels = channels(p);
-    let plan = Plan { policy, ..Plan::gradient(model, &[model.input], false) };
-    Ok(Box::new(OneSweep::new(
-        model,
-        plan,
-        Box::new(move |v| {
-            let values = v.found[0].clone();
-            Explanation::of_attribution(Attribution { values, shape: v.model.input_shape, channels })
-        }),
-    )?))
+    let plan = Plan { policy, ..Plan::gradient(model, &[model.input]) };
+    Ok(Recipe { plan, reading: Reading::Attribution(channels(p)) })
 }
 
 /// Refuses a model without any ReLU, for which the rule would silently be the gradient.

@@ -1,0 +1,50 @@
+//! `candor export`: a method as an ONNX model.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use candor::export::{self, CLASS, LOGITS, MAP};
+use candor::methods::{self, Choices};
+use serde_json::json;
+
+use crate::arguments::ExportArgs;
+use crate::output;
+use crate::setup::{self, Usage};
+
+pub fn run(args: &ExportArgs) -> Result<ExitCode> {
+    let method = methods::find(&args.method).map_err(|e| Usage(e.to_string()))?;
+    let setup = setup::load(&args.model)?;
+    for note in &setup.notes {
+        output::note(note);
+    }
+    let levels = if args.levels.is_empty() {
+        setup.sidecar.levels.clone().unwrap_or_default()
+    } else {
+        args.levels.clone()
+    };
+    let choices = Choices { levels, calibrated_lambda: setup.sidecar.lambda, seed: 0 };
+    let exported = export::export(&setup.model, &setup.preprocessing, method.as_ref(), &args.set, &choices)?;
+    exported.save(&args.output)?;
+    let image = exported.graph.name(setup.model.input);
+    let file = args.output.display();
+    if args.json {
+        let [c, h, w] = setup.model.input_shape;
+        let batch = setup.model.fixed_batch.map_or(json!("N"), |n| json!(n));
+        output::json(&json!({
+            "file": file.to_string(), "model": setup.model.info, "method": exported.method,
+            "preprocessing": setup.preprocessing, "opset": exported.graph.opset, "nodes": exported.graph.nodes.len(),
+            "inputs": [{"name": image, "shape": [batch, c, h, w]}, {"name": CLASS, "shape": [batch]}],
+            "outputs": [
+                {"name": LOGITS, "shape": [batch, setup.model.classes]},
+                {"name": MAP, "shape": [batch, 1, h, w]},
+            ],
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::print(&format!(
+        "{file}: {} nodes, opset {}; inputs {image}, {CLASS}; outputs {LOGITS}, {MAP}\n",
+        exported.graph.nodes.len(),
+        exported.graph.opset
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,212 @@
+//! If and Loop whose course is known before anything runs: the branch that is taken, or the turns one after the other.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::error::{GraphError, Result};
+use crate::graph::{Attr, Graph, Node, ValueId};
+use crate::subgraph::Subgraph;
+use crate::tensor::{Tensor, TensorData};
+
+/// Most turns of a loop that are written out.
+pub const MOST_TURNS: i64 = 64;
+
+/// Replaces each If with a constant condition by the branch it takes, and each Loop with a constant number of turns and a
+/// condition that stays true by its turns. Returns whether there was any. Shapes must be inferred anew then.
+///
+/// # Errors
+/// [`GraphError::Node`] for a loop of more than [`MOST_TURNS`] turns, or one that is malformed.
+pub fn unfold_control_flow(graph: &mut Graph) -> Result<bool> {
+    let mut any = false;
+    let mut index = 0;
+    while index < graph.nodes.len() {
+        let node = graph.nodes[index].clone();
+        let unfolded = match (node.domain.as_str(), node.op.as_str()) {
+            ("", "If") => branch(graph, &node)?,
+            ("", "Loop") => turns(graph, &node)?,
+            _ => None,
+        };
+        match unfolded {
+            // What comes in its place may hold control flow again.
+            Some(nodes) => {
+                graph.nodes.splice(index..=index, nodes);
+                any = true;
+            }
+            None => index += 1,
+        }
+    }
+    Ok(any)
+}
+
+/// Why an If or a Loop stays.
+pub(crate) fn reason(node: &Node) -> Option<&'static str> {
+    match (node.domain.as_str(), node.op.as_str()) {
+        ("", "If") => Some("its condition is computed from the image; export the branch that is taken"),
+        ("", "Loop") => {
+            Some("its number of turns or its condition is computed from the image; unroll it when exporting")
+        }
+        ("", "Scan") => Some("Scan is not supported; unroll it when exporting"),
+        _ => None,
+    }
+}
+
+fn branch(graph: &mut Graph, node: &Node) -> Result<Option<Vec<Node>>> {
+    let Some(taken) = node.input(0).and_then(|id| truth(graph, id)) else { return Ok(None) };
+    let inner = inner_graph(node, if taken { "then_branch" } else { "else_branch" })?;
+    let mut nodes = vec![];
+    let outputs = copy(graph, node, &inner, &[], "", &mut nodes);
+    hand_over(node, outputs, &mut nodes)?;
+    Ok(Some(nodes))
+}
+
+fn turns(graph: &mut Graph, node: &Node) -> Result<Option<Vec<Node>>> {
+    let body = inner_graph(node, "body")?;
+    let formal = body.graph.inputs.len() - body.captured.len();
+    if formal < 2 || body.graph.outputs.len() + 1 < formal {
+        return Err(GraphError::node(node, "its body takes or hands on too few values"));
+    }
+    let starts_true = node.input(1).is_none_or(|id| truth(graph, id) == Some(true));
+    let count = node.input(0).and_then(|id| graph.known_ints(id)).and_then(|v| v.first().copied());
+    let (Some(count), true) = (count, starts_true && stays_true(&body.graph)) else { return Ok(None) };
+    if count > MOST_TURNS {
+        let reason =
+            format!("a loop of {count} turns; at most {MOST_TURNS} are unrolled; unroll it when exporting");
+        return Err(GraphError::node(node, reason));
+    }
+    let carried = formal - 2;
+    let mut nodes = vec![];
+    let mut values: Vec<ValueId> = vec![];
+    for i in 0..carried {
+        let start = node.input(2 + i);
+        values.push(start.ok_or_else(|| GraphError::node(node, format!("input {} is missing", 2 + i)))?);
+    }
+    let mut scanned: Vec<Vec<ValueId>> = vec![vec![]; body.graph.outputs.len() - 1 - carried];
+    let going = graph.add_constant("going", Arc::new(Tensor::new(vec![], TensorData::Bool(vec![true]))?));
+    for turn in 0..count.max(0) {
+        let number = Tensor::new(vec![], TensorData::Int64(vec![turn]))?;
+        let number = graph.add_constant("turn", Arc::new(number));
+        let given: Vec<ValueId> = [number, going].into_iter().chain(values).collect();
+        let mut outputs =
+            copy(graph, node, &body, &given, &format!("_{turn}"), &mut nodes).into_iter().skip(1);
+        values = outputs.by_ref().take(carried).collect();
+        scanned.iter_mut().zip(outputs).for_each(|(all, one)| all.push(one));
+    }
+    for parts in scanned {
+        if parts.is_empty() {
+            return Err(GraphError::node(
+                node,
+                "a loop of no turns gathers values, whose shape is not known",
+            ));
+        }
+        values.push(stacked(graph, &parts, &mut nodes));
+    }
+    hand_over(node, values, &mut nodes)?;
+    Ok(Some(nodes))
+}
+
+fn inner_graph(node: &Node, name: &str) -> Result<Arc<Subgraph>> {
+    match node.attrs.get(name) {
+        Some(Attr::Graph(inner)) => Ok(inner.clone()),
+        _ => Err(GraphError::node(node, format!("attribute '{name}' is missing"))),
+    }
+}
+
+fn truth(graph: &Graph, id: ValueId) -> Option<bool> {
+    match graph.constant(id)?.data() {
+        TensorData::Bool(values) => values.first().copied(),
+        _ => None,
+    }
+}
+
+/// Whether the condition that a body hands on is the one it was given, or true.
+fn stays_true(body: &Graph) -> bool {
+    let Some(mut id) = body.outputs.first().copied() else { return false };
+    while let Some(node) = body.nodes.iter().find(|n| n.op == "Identity" && n.outputs.contains(&Some(id))) {
+        let Some(before) = node.input(0) else { return false };
+        id = before;
+    }
+    body.inputs.get(1) == Some(&id) || truth(body, id) == Some(true)
+}
+
+/// Appends the inner graph's nodes with `given` for its formal inputs. Returns its outputs.
+fn copy(
+    graph: &mut Graph,
+    node: &Node,
+    inner: &Subgraph,
+    given: &[ValueId],
+    suffix: &str,
+    nodes: &mut Vec<Node>,
+) -> Vec<ValueId> {
+    let source = &inner.graph;
+    let mut stands: HashMap<ValueId, ValueId> =
+        source.inputs.iter().copied().zip(given.iter().copied()).collect();
+    stands.extend(inner.captured.iter().filter_map(|&(id, place)| Some((id, node.input(place)?))));
+    let mut outer = |graph: &mut Graph, id: ValueId| {
+        *stands.entry(id).or_insert_with(|| match source.constant(id) {
+            Some(tensor) => graph.add_constant(source.name(id), tensor.clone()),
+            None => graph.add_value(&format!("{}{suffix}", source.name(id)), source.value(id).dtype),
+        })
+    };
+    for n in &source.nodes {
+        let mut copy = n.clone();
+        copy.name = format!("{}_{}{suffix}", node.name, n.name);
+        for id in copy.inputs.iter_mut().chain(&mut copy.outputs).flatten() {
+            *id = outer(graph, *id);
+        }
+        nodes.push(copy);
+    }
+    source.outputs.iter().map(|&id| outer(graph, id)).collect()
+}
+
+/// Makes the node's outputs the values that stand for them.
+fn hand_over(node: &Node, values: Vec<ValueId>, nodes: &mut Vec<Node>) -> Result<()> {
+    if values.len() < node.outputs.len() {
+        return Err(GraphError::node(node, "it has more outputs than its graph"));
+    }
+    for (i, (wanted, value)) in node.outputs.iter().zip(values).enumerate() {
+        if wanted.is_some() {
+            nodes.push(plain(
+                &format!("{}_{i}", node.name),
+                "Identity",
+                vec![value],
+                *wanted,
+                BTreeMap::new(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The values of all turns along a new first axis.
+fn stacked(graph: &mut Graph, parts: &[ValueId], nodes: &mut Vec<Node>) -> ValueId {
+    let axes = graph.add_constant("axes", Arc::new(Tensor::ints(&[0])));
+    let mut rows = vec![];
+    for &part in parts {
+        let row = graph.add_value("row", graph.value(part).dtype);
+        let name = graph.name(row).to_string();
+        nodes.push(plain(&name, "Unsqueeze", vec![part, axes], Some(row), BTreeMap::new()));
+        rows.push(row);
+    }
+    let all = graph.add_value("rows", graph.value(parts[0]).dtype);
+    let name = graph.name(all).to_string();
+    let axis = BTreeMap::from([("axis".to_string(), Attr::Int(0))]);
+    nodes.push(plain(&name, "Concat", rows, Some(all), axis));
+    all
+}
+
+fn plain(
+    name: &str,
+    op: &str,
+    inputs: Vec<ValueId>,
+    output: Option<ValueId>,
+    attrs: BTreeMap<String, Attr>,
+) -> Node {
+    Node {
+        name: name.to_string(),
+        op: op.to_string(),
+        domain: String::new(),
+        inputs: inputs.into_iter().map(Some).collect(),
+        outputs: vec![output],
+        attrs,
+    }
+}

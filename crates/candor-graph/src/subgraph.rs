@@ -1,0 +1,166 @@
+//! Graphs inside nodes: the body of a Loop, and how it reads values of the graph around it.
+
+use std::sync::Arc;
+
+use crate::builder::{Builder, Expr};
+use crate::error::{GraphError, Result};
+use crate::graph::{Attr, Graph, Node, ValueId};
+use crate::tensor::{DataType, Tensor, TensorData};
+
+/// A graph inside a node. What it reads of the graph around it are its last inputs, and stands behind the node's own
+/// inputs, so that whatever follows values through a graph sees it; a file has neither, but the outer value's name.
+#[derive(Clone, Debug)]
+pub struct Subgraph {
+    /// The inner graph: its inputs are the node's formal ones and then the captured.
+    pub graph: Graph,
+    /// For each captured value, the inner input and the place of the outer value among the node's inputs.
+    pub captured: Vec<(ValueId, usize)>,
+}
+
+impl PartialEq for Subgraph {
+    /// Subgraphs are equal only to themselves.
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+/// Constants of fewer elements stay inside the body: axes, shapes and the like, which runtimes want to see there.
+const CAPTURED_FROM: usize = 64;
+
+/// The body of a loop before it becomes a node.
+pub struct LoopBody<'b> {
+    /// The graph. Its inputs may stand in any order; its outputs are the carried values after a turn.
+    pub graph: Graph,
+    /// Number of the turn, an int64 scalar input of the graph, if it reads it.
+    pub turn: Option<ValueId>,
+    /// The carried values at the start of a turn (inputs of the graph), with what they are before the first.
+    pub carried: Vec<(ValueId, Expr<'b>)>,
+    /// Inputs of the graph that are values of the graph around it.
+    pub captured: Vec<(ValueId, Expr<'b>)>,
+}
+
+impl Builder {
+    /// Appends a Loop of `turns` turns. Returns the carried values behind the last turn; each has the shape it started with.
+    /// Large constants of the body become captured constants of this graph, so that two loops share them.
+    ///
+    /// # Errors
+    /// [`GraphError`] if the body is malformed or does not hand on as many values as it is given.
+    pub fn repeat<'b>(&'b self, name: &str, turns: usize, body: LoopBody<'b>) -> Result<Vec<Expr<'b>>> {
+        let LoopBody { mut graph, turn, carried, mut captured } = body;
+        if graph.outputs.len() != carried.len() {
+            return Err(GraphError::Malformed(format!(
+                "the body of loop '{name}' hands on {} values, not {}",
+                graph.outputs.len(),
+                carried.len()
+            )));
+        }
+        let turn = turn.unwrap_or_else(|| graph.add_input("turn", DataType::Int64, &[]));
+        let (going, on) = (graph.add_input("going", DataType::Bool, &[]), graph.add_value("on", None));
+        graph.nodes.push(Node {
+            name: "on".to_string(),
+            op: "Identity".to_string(),
+            domain: String::new(),
+            inputs: vec![Some(going)],
+            outputs: vec![Some(on)],
+            attrs: Default::default(),
+        });
+        graph.set_type(on, DataType::Bool);
+        graph.outputs.insert(0, on);
+        let mut read: Vec<ValueId> =
+            graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten().copied()).collect();
+        read.sort_unstable();
+        read.dedup();
+        for &id in &read {
+            let Some(tensor) = graph.constant(id).filter(|t| t.len() >= CAPTURED_FROM).cloned() else {
+                continue;
+            };
+            graph.forget_constant(id);
+            captured.push((id, self.shared_constant(&tensor)));
+        }
+        captured.retain(|(id, _)| read.binary_search(id).is_ok() || graph.outputs.contains(id));
+        let formal = [turn, going].into_iter().chain(carried.iter().map(|c| c.0));
+        graph.inputs = formal.chain(captured.iter().map(|c| c.0)).collect();
+        graph.check()?;
+
+        let count = Tensor::new(vec![], TensorData::Int64(vec![turns as i64]))?;
+        let always = Tensor::new(vec![], TensorData::Bool(vec![true]))?;
+        let own =
+            [self.constant(count), self.constant(always)].into_iter().chain(carried.iter().map(|c| c.1));
+        let own: Vec<ValueId> = own.map(Expr::id).collect();
+        let places = captured.iter().enumerate().map(|(i, (id, _))| (*id, own.len() + i)).collect();
+        let inputs = own.iter().copied().chain(captured.iter().map(|c| c.1.id())).map(Some).collect();
+        let body = Subgraph { graph, captured: places };
+        let start: Vec<ValueId> = own[2..].to_vec();
+        let outputs = self.with_mut(|g| {
+            let outputs: Vec<ValueId> =
+                start.iter().map(|_| g.add_value(&format!("{name}_last"), None)).collect();
+            g.nodes.push(Node {
+                name: name.to_string(),
+                op: "Loop".to_string(),
+                domain: String::new(),
+                inputs,
+                outputs: outputs.iter().copied().map(Some).collect(),
+                attrs: [("body".to_string(), Attr::Graph(Arc::new(body)))].into(),
+            });
+            for (&from, &to) in start.iter().zip(&outputs) {
+                let (sym, dtype) = (g.sym(from).clone(), g.value(from).dtype);
+                g.set_sym(to, sym, dtype);
+            }
+            outputs
+        });
+        Ok(outputs.into_iter().map(|id| self.value(id)).collect())
+    }
+
+    /// The value of this very tensor if the graph has one already, else a new constant.
+    fn shared_constant(&self, tensor: &Arc<Tensor>) -> Expr<'_> {
+        let known =
+            self.with(|g| g.value_ids().find(|&id| g.constant(id).is_some_and(|t| Arc::ptr_eq(t, tensor))));
+        let id = known.unwrap_or_else(|| self.with_mut(|g| g.add_constant("weight", tensor.clone())));
+        self.value(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::Dim;
+
+    /// x → x + c, five times, with c captured.
+    fn looped() -> Result<Graph> {
+        let inner = Builder::new(Graph::new(18));
+        let shape = [Dim::Batch(1), Dim::Fixed(2)];
+        let x = inner.input("x", DataType::Float, &shape);
+        let c = inner.input("c", DataType::Float, &shape);
+        let (x, c, next) = (x.id(), c.id(), (x + c).id());
+        let mut body = inner.finish()?;
+        body.outputs = vec![next];
+        let outer = Builder::new(Graph::new(18));
+        let start = outer.input("x", DataType::Float, &shape);
+        let add = outer.input("add", DataType::Float, &shape) * 2.0;
+        let body = LoopBody { graph: body, turn: None, carried: vec![(x, start)], captured: vec![(c, add)] };
+        let last = outer.repeat("loop", 5, body)?[0].id();
+        let mut graph = outer.finish()?;
+        graph.outputs = vec![last];
+        graph.check()?;
+        Ok(graph)
+    }
+
+    #[test]
+    fn a_loop_depends_on_what_its_body_captures() {
+        let graph = looped().expect("builds");
+        let up = graph.ancestors(&graph.outputs);
+        assert!(graph.inputs.iter().all(|i| up.contains(i)));
+        let bytes = crate::onnx::to_bytes(&graph).expect("is encoded");
+        assert!(!bytes.is_empty());
+    }
+
+    #[test]
+    fn a_body_must_hand_on_what_it_takes() {
+        let outer = Builder::new(Graph::new(18));
+        let x = outer.input("x", DataType::Float, &[Dim::Fixed(1)]);
+        let body =
+            LoopBody { graph: Graph::new(18), turn: None, carried: vec![(x.id(), x)], captured: vec![] };
+        let error = outer.repeat("empty", 1, body).err().expect("refused").to_string();
+        assert!(error.contains("loop 'empty' hands on 0 values, not 1"), "{error}");
+    }
+}

@@ -1,0 +1,106 @@
+//! Methods that one sweep answers: a plan, and how its result becomes a map. They run and are exported from the same recipe.
+
+use candor_graph::builder::{Builder, Expr};
+use candor_graph::graph::{Graph, ValueId};
+
+use super::attribution::{Attribution, Channels};
+use super::backward::{OneSweep, Plan, View};
+use super::cam::enlarged;
+use super::parameters::Parameters;
+use super::{Choices, Explainer, Explanation, Export, baseline};
+use crate::error::{Error, Result};
+use crate::export::{canvas, maps};
+use crate::map::{Interpolation, Map};
+use crate::model::Model;
+
+/// What the result of a plan is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// One value for each input channel of each pixel.
+    Attribution(Channels),
+    /// A map on a layer's grid `[height, width]`, of which the positive part is shown.
+    Layer([usize; 2]),
+}
+
+/// A plan whose one result, N×C×H×W, is read as a map.
+pub(super) struct Recipe<'p> {
+    pub plan: Plan<'p>,
+    pub reading: Reading,
+}
+
+/// A method that is a recipe.
+pub(super) trait OneRecipe {
+    /// The recipe for a model.
+    fn recipe<'m>(&self, model: &'m Model, p: &mut Parameters, choices: &Choices) -> Result<Recipe<'m>>;
+}
+
+impl<M: OneRecipe> Export for M {
+    fn export(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Graph> {
+        let word = p.word("baseline").to_string();
+        let recipe = self.recipe(model, p, choices)?;
+        exported(model, recipe, &word).map_err(|e| Error::graph(&model.info.path, e))
+    }
+}
+
+impl Recipe<'_> {
+    /// The explainer of the recipe.
+    pub(super) fn explainer(self, model: &Model) -> Result<Box<dyn Explainer>> {
+        let reading = self.reading;
+        Ok(Box::new(OneSweep::new(model, self.plan, Box::new(move |v| read(reading, v)))?))
+    }
+}
+
+/// The explanation in what the sweep found.
+pub(super) fn read(reading: Reading, view: &View<'_>) -> Explanation {
+    let values = view.found[0].clone();
+    match reading {
+        Reading::Attribution(channels) => {
+            Explanation::of_attribution(Attribution { values, shape: view.model.input_shape, channels })
+        }
+        Reading::Layer([height, width]) => {
+            let map = Map { height, width, data: values };
+            Explanation::of_map(enlarged(map, view.model), Default::default())
+        }
+    }
+}
+
+fn exported(model: &Model, recipe: Recipe<'_>, baseline: &str) -> candor_graph::error::Result<Graph> {
+    let Recipe { mut plan, reading } = recipe;
+    if let Some(reference) = plan.reference.take() {
+        let (graph, made) = with_baseline(model, std::mem::take(&mut plan.graph), reference, baseline)?;
+        (plan.graph, plan.reference) = (graph, Some(made));
+    }
+    let (graph, _, found) = plan.append(model, canvas::one_hot)?;
+    let builder = Builder::new(graph);
+    let result = builder.value(found[0]);
+    let map = match reading {
+        Reading::Attribution(channels) => maps::over_channels(result, channels),
+        Reading::Layer(_) => {
+            let [_, height, width] = model.input_shape;
+            let positive = result.op("Relu", &[], &[]);
+            maps::resized(positive, [height, width], Interpolation::Bilinear)?
+        }
+    };
+    let map = map.id();
+    canvas::finish(model, builder.finish()?, map)
+}
+
+/// The reference, an input until now, becomes what `word` makes of the image.
+fn with_baseline(
+    model: &Model,
+    mut graph: Graph,
+    reference: ValueId,
+    word: &str,
+) -> candor_graph::error::Result<(Graph, ValueId)> {
+    graph.inputs.retain(|i| *i != reference);
+    let nodes = std::mem::take(&mut graph.nodes);
+    let builder = Builder::new(graph);
+    let made: Expr<'_> = baseline::as_nodes(word, model, builder.value(model.input))?;
+    let made = made.id();
+    let mut graph = builder.finish()?;
+    let own = graph.nodes.len();
+    graph.nodes.extend(nodes);
+    let first: Vec<String> = graph.nodes[..own].iter().map(|n| n.name.clone()).collect();
+    graph.replace_uses(reference, made, |n| !first.contains(&n.name));
+    Ok((graph, made))
+}
