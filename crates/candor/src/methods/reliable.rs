@@ -199,7 +199,7 @@ impl Explainer for ReliableExplainer {
             .collect())
     }
 
-    fn steps(&self) -> u64 {
+    fn steps(&self, _: usize) -> u64 {
         self.learner.settings.iterations as u64
     }
 }
