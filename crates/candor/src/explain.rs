@@ -101,9 +101,9 @@ impl Explain {
         self.parameters.info()
     }
 
-    /// Steps of work that each photo takes, for a progress bar.
-    pub fn steps(&self) -> u64 {
-        self.explainer.steps()
+    /// Steps of work that each photo takes with so many classes, at most, for a progress bar.
+    pub fn steps(&self, classes: usize) -> u64 {
+        self.explainer.steps(classes + usize::from(self.probe))
     }
 
     /// Explains one photo. A class asked for twice, by rank and by name, say, is explained once.

@@ -70,7 +70,7 @@ pub fn explain_all(
     out: &Path,
 ) -> Result<ExplainResult> {
     let mut writer = ReportWriter::create(out)?;
-    let bar = output::progress(photos.len() as u64 * explain.steps());
+    let bar = output::progress(photos.len() as u64 * explain.steps(queries.len()));
     let mut failed = vec![];
     for (i, photo) in photos.iter().enumerate() {
         bar.set_message(photo.name.rsplit('/').next().unwrap_or("").to_string());
@@ -90,7 +90,7 @@ pub fn explain_all(
             },
             Err(error) => failed.push(FailedImage { path: photo.name.clone(), error }),
         }
-        bar.set_position((i as u64 + 1) * explain.steps());
+        bar.set_position((i as u64 + 1) * explain.steps(queries.len()));
     }
     bar.finish_and_clear();
     if failed.len() == photos.len() {

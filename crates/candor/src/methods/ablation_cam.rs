@@ -58,7 +58,7 @@ impl Explainer for AblationCamExplainer {
         Ok(classes.iter().enumerate().map(explain).collect())
     }
 
-    fn steps(&self) -> u64 {
+    fn steps(&self, _: usize) -> u64 {
         self.0.level.shape[0] as u64
     }
 }

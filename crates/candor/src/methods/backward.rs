@@ -5,6 +5,7 @@
 
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::error::GraphError;
+use candor_graph::flops;
 use candor_graph::grad::{Policy, propagate};
 use candor_graph::graph::{Graph, ValueId};
 use candor_graph::insert;
@@ -125,6 +126,8 @@ pub(super) struct Backward {
     sources: Vec<Source>,
     logits: usize,
     values: Vec<Source>,
+    /// What a photo costs forward and a query backward, in passes of the model.
+    cost: Passes,
     photo: Photo,
     /// The photo last begun with, C×H×W.
     pub image: Vec<f32>,
@@ -183,7 +186,14 @@ impl Backward {
         };
         let sources: Result<Vec<Source>> = suffix.inputs.iter().skip(1).map(|&id| source(id)).collect();
         let values: Result<Vec<Source>> = values.iter().map(|&id| source(id)).collect();
+        // A rule may run layers more than once: denominators of relevance, the reference's copy of the network.
+        let passes = |part: &Graph| {
+            let whole = flops::forward(&model.graph, 1).max(1);
+            ((flops::forward(part, 1) as f64 / whole as f64).round() as u64).max(1)
+        };
+        let cost = Passes { forward: passes(&prefix), backward: passes(&suffix) };
         Ok(Backward {
+            cost,
             logits: prefix.outputs.iter().position(|o| *o == model.logits).unwrap_or(0),
             forward: model.engine.compile(&prefix)?,
             sweep: model.engine.compile(&suffix)?,
@@ -298,13 +308,11 @@ pub(super) type Read = Box<dyn Fn(&View<'_>) -> Explanation + Send>;
 /// Makes the reference of an image.
 pub(super) type MakeReference = Box<dyn Fn(&Model, &[f32]) -> Vec<f32> + Send>;
 
-/// An explainer that needs one forward pass a photo and one sweep a query.
+/// An explainer that runs the forward part once a photo and the sweep once a query.
 pub(super) struct OneSweep {
     backward: Backward,
     read: Read,
     make_reference: Option<MakeReference>,
-    /// Forward passes a photo costs.
-    forward_passes: u64,
     image: Vec<f32>,
     scores: Vec<f32>,
 }
@@ -314,12 +322,12 @@ impl OneSweep {
     pub(super) fn new(model: &Model, plan: Plan<'_>, read: Read) -> Result<Self> {
         let backward = Backward::compile(model, plan)?;
         let (image, scores) = (vec![], vec![]);
-        Ok(OneSweep { backward, read, make_reference: None, forward_passes: 1, image, scores })
+        Ok(OneSweep { backward, read, make_reference: None, image, scores })
     }
 
     /// The same for a plan with a reference.
     pub(super) fn against(model: &Model, plan: Plan<'_>, make: MakeReference, read: Read) -> Result<Self> {
-        Ok(OneSweep { make_reference: Some(make), forward_passes: 2, ..OneSweep::new(model, plan, read)? })
+        Ok(OneSweep { make_reference: Some(make), ..OneSweep::new(model, plan, read)? })
     }
 }
 
@@ -341,7 +349,8 @@ impl Explainer for OneSweep {
         let found = self.backward.sweep(model, classes)?;
         let values: Vec<&[f32]> =
             (0..self.backward.values.len()).map(|i| self.backward.value(model, i)).collect();
-        let passes = Passes { forward: self.forward_passes, backward: classes.len() as u64 };
+        let Passes { forward, backward } = self.backward.cost;
+        let passes = Passes { forward, backward: backward * classes.len() as u64 };
         let explain = |(q, found): (usize, Vec<Vec<f32>>)| {
             let view = View {
                 model,

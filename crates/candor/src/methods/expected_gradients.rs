@@ -99,7 +99,7 @@ impl Explainer for ExpectedGradientsExplainer {
         Ok(sums.into_iter().enumerate().map(explain).collect())
     }
 
-    fn steps(&self) -> u64 {
+    fn steps(&self, _: usize) -> u64 {
         self.samples as u64
     }
 }

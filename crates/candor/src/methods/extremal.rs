@@ -118,7 +118,7 @@ impl Explainer for ExtremalExplainer {
     ) -> Result<Vec<Explanation>> {
         let [_, height, width] = model.input_shape;
         let blur = blurred(&self.backward.image, model.input_shape, self.blur);
-        let n = self.steps();
+        let n = (self.areas.len() * self.iterations) as u64;
         class_by_class(classes, n, |class| {
             let mut map = Map::zeros(height, width);
             for area in self.areas.clone() {
@@ -130,8 +130,8 @@ impl Explainer for ExtremalExplainer {
         })
     }
 
-    fn steps(&self) -> u64 {
-        (self.areas.len() * self.iterations) as u64
+    fn steps(&self, classes: usize) -> u64 {
+        (classes * self.areas.len() * self.iterations) as u64
     }
 }
 

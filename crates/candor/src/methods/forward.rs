@@ -39,15 +39,39 @@ impl Score {
     pub(super) fn read(self, model: &Model, logits: &[f32], classes: &[usize]) -> Vec<f32> {
         match self {
             Score::Logit => classes.iter().map(|&c| logits[c]).collect(),
-            Score::Probability if model.head == Head::MultiLabel || model.classes == 1 => {
-                classes.iter().map(|&c| 1.0 / (1.0 + (-logits[c]).exp())).collect()
-            }
             Score::Probability => {
-                let p = softmax(logits);
+                let p = probabilities(model, logits);
                 classes.iter().map(|&c| p[c] as f32).collect()
             }
         }
     }
+
+    /// ∂(score of `class`)/∂S: δ_ck of the logit; of the probability p_c (δ_ck − p_k), or δ_ck p_c (1 − p_c) where each class
+    /// has a probability of its own.
+    pub(super) fn slope(self, model: &Model, logits: &[f32], class: usize) -> Vec<f32> {
+        let p = probabilities(model, logits);
+        let entry = |k: usize| {
+            let own = f64::from(u8::from(k == class));
+            match self {
+                Score::Logit => own,
+                Score::Probability if is_sigmoid(model) => own * p[class] * (1.0 - p[class]),
+                Score::Probability => p[class] * (own - p[k]),
+            }
+        };
+        (0..logits.len()).map(|k| entry(k) as f32).collect()
+    }
+}
+
+/// Whether each class has a probability of its own, by the sigmoid of its logit.
+fn is_sigmoid(model: &Model) -> bool {
+    model.head == Head::MultiLabel || model.classes == 1
+}
+
+fn probabilities(model: &Model, logits: &[f32]) -> Vec<f64> {
+    if is_sigmoid(model) {
+        return logits.iter().map(|&s| 1.0 / (1.0 + f64::from(-s).exp())).collect();
+    }
+    softmax(logits)
 }
 
 /// The network forward, with the photo at hand and its logits.

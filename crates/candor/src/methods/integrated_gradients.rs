@@ -177,7 +177,7 @@ impl Explainer for IntegratedGradientsExplainer {
         Ok(sums.into_iter().enumerate().map(explain).collect())
     }
 
-    fn steps(&self) -> u64 {
+    fn steps(&self, _: usize) -> u64 {
         self.points.len() as u64
     }
 }

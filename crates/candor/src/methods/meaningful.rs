@@ -17,7 +17,6 @@ use super::{Choices, Description, Explainer, Explanation, Method};
 use crate::error::Result;
 use crate::map::Map;
 use crate::mask::adam::Adam;
-use crate::mask::objective::softmax;
 use crate::model::Model;
 
 const PARAMETERS: &[Parameter] = &[
@@ -124,11 +123,11 @@ impl Explainer for MeaningfulExplainer {
         let [_, height, width] = model.input_shape;
         let sigma = self.blur * height.min(width) as f32 / 224.0;
         let blur = blurred(&self.backward.image, model.input_shape, sigma);
-        class_by_class(classes, self.steps(), |class| self.learn(model, class, &blur, steps))
+        class_by_class(classes, self.iterations as u64, |class| self.learn(model, class, &blur, steps))
     }
 
-    fn steps(&self) -> u64 {
-        self.iterations as u64
+    fn steps(&self, classes: usize) -> u64 {
+        (classes * self.iterations) as u64
     }
 }
 
@@ -145,7 +144,7 @@ impl MeaningfulExplainer {
             let shift = [noise.below(self.jitter + 1), noise.below(self.jitter + 1)];
             let seen = blended(&large, &self.backward.image, blur, shift);
             let logits = self.backward.forward(model, &[&seen])?;
-            let seed = self.seed(class, &logits);
+            let seed = self.score.slope(model, &logits, class);
             let slope = self.backward.sweep_from(model, &[seed])?.swap_remove(0).swap_remove(0);
             let slope =
                 enlarge.pull(&blend_gradient(&slope, &self.backward.image, blur, [height, width], shift));
@@ -158,17 +157,6 @@ impl MeaningfulExplainer {
         let mut map = enlarge.apply(&mask);
         map.data.iter_mut().for_each(|v| *v = 1.0 - *v);
         Ok(map)
-    }
-
-    /// ∂p_c/∂S = p_c (δ_ck − p_k), or ∂S_c/∂S
-    fn seed(&self, class: usize, logits: &[f32]) -> Vec<f32> {
-        let p = softmax(logits);
-        let is_class = |k: usize| f64::from(u8::from(k == class));
-        let entry = |k: usize| match self.score {
-            Score::Logit => is_class(k),
-            Score::Probability => p[class] * (is_class(k) - p[k]),
-        };
-        (0..p.len()).map(|k| entry(k) as f32).collect()
     }
 }
 

@@ -19,9 +19,11 @@ mod gradient;
 mod gradient_times_input;
 mod guided_grad_cam;
 mod integrated_gradients;
+pub mod kernel_shap;
 mod layer;
 mod least_squares;
 pub(crate) mod level_gradients;
+pub mod lime;
 mod lrp;
 mod meaningful;
 pub(crate) mod noise;
@@ -31,12 +33,12 @@ pub mod parameters;
 mod recipe;
 mod reliable;
 mod relu_rules;
-mod rise;
+pub mod rise;
 mod score_cam;
 mod segments;
 mod smooth_grad;
 mod smooth_mask;
-mod superpixels;
+pub mod superpixels;
 
 use attribution::Attribution;
 use candor_graph::graph::Graph;
@@ -130,8 +132,8 @@ pub trait Explainer: Send {
         steps: &mut dyn FnMut(),
     ) -> Result<Vec<Explanation>>;
 
-    /// Number of steps that one call of [`Explainer::explain`] reports.
-    fn steps(&self) -> u64 {
+    /// Number of steps that one call of [`Explainer::explain`] with so many classes reports.
+    fn steps(&self, _classes: usize) -> u64 {
         1
     }
 }
@@ -241,8 +243,8 @@ pub fn all() -> Vec<Box<dyn Method>> {
     let rest: Vec<Box<dyn Method>> = vec![
         Box::new(occlusion::Occlusion),
         Box::new(rise::Rise),
-        Box::new(segments::Lime),
-        Box::new(segments::KernelShap),
+        Box::new(lime::Lime),
+        Box::new(kernel_shap::KernelShap),
         Box::new(meaningful::MeaningfulPerturbation),
         Box::new(extremal::ExtremalPerturbation),
         Box::new(null_methods::Random),

@@ -120,7 +120,7 @@ impl Explainer for OcclusionExplainer {
         Ok((0..classes.len()).map(explain).collect())
     }
 
-    fn steps(&self) -> u64 {
+    fn steps(&self, _: usize) -> u64 {
         self.windows.len() as u64
     }
 }

@@ -236,7 +236,7 @@ impl Explainer for ReliableExplainer {
             .collect())
     }
 
-    fn steps(&self) -> u64 {
+    fn steps(&self, _: usize) -> u64 {
         let times = if self.path { 1 + PATH.len() } else { 1 };
         (times * self.learner.settings.iterations) as u64
     }

@@ -1,5 +1,5 @@
 //! RISE: Σ_i S_c(x ⊙ M_i) · M_i / (N p) over random masks M_i, small grids of zeros and ones enlarged and shifted (Petsiuk,
-//! Das, Saenko 2018, equation 6 and section 3.2).
+//! Das, Saenko 2018, equation 6 and section 3.2). [`mask`] makes the masks, [`saliency`] the map.
 
 use super::forward::{Forward, PROBABILITY, Score};
 use super::noise::Noise;
@@ -76,33 +76,34 @@ impl Explainer for RiseExplainer {
         steps: &mut dyn FnMut(),
     ) -> Result<Vec<Explanation>> {
         let [_, height, width] = model.input_shape;
-        let mask = |i: usize| random_mask(self.seed, i, self.cells, self.keep, [height, width]);
+        let mask_of = |i: usize| mask(self.seed, i, self.cells, self.keep, [height, width]);
         let image = self.forward.image.clone();
         let make = |i: usize, out: &mut [f32]| {
-            let mask = mask(i);
+            let mask = mask_of(i);
             for ((o, x), m) in out.iter_mut().zip(&image).zip(mask.data.iter().cycle()) {
                 *o = x * m;
             }
         };
         let scores = self.forward.each(model, self.masks, (classes, self.score), make, steps)?;
-        let maps = weighted(&scores, classes.len(), self.keep, mask);
+        // Masks are made again rather than kept.
+        let maps = saliency((0..self.masks).map(mask_of), &scores, self.keep);
         let passes = Passes { forward: self.forward.passes, backward: 0 };
         let explain = |(q, map)| Explanation::of_map(map, passes.share(q, classes.len()));
         Ok(maps.into_iter().enumerate().map(explain).collect())
     }
 
-    fn steps(&self) -> u64 {
+    fn steps(&self, _: usize) -> u64 {
         self.masks as u64
     }
 }
 
-/// Σ_i scores_i · M_i / (N p), for each query. Masks are made again rather than kept.
-fn weighted(scores: &[Vec<f32>], queries: usize, keep: f32, mask: impl Fn(usize) -> Map) -> Vec<Map> {
+/// Σ_i S_i · M_i / (N p), a map for each query: `scores` has a row for each mask with the score of each query under it, and
+/// `keep` is p, the probability that a cell is kept (equation 6).
+pub fn saliency(masks: impl IntoIterator<Item = Map>, scores: &[Vec<f32>], keep: f32) -> Vec<Map> {
     let mut maps: Vec<Map> = vec![];
-    for (i, scores) in scores.iter().enumerate() {
-        let mask = mask(i);
+    for (mask, scores) in masks.into_iter().zip(scores) {
         if maps.is_empty() {
-            maps = vec![Map::zeros(mask.height, mask.width); queries];
+            maps = vec![Map::zeros(mask.height, mask.width); scores.len()];
         }
         for (map, score) in maps.iter_mut().zip(scores) {
             map.data.iter_mut().zip(&mask.data).for_each(|(m, v)| *m += score * v);
@@ -113,8 +114,9 @@ fn weighted(scores: &[Vec<f32>], queries: usize, keep: f32, mask: impl Fn(usize)
     maps
 }
 
-/// Mask `index` of a seed: a grid of kept cells, enlarged to one cell more than the image and shifted by up to a cell.
-fn random_mask(seed: u64, index: usize, cells: usize, keep: f32, [height, width]: [usize; 2]) -> Map {
+/// Mask `index` of a seed, values in 0..1: a grid of kept cells, enlarged to one cell more than the image and shifted by up
+/// to a cell (section 3.2).
+pub fn mask(seed: u64, index: usize, cells: usize, keep: f32, [height, width]: [usize; 2]) -> Map {
     let mut noise = Noise::new(seed ^ (index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let data = (0..cells * cells).map(|_| f32::from(u8::from(noise.chance(keep)))).collect();
     let (cell_height, cell_width) = (height.div_ceil(cells), width.div_ceil(cells));
@@ -132,8 +134,8 @@ mod tests {
     #[test]
     fn the_same_masks_give_the_map_of_the_formula() {
         let masks = [vec![1.0, 0.0], vec![0.5, 1.0]];
-        let mask = |i: usize| Map { height: 1, width: 2, data: masks[i].clone() };
-        let maps = weighted(&[vec![0.5, 1.0], vec![0.25, 0.0]], 2, 0.5, mask);
+        let masks = masks.map(|data| Map { height: 1, width: 2, data });
+        let maps = saliency(masks, &[vec![0.5, 1.0], vec![0.25, 0.0]], 0.5);
         assert_eq!(maps[0].data, [0.625, 0.25]);
         assert_eq!(maps[1].data, [1.0, 0.0]);
     }
@@ -141,11 +143,11 @@ mod tests {
     #[test]
     fn masks_keep_their_share_and_depend_on_the_seed() {
         let mean = |seed| {
-            let one = |i| random_mask(seed, i, 7, 0.5, [32, 32]).data.iter().sum::<f32>() / 1024.0;
+            let one = |i| mask(seed, i, 7, 0.5, [32, 32]).data.iter().sum::<f32>() / 1024.0;
             (0..200).map(one).sum::<f32>() / 200.0
         };
         assert!((mean(0) - 0.5).abs() < 0.02, "{}", mean(0));
-        assert_ne!(random_mask(0, 0, 7, 0.5, [32, 32]), random_mask(1, 0, 7, 0.5, [32, 32]));
-        assert_ne!(random_mask(0, 0, 7, 0.5, [32, 32]), random_mask(0, 1, 7, 0.5, [32, 32]));
+        assert_ne!(mask(0, 0, 7, 0.5, [32, 32]), mask(1, 0, 7, 0.5, [32, 32]));
+        assert_ne!(mask(0, 0, 7, 0.5, [32, 32]), mask(0, 1, 7, 0.5, [32, 32]));
     }
 }

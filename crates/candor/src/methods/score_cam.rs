@@ -71,7 +71,7 @@ impl Explainer for ScoreCamExplainer {
         Ok((0..classes.len()).map(explain).collect())
     }
 
-    fn steps(&self) -> u64 {
+    fn steps(&self, _: usize) -> u64 {
         self.0.level.shape[0] as u64
     }
 }

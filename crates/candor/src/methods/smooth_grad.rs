@@ -124,8 +124,8 @@ impl Explainer for SmoothGradExplainer {
         Ok(moments.into_iter().enumerate().map(explain).collect())
     }
 
-    fn steps(&self) -> u64 {
-        self.samples as u64 * self.explainer.steps()
+    fn steps(&self, classes: usize) -> u64 {
+        self.samples as u64 * self.explainer.steps(classes)
     }
 }
 

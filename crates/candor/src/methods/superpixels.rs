@@ -5,7 +5,7 @@ const PASSES: usize = 10;
 
 /// Segment of each pixel of a C×H×W image, numbered from 0; about `count` of them, connected. `compactness` weighs place
 /// against colour, which is counted in units of the image's range.
-pub(super) fn slic(image: &[f32], shape: [usize; 3], count: usize, compactness: f32) -> Vec<usize> {
+pub fn slic(image: &[f32], shape: [usize; 3], count: usize, compactness: f32) -> Vec<usize> {
     let [channels, height, width] = shape;
     let area = height * width;
     let (low, high) = image.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
