@@ -1,6 +1,8 @@
 //! What must hold of methods whatever the model: completeness, independence of photos and queries, the seed.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod support;
+
 use candor::engine::RTen;
 use candor::map::Map;
 use candor::methods::{self, Choices, Explainer, Explanation};
@@ -12,7 +14,16 @@ fn model() -> Model {
     Model::from_bytes("scenes.onnx", embedded::MODEL, &options, Box::new(RTen::new(2))).unwrap()
 }
 
-/// The demo scene `i` as the embedded model sees it.
+/// A model that the method is defined for: the embedded one, a vision transformer for methods of attention.
+fn model_for(method: &str) -> Model {
+    if !method.contains("attention") {
+        return model();
+    }
+    let path = support::fixture("transformer.onnx");
+    Model::load(&path, &ModelOptions::default(), Box::new(RTen::new(2))).unwrap()
+}
+
+/// The demo scene `i` as the model sees it.
 fn scene(model: &Model, i: usize) -> Vec<f32> {
     let photo =
         candor::image::decode_bytes(embedded::DEMO_SCENES[i].png, std::path::Path::new("scene")).unwrap();
@@ -59,10 +70,10 @@ fn differ(a: &Map, b: &Map) -> f32 {
 
 #[test]
 fn a_map_depends_on_its_own_photo_and_class_only() {
-    let model = model();
-    let photos = [scene(&model, 0), scene(&model, 2)];
     for method in methods::all() {
         let d = method.description();
+        let model = model_for(d.name);
+        let photos = [scene(&model, 0), scene(&model, 2)];
         let mut e = prepare(&model, d.name, settings(d.name), 0);
         let first = explain(e.as_mut(), &model, &photos[0], &[1]).remove(0).map;
         let other = explain(e.as_mut(), &model, &photos[1], &[1]).remove(0).map;
@@ -92,13 +103,13 @@ fn text(value: &serde_json::Value) -> String {
 
 #[test]
 fn recorded_parameters_make_the_same_bytes() {
-    let model = model();
-    let photo = scene(&model, 0);
     // A wrapped method's parameters are recorded, too.
     let wrapped: &[(&str, &str)] = &[("samples", "2"), ("method", "lrp"), ("method.composite", "epsilon")];
     let all = methods::all().into_iter().map(|m| m.description().name);
     let cases = all.map(|name| (name, settings(name))).chain([("smoothgrad", wrapped)]);
     for (name, set) in cases {
+        let model = model_for(name);
+        let photo = scene(&model, 0);
         let method = methods::find(name).unwrap();
         let set: Vec<_> = set.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         let run = |set: &[(String, String)], levels: Vec<String>| {

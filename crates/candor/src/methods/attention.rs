@@ -101,7 +101,7 @@ impl Method for AttentionMethod {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, _: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
         let refuse = |reason: String| Error::Parameter { method: self.name.to_string(), reason };
         let tokens = tokens(model).ok_or_else(|| {
             refuse(
@@ -111,7 +111,6 @@ impl Method for AttentionMethod {
             )
         })?;
         let attention = attention(&model.graph, &tokens).map_err(refuse)?;
-        p.record("layers", attention.len());
         let (layer, keep) = (self.layer, self.keep);
         let plan = Plan { values: attention.clone(), ..Plan::gradient(model, &attention) };
         let read = move |v: &View<'_>| follow(v, &tokens, layer, keep);

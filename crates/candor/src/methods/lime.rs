@@ -55,7 +55,7 @@ impl Method for Lime {
 /// Which of `segments` superpixels are shown in each of `samples` samples of a seed: all, then random halves.
 pub fn subsets(segments: usize, samples: usize, seed: u64) -> Vec<Vec<bool>> {
     let mut noise = Noise::new(seed);
-    let mut row = |i: usize| -> Vec<bool> { (0..segments).map(|_| i == 0 || noise.chance(0.5)).collect() };
+    let row = |i: usize| -> Vec<bool> { (0..segments).map(|_| i == 0 || noise.chance(0.5)).collect() };
     (0..samples).map(row).collect()
 }
 
