@@ -10,6 +10,7 @@ Ten seconds for cifar10_resnet20, minutes for the models of 224² (float64 has n
       method, set, class   as on Candor's command line: --method, --set, --class
       reference            what computed it
       norm, sum, projections, stride, samples   of the H×W map, as in tools/goldens_models.py, 64 samples at most
+      torch_float32_relative_error   of DeepLIFT: what the reference itself loses in float32
 
 Conventions made equal here, with the reasons in docs/methods.md: relevance starts from the class's logit; maps of the layer
 are cut at zero and enlarged with half-pixel centres (`align_corners=False`); nothing is normalised; ReLU6 is a ReLU (guided
@@ -323,6 +324,18 @@ def entry(method, settings, c, values, reference) -> dict:
     }
 
 
+def deep_lift(path: Path, x, c):
+    """In the precision of x."""
+    modules = Modules(OnnxModule(path, dtype=torch.float64, fold_batch_norm=True)).eval().to(x.dtype)
+    return DeepLift(modules).attribute(x, baselines=torch.zeros_like(x), target=c)[0].sum(0)
+
+
+def float32_error(path: Path, x, c, values) -> float:
+    """What Captum itself loses of a DeepLIFT map in float32: where Δx is small, Δy/Δx is mostly rounding."""
+    single = deep_lift(path, x.float(), c).detach().double()
+    return float((single - values.detach()).norm() / values.detach().norm())
+
+
 def maps(path: Path, graph: OnnxModule, x: torch.Tensor, classes: list[int]):
     """(class, found) of everything that is compared on a model."""
     layer, steps, (window, stride), left_out = MODELS[path.stem]
@@ -334,11 +347,10 @@ def maps(path: Path, graph: OnnxModule, x: torch.Tensor, classes: list[int]):
     assert torch.allclose(make(CutRelu)(x), graph(x)), "the modules compute another function"
     for c in classes:
         cams = list(cam_family(graph, x, c, layer))
-        deep = DeepLift(make()).attribute(x, baselines=torch.zeros_like(x), target=c)[0].sum(0)
         families = [
             gradient_family(graph, x, c),
             relu_family(make, x, c, cams[0][2]),
-            [("deeplift", [], deep, "captum DeepLift")],
+            [("deeplift", [], deep_lift(path, x, c), "captum DeepLift")],
             excitation(make, x, c, layer, "contrastive" not in left_out),
             cams,
             full_grad(graph, x, c),
@@ -368,6 +380,8 @@ def golden(path: Path) -> dict:
     entries, start = [], time.monotonic()
     for c, (method, settings, values, reference) in maps(path, graph, x, classes):
         entries.append(entry(method, settings, c, values, reference))
+        if method == "deeplift":
+            entries[-1]["torch_float32_relative_error"] = float32_error(path, x, c, values)
         print(f"  {time.monotonic() - start:6.1f} s  {method} {' '.join(settings)} class {c}", flush=True)
     return {
         "model": path.stem,
