@@ -24,8 +24,11 @@ fn labels() -> Labels {
     Labels::new(["cat", "dog", "fish"].map(str::to_string).to_vec())
 }
 
-/// Opens, resolves by labels, and says of each sample: id, boxes of each class, size of the photo.
-fn listed(path: &Path, format: Option<Format>) -> Vec<(String, Vec<Vec<[f64; 4]>>, (u32, u32))> {
+/// Of a sample: its id, the boxes of each class, the size of its photo.
+type Listed = (String, Vec<Vec<[f64; 4]>>, (u32, u32));
+
+/// Opens, and resolves by labels.
+fn listed(path: &Path, format: Option<Format>) -> Vec<Listed> {
     let mut dataset = open(path, format, None).unwrap();
     ClassMap::default().resolve(&mut dataset, &labels()).unwrap();
     let one = |s: &candor::dataset::Sample| {
@@ -36,7 +39,7 @@ fn listed(path: &Path, format: Option<Format>) -> Vec<(String, Vec<Vec<[f64; 4]>
 }
 
 /// A dog in the lower right quarter and a cat in the upper left one.
-fn both(id: &str) -> (String, Vec<Vec<[f64; 4]>>, (u32, u32)) {
+fn both(id: &str) -> Listed {
     (id.to_string(), vec![vec![[0.0, 0.0, 0.5, 0.5]], vec![[0.5, 0.5, 1.0, 1.0]], vec![]], (20, 10))
 }
 
