@@ -57,10 +57,8 @@ fn solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Vec<f64> {
         a.swap(k, pivot);
         b.swap(k, pivot);
         for i in (0..n).filter(|&i| i != k) {
-            let factor = a[i][k] / a[k][k];
-            for j in 0..n {
-                a[i][j] -= factor * a[k][j];
-            }
+            let (factor, row) = (a[i][k] / a[k][k], a[k].clone());
+            a[i].iter_mut().zip(row).for_each(|(v, r)| *v -= factor * r);
             b[i] -= factor * b[k];
         }
     }
