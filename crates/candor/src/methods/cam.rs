@@ -139,7 +139,7 @@ pub(super) fn grad_cam(layer: &Layer<'_>) -> Map {
     layer.weighted(|_, g| g.iter().sum::<f32>() / g.len() as f32)
 }
 
-/// Grad-CAM++: w_k = Σ α G⁺ with α = G² / (2 G² + Σ A · G³) where G ≠ 0 (equations 10 and 19, for exp(S_c))
+/// Grad-CAM++: w_k = Σ α G⁺ with α = G² / (2 G² + Σ A · G³) where G ≠ 0, for the score exp(S_c)
 fn grad_cam_plus_plus(layer: &Layer<'_>) -> Map {
     layer.weighted(|a, g| {
         let total: f32 = a.iter().sum();
@@ -151,7 +151,7 @@ fn grad_cam_plus_plus(layer: &Layer<'_>) -> Map {
     })
 }
 
-/// XGrad-CAM: α_k = Σ A·G / Σ A (equation 7)
+/// XGrad-CAM: α_k = Σ A·G / Σ A
 fn xgrad_cam(layer: &Layer<'_>) -> Map {
     layer.weighted(|a, g| {
         let product: f32 = a.iter().zip(g).map(|(a, g)| a * g).sum();
@@ -159,12 +159,12 @@ fn xgrad_cam(layer: &Layer<'_>) -> Map {
     })
 }
 
-/// HiRes-CAM: Σ_k G·A (equation 3)
+/// HiRes-CAM: Σ_k G·A
 fn hires_cam(layer: &Layer<'_>) -> Map {
     layer.summed(|a, g| a * g)
 }
 
-/// Layer-CAM: Σ_k G⁺·A (equation 6)
+/// Layer-CAM: Σ_k G⁺·A
 fn layer_cam(layer: &Layer<'_>) -> Map {
     layer.summed(|a, g| a * g.max(0.0))
 }
