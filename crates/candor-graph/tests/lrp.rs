@@ -13,7 +13,11 @@ use candor_graph::tensor::{DataType, Tensor};
 
 const IN: [usize; 3] = [2, 4, 4];
 const OUT: [usize; 3] = [3, 4, 4];
+const BIAS: [f32; 3] = [0.3, -0.2, 0.1];
 const STABILISER: f64 = 1e-6;
+
+/// A layer from IN to an output on 4×4 places, with its biases or without.
+type Layer = for<'b> fn(&'b Builder, Expr<'b>, bool) -> Expr<'b>;
 
 fn size(shape: [usize; 3]) -> usize {
     shape.iter().product()
@@ -26,7 +30,7 @@ fn noise(count: usize, salt: u64) -> Vec<f32> {
 /// A 3×3 convolution of stride 1 with padding.
 fn conv<'b>(b: &'b Builder, x: Expr<'b>, bias: bool) -> Expr<'b> {
     let weight = b.constant(Tensor::floats(&[3, 2, 3, 3], noise(54, 1)).unwrap());
-    let bias_values = b.constant(Tensor::floats(&[3], vec![0.3, -0.2, 0.1]).unwrap());
+    let bias_values = b.constant(Tensor::floats(&[3], BIAS.to_vec()).unwrap());
     let attrs = [
         ("kernel_shape", Attr::Ints(vec![3, 3])),
         ("strides", Attr::Ints(vec![1, 1])),
@@ -35,6 +39,21 @@ fn conv<'b>(b: &'b Builder, x: Expr<'b>, bias: bool) -> Expr<'b> {
     ];
     let inputs = if bias { vec![weight, bias_values] } else { vec![weight] };
     x.op("Conv", &inputs, &attrs)
+}
+
+/// A dense layer with the biases of the convolution, one a channel.
+fn dense_layer<'b>(b: &'b Builder, x: Expr<'b>, bias: bool) -> Expr<'b> {
+    let weight = b.constant(Tensor::floats(&[size(IN), size(OUT)], noise(size(IN) * size(OUT), 8)).unwrap());
+    let values = (0..size(OUT)).map(|j| BIAS[j / (OUT[1] * OUT[2])]).collect();
+    let bias_values = b.constant(Tensor::floats(&[size(OUT)], values).unwrap());
+    let inputs = if bias { vec![weight, bias_values] } else { vec![weight] };
+    x.op("Flatten", &[], &[]).op("Gemm", &inputs, &[]).reshape(&[-1, 3, 4, 4])
+}
+
+/// Means over overlapping windows.
+fn pool<'b>(_: &'b Builder, x: Expr<'b>, _: bool) -> Expr<'b> {
+    let attrs = [("kernel_shape", Attr::Ints(vec![3, 3])), ("pads", Attr::Ints(vec![1; 4]))];
+    x.op("AveragePool", &[], &attrs)
 }
 
 fn input(b: &Builder, shape: [usize; 3]) -> Expr<'_> {
@@ -46,10 +65,10 @@ fn tensor(shape: [usize; 3], values: Vec<f32>) -> Tensor {
     Tensor::floats(&[1, shape[0], shape[1], shape[2]], values).unwrap()
 }
 
-/// w_ij by running the convolution on unit vectors.
-fn matrix() -> Vec<Vec<f64>> {
+/// w_ij by running the layer on unit vectors.
+fn matrix(layer: Layer) -> Vec<Vec<f64>> {
     let builder = Builder::new(Graph::new(18));
-    let y = conv(&builder, input(&builder, IN), false).id();
+    let y = layer(&builder, input(&builder, IN), false).id();
     let mut graph = builder.finish().unwrap();
     graph.outputs = vec![y];
     let column = |i: usize| {
@@ -61,18 +80,19 @@ fn matrix() -> Vec<Vec<f64>> {
     (0..size(IN)).map(column).collect()
 }
 
-fn swept(rule: LayerRule, x: &[f32], r: &[f32]) -> Vec<f64> {
+fn swept(layer: Layer, rule: LayerRule, x: &[f32], r: &[f32]) -> Vec<f64> {
     let builder = Builder::new(Graph::new(18));
     let image = input(&builder, IN);
-    let y = conv(&builder, image, true);
-    let dims = [Dim::Batch(1), Dim::Fixed(OUT[0]), Dim::Fixed(OUT[1]), Dim::Fixed(OUT[2])];
+    let y = layer(&builder, image, true);
+    let out = [r.len() / (OUT[1] * OUT[2]), OUT[1], OUT[2]];
+    let dims = [Dim::Batch(1), Dim::Fixed(out[0]), Dim::Fixed(out[1]), Dim::Fixed(out[2])];
     let seed = builder.input("r", DataType::Float, &dims).id();
     let (image, y) = (image.id(), y.id());
     let graph = builder.finish().unwrap();
     let policy = lrp(&graph, image, Composite { first: None, conv: rule, dense: rule, last: None });
     let (mut graph, found) = propagate(graph, &[(y, seed)], &[image], &policy).unwrap();
     graph.outputs = found;
-    let out = support::run(&graph, &[&tensor(IN, x.to_vec()), &tensor(OUT, r.to_vec())]);
+    let out = support::run(&graph, &[&tensor(IN, x.to_vec()), &tensor(out, r.to_vec())]);
     out[0].as_floats().unwrap().iter().map(|&v| f64::from(v)).collect()
 }
 
@@ -81,13 +101,12 @@ fn stabilised(z: f64) -> f64 {
 }
 
 /// R_i = Σ_j share(x_i, w_ij, b_j, …) R_j with each rule's own share.
-fn dense(rule: LayerRule, x: &[f32], r: &[f32]) -> Vec<f64> {
-    let w = matrix();
-    let bias = |j: usize| [0.3f32, -0.2, 0.1].map(f64::from)[j / (OUT[1] * OUT[2])];
+fn dense(w: &[Vec<f64>], rule: LayerRule, biases: [f32; 3], x: &[f32], r: &[f32]) -> Vec<f64> {
+    let bias = |j: usize| f64::from(biases[j / (OUT[1] * OUT[2])]);
     let x: Vec<f64> = x.iter().map(|&v| v.into()).collect();
     let n = x.len();
     let mut out = vec![0.0; n];
-    for j in 0..size(OUT) {
+    for j in 0..r.len() {
         let c = |i: usize| x[i] * w[i][j];
         let sum = |f: &dyn Fn(usize) -> f64| (0..n).map(f).sum::<f64>();
         let (up, down) = (|v: f64| v.max(0.0), |v: f64| v.min(0.0));
@@ -139,6 +158,11 @@ fn dense(rule: LayerRule, x: &[f32], r: &[f32]) -> Vec<f64> {
     out
 }
 
+fn relative_error(got: &[f64], want: &[f64]) -> f64 {
+    let norm = want.iter().map(|v| v * v).sum::<f64>().sqrt();
+    got.iter().zip(want).map(|(g, w)| (g - w).powi(2)).sum::<f64>().sqrt() / norm
+}
+
 #[test]
 fn every_rule_agrees_with_its_contributions_written_out() {
     let (x, r) = (noise(size(IN), 3), noise(size(OUT), 4));
@@ -153,13 +177,23 @@ fn every_rule_agrees_with_its_contributions_written_out() {
         LayerRule::Excitation,
         LayerRule::ContrastiveExcitation,
     ];
-    for rule in rules {
-        let (got, want) = (swept(rule, &x, &r), dense(rule, &x, &r));
-        let norm = want.iter().map(|v| v * v).sum::<f64>().sqrt();
-        let off = got.iter().zip(&want).map(|(g, w)| (g - w).powi(2)).sum::<f64>().sqrt();
-        println!("{rule:?}: {:.1e}", off / norm);
-        assert!(off <= 2e-4 * norm, "{rule:?}: relative error {:.1e}", off / norm);
+    for (name, layer) in [("conv", conv as Layer), ("dense", dense_layer)] {
+        let w = matrix(layer);
+        for rule in rules {
+            let off = relative_error(&swept(layer, rule, &x, &r), &dense(&w, rule, BIAS, &x, &r));
+            println!("{name}, {rule:?}: {off:.1e}");
+            assert!(off <= 2e-4, "{name}, {rule:?}: relative error {off:.1e}");
+        }
     }
+}
+
+#[test]
+fn means_hand_relevance_on_by_share_whatever_the_rule() {
+    let (x, r) = (noise(size(IN), 3), noise(size(IN), 4));
+    let share = LayerRule::Epsilon(STABILISER as f32);
+    let want = dense(&matrix(pool), share, [0.0; 3], &x, &r);
+    let off = relative_error(&swept(pool, LayerRule::Flat, &x, &r), &want);
+    assert!(off <= 2e-4, "relative error {off:.1e}");
 }
 
 /// Conv, Relu, a sum with a second branch, MaxPool, average, dense; no biases.

@@ -79,7 +79,7 @@ fn a_map_depends_on_its_own_photo_and_class_only() {
         let other = explain(e.as_mut(), &model, &photos[1], &[1]).remove(0).map;
         let again = explain(e.as_mut(), &model, &photos[0], &[1]).remove(0).map;
         assert!(first == again, "{}: a photo between changed the map", d.name);
-        // Without max pooling a deconvnet never looks at the photo (Springenberg et al. 2015, section 3.4).
+        // Without max pooling a deconvnet never looks at the photo (Springenberg et al. 2015).
         assert_eq!(first == other, d.name == "deconvnet", "{}: two photos have one map", d.name);
         let together = explain(e.as_mut(), &model, &photos[0], &[4, 1]);
         let off = differ(&first, &together[1].map);
@@ -228,12 +228,13 @@ fn a_coarse_integral_is_told() {
 fn costs_are_counted() {
     let model = model();
     let photo = scene(&model, 0);
-    let cost = |name: &str, classes: &[usize]| {
-        let mut e = prepare(&model, name, settings(name), 0);
+    let with = |name: &str, set: &[(&str, &str)], classes: &[usize]| {
+        let mut e = prepare(&model, name, set, 0);
         let found = explain(e.as_mut(), &model, &photo, classes);
         let sum = |f: &dyn Fn(&Explanation) -> u64| found.iter().map(f).sum::<u64>();
         (sum(&|e| e.passes.forward), sum(&|e| e.passes.backward))
     };
+    let cost = |name: &str, classes: &[usize]| with(name, settings(name), classes);
     assert_eq!(cost("gradient", &[0, 1, 2]), (1, 3));
     assert_eq!(cost("grad-cam", &[0]), (1, 1));
     assert_eq!(cost("integrated-gradients", &[0, 1]), (4, 4));
@@ -245,6 +246,8 @@ fn costs_are_counted() {
     // Each layer of epsilon-plus also computes what its positive weights make of the photo.
     assert_eq!(cost("lrp", &[0, 1]), (2, 2));
     assert_eq!(cost("excitation-backprop", &[0]), (1, 1));
+    // α2β1 computes the negative ones, too, and hands back through both.
+    assert_eq!(with("lrp", &[("composite", "epsilon-alpha2-beta1")], &[0]), (3, 2));
 }
 
 #[test]

@@ -219,7 +219,9 @@ fn lime_is_its_regression_for_the_subsets_of_its_seed() {
     let weight = |row: &Vec<f64>| {
         let row = &row[..n];
         let (dot, size) = (row.iter().sum::<f64>(), row.iter().map(|v| v * v).sum::<f64>().sqrt());
-        let distance = 1.0 - dot / (size * (n as f64).sqrt());
+        // That of nothing to anything is 1, as in scikit-learn.
+        let likeness = if size == 0.0 { 0.0 } else { dot / (size * (n as f64).sqrt()) };
+        let distance = 1.0 - likeness;
         (-distance * distance / (0.25f64 * 0.25)).exp().sqrt()
     };
     let w: Vec<f64> = x.iter().map(weight).collect();

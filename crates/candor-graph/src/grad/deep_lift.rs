@@ -1,5 +1,5 @@
-//! DeepLIFT, rescale rule: the sweep carries multipliers Δy/Δx against a reference input (Shrikumar et al. 2017,
-//! section 3.5.1), so that Σ (x − x₀) · m = S(x) − S(x₀).
+//! DeepLIFT, rescale rule: the sweep carries multipliers Δy/Δx against a reference input (Shrikumar et al. 2017), so
+//! that Σ (x − x₀) · m = S(x) − S(x₀).
 
 use std::collections::HashMap;
 use std::rc::Rc;

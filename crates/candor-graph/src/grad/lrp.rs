@@ -21,15 +21,15 @@ pub enum LayerRule {
     Gamma(f32),
     /// α times positive minus β times negative contributions, α − β = 1 (Bach et al. 2015, equation 60).
     AlphaBeta(f32, f32),
-    /// Squared weights, whatever x is (Montavon et al. 2017, equation 12).
+    /// Squared weights, whatever x is (Montavon et al. 2017).
     WSquare,
     /// Equal weights (Lapuschkin et al. 2019).
     Flat,
-    /// For pixels between `low` and `high` (Montavon et al. 2017, equation 15).
+    /// For pixels between `low` and `high` (Montavon et al. 2017).
     ZBox(f32, f32),
-    /// Positive contributions only, no bias (Zhang et al. 2018, equation 4).
+    /// Positive contributions only, no bias (Zhang et al. 2018).
     Excitation,
-    /// Excitation minus that of the negated weights (Zhang et al. 2018, section 3.4).
+    /// Excitation minus that of the negated weights (Zhang et al. 2018).
     ContrastiveExcitation,
 }
 

@@ -38,7 +38,7 @@ pub fn is_relu(graph: &Graph, node: &Node) -> bool {
     node.op == "Relu" || node.op == "Clip" && from_zero()
 }
 
-/// Guided backprop (Springenberg et al. 2015, section 3.4). relu: dx = dy⁺ where x > 0
+/// Guided backprop (Springenberg et al. 2015). relu: dx = dy⁺ where x > 0
 pub fn guided_backprop() -> Policy<'static> {
     Policy::default().with(is_relu, |s, n| {
         let dx = s.pull(n, positive(s.dy(n)), 0)?;

@@ -128,29 +128,29 @@ fn positive(x: Expr<'_>) -> Expr<'_> {
     x.op("Relu", &[], &[])
 }
 
-/// Grad-CAM: Σ_k α_k A_k with α_k = mean G_k (equation 1)
+/// Grad-CAM: Σ_k α_k A_k with α_k = mean G_k
 pub(super) fn grad_cam<'b>(a: Expr<'b>, g: Expr<'b>) -> Expr<'b> {
     over_channels(g.mean(&[2, 3]) * a)
 }
 
-/// Grad-CAM++: w_k = Σ α G⁺ with α = G² / (2 G² + Σ A · G³) (equations 10 and 19, for exp(S_c)); where G = 0 it adds nothing
+/// Grad-CAM++: w_k = Σ α G⁺ with α = G² / (2 G² + Σ A · G³), for the score exp(S_c); where G = 0 it adds nothing
 fn grad_cam_plus_plus<'b>(a: Expr<'b>, g: Expr<'b>) -> Expr<'b> {
     let square = g * g;
     let alpha = square / (square * 2.0 + over_places(a) * square * g + 1e-6);
     over_channels(over_places(alpha * positive(g)) * a)
 }
 
-/// XGrad-CAM: α_k = Σ A·G / Σ A (equation 7)
+/// XGrad-CAM: α_k = Σ A·G / Σ A
 fn xgrad_cam<'b>(a: Expr<'b>, g: Expr<'b>) -> Expr<'b> {
     over_channels(over_places(a * g) / (over_places(a) + 1e-7) * a)
 }
 
-/// HiRes-CAM: Σ_k G·A (equation 3)
+/// HiRes-CAM: Σ_k G·A
 fn hires_cam<'b>(a: Expr<'b>, g: Expr<'b>) -> Expr<'b> {
     over_channels(a * g)
 }
 
-/// Layer-CAM: Σ_k G⁺·A (equation 6)
+/// Layer-CAM: Σ_k G⁺·A
 fn layer_cam<'b>(a: Expr<'b>, g: Expr<'b>) -> Expr<'b> {
     over_channels(positive(g) * a)
 }

@@ -1,6 +1,5 @@
 //! Eigen-CAM: the feature vectors of all places, projected on their first principal direction; it knows no class (Muhammad
-//! and Yeasin 2020, equation 3). The direction's sign, which is free, makes the projection of largest magnitude
-//! positive.
+//! and Yeasin 2020). The direction's sign, which is free, makes the projection of largest magnitude positive.
 
 use super::cam::enlarged;
 use super::layer::LayerFeatures;

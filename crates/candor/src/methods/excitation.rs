@@ -1,6 +1,5 @@
 //! Excitation backprop: the probability that a unit is the winner, top down, P(x_i | z) = x_i w_i⁺ / Σ x w⁺ (Zhang et al.
-//! 2018, equation 4); contrastive: minus the same for the negated weights of the last layer (section 3.4). The map is Σ
-//! over channels at one layer.
+//! 2018); contrastive: minus the same for the negated weights of the last layer. The map is Σ over channels at one layer.
 
 use candor_graph::grad::lrp::{Composite, LayerRule, lrp};
 
@@ -30,7 +29,7 @@ impl Method for Excitation {
             name,
             summary,
             source: "Zhang et al. 2018",
-            cost: "2 forward, 1 backward",
+            cost: "1 forward and that behind the layer again, 1 backward",
             signed: false,
             class_sensitive: true,
             parameters: &[],

@@ -1,5 +1,5 @@
 //! Expected gradients: the mean over baselines x₀ and α of (x − x₀) · ∂S_c/∂x (x₀ + α (x − x₀)), Σ over channels (Erion et
-//! al. 2021, equation 3). There is no training set to draw baselines from, so they are noise: each pixel uniform between
+//! al. 2021). There is no training set to draw baselines from, so they are noise: each pixel uniform between
 //! the least and the greatest value of its channel in the photo (Sturmfels, Lundberg, Lee 2020).
 
 use super::attribution::{Attribution, Channels};

@@ -1,5 +1,4 @@
-//! Extremal perturbation: the smooth mask of a fixed area that keeps the class's logit highest (Fong, Patrick, Vedaldi 2019,
-//! equations 1, 3 and 6):
+//! Extremal perturbation: the smooth mask of a fixed area that keeps the class's logit highest (Fong, Patrick, Vedaldi 2019):
 //!
 //! ```text
 //!     maximise over m in 0..1:   S_c(m ⊙ x + (1 − m) ⊙ blur(x)) − λ ‖sort(m) − r_a‖²

@@ -132,3 +132,36 @@ impl Forward {
         Ok(all)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::RTen;
+    use crate::model::ModelOptions;
+    use crate::scenes::embedded;
+
+    #[test]
+    fn the_slope_is_the_difference_quotient_of_the_score() {
+        let (options, engine) = (ModelOptions::default(), Box::new(RTen::new(1)));
+        let mut model = Model::from_bytes("scenes.onnx", embedded::MODEL, &options, engine).unwrap();
+        let logits: Vec<f32> = (0..model.classes).map(|k| (k as f32 * 1.7).sin()).collect();
+        for head in [Head::Logits, Head::MultiLabel] {
+            model.head = head;
+            for score in [Score::Logit, Score::Probability] {
+                let slope = score.slope(&model, &logits, 1);
+                for (k, slope) in slope.iter().enumerate() {
+                    let moved = |by: f32| {
+                        let mut logits = logits.clone();
+                        logits[k] += by;
+                        score.read(&model, &logits, &[1])[0]
+                    };
+                    let quotient = (moved(1e-2) - moved(-1e-2)) / 2e-2;
+                    assert!(
+                        (quotient - slope).abs() < 1e-3,
+                        "{head:?} {score:?} {k}: {slope}, not {quotient}"
+                    );
+                }
+            }
+        }
+    }
+}

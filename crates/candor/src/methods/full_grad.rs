@@ -1,5 +1,5 @@
 //! FullGrad: ψ(x · ∂S_c/∂x) + Σ over layers of Σ over channels of ψ(b · ∂S_c/∂b), with ψ = |·| enlarged to the input (Srinivas
-//! and Fleuret 2019, equation 8). Without ψ the parts add up to S_c for a ReLU network (proposition 1).
+//! and Fleuret 2019). Without ψ the parts add up to S_c for a ReLU network.
 
 use candor_graph::graph::{Graph, ValueId};
 use candor_graph::insert::image_shape;

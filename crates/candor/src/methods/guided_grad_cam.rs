@@ -1,4 +1,4 @@
-//! Guided Grad-CAM: guided backprop times Grad-CAM, pixel by pixel (Selvaraju et al. 2017, section 3.3).
+//! Guided Grad-CAM: guided backprop times Grad-CAM, pixel by pixel (Selvaraju et al. 2017).
 
 use candor_graph::grad::policy;
 

@@ -71,7 +71,7 @@ impl Method for Lrp {
             name: "lrp",
             summary: "the class's logit handed back layer by layer in proportion to contributions",
             source: "Bach et al. 2015; composites: Kohlbrenner et al. 2020",
-            cost: "2 forward, 1 backward",
+            cost: "2 forward, 1 backward; 3 and 2 with rules for both signs",
             signed: true,
             class_sensitive: true,
             parameters: PARAMETERS,

@@ -1,5 +1,4 @@
-//! Meaningful perturbation: the smallest smooth mask whose blurring destroys the class's probability (Fong and Vedaldi 2017,
-//! equations 3 to 5):
+//! Meaningful perturbation: the smallest smooth mask whose blurring destroys the class's probability (Fong and Vedaldi 2017):
 //!
 //! ```text
 //!     minimise over m in 0..1:   λ₁ Σ (1 − m) + λ₂ Σ |∇m|^β + p_c(m ⊙ x + (1 − m) ⊙ blur(x))

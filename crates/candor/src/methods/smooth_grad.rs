@@ -1,5 +1,5 @@
-//! SmoothGrad: another method's mean over noisy copies of the photo (Smilkov et al. 2017, equation 1); `square`: the mean of
-//! its squares (Hooker et al. 2019); `variance`: its variance, VarGrad (Adebayo et al. 2018, equation 2).
+//! SmoothGrad: another method's mean over noisy copies of the photo (Smilkov et al. 2017); `square`: the mean of
+//! its squares (Hooker et al. 2019); `variance`: its variance, VarGrad (Adebayo et al. 2018).
 //!
 //! Where the method attributes to input channels, these are averaged and then become a map.
 

@@ -1,5 +1,5 @@
 //! A smooth mask: at each pixel the smooth maximum over the cells near it of a bump times the cell's value (Fong, Patrick,
-//! Vedaldi 2019, equation 6 and appendix): m = Σ v e^{v/T} / Σ e^{v/T}, v = k(|u − cell| / σ) · c, k(z) = e^{−2 (z − ½)₊²}.
+//! Vedaldi 2019): m = Σ v e^{v/T} / Σ e^{v/T}, v = k(|u − cell| / σ) · c, k(z) = e^{−2 (z − ½)₊²}.
 
 use crate::map::Map;
 
