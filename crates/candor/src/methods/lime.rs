@@ -55,8 +55,8 @@ impl Method for Lime {
 /// Which of `segments` superpixels are shown in each of `samples` samples of a seed: all, then random halves.
 pub fn subsets(segments: usize, samples: usize, seed: u64) -> Vec<Vec<bool>> {
     let mut noise = Noise::new(seed);
-    let mut row = |i: usize| (0..segments).map(|_| i == 0 || noise.chance(0.5)).collect();
-    (0..samples).map(|i| row(i)).collect()
+    let row = |i: usize| (0..segments).map(|_| i == 0 || noise.chance(0.5)).collect();
+    (0..samples).map(row).collect()
 }
 
 /// Weight of a sample: exp(−d²/2k²) with d = 1 − √(shown/all), the cosine distance to the whole. (The authors' code takes
