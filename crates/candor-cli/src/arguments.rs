@@ -101,9 +101,9 @@ pub enum DeviceName {
     Directml,
 }
 
-/// The method and its parameters.
+/// A method, its parameters and its levels.
 #[derive(Args, Clone)]
-pub struct MethodArgs {
+pub struct ChosenMethod {
     /// Explanation method (see `candor methods`)
     #[arg(long, value_name = "NAME", default_value = "reliable")]
     pub method: String,
@@ -113,6 +113,13 @@ pub struct MethodArgs {
     /// Values to mask instead of the automatic levels (see `candor inspect`); of CAM methods, the last is the layer
     #[arg(long, value_name = "V,V…", value_delimiter = ',')]
     pub levels: Vec<String>,
+}
+
+/// A method that is run here.
+#[derive(Args, Clone)]
+pub struct MethodArgs {
+    #[command(flatten)]
+    pub chosen: ChosenMethod,
     /// Seed of all randomness, recorded in the result
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
@@ -295,15 +302,8 @@ In Python:
 pub struct ExportArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Explanation method (see `candor methods`)
-    #[arg(long, value_name = "NAME", default_value = "reliable")]
-    pub method: String,
-    /// Parameter of the method, e.g. --set iterations=30 (see `candor methods`)
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
-    pub set: Vec<(String, String)>,
-    /// Values to mask instead of the automatic levels (see `candor inspect`); of CAM methods, the last is the layer
-    #[arg(long, value_name = "V,V…", value_delimiter = ',')]
-    pub levels: Vec<String>,
+    #[command(flatten)]
+    pub chosen: ChosenMethod,
     /// File to write
     #[arg(long, short, value_name = "FILE.onnx")]
     pub output: PathBuf,

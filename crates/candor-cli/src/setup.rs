@@ -7,6 +7,7 @@ use candor::config::{Layout as SidecarLayout, Sidecar};
 use candor::engine::{Device, Engine, OnnxRuntime, RTen};
 use candor::image::{Preprocessing, Preset};
 use candor::labels::Labels;
+use candor::methods::Choices;
 use candor::model::{Layout, Model, ModelOptions};
 
 use crate::arguments::{DeviceName, EngineArgs, EngineName, ModelArgs};
@@ -34,6 +35,15 @@ pub struct Setup {
     pub sidecar_path: PathBuf,
     /// What the user should know about the choices made for them.
     pub notes: Vec<String>,
+}
+
+impl Setup {
+    /// What is chosen beside a method's parameters: levels of the command line, else of the sidecar, and the sidecar's λ.
+    pub fn choices(&self, levels: &[String], seed: u64) -> Choices {
+        let own = || self.sidecar.levels.clone().unwrap_or_default();
+        let levels = if levels.is_empty() { own() } else { levels.to_vec() };
+        Choices { levels, calibrated_lambda: self.sidecar.lambda, seed }
+    }
 }
 
 /// The engine asked for.

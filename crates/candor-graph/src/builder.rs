@@ -202,6 +202,12 @@ impl<'b> Expr<'b> {
         (self - bound).op("HardSigmoid", &[], &[alpha, beta])
     }
 
+    /// The same values as 32-bit floats.
+    pub fn to_float(self) -> Expr<'b> {
+        const FLOAT: i64 = 1;
+        self.op("Cast", &[], &[("to", Attr::Int(FLOAT))])
+    }
+
     /// exp
     pub fn exp(self) -> Expr<'b> {
         self.op("Exp", &[], &[])

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::builder::Builder;
+use crate::builder::{Builder, Expr};
 use crate::error::{GraphError, Result};
 use crate::feature::Feature;
 use crate::graph::{Graph, Node, ValueId};
@@ -62,6 +62,27 @@ pub fn insert_masks(graph: Graph, features: &[Feature], shape: MaskShape) -> Res
     }
     graph.check()?;
     Ok((graph, sites))
+}
+
+/// Makes all that reads `value` read what `make` builds of the graph's inputs and constants, in front of all other nodes. Returns
+/// the value that was built.
+///
+/// # Errors
+/// [`GraphError`] if `make` fails or the graph is malformed.
+pub fn in_front(
+    mut graph: Graph,
+    value: ValueId,
+    make: impl for<'b> FnOnce(&'b Builder) -> Result<Expr<'b>>,
+) -> Result<(Graph, ValueId)> {
+    let nodes = std::mem::take(&mut graph.nodes);
+    let builder = Builder::new(graph);
+    let made = make(&builder)?.id();
+    let mut graph = builder.finish()?;
+    let own: HashSet<ValueId> =
+        graph.nodes.iter().flat_map(|n| n.outputs.iter().flatten().copied()).collect();
+    graph.nodes.extend(nodes);
+    graph.replace_uses(value, made, |n| !n.outputs.iter().flatten().any(|o| own.contains(o)));
+    Ok((graph, made))
 }
 
 /// The `[channels, height, width]` of a value that is N×C×H×W.

@@ -7,7 +7,7 @@ use image::RgbImage;
 use crate::error::{Error, Result};
 use crate::image::Preprocessing;
 use crate::labels::{ClassError, Labels};
-use crate::mask::objective::{log_sum_exp, softmax};
+use crate::mask::objective::log_sum_exp;
 use crate::methods::parameters::Parameters;
 use crate::methods::{Choices, Explainer, Explanation, Method, prepare};
 use crate::model::{Head, Model};
@@ -128,7 +128,7 @@ impl Explain {
         }
         let explanations = self.explained(&classes, ranking[ranking.len() - 1], steps)?;
         let seconds = start.elapsed().as_secs_f64() / classes.len().max(1) as f64;
-        let probabilities = self.probabilities(&scores);
+        let probabilities = self.model.probabilities(&scores);
         let top = ranking
             .iter()
             .take(5)
@@ -186,19 +186,10 @@ impl Explain {
         if at == classes.len() {
             let Explanation { passes, .. } = explanations.remove(at);
             for (q, e) in explanations.iter_mut().enumerate() {
-                let share = passes.share(q, classes.len());
-                e.passes.forward += share.forward;
-                e.passes.backward += share.backward;
+                e.passes += passes.share(q, classes.len());
             }
         }
         Ok(explanations)
-    }
-
-    fn probabilities(&self, scores: &[f32]) -> Vec<f64> {
-        if self.model.head == Head::MultiLabel || self.model.classes == 1 {
-            return scores.iter().map(|&s| 1.0 / (1.0 + (-f64::from(s)).exp())).collect();
-        }
-        softmax(scores)
     }
 
     fn query_result(

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::engine::{Engine, Folding, Session};
 use crate::error::{Error, Result};
+use crate::mask::objective::softmax;
 use crate::report::result::ModelInfo;
 
 /// How the model's file orders an image's axes. Graphs are NCHW once loaded.
@@ -214,6 +215,19 @@ impl Model {
         }
     }
 
+    /// Whether each class has a probability of its own, by the sigmoid of its logit.
+    pub fn is_sigmoid(&self) -> bool {
+        self.head == Head::MultiLabel || self.classes == 1
+    }
+
+    /// Probability of each class, 0..=1, from logits.
+    pub fn probabilities(&self, logits: &[f32]) -> Vec<f64> {
+        if self.is_sigmoid() {
+            return logits.iter().map(|&s| 1.0 / (1.0 + (-f64::from(s)).exp())).collect();
+        }
+        softmax(logits)
+    }
+
     /// If the model turns a blank image into probabilities, its scores become their logarithms.
     fn take_logarithm_of_probabilities(&mut self) -> Result<()> {
         let blank = vec![0.0; self.input_shape.iter().product()];
@@ -273,15 +287,11 @@ fn image_input(graph: &mut Graph, options: &ModelOptions) -> Result<ValueId, Str
         graph.set_shape(input, &nchw);
         return Ok(input);
     }
-    let nodes = std::mem::take(&mut graph.nodes);
     graph.inputs.clear();
-    let builder = Builder::new(std::mem::take(graph));
-    let image = builder.input("image_nchw", DataType::Float, &nchw);
-    let turned = image.transpose(&[0, 2, 3, 1]).id();
-    let image = image.id();
-    *graph = builder.finish().map_err(|e| e.to_string())?;
-    graph.nodes.extend(nodes);
-    graph.replace_uses(input, turned, |_| true);
+    let image = graph.add_input("image_nchw", DataType::Float, &nchw);
+    let turned =
+        insert::in_front(std::mem::take(graph), input, |b| Ok(b.value(image).transpose(&[0, 2, 3, 1])));
+    (*graph, _) = turned.map_err(|e| e.to_string())?;
     Ok(image)
 }
 

@@ -1,21 +1,17 @@
 //! Warning signs of a map: a class that is not there lights the same pixels.
 
 use crate::methods::Explanation;
-use crate::similarity::top_iou;
+use crate::similarity::{SAME, overlap};
 
-/// Share of the brightest pixels that are compared.
-const BRIGHTEST: f64 = 0.2;
-/// Least overlap of the two maps' brightest fifths, as intersection over union, that is told.
-const LEAST_OVERLAP: f64 = 0.5;
 /// Least mass of the probe's map, as a share of the map's, that is told.
 const LEAST_MASS: f64 = 0.1;
 
 /// A line about a map if that of `class`, which has the lowest score of all, lights the same pixels: if their brightest fifths
 /// overlap by half (intersection over union) and the probe's map has at least a tenth of the mass.
 pub fn warning(e: &Explanation, probe: &Explanation, class: &str) -> Option<String> {
-    let overlap = top_iou(&e.map, &probe.map, BRIGHTEST);
+    let overlap = overlap(&e.map, &probe.map);
     let share = probe.map.mass() / e.map.mass();
-    if overlap < LEAST_OVERLAP || share.is_nan() || share < LEAST_MASS {
+    if overlap < SAME || share.is_nan() || share < LEAST_MASS {
         return None;
     }
     Some(format!(

@@ -84,6 +84,14 @@ pub fn top_iou(a: &Map, b: &Map, share: f64) -> f64 {
     Profile::of(a).top_iou(&Profile::of(b), share)
 }
 
+/// Overlap of the brightest fifths of two maps, as intersection over union: whether they light the same pixels.
+pub fn overlap(a: &Map, b: &Map) -> f64 {
+    top_iou(a, b, 0.2)
+}
+
+/// Least [`overlap`] of maps that are said to light the same pixels.
+pub const SAME: f64 = 0.5;
+
 /// [`Profile::ssim`] of two maps.
 pub fn ssim(a: &Map, b: &Map) -> f64 {
     Profile::of(a).ssim(&Profile::of(b))

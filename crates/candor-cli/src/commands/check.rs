@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use candor::image::decode;
-use candor::methods::{self, Choices, Method};
+use candor::methods::{self, Method};
 use candor::report::check::{CheckResult, Gallery, Randomization, Shifted, write};
 use candor::report::result::FailedImage;
 use candor::tasks::check::{Input, Kind, MethodCheck, Skipped, Subject, check_method};
@@ -26,12 +26,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         output::note(note);
     }
     let (inputs, mut galleries, failed) = read(&setup, args)?;
-    let levels = if args.levels.is_empty() {
-        setup.sidecar.levels.clone().unwrap_or_default()
-    } else {
-        args.levels.clone()
-    };
-    let choices = Choices { levels, calibrated_lambda: setup.sidecar.lambda, seed: args.seed };
+    let choices = setup.choices(&args.levels, args.seed);
     let bar = output::progress((inputs.len() * methods.len()) as u64);
     let mut result = CheckResult {
         model: setup.model.info.clone(),

@@ -16,7 +16,7 @@ use crate::arguments::DemoArgs;
 use crate::setup::{self, Setup, Usage};
 
 pub fn run(args: &DemoArgs) -> Result<ExitCode> {
-    let method = methods::find(&args.method.method).map_err(|e| Usage(e.to_string()))?;
+    let method = methods::find(&args.method.chosen.method).map_err(|e| Usage(e.to_string()))?;
     let options = ModelOptions::default();
     let model =
         Model::from_bytes("scenes.onnx (embedded)", embedded::MODEL, &options, setup::engine(&args.engine)?)?;

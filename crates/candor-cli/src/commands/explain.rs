@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candor::explain::{ClassQuery, Explain};
 use candor::image::decode;
-use candor::methods::{self, Choices};
+use candor::methods;
 use candor::report::ReportWriter;
 use candor::report::result::{ExplainResult, FailedImage};
 
@@ -15,7 +15,7 @@ use crate::output;
 use crate::setup::{self, Setup, Usage};
 
 pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
-    let method = methods::find(&args.method.method).map_err(|e| Usage(e.to_string()))?;
+    let method = methods::find(&args.method.chosen.method).map_err(|e| Usage(e.to_string()))?;
     let setup = setup::load(&args.model)?;
     for note in &setup.notes {
         output::note(note);
@@ -26,7 +26,7 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     let queries = queries?;
     let mut arguments = args.method.clone();
     if args.lambda_path {
-        arguments.set.push(("lambda-path".to_string(), "true".to_string()));
+        arguments.chosen.set.push(("lambda-path".to_string(), "true".to_string()));
     }
     let mut explain = prepare(setup, method.as_ref(), &arguments)?;
     explain.probe = !args.no_probe;
@@ -40,13 +40,8 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
 
 /// Compiles the method for the model.
 pub fn prepare(setup: Setup, method: &dyn methods::Method, args: &MethodArgs) -> Result<Explain> {
-    let levels = if args.levels.is_empty() {
-        setup.sidecar.levels.clone().unwrap_or_default()
-    } else {
-        args.levels.clone()
-    };
-    let choices = Choices { levels, calibrated_lambda: setup.sidecar.lambda, seed: args.seed };
-    Ok(Explain::new(setup.model, setup.preprocessing, setup.labels, method, &args.set, &choices)?)
+    let choices = setup.choices(&args.chosen.levels, args.seed);
+    Ok(Explain::new(setup.model, setup.preprocessing, setup.labels, method, &args.chosen.set, &choices)?)
 }
 
 /// A photo to explain, decoded when its turn comes.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use candor::export::{self, CLASS, LOGITS, MAP};
-use candor::methods::{self, Choices};
+use candor::methods;
 use serde_json::json;
 
 use crate::arguments::ExportArgs;
@@ -12,18 +12,14 @@ use crate::output;
 use crate::setup::{self, Usage};
 
 pub fn run(args: &ExportArgs) -> Result<ExitCode> {
-    let method = methods::find(&args.method).map_err(|e| Usage(e.to_string()))?;
+    let method = methods::find(&args.chosen.method).map_err(|e| Usage(e.to_string()))?;
     let setup = setup::load(&args.model)?;
     for note in &setup.notes {
         output::note(note);
     }
-    let levels = if args.levels.is_empty() {
-        setup.sidecar.levels.clone().unwrap_or_default()
-    } else {
-        args.levels.clone()
-    };
-    let choices = Choices { levels, calibrated_lambda: setup.sidecar.lambda, seed: 0 };
-    let exported = export::export(&setup.model, &setup.preprocessing, method.as_ref(), &args.set, &choices)?;
+    let choices = setup.choices(&args.chosen.levels, 0);
+    let exported =
+        export::export(&setup.model, &setup.preprocessing, method.as_ref(), &args.chosen.set, &choices)?;
     exported.save(&args.output)?;
     let image = exported.graph.name(setup.model.input);
     let file = args.output.display();

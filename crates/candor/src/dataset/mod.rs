@@ -217,17 +217,3 @@ fn find_file(name: &str, folders: &[&Path]) -> PathBuf {
     let all = || folders.iter().map(|f| f.join(name));
     all().find(|p| p.is_file()).or_else(|| all().next()).unwrap_or_else(|| PathBuf::from(name))
 }
-
-/// Adds objects to the sample of that name, or begins it; keeps the order of first mention.
-fn gather(
-    samples: &mut Vec<Sample>,
-    index: &mut std::collections::HashMap<String, usize>,
-    sample: Sample,
-) -> usize {
-    let at = *index.entry(sample.id.clone()).or_insert(samples.len());
-    match samples.get_mut(at) {
-        Some(known) => known.objects.extend(sample.objects),
-        None => samples.push(sample),
-    }
-    at
-}

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{DatasetError, Object, Result, Sample, find_file, gather};
+use super::{DatasetError, Object, Result, Sample, find_file};
 
 const CLASS_NAMES: [&str; 4] = ["class_name", "class", "coco_class", "object"];
 
@@ -37,7 +37,7 @@ pub(super) fn read(path: &Path, images: Option<&Path>) -> Result<Vec<Sample>> {
     let inner = beside.join("images");
     let folders: Vec<&Path> =
         images.into_iter().chain([beside, inner.as_path(), named_after.as_path()]).collect();
-    let (mut samples, mut index) = (vec![], HashMap::new());
+    let (mut samples, mut index): (Vec<Sample>, HashMap<String, usize>) = (vec![], HashMap::new());
     for (i, row) in reader.records().enumerate() {
         let row = row.map_err(|e| fail(e.to_string()))?;
         let line = i + 2;
@@ -75,7 +75,12 @@ pub(super) fn read(path: &Path, images: Option<&Path>) -> Result<Vec<Sample>> {
             mask: mask_file.map(|m| find_file(m, &folders)),
             ..Sample::file(id.clone(), find_file(&id, &folders), objects)
         };
-        gather(&mut samples, &mut index, sample);
+        // Rows of one photo need not stand together.
+        let at = *index.entry(id).or_insert(samples.len());
+        match samples.get_mut(at) {
+            Some(known) => known.objects.extend(sample.objects),
+            None => samples.push(sample),
+        }
     }
     Ok(samples)
 }

@@ -2,7 +2,7 @@
 
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::error::Result;
-use candor_graph::graph::{Attr, Graph, ValueId};
+use candor_graph::graph::{Graph, ValueId};
 use candor_graph::rewrite;
 use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor, TensorData};
@@ -29,8 +29,7 @@ pub(crate) fn equals_class<'b>(class: Expr<'b>, shape: &[Dim]) -> Expr<'b> {
     let numbers = TensorData::Int64((0..classes as i64).collect());
     let numbers = Tensor::new(vec![1, classes], numbers).expect("as many numbers as classes");
     let equal = class.reshape(&[-1, 1]).op("Equal", &[class.builder().constant(numbers)], &[]);
-    const FLOAT: i64 = 1;
-    equal.op("Cast", &[], &[("to", Attr::Int(FLOAT))])
+    equal.to_float()
 }
 
 /// The finished graph: `map` (N×1×H×W) and the logits as outputs, constants folded, and what nothing needs removed.

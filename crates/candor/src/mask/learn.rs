@@ -1,17 +1,13 @@
 //! Learning the masks of several queries of one image in one batch.
 
-use candor_graph::builder::Builder;
-use candor_graph::grad::gradients;
-use candor_graph::graph::{Graph, ValueId};
-use candor_graph::insert::{self, Cut, MaskShape, MaskSite};
-use candor_graph::rewrite;
-use candor_graph::shape::Dim;
-use candor_graph::tensor::{DataType, Tensor};
+use candor_graph::insert::{MaskShape, MaskSite};
+use candor_graph::tensor::Tensor;
 
 use super::adam::Adam;
 use super::levels::Level;
-use super::objective::{Objective, Query, QueryInputs};
-use crate::engine::{Folding, Session};
+use super::masked::{Masked, l1_weight, masked};
+use super::objective::{Objective, Query};
+use crate::engine::Session;
 use crate::error::{Error, Result};
 use crate::model::{Head, Model};
 
@@ -80,6 +76,13 @@ pub struct Passes {
     pub forward: u64,
     /// Backward passes.
     pub backward: u64,
+}
+
+impl std::ops::AddAssign for Passes {
+    fn add_assign(&mut self, other: Passes) {
+        self.forward += other.forward;
+        self.backward += other.backward;
+    }
 }
 
 impl Passes {
@@ -386,74 +389,6 @@ type Step = (Vec<Vec<f32>>, Vec<Vec<Vec<f32>>>);
 
 /// Most queries in one batch: convolutions gain little from more, memory grows with each.
 const MAX_BATCH: usize = 8;
-
-/// A model with masks and the gradient of the objective, cut before the first mask.
-pub(super) struct Masked {
-    pub sites: Vec<MaskSite>,
-    /// The inputs of [`QueryInputs`], in its order.
-    pub queries: Vec<ValueId>,
-    /// The suffix's inputs are the masks, the queries and what crosses; its outputs the logits and the masks' gradients.
-    pub cut: Cut,
-}
-
-/// Puts masks and the objective into a model's graph and cuts it.
-pub(super) fn masked(
-    model: &Model,
-    levels: &[Level],
-    settings: &Settings,
-) -> candor_graph::error::Result<Masked> {
-    let features: Vec<_> = levels.iter().map(Level::feature).collect();
-    let (graph, sites) = insert::insert_masks(model.graph.clone(), &features, settings.shape)?;
-    let (mut graph, queries) =
-        with_objective(graph, &sites, settings.objective, model.head == Head::MultiLabel)?;
-    rewrite::fold_constants(&mut graph, &Folding(model.engine.as_ref()))?;
-    rewrite::remove_dead(&mut graph);
-    let mut separating: Vec<_> = sites.iter().map(|s| s.mask).collect();
-    separating.extend(&queries);
-    let cut = insert::cut(&graph, &separating);
-    Ok(Masked { sites, queries, cut })
-}
-
-/// Derivative of the L1 term per λ: t_l · C_l/|m_l channels|.
-pub(super) fn l1_weight(site: &MaskSite) -> f32 {
-    let [channels, height, width] = site.value_shape;
-    channels as f32 / site.mask_shape[0] as f32 / ((height * width) as f32).sqrt()
-}
-
-/// Adds the objective's inputs and the gradients of the masks; outputs are the logits and then the gradients.
-fn with_objective(
-    graph: Graph,
-    sites: &[MaskSite],
-    objective: Objective,
-    multi_label: bool,
-) -> candor_graph::error::Result<(Graph, Vec<ValueId>)> {
-    let logits = graph.outputs[0];
-    let shape = graph.shape(logits).unwrap_or_default();
-    let batch = shape.first().copied().unwrap_or(Dim::Batch(1));
-    let forward = graph.nodes.len();
-    let builder = Builder::new(graph);
-    let row = |name: &str, shape: &[Dim]| builder.input(name, DataType::Float, shape);
-    let inputs = QueryInputs {
-        one_hot: row("query_one_hot", &shape),
-        rivals: row("query_rivals", &shape),
-        reference: row("query_reference", &shape),
-        floor: row("query_floor", &[batch, Dim::Fixed(1)]),
-    };
-    let ids = [inputs.one_hot, inputs.rivals, inputs.reference, inputs.floor].map(|e| e.id()).to_vec();
-    let seed = objective.seed(builder.value(logits), &inputs, multi_label).id();
-    let mut graph = builder.finish()?;
-    // The sweep differentiates the classifier, not the seed's own arithmetic.
-    let seed_nodes = graph.nodes.split_off(forward);
-    let masks: Vec<_> = sites.iter().map(|s| s.mask).collect();
-    let classifier = graph.nodes.len();
-    let (mut graph, slopes) = gradients(graph, &[(logits, seed)], &masks)?;
-    let sweep = graph.nodes.split_off(classifier);
-    graph.nodes.extend(seed_nodes);
-    graph.nodes.extend(sweep);
-    graph.outputs = std::iter::once(logits).chain(slopes).collect();
-    graph.check()?;
-    Ok((graph, ids))
-}
 
 fn tensor(shape: &[usize], values: Vec<f32>) -> Result<Tensor> {
     Tensor::floats(shape, values).map_err(|e| Error::graph("mask", e))

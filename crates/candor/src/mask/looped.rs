@@ -9,8 +9,9 @@ use candor_graph::tensor::{DataType, Tensor};
 
 use super::adam::{BETA_1, BETA_2, EPSILON};
 use super::fuse::MIN_SCALE;
-use super::learn::{Masked, Settings, l1_weight, masked};
+use super::learn::Settings;
 use super::levels::Level;
+use super::masked::{Masked, l1_weight, masked};
 use super::objective::{EXCLUDED, Objective, QueryInputs, log_odds_of, maximum};
 use crate::export::{canvas, maps};
 use crate::map::Interpolation;
@@ -138,8 +139,7 @@ impl<'b> Step<'_, 'b> {
         let (sites, suffix) = (&self.masked.sites, &self.masked.cut.suffix);
         let b = Builder::new(suffix.clone());
         let turn = b.input("turn", DataType::Int64, &[]);
-        const FLOAT: i64 = 1;
-        let step = turn.op("Cast", &[], &[("to", Attr::Int(FLOAT))]) + 1.0;
+        let step = turn.to_float() + 1.0;
         let correction = |beta: f32| 1.0 - b.scalar(beta).op("Pow", &[step], &[]);
         let (correct_1, correct_2) = (correction(BETA_1), correction(BETA_2));
         let moment = |site: &candor_graph::insert::MaskSite, name: &str| -> Result<Expr<'_>> {

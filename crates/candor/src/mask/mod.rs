@@ -6,6 +6,7 @@ pub mod fuse;
 pub mod learn;
 pub mod levels;
 pub(crate) mod looped;
+mod masked;
 pub mod objective;
 
 pub use learn::{Learned, Learner, Settings};

@@ -18,16 +18,21 @@ pub(super) const BASELINE: Parameter = Parameter {
 
 /// A baseline of an image (C×H×W) by the word of the parameter.
 pub(super) fn make(word: &str, model: &Model, image: &[f32]) -> Vec<f32> {
-    let [_, height, width] = model.input_shape;
-    let area = height * width;
+    let area = model.input_shape[1] * model.input_shape[2];
     match word {
         "mean" => image
             .chunks(area)
             .flat_map(|c| std::iter::repeat_n(c.iter().sum::<f32>() / area as f32, area))
             .collect(),
-        "blur" => blurred(image, model.input_shape, height.min(width) as f32 / 20.0),
+        "blur" => blurred(image, model.input_shape, sigma(model)),
         _ => vec![0.0; image.len()],
     }
+}
+
+/// Standard deviation of the baseline `blur`: a twentieth of the shorter side.
+fn sigma(model: &Model) -> f32 {
+    let [_, height, width] = model.input_shape;
+    height.min(width) as f32 / 20.0
 }
 
 /// The same as nodes, for exported models.
@@ -37,11 +42,10 @@ pub(super) fn as_nodes<'b>(word: &str, model: &Model, image: Expr<'b>) -> Result
     Ok(match word {
         "mean" => image * 0.0 + image.mean(&[2, 3]),
         "blur" => {
-            let sigma = height.min(width) as f32 / 20.0;
             // Row k is what a point at k becomes in a picture of one row.
             let matrix = |n: usize| {
                 let points = (0..n * n).map(|i| f32::from(u8::from(i % n == i / n))).collect::<Vec<_>>();
-                Tensor::floats(&[n, n], blurred(&points, [n, 1, n], sigma))
+                Tensor::floats(&[n, n], blurred(&points, [n, 1, n], sigma(model)))
             };
             let (rows, columns) = (b.constant(matrix(height)?), b.constant(matrix(width)?));
             rows.transpose(&[1, 0]).op("MatMul", &[image.op("MatMul", &[columns], &[])], &[])

@@ -5,8 +5,7 @@ use candor_graph::tensor::Tensor;
 use super::parameters::{Kind, Parameter, Parameters};
 use crate::engine::Session;
 use crate::error::{Error, Result};
-use crate::mask::objective::softmax;
-use crate::model::{Head, Model};
+use crate::model::Model;
 
 /// Copies in one batch: larger ones bring these engines nothing and cost memory.
 const BATCH: usize = 8;
@@ -40,7 +39,7 @@ impl Score {
         match self {
             Score::Logit => classes.iter().map(|&c| logits[c]).collect(),
             Score::Probability => {
-                let p = probabilities(model, logits);
+                let p = model.probabilities(logits);
                 classes.iter().map(|&c| p[c] as f32).collect()
             }
         }
@@ -49,29 +48,17 @@ impl Score {
     /// ∂(score of `class`)/∂S: δ_ck of the logit; of the probability p_c (δ_ck − p_k), or δ_ck p_c (1 − p_c) where each class
     /// has a probability of its own.
     pub(super) fn slope(self, model: &Model, logits: &[f32], class: usize) -> Vec<f32> {
-        let p = probabilities(model, logits);
+        let p = model.probabilities(logits);
         let entry = |k: usize| {
             let own = f64::from(u8::from(k == class));
             match self {
                 Score::Logit => own,
-                Score::Probability if is_sigmoid(model) => own * p[class] * (1.0 - p[class]),
+                Score::Probability if model.is_sigmoid() => own * p[class] * (1.0 - p[class]),
                 Score::Probability => p[class] * (own - p[k]),
             }
         };
         (0..logits.len()).map(|k| entry(k) as f32).collect()
     }
-}
-
-/// Whether each class has a probability of its own, by the sigmoid of its logit.
-fn is_sigmoid(model: &Model) -> bool {
-    model.head == Head::MultiLabel || model.classes == 1
-}
-
-fn probabilities(model: &Model, logits: &[f32]) -> Vec<f64> {
-    if is_sigmoid(model) {
-        return logits.iter().map(|&s| 1.0 / (1.0 + f64::from(-s).exp())).collect();
-    }
-    softmax(logits)
 }
 
 /// The network forward, with the photo at hand and its logits.
@@ -137,7 +124,7 @@ impl Forward {
 mod tests {
     use super::*;
     use crate::engine::RTen;
-    use crate::model::ModelOptions;
+    use crate::model::{Head, ModelOptions};
     use crate::scenes::embedded;
 
     #[test]

@@ -1,8 +1,9 @@
 //! Integrated gradients: (x − x₀) · ∫₀¹ ∂S_c/∂x (x₀ + α (x − x₀)) dα, Σ over channels (Sundararajan, Taly, Yan 2017,
 //! equation 1). It adds up to S_c(x) − S_c(x₀) as far as the steps allow; a warning says how far if they do not.
 
-use candor_graph::builder::Builder;
+use candor_graph::builder::{Builder, Expr};
 use candor_graph::graph::Graph;
+use candor_graph::insert;
 use candor_graph::rewrite;
 use candor_graph::shape::Dim;
 use candor_graph::subgraph::LoopBody;
@@ -91,25 +92,15 @@ fn as_nodes(model: &Model, points: &[(f64, f64)], baseline: &str) -> candor_grap
     let image_shape = body.shape(model.input).unwrap_or_default();
 
     // In front of the network: the turn's point on the way.
-    let network = std::mem::take(&mut body.nodes);
+    let turn = body.add_input("turn", DataType::Int64, &[]);
+    let [from, way, sum] =
+        ["from", "way", "sum"].map(|name| body.add_input(name, DataType::Float, &image_shape));
+    let (alphas, weights): (Vec<f32>, Vec<f32>) = points.iter().map(|p| (p.0 as f32, p.1 as f32)).unzip();
+    let (body, _) = insert::in_front(body, model.input, |b| {
+        Ok(b.value(from) + b.value(way) * of_turn(b.value(turn), alphas)?)
+    })?;
     let b = Builder::new(body);
-    let turn = b.input("turn", DataType::Int64, &[]);
-    let of_turn = |values: Vec<f32>| {
-        Ok(b.constant(Tensor::floats(&[values.len()], values)?).op("Gather", &[turn], &[]))
-    };
-    let alpha = of_turn(points.iter().map(|p| p.0 as f32).collect())?;
-    let weight = of_turn(points.iter().map(|p| p.1 as f32).collect())?;
-    let image = |name: &str| b.input(name, DataType::Float, &image_shape);
-    let (from, way, sum) = (image("from"), image("way"), image("sum"));
-    let (turn, weight, point) = (turn.id(), weight.id(), (from + way * alpha).id());
-    let (from, way, sum) = (from.id(), way.id(), sum.id());
-    let mut body = b.finish()?;
-    let ahead = body.nodes.len();
-    let own: Vec<String> = body.nodes[..ahead].iter().map(|n| n.name.clone()).collect();
-    body.nodes.extend(network);
-    body.replace_uses(model.input, point, |n| !own.contains(&n.name));
-    let b = Builder::new(body);
-    let next = (b.value(sum) + b.value(found[0]) * b.value(weight)).id();
+    let next = (b.value(sum) + b.value(found[0]) * of_turn(b.value(turn), weights)?).id();
     let mut body = b.finish()?;
     body.outputs = vec![next];
     rewrite::fold_constants(&mut body, &Folding(model.engine.as_ref()))?;
@@ -130,6 +121,11 @@ fn as_nodes(model: &Model, points: &[(f64, f64)], baseline: &str) -> candor_grap
     let sum = b.repeat("points", points.len(), body)?[0];
     let map = maps::over_channels(sum * whole, Channels::Sum).id();
     canvas::finish(model, b.finish()?, map)
+}
+
+/// Of some values, the one of a turn.
+fn of_turn(turn: Expr<'_>, values: Vec<f32>) -> candor_graph::error::Result<Expr<'_>> {
+    Ok(turn.builder().constant(Tensor::floats(&[values.len()], values)?).op("Gather", &[turn], &[]))
 }
 
 struct IntegratedGradientsExplainer {

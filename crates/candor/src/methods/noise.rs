@@ -33,6 +33,13 @@ impl Noise {
         ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
     }
 
+    /// A copy of an image's values under normal noise whose standard deviation is a `share` of their range.
+    pub(crate) fn added(&mut self, image: &[f32], share: f32) -> Vec<f32> {
+        let (low, high) = image.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+        let deviation = share * (high - low);
+        image.iter().map(|v| v + deviation * self.normal()).collect()
+    }
+
     /// `count` of `0..of` without repetition, in random order.
     pub(crate) fn choose(&mut self, count: usize, of: usize) -> Vec<usize> {
         let mut all: Vec<usize> = (0..of).collect();

@@ -1,7 +1,8 @@
 //! Methods that one sweep answers: a plan, and how its result becomes a map. They run and are exported from the same recipe.
 
-use candor_graph::builder::{Builder, Expr};
+use candor_graph::builder::Builder;
 use candor_graph::graph::{Graph, ValueId};
+use candor_graph::insert;
 
 use super::attribution::{Attribution, Channels};
 use super::backward::{OneSweep, Plan, View};
@@ -93,14 +94,5 @@ fn with_baseline(
     word: &str,
 ) -> candor_graph::error::Result<(Graph, ValueId)> {
     graph.inputs.retain(|i| *i != reference);
-    let nodes = std::mem::take(&mut graph.nodes);
-    let builder = Builder::new(graph);
-    let made: Expr<'_> = baseline::as_nodes(word, model, builder.value(model.input))?;
-    let made = made.id();
-    let mut graph = builder.finish()?;
-    let own = graph.nodes.len();
-    graph.nodes.extend(nodes);
-    let first: Vec<String> = graph.nodes[..own].iter().map(|n| n.name.clone()).collect();
-    graph.replace_uses(reference, made, |n| !first.contains(&n.name));
-    Ok((graph, made))
+    insert::in_front(graph, reference, |b| baseline::as_nodes(word, model, b.value(model.input)))
 }

@@ -12,7 +12,7 @@ use crate::mask::looped::as_nodes;
 use crate::mask::{Learned, Level, Objective, fuse, levels};
 use crate::model::Model;
 use crate::report::result::{Kept, LevelMask};
-use crate::similarity::top_iou;
+use crate::similarity::{SAME, overlap};
 
 /// The L1 term of full masks at the default λ, in units of ln(K)²: the squared log-odds that lie between certainty and
 /// chance among K classes. Chosen on twenty photos of imagenet/val and thirty of CIFAR-10 that no reported result uses.
@@ -307,8 +307,6 @@ fn kept(l: &Learned) -> Kept {
 
 /// The path of λ, in units of λ itself, from the smallest.
 const PATH: [f32; 4] = [0.25, 0.5, 2.0, 4.0];
-/// Least overlap, as intersection over union, of the brightest fifth of a map with that at a neighbouring λ.
-const LEAST_OVERLAP: f64 = 0.5;
 
 /// A line if the map does not stay when λ is halved or doubled: if the brightest fifths overlap by less than half.
 fn unstable(map: &Map, path: &[PathPoint]) -> Option<String> {
@@ -316,9 +314,9 @@ fn unstable(map: &Map, path: &[PathPoint]) -> Option<String> {
         return None;
     }
     let neighbours = path.iter().skip(PATH.len() / 2 - 1).take(2);
-    let overlaps = neighbours.map(|p| (top_iou(map, &p.map, 0.2), p.lambda));
+    let overlaps = neighbours.map(|p| (overlap(map, &p.map), p.lambda));
     let (overlap, lambda) = overlaps.min_by(|a, b| a.0.total_cmp(&b.0))?;
-    (overlap < LEAST_OVERLAP).then(|| {
+    (overlap < SAME).then(|| {
         format!(
             "the map does not stay as lambda changes ({:.0} % overlap of the brightest fifths at lambda {lambda:.2e}): believe only \
              what the whole path shows",

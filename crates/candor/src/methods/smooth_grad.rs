@@ -108,12 +108,10 @@ impl Explainer for SmoothGradExplainer {
         classes: &[usize],
         steps: &mut dyn FnMut(),
     ) -> Result<Vec<Explanation>> {
-        let (low, high) = self.image.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
-        let deviation = self.noise * (high - low);
         let mut noise = Noise::new(self.seed);
         let mut moments: Vec<Moments> = classes.iter().map(|_| Moments::default()).collect();
         for _ in 0..self.samples {
-            let noisy: Vec<f32> = self.image.iter().map(|v| v + deviation * noise.normal()).collect();
+            let noisy = noise.added(&self.image, self.noise);
             self.explainer.scores(model, &noisy)?;
             let one = self.explainer.explain(model, classes, steps)?;
             moments.iter_mut().zip(one).for_each(|(m, e)| m.add(e));
@@ -149,12 +147,12 @@ impl Moments {
             self.squares[i] += f64::from(v) * f64::from(v);
         }
         self.count += 1.0;
-        self.passes.forward += e.passes.forward;
-        self.passes.backward += e.passes.backward;
+        self.passes += e.passes;
         self.last = Some(e);
     }
 
-    fn explanation(self, variant: Variant, own: Passes) -> Explanation {
+    fn explanation(self, variant: Variant, mut passes: Passes) -> Explanation {
+        passes += self.passes;
         let n = self.count;
         let value = |(s, q): (&f64, &f64)| match variant {
             Variant::Mean => (s / n) as f32,
@@ -162,10 +160,6 @@ impl Moments {
             Variant::Variance => (q / n - (s / n) * (s / n)).max(0.0) as f32,
         };
         let values: Vec<f32> = self.sum.iter().zip(&self.squares).map(value).collect();
-        let passes = Passes {
-            forward: self.passes.forward + own.forward,
-            backward: self.passes.backward + own.backward,
-        };
         match self.last {
             Some(Explanation { attribution: Some(a), .. }) => {
                 Explanation { passes, ..Explanation::of_attribution(Attribution { values, ..a }) }

@@ -220,10 +220,7 @@ pub fn check_method(
         }
         let explained = explainer.explain(model, &distinct, &mut || {})?;
         seconds += start.elapsed().as_secs_f64();
-        for e in &explained {
-            passes.forward += e.passes.forward;
-            passes.backward += e.passes.backward;
-        }
+        explained.iter().for_each(|e| passes += e.passes);
         if i == 0 {
             explainer.scores(model, &image.values)?;
             let again = explainer.explain(model, &distinct, &mut || {})?;

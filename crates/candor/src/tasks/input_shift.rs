@@ -1,8 +1,8 @@
 //! Input-shift invariance (Kindermans et al. 2019, "The (un)reliability of saliency methods"): a model that first takes a constant
 //! off its input is the same model on photos with that constant added. A map should not tell the two apart.
 
-use candor_graph::builder::Builder;
 use candor_graph::graph::Graph;
+use candor_graph::insert;
 use serde::Serialize;
 
 use super::check::{Input, Subject};
@@ -65,15 +65,9 @@ fn difference(a: &Map, b: &Map) -> f64 {
 /// The graph, taking `constant` off its input first.
 fn expecting(model: &Model, constant: f32) -> Result<Graph> {
     let at = |e| Error::graph(&model.info.path, e);
-    let mut graph = model.graph.clone();
-    let nodes = std::mem::take(&mut graph.nodes);
-    let builder = Builder::new(graph);
-    let restored = (builder.value(model.input) - constant).id();
-    let mut graph = builder.finish().map_err(at)?;
-    let first = graph.nodes.len();
-    graph.nodes.extend(nodes);
-    let own: Vec<_> = graph.nodes[..first].iter().map(|n| n.output()).collect();
-    graph.replace_uses(model.input, restored, |n| !own.contains(&n.output()));
+    let restored =
+        insert::in_front(model.graph.clone(), model.input, |b| Ok(b.value(model.input) - constant));
+    let (graph, _) = restored.map_err(at)?;
     graph.check().map_err(at)?;
     Ok(graph)
 }

@@ -13,6 +13,7 @@ use super::check::{Input, Subject};
 use crate::error::Result;
 use crate::map::Map;
 use crate::mask::learn::argmax;
+use crate::methods::Explainer;
 use crate::methods::noise::Noise;
 use crate::model::Model;
 use crate::similarity::{entropy, spearman, ssim};
@@ -102,11 +103,13 @@ pub(super) fn maps(
     classes: &[usize],
 ) -> Result<Vec<Map>> {
     let (mut explainer, _) = subject.prepare(model)?;
-    let one = |(image, &class): (&Input, &usize)| {
-        explainer.scores(model, &image.values)?;
-        Ok(explainer.explain(model, &[class], &mut || {})?.swap_remove(0).map)
-    };
+    let one = |(image, &class): (&Input, &usize)| map(explainer.as_mut(), model, &image.values, class);
     images.iter().zip(classes).map(one).collect()
+}
+
+fn map(explainer: &mut dyn Explainer, model: &Model, image: &[f32], class: usize) -> Result<Map> {
+    explainer.scores(model, image)?;
+    Ok(explainer.explain(model, &[class], &mut || {})?.swap_remove(0).map)
 }
 
 /// The same, averaged over noisy copies of each image; none for no copies.
@@ -118,27 +121,22 @@ fn smooth_maps(
     copies: usize,
     seed: u64,
 ) -> Result<Vec<Map>> {
+    if copies == 0 {
+        return Ok(vec![]);
+    }
+    let (mut explainer, _) = subject.prepare(model)?;
     let mut noise = Noise::new(seed);
-    let mut sums: Vec<Map> = vec![];
+    let [_, height, width] = model.input_shape;
+    let mut sums = vec![Map::zeros(height, width); images.len()];
     for _ in 0..copies {
-        let noisy: Vec<Input> = images.iter().map(|i| noisy(i, &mut noise)).collect();
-        let found = maps(model, subject, &noisy, classes)?;
-        if sums.is_empty() {
-            sums = found;
-            continue;
-        }
-        for (sum, map) in sums.iter_mut().zip(found) {
+        for ((image, &class), sum) in images.iter().zip(classes).zip(&mut sums) {
+            let noisy = noise.added(&image.values, NOISE);
+            let map = map(explainer.as_mut(), model, &noisy, class)?;
             sum.data.iter_mut().zip(map.data).for_each(|(s, v)| *s += v);
         }
     }
     sums.iter_mut().flat_map(|m| &mut m.data).for_each(|v| *v /= copies as f32);
     Ok(sums)
-}
-
-fn noisy(image: &Input, noise: &mut Noise) -> Input {
-    let (low, high) = image.values.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
-    let deviation = NOISE * (high - low);
-    Input { values: image.values.iter().map(|v| v + deviation * noise.normal()).collect(), ..image.clone() }
 }
 
 /// The weights of the weighted layers, in the order of the layers.

@@ -11,7 +11,7 @@ pub(super) fn q_linear_conv<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<E
     let (x_scale, w_scale) = (at(1)?, at(4)?);
     let x = dequantised(at(0)?, x_scale, at(2)?, 1);
     let w = dequantised(at(3)?, w_scale, at(5)?, 0);
-    let bias = input(b, n, 8).map(|bias| bias.op("Cast", &[], &[("to", Attr::Int(1))]) * (x_scale * w_scale));
+    let bias = input(b, n, 8).map(|bias| bias.to_float() * (x_scale * w_scale));
     let attrs: Vec<(&str, Attr)> = n.attrs.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
     let y = b.node("Conv", &[Some(x), Some(w), bias], &attrs);
     Ok(Some(vec![y.op("QuantizeLinear", &[at(6)?, at(7)?], &[("axis", Attr::Int(1))])]))
@@ -44,7 +44,7 @@ fn dequantised<'b>(x: Expr<'b>, scale: Expr<'b>, zero: Expr<'b>, axis: i64) -> E
 
 /// Input `i` minus its zero point, as floats.
 fn shifted<'b>(b: &'b Builder, n: &Node, i: usize, zero: usize) -> Result<Expr<'b>> {
-    let float = |x: Expr<'b>| x.op("Cast", &[], &[("to", Attr::Int(1))]);
+    let float = |x: Expr<'b>| x.to_float();
     let x = float(required(b, n, i)?);
     Ok(input(b, n, zero).map_or(x, |z| x - float(z)))
 }
