@@ -251,8 +251,73 @@ pub struct BenchArgs {
 
 #[derive(Subcommand)]
 pub enum Bench {
+    /// Localisation: boxes from maps, pointing game, mass inside the box
+    Wsol(DatasetArgs),
+    /// Disturbed localisation: is a class that is not there found, too?
+    Dwsol(DatasetArgs),
     /// Measure how fast a model is explained on this machine
     Speed(SpeedArgs),
+}
+
+/// A benchmark on a dataset.
+#[derive(Args)]
+#[command(after_help = "\
+DATASET is a CSV table (file, class_index or class_name, x0,y0,x1,y1), a folder with a folder for each class, ImageNet or VOC
+XML boxes, COCO JSON, CUB-200-2011, the metadata of wsolevaluation, CIFAR's binary files, or what `candor scenes` writes.
+
+Each map's figures are appended to a journal in --out as they come. A run that was stopped goes on where it was when it is
+started again with the same arguments. Settings (threshold, smoothing) are chosen for each method on the first --tuning samples
+and frozen; figures are of the others. `wsol` and `dwsol` measure the same maps: the second of them takes no time in the same
+--out. Written are NAME.html, NAME.json, and NAME.csv and NAME.parquet with the figures of each sample.
+
+Examples:
+  candor bench wsol model.onnx val_boxes.csv --images val --out bench
+  candor bench dwsol model.onnx val_boxes.csv --images val --out bench
+  candor bench wsol model.onnx scenes/ --methods reliable,grad-cam,rise --fewer rise=100")]
+pub struct DatasetArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The dataset
+    pub dataset: PathBuf,
+    /// Its form, where it cannot be told: csv, folders, voc, coco, cub, wsolevaluation, cifar
+    #[arg(long, value_name = "NAME")]
+    pub format: Option<String>,
+    /// Folder with the photos, where they do not lie beside the list
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// The model's classes for each class of the dataset: JSON, or lines CLASS,NUMBERS
+    #[arg(long, value_name = "FILE")]
+    pub class_map: Option<PathBuf>,
+    /// Only the first samples
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Samples on which settings are chosen [default: the first quarter]
+    #[arg(long, value_name = "N")]
+    pub tuning: Option<usize>,
+    /// Methods; the first is the one that others are compared with [default: those of at most 200 passes a map]
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    pub methods: Vec<String>,
+    /// Measure a costly method on fewer samples, spread evenly
+    #[arg(long, value_name = "METHOD=N", value_parser = key_value)]
+    pub fewer: Vec<(String, String)>,
+    /// Parameter, of one method (METHOD.KEY=VALUE) or of all that have it (KEY=VALUE)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+    /// Values to mask instead of the automatic levels; of CAM methods, the last is the layer
+    #[arg(long, value_name = "V,V…", value_delimiter = ',')]
+    pub levels: Vec<String>,
+    /// Seed of absent classes and of the methods, recorded in the result
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Draw no best and worst examples, which are explained anew
+    #[arg(long)]
+    pub no_examples: bool,
+    /// Folder for the journal, the page and the tables
+    #[arg(long, value_name = "DIR", default_value = "candor-bench")]
+    pub out: PathBuf,
+    /// Print the result as one JSON document
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args)]

@@ -10,6 +10,7 @@ pub mod explain;
 pub mod export;
 pub mod image;
 pub mod labels;
+pub mod localization;
 pub mod map;
 pub mod mask;
 pub mod methods;

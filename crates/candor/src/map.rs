@@ -1,5 +1,8 @@
 //! A saliency map: raw magnitudes on the pixel grid of the model's input.
 
+use image::{ImageBuffer, Luma};
+use imageproc::filter::gaussian_blur_f32;
+
 /// A saliency map of H×W raw magnitudes (never normalised). Row-major.
 ///
 /// 0 means that nothing at that place supports the class. For the reliable mask values lie in 0..=1;
@@ -47,6 +50,17 @@ impl Map {
             }
         }
         (best / self.width.max(1), best % self.width.max(1))
+    }
+
+    /// The map under a Gaussian of standard deviation `sigma` pixels, the border repeated; itself if `sigma` is not positive.
+    pub fn blurred(&self, sigma: f32) -> Map {
+        if sigma <= 0.0 || self.data.iter().all(|&v| v == 0.0) {
+            return self.clone();
+        }
+        let image: ImageBuffer<Luma<f32>, Vec<f32>> =
+            ImageBuffer::from_raw(self.width as u32, self.height as u32, self.data.clone())
+                .expect("a map has height · width values");
+        Map { data: gaussian_blur_f32(&image, sigma).into_raw(), ..*self }
     }
 
     /// The map on another grid, bilinear, with half-pixel centres and the border values repeated (what frameworks

@@ -42,6 +42,71 @@ pub fn summarize(values: &[f64], seed: u64) -> Option<Summary> {
     })
 }
 
+/// A mean over images.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Mean {
+    /// Number of values.
+    pub count: usize,
+    /// Their mean.
+    pub mean: f64,
+    /// Ends of the 95 % percentile-bootstrap interval of the mean.
+    pub interval: [f64; 2],
+}
+
+/// The mean of values with its interval; `None` if there are none. The bootstrap draws from a generator of its own, started by
+/// `seed`.
+pub fn mean(values: &[f64], seed: u64) -> Option<Mean> {
+    if values.is_empty() {
+        return None;
+    }
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let n = values.len();
+    let mut means: Vec<f64> = (0..RESAMPLES)
+        .map(|_| (0..n).map(|_| values[below(&mut random, n)]).sum::<f64>() / n as f64)
+        .collect();
+    means.sort_by(f64::total_cmp);
+    Some(Mean {
+        count: n,
+        mean: values.iter().sum::<f64>() / n as f64,
+        interval: [percentile(&means, 2.5), percentile(&means, 97.5)],
+    })
+}
+
+/// A method against another on the same images.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Paired {
+    /// Number of pairs.
+    pub count: usize,
+    /// Mean difference.
+    pub difference: f64,
+    /// Ends of its 95 % percentile-bootstrap interval.
+    pub interval: [f64; 2],
+    /// How often a difference at least as large arises if signs of the differences mean nothing: a two-sided paired
+    /// randomisation test.
+    pub p: f64,
+}
+
+/// Compares paired values by their differences; `None` if there are none.
+pub fn paired(differences: &[f64], seed: u64) -> Option<Paired> {
+    let Mean { count, mean: difference, interval } = mean(differences, seed)?;
+    let mut random = ChaCha8Rng::seed_from_u64(seed ^ 1);
+    let moved: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
+    let flipped = |random: &mut ChaCha8Rng| {
+        let (mut sum, mut bits) = (0.0, 0);
+        for (i, d) in moved.iter().enumerate() {
+            if i % 32 == 0 {
+                bits = random.next_u32();
+            }
+            sum += if bits >> (i % 32) & 1 == 1 { *d } else { -d };
+        }
+        sum.abs() / count as f64
+    };
+    // The order of a sum moves its last digits.
+    let least = difference.abs() - 1e-12;
+    let extreme = (0..RESAMPLES).filter(|_| flipped(&mut random) >= least).count();
+    Some(Paired { count, difference, interval, p: (1 + extreme) as f64 / (1 + RESAMPLES) as f64 })
+}
+
 /// A number in 0..n, each equally likely but for a part in 2³².
 pub fn below(random: &mut ChaCha8Rng, n: usize) -> usize {
     ((u64::from(random.next_u32()) * n as u64) >> 32) as usize
@@ -100,6 +165,17 @@ mod tests {
         assert_eq!(auroc(&[1.0], &[1.0]), Some(0.5));
         assert_eq!(auroc(&[0.0, 2.0], &[1.0]), Some(0.5));
         assert_eq!(auroc(&[], &[1.0]), None);
+    }
+
+    #[test]
+    fn a_steady_difference_is_no_chance_and_a_scattered_one_may_be() {
+        let steady = paired(&[0.1; 30], 1).unwrap();
+        assert!(steady.p < 0.01 && (steady.difference - 0.1).abs() < 1e-12, "{steady:?}");
+        let scattered: Vec<f64> = (0..30).map(|i| if i % 2 == 0 { 1.0 } else { -1.0 }).collect();
+        let scattered = paired(&scattered, 1).unwrap();
+        assert!(scattered.p > 0.9 && scattered.interval[0] < 0.0 && scattered.interval[1] > 0.0);
+        assert_eq!(paired(&[0.0; 5], 1).unwrap().p, 1.0);
+        assert!(mean(&[], 0).is_none());
     }
 
     #[test]

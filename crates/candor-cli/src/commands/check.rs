@@ -90,7 +90,7 @@ pub fn chosen(names: &[String]) -> Result<Vec<Box<dyn Method>>> {
 }
 
 /// Of `--set METHOD.KEY=VALUE` and `--set KEY=VALUE`, what is meant for a method.
-fn for_method(set: &[(String, String)], method: &dyn Method) -> Vec<(String, String)> {
+pub fn for_method(set: &[(String, String)], method: &dyn Method) -> Vec<(String, String)> {
     let d = method.description();
     let meant = |(key, value): &(String, String)| match key.split_once('.') {
         Some((name, key)) => (name == d.name).then(|| (key.to_string(), value.clone())),

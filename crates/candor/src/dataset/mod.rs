@@ -7,6 +7,7 @@ mod class_map;
 mod coco;
 mod cub;
 mod folders;
+mod mask;
 mod table;
 mod voc;
 mod wsol_metadata;
@@ -17,6 +18,7 @@ use image::RgbImage;
 use thiserror::Error;
 
 pub use class_map::ClassMap;
+pub use mask::Mask;
 
 use crate::image::{ImageError, decode};
 
@@ -116,6 +118,19 @@ impl Sample {
         of_class.filter_map(|o| o.bbox).map(share).collect()
     }
 
+    /// The pixels of the objects that count as a class; `None` if the sample has no masks.
+    ///
+    /// # Errors
+    /// [`DatasetError::Read`] for a mask that is no indexed or grey PNG.
+    pub fn mask_of(&self, class: usize) -> Result<Option<Mask>> {
+        let of_class = self.objects.iter().filter(|o| o.classes.contains(&class));
+        let values: Vec<u8> = of_class.filter_map(|o| o.mask_value).collect();
+        match &self.mask {
+            Some(path) if !values.is_empty() => Ok(Some(mask::read(path, &values)?)),
+            _ => Ok(None),
+        }
+    }
+
     /// The first of the model's classes that count as an object of the sample.
     pub fn class(&self) -> Option<usize> {
         self.objects.iter().find_map(|o| o.classes.first().copied())
@@ -129,6 +144,18 @@ pub struct Dataset {
     pub path: PathBuf,
     /// Its samples, in the order of the files.
     pub samples: Vec<Sample>,
+}
+
+impl Dataset {
+    /// SHA-256 over the samples: their names and what is in them, not their pictures.
+    pub fn fingerprint(&self) -> String {
+        use sha2::{Digest, Sha256};
+        let mut hash = Sha256::new();
+        for s in &self.samples {
+            hash.update(format!("{}\n{:?}\n{:?}\n", s.id, s.frame, s.objects));
+        }
+        hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    }
 }
 
 /// Forms of datasets.

@@ -249,6 +249,7 @@ pub fn all() -> Vec<Box<dyn Method>> {
         Box::new(extremal::ExtremalPerturbation),
         Box::new(null_methods::Random),
         Box::new(null_methods::Edges),
+        Box::new(null_methods::Centre),
     ];
     all.extend(rest);
     all

@@ -1,5 +1,5 @@
-//! Two maps that explain nothing, which every check of explanations must catch: noise, and the photo's own edges (Adebayo et
-//! al. 2018).
+//! Maps that explain nothing, which every check of explanations must catch: noise, the photo's own edges (Adebayo et al. 2018),
+//! and the middle of the picture, where photographers put what they show.
 
 use super::forward::Forward;
 use super::noise::Noise;
@@ -14,6 +14,8 @@ use crate::model::Model;
 pub(super) struct Random;
 /// Sobel's edges of the photo, whatever the class.
 pub(super) struct Edges;
+/// A Gaussian in the middle, whatever the photo.
+pub(super) struct Centre;
 
 impl Method for Random {
     fn description(&self) -> Description {
@@ -29,7 +31,7 @@ impl Method for Random {
     }
 
     fn prepare(&self, model: &Model, _: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
-        Ok(Box::new(NullExplainer { forward: Forward::compile(model)?, seed: Some(choices.seed) }))
+        Ok(Box::new(NullExplainer { forward: Forward::compile(model)?, map: NullMap::Noise(choices.seed) }))
     }
 }
 
@@ -47,14 +49,38 @@ impl Method for Edges {
     }
 
     fn prepare(&self, model: &Model, _: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
-        Ok(Box::new(NullExplainer { forward: Forward::compile(model)?, seed: None }))
+        Ok(Box::new(NullExplainer { forward: Forward::compile(model)?, map: NullMap::Edges }))
     }
+}
+
+impl Method for Centre {
+    fn description(&self) -> Description {
+        Description {
+            name: "centre",
+            summary: "a null method: a Gaussian in the middle of the picture, whatever it shows",
+            source: "the centre baseline of localisation benchmarks",
+            cost: "1 forward, for the scores",
+            signed: false,
+            class_sensitive: false,
+            parameters: &[],
+        }
+    }
+
+    fn prepare(&self, model: &Model, _: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
+        Ok(Box::new(NullExplainer { forward: Forward::compile(model)?, map: NullMap::Centre }))
+    }
+}
+
+enum NullMap {
+    /// From this seed.
+    Noise(u64),
+    Edges,
+    Centre,
 }
 
 struct NullExplainer {
     forward: Forward,
-    /// Noise from this seed; edges without.
-    seed: Option<u64>,
+    map: NullMap,
 }
 
 impl Explainer for NullExplainer {
@@ -69,9 +95,10 @@ impl Explainer for NullExplainer {
         steps: &mut dyn FnMut(),
     ) -> Result<Vec<Explanation>> {
         let passes = Passes { forward: self.forward.passes, backward: 0 };
-        let map = |class: usize| match self.seed {
-            Some(seed) => noise(seed, class, &self.forward.image, model.input_shape),
-            None => edges(&self.forward.image, model.input_shape),
+        let map = |class: usize| match self.map {
+            NullMap::Noise(seed) => noise(seed, class, &self.forward.image, model.input_shape),
+            NullMap::Edges => edges(&self.forward.image, model.input_shape),
+            NullMap::Centre => centre(model.input_shape),
         };
         let explain =
             |(q, &class): (usize, &usize)| Explanation::of_map(map(class), passes.share(q, classes.len()));
@@ -87,6 +114,16 @@ fn noise(seed: u64, class: usize, image: &[f32], [_, height, width]: [usize; 3])
     let bits = image.iter().map(|v| u64::from(v.to_bits()));
     let mut noise = Noise::new(bits.chain([class as u64, seed]).fold(0xCBF2_9CE4_8422_2325, mix));
     Map { height, width, data: (0..height * width).map(|_| noise.unit()).collect() }
+}
+
+/// A Gaussian whose standard deviation is a quarter of each side.
+fn centre([_, height, width]: [usize; 3]) -> Map {
+    let along = |i: usize, size: usize| ((i as f32 + 0.5) / size as f32 - 0.5) / 0.25;
+    let pixel = |i: usize| {
+        let (y, x) = (along(i / width, height), along(i % width, width));
+        (-0.5 * (y * y + x * x)).exp()
+    };
+    Map { height, width, data: (0..height * width).map(pixel).collect() }
 }
 
 /// |∇| of the channels' mean by Sobel's operator, the border repeated.

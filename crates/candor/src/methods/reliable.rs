@@ -201,6 +201,25 @@ impl Explainer for ReliableExplainer {
         steps: &mut dyn FnMut(),
     ) -> Result<Vec<Explanation>> {
         let Some(prepared) = self.prepared.take() else { return Ok(vec![]) };
+        let explained = self.explain_prepared(model, &prepared, classes, steps);
+        self.prepared = Some(prepared);
+        explained
+    }
+
+    fn steps(&self, _: usize) -> u64 {
+        let times = if self.path { 1 + PATH.len() } else { 1 };
+        (times * self.learner.settings.iterations) as u64
+    }
+}
+
+impl ReliableExplainer {
+    fn explain_prepared(
+        &mut self,
+        model: &Model,
+        prepared: &Prepared,
+        classes: &[usize],
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<Explanation>> {
         // The scale of the image is that of its top-1 query, asked or not.
         let top1 = argmax(&prepared.reference);
         let mut all = classes.to_vec();
@@ -208,11 +227,11 @@ impl Explainer for ReliableExplainer {
             all.push(top1);
         }
         let mut passes = self.passes;
-        let learned = self.learner.learn(model, &prepared, &all, &mut passes, steps)?;
-        let means: Vec<Vec<Map>> = learned.iter().map(|l| self.means(l, &prepared)).collect();
+        let learned = self.learner.learn(model, prepared, &all, &mut passes, steps)?;
+        let means: Vec<Vec<Map>> = learned.iter().map(|l| self.means(l, prepared)).collect();
         let top = all.iter().position(|&c| c == top1).unwrap_or(0);
         let scales: Vec<f32> = means[top].iter().map(Map::max).collect();
-        let mut paths = self.paths(model, &prepared, &all, &scales, &mut passes, steps)?;
+        let mut paths = self.paths(model, prepared, &all, &scales, &mut passes, steps)?;
         // The shared passes (unmasked, null) and the top-1 query are split evenly among the queries asked for.
         let asked = learned.into_iter().zip(means).take(classes.len()).enumerate();
         Ok(asked
@@ -236,13 +255,6 @@ impl Explainer for ReliableExplainer {
             .collect())
     }
 
-    fn steps(&self, _: usize) -> u64 {
-        let times = if self.path { 1 + PATH.len() } else { 1 };
-        (times * self.learner.settings.iterations) as u64
-    }
-}
-
-impl ReliableExplainer {
     fn mask_shape(&self, level: usize, mask: &[f32]) -> [usize; 3] {
         let [_, h, w] = self.learner.levels[level].shape;
         [mask.len() / (h * w), h, w]

@@ -1,5 +1,6 @@
 //! Tasks that judge methods: what can be asked of a map beside looking at it.
 
+pub mod bench;
 pub mod check;
 pub mod input_shift;
 pub mod memory;

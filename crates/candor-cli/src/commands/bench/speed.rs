@@ -1,4 +1,4 @@
-//! `candor bench`: measurements.
+//! `candor bench speed`: passes and explanations of one model.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -6,19 +6,12 @@ use std::time::Instant;
 use anyhow::Result;
 use candor::tasks::speed::{SpeedResult, measure, steps};
 
-use super::check::chosen;
-use crate::arguments::{Bench, BenchArgs, SpeedArgs};
+use crate::arguments::SpeedArgs;
+use crate::commands::check::chosen;
 use crate::output;
 use crate::setup;
 
-pub fn run(args: &BenchArgs) -> Result<ExitCode> {
-    match &args.bench {
-        Bench::Speed(args) => speed(args),
-    }
-}
-
-/// `candor bench speed`: passes and explanations of one model.
-fn speed(args: &SpeedArgs) -> Result<ExitCode> {
+pub fn run(args: &SpeedArgs) -> Result<ExitCode> {
     let methods = chosen(&args.methods)?;
     let start = Instant::now();
     // Noise is the image: preprocessing and its notes do not matter.

@@ -1,0 +1,283 @@
+//! Benchmarks on a dataset: measured map by map into a journal, then summed up.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+use candor::dataset::{self, ClassMap, Dataset};
+use candor::methods::{Choices, Method};
+use candor::report::bench::{BenchResult, DatasetInfo, Example, write};
+use candor::report::result::FailedImage;
+use candor::tasks::bench::localize::Localize;
+use candor::tasks::bench::table::{Plot, Table};
+use candor::tasks::bench::{Contender, Found, Measure, dwsol as disturbed, run, wsol as located};
+use candor::tasks::check::Subject;
+
+use crate::arguments::DatasetArgs;
+use crate::commands::check::{chosen, for_method};
+use crate::output;
+use crate::setup::{self, Setup, Usage};
+
+/// Methods measured unless others are named: those of at most 200 passes a map, and the null methods.
+const DEFAULT: [&str; 21] = [
+    "reliable",
+    "gradient",
+    "gradient-times-input",
+    "deconvnet",
+    "guided-backprop",
+    "smoothgrad",
+    "integrated-gradients",
+    "grad-cam",
+    "grad-cam++",
+    "xgrad-cam",
+    "hires-cam",
+    "layer-cam",
+    "eigen-cam",
+    "guided-grad-cam",
+    "fullgrad",
+    "lrp",
+    "excitation-backprop",
+    "contrastive-excitation-backprop",
+    "deeplift",
+    "random",
+    "edges",
+];
+/// Always measured: where photographers put what they show.
+const CENTRE: &str = "centre";
+/// Examples of each method on the page: so many best, so many worst.
+const EXAMPLES: usize = 3;
+
+/// Tables and plots of what was found; the second argument is the number of tuning items.
+type Summary<'s, R> = &'s dyn Fn(&Found<R>, usize) -> (Vec<Table>, Vec<Plot>);
+
+/// `candor bench wsol`.
+pub fn wsol(args: &DatasetArgs) -> Result<ExitCode> {
+    let (setup, dataset) = open(args)?;
+    let measure = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
+    let sum = |found: &Found<_>, tuning| (located::tables(found, tuning, args.seed), vec![]);
+    benchmark(args, &setup, &dataset, ("wsol", "localization"), measure, &sum, "inside")
+}
+
+/// `candor bench dwsol`, on the same journal.
+pub fn dwsol(args: &DatasetArgs) -> Result<ExitCode> {
+    let (setup, dataset) = open(args)?;
+    let measure = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
+    let sum = |found: &Found<_>, tuning| {
+        let (table, plot) = disturbed::tables(found, tuning, args.seed);
+        (vec![table], vec![plot])
+    };
+    benchmark(args, &setup, &dataset, ("dwsol", "localization"), measure, &sum, "t-f")
+}
+
+/// The model and the dataset, its classes mapped to the model's.
+fn open(args: &DatasetArgs) -> Result<(Setup, Dataset)> {
+    let setup = setup::load(&args.model)?;
+    for note in &setup.notes {
+        output::note(note);
+    }
+    let format = match &args.format {
+        Some(name) => {
+            let known = dataset::Format::ALL.iter().find(|(n, _)| n == name);
+            let names = || dataset::Format::ALL.map(|(n, _)| n).join(", ");
+            let unknown = || Usage(format!("there is no format '{name}'; there are: {}", names()));
+            Some(known.ok_or_else(unknown)?.1)
+        }
+        None => None,
+    };
+    let mut dataset = dataset::open(&args.dataset, format, args.images.as_deref())?;
+    let map = args.class_map.as_deref().map(ClassMap::load).transpose()?.unwrap_or_default();
+    map.resolve(&mut dataset, &setup.labels)?;
+    if let Some(limit) = args.limit {
+        dataset.samples.truncate(limit);
+    }
+    Ok((setup, dataset))
+}
+
+/// The methods asked for, the centre always among them.
+fn methods(args: &DatasetArgs) -> Result<Vec<Box<dyn Method>>> {
+    let mut names: Vec<String> = args.methods.clone();
+    if names.is_empty() {
+        names = DEFAULT.map(String::from).to_vec();
+    }
+    if !names.iter().any(|n| n == CENTRE) {
+        names.push(CENTRE.to_string());
+    }
+    chosen(&names)
+}
+
+/// How many items a method is measured on, where `--fewer` says so.
+fn most(args: &DatasetArgs, name: &str) -> Result<Option<usize>, Usage> {
+    let count = |(_, n): &(String, String)| {
+        n.parse().map_err(|_| Usage(format!("--fewer {name}={n}: '{n}' is not a number of items")))
+    };
+    args.fewer.iter().find(|(n, _)| n == name).map(count).transpose()
+}
+
+fn benchmark<M: Measure>(
+    args: &DatasetArgs,
+    setup: &Setup,
+    dataset: &Dataset,
+    (name, journal): (&str, &str),
+    mut measure: M,
+    sum: Summary<'_, M::Record>,
+    headline: &str,
+) -> Result<ExitCode> {
+    let methods = methods(args)?;
+    let choices = setup.choices(&args.levels, args.seed);
+    let items = measure.items();
+    if items == 0 {
+        anyhow::bail!(
+            "{}: no sample says where its class is; this benchmark needs boxes",
+            args.dataset.display()
+        );
+    }
+    let tuning = args.tuning.unwrap_or(items / 4).min(items);
+    if tuning == items {
+        return Err(Usage(format!("--tuning {tuning} leaves none of the {items} items to report")).into());
+    }
+    let sets: Vec<_> = methods.iter().map(|m| for_method(&args.set, m.as_ref())).collect();
+    let contenders: Vec<Contender<'_>> = methods
+        .iter()
+        .zip(&sets)
+        .map(|(m, set)| {
+            let subject = Subject { method: m.as_ref(), set, choices: &choices };
+            Ok(Contender { subject, most: most(args, m.description().name)? })
+        })
+        .collect::<Result<_, Usage>>()?;
+    std::fs::create_dir_all(&args.out)
+        .map_err(|reason| candor::report::ReportError::Directory { path: args.out.clone(), reason })?;
+    let configuration = configuration(args, setup, dataset, &choices);
+    let path = args.out.join(format!("{journal}.jsonl"));
+    let bar = output::progress(contenders.iter().map(|c| c.items(items).len() as u64).sum());
+    let (start, mut at) = (Instant::now(), (String::new(), Instant::now(), 0_usize));
+    let mut progress = |method: &str| {
+        if at.0 != method {
+            told(&at);
+            at = (method.to_string(), Instant::now(), 0);
+        }
+        at.2 += 1;
+        bar.set_message(method.to_string());
+        bar.inc(1);
+    };
+    let found = run(&setup.model, &contenders, &mut measure, (&path, &configuration), &mut progress)?;
+    told(&at);
+    bar.finish_and_clear();
+    let (tables, plots) = sum(&found, tuning);
+    let failed = found.failed().into_iter().map(|(i, error)| FailedImage { path: measure.name(i), error });
+    let result = BenchResult {
+        benchmark: name.to_string(),
+        model: setup.model.info.clone(),
+        preprocessing: serde_json::to_value(&setup.preprocessing)?,
+        engine: setup.model.engine.info(),
+        dataset: DatasetInfo { path: args.dataset.display().to_string(), items, tuning },
+        seed: args.seed,
+        methods: found.methods.clone(),
+        failed: failed.collect(),
+        skipped: found.skipped.clone(),
+        tables,
+        plots,
+    };
+    let examples = if args.no_examples {
+        vec![]
+    } else {
+        examples(&result, &contenders, setup, &mut measure, headline)?
+    };
+    let page = write(&args.out, &result, &|i| measure.name(i), &examples)?;
+    output::note(&format!("{:.0} s", start.elapsed().as_secs_f64()));
+    if args.json {
+        output::json(&result)?;
+    } else {
+        output::print(&text(&result))?;
+        output::print(&format!("Report: {}\n", page.display()))?;
+    }
+    Ok(if result.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+/// Where nobody sees a bar, a line for each method that is done.
+fn told((method, since, items): &(String, Instant, usize)) {
+    if *items > 0 && !std::io::stderr().is_terminal() {
+        output::note(&format!("{method}: {items} items, {:.0} s", since.elapsed().as_secs_f64()));
+    }
+}
+
+/// All on which a figure depends. Threads do not count, nor which methods are measured.
+fn configuration(
+    args: &DatasetArgs,
+    setup: &Setup,
+    dataset: &Dataset,
+    choices: &Choices,
+) -> serde_json::Value {
+    let engine = setup.model.engine.info();
+    serde_json::json!({
+        "model": setup.model.info.sha256,
+        "preprocessing": setup.preprocessing,
+        "engine": format!("{} {}", engine.name, engine.version),
+        "dataset": dataset.fingerprint(),
+        "parameters": args.set,
+        "levels": choices.levels,
+        "lambda": choices.calibrated_lambda,
+        "seed": args.seed,
+        "version": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// The best and the worst items of each method by a figure of the first table, explained again and drawn.
+fn examples<M: Measure>(
+    result: &BenchResult,
+    contenders: &[Contender<'_>],
+    setup: &Setup,
+    measure: &mut M,
+    headline: &str,
+) -> Result<Vec<Example>> {
+    let mut drawn = vec![];
+    let Some(table) = result.tables.first() else { return Ok(drawn) };
+    let Some(column) = table.columns.iter().position(|c| c.name == headline) else { return Ok(drawn) };
+    for row in &table.rows {
+        let found = contenders.iter().find(|c| c.subject.method.description().name == row.method);
+        let (Some(cell), Some(contender)) = (&row.cells[column], found) else { continue };
+        let mut ranked: Vec<(usize, f64)> = cell.values.iter().map(|(&i, &v)| (i, v)).collect();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let count = EXAMPLES.min(ranked.len() / 2);
+        let worst = ranked.iter().rev().take(count).map(|r| ("worst", r));
+        let wanted: Vec<_> = ranked.iter().take(count).map(|r| ("best", r)).chain(worst).collect();
+        let (mut explainer, _) = contender.subject.prepare(&setup.model)?;
+        for (kind, &(item, value)) in wanted {
+            let shown = measure.show(&setup.model, explainer.as_mut(), item)?;
+            drawn.push(Example::draw(&row.method, (kind, &measure.name(item), value), &shown)?);
+        }
+    }
+    Ok(drawn)
+}
+
+fn text(result: &BenchResult) -> String {
+    let mut text = format!("{} on {}, {} items", result.benchmark, result.dataset.path, result.dataset.items);
+    if result.dataset.tuning > 0 {
+        text +=
+            &format!(" (the first {} chose the settings; figures are of the others)", result.dataset.tuning);
+    }
+    for table in &result.tables {
+        text += &format!("\n\n{}\n{:<32}", table.title, "");
+        for column in &table.columns {
+            text += &format!(" {:>13}", column.name);
+        }
+        for row in &table.rows {
+            text += &format!("\n{:<32}", row.method);
+            for cell in &row.cells {
+                let shown = cell.as_ref().map_or_else(
+                    || "–".to_string(),
+                    |c| format!("{:.3}{}", c.mean, if c.among_best { " *" } else { "  " }),
+                );
+                text += &format!(" {shown:>13}");
+            }
+        }
+    }
+    text += "\n* the best, or not told apart from it (p ≥ 0.05, paired)\n";
+    for s in &result.skipped {
+        text += &format!("{}: not measured: {}\n", s.method, s.reason);
+    }
+    for f in &result.failed {
+        text += &format!("{}: failed: {}\n", f.path, f.error);
+    }
+    text
+}

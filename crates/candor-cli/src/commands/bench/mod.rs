@@ -1,0 +1,18 @@
+//! `candor bench`: measurements.
+
+mod dataset;
+mod speed;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::arguments::{Bench, BenchArgs};
+
+pub fn run(args: &BenchArgs) -> Result<ExitCode> {
+    match &args.bench {
+        Bench::Wsol(args) => dataset::wsol(args),
+        Bench::Dwsol(args) => dataset::dwsol(args),
+        Bench::Speed(args) => speed::run(args),
+    }
+}

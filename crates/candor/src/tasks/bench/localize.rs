@@ -1,0 +1,287 @@
+//! One photo's part of the localisation benchmarks: boxes and the pointing game for the class that is there, and the same box for
+//! one that is not.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde::{Deserialize, Serialize};
+
+use super::{Measure, Shown};
+use crate::dataset::{Dataset, DatasetError, Sample};
+use crate::error::{Error, Result};
+use crate::explain::ranking;
+use crate::image::Preprocessing;
+use crate::labels::Labels;
+use crate::localization::boxes::{Box4, Levels, Rule};
+use crate::localization::pixels::Histogram;
+use crate::localization::{TOLERANCE, in_boxes, points, share};
+use crate::map::Map;
+use crate::methods::Explainer;
+use crate::model::Model;
+use crate::statistics::below;
+
+/// Standard deviations of the Gaussians under which maps are tried, in pixels of a 224×224 input.
+pub const SIGMAS: [f32; 4] = [0.0, 4.0, 8.0, 14.0];
+
+/// What a map of a photo shows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Localized {
+    /// The class asked for, which is there.
+    pub class: usize,
+    /// The model's answer.
+    pub top1: usize,
+    /// A class that is not there, drawn by the seed.
+    pub absent: usize,
+    /// Number of boxes of the class.
+    pub boxes: usize,
+    /// Area of the first box as a share of the input's.
+    pub area: f64,
+    /// Masses of the maps of the class, of the answer and of the absent class.
+    pub mass: [f64; 3],
+    /// Share of the map's mass inside the boxes; `None` for an empty map.
+    pub inside: Option<f64>,
+    /// Figures of the map under each of [`SIGMAS`].
+    pub smoothed: Vec<Smoothed>,
+}
+
+/// Figures of a map under a Gaussian.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Smoothed {
+    /// Whether the maximum lies in a box.
+    pub hit: bool,
+    /// Whether it lies in a box or within [`TOLERANCE`] of one.
+    pub near: bool,
+    /// Best IoU of the largest contour's box, at each α of each [`Rule`].
+    pub single: [Vec<f32>; 3],
+    /// Best IoU of any contour's box, at each α of [`Rule::Value`].
+    pub multi: Vec<f32>,
+    /// IoU of the largest contour's box, at each α of [`Rule::Value`] on the scale of the image: the maximum of its answer's map.
+    pub there: Vec<f32>,
+    /// The same of the absent class's map, with any object of the photo.
+    pub absent: Vec<f32>,
+    /// Pixels on the object and beside it, where the dataset has masks.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pixels: Option<Histogram>,
+}
+
+/// The benchmark of localisation on a dataset.
+pub struct Localize<'d> {
+    /// Photos with boxes or masks.
+    pub samples: Vec<&'d Sample>,
+    /// How photos become input.
+    pub preprocessing: &'d Preprocessing,
+    /// Names of the classes.
+    pub labels: &'d Labels,
+    /// Draws the absent classes.
+    pub seed: u64,
+}
+
+impl<'d> Localize<'d> {
+    /// The samples of a dataset that say where a class is.
+    pub fn new(
+        dataset: &'d Dataset,
+        preprocessing: &'d Preprocessing,
+        labels: &'d Labels,
+        seed: u64,
+    ) -> Self {
+        let located = |s: &&Sample| s.class().is_some() && s.objects.iter().any(|o| o.bbox.is_some());
+        Localize { samples: dataset.samples.iter().filter(located).collect(), preprocessing, labels, seed }
+    }
+}
+
+/// A photo made ready: input, and what is where on its grid.
+pub struct Located {
+    /// Preprocessed values, C·H·W.
+    pub input: Vec<f32>,
+    /// Boxes of the class, at least one.
+    pub truth: Vec<Box4>,
+    /// Boxes of all objects.
+    pub objects: Vec<Box4>,
+    /// Pixels of the class, where the dataset has masks.
+    pub mask: Option<Vec<bool>>,
+}
+
+/// Reads a photo and lays its boxes of `class` on the input's grid.
+///
+/// # Errors
+/// The photo cannot be read, or the model sees none of the class's boxes.
+pub fn locate(sample: &Sample, class: usize, preprocessing: &Preprocessing) -> Result<Located> {
+    let fail = |reason: String| Error::Io { path: sample.id.clone(), reason };
+    let photo = sample.photo().map_err(|e| fail(e.to_string()))?;
+    let (width, height) = photo.dimensions();
+    let region = preprocessing.region(height, width);
+    let grid = [preprocessing.width as f64, preprocessing.height as f64];
+    let to_grid = |[x0, y0, x1, y1]: [f64; 4]| -> Option<Box4> {
+        let x = |v: f64| (v * f64::from(width) - region.left) / region.width * grid[0];
+        let y = |v: f64| (v * f64::from(height) - region.top) / region.height * grid[1];
+        let cut = |v: f64, most: f64| v.clamp(0.0, most) as i32;
+        let b = [cut(x(x0), grid[0]), cut(y(y0), grid[1]), cut(x(x1), grid[0]), cut(y(y1), grid[1])];
+        (b[2] > b[0] && b[3] > b[1]).then_some(b)
+    };
+    let truth: Vec<Box4> = sample.boxes(class, &photo).into_iter().filter_map(to_grid).collect();
+    if truth.is_empty() {
+        return Err(fail("no box of its class lies in what the model sees".to_string()));
+    }
+    let mut classes: Vec<usize> = sample.objects.iter().flat_map(|o| o.classes.iter().copied()).collect();
+    classes.sort_unstable();
+    classes.dedup();
+    let objects =
+        classes.iter().flat_map(|&c| sample.boxes(c, &photo)).filter_map(to_grid).collect::<Vec<_>>();
+    let mask = sample.mask_of(class).map_err(|e| fail(e.to_string()))?.map(|mask| {
+        let at = |i: usize| {
+            let (row, column) = (i / preprocessing.width, i % preprocessing.width);
+            let x = (region.left + (column as f64 + 0.5) / grid[0] * region.width) / f64::from(width);
+            let y = (region.top + (row as f64 + 0.5) / grid[1] * region.height) / f64::from(height);
+            mask.at(x, y)
+        };
+        (0..preprocessing.width * preprocessing.height).map(at).collect()
+    });
+    Ok(Located { input: preprocessing.apply(&photo), truth, objects, mask })
+}
+
+/// A class that is not there: none of the sample's, nor near the model's first answers. It depends on the seed and the item alone
+/// but for the ranking.
+pub fn absent(sample_classes: &[usize], ranking: &[usize], seed: u64, item: usize) -> usize {
+    let first = (ranking.len() / 10).clamp(1, 5);
+    let free: Vec<usize> = ranking[first..].iter().copied().filter(|c| !sample_classes.contains(c)).collect();
+    let mut random = ChaCha8Rng::seed_from_u64(seed ^ (item as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    match free.len() {
+        0 => ranking[ranking.len() - 1],
+        n => free[below(&mut random, n)],
+    }
+}
+
+impl Measure for Localize<'_> {
+    type Record = Localized;
+
+    fn items(&self) -> usize {
+        self.samples.len()
+    }
+
+    fn name(&self, item: usize) -> String {
+        self.samples[item].id.clone()
+    }
+
+    fn measure(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Localized> {
+        let (located, asked) = self.ask(model, explainer, item)?;
+        let Asked { class, top1, absent, .. } = asked;
+        let at = |c: usize| asked.map(c);
+        let b = located.truth[0];
+        let [_, height, width] = model.input_shape;
+        let area = f64::from((b[2] - b[0]) * (b[3] - b[1])) / (height * width) as f64;
+        Ok(Localized {
+            class,
+            top1,
+            absent,
+            boxes: located.truth.len(),
+            area,
+            mass: [at(class).mass(), at(top1).mass(), at(absent).mass()],
+            inside: share(at(class), |r, c| in_boxes(&located.truth, r, c)),
+            smoothed: smoothed(&located, [at(class), at(top1), at(absent)]),
+        })
+    }
+
+    fn show(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Shown> {
+        let fail = |e: DatasetError| Error::Io { path: self.samples[item].id.clone(), reason: e.to_string() };
+        let photo = self.samples[item].photo().map_err(fail)?;
+        let (_, asked) = self.ask(model, explainer, item)?;
+        let maps = [asked.class, asked.absent].map(|c| (self.labels.name(c), asked.map(c).clone()));
+        Ok(Shown { picture: self.preprocessing.view(&photo), maps: maps.into() })
+    }
+}
+
+/// Classes asked for, and their maps.
+struct Asked {
+    class: usize,
+    top1: usize,
+    absent: usize,
+    classes: Vec<usize>,
+    maps: Vec<Map>,
+}
+
+impl Asked {
+    fn map(&self, class: usize) -> &Map {
+        &self.maps[self.classes.iter().position(|&c| c == class).unwrap_or(0)]
+    }
+}
+
+impl Localize<'_> {
+    /// Maps of the class that is there, of one that is not, and of the answer.
+    fn ask(&self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<(Located, Asked)> {
+        let sample = self.samples[item];
+        let class = sample.class().unwrap_or(0);
+        let located = locate(sample, class, self.preprocessing)?;
+        let ranking = ranking(&explainer.scores(model, &located.input)?);
+        let known: Vec<usize> = sample.objects.iter().flat_map(|o| o.classes.iter().copied()).collect();
+        let absent = absent(&known, &ranking, self.seed, item);
+        let mut classes = vec![class, absent];
+        if !classes.contains(&ranking[0]) {
+            classes.push(ranking[0]);
+        }
+        let maps = explainer.explain(model, &classes, &mut || {})?.into_iter().map(|e| e.map).collect();
+        Ok((located, Asked { class, top1: ranking[0], absent, classes, maps }))
+    }
+}
+
+/// The figures under each Gaussian, side by side on the cores.
+fn smoothed(located: &Located, maps: [&Map; 3]) -> Vec<Smoothed> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = SIGMAS.iter().map(|&s| scope.spawn(move || under(s, located, maps))).collect();
+        threads.into_iter().map(|t| t.join().expect("figures of a map do not panic")).collect()
+    })
+}
+
+fn under(sigma: f32, located: &Located, [there, answer, absent]: [&Map; 3]) -> Smoothed {
+    let sigma = sigma * there.height.min(there.width) as f32 / 224.0;
+    let tolerance = TOLERANCE * there.height.min(there.width) as f64 / 224.0;
+    let map = there.blurred(sigma);
+    let scale = if std::ptr::eq(answer, there) { map.max() } else { answer.blurred(sigma).max() };
+    let own = Levels::of(&map, map.max());
+    let of_image = |map: &Map, truth: &[Box4]| -> Vec<f32> {
+        let levels = Levels::of(map, scale);
+        // A pixel without any value is never foreground, whatever the scale.
+        let value = |alpha: f64| (alpha * 255.0) as u8;
+        let empty = map.max() <= 0.0;
+        let overlap = |alpha| if empty { 0.0 } else { levels.boxes(value(alpha)).single(truth) as f32 };
+        Rule::Value.alphas().into_iter().map(overlap).collect()
+    };
+    let mut multi = vec![];
+    let single = Rule::ALL.map(|rule| {
+        let mut overlap = |alpha| {
+            let boxes = own.boxes(rule.level(alpha, &map, &own));
+            if rule == Rule::Value {
+                multi.push(boxes.multi(&located.truth) as f32);
+            }
+            boxes.single(&located.truth) as f32
+        };
+        rule.alphas().into_iter().map(&mut overlap).collect::<Vec<f32>>()
+    });
+    let same = (scale - map.max()).abs() <= f32::EPSILON * scale;
+    Smoothed {
+        hit: points(&map, &located.truth, 0.0),
+        near: points(&map, &located.truth, tolerance),
+        there: if same { single[0].clone() } else { of_image(&map, &located.truth) },
+        absent: of_image(&absent.blurred(sigma), &located.objects),
+        pixels: located.mask.as_ref().map(|mask| Histogram::of(&map, mask, map.max())),
+        single,
+        multi,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absent_class_is_none_of_the_photos_and_none_of_the_first_answers() {
+        let ranking: Vec<usize> = (0..100).rev().collect();
+        let mut drawn = std::collections::BTreeSet::new();
+        for item in 0..200 {
+            let class = absent(&[7, 8], &ranking, 3, item);
+            assert!(![7, 8, 99, 98, 97, 96, 95].contains(&class));
+            assert_eq!(class, absent(&[7, 8], &ranking, 3, item));
+            drawn.insert(class);
+        }
+        assert!(drawn.len() > 50);
+        assert_eq!(absent(&[0], &[0, 1], 0, 0), 1);
+    }
+}

@@ -1,0 +1,200 @@
+//! Tables of a benchmark: methods × figures, each a mean over items with its interval and its paired comparison.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::statistics::{Paired, mean, paired};
+
+/// Which way is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Better {
+    /// More.
+    Higher,
+    /// Less.
+    Lower,
+    /// Neither: it describes.
+    Neither,
+}
+
+/// A column.
+#[derive(Clone, Debug, Serialize)]
+pub struct Column {
+    /// Name, as in the files.
+    pub name: String,
+    /// Which way is better.
+    pub better: Better,
+    /// What it is, one line.
+    pub help: String,
+}
+
+impl Column {
+    /// A column.
+    pub fn new(name: impl Into<String>, better: Better, help: impl Into<String>) -> Self {
+        Column { name: name.into(), better, help: help.into() }
+    }
+}
+
+/// A method's figure.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cell {
+    /// Number of items.
+    pub count: usize,
+    /// Mean over them, or the figure of all together.
+    pub mean: f64,
+    /// Ends of the 95 % bootstrap interval, where the items were drawn again.
+    pub interval: Option<[f64; 2]>,
+    /// Against the first method, on the items that both have.
+    pub against_first: Option<Paired>,
+    /// Whether it is the best of the column, or not told apart from the best (p ≥ 0.05 in a paired randomisation test).
+    pub among_best: bool,
+    /// The figure of each item.
+    #[serde(skip)]
+    pub values: BTreeMap<usize, f64>,
+}
+
+impl Cell {
+    /// A figure of all items together, which has no value for each.
+    pub fn overall(count: usize, figure: f64, interval: Option<[f64; 2]>) -> Self {
+        Cell {
+            count,
+            mean: figure,
+            interval,
+            against_first: None,
+            among_best: false,
+            values: BTreeMap::new(),
+        }
+    }
+
+    /// The mean of values by item; `None` if there are none.
+    pub fn of(values: impl IntoIterator<Item = (usize, f64)>, seed: u64) -> Option<Self> {
+        let values: BTreeMap<usize, f64> = values.into_iter().collect();
+        let figures: Vec<f64> = values.values().copied().collect();
+        let m = mean(&figures, seed)?;
+        Some(Cell { values, ..Cell::overall(m.count, m.mean, Some(m.interval)) })
+    }
+
+    fn against(&self, other: &Cell, seed: u64) -> Option<Paired> {
+        let difference = |(item, value): (&usize, &f64)| Some(value - other.values.get(item)?);
+        paired(&self.values.iter().filter_map(difference).collect::<Vec<_>>(), seed)
+    }
+}
+
+/// A method's row.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// Name of the method.
+    pub method: String,
+    /// What was chosen for it on the tuning split.
+    pub setting: String,
+    /// A figure for each column.
+    pub cells: Vec<Option<Cell>>,
+}
+
+/// A table.
+#[derive(Clone, Debug, Serialize)]
+pub struct Table {
+    /// Title.
+    pub title: String,
+    /// What to know, one or two sentences.
+    pub note: String,
+    /// Columns.
+    pub columns: Vec<Column>,
+    /// One row a method.
+    pub rows: Vec<Row>,
+}
+
+impl Table {
+    /// A table of rows, with the best of each column marked and all compared with the first.
+    pub fn new(
+        title: impl Into<String>,
+        note: impl Into<String>,
+        columns: Vec<Column>,
+        rows: Vec<Row>,
+        seed: u64,
+    ) -> Self {
+        let mut table = Table { title: title.into(), note: note.into(), columns, rows };
+        for c in 0..table.columns.len() {
+            table.compare(c, seed);
+        }
+        table
+    }
+
+    fn compare(&mut self, c: usize, seed: u64) {
+        let better = self.columns[c].better;
+        let cells: Vec<Option<Cell>> = self.rows.iter().map(|r| r.cells[c].clone()).collect();
+        let merit = |cell: &Cell| if better == Better::Lower { -cell.mean } else { cell.mean };
+        let best = cells.iter().flatten().max_by(|a, b| merit(a).total_cmp(&merit(b)));
+        for (r, row) in self.rows.iter_mut().enumerate() {
+            let Some(cell) = row.cells[c].as_mut() else { continue };
+            if let Some(first) = cells[0].as_ref().filter(|_| r > 0) {
+                cell.against_first = cell.against(first, seed);
+            }
+            if let Some(best) = best.filter(|_| better != Better::Neither) {
+                let told_apart = cell.against(best, seed).is_some_and(|p| p.p < 0.05);
+                // Figures without a value for each item are compared by their intervals.
+                let apart = cell.values.is_empty() && !overlap(cell, best);
+                cell.among_best = merit(cell) >= merit(best) || !(told_apart || apart);
+            }
+        }
+    }
+}
+
+fn overlap(a: &Cell, b: &Cell) -> bool {
+    match (a.interval, b.interval) {
+        (Some(a), Some(b)) => a[0] <= b[1] && b[0] <= a[1],
+        _ => false,
+    }
+}
+
+/// A curve of a method, for the page.
+#[derive(Clone, Debug, Serialize)]
+pub struct Curve {
+    /// Name of the method.
+    pub method: String,
+    /// Points, `[x, y]`.
+    pub points: Vec<[f64; 2]>,
+}
+
+/// Curves that belong together.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plot {
+    /// Title.
+    pub title: String,
+    /// What x is.
+    pub x: String,
+    /// What y is.
+    pub y: String,
+    /// One curve a method.
+    pub curves: Vec<Curve>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_and_those_not_told_apart_from_it_are_marked() {
+        let row = |method: &str, value: &dyn Fn(usize) -> f64| Row {
+            method: method.into(),
+            setting: String::new(),
+            cells: vec![Cell::of((0..50).map(|i| (i, value(i))), 0)],
+        };
+        let rows = vec![
+            row("good", &|i| (i % 7) as f64 + 1.0),
+            row("as good", &|i| (i % 7) as f64 + if i % 2 == 0 { 1.2 } else { 0.78 }),
+            row("bad", &|i| (i % 7) as f64),
+        ];
+        let columns = vec![Column::new("a", Better::Higher, "")];
+        let table = Table::new("t", "", columns.clone(), rows.clone(), 0);
+        let marks = |t: &Table| -> Vec<bool> {
+            t.rows.iter().map(|r| r.cells[0].as_ref().unwrap().among_best).collect()
+        };
+        assert_eq!(marks(&table), [true, true, false]);
+        let lower = vec![Column { better: Better::Lower, ..columns[0].clone() }];
+        assert_eq!(marks(&Table::new("t", "", lower, rows, 0)), [false, false, true]);
+        let third = table.rows[2].cells[0].as_ref().unwrap().against_first.unwrap();
+        assert!((third.difference + 1.0).abs() < 1e-12 && third.p < 0.01);
+    }
+}

@@ -1,0 +1,140 @@
+//! Weakly supervised localisation (Choe et al. 2020): what was chosen on the tuning split, frozen, and what it reaches on the rest.
+
+use super::Found;
+use super::localize::{Localized, SIGMAS, Smoothed};
+use super::table::{Better, Cell, Column, Row, Table};
+use crate::localization::boxes::Rule;
+use crate::localization::pixels::Histogram;
+
+/// IoU at which a box counts as right.
+pub const RIGHT: f32 = 0.5;
+/// Those of MaxBoxAccV2.
+const RIGHT_V2: [f32; 3] = [0.3, 0.5, 0.7];
+
+/// A choice: a Gaussian of [`SIGMAS`], and the α of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Position in [`SIGMAS`].
+    pub sigma: usize,
+    /// Position among the rule's α.
+    pub alpha: usize,
+}
+
+impl Choice {
+    /// As the tables say it.
+    pub fn words(self, rule: Rule) -> String {
+        format!("{} {:.3} at σ {}", rule.name(), rule.alphas()[self.alpha], SIGMAS[self.sigma])
+    }
+}
+
+/// The α and σ with the most hits; of equal ones the first: the least smoothing, the lowest threshold.
+pub fn best_choice(
+    records: &[(usize, &Localized)],
+    hit: impl Fn(&Smoothed, usize) -> bool,
+    alphas: usize,
+) -> Choice {
+    let hits = |c: Choice| records.iter().filter(|(_, r)| hit(&r.smoothed[c.sigma], c.alpha)).count();
+    let all = (0..SIGMAS.len()).flat_map(|sigma| (0..alphas).map(move |alpha| Choice { sigma, alpha }));
+    let ranked = all.map(|c| (hits(c), c));
+    ranked.fold((0, Choice { sigma: 0, alpha: 0 }), |best, next| if next.0 > best.0 { next } else { best }).1
+}
+
+/// Whether a box by a rule is right.
+pub fn box_hit(rule: Rule) -> impl Fn(&Smoothed, usize) -> bool {
+    move |s, alpha| s.single[rule as usize][alpha] >= RIGHT
+}
+
+/// A share of items: name, note, and whether an item belongs.
+type Subset = (&'static str, &'static str, fn(&Localized) -> bool);
+
+const SUBSETS: [Subset; 3] = [
+    ("All photos", "Every photo of the reporting split.", |_| true),
+    ("One object", "Photos with one box of the class, which covers 3 to 40 % of the input.", one_object),
+    ("One object, answered right", "Those of them that the model answers right.", |r| {
+        one_object(r) && r.top1 == r.class
+    }),
+];
+
+fn one_object(r: &Localized) -> bool {
+    r.boxes == 1 && (0.03..=0.4).contains(&r.area)
+}
+
+/// The tables. Items below `tuning` choose; the others are reported.
+pub fn tables(found: &Found<Localized>, tuning: usize, seed: u64) -> Vec<Table> {
+    let first = found.methods.first().map_or("", |m| m.name.as_str());
+    let masks = found.of(first).iter().any(|(_, r)| r.smoothed[0].pixels.is_some());
+    SUBSETS
+        .iter()
+        .map(|(title, note, belongs)| {
+            let rows = found.methods.iter().map(|m| {
+                let all = found.of(&m.name);
+                let (tune, report): (Vec<_>, Vec<_>) = all.into_iter().partition(|(i, _)| *i < tuning);
+                let report = report.into_iter().filter(|(_, r)| belongs(r)).collect::<Vec<_>>();
+                row(&m.name, &tune, &report, masks, seed)
+            });
+            Table::new(*title, *note, columns(masks), rows.collect(), seed)
+        })
+        .collect()
+}
+
+fn columns(masks: bool) -> Vec<Column> {
+    let higher = |name: &str, help: &str| Column::new(name, Better::Higher, help);
+    let mut columns = vec![
+        higher("pointing", "the map's maximum lies in a box of the class"),
+        higher("pointing-15", "… or within 15 pixels of one (of a 224×224 input)"),
+        higher("inside", "share of the map's positive mass in the boxes, unsmoothed; an empty map counts 0"),
+        higher("box-value", "MaxBoxAcc: the largest contour above α · maximum has an IoU of at least 0.5"),
+        higher("box-mean", "the same with α · mean"),
+        higher("box-energy", "the same with the brightest pixels that hold the share α of the mass"),
+        higher("box-v2", "MaxBoxAccV2: any contour, mean over an IoU of 0.3, 0.5 and 0.7"),
+    ];
+    if masks {
+        columns.push(higher("pxap", "average precision of pixels, all photos together"));
+    }
+    columns
+}
+
+type Records<'r> = [(usize, &'r Localized)];
+
+fn row(method: &str, tune: &Records<'_>, report: &Records<'_>, masks: bool, seed: u64) -> Row {
+    let figure = |of: &dyn Fn(&Localized) -> f64| Cell::of(report.iter().map(|(i, r)| (*i, of(r))), seed);
+    let share = |hit: bool| f64::from(u8::from(hit));
+    let pointing = best_choice(tune, |s, _| s.hit, 1);
+    let mut settings = vec![format!("pointing at σ {}", SIGMAS[pointing.sigma])];
+    let mut cells = vec![
+        figure(&|r| share(r.smoothed[pointing.sigma].hit)),
+        figure(&|r| share(r.smoothed[pointing.sigma].near)),
+        figure(&|r| r.inside.unwrap_or(0.0)),
+    ];
+    for rule in Rule::ALL {
+        let choice = best_choice(tune, box_hit(rule), rule.alphas().len());
+        settings.push(choice.words(rule));
+        cells.push(figure(&|r| share(box_hit(rule)(&r.smoothed[choice.sigma], choice.alpha))));
+    }
+    let v2 = RIGHT_V2.map(|right| {
+        (right, best_choice(tune, |s, alpha| s.multi[alpha] >= right, Rule::Value.alphas().len()))
+    });
+    cells.push(figure(&|r| {
+        let hit = |&(right, c): &(f32, Choice)| share(r.smoothed[c.sigma].multi[c.alpha] >= right);
+        v2.iter().map(hit).sum::<f64>() / v2.len() as f64
+    }));
+    if masks {
+        let sigma = most_precise(tune);
+        let precision = precision(report, sigma);
+        settings.push(format!("pixels at σ {}", SIGMAS[sigma]));
+        cells.push(precision.map(|p| Cell::overall(report.len(), p, None)));
+    }
+    Row { method: method.to_string(), setting: settings.join("; "), cells }
+}
+
+/// Position of the σ with the best precision of pixels.
+fn most_precise(tune: &Records<'_>) -> usize {
+    let precisions = (0..SIGMAS.len()).map(|sigma| (sigma, precision(tune, sigma).unwrap_or(0.0)));
+    precisions.fold((0, -1.0), |best, next| if next.1 > best.1 { next } else { best }).0
+}
+
+fn precision(records: &Records<'_>, sigma: usize) -> Option<f64> {
+    let mut sum = Histogram::default();
+    records.iter().filter_map(|(_, r)| r.smoothed[sigma].pixels.as_ref()).for_each(|h| sum.add(h));
+    sum.average_precision()
+}
