@@ -53,25 +53,25 @@ type Summary<'s, R> = &'s dyn Fn(&Found<R>, usize) -> (Vec<Table>, Vec<Plot>);
 
 /// `candor bench wsol`.
 pub fn wsol(args: &DatasetArgs) -> Result<ExitCode> {
-    let (setup, dataset) = open(args)?;
+    let (setup, dataset, fingerprint) = open(args)?;
     let measure = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
     let sum = |found: &Found<_>, tuning| (located::tables(found, tuning, args.seed), vec![]);
-    benchmark(args, &setup, &dataset, ("wsol", "localization"), measure, &sum, "inside")
+    benchmark(args, &setup, &fingerprint, ("wsol", "localization"), measure, &sum, "inside")
 }
 
 /// `candor bench dwsol`, on the same journal.
 pub fn dwsol(args: &DatasetArgs) -> Result<ExitCode> {
-    let (setup, dataset) = open(args)?;
+    let (setup, dataset, fingerprint) = open(args)?;
     let measure = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
     let sum = |found: &Found<_>, tuning| {
         let (table, plot) = disturbed::tables(found, tuning, args.seed);
         (vec![table], vec![plot])
     };
-    benchmark(args, &setup, &dataset, ("dwsol", "localization"), measure, &sum, "t-f")
+    benchmark(args, &setup, &fingerprint, ("dwsol", "localization"), measure, &sum, "t-f")
 }
 
-/// The model and the dataset, its classes mapped to the model's.
-fn open(args: &DatasetArgs) -> Result<(Setup, Dataset)> {
+/// The model and the dataset, its classes mapped to the model's, and the dataset's fingerprint.
+fn open(args: &DatasetArgs) -> Result<(Setup, Dataset, String)> {
     let setup = setup::load(&args.model)?;
     for note in &setup.notes {
         output::note(note);
@@ -88,10 +88,12 @@ fn open(args: &DatasetArgs) -> Result<(Setup, Dataset)> {
     let mut dataset = dataset::open(&args.dataset, format, args.images.as_deref())?;
     let map = args.class_map.as_deref().map(ClassMap::load).transpose()?.unwrap_or_default();
     map.resolve(&mut dataset, &setup.labels)?;
+    // Of the whole list: a run may go on with more samples.
+    let fingerprint = dataset.fingerprint();
     if let Some(limit) = args.limit {
         dataset.samples.truncate(limit);
     }
-    Ok((setup, dataset))
+    Ok((setup, dataset, fingerprint))
 }
 
 /// The methods asked for, the centre always among them.
@@ -117,7 +119,7 @@ fn most(args: &DatasetArgs, name: &str) -> Result<Option<usize>, Usage> {
 fn benchmark<M: Measure>(
     args: &DatasetArgs,
     setup: &Setup,
-    dataset: &Dataset,
+    fingerprint: &str,
     (name, journal): (&str, &str),
     mut measure: M,
     sum: Summary<'_, M::Record>,
@@ -147,7 +149,7 @@ fn benchmark<M: Measure>(
         .collect::<Result<_, Usage>>()?;
     std::fs::create_dir_all(&args.out)
         .map_err(|reason| candor::report::ReportError::Directory { path: args.out.clone(), reason })?;
-    let configuration = configuration(args, setup, dataset, &choices);
+    let configuration = configuration(args, setup, fingerprint, &choices);
     let path = args.out.join(format!("{journal}.jsonl"));
     let bar = output::progress(contenders.iter().map(|c| c.items(items).len() as u64).sum());
     let (start, mut at) = (Instant::now(), (String::new(), Instant::now(), 0_usize));
@@ -205,7 +207,7 @@ fn told((method, since, items): &(String, Instant, usize)) {
 fn configuration(
     args: &DatasetArgs,
     setup: &Setup,
-    dataset: &Dataset,
+    fingerprint: &str,
     choices: &Choices,
 ) -> serde_json::Value {
     let engine = setup.model.engine.info();
@@ -213,7 +215,7 @@ fn configuration(
         "model": setup.model.info.sha256,
         "preprocessing": setup.preprocessing,
         "engine": format!("{} {}", engine.name, engine.version),
-        "dataset": dataset.fingerprint(),
+        "dataset": fingerprint,
         "parameters": args.set,
         "levels": choices.levels,
         "lambda": choices.calibrated_lambda,
