@@ -8,6 +8,7 @@ pub mod engine;
 pub mod error;
 pub mod explain;
 pub mod export;
+pub mod faithfulness;
 pub mod image;
 pub mod labels;
 pub mod localization;

@@ -20,10 +20,7 @@ pub(super) const BASELINE: Parameter = Parameter {
 pub(super) fn make(word: &str, model: &Model, image: &[f32]) -> Vec<f32> {
     let area = model.input_shape[1] * model.input_shape[2];
     match word {
-        "mean" => image
-            .chunks(area)
-            .flat_map(|c| std::iter::repeat_n(c.iter().sum::<f32>() / area as f32, area))
-            .collect(),
+        "mean" => mean(image, area),
         "blur" => blurred(image, model.input_shape, sigma(model)),
         _ => vec![0.0; image.len()],
     }
@@ -54,8 +51,14 @@ pub(super) fn as_nodes<'b>(word: &str, model: &Model, image: Expr<'b>) -> Result
     })
 }
 
+/// The image's mean colour everywhere; `area` is H·W.
+pub(crate) fn mean(image: &[f32], area: usize) -> Vec<f32> {
+    let plain = |c: &[f32]| std::iter::repeat_n(c.iter().sum::<f32>() / area as f32, area);
+    image.chunks(area).flat_map(plain).collect()
+}
+
 /// The image under a Gaussian of standard deviation `sigma` pixels, the border repeated.
-pub(super) fn blurred(image: &[f32], [_, height, width]: [usize; 3], sigma: f32) -> Vec<f32> {
+pub(crate) fn blurred(image: &[f32], [_, height, width]: [usize; 3], sigma: f32) -> Vec<f32> {
     if sigma <= 0.0 {
         return image.to_vec();
     }

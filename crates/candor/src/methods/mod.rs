@@ -4,7 +4,7 @@ mod ablation_cam;
 mod attention;
 pub mod attribution;
 mod backward;
-mod baseline;
+pub(crate) mod baseline;
 mod blend;
 mod cam;
 mod completeness;

@@ -1,0 +1,256 @@
+//! ROAD, remove and debias (Rong et al. 2022): removed pixels are imputed from those around, so that neither the hole nor its
+//! outline tells the model anything.
+
+use super::substrate::Substrate;
+use super::{Case, Ranking, Scores, each};
+use crate::error::Result;
+
+/// Percentages of pixels that the paper removes.
+pub const PERCENTAGES: [f64; 9] = [10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0];
+
+/// Scores while imputed pixels become more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Road {
+    /// Percentages of pixels removed.
+    pub percentages: Vec<f64>,
+    /// The score for each when the pixels of the highest map values go (MoRF): low for a good map.
+    pub most: Vec<f64>,
+    /// The same for the lowest map values (LeRF): high for a good map.
+    pub least: Vec<f64>,
+    /// The map is constant: `most` goes from the top left on, `least` from the bottom right, and neither says anything of it.
+    pub uninformative: bool,
+}
+
+impl Road {
+    /// Half the mean difference of `least` and `most`; higher is better. `None` for a constant map or without percentages.
+    pub fn combined(&self) -> Option<f64> {
+        let sum: f64 = self.least.iter().zip(&self.most).map(|(l, m)| l - m).sum();
+        (!self.uninformative && !self.most.is_empty()).then(|| sum / 2.0 / self.most.len() as f64)
+    }
+}
+
+/// The scores at `percentages` (0..=100, rounded to whole pixels) removed, by [`impute`] with Gaussian noise of standard
+/// deviation `noise` in the model's units (the published code has 0.01) drawn from `seed`. Two forward passes a percentage.
+///
+/// # Errors
+/// If the model fails.
+pub fn road(
+    scores: &mut Scores<'_>,
+    case: Case<'_>,
+    percentages: &[f64],
+    noise: f32,
+    seed: u64,
+) -> Result<Road> {
+    let (ranking, substrate) = (Ranking::of(case.map), Substrate::Inpaint { noise, seed });
+    let count = |i: usize| ranking.count(percentages[i % percentages.len()] / 100.0);
+    let image = |i: usize| {
+        let removed = if i < percentages.len() { ranking.top(count(i)) } else { ranking.bottom(count(i)) };
+        substrate.without(case.image, case.grid(), &removed)
+    };
+    let mut most = each(scores, case.batch, (0..2 * percentages.len()).map(image))?;
+    let least = most.split_off(percentages.len());
+    Ok(Road { percentages: percentages.to_vec(), most, least, uninformative: ranking.uninformative })
+}
+
+/// Rows and columns to the neighbours, and their weights: 1/6 along an axis, 1/12 across (the published code's).
+const NEIGHBOURS: [(isize, isize, f64); 8] = [
+    (-1, 0, 1.0 / 6.0),
+    (0, -1, 1.0 / 6.0),
+    (0, 1, 1.0 / 6.0),
+    (1, 0, 1.0 / 6.0),
+    (-1, -1, 1.0 / 12.0),
+    (-1, 1, 1.0 / 12.0),
+    (1, -1, 1.0 / 12.0),
+    (1, 1, 1.0 / 12.0),
+];
+
+/// The residual, in units of the right-hand side's norm, at which the system counts as solved.
+const TOLERANCE: f64 = 1e-10;
+
+/// The image (C×H×W, on a grid of `[height, width]`) whose `removed` pixels (H×W) are each the weighted mean of their
+/// neighbours, all of them at once: Σ_j w_ij (x_i − x_j) = 0 over the neighbours j within the image (without the paper's
+/// noise). If nothing is left to impute from, 0.
+///
+/// # Panics
+/// If the sizes do not fit.
+pub fn impute(image: &[f32], grid: [usize; 2], removed: &[bool]) -> Vec<f32> {
+    check(image, grid, removed);
+    let mut out = image.to_vec();
+    if removed.iter().all(|r| *r) {
+        out.fill(0.0);
+        return out;
+    }
+    let system = System::of(grid, removed);
+    for channel in out.chunks_mut(removed.len()) {
+        let solution = system.solve(channel);
+        system.pixels.iter().zip(solution).for_each(|(&i, v)| channel[i] = v as f32);
+    }
+    out
+}
+
+/// Panics if sizes do not fit.
+pub(super) fn check(image: &[f32], [height, width]: [usize; 2], removed: &[bool]) {
+    assert_eq!(removed.len(), height * width, "removed pixels are a choice among those of the grid");
+    assert!(image.is_empty() || image.len().is_multiple_of(removed.len()), "an image has whole channels");
+}
+
+/// The equations of the removed pixels. Their matrix is symmetric and positive definite, as each patch of them meets a pixel
+/// that is left.
+struct System {
+    /// The removed pixels: the unknowns.
+    pixels: Vec<usize>,
+    /// For each the numbers of the neighbours that are unknowns too; otherwise the number of unknowns.
+    unknown: Vec<[u32; 8]>,
+    /// For each the neighbours that are left; otherwise the number of pixels.
+    known: Vec<[u32; 8]>,
+    /// For each the sum of its neighbours' weights: less than 1 at the border.
+    diagonal: Vec<f64>,
+}
+
+impl System {
+    fn of([height, width]: [usize; 2], removed: &[bool]) -> Self {
+        let pixels: Vec<usize> = (0..removed.len()).filter(|&i| removed[i]).collect();
+        let mut number = vec![pixels.len() as u32; removed.len()];
+        pixels.iter().enumerate().for_each(|(n, &i)| number[i] = n as u32);
+        let mut system = System { unknown: vec![], known: vec![], diagonal: vec![], pixels };
+        for &i in &system.pixels {
+            let (mut unknown, mut known) = ([system.pixels.len() as u32; 8], [removed.len() as u32; 8]);
+            let mut sum = 0.0;
+            for (k, (down, across, weight)) in NEIGHBOURS.into_iter().enumerate() {
+                let row = (i / width).checked_add_signed(down).filter(|r| *r < height);
+                let column = (i % width).checked_add_signed(across).filter(|c| *c < width);
+                let (Some(row), Some(column)) = (row, column) else { continue };
+                let j = row * width + column;
+                sum += weight;
+                if removed[j] {
+                    unknown[k] = number[j];
+                } else {
+                    known[k] = j as u32;
+                }
+            }
+            system.unknown.push(unknown);
+            system.known.push(known);
+            system.diagonal.push(sum);
+        }
+        system
+    }
+
+    /// The unknowns of one channel, by conjugate gradients with the diagonal as preconditioner. `p` and what else is
+    /// multiplied has a zero at its end for neighbours that are no unknowns.
+    fn solve(&self, channel: &[f32]) -> Vec<f64> {
+        let left: Vec<f64> = channel.iter().map(|&v| f64::from(v)).chain([0.0]).collect();
+        let b: Vec<f64> = self.known.iter().map(|k| gather(k, &left)).collect();
+        // Begins with the mean of the pixels left around, each by the weight with which it counts.
+        let shared: f64 = self.unknown.iter().map(|u| gather(u, &self.ones())).sum();
+        let start = b.iter().sum::<f64>() / (self.diagonal.iter().sum::<f64>() - shared);
+        let mut x = vec![start; b.len()];
+        let mut p: Vec<f64> = x.iter().copied().chain([0.0]).collect();
+        let mut r: Vec<f64> = b.iter().zip(self.times(&p)).map(|(b, a)| b - a).collect();
+        let enough = TOLERANCE * (dot(&b, &b).sqrt() + dot(&r, &r).sqrt());
+        let conditioned = |r: &[f64]| r.iter().zip(&self.diagonal).map(|(r, d)| r / d).collect::<Vec<_>>();
+        let mut z = conditioned(&r);
+        p[..z.len()].copy_from_slice(&z);
+        let mut rz = dot(&r, &z);
+        // In exact arithmetic as many steps as unknowns suffice; the tolerance is met long before.
+        for _ in 0..b.len() + 100 {
+            if dot(&r, &r).sqrt() <= enough {
+                break;
+            }
+            let a = self.times(&p);
+            let step = rz / dot(&p, &a);
+            x.iter_mut().zip(&p).for_each(|(x, p)| *x += step * p);
+            r.iter_mut().zip(&a).for_each(|(r, a)| *r -= step * a);
+            z = conditioned(&r);
+            let before = std::mem::replace(&mut rz, dot(&r, &z));
+            p.iter_mut().zip(&z).for_each(|(p, z)| *p = z + rz / before * *p);
+        }
+        x
+    }
+
+    fn ones(&self) -> Vec<f64> {
+        std::iter::repeat_n(1.0, self.pixels.len()).chain([0.0]).collect()
+    }
+
+    /// The matrix times a vector.
+    fn times(&self, p: &[f64]) -> Vec<f64> {
+        let rows = self.unknown.iter().zip(&self.diagonal).zip(p);
+        rows.map(|((unknown, d), v)| d * v - gather(unknown, p)).collect()
+    }
+}
+
+/// Σ_k w_k v[at_k]
+fn gather(at: &[u32; 8], v: &[f64]) -> f64 {
+    at.iter().zip(NEIGHBOURS).map(|(&j, (_, _, weight))| weight * v[j as usize]).sum()
+}
+
+/// Of the shorter one's length.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::Map;
+
+    #[test]
+    fn a_pixel_is_the_mean_of_its_neighbours() {
+        let image: Vec<f32> = (1..=9).map(|v| (v * v) as f32).collect();
+        let removed: Vec<bool> = (0..9).map(|i| i == 4).collect();
+        let out = impute(&image, [3, 3], &removed);
+        let mean = (4.0 + 16.0 + 36.0 + 64.0) / 6.0 + (1.0 + 9.0 + 49.0 + 81.0) / 12.0;
+        assert!((out[4] - mean).abs() < 1e-5, "{} {mean}", out[4]);
+        assert!((0..9).all(|i| i == 4 || out[i] == image[i]));
+        // At a corner only three are there.
+        let out = impute(&image, [3, 3], &(0..9).map(|i| i == 0).collect::<Vec<_>>());
+        assert!((out[0] - (4.0 / 6.0 + 16.0 / 6.0 + 25.0 / 12.0) / (5.0 / 12.0)).abs() < 1e-5, "{}", out[0]);
+    }
+
+    #[test]
+    fn large_holes_satisfy_their_equations() {
+        let (h, w) = (40, 50);
+        let image: Vec<f32> = (0..2 * h * w).map(|i| ((i as f32) * 0.37).sin()).collect();
+        let hole = |i: usize| (5..38).contains(&(i / w)) && i % w >= 12;
+        let removed: Vec<bool> = (0..h * w).map(hole).collect();
+        let out = impute(&image, [h, w], &removed);
+        let again = impute(&out, [h, w], &removed);
+        assert!(out.iter().zip(&again).all(|(a, b)| (a - b).abs() < 1e-5));
+        for i in (0..h * w).filter(|&i| hole(i) && i % w < w - 1) {
+            let at = |(down, across, _): (isize, isize, f64)| {
+                let j = i.strict_add_signed(down * w as isize + across);
+                f64::from(out[h * w + j])
+            };
+            let mean: f64 = NEIGHBOURS.into_iter().map(|n| n.2 * at(n)).sum();
+            assert!((mean - f64::from(out[h * w + i])).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn without_anything_left_there_is_nothing() {
+        assert_eq!(impute(&[1.0, 2.0], [1, 2], &[true, true]), [0.0, 0.0]);
+        assert_eq!(impute(&[1.0, 2.0], [1, 2], &[false, false]), [1.0, 2.0]);
+        // Zeros around give zeros, without dividing by them.
+        assert_eq!(impute(&[0.0, 2.0, 0.0], [1, 3], &[false, true, false]), [0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn most_and_least_are_both_asked_and_noise_depends_on_the_seed() {
+        let image: Vec<f32> = (0..100).map(|i| (i % 7) as f32).collect();
+        let map = Map { height: 10, width: 10, data: image.clone() };
+        let mut passes = 0;
+        let mut scores = |images: &[Vec<f32>]| {
+            passes += images.len();
+            Ok(images.iter().map(|i| i.iter().map(|&v| f64::from(v)).sum()).collect())
+        };
+        let mut run = |map: &Map, batch, seed| {
+            road(&mut scores, Case { image: &image, map, batch }, &PERCENTAGES, 0.05, seed).unwrap()
+        };
+        let a = run(&map, 5, 1);
+        assert!(a.most[4] < a.least[4] && a.combined().is_some_and(|c| c > 0.0));
+        assert_eq!(a, run(&map, 1, 1));
+        assert_ne!(a, run(&map, 1, 2));
+        let empty = run(&Map::zeros(10, 10), 5, 1);
+        assert!(empty.uninformative && empty.combined().is_none());
+        assert_eq!(passes, 4 * 18);
+    }
+}

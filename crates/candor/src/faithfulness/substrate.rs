@@ -1,0 +1,92 @@
+//! What is put where pixels are taken away.
+
+use super::road;
+use crate::methods::{baseline, noise::Noise};
+
+/// What stands in the place of removed pixels, in the model's own units.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Substrate {
+    /// The pixels of this image, C×H×W.
+    Fixed(Vec<f32>),
+    /// What the pixels left around suggest: noisy linear imputation ([`road::impute`]; Rong et al. 2022), made anew for each
+    /// set of removed pixels.
+    Inpaint {
+        /// Standard deviation of the Gaussian noise; the published code has 0.01.
+        noise: f32,
+        /// Seed of the noise. A pixel's noise does not depend on which others are removed.
+        seed: u64,
+    },
+}
+
+impl Substrate {
+    /// 0 in the model's input: grey under most presets.
+    pub fn zero(image: &[f32]) -> Self {
+        Substrate::Fixed(vec![0.0; image.len()])
+    }
+
+    /// The mean colour of the image of `[height, width]`.
+    pub fn mean(image: &[f32], [height, width]: [usize; 2]) -> Self {
+        Substrate::Fixed(baseline::mean(image, height * width))
+    }
+
+    /// The image of `[height, width]` under a Gaussian of standard deviation `sigma` pixels, the border repeated.
+    pub fn blur(image: &[f32], [height, width]: [usize; 2], sigma: f32) -> Self {
+        let channels = image.len() / (height * width).max(1);
+        Substrate::Fixed(baseline::blurred(image, [channels, height, width], sigma))
+    }
+
+    /// The image (C×H×W, on a grid of `[height, width]`) without the `removed` pixels (H×W).
+    ///
+    /// # Panics
+    /// If the sizes do not fit.
+    pub fn without(&self, image: &[f32], grid: [usize; 2], removed: &[bool]) -> Vec<f32> {
+        match self {
+            Substrate::Fixed(other) => {
+                assert_eq!(other.len(), image.len(), "a substrate has the size of the image");
+                road::check(image, grid, removed);
+                let gone = removed.iter().cycle();
+                image.iter().zip(other).zip(gone).map(|((x, s), gone)| if *gone { *s } else { *x }).collect()
+            }
+            Substrate::Inpaint { noise, seed } => {
+                let mut out = road::impute(image, grid, removed);
+                if *noise > 0.0 {
+                    let mut random = Noise::new(*seed);
+                    for (v, gone) in out.iter_mut().zip(removed.iter().cycle()) {
+                        let by = noise * random.normal();
+                        *v += if *gone { by } else { 0.0 };
+                    }
+                }
+                out
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IMAGE: [f32; 8] = [1.0, 2.0, 3.0, 6.0, 0.0, 0.0, 4.0, 0.0];
+
+    #[test]
+    fn only_the_removed_pixels_change() {
+        let removed = [false, true, false, true];
+        let out = Substrate::mean(&IMAGE, [2, 2]).without(&IMAGE, [2, 2], &removed);
+        assert_eq!(out, [1.0, 3.0, 3.0, 3.0, 0.0, 1.0, 4.0, 1.0]);
+        let out = Substrate::zero(&IMAGE).without(&IMAGE, [2, 2], &removed);
+        assert_eq!(out, [1.0, 0.0, 3.0, 0.0, 0.0, 0.0, 4.0, 0.0]);
+        let Substrate::Fixed(blurred) = Substrate::blur(&[2.0; 8], [2, 2], 1.0) else { panic!("not fixed") };
+        assert!(blurred.iter().all(|v| (v - 2.0).abs() < 1e-6));
+    }
+
+    #[test]
+    fn a_pixels_noise_does_not_depend_on_the_others() {
+        let substrate = Substrate::Inpaint { noise: 0.1, seed: 3 };
+        let noise = |removed: [bool; 4]| {
+            let with = substrate.without(&IMAGE, [2, 2], &removed);
+            with[3] - road::impute(&IMAGE, [2, 2], &removed)[3]
+        };
+        let (one, two) = (noise([false, false, false, true]), noise([false, true, false, true]));
+        assert!((one - two).abs() < 1e-6 && one != 0.0, "{one} {two}");
+    }
+}
