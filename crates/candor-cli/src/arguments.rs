@@ -255,12 +255,54 @@ pub enum Bench {
     Wsol(DatasetArgs),
     /// Disturbed localisation: is a class that is not there found, too?
     Dwsol(DatasetArgs),
+    /// Pictures made of several: does each class's map stay in its own part?
+    Grid(GridArgs),
+    /// What the model says when the parts go that a map points at
+    Faithfulness(FaithfulnessArgs),
     /// Measure how fast a model is explained on this machine
     Speed(SpeedArgs),
 }
 
-/// A benchmark on a dataset.
+/// `bench grid`.
 #[derive(Args)]
+#[command(after_help = "\
+Photos that the model answers right with a probability of at least 0.5 are put together: four or nine to a grid as large as the
+model's input, or one with another pasted into a corner. Each class in the picture is asked for, and one that is not. Known by
+construction is where each class's map should be. A quarter of the pictures (--tuning) chooses the threshold of the boxes.
+
+Example:
+  candor bench grid model.onnx val_boxes.csv --images val --grids 100 --out bench")]
+pub struct GridArgs {
+    #[command(flatten)]
+    pub dataset: DatasetArgs,
+    /// Pictures of each of the three layouts
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub grids: usize,
+}
+
+/// `bench faithfulness`.
+#[derive(Args)]
+#[command(after_help = "\
+Of the map of the model's answer: deletion and insertion (Petsiuk et al. 2018), ROAD (Rong et al. 2022), average drop and
+increase (Chattopadhay et al. 2018), sufficiency and necessity of regions of equal area, agreement by removal (the region against
+the same shape elsewhere), infidelity and max-sensitivity (Yeh et al. 2019), sparseness. Labels of the dataset do not matter. A
+photo takes about 80 forward passes and three explanations for each method.
+
+Example:
+  candor bench faithfulness model.onnx val_boxes.csv --images val --limit 100 --out bench")]
+pub struct FaithfulnessArgs {
+    #[command(flatten)]
+    pub dataset: DatasetArgs,
+    /// Steps of deletion and insertion
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub steps: usize,
+    /// Share of the photo that a region has
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
+    pub area: f64,
+}
+
+/// A benchmark on a dataset.
+#[derive(Args, Clone)]
 #[command(after_help = "\
 DATASET is a CSV table (file, class_index or class_name, x0,y0,x1,y1), a folder with a folder for each class, ImageNet or VOC
 XML boxes, COCO JSON, CUB-200-2011, the metadata of wsolevaluation, CIFAR's binary files, or what `candor scenes` writes.

@@ -57,3 +57,133 @@ fn the_table_names_each_part_and_what_is_wrong_is_one_line() {
     assert_eq!(error.trim_end().lines().count(), 1, "{error}");
     assert_eq!(speed(&["--repeats", "0"]).status.code(), Some(2));
 }
+
+/// A folder with the embedded model and `count` scenes with their boxes and masks.
+fn scenes(count: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("model.onnx"), candor::scenes::embedded::MODEL).unwrap();
+    fs::write(dir.path().join("labels.txt"), candor::scenes::embedded::LABELS).unwrap();
+    let scenes = ["scenes", "scenes", "--count", count, "--seed", "500000", "--size", "112"];
+    let made = Command::cargo_bin("candor").unwrap().args(scenes).current_dir(&dir).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    dir
+}
+
+fn bench(dir: &tempfile::TempDir, name: &str, out: &str, more: &[&str]) -> std::process::Command {
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("candor"));
+    let model = ["model.onnx", "scenes", "--preset", "inception", "--labels", "labels.txt", "--threads", "1"];
+    command.args(["bench", name]).args(model).args(["--out", out]).args(more).current_dir(dir);
+    command
+}
+
+fn result(dir: &tempfile::TempDir, name: &str, more: &[&str]) -> Value {
+    let more = [&["--json"], more].concat();
+    let done = bench(dir, name, "out", &more).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    for extension in ["json", "csv", "parquet", "html"] {
+        assert!(dir.path().join(format!("out/{name}.{extension}")).exists());
+    }
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+/// A figure of a method in a table.
+fn figure(result: &Value, table: usize, method: &str, name: &str) -> f64 {
+    let table = &result["tables"][table];
+    let column = table["columns"].as_array().unwrap().iter().position(|c| c["name"] == name).unwrap();
+    let row = table["rows"].as_array().unwrap().iter().find(|r| r["method"] == method).unwrap();
+    row["cells"][column]["mean"].as_f64().unwrap()
+}
+
+#[test]
+fn localisation_of_scenes_tells_maps_from_noise_and_from_absent_classes() {
+    let dir = scenes("24");
+    let methods = ["--methods", "reliable,grad-cam,random", "--no-examples"];
+    let wsol = result(&dir, "wsol", &methods);
+    for (name, least) in [("pointing", 0.7), ("pxap", 0.3), ("box-value", 0.3)] {
+        let [found, noise] = ["reliable", "random"].map(|m| figure(&wsol, 0, m, name));
+        assert!(found > least && found > noise, "{name}: {found}, noise {noise}");
+    }
+    let dwsol = result(&dir, "dwsol", &methods);
+    assert!(figure(&dwsol, 0, "reliable", "f") <= 0.1);
+    assert!(figure(&dwsol, 0, "reliable", "t-f") > figure(&dwsol, 0, "random", "t-f"));
+    // The centre is always there, and knows no class.
+    assert_eq!(figure(&dwsol, 0, "centre", "absent-mass"), 1.0);
+    let journal = fs::read_to_string(dir.path().join("out/localization.jsonl")).unwrap();
+    let measured = journal.lines().count() - 1;
+    assert_eq!(measured % 4, 0);
+    assert!(measured / 4 <= 24 && measured / 4 > 16, "{measured}");
+}
+
+#[test]
+fn grids_and_faithfulness_of_scenes_rank_a_map_above_noise() {
+    let dir = scenes("40");
+    let methods = ["--methods", "grad-cam,random"];
+    let grid = result(&dir, "grid", &[&["--grids", "4"][..], &methods].concat());
+    for layout in 0..2 {
+        let [found, noise] = ["grad-cam", "random"].map(|m| figure(&grid, layout, m, "own-share"));
+        assert!(found > noise + 0.05, "{layout}: {found}, noise {noise}");
+    }
+    assert!((figure(&grid, 0, "random", "own-share") - 0.25).abs() < 0.02);
+    let faithful = result(&dir, "faithfulness", &[&["--limit", "5", "--steps", "10"][..], &methods].concat());
+    for (name, sign) in [("deletion", -1.0), ("insertion", 1.0), ("excess", 1.0)] {
+        let [found, noise] = ["grad-cam", "random"].map(|m| sign * figure(&faithful, 0, m, name));
+        assert!(found > noise, "{name}: {found}, noise {noise}");
+    }
+}
+
+#[test]
+fn a_run_killed_ten_times_gives_the_bytes_of_one_that_was_not() {
+    let dir = scenes("30");
+    let more = ["--methods", "reliable,gradient", "--set", "reliable.iterations=20"];
+    assert!(bench(&dir, "wsol", "whole", &more).output().unwrap().status.success());
+    let journal = |out: &str| fs::read(dir.path().join(out).join("localization.jsonl")).unwrap_or_default();
+    let whole = journal("whole");
+    let mut interrupted = 0;
+    for kill in 0..10_u64 {
+        let mut run = bench(&dir, "wsol", "killed", &more)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // Not until it has added something, so that each kill is at another place; then at any moment.
+        let before = journal("killed").len();
+        while journal("killed").len() <= before && run.try_wait().unwrap().is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(kill * 37 % 101));
+        run.kill().unwrap();
+        run.wait().unwrap();
+        let cut = journal("killed");
+        assert!(whole.starts_with(&cut));
+        interrupted += usize::from(cut.len() < whole.len());
+    }
+    assert!(interrupted >= 5, "{interrupted} of ten kills came before the end");
+    assert!(bench(&dir, "wsol", "killed", &more).output().unwrap().status.success());
+    for file in ["localization.jsonl", "wsol.json", "wsol.csv", "wsol.parquet", "wsol.html"] {
+        let [a, b] = ["whole", "killed"].map(|out| fs::read(dir.path().join(out).join(file)).unwrap());
+        assert!(a == b, "{file} differs");
+    }
+    let other = bench(&dir, "wsol", "killed", &[&more[..], &["--seed", "1"]].concat()).output().unwrap();
+    let error = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(!other.status.success() && error.contains("begun with another seed"), "{error}");
+}
+
+#[test]
+fn a_dataset_that_cannot_be_used_is_one_clear_line() {
+    let dir = scenes("2");
+    let none = bench(&dir, "wsol", "out", &["--tuning", "9"]).output().unwrap();
+    assert_eq!(none.status.code(), Some(2));
+    let format = bench(&dir, "wsol", "out", &["--format", "parquet"]).output().unwrap();
+    assert_eq!(format.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&format.stderr).contains("there are: csv"));
+    fs::create_dir(dir.path().join("photos")).unwrap();
+    fs::create_dir(dir.path().join("photos/ball")).unwrap();
+    fs::copy(dir.path().join("scenes/000000.png"), dir.path().join("photos/ball/a.png")).unwrap();
+    fs::rename(dir.path().join("photos"), dir.path().join("scenes2")).unwrap();
+    fs::remove_dir_all(dir.path().join("scenes")).unwrap();
+    fs::rename(dir.path().join("scenes2"), dir.path().join("scenes")).unwrap();
+    let unboxed = bench(&dir, "wsol", "out", &[]).output().unwrap();
+    let error = String::from_utf8_lossy(&unboxed.stderr).into_owned();
+    assert_eq!(unboxed.status.code(), Some(1), "{error}");
+    assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+}

@@ -7,7 +7,6 @@ use image::RgbImage;
 use crate::error::{Error, Result};
 use crate::image::Preprocessing;
 use crate::labels::{ClassError, Labels};
-use crate::mask::objective::log_sum_exp;
 use crate::methods::parameters::Parameters;
 use crate::methods::{Choices, Explainer, Explanation, Method, prepare};
 use crate::model::{Head, Model};
@@ -201,7 +200,7 @@ impl Explain {
         e: &Explanation,
         seconds: f64,
     ) -> QueryResult {
-        let log_odds = e.log_odds.unwrap_or_else(|| self.log_odds(scores, class));
+        let log_odds = e.log_odds.unwrap_or_else(|| self.model.log_odds(scores, class));
         let mut warnings = e.warnings.clone();
         if self.model.head == Head::LogProbability {
             let note =
@@ -232,15 +231,6 @@ impl Explain {
             verdict: verdict(e),
             warnings,
         }
-    }
-
-    fn log_odds(&self, scores: &[f32], class: usize) -> f64 {
-        let score = f64::from(scores[class]);
-        if self.model.head == Head::MultiLabel || scores.len() == 1 {
-            return score;
-        }
-        let rivals: Vec<f64> = (0..scores.len()).filter(|&k| k != class).map(|k| scores[k].into()).collect();
-        score - log_sum_exp(&rivals)
     }
 }
 

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::engine::{Engine, Folding, Session};
 use crate::error::{Error, Result};
+use crate::mask::objective::log_sum_exp;
 use crate::mask::objective::softmax;
 use crate::report::result::ModelInfo;
 
@@ -226,6 +227,16 @@ impl Model {
             return logits.iter().map(|&s| 1.0 / (1.0 + (-f64::from(s)).exp())).collect();
         }
         softmax(logits)
+    }
+
+    /// Log-odds of a class against all others, from logits; its logit where it has a probability of its own.
+    pub fn log_odds(&self, logits: &[f32], class: usize) -> f64 {
+        let score = f64::from(logits[class]);
+        if self.is_sigmoid() {
+            return score;
+        }
+        let rivals: Vec<f64> = (0..logits.len()).filter(|&k| k != class).map(|k| logits[k].into()).collect();
+        score - log_sum_exp(&rivals)
     }
 
     /// If the model turns a blank image into probabilities, its scores become their logarithms.

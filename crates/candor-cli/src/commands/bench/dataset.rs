@@ -9,12 +9,14 @@ use candor::dataset::{self, ClassMap, Dataset};
 use candor::methods::{Choices, Method};
 use candor::report::bench::{BenchResult, DatasetInfo, Example, write};
 use candor::report::result::FailedImage;
+use candor::tasks::bench::faithful::{self, Faithfulness, Settings};
+use candor::tasks::bench::grid::{self as composed, Grids};
 use candor::tasks::bench::localize::Localize;
 use candor::tasks::bench::table::{Plot, Table};
 use candor::tasks::bench::{Contender, Found, Measure, dwsol as disturbed, run, wsol as located};
 use candor::tasks::check::Subject;
 
-use crate::arguments::DatasetArgs;
+use crate::arguments::{DatasetArgs, FaithfulnessArgs, GridArgs};
 use crate::commands::check::{chosen, for_method};
 use crate::output;
 use crate::setup::{self, Setup, Usage};
@@ -68,6 +70,38 @@ pub fn dwsol(args: &DatasetArgs) -> Result<ExitCode> {
         (vec![table], vec![plot])
     };
     benchmark(args, &setup, &fingerprint, ("dwsol", "localization"), measure, &sum, "t-f")
+}
+
+/// `candor bench grid`.
+pub fn grid(args: &GridArgs) -> Result<ExitCode> {
+    let (args, count) = (&args.dataset, args.grids);
+    let (setup, dataset, fingerprint) = open(args)?;
+    let localize = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
+    let bar = output::progress(localize.samples.len() as u64);
+    bar.set_message("choosing photos");
+    let measure = Grids::new(localize, &setup.model, count, &mut || bar.inc(1))?;
+    bar.finish_and_clear();
+    let fingerprint = format!("{fingerprint}, {} samples, {count} grids", dataset.samples.len());
+    let sum = |found: &Found<_>, tuning| (composed::tables(found, tuning, args.seed), vec![]);
+    benchmark(args, &setup, &fingerprint, ("grid", "grid"), measure, &sum, "own-share")
+}
+
+/// `candor bench faithfulness`.
+pub fn faithfulness(args: &FaithfulnessArgs) -> Result<ExitCode> {
+    let settings = Settings { seed: args.dataset.seed, steps: args.steps, area: args.area };
+    let args = &args.dataset;
+    if args.tuning.is_some_and(|n| n > 0) {
+        return Err(Usage("faithfulness chooses nothing: leave --tuning out".to_string()).into());
+    }
+    let (setup, dataset, fingerprint) = open(args)?;
+    let measure = Faithfulness::new(&dataset, &setup.preprocessing, &setup.labels, &setup.model, settings)?;
+    let fingerprint = format!("{fingerprint}, {} steps, area {}", settings.steps, settings.area);
+    let sum = |found: &Found<_>, _| {
+        let (table, plots) = faithful::tables(found, args.seed);
+        (vec![table], plots)
+    };
+    let none = DatasetArgs { tuning: Some(0), ..args.clone() };
+    benchmark(&none, &setup, &fingerprint, ("faithfulness", "faithfulness"), measure, &sum, "insertion")
 }
 
 /// The model and the dataset, its classes mapped to the model's, and the dataset's fingerprint.

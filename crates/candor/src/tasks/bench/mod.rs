@@ -1,6 +1,8 @@
 //! Benchmarks: methods × items, measured one by one into a journal, then summed up.
 
 pub mod dwsol;
+pub mod faithful;
+pub mod grid;
 mod journal;
 pub mod localize;
 pub mod table;

@@ -1,0 +1,295 @@
+//! Faithfulness of methods on a dataset: what the model says when parts of its photos go ([`crate::faithfulness`]).
+
+use candor_graph::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::table::{Better, Cell, Column, Curve, Plot, Row, Table};
+use super::{Found, Measure, Shown};
+use crate::dataset::{Dataset, Sample};
+use crate::engine::Session;
+use crate::error::{Error, Result};
+use crate::explain::ranking;
+use crate::faithfulness::substrate::Substrate;
+use crate::faithfulness::{Case, curve, drop, infidelity, road, sparseness};
+use crate::image::Preprocessing;
+use crate::labels::Labels;
+use crate::map::Map;
+use crate::methods::Explainer;
+use crate::model::Model;
+
+/// Images in one batch.
+const BATCH: usize = 8;
+/// Standard deviation of the blur that stands for nothing, as a share of the shorter side.
+const BLUR: f32 = 0.05;
+/// Percentages of pixels that ROAD removes.
+const PERCENTAGES: [f64; 3] = [20.0, 50.0, 80.0];
+/// Noise of its imputation.
+const NOISE: f32 = 0.01;
+/// Random regions of the agreement by removal.
+const REGIONS: usize = 5;
+/// Perturbations of infidelity, and their side as a share of the shorter one.
+const PERTURBATIONS: usize = 10;
+const SIDE: f64 = 0.25;
+/// Photos near by of max-sensitivity, and how far away in units of the photo's standard deviation.
+const NEARBY: usize = 2;
+const RADIUS: f32 = 0.05;
+
+/// The figures of one map, of the model's answer. `None`: the figure is not defined for the map.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Faithful {
+    /// The class: the model's answer.
+    pub class: usize,
+    /// Whether the map is constant, so that it has no order.
+    pub constant: bool,
+    /// Probability while pixels go (mean colour in their place), at each step.
+    pub deletion: Vec<f64>,
+    /// Probability while pixels come back (into the blurred photo), at each step.
+    pub insertion: Vec<f64>,
+    /// ROAD: (least − most relevant first) ÷ 2, mean over percentages.
+    pub road: Option<f64>,
+    /// Probability of the photo, and of the photo times the map.
+    pub confidence: Option<[f64; 2]>,
+    /// Log-odds of the whole, of the region alone, and without the region.
+    pub region: Option<[f64; 3]>,
+    /// By how much more the log-odds fall without the region than without others of its shape.
+    pub excess: Option<f64>,
+    /// Infidelity in log-odds², at the best scale of the map.
+    pub infidelity: Option<f64>,
+    /// Largest change of the map near by, in units of its norm.
+    pub sensitivity: Option<f64>,
+    /// Gini index.
+    pub gini: Option<f64>,
+    /// Share of pixels that hold 90 % of the mass.
+    pub pixels: Option<f64>,
+}
+
+/// The benchmark of faithfulness on a dataset.
+pub struct Faithfulness<'d> {
+    samples: &'d [Sample],
+    preprocessing: &'d Preprocessing,
+    labels: &'d Labels,
+    session: Box<dyn Session>,
+    settings: Settings,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Seed of all draws.
+    pub seed: u64,
+    /// Steps of deletion and insertion.
+    pub steps: usize,
+    /// Share of the photo that a region has.
+    pub area: f64,
+}
+
+impl<'d> Faithfulness<'d> {
+    /// All photos of a dataset; what is in them does not matter.
+    ///
+    /// # Errors
+    /// If the engine cannot compile the model.
+    pub fn new(
+        dataset: &'d Dataset,
+        preprocessing: &'d Preprocessing,
+        labels: &'d Labels,
+        model: &Model,
+        settings: Settings,
+    ) -> Result<Self> {
+        Ok(Faithfulness {
+            samples: &dataset.samples,
+            preprocessing,
+            labels,
+            session: model.forward()?,
+            settings,
+        })
+    }
+
+    fn photo(&self, item: usize) -> Result<image::RgbImage> {
+        let sample = &self.samples[item];
+        sample.photo().map_err(|e| Error::Io { path: sample.id.clone(), reason: e.to_string() })
+    }
+}
+
+/// Logits of images.
+fn logits(model: &Model, session: &mut dyn Session, images: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
+    let mut all = vec![];
+    for some in images.chunks(model.fixed_batch.unwrap_or(BATCH)) {
+        let batch = model.fixed_batch.unwrap_or(some.len());
+        let mut pixels = some.concat();
+        pixels.resize(batch * some[0].len(), 0.0);
+        let input = Tensor::floats(&model.batch_shape(batch), pixels);
+        let out = session.run(&[&input.map_err(|e| Error::graph(&model.info.path, e))?])?;
+        let rows = out.first().and_then(Tensor::as_floats).unwrap_or_default();
+        for row in rows.chunks(model.classes).take(some.len()) {
+            model.check_scores(row)?;
+            all.push(row.to_vec());
+        }
+    }
+    Ok(all)
+}
+
+impl Measure for Faithfulness<'_> {
+    type Record = Faithful;
+
+    fn items(&self) -> usize {
+        self.samples.len()
+    }
+
+    fn name(&self, item: usize) -> String {
+        self.samples[item].id.clone()
+    }
+
+    fn measure(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Faithful> {
+        let image = self.preprocessing.apply(&self.photo(item)?);
+        let class = ranking(&explainer.scores(model, &image)?)[0];
+        let mut explain = |image: &[f32]| -> Result<Map> {
+            explainer.scores(model, image)?;
+            Ok(explainer.explain(model, &[class], &mut || {})?.swap_remove(0).map)
+        };
+        let map = explain(&image)?;
+        let [_, height, width] = model.input_shape;
+        let (grid, Settings { seed, steps, area }) = ([height, width], self.settings);
+        let session = std::cell::RefCell::new(self.session.as_mut());
+        let rows = |images: &[Vec<f32>]| logits(model, &mut **session.borrow_mut(), images);
+        let mut probability =
+            |images: &[Vec<f32>]| Ok(rows(images)?.iter().map(|l| model.probabilities(l)[class]).collect());
+        let mut log_odds =
+            |images: &[Vec<f32>]| Ok(rows(images)?.iter().map(|l| model.log_odds(l, class)).collect());
+        let case = Case { image: &image, map: &map, batch: BATCH };
+        let blur = Substrate::blur(&image, grid, BLUR * height.min(width) as f32);
+        let deletion = curve::deletion(&mut probability, case, &Substrate::mean(&image, grid), steps)?;
+        let insertion = curve::insertion(&mut probability, case, &blur, steps)?;
+        let road = road::road(&mut probability, case, &PERCENTAGES, NOISE, seed)?;
+        let region = drop::region(&mut log_odds, case, &blur, area)?;
+        let removal = drop::removal(&mut log_odds, case, &blur, area, (REGIONS, seed))?;
+        let Substrate::Fixed(blurred) = &blur else {
+            return Err(Error::Model { path: model.info.path.clone(), reason: "a blur is fixed".into() });
+        };
+        let side = ((height.min(width) as f64 * SIDE) as usize).max(1);
+        let squares = (0..PERTURBATIONS).map(|i| infidelity::square(seed, i, &image, blurred, grid, side));
+        let infidelity = infidelity::infidelity(&mut log_odds, &image, &map.data, squares, true, BATCH)?;
+        let radius = RADIUS * deviation(&image);
+        let nearby = (0..NEARBY).map(|i| infidelity::nearby(seed, i, &image, radius));
+        let sensitivity = infidelity::max_sensitivity(&mut explain, &image, nearby)?;
+        Ok(Faithful {
+            class,
+            constant: deletion.uninformative,
+            deletion: deletion.values,
+            insertion: insertion.values,
+            road: road.combined(),
+            confidence: drop::confidence(&mut probability, case)?.map(|c| [c.whole, c.explained]),
+            region: region.map(|r| [r.whole, r.kept, r.removed]),
+            excess: removal.and_then(|r| r.excess()),
+            infidelity: infidelity.map(|i| i.value),
+            sensitivity: sensitivity.and_then(|s| s.relative),
+            gini: sparseness::gini(&map),
+            pixels: sparseness::pixels_of_mass(&map, 0.9),
+        })
+    }
+
+    fn show(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Shown> {
+        let photo = self.photo(item)?;
+        let class = ranking(&explainer.scores(model, &self.preprocessing.apply(&photo))?)[0];
+        let map = explainer.explain(model, &[class], &mut || {})?.swap_remove(0).map;
+        Ok(Shown { picture: self.preprocessing.view(&photo), maps: vec![(self.labels.name(class), map)] })
+    }
+}
+
+fn deviation(values: &[f32]) -> f32 {
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+    (values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n).sqrt() as f32
+}
+
+/// The table and the curves. Nothing is chosen, so all items are reported.
+pub fn tables(found: &Found<Faithful>, seed: u64) -> (Table, Vec<Plot>) {
+    let (mut rows, mut deletions, mut insertions) = (vec![], vec![], vec![]);
+    for m in &found.methods {
+        let all = found.of(&m.name);
+        let figure = |of: &dyn Fn(&Faithful) -> Option<f64>| {
+            Cell::of(all.iter().filter_map(|(i, r)| Some((*i, of(r)?))), seed)
+        };
+        rows.push(Row {
+            method: m.name.clone(),
+            setting: String::new(),
+            cells: vec![
+                figure(&|r| Some(curve::area(&r.deletion))),
+                figure(&|r| Some(curve::area(&r.insertion))),
+                figure(&|r| r.road),
+                figure(&|r| r.confidence.map(|[y, o]| if y > 0.0 { (y - o).max(0.0) / y } else { 0.0 })),
+                figure(&|r| r.confidence.map(|[y, o]| f64::from(u8::from(o > y)))),
+                figure(&|r| r.region.map(|[whole, kept, _]| kept - whole)),
+                figure(&|r| r.region.map(|[whole, _, removed]| whole - removed)),
+                figure(&|r| r.excess),
+                figure(&|r| r.infidelity),
+                figure(&|r| r.sensitivity),
+                figure(&|r| r.gini),
+                figure(&|r| r.pixels),
+            ],
+        });
+        for (curves, of) in [
+            (&mut deletions, (|r| &r.deletion) as fn(&Faithful) -> &Vec<f64>),
+            (&mut insertions, |r| &r.insertion),
+        ] {
+            let steps = all.first().map_or(0, |(_, r)| of(r).len());
+            let height = |s: usize| all.iter().map(|(_, r)| of(r)[s]).sum::<f64>() / all.len() as f64;
+            let points = (0..steps).map(|s| [s as f64 / (steps - 1) as f64, height(s)]).collect();
+            curves.push(Curve { method: m.name.clone(), points });
+        }
+    }
+    let plot = |title: &str, x: &str, curves| Plot {
+        title: title.into(),
+        x: x.into(),
+        y: "probability".into(),
+        curves,
+    };
+    let plots = vec![
+        plot("Deletion", "share of pixels removed, the map's highest first", deletions),
+        plot("Insertion", "share of pixels put back, the map's highest first", insertions),
+    ];
+    let note = "Of the model's answer. A figure that a constant or empty map does not have is left out of the mean; deletion and \
+                insertion of such a map go row by row.";
+    (Table::new("Faithfulness", note, columns(), rows, seed), plots)
+}
+
+fn columns() -> Vec<Column> {
+    let of = Column::new;
+    vec![
+        of(
+            "deletion",
+            Better::Lower,
+            "area under the probability while pixels go, mean colour in their place",
+        ),
+        of(
+            "insertion",
+            Better::Higher,
+            "area under the probability while pixels come back into the blurred photo",
+        ),
+        of(
+            "road",
+            Better::Higher,
+            "(least − most relevant first) ÷ 2 of the probability, pixels imputed from their neighbours",
+        ),
+        of("average-drop", Better::Lower, "share of the probability lost by the photo times the map"),
+        of("increase", Better::Higher, "share of photos whose probability rises by that"),
+        of(
+            "sufficiency",
+            Better::Higher,
+            "log-odds gained by keeping only the map's region, the rest blurred",
+        ),
+        of("necessity", Better::Higher, "log-odds lost by blurring the map's region"),
+        of(
+            "excess",
+            Better::Higher,
+            "log-odds lost by that beyond what other places of the same shape lose: agreement by removal",
+        ),
+        of(
+            "infidelity",
+            Better::Lower,
+            "mean square of what the map foretells of squares blurred, less what happens, at its best scale; log-odds²",
+        ),
+        of("sensitivity", Better::Lower, "largest change of the map among photos near by ÷ its norm"),
+        of("gini", Better::Neither, "0 if all pixels are equal, near 1 if one has all"),
+        of("pixels-90", Better::Neither, "share of the pixels that hold 90 % of the positive mass"),
+    ]
+}
