@@ -106,6 +106,9 @@ fn localisation_of_scenes_tells_maps_from_noise_and_from_absent_classes() {
     let dwsol = result(&dir, "dwsol", &methods);
     assert!(figure(&dwsol, 0, "reliable", "f") <= 0.1);
     assert!(figure(&dwsol, 0, "reliable", "t-f") > figure(&dwsol, 0, "random", "t-f"));
+    // A smaller run reads of the same journal what it asks for.
+    let fewer = result(&dir, "dwsol", &[&methods[..], &["--limit", "8", "--fewer", "random=3"]].concat());
+    assert_eq!(fewer["dataset"]["items"], 8);
     // The centre is always there, and knows no class.
     assert_eq!(figure(&dwsol, 0, "centre", "absent-mass"), 1.0);
     let journal = fs::read_to_string(dir.path().join("out/localization.jsonl")).unwrap();

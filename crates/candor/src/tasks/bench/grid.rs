@@ -65,7 +65,7 @@ impl Layout {
             Layout::Pasted if i == 0 => [0, 0, width as i32, height as i32],
             Layout::Pasted => {
                 let (h, w) = ((height as f64 * PASTED) as i32, (width as f64 * PASTED) as i32);
-                let x = if corner % 2 == 0 { 0 } else { width as i32 - w };
+                let x = if corner.is_multiple_of(2) { 0 } else { width as i32 - w };
                 let y = if corner < 2 { 0 } else { height as i32 - h };
                 [x, y, x + w, y + h]
             }
@@ -100,6 +100,13 @@ struct Part {
 pub struct Grids<'d> {
     localize: Localize<'d>,
     pictures: Vec<Picture>,
+}
+
+/// A part of a picture: its class, its rectangle (far edges excluded) and the boxes of its object.
+struct Placed {
+    class: usize,
+    own: Box4,
+    truth: Vec<Box4>,
 }
 
 struct Picture {
@@ -162,8 +169,8 @@ impl<'d> Grids<'d> {
         Ok(Grids { localize, pictures })
     }
 
-    /// The picture on the input's grid; for each part its class, its rectangle and the boxes of its object.
-    fn compose(&self, item: usize) -> Result<(RgbImage, Vec<(usize, Box4, Vec<Box4>)>)> {
+    /// The picture on the input's grid, and its parts.
+    fn compose(&self, item: usize) -> Result<(RgbImage, Vec<Placed>)> {
         let Picture { layout, corner, parts } = &self.pictures[item];
         let p = self.localize.preprocessing;
         let mut picture = RgbImage::new(p.width as u32, p.height as u32);
@@ -185,7 +192,7 @@ impl<'d> Grids<'d> {
                 let y = |v: i32| y0 + (f64::from(v) * sy) as i32;
                 [x(b[0]), y(b[1]), x(b[2]), y(b[3])]
             };
-            there.push((class, rectangle, located.truth.iter().map(moved).collect()));
+            there.push(Placed { class, own: rectangle, truth: located.truth.iter().map(moved).collect() });
         }
         Ok((picture, there))
     }
@@ -227,10 +234,10 @@ impl Measure for Grids<'_> {
 
     fn measure(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Composed> {
         let (picture, there) = self.compose(item)?;
-        let present: Vec<usize> = there.iter().map(|(class, ..)| *class).collect();
+        let present: Vec<usize> = there.iter().map(|p| p.class).collect();
         let (mut classes, maps) = self.ask(model, explainer, (&picture, &present), item)?;
         let answer = &maps[classes.pop().unwrap_or(0)];
-        let objects: Vec<Box4> = there.iter().flat_map(|(.., boxes)| boxes.iter().copied()).collect();
+        let objects: Vec<Box4> = there.iter().flat_map(|p| p.truth.iter().copied()).collect();
         let [height, width] = [answer.height, answer.width];
         let overlaps = |map: &Map, truth: &[Box4]| -> Vec<Vec<f32>> {
             let at = |sigma: &f32| {
@@ -244,9 +251,9 @@ impl Measure for Grids<'_> {
             };
             SIGMAS.iter().map(at).collect()
         };
-        let parts = there.iter().zip(&maps).enumerate().map(|(i, ((class, own, truth), map))| {
+        let parts = there.iter().zip(&maps).enumerate().map(|(i, (Placed { class, own, truth }, map))| {
             // What lies under a later part is not seen.
-            let later: Vec<Box4> = there[i + 1..].iter().map(|(_, b, _)| inner(*b)).collect();
+            let later: Vec<Box4> = there[i + 1..].iter().map(|p| inner(p.own)).collect();
             let mine = |r: usize, c: usize| in_boxes(&[inner(*own)], r, c) && !in_boxes(&later, r, c);
             let pixels = (0..height * width).filter(|p| mine(p / width, p % width)).count();
             let (row, column) = map.argmax();
@@ -268,7 +275,7 @@ impl Measure for Grids<'_> {
 
     fn show(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Shown> {
         let (picture, there) = self.compose(item)?;
-        let present: Vec<usize> = there.iter().map(|(class, ..)| *class).collect();
+        let present: Vec<usize> = there.iter().map(|p| p.class).collect();
         let (classes, maps) = self.ask(model, explainer, (&picture, &present), item)?;
         let shown = (0..present.len().min(4)).chain([present.len()]);
         let maps = shown.map(|i| (self.localize.labels.name(classes[i]), maps[i].clone())).collect();
@@ -297,7 +304,7 @@ pub fn tables(found: &Found<Composed>, tuning: usize, seed: u64) -> Vec<Table> {
                 "share of a class's mass in its own part; an empty map counts as chance, the part's area",
             ),
             Column::new("own-share-seen", Better::Higher, "the same of maps that are not empty"),
-            Column::new("empty", Better::Lower, "share of classes in the picture whose map is empty"),
+            Column::new("empty", Better::Neither, "share of classes in the picture whose map is empty"),
             Column::new("own-point", Better::Higher, "the maximum lies in its own part"),
             Column::new("t-f", Better::Higher, "T − F"),
             Column::new(

@@ -8,6 +8,7 @@ pub mod localize;
 pub mod table;
 pub mod wsol;
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde::Serialize;
@@ -95,7 +96,7 @@ pub fn run<M: Measure>(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Found<M::Record>> {
     let mut journal = Journal::open(journal, configuration)?;
-    let (mut methods, mut skipped) = (vec![], vec![]);
+    let (mut methods, mut skipped, mut asked) = (vec![], vec![], HashSet::new());
     for contender in contenders {
         let name = contender.subject.method.description().name;
         let items = contender.items(measure.items());
@@ -109,6 +110,7 @@ pub fn run<M: Measure>(
         };
         methods.push(parameters.info());
         for item in items {
+            asked.insert((name.to_string(), item));
             if !journal.has(name, item) {
                 let outcome = match measure.measure(model, explainer.as_mut(), item) {
                     Ok(record) => Outcome::Measured(record),
@@ -121,7 +123,10 @@ pub fn run<M: Measure>(
     }
     // Read back even where all was measured just now: the figures of a resumed run come by the same way.
     let names: Vec<&str> = methods.iter().map(|m| m.name.as_str()).collect();
-    Ok(Found { entries: journal.entries(&names)?, methods, skipped })
+    let mut entries = journal.entries(&names)?;
+    // A journal may hold more than this run asks for: another limit, more items of a method.
+    entries.retain(|e: &Entry<_>| asked.contains(&(e.method.clone(), e.item)));
+    Ok(Found { entries, methods, skipped })
 }
 
 impl<R> Found<R> {
