@@ -315,7 +315,8 @@ and frozen; figures are of the others. `wsol` and `dwsol` measure the same maps:
 Examples:
   candor bench wsol model.onnx val_boxes.csv --images val --out bench
   candor bench dwsol model.onnx val_boxes.csv --images val --out bench
-  candor bench wsol model.onnx scenes/ --methods reliable,grad-cam,rise --fewer rise=100")]
+  candor bench wsol model.onnx scenes/ --methods reliable,grad-cam,rise --fewer rise=100
+  candor bench wsol model.onnx scenes/ --methods reliable,reliable+shape=full,reliable+shape=full+iterations=30")]
 pub struct DatasetArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -336,12 +337,12 @@ pub struct DatasetArgs {
     /// Samples on which settings are chosen [default: the first quarter]
     #[arg(long, value_name = "N")]
     pub tuning: Option<usize>,
-    /// Methods; the first is the one that others are compared with [default: those of at most 200 passes a map]
+    /// Methods, each NAME or NAME+KEY=VALUE+…; the others are compared with the first [default: those of at most 200 passes a map]
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     pub methods: Vec<String>,
     /// Measure a costly method on fewer samples, spread evenly
-    #[arg(long, value_name = "METHOD=N", value_parser = key_value)]
-    pub fewer: Vec<(String, String)>,
+    #[arg(long, value_name = "METHOD=N", value_parser = method_count)]
+    pub fewer: Vec<(String, usize)>,
     /// Parameter, of one method (METHOD.KEY=VALUE) or of all that have it (KEY=VALUE)
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub set: Vec<(String, String)>,
@@ -483,6 +484,12 @@ fn preset(text: &str) -> Result<Preset, String> {
 fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("'{text}' is not KEY=VALUE"))?;
     Ok((key.to_string(), value.to_string()))
+}
+
+/// The name of a method may hold a =.
+fn method_count(text: &str) -> Result<(String, usize), String> {
+    let count = text.rsplit_once('=').and_then(|(name, n)| Some((name.to_string(), n.parse().ok()?)));
+    count.ok_or_else(|| format!("'{text}' is not METHOD=N"))
 }
 
 fn range(text: &str) -> Result<(usize, usize), String> {

@@ -120,12 +120,17 @@ fn localisation_of_scenes_tells_maps_from_noise_and_from_absent_classes() {
 #[test]
 fn grids_and_faithfulness_of_scenes_rank_a_map_above_noise() {
     let dir = scenes("40");
-    let methods = ["--methods", "grad-cam,random"];
+    let methods = ["--methods", "grad-cam,grad-cam++,random,reliable+iterations=5"];
     let grid = result(&dir, "grid", &[&["--grids", "4"][..], &methods].concat());
     for layout in 0..2 {
         let [found, noise] = ["grad-cam", "random"].map(|m| figure(&grid, layout, m, "own-share"));
         assert!(found > noise + 0.05, "{layout}: {found}, noise {noise}");
     }
+    let parameters = &grid["methods"][3]["parameters"];
+    assert_eq!(
+        (&grid["methods"][3]["name"], &parameters["iterations"]),
+        (&"reliable+iterations=5".into(), &5.into())
+    );
     assert!((figure(&grid, 0, "random", "own-share") - 0.25).abs() < 0.02);
     let faithful = result(&dir, "faithfulness", &[&["--limit", "5", "--steps", "10"][..], &methods].concat());
     for (name, sign) in [("deletion", -1.0), ("insertion", 1.0), ("excess", 1.0)] {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use candor::dataset::{self, ClassMap, Dataset};
-use candor::methods::{Choices, Method};
+use candor::methods::{self, Choices, Method};
 use candor::report::bench::{BenchResult, DatasetInfo, Example, write};
 use candor::report::result::FailedImage;
 use candor::tasks::bench::faithful::{self, Faithfulness, Settings};
@@ -17,7 +17,7 @@ use candor::tasks::bench::{Contender, Found, Measure, dwsol as disturbed, run, w
 use candor::tasks::check::Subject;
 
 use crate::arguments::{DatasetArgs, FaithfulnessArgs, GridArgs};
-use crate::commands::check::{chosen, for_method};
+use crate::commands::check::for_method;
 use crate::output;
 use crate::setup::{self, Setup, Usage};
 
@@ -130,8 +130,15 @@ fn open(args: &DatasetArgs) -> Result<(Setup, Dataset, String)> {
     Ok((setup, dataset, fingerprint))
 }
 
+/// A method as asked for: `NAME`, or `NAME+KEY=VALUE+…` where one method runs with several settings.
+struct Asked {
+    name: String,
+    method: Box<dyn Method>,
+    set: Vec<(String, String)>,
+}
+
 /// The methods asked for, the centre always among them.
-fn methods(args: &DatasetArgs) -> Result<Vec<Box<dyn Method>>> {
+fn methods(args: &DatasetArgs) -> Result<Vec<Asked>> {
     let mut names: Vec<String> = args.methods.clone();
     if names.is_empty() {
         names = DEFAULT.map(String::from).to_vec();
@@ -139,15 +146,24 @@ fn methods(args: &DatasetArgs) -> Result<Vec<Box<dyn Method>>> {
     if !names.iter().any(|n| n == CENTRE) {
         names.push(CENTRE.to_string());
     }
-    chosen(&names)
+    names.into_iter().map(|name| asked(name, &args.set)).collect()
 }
 
-/// How many items a method is measured on, where `--fewer` says so.
-fn most(args: &DatasetArgs, name: &str) -> Result<Option<usize>, Usage> {
-    let count = |(_, n): &(String, String)| {
-        n.parse().map_err(|_| Usage(format!("--fewer {name}={n}: '{n}' is not a number of items")))
-    };
-    args.fewer.iter().find(|(n, _)| n == name).map(count).transpose()
+fn asked(name: String, set: &[(String, String)]) -> Result<Asked> {
+    // Some methods have a + in their names.
+    let is_setting =
+        |(at, _): &(usize, &str)| name[at + 1..].split('+').next().is_some_and(|s| s.contains('='));
+    let first = name.match_indices('+').find(is_setting).map_or(name.len(), |(at, _)| at);
+    let method = methods::find(&name[..first]).map_err(|e| Usage(e.to_string()))?;
+    let mut set = for_method(set, method.as_ref());
+    for setting in name[first..].split('+').filter(|s| !s.is_empty()) {
+        let (key, value) = setting
+            .split_once('=')
+            .ok_or_else(|| Usage(format!("'{setting}' of '{name}' is not KEY=VALUE")))?;
+        set.retain(|(k, _)| k != key);
+        set.push((key.to_string(), value.to_string()));
+    }
+    Ok(Asked { name, method, set })
 }
 
 fn benchmark<M: Measure>(
@@ -172,15 +188,14 @@ fn benchmark<M: Measure>(
     if tuning == items {
         return Err(Usage(format!("--tuning {tuning} leaves none of the {items} items to report")).into());
     }
-    let sets: Vec<_> = methods.iter().map(|m| for_method(&args.set, m.as_ref())).collect();
     let contenders: Vec<Contender<'_>> = methods
         .iter()
-        .zip(&sets)
-        .map(|(m, set)| {
-            let subject = Subject { method: m.as_ref(), set, choices: &choices };
-            Ok(Contender { subject, most: most(args, m.description().name)? })
+        .map(|m| {
+            let subject = Subject { method: m.method.as_ref(), set: &m.set, choices: &choices };
+            let fewer = args.fewer.iter().find(|(name, _)| *name == m.name);
+            Contender { name: &m.name, subject, most: fewer.map(|(_, n)| *n) }
         })
-        .collect::<Result<_, Usage>>()?;
+        .collect();
     std::fs::create_dir_all(&args.out)
         .map_err(|reason| candor::report::ReportError::Directory { path: args.out.clone(), reason })?;
     let configuration = configuration(args, setup, fingerprint, &choices);
@@ -270,7 +285,7 @@ fn examples<M: Measure>(
     let Some(table) = result.tables.first() else { return Ok(drawn) };
     let Some(column) = table.columns.iter().position(|c| c.name == headline) else { return Ok(drawn) };
     for row in &table.rows {
-        let found = contenders.iter().find(|c| c.subject.method.description().name == row.method);
+        let found = contenders.iter().find(|c| c.name == row.method);
         let (Some(cell), Some(contender)) = (&row.cells[column], found) else { continue };
         let mut ranked: Vec<(usize, f64)> = cell.values.iter().map(|(&i, &v)| (i, v)).collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));

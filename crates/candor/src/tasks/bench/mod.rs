@@ -60,6 +60,8 @@ pub struct Shown {
 /// A method of a run, and on how many of the items it is measured.
 #[derive(Clone, Copy)]
 pub struct Contender<'m> {
+    /// Its name in the tables: the method's, or that with settings where one method runs with several.
+    pub name: &'m str,
     /// The method and its settings.
     pub subject: Subject<'m>,
     /// At most so many items, spread evenly; all if `None`.
@@ -98,7 +100,7 @@ pub fn run<M: Measure>(
     let mut journal = Journal::open(journal, configuration)?;
     let (mut methods, mut skipped, mut asked) = (vec![], vec![], HashSet::new());
     for contender in contenders {
-        let name = contender.subject.method.description().name;
+        let name = contender.name;
         let items = contender.items(measure.items());
         let (mut explainer, parameters) = match contender.subject.prepare(model) {
             Ok(prepared) => prepared,
@@ -108,7 +110,7 @@ pub fn run<M: Measure>(
                 continue;
             }
         };
-        methods.push(parameters.info());
+        methods.push(MethodInfo { name: name.to_string(), ..parameters.info() });
         for item in items {
             asked.insert((name.to_string(), item));
             if !journal.has(name, item) {
@@ -164,7 +166,7 @@ mod tests {
     fn fewer_items_are_spread_over_all() {
         let (method, choices) = (find("random").unwrap(), Choices::default());
         let subject = Subject { method: method.as_ref(), set: &[], choices: &choices };
-        let items = |most, count| Contender { subject, most }.items(count);
+        let items = |most, count| Contender { name: "random", subject, most }.items(count);
         assert_eq!(items(Some(4), 10), [0, 2, 5, 7]);
         assert_eq!(items(None, 3), [0, 1, 2]);
         assert_eq!(items(Some(9), 3), [0, 1, 2]);
