@@ -56,7 +56,7 @@ impl Small {
         let (size, hidden) = (shape.iter().product(), integer(&golden["hidden"]));
         let matrix = |name: &str, rows: usize, columns: usize| -> Vec<Vec<f64>> {
             let (spec, amplitude) = (&golden[name], golden[name]["amplitude"].as_f64().unwrap());
-            let row = |r: usize| (0..columns).map(|c| noise((r * columns + c) as u64, spec) * amplitude);
+            let row = |r: usize| (0..columns).map(move |c| noise((r * columns + c) as u64, spec) * amplitude);
             (0..rows).map(|r| row(r).collect()).collect()
         };
         let classes = integer(&golden["classes"]);
