@@ -170,7 +170,7 @@ fn infidelity_and_sensitivity_are_captums() {
     }
     let want = &golden["sensitivity"];
     let moves = small.images(&want["nearby"], integer(&want["count"]));
-    let nearby = moves.iter().map(|by| small.image.iter().zip(by).map(|(x, b)| x + b).collect());
+    let nearby = moves.iter().map(|by| small.image.iter().zip(by).map(|(x, b)| x + b).collect::<Vec<f32>>());
     let mut explain = |x: &[f32]| small.gradient_times_input(x);
     let got = infidelity::max_sensitivity(&mut explain, &small.image, nearby).unwrap().unwrap();
     close("sensitivity", &[got.relative.unwrap()], &[want["value"].as_f64().unwrap()]);
