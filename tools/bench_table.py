@@ -16,7 +16,7 @@ from sanity_table import number
 def cell(c) -> str:
     if c is None:
         return "–"
-    text = number(c["mean"]).replace("0-", "-")
+    text = number(c["mean"])
     if c["interval"]:
         low, high = map(number, c["interval"])
         text = f"{'**' if c['among_best'] else ''}{text}{'**' if c['among_best'] else ''} ({low} to {high})"
