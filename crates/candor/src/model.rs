@@ -198,6 +198,23 @@ impl Model {
         Ok(scores)
     }
 
+    /// Scores of several images (C·H·W preprocessed values each, one behind the other) in one batch, filled up where the file
+    /// fixes a larger one.
+    ///
+    /// # Errors
+    /// As [`Model::scores`].
+    pub fn batch_scores(&self, forward: &mut dyn Session, mut images: Vec<f32>) -> Result<Vec<Vec<f32>>> {
+        let size: usize = self.input_shape.iter().product();
+        let count = images.len() / size;
+        let batch = self.fixed_batch.unwrap_or(count);
+        images.resize(batch * size, 0.0);
+        let input = Tensor::floats(&self.batch_shape(batch), images);
+        let out = forward.run(&[&input.map_err(|e| Error::graph(&self.info.path, e))?])?;
+        let scores = out.first().and_then(Tensor::as_floats).unwrap_or_default();
+        let checked = |row: &[f32]| self.check_scores(row).map(|()| row.to_vec());
+        scores.chunks(self.classes).take(count).map(checked).collect()
+    }
+
     /// Refuses scores that are not finite numbers.
     ///
     /// # Errors

@@ -107,6 +107,11 @@ pub fn paired(differences: &[f64], seed: u64) -> Option<Paired> {
     Some(Paired { count, difference, interval, p: (1 + extreme) as f64 / (1 + RESAMPLES) as f64 })
 }
 
+/// A generator for one item of many, started by the seed and the item's number alone.
+pub fn stream(seed: u64, item: usize) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed ^ (item as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+}
+
 /// A number in 0..n, each equally likely but for a part in 2³².
 pub fn below(random: &mut ChaCha8Rng, n: usize) -> usize {
     ((u64::from(random.next_u32()) * n as u64) >> 32) as usize

@@ -1,12 +1,14 @@
 //! What the model says of the image under its map, of the map's region alone, and of the image without it.
 
+use serde::{Deserialize, Serialize};
+
 use super::substrate::Substrate;
 use super::{Case, Ranking, Scores, each};
 use crate::error::Result;
 use crate::methods::noise::Noise;
 
 /// Scores before and after the image is multiplied by its map (Chattopadhay et al. 2018).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Confidence {
     /// Y: of the image.
     pub whole: f64,
@@ -45,7 +47,7 @@ pub fn confidence(scores: &mut Scores<'_>, case: Case<'_>) -> Result<Option<Conf
 }
 
 /// Scores of an image with nothing but a region, and without it, regions of all maps being equally large.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Region {
     /// Of the image.
     pub whole: f64,

@@ -146,7 +146,7 @@ impl Rule {
             return u8::MAX;
         }
         match self {
-            Rule::Value => (alpha * f64::from(u8::MAX)) as u8,
+            Rule::Value => share_of_scale(alpha),
             Rule::Mean => (alpha * map.mass() / most * 255.0).min(255.0) as u8,
             Rule::Energy => {
                 let mut histogram = [0_u64; 256];
@@ -164,6 +164,11 @@ impl Rule {
             }
         }
     }
+}
+
+/// The level that lies at α of the scale.
+pub fn share_of_scale(alpha: f64) -> u8 {
+    (alpha * f64::from(u8::MAX)) as u8
 }
 
 /// Number of thresholds of the rule [`Rule::Value`].

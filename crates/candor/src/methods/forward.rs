@@ -1,10 +1,8 @@
 //! Scores of many perturbed copies of a photo, in batches.
 
-use candor_graph::tensor::Tensor;
-
 use super::parameters::{Kind, Parameter, Parameters};
 use crate::engine::Session;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::Model;
 
 /// Copies in one batch: larger ones bring these engines nothing and cost memory.
@@ -100,18 +98,12 @@ impl Forward {
         let step = model.fixed_batch.unwrap_or(BATCH);
         for first in (0..count).step_by(step) {
             let used = step.min(count - first);
-            let batch = model.fixed_batch.unwrap_or(used);
-            let mut pixels = vec![0.0; batch * size];
-            for (i, image) in pixels.chunks_mut(size).take(used).enumerate() {
+            let mut pixels = vec![0.0; used * size];
+            for (i, image) in pixels.chunks_mut(size).enumerate() {
                 make(first + i, image);
             }
-            let input = Tensor::floats(&model.batch_shape(batch), pixels)
-                .map_err(|e| Error::graph(&model.info.path, e))?;
-            let out = self.session.run(&[&input])?;
-            let logits = out.first().and_then(Tensor::as_floats).unwrap_or_default();
-            for row in logits.chunks(model.classes).take(used) {
-                model.check_scores(row)?;
-                all.push(score.read(model, row, classes));
+            for row in model.batch_scores(self.session.as_mut(), pixels)? {
+                all.push(score.read(model, &row, classes));
                 done();
             }
             self.passes += used as u64;

@@ -6,8 +6,6 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 
 use crate::error::Result;
@@ -19,7 +17,7 @@ use crate::methods::{Choices, Explainer, Explanation, Method, prepare};
 use crate::model::Model;
 use crate::report::result::MethodInfo;
 use crate::similarity::{Profile, components, entropy, total_variation};
-use crate::statistics::{Summary, auroc, below, median, summarize};
+use crate::statistics::{Summary, auroc, below, median, stream, summarize};
 
 /// Which class of an image is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -258,7 +256,7 @@ pub fn check_method(
 pub(super) fn queried(scores: &[f32], seed: u64, image: usize) -> Vec<(Kind, usize, usize)> {
     let ranking = ranking(scores);
     let last = ranking.len() - 1;
-    let mut random = ChaCha8Rng::seed_from_u64(seed ^ (image as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let mut random = stream(seed, image);
     let drawn = if last >= 2 { 2 + below(&mut random, last - 1) } else { last };
     let ranks = [0, 1.min(last), ranking.len() / 2, drawn, last];
     Kind::ALL.iter().zip(ranks).map(|(&kind, rank)| (kind, ranking[rank], rank + 1)).collect()

@@ -6,7 +6,7 @@
 
 use super::Found;
 use super::localize::Localized;
-use super::table::{Better, Cell, Column, Curve, Plot, Row, Table};
+use super::table::{Better, Cell, Column, Curve, Plot, Row, Table, rate};
 use super::wsol::{Choice, RIGHT, best_choice, box_hit};
 use crate::localization::boxes::{Rule, VALUES};
 use crate::statistics::percentile;
@@ -29,7 +29,6 @@ pub fn tables(found: &Found<Localized>, tuning: usize, seed: u64) -> (Table, Plo
         let all = found.of(&m.name);
         let (tune, report): (Vec<_>, Vec<_>) = all.into_iter().partition(|(i, _)| *i < tuning);
         let choice = best_choice(&tune, box_hit(Rule::Value), VALUES);
-        let share = |hit: bool| f64::from(u8::from(hit));
         let figure = |of: &dyn Fn([bool; 2]) -> f64| {
             Cell::of(report.iter().map(|(i, r)| (*i, of(found_at(r, choice)))), seed)
         };
@@ -39,9 +38,9 @@ pub fn tables(found: &Found<Localized>, tuning: usize, seed: u64) -> (Table, Plo
             method: m.name.clone(),
             setting: choice.words(Rule::Value),
             cells: vec![
-                figure(&|[t, f]| share(t) - share(f)),
-                figure(&|[t, _]| share(t)),
-                figure(&|[_, f]| share(f)),
+                figure(&|[t, f]| rate(t) - rate(f)),
+                figure(&|[t, _]| rate(t)),
+                figure(&|[_, f]| rate(f)),
                 Some(Cell::overall(report.len(), area(&points), area_interval(&report, choice, seed))),
                 Cell::of(report.iter().filter_map(|(i, r)| Some((*i, ratio(r)?))), seed),
             ],

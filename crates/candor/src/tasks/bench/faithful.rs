@@ -1,14 +1,14 @@
 //! Faithfulness of methods on a dataset: what the model says when parts of its photos go ([`crate::faithfulness`]).
 
-use candor_graph::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::table::{Better, Cell, Column, Curve, Plot, Row, Table};
-use super::{Found, Measure, Shown};
+use super::table::{Better, Cell, Column, Curve, Plot, Row, Table, rate};
+use super::{Found, Measure, Shown, photo};
 use crate::dataset::{Dataset, Sample};
 use crate::engine::Session;
 use crate::error::{Error, Result};
 use crate::explain::ranking;
+use crate::faithfulness::drop::{Confidence, Region};
 use crate::faithfulness::substrate::Substrate;
 use crate::faithfulness::{Case, curve, drop, infidelity, road, sparseness};
 use crate::image::Preprocessing;
@@ -47,10 +47,10 @@ pub struct Faithful {
     pub insertion: Vec<f64>,
     /// ROAD: (least − most relevant first) ÷ 2, mean over percentages.
     pub road: Option<f64>,
-    /// Probability of the photo, and of the photo times the map.
-    pub confidence: Option<[f64; 2]>,
+    /// Probabilities of the photo, and of the photo times the map.
+    pub confidence: Option<Confidence>,
     /// Log-odds of the whole, of the region alone, and without the region.
-    pub region: Option<[f64; 3]>,
+    pub region: Option<Region>,
     /// By how much more the log-odds fall without the region than without others of its shape.
     pub excess: Option<f64>,
     /// Infidelity in log-odds², at the best scale of the map.
@@ -103,29 +103,13 @@ impl<'d> Faithfulness<'d> {
             settings,
         })
     }
-
-    fn photo(&self, item: usize) -> Result<image::RgbImage> {
-        let sample = &self.samples[item];
-        sample.photo().map_err(|e| Error::Io { path: sample.id.clone(), reason: e.to_string() })
-    }
 }
 
 /// Logits of images.
 fn logits(model: &Model, session: &mut dyn Session, images: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
-    let mut all = vec![];
-    for some in images.chunks(model.fixed_batch.unwrap_or(BATCH)) {
-        let batch = model.fixed_batch.unwrap_or(some.len());
-        let mut pixels = some.concat();
-        pixels.resize(batch * some[0].len(), 0.0);
-        let input = Tensor::floats(&model.batch_shape(batch), pixels);
-        let out = session.run(&[&input.map_err(|e| Error::graph(&model.info.path, e))?])?;
-        let rows = out.first().and_then(Tensor::as_floats).unwrap_or_default();
-        for row in rows.chunks(model.classes).take(some.len()) {
-            model.check_scores(row)?;
-            all.push(row.to_vec());
-        }
-    }
-    Ok(all)
+    let batches = images.chunks(model.fixed_batch.unwrap_or(BATCH));
+    let all: Result<Vec<_>> = batches.map(|some| model.batch_scores(session, some.concat())).collect();
+    Ok(all?.concat())
 }
 
 impl Measure for Faithfulness<'_> {
@@ -140,7 +124,7 @@ impl Measure for Faithfulness<'_> {
     }
 
     fn measure(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Faithful> {
-        let image = self.preprocessing.apply(&self.photo(item)?);
+        let image = self.preprocessing.apply(&photo(&self.samples[item])?);
         let class = ranking(&explainer.scores(model, &image)?)[0];
         let mut explain = |image: &[f32]| -> Result<Map> {
             explainer.scores(model, image)?;
@@ -177,8 +161,8 @@ impl Measure for Faithfulness<'_> {
             deletion: deletion.values,
             insertion: insertion.values,
             road: road.combined(),
-            confidence: drop::confidence(&mut probability, case)?.map(|c| [c.whole, c.explained]),
-            region: region.map(|r| [r.whole, r.kept, r.removed]),
+            confidence: drop::confidence(&mut probability, case)?,
+            region,
             excess: removal.and_then(|r| r.excess()),
             infidelity: infidelity.map(|i| i.value),
             sensitivity: sensitivity.and_then(|s| s.relative),
@@ -188,7 +172,7 @@ impl Measure for Faithfulness<'_> {
     }
 
     fn show(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Shown> {
-        let photo = self.photo(item)?;
+        let photo = photo(&self.samples[item])?;
         let class = ranking(&explainer.scores(model, &self.preprocessing.apply(&photo))?)[0];
         let map = explainer.explain(model, &[class], &mut || {})?.swap_remove(0).map;
         Ok(Shown { picture: self.preprocessing.view(&photo), maps: vec![(self.labels.name(class), map)] })
@@ -216,10 +200,10 @@ pub fn tables(found: &Found<Faithful>, seed: u64) -> (Table, Vec<Plot>) {
                 figure(&|r| Some(curve::area(&r.deletion))),
                 figure(&|r| Some(curve::area(&r.insertion))),
                 figure(&|r| r.road),
-                figure(&|r| r.confidence.map(|[y, o]| if y > 0.0 { (y - o).max(0.0) / y } else { 0.0 })),
-                figure(&|r| r.confidence.map(|[y, o]| f64::from(u8::from(o > y)))),
-                figure(&|r| r.region.map(|[whole, kept, _]| kept - whole)),
-                figure(&|r| r.region.map(|[whole, _, removed]| whole - removed)),
+                figure(&|r| r.confidence?.drop()),
+                figure(&|r| Some(rate(r.confidence?.increases()))),
+                figure(&|r| Some(r.region?.sufficiency())),
+                figure(&|r| Some(r.region?.necessity())),
                 figure(&|r| r.excess),
                 figure(&|r| r.infidelity),
                 figure(&|r| r.sensitivity),

@@ -9,14 +9,14 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
-use super::localize::{Localize, SIGMAS, absent, locate};
-use super::table::{Better, Cell, Column, Row, Table};
-use super::wsol::RIGHT;
-use super::{Found, Measure, Shown};
+use super::localize::{Asked, Localize, SIGMAS, ask, locate, overlaps, pixels};
+use super::table::{Better, Cell, Column, Row, Table, rate};
+use super::wsol::{Choice, RIGHT, choose};
+use super::{Found, Measure, Shown, photo};
 use crate::error::{Error, Result};
 use crate::explain::ranking;
 use crate::image::resize;
-use crate::localization::boxes::{Box4, Levels, Rule};
+use crate::localization::boxes::{Box4, Rule, VALUES};
 use crate::localization::{in_boxes, points, share};
 use crate::map::Map;
 use crate::methods::Explainer;
@@ -132,7 +132,8 @@ impl<'d> Grids<'d> {
         for (i, sample) in localize.samples.iter().enumerate() {
             let class = sample.class().unwrap_or(0);
             // What cannot be read is no part of a picture.
-            if let Ok(located) = locate(sample, class, localize.preprocessing) {
+            let located = photo(sample).and_then(|p| locate(sample, &p, class, localize.preprocessing));
+            if let Ok(located) = located {
                 let scores = model.scores(forward.as_mut(), &located.input)?;
                 if ranking(&scores)[0] == class && model.probabilities(&scores)[class] >= LEAST {
                     sure.push((i, class));
@@ -177,12 +178,9 @@ impl<'d> Grids<'d> {
         let mut there = vec![];
         for (i, &(sample, class)) in parts.iter().enumerate() {
             let sample = self.localize.samples[sample];
-            let fail = |e: crate::dataset::DatasetError| Error::Io {
-                path: sample.id.clone(),
-                reason: e.to_string(),
-            };
-            let seen = p.pixels(&sample.photo().map_err(fail)?);
-            let located = locate(sample, class, p)?;
+            let photo = photo(sample)?;
+            let seen = p.pixels(&photo);
+            let located = locate(sample, &photo, class, p)?;
             let rectangle @ [x0, y0, x1, y1] = layout.rectangle(i, [p.height, p.width], *corner);
             let small = resize(&seen, (y1 - y0) as u32, (x1 - x0) as u32, p.filter);
             imageops::replace(&mut picture, &small, i64::from(x0), i64::from(y0));
@@ -197,25 +195,18 @@ impl<'d> Grids<'d> {
         Ok((picture, there))
     }
 
-    /// Maps of the classes in the picture, in their order, of an absent one, and of the answer.
+    /// The picture, its parts, and maps of their classes, of an absent one, and of the answer.
     fn ask(
         &self,
         model: &Model,
         explainer: &mut dyn Explainer,
-        (picture, present): (&RgbImage, &[usize]),
         item: usize,
-    ) -> Result<(Vec<usize>, Vec<Map>)> {
-        let scores = explainer.scores(model, &self.localize.preprocessing.normalize(picture))?;
-        let ranking = ranking(&scores);
-        let mut classes = present.to_vec();
-        classes.push(absent(present, &ranking, self.localize.seed, item));
-        if !classes.contains(&ranking[0]) {
-            classes.push(ranking[0]);
-        }
-        let maps = explainer.explain(model, &classes, &mut || {})?.into_iter().map(|e| e.map).collect();
-        let answer = classes.iter().position(|&c| c == ranking[0]).unwrap_or(0);
-        classes.push(answer);
-        Ok((classes, maps))
+    ) -> Result<(RgbImage, Vec<Placed>, Asked)> {
+        let (picture, there) = self.compose(item)?;
+        let present: Vec<usize> = there.iter().map(|p| p.class).collect();
+        let input = self.localize.preprocessing.normalize(&picture);
+        let asked = ask(model, explainer, &input, (&present, &present), (self.localize.seed, item))?;
+        Ok((picture, there, asked))
     }
 }
 
@@ -233,52 +224,41 @@ impl Measure for Grids<'_> {
     }
 
     fn measure(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Composed> {
-        let (picture, there) = self.compose(item)?;
-        let present: Vec<usize> = there.iter().map(|p| p.class).collect();
-        let (mut classes, maps) = self.ask(model, explainer, (&picture, &present), item)?;
-        let answer = &maps[classes.pop().unwrap_or(0)];
+        let (_, there, asked) = self.ask(model, explainer, item)?;
+        let answer = asked.map(asked.top1);
         let objects: Vec<Box4> = there.iter().flat_map(|p| p.truth.iter().copied()).collect();
         let [height, width] = [answer.height, answer.width];
-        let overlaps = |map: &Map, truth: &[Box4]| -> Vec<Vec<f32>> {
-            let at = |sigma: &f32| {
-                let sigma = sigma * height.min(width) as f32 / 224.0;
-                let levels = Levels::of(&map.blurred(sigma), answer.blurred(sigma).max());
-                let empty = map.max() <= 0.0;
-                let alphas = Rule::Value.alphas().into_iter();
-                let overlap =
-                    |a: f64| if empty { 0.0 } else { levels.boxes((a * 255.0) as u8).single(truth) as f32 };
-                alphas.map(overlap).collect()
-            };
-            SIGMAS.iter().map(at).collect()
+        let smoothed = |map: &Map, truth: &[Box4]| -> Vec<Vec<f32>> {
+            let under = |sigma: f32| overlaps(&map.blurred(sigma), answer.blurred(sigma).max(), truth);
+            SIGMAS.iter().map(|&sigma| under(pixels(sigma, map))).collect()
         };
-        let parts = there.iter().zip(&maps).enumerate().map(|(i, (Placed { class, own, truth }, map))| {
+        let parts = there.iter().enumerate().map(|(i, Placed { class, own, truth })| {
+            let map = asked.map(*class);
             // What lies under a later part is not seen.
             let later: Vec<Box4> = there[i + 1..].iter().map(|p| inner(p.own)).collect();
             let mine = |r: usize, c: usize| in_boxes(&[inner(*own)], r, c) && !in_boxes(&later, r, c);
-            let pixels = (0..height * width).filter(|p| mine(p / width, p % width)).count();
+            let count = (0..height * width).filter(|p| mine(p / width, p % width)).count();
             let (row, column) = map.argmax();
             Part {
                 class: *class,
                 own: share(map, mine),
-                area: pixels as f64 / (height * width) as f64,
+                area: count as f64 / (height * width) as f64,
                 hit: points(map, &[inner(*own)], 0.0) && mine(row, column),
-                there: overlaps(map, truth),
+                there: smoothed(map, truth),
             }
         });
         let parts = parts.collect();
         Ok(Composed {
             layout: self.pictures[item].layout,
             parts,
-            absent: overlaps(&maps[present.len()], &objects),
+            absent: smoothed(asked.map(asked.absent), &objects),
         })
     }
 
     fn show(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Shown> {
-        let (picture, there) = self.compose(item)?;
-        let present: Vec<usize> = there.iter().map(|p| p.class).collect();
-        let (classes, maps) = self.ask(model, explainer, (&picture, &present), item)?;
-        let shown = (0..present.len().min(4)).chain([present.len()]);
-        let maps = shown.map(|i| (self.localize.labels.name(classes[i]), maps[i].clone())).collect();
+        let (picture, there, asked) = self.ask(model, explainer, item)?;
+        let shown = there.iter().take(4).map(|p| p.class).chain([asked.absent]);
+        let maps = shown.map(|c| (self.localize.labels.name(c), asked.map(c).clone())).collect();
         Ok(Shown { picture, maps })
     }
 }
@@ -326,27 +306,21 @@ fn row(method: &str, tune: &[(usize, &Composed)], report: &[(usize, &Composed)],
         let all: Vec<f64> = r.parts.iter().filter_map(values).collect();
         (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
     };
-    let share = |hit: bool| f64::from(u8::from(hit));
-    let found = |r: &Composed, (s, a): (usize, usize)| {
-        mean(&|p| Some(share(p.there[s][a] >= RIGHT)), r).unwrap_or(0.0)
-    };
-    let total = |c| tune.iter().map(|(_, r)| found(r, c)).sum::<f64>();
-    let all = (0..SIGMAS.len()).flat_map(|s| (0..Rule::Value.alphas().len()).map(move |a| (s, a)));
-    let ranked = all.map(|c| (total(c), c));
-    let (_, choice) = ranked.fold((0.0, (0, 0)), |best, next| if next.0 > best.0 { next } else { best });
-    let wrong = |r: &Composed| share(r.absent[choice.0][choice.1] >= RIGHT);
+    let found =
+        |r: &Composed, c: Choice| mean(&|p| Some(rate(p.there[c.sigma][c.alpha] >= RIGHT)), r).unwrap_or(0.0);
+    let choice = choose(VALUES, |c| tune.iter().map(|(_, r)| found(r, c)).sum());
+    let wrong = |r: &Composed| rate(r.absent[choice.sigma][choice.alpha] >= RIGHT);
     let figure = |of: &dyn Fn(&Composed) -> Option<f64>| {
         Cell::of(report.iter().filter_map(|(i, r)| Some((*i, of(r)?))), seed)
     };
-    let alpha = Rule::Value.alphas()[choice.1];
     Row {
         method: method.to_string(),
-        setting: format!("value {alpha:.3} at σ {}", SIGMAS[choice.0]),
+        setting: choice.words(Rule::Value),
         cells: vec![
             figure(&|r| mean(&|p| Some(p.own.unwrap_or(p.area)), r)),
             figure(&|r| mean(&|p| p.own, r)),
-            figure(&|r| mean(&|p| Some(share(p.own.is_none())), r)),
-            figure(&|r| mean(&|p| Some(share(p.hit)), r)),
+            figure(&|r| mean(&|p| Some(rate(p.own.is_none())), r)),
+            figure(&|r| mean(&|p| Some(rate(p.hit)), r)),
             figure(&|r| Some(found(r, choice) - wrong(r))),
             figure(&|r| Some(found(r, choice))),
             figure(&|r| Some(wrong(r))),

@@ -1,23 +1,22 @@
 //! One photo's part of the localisation benchmarks: boxes and the pointing game for the class that is there, and the same box for
 //! one that is not.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use super::{Measure, Shown};
-use crate::dataset::{Dataset, DatasetError, Sample};
+use super::{Measure, Shown, photo};
+use crate::dataset::{Dataset, Sample};
 use crate::error::{Error, Result};
 use crate::explain::ranking;
 use crate::image::Preprocessing;
 use crate::labels::Labels;
-use crate::localization::boxes::{Box4, Levels, Rule};
+use crate::localization::boxes::{Box4, Levels, Rule, share_of_scale};
 use crate::localization::pixels::Histogram;
 use crate::localization::{TOLERANCE, in_boxes, points, share};
 use crate::map::Map;
 use crate::methods::Explainer;
 use crate::model::Model;
-use crate::statistics::below;
+use crate::statistics::{below, stream};
 
 /// Standard deviations of the Gaussians under which maps are tried, in pixels of a 224×224 input.
 pub const SIGMAS: [f32; 4] = [0.0, 4.0, 8.0, 14.0];
@@ -100,13 +99,17 @@ pub struct Located {
     pub mask: Option<Vec<bool>>,
 }
 
-/// Reads a photo and lays its boxes of `class` on the input's grid.
+/// Lays a sample's boxes of `class` on the grid of the input that its photo becomes.
 ///
 /// # Errors
-/// The photo cannot be read, or the model sees none of the class's boxes.
-pub fn locate(sample: &Sample, class: usize, preprocessing: &Preprocessing) -> Result<Located> {
+/// The mask cannot be read, or the model sees none of the class's boxes.
+pub fn locate(
+    sample: &Sample,
+    photo: &RgbImage,
+    class: usize,
+    preprocessing: &Preprocessing,
+) -> Result<Located> {
     let fail = |reason: String| Error::Io { path: sample.id.clone(), reason };
-    let photo = sample.photo().map_err(|e| fail(e.to_string()))?;
     let (width, height) = photo.dimensions();
     let region = preprocessing.region(height, width);
     let grid = [preprocessing.width as f64, preprocessing.height as f64];
@@ -117,7 +120,7 @@ pub fn locate(sample: &Sample, class: usize, preprocessing: &Preprocessing) -> R
         let b = [cut(x(x0), grid[0]), cut(y(y0), grid[1]), cut(x(x1), grid[0]), cut(y(y1), grid[1])];
         (b[2] > b[0] && b[3] > b[1]).then_some(b)
     };
-    let truth: Vec<Box4> = sample.boxes(class, &photo).into_iter().filter_map(to_grid).collect();
+    let truth: Vec<Box4> = sample.boxes(class, photo).into_iter().filter_map(to_grid).collect();
     if truth.is_empty() {
         return Err(fail("no box of its class lies in what the model sees".to_string()));
     }
@@ -125,7 +128,7 @@ pub fn locate(sample: &Sample, class: usize, preprocessing: &Preprocessing) -> R
     classes.sort_unstable();
     classes.dedup();
     let objects =
-        classes.iter().flat_map(|&c| sample.boxes(c, &photo)).filter_map(to_grid).collect::<Vec<_>>();
+        classes.iter().flat_map(|&c| sample.boxes(c, photo)).filter_map(to_grid).collect::<Vec<_>>();
     let mask = sample.mask_of(class).map_err(|e| fail(e.to_string()))?.map(|mask| {
         let at = |i: usize| {
             let (row, column) = (i / preprocessing.width, i % preprocessing.width);
@@ -135,15 +138,15 @@ pub fn locate(sample: &Sample, class: usize, preprocessing: &Preprocessing) -> R
         };
         (0..preprocessing.width * preprocessing.height).map(at).collect()
     });
-    Ok(Located { input: preprocessing.apply(&photo), truth, objects, mask })
+    Ok(Located { input: preprocessing.apply(photo), truth, objects, mask })
 }
 
 /// A class that is not there: none of the sample's, nor near the model's first answers. It depends on the seed and the item alone
 /// but for the ranking.
-pub fn absent(sample_classes: &[usize], ranking: &[usize], seed: u64, item: usize) -> usize {
+fn absent(sample_classes: &[usize], ranking: &[usize], seed: u64, item: usize) -> usize {
     let first = (ranking.len() / 10).clamp(1, 5);
     let free: Vec<usize> = ranking[first..].iter().copied().filter(|c| !sample_classes.contains(c)).collect();
-    let mut random = ChaCha8Rng::seed_from_u64(seed ^ (item as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let mut random = stream(seed, item);
     match free.len() {
         0 => ranking[ranking.len() - 1],
         n => free[below(&mut random, n)],
@@ -162,8 +165,9 @@ impl Measure for Localize<'_> {
     }
 
     fn measure(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Localized> {
-        let (located, asked) = self.ask(model, explainer, item)?;
-        let Asked { class, top1, absent, .. } = asked;
+        let (class, photo) = self.sample(item)?;
+        let (located, asked) = self.ask(model, explainer, (class, &photo), item)?;
+        let Asked { top1, absent, .. } = asked;
         let at = |c: usize| asked.map(c);
         let b = located.truth[0];
         let [_, height, width] = model.input_shape;
@@ -181,45 +185,81 @@ impl Measure for Localize<'_> {
     }
 
     fn show(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Shown> {
-        let fail = |e: DatasetError| Error::Io { path: self.samples[item].id.clone(), reason: e.to_string() };
-        let photo = self.samples[item].photo().map_err(fail)?;
-        let (_, asked) = self.ask(model, explainer, item)?;
-        let maps = [asked.class, asked.absent].map(|c| (self.labels.name(c), asked.map(c).clone()));
+        let (class, photo) = self.sample(item)?;
+        let (_, asked) = self.ask(model, explainer, (class, &photo), item)?;
+        let maps = [class, asked.absent].map(|c| (self.labels.name(c), asked.map(c).clone()));
         Ok(Shown { picture: self.preprocessing.view(&photo), maps: maps.into() })
     }
 }
 
+impl Localize<'_> {
+    /// The class that is there, and the photo.
+    fn sample(&self, item: usize) -> Result<(usize, RgbImage)> {
+        Ok((self.samples[item].class().unwrap_or(0), photo(self.samples[item])?))
+    }
+
+    fn ask(
+        &self,
+        model: &Model,
+        explainer: &mut dyn Explainer,
+        (class, photo): (usize, &RgbImage),
+        item: usize,
+    ) -> Result<(Located, Asked)> {
+        let sample = self.samples[item];
+        let located = locate(sample, photo, class, self.preprocessing)?;
+        let known: Vec<usize> = sample.objects.iter().flat_map(|o| o.classes.iter().copied()).collect();
+        let asked = ask(model, explainer, &located.input, (&[class], &known), (self.seed, item))?;
+        Ok((located, asked))
+    }
+}
+
 /// Classes asked for, and their maps.
-struct Asked {
-    class: usize,
-    top1: usize,
-    absent: usize,
+pub(super) struct Asked {
+    /// The model's answer.
+    pub top1: usize,
+    /// A class that is not there.
+    pub absent: usize,
     classes: Vec<usize>,
     maps: Vec<Map>,
 }
 
 impl Asked {
-    fn map(&self, class: usize) -> &Map {
+    /// The map of one of the classes.
+    pub(super) fn map(&self, class: usize) -> &Map {
         &self.maps[self.classes.iter().position(|&c| c == class).unwrap_or(0)]
     }
 }
 
-impl Localize<'_> {
-    /// Maps of the class that is there, of one that is not, and of the answer.
-    fn ask(&self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<(Located, Asked)> {
-        let sample = self.samples[item];
-        let class = sample.class().unwrap_or(0);
-        let located = locate(sample, class, self.preprocessing)?;
-        let ranking = ranking(&explainer.scores(model, &located.input)?);
-        let known: Vec<usize> = sample.objects.iter().flat_map(|o| o.classes.iter().copied()).collect();
-        let absent = absent(&known, &ranking, self.seed, item);
-        let mut classes = vec![class, absent];
-        if !classes.contains(&ranking[0]) {
-            classes.push(ranking[0]);
-        }
-        let maps = explainer.explain(model, &classes, &mut || {})?.into_iter().map(|e| e.map).collect();
-        Ok((located, Asked { class, top1: ranking[0], absent, classes, maps }))
+/// Maps of the classes `present`, of one that is not among the `known` ones, and of the answer.
+pub(super) fn ask(
+    model: &Model,
+    explainer: &mut dyn Explainer,
+    input: &[f32],
+    (present, known): (&[usize], &[usize]),
+    (seed, item): (u64, usize),
+) -> Result<Asked> {
+    let ranking = ranking(&explainer.scores(model, input)?);
+    let absent = absent(known, &ranking, seed, item);
+    let mut classes = present.to_vec();
+    classes.push(absent);
+    if !classes.contains(&ranking[0]) {
+        classes.push(ranking[0]);
     }
+    let maps = explainer.explain(model, &classes, &mut || {})?.into_iter().map(|e| e.map).collect();
+    Ok(Asked { top1: ranking[0], absent, classes, maps })
+}
+
+/// One of [`SIGMAS`] in pixels of a map.
+pub(super) fn pixels(sigma: f32, map: &Map) -> f32 {
+    sigma * map.height.min(map.width) as f32 / 224.0
+}
+
+/// IoU of the largest contour's box with one of `truth`, at each α of [`Rule::Value`] on a scale that need not be the map's own.
+/// An empty map has no box: a pixel without any value is never foreground.
+pub(super) fn overlaps(map: &Map, scale: f32, truth: &[Box4]) -> Vec<f32> {
+    let (levels, empty) = (Levels::of(map, scale), map.max() <= 0.0);
+    let overlap = |alpha| if empty { 0.0 } else { levels.boxes(share_of_scale(alpha)).single(truth) as f32 };
+    Rule::Value.alphas().into_iter().map(overlap).collect()
 }
 
 /// The figures under each Gaussian, side by side on the cores.
@@ -231,19 +271,11 @@ fn smoothed(located: &Located, maps: [&Map; 3]) -> Vec<Smoothed> {
 }
 
 fn under(sigma: f32, located: &Located, [there, answer, absent]: [&Map; 3]) -> Smoothed {
-    let sigma = sigma * there.height.min(there.width) as f32 / 224.0;
+    let sigma = pixels(sigma, there);
     let tolerance = TOLERANCE * there.height.min(there.width) as f64 / 224.0;
     let map = there.blurred(sigma);
     let scale = if std::ptr::eq(answer, there) { map.max() } else { answer.blurred(sigma).max() };
     let own = Levels::of(&map, map.max());
-    let of_image = |map: &Map, truth: &[Box4]| -> Vec<f32> {
-        let levels = Levels::of(map, scale);
-        // A pixel without any value is never foreground, whatever the scale.
-        let value = |alpha: f64| (alpha * 255.0) as u8;
-        let empty = map.max() <= 0.0;
-        let overlap = |alpha| if empty { 0.0 } else { levels.boxes(value(alpha)).single(truth) as f32 };
-        Rule::Value.alphas().into_iter().map(overlap).collect()
-    };
     let mut multi = vec![];
     let single = Rule::ALL.map(|rule| {
         let mut overlap = |alpha| {
@@ -259,8 +291,8 @@ fn under(sigma: f32, located: &Located, [there, answer, absent]: [&Map; 3]) -> S
     Smoothed {
         hit: points(&map, &located.truth, 0.0),
         near: points(&map, &located.truth, tolerance),
-        there: if same { single[0].clone() } else { of_image(&map, &located.truth) },
-        absent: of_image(&absent.blurred(sigma), &located.objects),
+        there: if same { single[0].clone() } else { overlaps(&map, scale, &located.truth) },
+        absent: overlaps(&absent.blurred(sigma), scale, &located.objects),
         pixels: located.mask.as_ref().map(|mask| Histogram::of(&map, mask, map.max())),
         single,
         multi,

@@ -19,7 +19,8 @@ pub use journal::{Entry, Journal, Outcome};
 use image::RgbImage;
 
 use super::check::{Skipped, Subject};
-use crate::error::Result;
+use crate::dataset::Sample;
+use crate::error::{Error, Result};
 use crate::map::Map;
 use crate::methods::Explainer;
 use crate::model::Model;
@@ -55,6 +56,11 @@ pub struct Shown {
     pub picture: RgbImage,
     /// Name and map of each class asked for.
     pub maps: Vec<(String, Map)>,
+}
+
+/// A sample's photo.
+fn photo(sample: &Sample) -> Result<RgbImage> {
+    sample.photo().map_err(|e| Error::Io { path: sample.id.clone(), reason: e.to_string() })
 }
 
 /// A method of a run, and on how many of the items it is measured.

@@ -81,6 +81,11 @@ impl Cell {
     }
 }
 
+/// 1 for a hit, 0 for none: their mean is a rate.
+pub fn rate(hit: bool) -> f64 {
+    f64::from(u8::from(hit))
+}
+
 /// A method's row.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {

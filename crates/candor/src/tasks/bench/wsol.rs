@@ -2,7 +2,7 @@
 
 use super::Found;
 use super::localize::{Localized, SIGMAS, Smoothed};
-use super::table::{Better, Cell, Column, Row, Table};
+use super::table::{Better, Cell, Column, Row, Table, rate};
 use crate::localization::boxes::Rule;
 use crate::localization::pixels::Histogram;
 
@@ -27,16 +27,21 @@ impl Choice {
     }
 }
 
-/// The α and σ with the most hits; of equal ones the first: the least smoothing, the lowest threshold.
+/// The α and σ with the most hits.
 pub fn best_choice(
     records: &[(usize, &Localized)],
     hit: impl Fn(&Smoothed, usize) -> bool,
     alphas: usize,
 ) -> Choice {
     let hits = |c: Choice| records.iter().filter(|(_, r)| hit(&r.smoothed[c.sigma], c.alpha)).count();
+    choose(alphas, |c| hits(c) as f64)
+}
+
+/// The choice of most merit among so many α and all σ; of equal ones the first: the least smoothing, the lowest threshold.
+pub fn choose(alphas: usize, merit: impl Fn(Choice) -> f64) -> Choice {
     let all = (0..SIGMAS.len()).flat_map(|sigma| (0..alphas).map(move |alpha| Choice { sigma, alpha }));
-    let ranked = all.map(|c| (hits(c), c));
-    ranked.fold((0, Choice { sigma: 0, alpha: 0 }), |best, next| if next.0 > best.0 { next } else { best }).1
+    let first = (f64::NEG_INFINITY, Choice { sigma: 0, alpha: 0 });
+    all.map(|c| (merit(c), c)).fold(first, |best, next| if next.0 > best.0 { next } else { best }).1
 }
 
 /// Whether a box by a rule is right.
@@ -98,39 +103,32 @@ type Records<'r> = [(usize, &'r Localized)];
 
 fn row(method: &str, tune: &Records<'_>, report: &Records<'_>, masks: bool, seed: u64) -> Row {
     let figure = |of: &dyn Fn(&Localized) -> f64| Cell::of(report.iter().map(|(i, r)| (*i, of(r))), seed);
-    let share = |hit: bool| f64::from(u8::from(hit));
     let pointing = best_choice(tune, |s, _| s.hit, 1);
     let mut settings = vec![format!("pointing at σ {}", SIGMAS[pointing.sigma])];
     let mut cells = vec![
-        figure(&|r| share(r.smoothed[pointing.sigma].hit)),
-        figure(&|r| share(r.smoothed[pointing.sigma].near)),
+        figure(&|r| rate(r.smoothed[pointing.sigma].hit)),
+        figure(&|r| rate(r.smoothed[pointing.sigma].near)),
         figure(&|r| r.inside.unwrap_or(0.0)),
     ];
     for rule in Rule::ALL {
         let choice = best_choice(tune, box_hit(rule), rule.alphas().len());
         settings.push(choice.words(rule));
-        cells.push(figure(&|r| share(box_hit(rule)(&r.smoothed[choice.sigma], choice.alpha))));
+        cells.push(figure(&|r| rate(box_hit(rule)(&r.smoothed[choice.sigma], choice.alpha))));
     }
     let v2 = RIGHT_V2.map(|right| {
         (right, best_choice(tune, |s, alpha| s.multi[alpha] >= right, Rule::Value.alphas().len()))
     });
     cells.push(figure(&|r| {
-        let hit = |&(right, c): &(f32, Choice)| share(r.smoothed[c.sigma].multi[c.alpha] >= right);
+        let hit = |&(right, c): &(f32, Choice)| rate(r.smoothed[c.sigma].multi[c.alpha] >= right);
         v2.iter().map(hit).sum::<f64>() / v2.len() as f64
     }));
     if masks {
-        let sigma = most_precise(tune);
+        let sigma = choose(1, |c| precision(tune, c.sigma).unwrap_or(0.0)).sigma;
         let precision = precision(report, sigma);
         settings.push(format!("pixels at σ {}", SIGMAS[sigma]));
         cells.push(precision.map(|p| Cell::overall(report.len(), p, None)));
     }
     Row { method: method.to_string(), setting: settings.join("; "), cells }
-}
-
-/// Position of the σ with the best precision of pixels.
-fn most_precise(tune: &Records<'_>) -> usize {
-    let precisions = (0..SIGMAS.len()).map(|sigma| (sigma, precision(tune, sigma).unwrap_or(0.0)));
-    precisions.fold((0, -1.0), |best, next| if next.1 > best.1 { next } else { best }).0
 }
 
 fn precision(records: &Records<'_>, sigma: usize) -> Option<f64> {
