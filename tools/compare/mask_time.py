@@ -16,8 +16,8 @@ What is timed
 Protocol of a Candor server (this script with --serve is a PyTorch one: the reference implementation)
     It is started as   BINARY [own arguments] MODEL --levels a,b,c --classes 3,503 --iterations 60 --lambda 0.005
                        --learning-rate 0.05 --threads 2 --amplitude 1.0 --offset 0.0
-    with the image noise_image(shape, amplitude, offset) of tools/deterministic.py, one query for each class. It loads,
-    compiles, runs each request once to warm up, and prints one line:
+    with the image noise_image(shape, amplitude, offset) of tools/deterministic.py, one query for each class. It loads the
+    model and prints one line:
 
         {"ready": true, "name": "candor rten 0.27"}
 
@@ -25,7 +25,11 @@ Protocol of a Candor server (this script with --serve is a PyTorch one: the refe
 
         mask      →  {"seconds": 1.234, "mass": [[Σ m_1, Σ m_2, …] for each query]}
         gradient  →  {"seconds": 0.012, "norm": L2 norm of the gradient}
+        logits    →  {"logits": [...]}
+        method NAME KEY=VALUE ...  →  {"seconds": 0.012, "map": [...]}, the map of the first class (method_time.py asks for it)
         otherwise →  {"error": "what is wrong"}
+
+    What a request needs beyond the model is compiled at the first such request, outside of its seconds.
 
     `mass` and `norm` let the comparison check the work; without them the table says "not checked". Rounding grows with
     the iterations (Adam turns a gradient near zero into a full step): for a strict check use --iterations 3. The server measures
@@ -138,8 +142,6 @@ def server_arguments(a: argparse.Namespace) -> list[str]:
 
 def serve(contender: PyTorch) -> None:
     """The reference server: this script's --serve."""
-    for request in REQUESTS:
-        contender.ask(request)
     print(json.dumps({"ready": True, "name": f"{contender.name} (served)"}), flush=True)
     for line in sys.stdin:
         print(json.dumps(contender.ask(line.strip())), flush=True)

@@ -1,17 +1,19 @@
-//! Times the reliable mask and a gradient on request: the server that `tools/compare/mask_time.py` speaks to.
+//! Times the reliable mask, a gradient and other methods on request: the server that `tools/compare/` speaks to.
 //!
-//! The protocol stands at the top of that script: a JSON line when ready, then one for each request on stdin (`mask` or
-//! `gradient`) with the seconds it took and figures by which the work can be checked. Started by
+//! The protocol stands at the top of `tools/compare/mask_time.py`: a JSON line when ready, then one for each request on stdin
+//! with the seconds it took and figures by which the work can be checked. Started by
 //! `tools/compare/mask_time.py MODEL --candor target/release/examples/mask_time`.
 #![allow(missing_docs, reason = "an example")]
 
+use std::collections::HashMap;
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use candor::engine::{Device, Engine, Folding, OnnxRuntime, RTen, Session};
 use candor::mask::learn::{Learner, Passes};
-use candor::mask::{Settings, named_levels};
+use candor::mask::{Settings, automatic_levels, named_levels};
+use candor::methods::{self, Choices, Explainer};
 use candor::model::{Model, ModelOptions};
 use candor_graph::builder::Builder;
 use candor_graph::grad::gradients;
@@ -53,12 +55,16 @@ struct Arguments {
 /// Multiplier and increment of the comparison's image (tools/deterministic.py).
 const IMAGE: (u64, u64) = (2_654_435_761, 12_345);
 
+/// What a request needs is compiled when it first comes.
 struct Server {
     model: Model,
     image: Vec<f32>,
     classes: Vec<usize>,
-    learner: Learner,
-    gradient: Box<dyn Session>,
+    levels: Vec<String>,
+    settings: Settings,
+    learner: Option<Learner>,
+    gradient: Option<Box<dyn Session>>,
+    explainers: HashMap<String, Box<dyn Explainer>>,
 }
 
 impl Server {
@@ -79,29 +85,44 @@ impl Server {
             exact: false,
             ..Settings::default()
         };
-        let learner = Learner::new(&model, named_levels(&model, &a.levels)?, settings)?;
-        let gradient = gradient(&model)?;
         let (multiplier, increment) = IMAGE;
         let (amplitude, offset) = (a.amplitude, a.offset);
         let spec = json!({ "multiplier": multiplier, "increment": increment, "amplitude": amplitude, "offset": offset });
         let image = noise_image(model.input_shape.iter().product(), &spec);
         let name = format!("candor {} {}", info.name, info.version);
-        Ok((Server { model, image, classes: a.classes, learner, gradient }, name))
+        let levels = a.levels.into_iter().filter(|l| !l.is_empty()).collect();
+        let (classes, learner, gradient, explainers) = (a.classes, None, None, HashMap::new());
+        Ok((Server { model, image, classes, levels, settings, learner, gradient, explainers }, name))
     }
 
     fn answer(&mut self, request: &str) -> Outcome<Value> {
-        match request {
-            "mask" => self.mask(),
-            "gradient" => self.gradient(),
-            other => Err(format!("unknown request {other:?}").into()),
+        let words: Vec<&str> = request.split_whitespace().collect();
+        match words[..] {
+            ["mask"] => self.mask(),
+            ["gradient"] => self.gradient(),
+            ["logits"] => {
+                let logits = self.model.scores(self.model.forward()?.as_mut(), &self.image)?;
+                Ok(json!({ "logits": logits }))
+            }
+            ["method", name, ref set @ ..] => self.method(request, name, set),
+            _ => Err(format!("unknown request {request:?}").into()),
         }
     }
 
     fn mask(&mut self) -> Outcome<Value> {
+        if self.learner.is_none() {
+            let levels = if self.levels.is_empty() {
+                automatic_levels(&self.model)?
+            } else {
+                named_levels(&self.model, &self.levels)?
+            };
+            self.learner = Some(Learner::new(&self.model, levels, self.settings.clone())?);
+        }
+        let learner = self.learner.as_mut().ok_or("no learner")?;
         let start = Instant::now();
         let mut passes = Passes::default();
-        let prepared = self.learner.prepare(&self.model, &self.image, &mut passes)?;
-        let learned = self.learner.learn(&self.model, &prepared, &self.classes, &mut passes, &mut || {})?;
+        let prepared = learner.prepare(&self.model, &self.image, &mut passes)?;
+        let learned = learner.learn(&self.model, &prepared, &self.classes, &mut passes, &mut || {})?;
         let seconds = start.elapsed().as_secs_f64();
         let mass = |m: &Vec<f32>| m.iter().map(|&v| f64::from(v)).sum::<f64>();
         let masses: Vec<Vec<f64>> = learned.iter().map(|l| l.masks.iter().map(mass).collect()).collect();
@@ -109,14 +130,36 @@ impl Server {
     }
 
     fn gradient(&mut self) -> Outcome<Value> {
+        if self.gradient.is_none() {
+            self.gradient = Some(gradient(&self.model)?);
+        }
+        let session = self.gradient.as_mut().ok_or("no gradient")?;
         let start = Instant::now();
         let image = self.model.input_tensor(&self.image)?;
         let one_hot = (0..self.model.classes).map(|k| f32::from(u8::from(k == self.classes[0]))).collect();
         let one_hot = Tensor::floats(&[1, self.model.classes], one_hot)?;
-        let out = self.gradient.run(&[&image, &one_hot])?;
+        let out = session.run(&[&image, &one_hot])?;
         let seconds = start.elapsed().as_secs_f64();
         let squares = out[1].as_floats().unwrap_or_default().iter().map(|v| f64::from(*v).powi(2));
         Ok(json!({ "seconds": seconds, "norm": squares.sum::<f64>().sqrt() }))
+    }
+
+    /// A method's map of the first class, the forward pass included; `set` as `candor explain --set` takes it.
+    fn method(&mut self, request: &str, name: &str, set: &[&str]) -> Outcome<Value> {
+        if !self.explainers.contains_key(request) {
+            let pairs = set.iter().map(|s| s.split_once('=').ok_or_else(|| format!("{s:?} is not KEY=VALUE")));
+            let pairs: Result<Vec<_>, String> =
+                pairs.map(|p| p.map(|(k, v)| (k.to_string(), v.to_string()))).collect();
+            let method = methods::find(name)?;
+            let (made, _) = methods::prepare(&self.model, method.as_ref(), &pairs?, &Choices::default())?;
+            self.explainers.insert(request.to_string(), made);
+        }
+        let explainer = self.explainers.get_mut(request).ok_or("no explainer")?;
+        let start = Instant::now();
+        explainer.scores(&self.model, &self.image)?;
+        let explained = explainer.explain(&self.model, &self.classes[..1], &mut || {})?;
+        let seconds = start.elapsed().as_secs_f64();
+        Ok(json!({ "seconds": seconds, "map": explained[0].map.data }))
     }
 }
 
@@ -134,9 +177,6 @@ fn gradient(model: &Model) -> Outcome<Box<dyn Session>> {
 
 fn main() -> Outcome<()> {
     let (mut server, name) = Server::new(Arguments::parse())?;
-    for request in ["mask", "gradient"] {
-        server.answer(request)?;
-    }
     let mut out = std::io::stdout();
     writeln!(out, "{}", json!({ "ready": true, "name": name }))?;
     out.flush()?;
