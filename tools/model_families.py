@@ -40,26 +40,55 @@ def make_generic(model: torch.nn.Module) -> None:
             value.mul_(1.0 + 0.1 * torch.randn_like(value))
 
 
-def calibrate(model: torch.nn.Module, size: int) -> None:
-    """Measures the statistics of BatchNormalization on four noise images."""
-    norms = [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
-    if not norms:
-        return
-    before = [m.momentum for m in norms]
-    model.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.train()
-    with torch.no_grad():
-        model(torch.randn(4, 3, size, size))
-    for norm, momentum in zip(norms, before):
-        norm.momentum = momentum
-    model.eval()
+def separate(model: torch.nn.Module) -> None:
+    """Puts the outputs of BatchNormalization three standard deviations off zero, even channels above it and odd ones below.
+
+    Behind it Relu, Relu6 and Hardswish then have next to no unit so near a kink that rounding moves it across.
+    """
+    for norm in batch_norms(model):
+        if not norm.affine:
+            continue
+        vary = 1.0 + 0.1 * torch.randn(2, norm.weight.numel()).clamp(-2, 2)
+        sign = torch.ones_like(norm.bias.data)
+        sign[1::2] = -1.0
+        norm.weight.data = vary[0] / 3.0
+        norm.bias.data = sign * vary[1]
 
 
-def build(name: str, size: int) -> torch.nn.Module:
-    """The model in evaluation mode; the same weights whenever it is called."""
+def calibrate(model: torch.nn.Module, images: torch.Tensor) -> None:
+    """Measures the statistics of BatchNormalization on images, layer by layer.
+
+    A variance counts as no less than FLOOR times the layer's mean square. A channel that is as good as constant would be
+    blown up otherwise, and the rounding in it.
+    """
+
+    def measure(norm: torch.nn.Module, inputs: tuple) -> None:
+        (x,) = inputs
+        axes = [axis for axis in range(x.dim()) if axis != 1]
+        norm.running_mean.copy_(x.mean(axes))
+        norm.running_var.copy_(x.var(axes, unbiased=False).clamp_min(FLOOR * x.square().mean().item()))
+
+    model.eval()
+    hooks = [norm.register_forward_pre_hook(measure) for norm in batch_norms(model)]
+    if hooks:
+        with torch.no_grad():
+            model(images)
+    for hook in hooks:
+        hook.remove()
+
+
+FLOOR = 0.1
+RECIPES = ("generic", "separated")
+
+
+def batch_norms(model: torch.nn.Module) -> list[torch.nn.Module]:
+    """Those that keep statistics."""
+    kind = torch.nn.modules.batchnorm._BatchNorm
+    return [m for m in model.modules() if isinstance(m, kind) and m.running_mean is not None]
+
+
+def build(name: str, recipe: str, images: torch.Tensor) -> torch.nn.Module:
+    """The model in evaluation mode, calibrated on images; the same weights whenever it is called."""
     torch.manual_seed(0)
     if name in TORCHVISION:
         import torchvision
@@ -72,5 +101,7 @@ def build(name: str, size: int) -> torch.nn.Module:
 
         model = timm.create_model(name, pretrained=False)
     make_generic(model)
-    calibrate(model, size)
+    if recipe == "separated":
+        separate(model)
+    calibrate(model, images)
     return model.eval()

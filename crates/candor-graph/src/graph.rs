@@ -265,6 +265,15 @@ impl Graph {
         Some(constant.values().iter().map(|&v| v.into()).collect())
     }
 
+    /// Elements of a vector of integers that are known in terms of the batch size: a target of Reshape or Tile.
+    pub(crate) fn known_dims(&self, id: ValueId) -> Option<Vec<Dim>> {
+        if let Some(ints) = self.known_ints(id) {
+            return ints.into_iter().map(|v| usize::try_from(v).ok().map(Dim::Fixed)).collect();
+        }
+        let dims: Vec<Dim> = self.values[id.index()].sym.as_vector()?.iter().map(dim_of).collect();
+        (!dims.contains(&Dim::Unknown)).then_some(dims)
+    }
+
     /// For each value, the index of the node that produces it.
     pub fn producers(&self) -> HashMap<ValueId, usize> {
         let mut map = HashMap::new();

@@ -3,12 +3,13 @@
 //! Shapes are inferred by `rten-shape-inference`, whose symbolic expressions also follow the integer arithmetic
 //! (Shape, Gather, Concat, …) by which exporters compute the targets of Reshape.
 
+mod attributes;
+mod bounds;
 mod sizes;
 
 use rten_shape_inference::ops::{self, Padding};
 use rten_shape_inference::{
-    BinaryOp, InferShapes, InferShapesContext, ReductionOp, SymExpr, SymTensor, SymbolGen, SymbolMap,
-    UnaryOp, VariadicOp,
+    BinaryOp, InferShapes, InferShapesContext, ReductionOp, SymExpr, SymTensor, SymbolGen, UnaryOp, VariadicOp,
 };
 
 use crate::error::{GraphError, Result};
@@ -53,7 +54,7 @@ pub(crate) fn dim_of(expr: &SymExpr) -> Dim {
     if let SymExpr::Value(v) = expr {
         return usize::try_from(*v).map_or(Dim::Unknown, Dim::Fixed);
     }
-    let at = |n: i32| expr.eval(&SymbolMap::new(&[(BATCH, n)])).ok().and_then(|v| usize::try_from(v).ok());
+    let at = |n: i64| value_at(expr, n).and_then(|v| usize::try_from(v).ok());
     match (at(2), at(4), at(6)) {
         (Some(a), Some(b), Some(c)) if a == b && b == c => Dim::Fixed(a),
         (Some(a), Some(b), Some(c)) if a % 2 == 0 && b == 2 * a && c == 3 * a => Dim::Batch(a / 2),
@@ -61,21 +62,25 @@ pub(crate) fn dim_of(expr: &SymExpr) -> Dim {
     }
 }
 
-/// The same with every expression that is a multiple of the batch size written as one: chains of Reshape would pile up
-/// products and quotients until they overflow.
-fn canonical(sym: SymTensor) -> SymTensor {
-    let tidy = |e: &SymExpr| match dim_of(e) {
-        Dim::Unknown => e.clone(),
-        known => known.to_expr(),
-    };
-    if let Some(value) = sym.as_scalar() {
-        return SymTensor::from_scalar(tidy(value));
+/// The value of an expression at a batch size; `None` if it has another variable or overflows.
+fn value_at(expr: &SymExpr, batch: i64) -> Option<i64> {
+    let of = |a: &SymExpr, b: &SymExpr| Some((value_at(a, batch)?, value_at(b, batch)?));
+    match expr {
+        SymExpr::Value(v) => Some(i64::from(*v)),
+        SymExpr::Var(symbol) => (symbol.name == BATCH).then_some(batch),
+        SymExpr::Neg(a) => value_at(a, batch)?.checked_neg(),
+        SymExpr::Add(a, b) => of(a, b).and_then(|(x, y)| x.checked_add(y)),
+        SymExpr::Sub(a, b) => of(a, b).and_then(|(x, y)| x.checked_sub(y)),
+        SymExpr::Mul(a, b) => of(a, b).and_then(|(x, y)| x.checked_mul(y)),
+        SymExpr::Div(a, b) => of(a, b).and_then(|(x, y)| x.checked_div(y)),
+        SymExpr::DivCeil(a, b) => of(a, b).and_then(|(x, y)| {
+            let quotient = x.checked_div(y)?;
+            let up = x % y != 0 && (x < 0) == (y < 0);
+            quotient.checked_add(i64::from(up))
+        }),
+        SymExpr::Max(a, b) | SymExpr::Broadcast(a, b) => of(a, b).map(|(x, y)| x.max(y)),
+        SymExpr::Min(a, b) => of(a, b).map(|(x, y)| x.min(y)),
     }
-    if let Some(values) = sym.as_vector() {
-        return SymTensor::from_vec(values.iter().map(tidy).collect());
-    }
-    let dims: Option<Vec<SymExpr>> = sym.shape().map(|dims| dims.map(|d| tidy(&d)).collect());
-    dims.map_or(sym, SymTensor::from_shape)
 }
 
 /// What is known of a constant: its shape, and its elements if it is a small vector of integers.
@@ -116,6 +121,9 @@ pub(crate) fn infer_node(graph: &mut Graph, index: usize, symbols: &mut SymbolGe
     let inputs: Vec<Option<SymTensor>> =
         node.inputs.iter().map(|id| id.map(|id| graph.sym(id).clone())).collect();
     let known = node.inputs.iter().flatten().all(|&id| graph.sym(id).ndim().is_some());
+    if known && node.domain.is_empty() {
+        attributes::check(graph, node)?;
+    }
     let syms = if known { infer_syms(graph, node, inputs, symbols)? } else { vec![] };
     let outputs = node.outputs.clone();
     let dtype = output_type(graph, node);
@@ -123,7 +131,9 @@ pub(crate) fn infer_node(graph: &mut Graph, index: usize, symbols: &mut SymbolGe
         let Some(id) = id else { continue };
         let dtype = if i == 0 { dtype } else { second_output_type(&graph.nodes[index].op, dtype) };
         if let Some(sym) = syms.get(i) {
-            graph.set_sym(id, canonical(sym.clone().simplify()), dtype);
+            let sym = bounds::simple(sym, symbols);
+            bounds::check_size(&graph.nodes[index], &sym)?;
+            graph.set_sym(id, sym, dtype);
         } else {
             graph.set_sym(id, SymTensor::unknown("not inferred"), dtype);
         }
@@ -288,7 +298,8 @@ fn run(
     inputs: Vec<Option<SymTensor>>,
     symbols: &mut SymbolGen,
 ) -> Result<Vec<SymTensor>> {
-    op.infer_shapes(InferShapesContext::from(inputs), symbols).map_err(|e| {
+    let infer = || op.infer_shapes(InferShapesContext::from(inputs), symbols).map_err(|e| e.to_string());
+    bounds::guarded(infer).map_err(|e| {
         let shapes: Vec<String> = node
             .inputs
             .iter()

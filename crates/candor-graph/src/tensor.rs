@@ -24,6 +24,11 @@ impl DataType {
     pub fn is_float(self) -> bool {
         self == DataType::Float
     }
+
+    /// Whether values of this type stand for floats between QuantizeLinear and DequantizeLinear.
+    pub fn is_quantized(self) -> bool {
+        matches!(self, DataType::Uint8 | DataType::Int8)
+    }
 }
 
 /// Elements of a tensor, row-major.

@@ -43,7 +43,7 @@ pub fn propagate(
     policy: &Policy<'_>,
 ) -> Result<(Graph, Vec<ValueId>)> {
     let nodes = graph.nodes.clone();
-    let down = graph.descendants(wrt);
+    let down = differentiable_descendants(&graph, wrt);
     let outputs: Vec<ValueId> = seeds.iter().map(|(o, _)| *o).collect();
     let up = graph.ancestors(&outputs);
     let needed = down.into_iter().filter(|id| up.contains(id)).collect();
@@ -68,6 +68,21 @@ pub fn propagate(
     }
     drop(sweep);
     Ok((builder.finish()?, found))
+}
+
+/// Values that depend on any of `from` in a way that can carry a gradient: not through an operator whose gradient is zero (what
+/// follows from Shape, say), and not as integers.
+fn differentiable_descendants(graph: &Graph, from: &[ValueId]) -> HashSet<ValueId> {
+    let mut set: HashSet<ValueId> = from.iter().copied().collect();
+    for node in &graph.nodes {
+        let reads = node.inputs.iter().flatten().any(|i| set.contains(i));
+        if !reads || matches!(entry(&node.domain, &node.op), Some(Entry::Zero)) {
+            continue;
+        }
+        let floats = |o: &ValueId| graph.value(*o).dtype.is_none_or(|t| t.is_float() || t.is_quantized());
+        set.extend(node.outputs.iter().flatten().filter(|o| floats(o)));
+    }
+    set
 }
 
 impl<'b> Sweep<'b> {

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use rten_onnx::onnx::{AttributeProto, AttributeType, GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use rten_onnx::onnx::{
+    AttributeProto, AttributeType, GraphProto, ModelProto, NodeProto, TensorShapeProto, ValueInfoProto,
+};
 use rten_onnx::protobuf::{DecodeMessage, ValueReader};
 
 use super::functions::FunctionNames;
 use super::tensor::{ExternalData, data_type, from_proto};
 use super::upgrade::{NEWEST, OLDEST, upgrade};
+use super::wire;
 use crate::error::{GraphError, Result};
 use crate::graph::{Attr, Graph, Node, ValueId};
 use crate::shape::Dim;
@@ -64,6 +67,7 @@ fn parse(bytes: &[u8], what: &str, external: ExternalData) -> Result<Loaded> {
     if bytes.is_empty() {
         return Err(not_onnx("the file is empty".to_string()));
     }
+    wire::check(bytes).map_err(|e| not_onnx(format!("{e}; damaged or truncated?")))?;
     let model = ModelProto::parse_buf(bytes).map_err(|e| not_onnx(format!("{e}; damaged or truncated?")))?;
     let functions =
         FunctionNames::decode(ValueReader::from_buf(bytes)).map_err(|e| not_onnx(e.to_string()))?;
@@ -96,6 +100,7 @@ fn parse(bytes: &[u8], what: &str, external: ExternalData) -> Result<Loaded> {
     let mut graph = std::mem::take(&mut frames[0].graph);
     graph.check()?;
     upgrade(&mut graph)?;
+    graph.check()?;
     let name = model.producer_name.unwrap_or_default();
     let version = model.producer_version.unwrap_or_default();
     Ok(Loaded { graph, opset, producer: format!("{name} {version}").trim().to_string() })
@@ -178,6 +183,7 @@ fn add_subgraph(
     }
     graph.check()?;
     upgrade(&mut graph)?;
+    graph.check()?;
     Ok(Subgraph { graph, captured: places })
 }
 
@@ -195,11 +201,16 @@ fn add_input(graph: &mut Graph, input: &ValueInfoProto) -> Result<()> {
     let tensor = tensor.ok_or_else(|| fail("the input is not a tensor"))?;
     let dtype = tensor.elem_type.and_then(|t| data_type(t.0));
     let dtype = dtype.ok_or_else(|| fail("the input's element type is not supported"))?;
-    let shape: Option<Vec<Dim>> = tensor.shape.as_ref().map(|s| {
-        let dims = s.dim.iter().map(|d| d.dim_value.and_then(|v| usize::try_from(v).ok()));
-        dims.map(|d| d.filter(|&v| v > 0).map_or(Dim::Unknown, Dim::Fixed)).collect()
-    });
-    match shape {
+    // −1 and 0 are ways to say that a size is free.
+    let dim = |value: Option<i64>| match value {
+        None | Some(-1 | 0) => Ok(Dim::Unknown),
+        Some(v) => match usize::try_from(v) {
+            Ok(n) if n <= i32::MAX as usize => Ok(Dim::Fixed(n)),
+            _ => Err(fail(&format!("the input has the dimension {v}"))),
+        },
+    };
+    let dims = |s: &TensorShapeProto| s.dim.iter().map(|d| dim(d.dim_value)).collect::<Result<Vec<Dim>>>();
+    match tensor.shape.as_ref().map(dims).transpose()? {
         Some(shape) => graph.add_input(name, dtype, &shape),
         None => {
             let id = graph.add_value(name, Some(dtype));

@@ -5,6 +5,7 @@ mod load;
 mod save;
 pub(crate) mod tensor;
 pub(crate) mod upgrade;
+mod wire;
 
 pub use load::{Loaded, load, load_beside, load_bytes};
 pub use save::{Notes, save, save_with, to_bytes, to_bytes_with};

@@ -60,7 +60,7 @@ pub(super) fn upgrade(graph: &mut Graph) -> Result<()> {
                 node.outputs.truncate(1);
             }
             // Until operator set 11 its inputs were (x, scales), its coordinates asymmetric and rounded down.
-            "Upsample" | "Resize" if from < 11 => {
+            "Upsample" | "Resize" if from < 11 && !node.inputs.is_empty() => {
                 node.op = "Resize".into();
                 node.inputs.insert(1, None);
                 let text = |v: &str| Attr::Text(v.into());

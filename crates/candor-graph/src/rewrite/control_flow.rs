@@ -10,6 +10,8 @@ use crate::tensor::{Tensor, TensorData};
 
 /// Most turns of a loop that are written out.
 pub const MOST_TURNS: i64 = 64;
+/// Most nodes of a graph whose loops are written out: loops in loops multiply.
+const MOST_NODES: usize = 100_000;
 
 /// Replaces each If with a constant condition by the branch it takes, and each Loop with a constant number of turns and a
 /// condition that stays true by its turns. Returns whether there was any. Shapes must be inferred anew then.
@@ -29,6 +31,10 @@ pub fn unfold_control_flow(graph: &mut Graph) -> Result<bool> {
         match unfolded {
             // What comes in its place may hold control flow again.
             Some(nodes) => {
+                if nodes.len() + graph.nodes.len() > MOST_NODES {
+                    let reason = format!("written out, the graph has more than {MOST_NODES} nodes");
+                    return Err(GraphError::node(&node, reason));
+                }
                 graph.nodes.splice(index..=index, nodes);
                 any = true;
             }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::error::{GraphError, Result};
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, Node, ValueId};
 use crate::tensor::{DataType, Tensor};
 
 /// Runs a graph without inputs: what constant folding needs of an engine.
@@ -38,6 +38,7 @@ pub fn evaluate_constants(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result
     for (i, node) in graph.nodes.iter().enumerate() {
         let constant = node.domain.is_empty()
             && !node.op.starts_with("Random")
+            && !(GROWING.contains(&node.op.as_str()) && sizes(graph, node).is_none())
             && node.inputs.iter().flatten().all(|id| is_constant(graph, *id) || foldable.contains(id));
         if constant {
             folded_nodes[i] = true;
@@ -52,6 +53,7 @@ pub fn evaluate_constants(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result
         wanted.filter(|id| foldable.contains(id) && seen.insert(*id)).collect()
     };
     if !needed.is_empty() {
+        check_cost(graph, &folded_nodes)?;
         let mut part = graph.clone();
         part.inputs.clear();
         part.outputs = needed.clone();
@@ -65,6 +67,38 @@ pub fn evaluate_constants(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result
     let mut folded = folded_nodes.into_iter();
     graph.nodes.retain(|_| !folded.next().unwrap_or(false));
     Ok(())
+}
+
+/// Operators that make much out of little; they wait until their sizes are known.
+const GROWING: &[&str] = &["ConstantOfShape", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile", "Upsample"];
+/// Most elements of folded values together, and how many times what they are made of they may be if that is more.
+const MOST_ELEMENTS: usize = 1 << 27;
+const MOST_GROWTH: usize = 16;
+
+/// Refuses to evaluate what would fill the memory: a few bytes of a damaged file can ask for any size.
+fn check_cost(graph: &Graph, folded: &[bool]) -> Result<()> {
+    let nodes = || graph.nodes.iter().zip(folded).filter(|(_, f)| **f).map(|(n, _)| n);
+    let given: usize =
+        nodes().flat_map(|n| n.inputs.iter().flatten()).filter_map(|&id| graph.constant(id)).map(|t| t.len()).sum();
+    let most = MOST_ELEMENTS.max(given.saturating_mul(MOST_GROWTH));
+    let mut total = 0usize;
+    for node in nodes() {
+        total = sizes(graph, node).unwrap_or(0).saturating_add(total);
+        if total > most {
+            let reason = format!("constants that are computed have more than {most} elements");
+            return Err(GraphError::node(node, reason));
+        }
+    }
+    Ok(())
+}
+
+/// Elements of a node's outputs together, if their shapes are known.
+fn sizes(graph: &Graph, node: &Node) -> Option<usize> {
+    let size = |id: ValueId| {
+        let shape = graph.shape(id)?;
+        shape.iter().map(|d| d.fixed()).try_fold(1usize, |n, d| Some(n.saturating_mul(d?)))
+    };
+    node.outputs.iter().flatten().try_fold(0usize, |sum, &id| Some(sum.saturating_add(size(id)?)))
 }
 
 /// Exporters write a tensor that two layers share once, and Identity of it for the second. Such a copy is the same constant; an

@@ -6,6 +6,8 @@ pub mod library;
 mod onnx_runtime;
 mod rten;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use candor_graph::graph::Graph;
 use candor_graph::rewrite::Evaluate;
 use candor_graph::tensor::Tensor;
@@ -96,6 +98,9 @@ pub struct Folding<'e>(pub &'e dyn Engine);
 impl Evaluate for Folding<'_> {
     fn evaluate(&self, graph: &Graph) -> Result<Vec<Tensor>, String> {
         let run = || self.0.compile(graph)?.run(&[]);
-        run().map_err(|e| e.to_string())
+        // Constants of a damaged file may be anything; an engine's panic over them is an error of the file.
+        let outcome = catch_unwind(AssertUnwindSafe(run));
+        let outcome = outcome.map_err(|_| "the engine cannot compute them; the model is damaged".to_string())?;
+        outcome.map_err(|e| e.to_string())
     }
 }

@@ -14,14 +14,14 @@ pub(crate) fn expand(s: &mut Sweep, n: &Node) -> Result<()> {
 /// tile: dx = Σ over the copies of dy
 pub(crate) fn tile(s: &mut Sweep, n: &Node) -> Result<()> {
     let x = s.input(n, 0)?.shape()?;
-    let repeats = n.input(1).and_then(|id| s.builder().with(|g| g.known_ints(id)));
+    let repeats = n.input(1).and_then(|id| s.builder().with(|g| g.known_dims(id)));
     let repeats =
-        repeats.ok_or_else(|| GraphError::node(n, "its repeats are not constant, which is not supported"))?;
+        repeats.ok_or_else(|| GraphError::node(n, "its repeats are not known, which is not supported"))?;
     let (mut apart, mut copies) = (vec![], vec![]);
     for (&dim, &count) in x.iter().zip(&repeats) {
-        if count > 1 {
+        if count != Dim::Fixed(1) {
             copies.push(apart.len() as i64);
-            apart.push(Dim::Fixed(count as usize));
+            apart.push(count);
         }
         apart.push(dim);
     }

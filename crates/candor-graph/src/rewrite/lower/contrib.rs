@@ -41,6 +41,9 @@ pub(super) fn fused_mat_mul<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<E
             return Ok(x);
         }
         let rank = x.shape()?.len();
+        if rank < 2 {
+            return Err(GraphError::node(n, "a vector cannot be transposed"));
+        }
         let mut order: Vec<i64> = (0..rank as i64).collect();
         order.swap(rank - 2, rank - 1);
         Ok(x.transpose(&order))

@@ -20,6 +20,7 @@ pub type Lowering = for<'b> fn(&'b Builder, &Node) -> Result<Option<Vec<Expr<'b>
 /// (domain, operator, lowering). Each must have a row in tests/rules.rs.
 pub const LOWERINGS: &[(&str, &str, Lowering)] = &[
     ("", "Attention", attention::attention),
+    ("", "BatchNormalization", norms::batch_normalization),
     ("", "Celu", activations::celu),
     ("", "ConvInteger", quantized::conv_integer),
     ("", "GlobalLpPool", pools::global_lp_pool),

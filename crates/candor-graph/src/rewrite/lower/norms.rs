@@ -6,6 +6,21 @@ use crate::error::{GraphError, Result};
 use crate::graph::{Attr, Node};
 use crate::shape::Dim;
 
+/// In training mode (weights standardised by it, say): the statistics are those of the input itself, over all axes but 1.
+pub(super) fn batch_normalization<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
+    if n.int("training_mode", 0) == 0 {
+        return Ok(None);
+    }
+    let (x, scale, bias) = (required(b, n, 0)?, required(b, n, 1)?, required(b, n, 2)?);
+    let rank = x.shape()?.len();
+    let axes: Vec<i64> = (0..rank as i64).filter(|&a| a != 1).collect();
+    let mut per_channel = vec![1; rank];
+    per_channel[1] = -1;
+    let d = x - x.mean(&axes);
+    let deviation = ((d * d).mean(&axes) + n.float("epsilon", 1e-5)).sqrt();
+    Ok(Some(vec![d / deviation * scale.reshape(&per_channel) + bias.reshape(&per_channel)]))
+}
+
 /// Each group of channels standardised, then γ and β: InstanceNormalization of N×G×rest.
 pub(super) fn group_normalization<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
     let (x, scale, bias) = (required(b, n, 0)?, required(b, n, 1)?, required(b, n, 2)?);

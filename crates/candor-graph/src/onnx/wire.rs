@@ -1,0 +1,164 @@
+//! What the parser takes on trust is checked first: lengths that fit into what holds them, and messages that are not nested
+//! without end. A claim of more bytes than the file has would otherwise be allocated before anything is read.
+
+/// Deepest nesting of messages that is read: graphs inside nodes are three messages each.
+const DEEPEST: usize = 64;
+
+/// A message whose fields the parser reads one by one, or one that holds such.
+#[derive(Clone, Copy)]
+enum Message {
+    Model,
+    Graph,
+    Node,
+    Attribute,
+    ValueInfo,
+    Type,
+    Sequence,
+    TypeOfTensor,
+    Shape,
+    Tensor,
+    /// Holds no other message.
+    Flat,
+}
+
+impl Message {
+    /// What a field of this message holds, if it is a message (onnx.proto's field numbers).
+    fn field(self, number: u64) -> Option<Message> {
+        use Message::{
+            Attribute, Flat, Graph, Model, Node, Sequence, Shape, Tensor, Type, TypeOfTensor, ValueInfo,
+        };
+        Some(match (self, number) {
+            (Model, 7) | (Attribute, 6 | 11) => Graph,
+            (Model, 8 | 14 | 25) => Flat,
+            (Graph, 1) => Node,
+            (Graph, 5) | (Attribute, 5 | 10) => Tensor,
+            (Graph, 11..=13) => ValueInfo,
+            (Node, 5) => Attribute,
+            (ValueInfo, 2) | (Sequence, 1) => Type,
+            (Type, 1) => TypeOfTensor,
+            (Type, 4) => Sequence,
+            (TypeOfTensor, 2) => Shape,
+            (Shape, 1) | (Tensor, 13) => Flat,
+            _ => return None,
+        })
+    }
+
+    /// Whether a field's bytes are whole numbers, if it holds a list of numbers: the parser would lose its place behind a
+    /// part of one.
+    fn holds_whole_numbers(self, number: u64, bytes: &[u8]) -> bool {
+        match (self, number) {
+            (Message::Tensor, 1 | 5 | 7) | (Message::Attribute, 8) => bytes.last().is_none_or(|b| b & 0x80 == 0),
+            (Message::Tensor, 4) | (Message::Attribute, 7) => bytes.len().is_multiple_of(4),
+            (Message::Tensor, 10) => bytes.len().is_multiple_of(8),
+            _ => true,
+        }
+    }
+}
+
+/// Checks the bytes of a ModelProto.
+///
+/// # Errors
+/// What is wrong with the first message that is.
+pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
+    message(bytes, Message::Model, 0)
+}
+
+fn message(bytes: &[u8], kind: Message, depth: usize) -> Result<(), String> {
+    if depth > DEEPEST {
+        return Err(format!("messages are nested more than {DEEPEST} deep"));
+    }
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let tag = varint(&mut rest)?;
+        match tag & 7 {
+            0 => {
+                varint(&mut rest)?;
+            }
+            1 => {
+                take(&mut rest, 8)?;
+            }
+            5 => {
+                take(&mut rest, 4)?;
+            }
+            2 => {
+                let length = varint(&mut rest)?;
+                let part = take(&mut rest, length)?;
+                if !kind.holds_whole_numbers(tag >> 3, part) {
+                    return Err("a list of numbers ends inside one".to_string());
+                }
+                if let Some(inner) = kind.field(tag >> 3) {
+                    message(part, inner, depth + 1)?;
+                }
+            }
+            other => return Err(format!("a field has the wire type {other}, which ONNX does not use")),
+        }
+    }
+    Ok(())
+}
+
+fn take<'a>(rest: &mut &'a [u8], length: u64) -> Result<&'a [u8], String> {
+    let parts = usize::try_from(length).ok().and_then(|n| rest.split_at_checked(n));
+    let (part, behind) =
+        parts.ok_or_else(|| format!("a field claims {length} bytes where {} are left", rest.len()))?;
+    *rest = behind;
+    Ok(part)
+}
+
+/// A base-128 number of at most ten bytes.
+fn varint(rest: &mut &[u8]) -> Result<u64, String> {
+    let mut value = 0u64;
+    for shift in (0..70).step_by(7) {
+        let (&byte, behind) = rest.split_first().ok_or("it ends inside a number")?;
+        *rest = behind;
+        value |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err("a number is longer than ten bytes".to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A field that holds `inner`.
+    fn field(number: u8, inner: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![number << 3 | 2];
+        let mut length = inner.len();
+        while length >= 0x80 {
+            bytes.push(length as u8 | 0x80);
+            length >>= 7;
+        }
+        bytes.push(length as u8);
+        bytes.extend(inner);
+        bytes
+    }
+
+    #[test]
+    fn a_claim_of_more_than_there_is_is_refused_before_it_is_allocated() {
+        // raw_data of two gigabytes in a tensor of a few bytes, on each level that could believe it.
+        let raw = [9 << 3 | 2, 0x80, 0x80, 0x80, 0x80, 0x08];
+        for bytes in [raw.to_vec(), field(7, &raw), field(7, &field(5, &raw))] {
+            let error = check(&bytes).expect_err("refused");
+            assert_eq!(error, "a field claims 2147483648 bytes where 0 are left");
+        }
+        let endless = [9 << 3 | 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+        assert!(check(&field(7, &field(5, &endless))).is_err());
+    }
+
+    #[test]
+    fn endless_nesting_is_refused() {
+        let mut graph = field(2, b"innermost");
+        for _ in 0..40 {
+            graph = field(1, &field(5, &field(6, &graph)));
+        }
+        let error = check(&field(7, &graph)).expect_err("refused");
+        assert_eq!(error, "messages are nested more than 64 deep");
+        let mut kind = vec![];
+        for _ in 0..100 {
+            kind = field(4, &field(1, &kind));
+        }
+        assert!(check(&field(7, &field(11, &field(2, &kind)))).is_err());
+    }
+}

@@ -1,0 +1,81 @@
+//! Bounds of inference: values of a size that can be held, expressions that do not grow without end, and no panic of the
+//! library that infers.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rten_shape_inference::{SymExpr, SymTensor, SymbolGen};
+
+use super::{Dim, dim_of};
+use crate::error::{GraphError, Result};
+use crate::graph::Node;
+
+/// Most elements that a value may have for one image.
+const MOST_ELEMENTS: usize = 1 << 31;
+/// Most terms of a size that is no multiple of the batch size.
+const MOST_TERMS: usize = 64;
+
+/// What a library answers; a panic of its (an overflow, say) is an error.
+///
+/// # Errors
+/// The library's own, or the panic's words.
+pub(super) fn guarded<T>(infer: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(infer)).unwrap_or_else(|_| Err("its sizes overflow".to_string()))
+}
+
+/// Refuses a value too large to be held.
+///
+/// # Errors
+/// [`GraphError::Node`] with the size.
+pub(super) fn check_size(node: &Node, sym: &SymTensor) -> Result<()> {
+    let Some(shape) = sym.shape() else { return Ok(()) };
+    let known = shape.map(|d| match dim_of(&d) {
+        Dim::Fixed(n) | Dim::Batch(n) => n,
+        Dim::Unknown => 1,
+    });
+    let count = known.fold(Some(1usize), |count, n| count?.checked_mul(n));
+    match count {
+        Some(n) if n <= MOST_ELEMENTS => Ok(()),
+        _ => Err(GraphError::node(node, format!("its output would have more than {MOST_ELEMENTS} elements"))),
+    }
+}
+
+/// The same with every expression that is a multiple of the batch size written as one, and one of too many terms as unknown:
+/// chains of Reshape would pile up products and quotients until they overflow.
+pub(super) fn simple(sym: &SymTensor, symbols: &mut SymbolGen) -> SymTensor {
+    let mut tidy = |e: &SymExpr| {
+        if terms(e, MOST_TERMS) == 0 {
+            return symbols.gen_positive();
+        }
+        let simplified = guarded(|| Ok(e.simplify())).unwrap_or_else(|_| symbols.gen_positive());
+        match dim_of(&simplified) {
+            Dim::Unknown => simplified,
+            known => known.to_expr(),
+        }
+    };
+    if let Some(value) = sym.as_scalar() {
+        return SymTensor::from_scalar(tidy(value));
+    }
+    if let Some(values) = sym.as_vector() {
+        return SymTensor::from_vec(values.iter().map(tidy).collect());
+    }
+    let dims: Option<Vec<SymExpr>> = sym.shape().map(|dims| dims.map(|d| tidy(&d)).collect());
+    dims.map_or_else(|| sym.clone(), SymTensor::from_shape)
+}
+
+/// What is left of `most` when the terms of an expression are taken off it; 0 if there are more.
+fn terms(expression: &SymExpr, most: usize) -> usize {
+    let most = most.saturating_sub(1);
+    match expression {
+        _ if most == 0 => 0,
+        SymExpr::Value(_) | SymExpr::Var(_) => most,
+        SymExpr::Neg(x) => terms(x, most),
+        SymExpr::Add(a, b)
+        | SymExpr::Sub(a, b)
+        | SymExpr::Mul(a, b)
+        | SymExpr::Div(a, b)
+        | SymExpr::DivCeil(a, b)
+        | SymExpr::Max(a, b)
+        | SymExpr::Min(a, b)
+        | SymExpr::Broadcast(a, b) => terms(b, terms(a, most)),
+    }
+}
