@@ -141,10 +141,7 @@ pub const ALL: &[Description] = &[
 /// [`Error::Attack`] with the nearest name, and all of them.
 pub fn find(name: &str) -> Result<&'static Description> {
     ALL.iter().find(|d| d.name == name).ok_or_else(|| {
-        let nearest = ALL.iter().max_by(|a, b| {
-            let likeness = |d: &Description| strsim::jaro_winkler(d.name, &name.to_lowercase());
-            likeness(a).total_cmp(&likeness(b))
-        });
+        let nearest = ALL.iter().min_by_key(|d| strsim::damerau_levenshtein(d.name, &name.to_lowercase()));
         let names: Vec<&str> = ALL.iter().map(|d| d.name).collect();
         let guess = nearest.map_or("", |d| d.name);
         let reason =
@@ -306,5 +303,18 @@ const fn eps_l2(default: &'static str) -> Parameter {
         default,
         kind: Kind::Number(0.0, 10_000.0),
         help: "most that the change may be long, pixels counted in 0..=1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_attack_names_the_nearest() {
+        for (typed, meant) in [("pdg", "pgd"), ("PGD-L1", "pgd-l2"), ("deepfol", "deepfool")] {
+            let error = find(typed).unwrap_err().to_string();
+            assert!(error.contains(&format!("did you mean '{meant}'?")), "{error}");
+        }
     }
 }
