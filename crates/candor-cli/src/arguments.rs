@@ -33,6 +33,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Benchmarks
     Bench(BenchArgs),
+    /// Change photos a little so that the model answers something else
+    Attack(AttackArgs),
     /// Write a method as an ONNX model: image and class in, logits and map out
     Export(ExportArgs),
     /// List the explanation methods with their sources, costs and parameters
@@ -357,6 +359,67 @@ pub struct DatasetArgs {
     pub no_examples: bool,
     /// Folder for the journal, the page and the tables
     #[arg(long, value_name = "DIR", default_value = "candor-bench")]
+    pub out: PathBuf,
+    /// Print the result as one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+The model's answer to each photo is the class that the attack leads away from. Pixels count in 0..=1 and stay there: --eps 8/255
+is eight grey levels whatever the model's normalisation, and of an L2 attack (pgd-l2, apgd with norm=l2) the length of the whole
+change. deepfool, cw and jsma look for a small change themselves and take no --eps.
+
+  fgsm      one step along the sign of the gradient            bim, pgd   many, projected back; pgd starts at random
+  pgd-l2    the same in a Euclidean ball                       apgd       sets its own step length; the strongest of these
+  deepfool  a short way over the nearest boundary              cw         the shortest that a slow optimisation finds
+  jsma      few values changed by much                         square     random squares, no gradient
+  transfer  made on another model (--from), tried on this one
+
+A photo larger than the model's input is attacked at the input's size, after resizing (and cropping, where the sidecar says so):
+that image is what is written. NAME.npz holds its raw values; NAME.png holds it in whole grey levels, and is written only if the
+model, asked again, is still deceived by it (the perturbation may be lengthened for that; `factor` says by how much). A PNG read
+back by a model whose sidecar says `crop` is resized again and may lose its effect. The same seed gives the same bytes.
+
+docs/attacks.md lists the parameters (--set) of each attack; an unknown one lists those there are.
+
+Examples:
+  candor attack model.onnx dog.jpg --attack pgd --eps 8/255 --out adversarial
+  candor attack model.onnx dog.jpg --attack pgd --target 'tabby cat' --set restarts=5 --out adversarial
+  candor attack model.onnx *.png --attack cw --set steps=500 --out adversarial --json > attack.json
+  candor attack model.onnx *.png --attack transfer --from other.onnx --eps 16/255 --out adversarial
+
+An attack that does not succeed is a result, not an error (exit code 0).")]
+pub struct AttackArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Photos: JPEG, PNG, WebP, BMP, GIF (first frame) or TIFF
+    #[arg(required = true)]
+    pub images: Vec<PathBuf>,
+    /// fgsm, bim, pgd, pgd-l2, apgd, deepfool, cw, jsma, square or transfer
+    #[arg(long, value_name = "NAME")]
+    pub attack: String,
+    /// Budget in the attack's norm, e.g. 8/255 or 0.5 [default: 8/255; of pgd-l2 0.5]
+    #[arg(long, value_name = "EPS")]
+    pub eps: Option<String>,
+    /// Class that the model is to answer: number or name [default: any other than its answer]
+    #[arg(long, value_name = "CLASS")]
+    pub target: Option<String>,
+    /// Model on which `transfer` makes the images; its own sidecar says how it is fed
+    #[arg(long, value_name = "OTHER.onnx")]
+    pub from: Option<PathBuf>,
+    /// Preprocessing of that model; over what its sidecar says
+    #[arg(long, value_name = "NAME", value_parser = preset, requires = "from")]
+    pub from_preset: Option<Preset>,
+    /// Parameter of the attack, e.g. --set steps=100
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+    /// Seed of all randomness, recorded in the result
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Folder for images, arrays and attack.json
+    #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Print the result as one JSON document
     #[arg(long)]

@@ -38,6 +38,14 @@ pub enum Error {
         /// The parameter and the values it takes.
         reason: String,
     },
+    /// An attack's name, parameter or goal.
+    #[error("attack '{attack}': {reason}")]
+    Attack {
+        /// The attack.
+        attack: String,
+        /// What is wrong, and what there is.
+        reason: String,
+    },
     /// A file could not be read or written.
     #[error("{path}: {reason}")]
     Io {

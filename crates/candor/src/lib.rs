@@ -1,6 +1,7 @@
 //! Explains image classifiers, and says so when there is nothing to see.
 #![deny(missing_docs)]
 
+pub mod attacks;
 pub mod calibrate;
 pub mod config;
 pub mod dataset;

@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub mod attack;
 pub mod bench;
 pub mod calibrate;
 pub mod check;

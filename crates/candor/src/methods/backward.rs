@@ -25,7 +25,7 @@ const MAX_BATCH: usize = 8;
 
 /// What the sweep starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seed {
+pub(crate) enum Seed {
     /// 1 at the queried class: gradients and probabilities.
     One,
     /// The class's logit: relevance, which then adds up to it.
@@ -33,7 +33,7 @@ pub(super) enum Seed {
 }
 
 /// What to compile.
-pub(super) struct Plan<'p> {
+pub(crate) struct Plan<'p> {
     /// The model's graph, or one with more in it.
     pub graph: Graph,
     /// An input beside the image, of its shape.
@@ -51,7 +51,7 @@ pub(super) struct Plan<'p> {
 }
 
 /// What [`Plan::combine`] works with.
-pub(super) struct Swept<'b> {
+pub(crate) struct Swept<'b> {
     /// The image, N×C×H×W.
     pub image: Expr<'b>,
     /// The reference; the image itself if the plan has none.
@@ -63,11 +63,11 @@ pub(super) struct Swept<'b> {
 }
 
 /// Makes one value, N×C×H×W, of what a sweep found.
-pub(super) type Combine = Box<dyn for<'b> Fn(&Swept<'b>) -> Expr<'b>>;
+pub(crate) type Combine = Box<dyn for<'b> Fn(&Swept<'b>) -> Expr<'b>>;
 
 impl Plan<'_> {
     /// Plain gradients of the class's logit with respect to `wrt`.
-    pub(super) fn gradient(model: &Model, wrt: &[ValueId]) -> Self {
+    pub(crate) fn gradient(model: &Model, wrt: &[ValueId]) -> Self {
         Plan {
             graph: model.graph.clone(),
             reference: None,
@@ -119,7 +119,7 @@ enum Source {
 }
 
 /// A compiled [`Plan`].
-pub(super) struct Backward {
+pub(crate) struct Backward {
     forward: Box<dyn Session>,
     sweep: Box<dyn Session>,
     /// Inputs of the sweep's part behind the one-hot queries.
@@ -155,7 +155,7 @@ impl Backward {
     ///
     /// # Errors
     /// A node without a rule, one that the policy refuses, or an operator that the engine lacks.
-    pub(super) fn compile(model: &Model, plan: Plan<'_>) -> Result<Self> {
+    pub(crate) fn compile(model: &Model, plan: Plan<'_>) -> Result<Self> {
         let at = |e| Error::graph(&model.info.path, e);
         let (reference, values) = (plan.reference, plan.values.clone());
         let one_hot = |b: &'_ Builder, shape: &[Dim]| b.input("query_one_hot", DataType::Float, shape).id();
@@ -225,6 +225,30 @@ impl Backward {
         scores.truncate(model.classes);
         model.check_scores(&scores)?;
         Ok(scores)
+    }
+
+    /// Runs the forward part on a batch of images, N×C×H×W. Returns their logits, N×K.
+    ///
+    /// # Errors
+    /// As [`Backward::forward`].
+    pub(crate) fn forward_batch(&mut self, model: &Model, images: Tensor) -> Result<Vec<f32>> {
+        let computed = self.forward.run(&[&images])?;
+        let scores = computed[self.logits].as_floats().unwrap_or_default().to_vec();
+        self.photo = Photo { inputs: vec![images], computed };
+        model.check_scores(&scores)?;
+        Ok(scores)
+    }
+
+    /// Runs the sweep on the batch last given, from one gradient with respect to the logits for each image, N×K. Returns the
+    /// gradient of the first of the plan's `wrt`.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub(crate) fn sweep_batch(&mut self, seeds: &Tensor) -> Result<Vec<f32>> {
+        let inputs: Vec<&Tensor> =
+            std::iter::once(seeds).chain(self.sources.iter().map(|s| self.photo.find(s))).collect();
+        let found = self.sweep.run_first(&inputs, 1)?;
+        Ok(found.into_iter().next().and_then(Tensor::into_floats).unwrap_or_default())
     }
 
     /// Value `i` of the plan's, of the image last given (one row, without the batch).

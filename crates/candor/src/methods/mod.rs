@@ -3,7 +3,7 @@
 mod ablation_cam;
 mod attention;
 pub mod attribution;
-mod backward;
+pub(crate) mod backward;
 pub(crate) mod baseline;
 mod blend;
 mod cam;

@@ -12,6 +12,11 @@ impl Noise {
         Noise(ChaCha8Rng::seed_from_u64(seed))
     }
 
+    /// The stream of one item among many.
+    pub(crate) fn of_item(seed: u64, item: usize) -> Self {
+        Noise(crate::statistics::stream(seed, item))
+    }
+
     /// Uniform in 0..1.
     pub(crate) fn unit(&mut self) -> f32 {
         self.0.random()

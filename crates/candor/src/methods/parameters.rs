@@ -130,8 +130,8 @@ fn parse(p: &Parameter, text: &str) -> Result<Value, String> {
     }
     let bad = |want: String| format!("parameter '{}' must be {want}, not '{text}'", p.name);
     match p.kind {
-        Kind::Number(low, high) => match text.parse::<f64>() {
-            Ok(v) if v >= low && v <= high => Ok(Value::from(v)),
+        Kind::Number(low, high) => match number(text) {
+            Some(v) if v >= low && v <= high => Ok(Value::from(v)),
             _ => Err(bad(format!("a number from {low} to {high}"))),
         },
         Kind::Integer(low, high) => match text.parse::<i64>() {
@@ -143,6 +143,12 @@ fn parse(p: &Parameter, text: &str) -> Result<Value, String> {
         Kind::Choice(words) => Err(bad(format!("one of {}", words.join(", ")))),
         Kind::Flag => text.parse::<bool>().map(Value::from).map_err(|_| bad("true or false".to_string())),
     }
+}
+
+/// A number, or a fraction of two: `8/255`.
+fn number(text: &str) -> Option<f64> {
+    let (over, under) = text.split_once('/').unwrap_or((text, "1"));
+    Some(over.trim().parse::<f64>().ok()? / under.trim().parse::<f64>().ok()?)
 }
 
 #[cfg(test)]
@@ -162,6 +168,8 @@ mod tests {
         };
         assert_eq!(set("rate", "0.5").unwrap().number("rate"), Some(0.5));
         assert_eq!(set("rate", "0.5").unwrap().number("lambda"), None);
+        assert_eq!(set("rate", "8/255").unwrap().number("rate"), Some(8.0 / 255.0));
+        assert!(set("rate", "1/0").is_err());
         assert_eq!(
             set("rate", "2").unwrap_err(),
             "method 'm': parameter 'rate' must be a number from 0 to 1, not '2'"

@@ -4,6 +4,7 @@
 //! [`png`] each make the bytes of one format, [`paint`] chooses the colours, [`atomic`] puts files in place.
 
 pub mod atomic;
+pub mod attack;
 pub mod bench;
 pub mod check;
 mod error;

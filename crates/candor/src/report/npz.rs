@@ -29,6 +29,19 @@ pub fn bytes(query: &ExplainedQuery) -> Result<Vec<u8>, ReportError> {
     Ok(zip.finish().map_err(ReportError::encode("an NPZ archive"))?.into_inner())
 }
 
+/// The bytes of an NPZ file of named arrays of floats: name, shape and values of each.
+///
+/// # Errors
+/// As [`bytes`].
+pub fn arrays(arrays: &[(&str, &[usize], &[f32])]) -> Result<Vec<u8>, ReportError> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, shape, data) in arrays {
+        let shape: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
+        add(&mut zip, name, &shape, data)?;
+    }
+    Ok(zip.finish().map_err(ReportError::encode("an NPZ archive"))?.into_inner())
+}
+
 fn add(
     zip: &mut ZipWriter<Cursor<Vec<u8>>>,
     name: &str,

@@ -1,0 +1,303 @@
+//! `candor attack`: photos changed a little so that the model answers something else.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use candor::attacks::{self, Adversarial, Attack, Goal, Rounded, Rounding, Victim, answer};
+use candor::error::Error;
+use candor::image::decode;
+use candor::labels::Labels;
+use candor::methods::parameters::Parameters;
+use candor::model::Model;
+use candor::report::attack::{Answer, AttackResult, AttackWriter, AttackedImage, RoundedImage, Summary};
+use candor::report::result::{FailedImage, ModelInfo};
+
+use crate::arguments::{AttackArgs, ModelArgs};
+use crate::output;
+use crate::setup::{self, Setup, Usage};
+
+pub fn run(args: &AttackArgs) -> Result<ExitCode> {
+    // What is wrong with the attack's name or parameters is said before a model is loaded.
+    let (mut attack, mut parameters, mut from) = match args.attack.as_str() {
+        "transfer" => (None, None, Some(args.from.clone().ok_or_else(no_other_model)?)),
+        name => {
+            let (attack, parameters) = attacks::prepare(name, &settings(args, "eps")).map_err(usage)?;
+            (Some(attack), Some(parameters), None)
+        }
+    };
+    if from.is_none() && args.from.is_some() {
+        return Err(Usage("--from is for --attack transfer".into()).into());
+    }
+    let setup = load(&args.model)?;
+    let target = args.target.as_ref().map(|t| setup.labels.find_class(t)).transpose();
+    let target = target.map_err(|e| Usage(e.to_string()))?;
+    let mut other = None;
+    if let Some(path) = from.take() {
+        let (made, chosen, info) = transfer(args, &setup, path)?;
+        (attack, parameters, other) = (Some(made), Some(chosen), Some(info));
+    }
+    let (Some(attack), Some(parameters)) = (attack, parameters) else { anyhow::bail!("no attack") };
+    if target.is_some() && !attack.targeted() {
+        return Err(
+            Usage(format!("attack '{}' cannot aim at a class; leave --target out", args.attack)).into()
+        );
+    }
+    let result = Run { args, setup: &setup, target, attack, parameters, other }.all()?;
+    if args.json {
+        output::json(&result)?;
+    } else {
+        output::print(&table(&result, args))?;
+    }
+    Ok(if result.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+fn no_other_model() -> Usage {
+    Usage("--attack transfer needs the model on which the images are made: --from OTHER.onnx".into())
+}
+
+fn usage(e: Error) -> anyhow::Error {
+    match e {
+        Error::Attack { .. } | Error::Parameter { .. } => Usage(e.to_string()).into(),
+        other => other.into(),
+    }
+}
+
+fn load(args: &ModelArgs) -> Result<Setup> {
+    let setup = setup::load(args)?;
+    for note in &setup.notes {
+        output::note(note);
+    }
+    Ok(setup)
+}
+
+/// `--set`, with `--eps` under the name that it has for the attack.
+fn settings(args: &AttackArgs, eps: &str) -> Vec<(String, String)> {
+    let mut set = args.set.clone();
+    set.extend(args.eps.iter().map(|value| (eps.to_string(), value.clone())));
+    set
+}
+
+type Made = (Box<dyn Attack>, Parameters, ModelInfo);
+
+/// The attack on another model.
+fn transfer(args: &AttackArgs, setup: &Setup, path: std::path::PathBuf) -> Result<Made> {
+    let own = ModelArgs {
+        model: path,
+        preset: args.from_preset,
+        labels: None,
+        sidecar: None,
+        ..args.model.clone()
+    };
+    let other = load(&own)?;
+    let (a, b) = (setup.model.input_shape, other.model.input_shape);
+    if a != b || setup.model.classes != other.model.classes {
+        return Err(Usage(format!(
+            "{} takes {a:?} and has {} classes, {} takes {b:?} and has {}: images can only be handed on between models of \
+             the same input size and classes",
+            setup.model.info.path, setup.model.classes, other.model.info.path, other.model.classes
+        ))
+        .into());
+    }
+    let surrogate = Victim::new(&other.model, &other.preprocessing)?;
+    let (attack, parameters) =
+        attacks::prepare_transfer(&settings(args, "method.eps"), surrogate).map_err(usage)?;
+    Ok((attack, parameters, other.model.info))
+}
+
+/// One run over all photos.
+struct Run<'a> {
+    args: &'a AttackArgs,
+    setup: &'a Setup,
+    target: Option<usize>,
+    attack: Box<dyn Attack>,
+    parameters: Parameters,
+    other: Option<ModelInfo>,
+}
+
+/// Photos that are attacked together.
+#[derive(Default)]
+struct Chunk {
+    paths: Vec<String>,
+    images: Vec<Vec<f32>>,
+}
+
+impl Run<'_> {
+    fn all(mut self) -> Result<AttackResult> {
+        let (args, setup) = (self.args, self.setup);
+        let mut victim = Victim::new(&setup.model, &setup.preprocessing)?;
+        let mut rounding = Rounding::new(&setup.model, &setup.preprocessing)?;
+        let mut writer = AttackWriter::create(&args.out)?;
+        let (mut images, mut failed) = (vec![], vec![]);
+        let ticks = attacks::ticks(self.attack.as_mut(), &victim, args.images.len());
+        let bar = output::progress(ticks);
+        let batch = victim.batch();
+        for (n, paths) in args.images.chunks(batch).enumerate() {
+            bar.set_message(format!("{} of {}", (n * batch + paths.len()), args.images.len()));
+            let chunk = read(setup, paths, &mut failed);
+            images.extend(self.chunk(
+                &mut victim,
+                &mut rounding,
+                &mut writer,
+                chunk,
+                n * batch,
+                &mut || bar.inc(1),
+            )?);
+            let chunks = args.images.len().div_ceil(batch) as u64;
+            bar.set_position((n as u64 + 1) * ticks / chunks.max(1));
+        }
+        bar.finish_and_clear();
+        if images.is_empty() {
+            let first = failed.first().map_or_else(String::new, |f: &FailedImage| f.error.clone());
+            anyhow::bail!("{first}");
+        }
+        let result = AttackResult {
+            model: setup.model.info.clone(),
+            preprocessing: serde_json::to_value(&setup.preprocessing)?,
+            engine: setup.model.engine.info(),
+            attack: self.parameters.info(),
+            from: self.other,
+            seed: args.seed,
+            summary: Summary::of(&images),
+            images,
+            failed,
+        };
+        writer.finish(&result)?;
+        Ok(result)
+    }
+
+    fn chunk(
+        &mut self,
+        victim: &mut Victim,
+        rounding: &mut Rounding<'_>,
+        writer: &mut AttackWriter,
+        chunk: Chunk,
+        first: usize,
+        tick: &mut dyn FnMut(),
+    ) -> Result<Vec<AttackedImage>> {
+        let rows: Vec<usize> = (0..chunk.images.len()).collect();
+        let before = victim.logits(&chunk.images, &rows)?;
+        let goals: Vec<Goal> =
+            before.iter().map(|logits| Goal { label: answer(logits), target: self.target }).collect();
+        let seed = (self.args.seed, first);
+        let found = attacks::run_chunk(self.attack.as_mut(), victim, &chunk.images, &goals, seed, tick)?;
+        let mut images = vec![];
+        for (row, found) in found.iter().enumerate() {
+            let (original, goal) = (&chunk.images[row], &goals[row]);
+            let rounded = match found.success {
+                true => rounding.of(original, &found.pixels, self.attack.budget(), goal)?,
+                false => None,
+            };
+            let mut image = self.described(&chunk.paths[row], goal, &before[row], found, rounded.as_ref());
+            writer.add(&mut image, victim.shape(), original, found, rounded.as_ref())?;
+            images.push(image);
+        }
+        Ok(images)
+    }
+
+    fn described(
+        &self,
+        path: &str,
+        goal: &Goal,
+        before: &[f32],
+        found: &Adversarial,
+        rounded: Option<&Rounded>,
+    ) -> AttackedImage {
+        let Setup { model, labels, .. } = self.setup;
+        AttackedImage {
+            path: path.to_string(),
+            before: answered(model, labels, before),
+            target: goal.target,
+            after: answered(model, labels, &found.logits),
+            success: found.success,
+            norms: found.norms,
+            forward: found.passes.forward,
+            backward: found.passes.backward,
+            rounded: rounded.map(|r| RoundedImage {
+                after: answered(model, labels, &r.logits),
+                norms: r.norms,
+                factor: r.factor,
+                png: None,
+            }),
+            npz: None,
+        }
+    }
+}
+
+fn answered(model: &Model, labels: &Labels, logits: &[f32]) -> Answer {
+    let class_id = answer(logits);
+    Answer { class_id, name: labels.name(class_id), probability: model.probabilities(logits)[class_id] }
+}
+
+/// Photos as pixels; those that cannot be read are named in `failed` and left out.
+fn read(setup: &Setup, paths: &[std::path::PathBuf], failed: &mut Vec<FailedImage>) -> Chunk {
+    let mut chunk = Chunk::default();
+    for path in paths {
+        let name = path.display().to_string();
+        match decode(path).with_context(|| String::new()) {
+            Ok(photo) => {
+                chunk.images.push(attacks::pixels(&setup.preprocessing, &photo));
+                chunk.paths.push(name);
+            }
+            Err(e) => failed.push(FailedImage { path: name, error: e.root_cause().to_string() }),
+        }
+    }
+    chunk
+}
+
+fn table(result: &AttackResult, args: &AttackArgs) -> String {
+    let mut text = String::new();
+    for i in &result.images {
+        let outcome = match (&i.rounded, i.success) {
+            (Some(_), _) => "succeeds",
+            (None, true) => "succeeds, but not in whole grey levels: no PNG",
+            (None, false) => "fails",
+        };
+        let short = |name: &str| name.chars().take(24).collect::<String>();
+        text += &format!(
+            "{}\n  {} ({:.3}) → {} ({:.3})  L∞ {:.2}/255  L2 {:.4}  L0 {}  {} forward, {} backward  {outcome}\n",
+            i.path,
+            short(&i.before.name),
+            i.before.probability,
+            short(&i.after.name),
+            i.after.probability,
+            255.0 * i.norms.linf,
+            i.norms.l2,
+            i.norms.l0,
+            i.forward,
+            i.backward,
+        );
+    }
+    for f in &result.failed {
+        text += &format!("{}\n  failed: {}\n", f.path, f.error);
+    }
+    text + &summary(&result.summary) + &format!("Files: {}\n", args.out.display())
+}
+
+fn summary(s: &Summary) -> String {
+    let mut text = format!(
+        "\n{} of {} succeed ({:.1} %), {} of them as a PNG",
+        s.successes,
+        s.images,
+        100.0 * s.successes as f64 / s.images.max(1) as f64,
+        s.rounded_successes
+    );
+    if let (Some(median), Some(mean)) = (s.median, s.mean) {
+        text += &format!(
+            "\n{:<8} {:>10} {:>10} {:>10}\n{:<8} {:>6.2}/255 {:>10.4} {:>10.0}\n{:<8} {:>6.2}/255 {:>10.4} {:>10.0}",
+            "norms",
+            "L∞",
+            "L2",
+            "L0",
+            "median",
+            255.0 * median.linf,
+            median.l2,
+            median.l0,
+            "mean",
+            255.0 * mean.linf,
+            mean.l2,
+            mean.l0
+        );
+    }
+    let passes = |v: Option<f64>| v.map_or("–".into(), |v| format!("{v:.0}"));
+    text + &format!("\npasses   median {} forward, {} backward\n", passes(s.forward), passes(s.backward))
+}
