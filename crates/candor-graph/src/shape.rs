@@ -9,7 +9,8 @@ mod sizes;
 
 use rten_shape_inference::ops::{self, Padding};
 use rten_shape_inference::{
-    BinaryOp, InferShapes, InferShapesContext, ReductionOp, SymExpr, SymTensor, SymbolGen, UnaryOp, VariadicOp,
+    BinaryOp, InferShapes, InferShapesContext, ReductionOp, SymExpr, SymTensor, SymbolGen, UnaryOp,
+    VariadicOp,
 };
 
 use crate::error::{GraphError, Result};

@@ -147,7 +147,8 @@ impl Server {
     /// A method's map of the first class, the forward pass included; `set` as `candor explain --set` takes it.
     fn method(&mut self, request: &str, name: &str, set: &[&str]) -> Outcome<Value> {
         if !self.explainers.contains_key(request) {
-            let pairs = set.iter().map(|s| s.split_once('=').ok_or_else(|| format!("{s:?} is not KEY=VALUE")));
+            let pairs =
+                set.iter().map(|s| s.split_once('=').ok_or_else(|| format!("{s:?} is not KEY=VALUE")));
             let pairs: Result<Vec<_>, String> =
                 pairs.map(|p| p.map(|(k, v)| (k.to_string(), v.to_string()))).collect();
             let method = methods::find(name)?;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use candor::attacks::{self, Adversarial, Attack, Goal, Rounded, Rounding, Victim, answer};
 use candor::error::Error;
 use candor::image::decode;
@@ -233,12 +233,12 @@ fn read(setup: &Setup, paths: &[std::path::PathBuf], failed: &mut Vec<FailedImag
     let mut chunk = Chunk::default();
     for path in paths {
         let name = path.display().to_string();
-        match decode(path).with_context(|| String::new()) {
+        match decode(path) {
             Ok(photo) => {
                 chunk.images.push(attacks::pixels(&setup.preprocessing, &photo));
                 chunk.paths.push(name);
             }
-            Err(e) => failed.push(FailedImage { path: name, error: e.root_cause().to_string() }),
+            Err(e) => failed.push(FailedImage { path: name, error: e.to_string() }),
         }
     }
     chunk

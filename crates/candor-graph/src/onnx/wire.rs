@@ -47,7 +47,9 @@ impl Message {
     /// part of one.
     fn holds_whole_numbers(self, number: u64, bytes: &[u8]) -> bool {
         match (self, number) {
-            (Message::Tensor, 1 | 5 | 7) | (Message::Attribute, 8) => bytes.last().is_none_or(|b| b & 0x80 == 0),
+            (Message::Tensor, 1 | 5 | 7) | (Message::Attribute, 8) => {
+                bytes.last().is_none_or(|b| b & 0x80 == 0)
+            }
             (Message::Tensor, 4) | (Message::Attribute, 7) => bytes.len().is_multiple_of(4),
             (Message::Tensor, 10) => bytes.len().is_multiple_of(8),
             _ => true,

@@ -70,7 +70,8 @@ pub fn evaluate_constants(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result
 }
 
 /// Operators that make much out of little; they wait until their sizes are known.
-const GROWING: &[&str] = &["ConstantOfShape", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile", "Upsample"];
+const GROWING: &[&str] =
+    &["ConstantOfShape", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile", "Upsample"];
 /// Most elements of folded values together, and how many times what they are made of they may be if that is more.
 const MOST_ELEMENTS: usize = 1 << 27;
 const MOST_GROWTH: usize = 16;
@@ -78,8 +79,11 @@ const MOST_GROWTH: usize = 16;
 /// Refuses to evaluate what would fill the memory: a few bytes of a damaged file can ask for any size.
 fn check_cost(graph: &Graph, folded: &[bool]) -> Result<()> {
     let nodes = || graph.nodes.iter().zip(folded).filter(|(_, f)| **f).map(|(n, _)| n);
-    let given: usize =
-        nodes().flat_map(|n| n.inputs.iter().flatten()).filter_map(|&id| graph.constant(id)).map(|t| t.len()).sum();
+    let given: usize = nodes()
+        .flat_map(|n| n.inputs.iter().flatten())
+        .filter_map(|&id| graph.constant(id))
+        .map(|t| t.len())
+        .sum();
     let most = MOST_ELEMENTS.max(given.saturating_mul(MOST_GROWTH));
     let mut total = 0usize;
     for node in nodes() {

@@ -35,12 +35,22 @@ pub(super) fn check(graph: &Graph, node: &Node) -> Result<()> {
 /// Least rank of the first input, where an operator asks for more than a scalar.
 fn least_rank(op: &str) -> Option<usize> {
     Some(match op {
-        "Conv" | "ConvTranspose" | "ConvInteger" | "QLinearConv" | "MaxPool" | "AveragePool" | "LpPool"
-        | "GlobalAveragePool" | "GlobalMaxPool" | "GlobalLpPool" | "InstanceNormalization" | "LRN" => 3,
+        "Conv"
+        | "ConvTranspose"
+        | "ConvInteger"
+        | "QLinearConv"
+        | "MaxPool"
+        | "AveragePool"
+        | "LpPool"
+        | "GlobalAveragePool"
+        | "GlobalMaxPool"
+        | "GlobalLpPool"
+        | "InstanceNormalization"
+        | "LRN" => 3,
         "BatchNormalization" | "GroupNormalization" | "Gemm" | "Trilu" => 2,
         "Concat" | "Gather" | "GatherElements" | "GatherND" | "Hardmax" | "LayerNormalization"
-        | "LogSoftmax" | "LpNormalization" | "MatMul" | "QLinearMatMul" | "MatMulInteger" | "RMSNormalization"
-        | "ScatterElements" | "ScatterND" | "Slice" | "Softmax" | "Split" | "TopK" => 1,
+        | "LogSoftmax" | "LpNormalization" | "MatMul" | "QLinearMatMul" | "MatMulInteger"
+        | "RMSNormalization" | "ScatterElements" | "ScatterND" | "Slice" | "Softmax" | "Split" | "TopK" => 1,
         _ => return None,
     })
 }
@@ -218,7 +228,10 @@ impl Given<'_> {
         self.one_for_each_axis(3)?;
         let factors = self.node.input(2).and_then(|id| self.graph.constant(id)?.as_floats());
         match factors {
-            Some(f) if !f.is_empty() && (f.len() != self.rank()? || f.iter().any(|v| !(*v > 0.0 && *v < 1e6))) => {
+            Some(f)
+                if !f.is_empty()
+                    && (f.len() != self.rank()? || f.iter().any(|v| !(*v > 0.0 && *v < 1e6))) =>
+            {
                 self.fail(format!("scales {f:?} do not fit rank {}", self.rank()?))
             }
             _ => Ok(()),
@@ -243,7 +256,9 @@ impl Given<'_> {
         let groups = self.node.int("num_groups", 1);
         match self.size(self.node.input(0), 1) {
             _ if groups < 1 => self.fail(format!("num_groups is {groups}")),
-            Some(n) if n % groups != 0 => self.fail(format!("{n} channels cannot be split into {groups} groups")),
+            Some(n) if n % groups != 0 => {
+                self.fail(format!("{n} channels cannot be split into {groups} groups"))
+            }
             _ => Ok(()),
         }
     }

@@ -28,11 +28,11 @@ pub(super) fn guarded<T>(infer: impl FnOnce() -> Result<T, String>) -> Result<T,
 /// [`GraphError::Node`] with the size.
 pub(super) fn check_size(node: &Node, sym: &SymTensor) -> Result<()> {
     let Some(shape) = sym.shape() else { return Ok(()) };
-    let known = shape.map(|d| match dim_of(&d) {
+    let mut known = shape.map(|d| match dim_of(&d) {
         Dim::Fixed(n) | Dim::Batch(n) => n,
         Dim::Unknown => 1,
     });
-    let count = known.fold(Some(1usize), |count, n| count?.checked_mul(n));
+    let count = known.try_fold(1usize, usize::checked_mul);
     match count {
         Some(n) if n <= MOST_ELEMENTS => Ok(()),
         _ => Err(GraphError::node(node, format!("its output would have more than {MOST_ELEMENTS} elements"))),

@@ -168,14 +168,14 @@ impl CarliniWagner {
     fn adam(&self, d: &mut Descent, search: &Search, image: &mut [f32], slope: &[f32], t: usize) {
         let c = search.c as f32;
         let (correct1, correct2) = (1.0 - BETA1.powi(t as i32), 1.0 - BETA2.powi(t as i32));
-        for i in 0..image.len() {
-            let of_pixel = 2.0 * (image[i] - search.origin[i]) - c * slope.get(i).copied().unwrap_or(0.0);
+        for (i, pixel) in image.iter_mut().enumerate() {
+            let of_pixel = 2.0 * (*pixel - search.origin[i]) - c * slope.get(i).copied().unwrap_or(0.0);
             let tanh = (search.start[i] + d.delta[i]).tanh();
             let g = of_pixel * 0.5 * (1.0 - tanh * tanh);
             d.first[i] = BETA1 * d.first[i] + (1.0 - BETA1) * g;
             d.second[i] = BETA2 * d.second[i] + (1.0 - BETA2) * g * g;
             d.delta[i] -= self.step * (d.first[i] / correct1) / ((d.second[i] / correct2).sqrt() + 1e-8);
-            image[i] = to_pixel(search.start[i] + d.delta[i]);
+            *pixel = to_pixel(search.start[i] + d.delta[i]);
         }
     }
 }

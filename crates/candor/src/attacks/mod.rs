@@ -251,17 +251,18 @@ pub fn run_chunk(
     let found = attack.run(victim, &mut items, tick)?;
     let passes = victim.passes().to_vec();
     let logits = victim.logits(&found, &(0..items.len()).collect::<Vec<_>>())?;
-    let judged = items.iter().zip(found).zip(logits.into_iter().zip(passes));
-    let judge =
-        |((item, pixels), (logits, passes)): ((&Item<'_>, Vec<f32>), (Vec<f32>, Passes))| Adversarial {
+    let mut judged = vec![];
+    for ((item, pixels), (logits, passes)) in items.iter().zip(found).zip(logits.into_iter().zip(passes)) {
+        judged.push(Adversarial {
             answer: answer(&logits),
             success: item.goal.reached(&logits),
             norms: Norms::between(&pixels, item.pixels),
             pixels,
             logits,
             passes,
-        };
-    Ok(judged.map(judge).collect())
+        });
+    }
+    Ok(judged)
 }
 
 /// Steps that [`run`] reports for so many images, at most.

@@ -100,7 +100,8 @@ impl Evaluate for Folding<'_> {
         let run = || self.0.compile(graph)?.run(&[]);
         // Constants of a damaged file may be anything; an engine's panic over them is an error of the file.
         let outcome = catch_unwind(AssertUnwindSafe(run));
-        let outcome = outcome.map_err(|_| "the engine cannot compute them; the model is damaged".to_string())?;
+        let outcome =
+            outcome.map_err(|_| "the engine cannot compute them; the model is damaged".to_string())?;
         outcome.map_err(|e| e.to_string())
     }
 }
