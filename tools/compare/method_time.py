@@ -4,8 +4,8 @@
     python tools/compare/method_time.py resnet50 ZOO/resnet50.script.onnx [--methods grad-cam,integrated-gradients,rise]
            [--repeats 7] [--compile] [--candor "target/release/examples/mask_time --engine rten"]...
 
-The ONNX file holds the weights that tools/model_families.py makes from its seed; here the same module is built again, and the
-largest difference of its logits from Candor's is printed first. PyTorch's contenders: pytorch-grad-cam (Grad-CAM on the last
+The same module is built again by the recipe that stands in the .json beside the ONNX file, and the difference of its logits from
+Candor's is printed first. PyTorch's contenders: pytorch-grad-cam (Grad-CAM on the last
 block), Captum (integrated gradients, 50 steps, midpoints), and RISE as its authors' code has it (1000 masks of 7×7 cells,
 batches of --rise-batch; Captum has none). Each on the module as it is, and in its best form on a processor: BatchNormalization folded,
 channels-last; with --compile also through torch.compile.
@@ -15,6 +15,8 @@ Pearson's r with the first contender's (RISE draws other masks in each).
 """
 
 import argparse
+import functools
+import json
 import os
 import sys
 import time
@@ -27,8 +29,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from deterministic import noise_image
+from export_models import model_of
 from mask_time import SETTLE_SECONDS, Server, spread
-from model_families import TORCHVISION, build
+from model_families import TORCHVISION
 
 REQUESTS = {
     "grad-cam": "method grad-cam",
@@ -113,16 +116,18 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 def contenders(a: argparse.Namespace) -> list:
     size = TORCHVISION[a.name]
+    recipe = json.loads((Path(a.model).parent / f"{a.name}.json").read_text())["recipe"]
+    build = functools.partial(model_of, a.name, size, recipe)
     a.channels_last_now = False
-    eager = build(a.name, size)
+    eager = build()
     made = [Library("PyTorch eager", eager, eager, size, a)]
     a.channels_last_now = True
-    best = build(a.name, size).to(memory_format=torch.channels_last)
+    best = build().to(memory_format=torch.channels_last)
     fold(best)
     made.append(Library("PyTorch channels-last, BN folded", best, best, size, a))
     if a.compile:
         a.channels_last_now = False
-        plain = build(a.name, size)
+        plain = build()
         made.append(Library("torch.compile", torch.compile(plain, dynamic=True), plain, size, a))
     a.levels, a.iterations, a.lambda_, a.learning_rate = [], 1, 0.005, 0.05
     a.amplitude, a.offset, a.classes = AMPLITUDE, 0.0, [made[0].class_id]
