@@ -1,9 +1,13 @@
 //! What the command line takes. Names, flags and JSON fields are a contract.
 
+mod detect;
+
 use std::path::PathBuf;
 
 use candor::image::Preset;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use detect::{CorpusArgs, Detect, DetectArgs, EvalArgs, ScoreArgs, TrainArgs};
 
 /// Explains image classifiers, and says so when there is nothing to see.
 #[derive(Parser)]
@@ -35,6 +39,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Change photos a little so that the model answers something else
     Attack(AttackArgs),
+    /// Screen inputs for adversarial changes, by the masks that lead to the answer
+    Detect(DetectArgs),
     /// Write a method as an ONNX model: image and class in, logits and map out
     Export(ExportArgs),
     /// List the explanation methods with their sources, costs and parameters
@@ -303,6 +309,22 @@ pub struct FaithfulnessArgs {
     pub area: f64,
 }
 
+/// Photos with what is in them.
+#[derive(Args, Clone)]
+pub struct SourceArgs {
+    /// The dataset
+    pub dataset: PathBuf,
+    /// Its form, where it cannot be told: csv, folders, voc, coco, cub, wsolevaluation, cifar
+    #[arg(long, value_name = "NAME")]
+    pub format: Option<String>,
+    /// Folder with the photos, where they do not lie beside the list
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// The model's classes for each class of the dataset: JSON, or lines CLASS,NUMBERS
+    #[arg(long, value_name = "FILE")]
+    pub class_map: Option<PathBuf>,
+}
+
 /// A benchmark on a dataset.
 #[derive(Args, Clone)]
 #[command(after_help = "\
@@ -322,17 +344,8 @@ Examples:
 pub struct DatasetArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// The dataset
-    pub dataset: PathBuf,
-    /// Its form, where it cannot be told: csv, folders, voc, coco, cub, wsolevaluation, cifar
-    #[arg(long, value_name = "NAME")]
-    pub format: Option<String>,
-    /// Folder with the photos, where they do not lie beside the list
-    #[arg(long, value_name = "DIR")]
-    pub images: Option<PathBuf>,
-    /// The model's classes for each class of the dataset: JSON, or lines CLASS,NUMBERS
-    #[arg(long, value_name = "FILE")]
-    pub class_map: Option<PathBuf>,
+    #[command(flatten)]
+    pub source: SourceArgs,
     /// Only the first samples
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,

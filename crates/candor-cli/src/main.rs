@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Check(a) => commands::check::run(a),
         Command::Bench(a) => commands::bench::run(a),
         Command::Attack(a) => commands::attack::run(a),
+        Command::Detect(a) => commands::detect::run(a),
         Command::Export(a) => commands::export::run(a),
         Command::Methods(a) => commands::methods::run(a),
         Command::Demo(a) => commands::demo::run(a),

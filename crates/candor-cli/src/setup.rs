@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use candor::config::{Layout as SidecarLayout, Sidecar};
+use candor::dataset::{self, ClassMap, Dataset};
 use candor::engine::{Device, Engine, OnnxRuntime, RTen};
 use candor::image::{Preprocessing, Preset};
 use candor::labels::Labels;
 use candor::methods::Choices;
 use candor::model::{Layout, Model, ModelOptions};
 
-use crate::arguments::{DeviceName, EngineArgs, EngineName, ModelArgs};
+use crate::arguments::{DeviceName, EngineArgs, EngineName, ModelArgs, SourceArgs};
 use crate::output;
 
 /// An error of usage (exit code 2): what was asked for does not exist.
@@ -67,6 +68,30 @@ pub fn engine(args: &EngineArgs) -> Result<Box<dyn Engine>> {
             Ok(Box::new(engine))
         }
     }
+}
+
+/// Opens a dataset, its classes mapped to the model's.
+pub fn dataset(setup: &Setup, args: &SourceArgs) -> Result<Dataset> {
+    let format = match &args.format {
+        Some(name) => {
+            let known = dataset::Format::ALL.iter().find(|(n, _)| n == name);
+            let names = || dataset::Format::ALL.map(|(n, _)| n).join(", ");
+            let unknown = || Usage(format!("there is no format '{name}'; there are: {}", names()));
+            Some(known.ok_or_else(unknown)?.1)
+        }
+        None => None,
+    };
+    let mut dataset = dataset::open(&args.dataset, format, args.images.as_deref())?;
+    let map = args.class_map.as_deref().map(ClassMap::load).transpose()?.unwrap_or_default();
+    map.resolve(&mut dataset, &setup.labels)?;
+    Ok(dataset)
+}
+
+/// Loads a model with its sidecar, and says what the user should know of it.
+pub fn load_telling(args: &ModelArgs) -> Result<Setup> {
+    let setup = load(args)?;
+    setup.notes.iter().for_each(|note| output::note(note));
+    Ok(setup)
 }
 
 /// Loads a model with its sidecar.

@@ -4,18 +4,20 @@ use std::collections::HashSet;
 
 use crate::builder::{Builder, Expr};
 use crate::error::{GraphError, Result};
-use crate::feature::Feature;
+use crate::feature::{Feature, Layout};
 use crate::graph::{Graph, Node, ValueId};
 use crate::shape::Dim;
-use crate::tensor::DataType;
+use crate::tensor::{DataType, Tensor};
 
-/// Whether a mask selects places or features at places.
+/// Whether a mask selects places, features, or features at places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaskShape {
     /// N×1×H×W, broadcast over channels: only where.
     Spatial,
     /// N×C×H×W: which feature, where.
     Full,
+    /// N×C×1×1, broadcast over places: only which feature.
+    Channel,
 }
 
 /// A mask that was put into a graph.
@@ -27,11 +29,11 @@ pub struct MaskSite {
     pub value_shape: [usize; 3],
     /// The new input that holds the mask.
     pub mask: ValueId,
-    /// The mask's shape without the batch: `[1 or channels, height, width]`.
+    /// The mask's shape without the batch: `[1 or channels, height or 1, width or 1]`.
     pub mask_shape: [usize; 3],
 }
 
-/// Multiplies each of `features` by a mask, which becomes a new input of the graph (N×1×H×W or N×C×H×W, whatever the
+/// Multiplies each of `features` by a mask, which becomes a new input of the graph (see [`MaskShape`], whatever the
 /// feature's layout), wherever the value is read.
 ///
 /// # Errors
@@ -41,17 +43,26 @@ pub fn insert_masks(graph: Graph, features: &[Feature], shape: MaskShape) -> Res
     let mut sites = vec![];
     for feature in features {
         let (value, [channels, height, width]) = (feature.value, feature.shape);
-        let mask_channels = if shape == MaskShape::Spatial { 1 } else { channels };
-        let mask_shape = [mask_channels, height, width];
+        let mask_shape = match shape {
+            MaskShape::Spatial => [1, height, width],
+            MaskShape::Full => [channels, height, width],
+            MaskShape::Channel => [channels, 1, 1],
+        };
         let batch = graph.shape(value).and_then(|s| s.first().copied()).unwrap_or(Dim::Unknown);
-        let dims = [batch, Dim::Fixed(mask_channels), Dim::Fixed(height), Dim::Fixed(width)];
+        let [own_channels, own_height, own_width] = mask_shape;
+        let dims = [batch, Dim::Fixed(own_channels), Dim::Fixed(own_height), Dim::Fixed(own_width)];
         let name = format!("mask_{}", sites.len());
         // The product stands right behind the value's producer, so that the order stays topological.
         let split = graph.nodes.iter().position(|n| n.outputs.contains(&Some(value))).map_or(0, |i| i + 1);
         let rest = graph.nodes.split_off(split);
         let builder = Builder::new(graph);
         let mask = builder.input(&name, DataType::Float, &dims);
-        let masked = (builder.value(value) * feature.lay(mask, mask_channels)).id();
+        let spread = if shape == MaskShape::Channel && feature.layout != Layout::ChannelsFirst {
+            mask * builder.constant(Tensor::full(&[1, 1, height, width], 1.0))
+        } else {
+            mask
+        };
+        let masked = (builder.value(value) * feature.lay(spread, own_channels)).id();
         let mask = mask.id();
         graph = builder.finish()?;
         let own = graph.nodes.len() - 1;

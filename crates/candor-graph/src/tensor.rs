@@ -119,16 +119,37 @@ impl Tensor {
         self.len() == 0
     }
 
-    /// Floats repeated `copies` times along the first axis.
+    /// Floats one behind the other along the first axis.
     ///
     /// # Errors
-    /// [`GraphError::Tensor`] for a tensor that is a scalar or holds no floats.
-    pub fn tiled(&self, copies: usize) -> Result<Self, GraphError> {
-        let mut shape = self.shape.clone();
-        if let Some(batch) = shape.first_mut() {
-            *batch *= copies;
+    /// [`GraphError::TensorLength`] for a tensor that is a scalar, holds no floats, or has rows of another size.
+    pub fn stacked<'t>(parts: impl IntoIterator<Item = &'t Tensor>) -> Result<Self, GraphError> {
+        let (mut shape, mut values) = (vec![], vec![]);
+        for part in parts {
+            values.extend_from_slice(part.as_floats().unwrap_or_default());
+            match shape.first_mut() {
+                Some(rows) => *rows += part.shape.first().copied().unwrap_or(1),
+                None => shape.clone_from(&part.shape),
+            }
         }
-        Tensor::floats(&shape, self.as_floats().unwrap_or_default().repeat(copies))
+        Tensor::floats(&shape, values)
+    }
+
+    /// Floats in `count` parts of equally many rows.
+    ///
+    /// # Errors
+    /// [`GraphError::TensorLength`] if the rows cannot be shared evenly.
+    pub fn split(self, count: usize) -> Result<Vec<Self>, GraphError> {
+        if count == 1 {
+            return Ok(vec![self]);
+        }
+        let mut shape = self.shape.clone();
+        if let Some(rows) = shape.first_mut() {
+            *rows /= count.max(1);
+        }
+        let values = self.as_floats().unwrap_or_default();
+        let parts = values.chunks((values.len() / count.max(1)).max(1));
+        parts.map(|part| Tensor::floats(&shape, part.to_vec())).collect()
     }
 
     /// Element type.

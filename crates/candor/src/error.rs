@@ -5,7 +5,10 @@ use std::path::Path;
 use candor_graph::error::GraphError;
 use thiserror::Error;
 
+use crate::dataset::DatasetError;
 use crate::engine::EngineError;
+use crate::image::ImageError;
+use crate::report::ReportError;
 
 /// Anything that can go wrong between a model file and a report.
 #[derive(Debug, Error)]
@@ -46,6 +49,18 @@ pub enum Error {
         /// What is wrong, and what there is.
         reason: String,
     },
+    /// A detector that cannot be trained, loaded or used.
+    #[error("{0}")]
+    Detector(String),
+    /// A dataset or one of its photos.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// A picture.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A file of a result.
+    #[error(transparent)]
+    Report(#[from] ReportError),
     /// A file could not be read or written.
     #[error("{path}: {reason}")]
     Io {
@@ -72,7 +87,7 @@ impl Error {
     }
 
     /// A file error.
-    pub(crate) fn io(path: &Path, e: std::io::Error) -> Self {
+    pub(crate) fn io(path: &Path, e: impl std::fmt::Display) -> Self {
         Error::Io { path: path.display().to_string(), reason: e.to_string() }
     }
 }

@@ -5,6 +5,7 @@ pub mod attacks;
 pub mod calibrate;
 pub mod config;
 pub mod dataset;
+pub mod detector;
 pub mod engine;
 pub mod error;
 pub mod explain;

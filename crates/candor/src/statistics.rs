@@ -152,6 +152,19 @@ pub fn auroc(positives: &[f64], negatives: &[f64]) -> Option<f64> {
     Some(total / (positives.len() * negatives.len()) as f64)
 }
 
+/// The 95 % percentile-bootstrap interval of [`auroc`], positives and negatives drawn anew each by themselves, by a generator of its
+/// own, started by `seed`.
+pub fn auroc_interval(positives: &[f64], negatives: &[f64], seed: u64) -> [f64; 2] {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut draw = |values: &[f64]| -> Vec<f64> {
+        (0..values.len()).map(|_| values[below(&mut random, values.len())]).collect()
+    };
+    let mut areas: Vec<f64> =
+        (0..RESAMPLES).filter_map(|_| auroc(&draw(positives), &draw(negatives))).collect();
+    areas.sort_by(f64::total_cmp);
+    [percentile(&areas, 2.5), percentile(&areas, 97.5)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,7 +28,7 @@ pub fn run(args: &AttackArgs) -> Result<ExitCode> {
     if from.is_none() && args.from.is_some() {
         return Err(Usage("--from is for --attack transfer".into()).into());
     }
-    let setup = load(&args.model)?;
+    let setup = setup::load_telling(&args.model)?;
     let target = args.target.as_ref().map(|t| setup.labels.find_class(t)).transpose();
     let target = target.map_err(|e| Usage(e.to_string()))?;
     let mut other = None;
@@ -62,14 +62,6 @@ fn usage(e: Error) -> anyhow::Error {
     }
 }
 
-fn load(args: &ModelArgs) -> Result<Setup> {
-    let setup = setup::load(args)?;
-    for note in &setup.notes {
-        output::note(note);
-    }
-    Ok(setup)
-}
-
 /// `--set`, with `--eps` under the name that it has for the attack.
 fn settings(args: &AttackArgs, eps: &str) -> Vec<(String, String)> {
     let mut set = args.set.clone();
@@ -88,7 +80,7 @@ fn transfer(args: &AttackArgs, setup: &Setup, path: std::path::PathBuf) -> Resul
         sidecar: None,
         ..args.model.clone()
     };
-    let other = load(&own)?;
+    let other = setup::load_telling(&own)?;
     let (a, b) = (setup.model.input_shape, other.model.input_shape);
     if a != b || setup.model.classes != other.model.classes {
         return Err(Usage(format!(

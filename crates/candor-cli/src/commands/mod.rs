@@ -6,6 +6,7 @@ pub mod calibrate;
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod detect;
 pub mod explain;
 pub mod export;
 pub mod inspect;

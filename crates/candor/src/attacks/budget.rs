@@ -1,11 +1,11 @@
 //! How far an image may be moved, held exactly: the norm in float64 is never above the budget, and pixels stay in 0..=1.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::methods::noise::Noise;
 
 /// Sizes of a perturbation, pixels counted in 0..=1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Norms {
     /// Largest change of a value.
     pub linf: f64,

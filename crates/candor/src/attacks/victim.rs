@@ -171,9 +171,13 @@ impl Gradients {
 
 /// What the model sees of a photo, as pixels in 0..=1: C·H·W, red first.
 pub fn pixels(preprocessing: &Preprocessing, photo: &RgbImage) -> Vec<f32> {
-    let grid = preprocessing.pixels(photo);
-    let plane = |c: usize| grid.pixels().map(move |p| f32::from(p.0[c]) / 255.0);
-    (0..preprocessing.channels).flat_map(plane).collect()
+    of_picture(preprocessing.channels, &preprocessing.pixels(photo))
+}
+
+/// A picture at the input's size as pixels in 0..=1: C·H·W, red first.
+pub fn of_picture(channels: usize, picture: &RgbImage) -> Vec<f32> {
+    let plane = |c: usize| picture.pixels().map(move |p| f32::from(p.0[c]) / 255.0);
+    (0..channels).flat_map(plane).collect()
 }
 
 /// Pixels in 0..=1 (red first) as the model's own input: (255 · p · scale − mean) / std, channels in its order.

@@ -1,4 +1,4 @@
-//! Learning the masks of several queries of one image in one batch.
+//! Learning the masks of several queries, of one image or of several, in one batch.
 
 use candor_graph::insert::{MaskShape, MaskSite};
 use candor_graph::tensor::Tensor;
@@ -105,6 +105,7 @@ pub struct Learner {
     classes: usize,
     multi_label: bool,
     fixed_batch: Option<usize>,
+    max_batch: usize,
     /// For each crossing value of the cut, whether it is the image itself.
     crossing_is_image: Vec<bool>,
     /// Position among the crossing values of each level's unmasked feature map, where it crosses.
@@ -141,6 +142,7 @@ impl Learner {
             classes: model.classes,
             multi_label,
             fixed_batch: model.fixed_batch,
+            max_batch: max_batch(model),
         })
     }
 
@@ -149,31 +151,66 @@ impl Learner {
     /// # Errors
     /// If the engine fails.
     pub fn prepare(&mut self, model: &Model, image: &[f32], passes: &mut Passes) -> Result<Prepared> {
-        let image = model.input_tensor(image)?;
+        let mut prepared = self.prepare_all(model, &[image], passes)?;
+        prepared.pop().ok_or_else(|| missing(model))
+    }
+
+    /// [`Learner::prepare`] of several images, in batches where the model allows them.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub fn prepare_all(
+        &mut self,
+        model: &Model,
+        images: &[&[f32]],
+        passes: &mut Passes,
+    ) -> Result<Vec<Prepared>> {
+        let mut all: Vec<Prepared> = vec![];
+        for part in images.chunks(if self.fixed_batch.is_some() { 1 } else { self.max_batch }) {
+            all.extend(self.prepare_part(model, part)?);
+            passes.forward += part.len() as u64;
+        }
+        let ones = self.full_masks(1.0);
+        let blank = self.blank();
+        let cases: Vec<Case<'_>> = all.iter().map(|prepared| Case { prepared, query: &blank }).collect();
+        let (logits, _) = self.run_all(&cases, &vec![&ones; cases.len()], Pass::Forward)?;
+        for (prepared, logits) in all.iter_mut().zip(logits) {
+            model.check_scores(&logits)?;
+            prepared.reference = logits;
+        }
+        Ok(all)
+    }
+
+    fn prepare_part(&mut self, model: &Model, part: &[&[f32]]) -> Result<Vec<Prepared>> {
+        let at = |e| Error::graph(&model.info.path, e);
+        let images = match part {
+            [one] => model.input_tensor(one)?,
+            _ => Tensor::floats(&model.batch_shape(part.len()), part.concat()).map_err(at)?,
+        };
         let mut computed = match &mut self.prefix {
-            Some(prefix) => prefix.run(&[&image])?.into_iter(),
+            Some(prefix) => prefix.run(&[&images])?.into_iter(),
             None => vec![].into_iter(),
         };
-        let mut crossing = vec![];
+        let mut all: Vec<Prepared> =
+            part.iter().map(|_| Prepared { crossing: vec![], reference: vec![] }).collect();
         for &is_image in &self.crossing_is_image {
-            let value = if is_image && self.prefix.is_none() { Some(image.clone()) } else { computed.next() };
-            crossing.push(value.ok_or_else(|| missing(model))?);
+            let value =
+                if is_image && self.prefix.is_none() { Some(images.clone()) } else { computed.next() };
+            let rows = value.ok_or_else(|| missing(model))?.split(part.len()).map_err(at)?;
+            all.iter_mut().zip(rows).for_each(|(prepared, row)| prepared.crossing.push(row));
         }
-        let mut prepared = Prepared { crossing, reference: vec![] };
-        let ones: Vec<Vec<f32>> =
-            self.sites.iter().map(|s| vec![1.0; s.mask_shape.iter().product()]).collect();
-        let blank = Query {
+        Ok(all)
+    }
+
+    /// A query that asks for nothing.
+    fn blank(&self) -> Query {
+        Query {
             class: 0,
             left_out: vec![],
             multi_label: self.multi_label,
             reference: vec![0.0; self.classes],
             floor: 0.0,
-        };
-        let (logits, _) = self.run(&prepared, &[&blank], &[&ones], Pass::Forward)?;
-        passes.forward += 1;
-        prepared.reference = logits.into_iter().next().unwrap_or_default();
-        model.check_scores(&prepared.reference)?;
-        Ok(prepared)
+        }
     }
 
     /// The unmasked feature map of a level (1×C×H×W), if it is computed before the masks.
@@ -199,27 +236,37 @@ impl Learner {
         passes: &mut Passes,
         progress: &mut dyn FnMut(),
     ) -> Result<Vec<Learned>> {
-        let top1 = argmax(&prepared.reference);
-        let mut queries: Vec<Query> = classes
+        let cases: Vec<_> = classes.iter().map(|&class| (prepared, class)).collect();
+        self.learn_all(model, &cases, passes, progress)
+    }
+
+    /// [`Learner::learn`] for classes of several images.
+    ///
+    /// # Errors
+    /// As [`Learner::learn`].
+    pub fn learn_all(
+        &mut self,
+        model: &Model,
+        cases: &[(&Prepared, usize)],
+        passes: &mut Passes,
+        progress: &mut dyn FnMut(),
+    ) -> Result<Vec<Learned>> {
+        let mut queries: Vec<Query> = cases
             .iter()
-            .map(|&class| Query {
-                class,
-                left_out: if self.settings.leave_out_top1 && class != top1 { vec![top1] } else { vec![] },
-                multi_label: self.multi_label,
-                reference: prepared.reference.clone(),
-                floor: f64::NEG_INFINITY,
+            .map(|&(prepared, class)| {
+                let top1 = argmax(&prepared.reference);
+                let leave_out = self.settings.leave_out_top1 && class != top1;
+                Query {
+                    class,
+                    left_out: if leave_out { vec![top1] } else { vec![] },
+                    reference: prepared.reference.clone(),
+                    floor: f64::NEG_INFINITY,
+                    ..self.blank()
+                }
             })
             .collect();
-        // Every mask zero is the same image for all queries: one pass.
-        let empty_logits = match queries.first() {
-            Some(first) => {
-                let blank = Query { floor: 0.0, ..first.clone() };
-                passes.forward += 1;
-                self.run(prepared, &[&blank], &[&self.full_masks(0.0)], Pass::Forward)?.0.swap_remove(0)
-            }
-            None => return Ok(vec![]),
-        };
-        let nulls: Vec<f64> = queries.iter().map(|q| q.log_odds(&empty_logits)).collect();
+        let empty_logits = self.empty_logits(cases, passes)?;
+        let nulls: Vec<f64> = queries.iter().zip(&empty_logits).map(|(q, empty)| q.log_odds(empty)).collect();
         let chance = -((self.classes.saturating_sub(1)).max(1) as f64).ln();
         for (query, &null) in queries.iter_mut().zip(&nulls) {
             query.floor =
@@ -241,7 +288,7 @@ impl Learner {
             masks[q] = self.full_masks(0.0);
         }
         for _ in 0..self.settings.iterations {
-            let (logits, slopes) = self.run_all(prepared, &queries, &masks, &open, Pass::Both)?;
+            let (logits, slopes) = self.run_open(cases, &queries, &masks, &open, Pass::Both)?;
             passes.forward += open.len() as u64;
             passes.backward += open.len() as u64;
             for (i, &q) in open.iter().enumerate() {
@@ -260,15 +307,15 @@ impl Learner {
             }
             progress();
         }
-        let mut logits = vec![empty_logits.clone(); queries.len()];
-        let (kept, _) = self.run_all(prepared, &queries, &masks, &open, Pass::Forward)?;
+        let mut logits = empty_logits;
+        let (kept, _) = self.run_open(cases, &queries, &masks, &open, Pass::Forward)?;
         passes.forward += open.len() as u64;
         for (&q, kept) in open.iter().zip(kept) {
             logits[q] = kept;
             let last = self.loss(&queries[q], &logits[q], &masks[q]);
             if self.settings.return_best && best[q].0 < last {
                 masks[q] = std::mem::take(&mut best[q].1);
-                logits[q] = self.run_all(prepared, &queries, &masks, &[q], Pass::Forward)?.0.remove(0);
+                logits[q] = self.run_open(cases, &queries, &masks, &[q], Pass::Forward)?.0.remove(0);
                 passes.forward += 1;
             }
         }
@@ -287,7 +334,19 @@ impl Learner {
             .collect())
     }
 
-    /// D + λ Σ_l t_l · C_l/|m_l channels| · ‖m_l‖₁ with t_l = 1/√(H_l·W_l).
+    /// Logits of prepared images under given masks (one vector a level, C×H×W row-major).
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub fn answers(&mut self, cases: &[(&Prepared, &Vec<Vec<f32>>)]) -> Result<Vec<Vec<f32>>> {
+        let blank = self.blank();
+        let rows: Vec<Case<'_>> =
+            cases.iter().map(|&(prepared, _)| Case { prepared, query: &blank }).collect();
+        let masks: Vec<&Vec<Vec<f32>>> = cases.iter().map(|&(_, masks)| masks).collect();
+        Ok(self.run_all(&rows, &masks, Pass::Forward)?.0)
+    }
+
+    /// D + λ Σ_l t_l · |feature_l|/|m_l| · ‖m_l‖₁ with t_l = 1/√(H_l·W_l).
     fn loss(&self, query: &Query, logits: &[f32], masks: &[Vec<f32>]) -> f64 {
         let sparsity: f64 = self
             .sites
@@ -302,35 +361,57 @@ impl Learner {
         self.sites.iter().map(|s| vec![value; s.mask_shape.iter().product()]).collect()
     }
 
-    /// [`Learner::run`] for the queries in `open`, in batches that the model allows.
-    fn run_all(
+    /// For each case the logits with every mask zero: one pass an image, however many of its classes are asked for.
+    fn empty_logits(&mut self, cases: &[(&Prepared, usize)], passes: &mut Passes) -> Result<Vec<Vec<f32>>> {
+        let mut images: Vec<&Prepared> = vec![];
+        let mut of_case = vec![];
+        for &(prepared, _) in cases {
+            if !images.last().is_some_and(|last| std::ptr::eq(*last, prepared)) {
+                images.push(prepared);
+            }
+            of_case.push(images.len() - 1);
+        }
+        let (blank, zeros) = (self.blank(), self.full_masks(0.0));
+        let blanks: Vec<Case<'_>> = images.iter().map(|prepared| Case { prepared, query: &blank }).collect();
+        let (logits, _) = self.run_all(&blanks, &vec![&zeros; images.len()], Pass::Forward)?;
+        passes.forward += images.len() as u64;
+        Ok(of_case.into_iter().map(|i| logits[i].clone()).collect())
+    }
+
+    /// [`Learner::run_all`] for the queries in `open`.
+    fn run_open(
         &mut self,
-        prepared: &Prepared,
+        cases: &[(&Prepared, usize)],
         queries: &[Query],
         masks: &[Vec<Vec<f32>>],
         open: &[usize],
         pass: Pass,
     ) -> Result<Step> {
+        let masks: Vec<&Vec<Vec<f32>>> = open.iter().map(|&q| &masks[q]).collect();
+        let cases: Vec<Case<'_>> =
+            open.iter().map(|&q| Case { prepared: cases[q].0, query: &queries[q] }).collect();
+        self.run_all(&cases, &masks, pass)
+    }
+
+    /// [`Learner::run`] in batches that the model allows: a fixed batch holds one image.
+    fn run_all(&mut self, cases: &[Case<'_>], masks: &[&Vec<Vec<f32>>], pass: Pass) -> Result<Step> {
         let mut all: Step = (vec![], vec![]);
-        for part in open.chunks(self.fixed_batch.unwrap_or(MAX_BATCH)) {
-            let queries: Vec<&Query> = part.iter().map(|&q| &queries[q]).collect();
-            let masks: Vec<&Vec<Vec<f32>>> = part.iter().map(|&q| &masks[q]).collect();
-            let (logits, slopes) = self.run(prepared, &queries, &masks, pass)?;
+        let mut start = 0;
+        while let Some(first) = cases.get(start) {
+            let most = self.fixed_batch.unwrap_or(self.max_batch);
+            let fits = |c: &&Case<'_>| self.fixed_batch.is_none() || std::ptr::eq(c.prepared, first.prepared);
+            let end = start + cases[start..].iter().take(most).take_while(fits).count();
+            let (logits, slopes) = self.run(&cases[start..end], &masks[start..end], pass)?;
             all.0.extend(logits);
             all.1.extend(slopes);
+            start = end;
         }
         Ok(all)
     }
 
-    /// One pass: logits of the masked image, and (if asked for) the gradient of D with respect to each mask, query by query.
-    fn run(
-        &mut self,
-        prepared: &Prepared,
-        queries: &[&Query],
-        masks: &[&Vec<Vec<f32>>],
-        pass: Pass,
-    ) -> Result<Step> {
-        let used = queries.len();
+    /// One pass: logits of the masked images, and (if asked for) the gradient of D with respect to each mask, case by case.
+    fn run(&mut self, cases: &[Case<'_>], masks: &[&Vec<Vec<f32>>], pass: Pass) -> Result<Step> {
+        let used = cases.len();
         // A fixed batch larger than the queries is filled with the first.
         let batch = self.fixed_batch.unwrap_or(used);
         let pick = |i: usize| if i < used { i } else { 0 };
@@ -341,7 +422,7 @@ impl Learner {
             inputs.push(tensor(&[batch, c, h, w], values)?);
         }
         let rows = |f: &dyn Fn(&Query) -> Vec<f32>| -> Result<Tensor> {
-            let values: Vec<f32> = (0..batch).flat_map(|i| f(queries[pick(i)])).collect();
+            let values: Vec<f32> = (0..batch).flat_map(|i| f(cases[pick(i)].query)).collect();
             tensor(&[batch, values.len() / batch.max(1)], values)
         };
         let one_hot = |q: &Query| (0..q.reference.len()).map(|k| f32::from(u8::from(k == q.class))).collect();
@@ -349,13 +430,14 @@ impl Learner {
         inputs.push(rows(&Query::rivals)?);
         inputs.push(rows(&|q| q.reference.clone())?);
         inputs.push(rows(&|q| vec![q.floor as f32])?);
-        let tiled: Vec<Tensor> = if self.fixed_batch.is_some() || batch == 1 {
+        let stacked: Vec<Tensor> = if self.fixed_batch.is_some() || batch == 1 {
             vec![]
         } else {
-            let tiled = prepared.crossing.iter().map(|t| t.tiled(batch).map_err(|e| Error::graph("mask", e)));
-            tiled.collect::<Result<_>>()?
+            let crossing = |i: usize| Tensor::stacked(cases.iter().map(|c| &c.prepared.crossing[i]));
+            let stacked = (0..self.crossing_is_image.len()).map(crossing);
+            stacked.collect::<std::result::Result<_, _>>().map_err(|e| Error::graph("mask", e))?
         };
-        let crossing = if tiled.is_empty() { &prepared.crossing } else { &tiled };
+        let crossing = if stacked.is_empty() { &cases[0].prepared.crossing } else { &stacked };
         let inputs: Vec<&Tensor> = inputs.iter().chain(crossing).collect();
         let wanted = if pass == Pass::Both { 1 + self.sites.len() } else { 1 };
         let mut out =
@@ -387,8 +469,17 @@ enum Pass {
 /// Logits, and slopes by level, of each query.
 type Step = (Vec<Vec<f32>>, Vec<Vec<Vec<f32>>>);
 
-/// Most queries in one batch: convolutions gain little from more, memory grows with each.
-const MAX_BATCH: usize = 8;
+/// A class of an image, as one row of a batch.
+struct Case<'c> {
+    prepared: &'c Prepared,
+    query: &'c Query,
+}
+
+/// Most queries in one batch: convolutions gain little from more, memory grows with each. Small images gain longer.
+fn max_batch(model: &Model) -> usize {
+    let [_, h, w] = model.input_shape;
+    (8 * 224 * 224 / (h * w).max(1)).clamp(8, 64)
+}
 
 fn tensor(shape: &[usize], values: Vec<f32>) -> Result<Tensor> {
     Tensor::floats(shape, values).map_err(|e| Error::graph("mask", e))

@@ -38,10 +38,12 @@ pub(super) fn masked(model: &Model, levels: &[Level], settings: &Settings) -> Re
     Ok(Masked { sites, queries, cut })
 }
 
-/// Derivative of the L1 term per λ: t_l · C_l/|m_l channels|.
+/// Derivative of the L1 term per λ: t_l · |feature|/|mask|, so that a mask that is broadcast counts as the full one that it stands
+/// for.
 pub(super) fn l1_weight(site: &MaskSite) -> f32 {
-    let [channels, height, width] = site.value_shape;
-    channels as f32 / site.mask_shape[0] as f32 / ((height * width) as f32).sqrt()
+    let size = |shape: [usize; 3]| shape.iter().product::<usize>() as f32;
+    let [_, height, width] = site.value_shape;
+    size(site.value_shape) / size(site.mask_shape) / ((height * width) as f32).sqrt()
 }
 
 /// Adds the objective's inputs and the gradients of the masks; outputs are the logits and then the gradients.

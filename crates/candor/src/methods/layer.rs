@@ -108,7 +108,7 @@ impl CutAtLayer {
             }
             let mask = Tensor::floats(&[batch, channels, height, width], mask).map_err(at)?;
             let copies = batch / model.fixed_batch.unwrap_or(1);
-            let tiled = self.crossing.iter().map(|t| t.tiled(copies));
+            let tiled = self.crossing.iter().map(|t| Tensor::stacked(std::iter::repeat_n(t, copies)));
             let tiled: Vec<Tensor> = tiled.collect::<Result<_, _>>().map_err(at)?;
             let inputs: Vec<&Tensor> = std::iter::once(&mask).chain(&tiled).collect();
             let out = self.behind.run(&inputs)?;

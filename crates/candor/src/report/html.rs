@@ -81,6 +81,7 @@ pub(super) fn templates() -> Result<Environment<'static>, ReportError> {
         ("page.html", include_str!("template/page.html")),
         ("check.html", include_str!("template/check.html")),
         ("bench.html", include_str!("template/bench.html")),
+        ("detect.html", include_str!("template/detect.html")),
         ("image.html", include_str!("template/image.html")),
         ("macros.html", include_str!("template/macros.html")),
         ("style.css", include_str!("template/style.css")),

@@ -7,6 +7,7 @@ pub mod atomic;
 pub mod attack;
 pub mod bench;
 pub mod check;
+pub mod detect;
 mod error;
 mod figures;
 mod html;

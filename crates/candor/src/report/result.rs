@@ -1,6 +1,6 @@
 //! The result of `explain` as plain data: exactly the fields of the command line's JSON contract.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use crate::map::Map;
@@ -26,7 +26,7 @@ pub struct ExplainResult {
 }
 
 /// The model of a run, identified by content.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ModelInfo {
     /// Path as given.
     pub path: String,
@@ -39,7 +39,7 @@ pub struct ModelInfo {
 }
 
 /// The engine of a run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EngineInfo {
     /// `rten` or `onnxruntime`.
     pub name: String,

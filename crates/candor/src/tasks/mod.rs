@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod check;
+pub mod detect;
 pub mod input_shift;
 pub mod memory;
 pub mod randomize;

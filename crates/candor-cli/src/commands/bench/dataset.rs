@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
-use candor::dataset::{self, ClassMap, Dataset};
+use candor::dataset::Dataset;
 use candor::methods::{self, Choices, Method};
 use candor::report::bench::{BenchResult, DatasetInfo, Example, write};
 use candor::report::result::FailedImage;
@@ -106,22 +106,8 @@ pub fn faithfulness(args: &FaithfulnessArgs) -> Result<ExitCode> {
 
 /// The model and the dataset, its classes mapped to the model's, and the dataset's fingerprint.
 fn open(args: &DatasetArgs) -> Result<(Setup, Dataset, String)> {
-    let setup = setup::load(&args.model)?;
-    for note in &setup.notes {
-        output::note(note);
-    }
-    let format = match &args.format {
-        Some(name) => {
-            let known = dataset::Format::ALL.iter().find(|(n, _)| n == name);
-            let names = || dataset::Format::ALL.map(|(n, _)| n).join(", ");
-            let unknown = || Usage(format!("there is no format '{name}'; there are: {}", names()));
-            Some(known.ok_or_else(unknown)?.1)
-        }
-        None => None,
-    };
-    let mut dataset = dataset::open(&args.dataset, format, args.images.as_deref())?;
-    let map = args.class_map.as_deref().map(ClassMap::load).transpose()?.unwrap_or_default();
-    map.resolve(&mut dataset, &setup.labels)?;
+    let setup = setup::load_telling(&args.model)?;
+    let mut dataset = setup::dataset(&setup, &args.source)?;
     // Of the whole list: a run may go on with more samples.
     let fingerprint = dataset.fingerprint();
     if let Some(limit) = args.limit {
@@ -181,7 +167,7 @@ fn benchmark<M: Measure>(
     if items == 0 {
         anyhow::bail!(
             "{}: no sample says where its class is; this benchmark needs boxes",
-            args.dataset.display()
+            args.source.dataset.display()
         );
     }
     let tuning = args.tuning.unwrap_or(items / 4).min(items);
@@ -221,7 +207,7 @@ fn benchmark<M: Measure>(
         model: setup.model.info.clone(),
         preprocessing: serde_json::to_value(&setup.preprocessing)?,
         engine: setup.model.engine.info(),
-        dataset: DatasetInfo { path: args.dataset.display().to_string(), items, tuning },
+        dataset: DatasetInfo { path: args.source.dataset.display().to_string(), items, tuning },
         seed: args.seed,
         methods: found.methods.clone(),
         failed: failed.collect(),

@@ -3,7 +3,7 @@
 pub mod dwsol;
 pub mod faithful;
 pub mod grid;
-mod journal;
+pub(crate) mod journal;
 pub mod localize;
 pub mod table;
 pub mod wsol;

@@ -1,0 +1,151 @@
+//! What `candor detect` takes.
+
+use std::path::PathBuf;
+
+use candor::image::Preset;
+use clap::{Args, Subcommand};
+
+use super::{ModelArgs, SourceArgs, preset};
+
+/// `detect`.
+#[derive(Args)]
+#[command(after_help = "\
+A detector is trained for one model, on photos and on what attacks make of them. What it does not promise: an attacker who knows
+the detector can get around it (see docs/detection.md), and an attack unlike those it learned from may pass.
+
+Examples:
+  candor detect train model.onnx photos/ --out detector
+  candor detect score model.onnx detector upload.png
+  candor detect eval model.onnx photos/ --baselines --out study")]
+pub struct DetectArgs {
+    #[command(subcommand)]
+    pub detect: Detect,
+}
+
+#[derive(Subcommand)]
+pub enum Detect {
+    /// Train a detector: attack photos, learn to tell them, calibrate the thresholds on clean ones
+    Train(TrainArgs),
+    /// Screen photos with a detector
+    Score(ScoreArgs),
+    /// Measure how far a detector can be believed: attacks it saw, attacks it did not, everyday changes
+    Eval(EvalArgs),
+}
+
+/// Photos and attacks.
+#[derive(Args)]
+pub struct CorpusArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Photos to use at most, drawn at random from those that the model answers rightly
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Attacks, each NAME or NAME+KEY=VALUE+… (see `candor attack`)
+    #[arg(
+        long,
+        value_name = "A,B,…",
+        value_delimiter = ',',
+        default_value = "fgsm+eps=4/255,fgsm+eps=8/255,bim+eps=4/255,pgd+eps=1/255,pgd+eps=2/255,pgd+eps=4/255,pgd+eps=8/255,\
+                         pgd-l2+eps=0.25,pgd-l2+eps=0.5,deepfool,cw+binary-search-steps=4+steps=50+initial-c=0.1"
+    )]
+    pub attacks: Vec<String>,
+    /// Model on which the attack `transfer` makes its images; its own sidecar says how it is fed
+    #[arg(long, value_name = "OTHER.onnx")]
+    pub from: Option<PathBuf>,
+    /// Preprocessing of that model; over what its sidecar says
+    #[arg(long, value_name = "NAME", value_parser = preset, requires = "from")]
+    pub from_preset: Option<Preset>,
+    /// Values to mask instead of the automatic levels
+    #[arg(long, value_name = "V,V…", value_delimiter = ',')]
+    pub levels: Vec<String>,
+    /// Height and width of the grid on which the masks are laid [default: 16 for inputs up to 64 pixels, else 28]
+    #[arg(long, value_name = "N")]
+    pub grid: Option<usize>,
+    /// Steps of mask learning [default: 10]
+    #[arg(long, value_name = "N")]
+    pub iterations: Option<usize>,
+    /// Learning rate of the masks [default: 0.1]
+    #[arg(long, value_name = "RATE")]
+    pub rate: Option<f32>,
+    /// Seed of the split, of the attacks and of the training, recorded in the result
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// `detect train`.
+#[derive(Args)]
+#[command(after_help = "\
+Half of the photos train the network, a fifth sets the thresholds, the rest is left for `candor detect eval` with the same seed.
+Adversarial images are kept under --out and made once: a run that was stopped goes on, and attacks can be added.
+Written are detector.onnx (features → probability) and detector.json, its card.
+
+Example:
+  candor detect train cifar10_resnet20.onnx train.bin --limit 1000 --out detector")]
+pub struct TrainArgs {
+    #[command(flatten)]
+    pub corpus: CorpusArgs,
+    /// Folder for the detector and for the adversarial images
+    #[arg(long, value_name = "DIR", default_value = "candor-detector")]
+    pub out: PathBuf,
+    /// Print the card as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `detect score`.
+#[derive(Args)]
+#[command(after_help = "\
+Exit code 0 whether or not an alarm is raised; --fail-on-alarm exits with 4 if one is.
+
+Example:
+  candor detect score model.onnx detector *.png --json")]
+pub struct ScoreArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Folder of a detector trained for this model
+    pub detector: PathBuf,
+    /// Photos
+    #[arg(required = true)]
+    pub images: Vec<PathBuf>,
+    /// False alarms to accept: 0.01 or 0.05
+    #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
+    pub false_alarms: f64,
+    /// Exit with 4 if an image raises an alarm
+    #[arg(long)]
+    pub fail_on_alarm: bool,
+    /// Folder for a page with the masks of each image, and score.json
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print the result as one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `detect eval`.
+#[derive(Args)]
+#[command(after_help = "\
+Trains detectors on all attacks, on each attack alone, and on all but one, and measures them on photos that none of them saw: area
+under the ROC curve with its interval, and detection at 1 % and 5 % false alarms. Also: the weakest budget that succeeds, and false
+alarms on photos after JPEG, noise and blur.
+Written are detect.html, with clean and adversarial masks side by side, and detect.json.
+
+Example:
+  candor detect eval cifar10_resnet20.onnx train.bin --limit 1000 --baselines --ablations --out study")]
+pub struct EvalArgs {
+    #[command(flatten)]
+    pub corpus: CorpusArgs,
+    /// Also measure published detectors on the same images
+    #[arg(long)]
+    pub baselines: bool,
+    /// Also measure the detector with other features
+    #[arg(long)]
+    pub ablations: bool,
+    /// Folder for the page, the result and the adversarial images
+    #[arg(long, value_name = "DIR", default_value = "candor-detector")]
+    pub out: PathBuf,
+    /// Print the result as one JSON document
+    #[arg(long)]
+    pub json: bool,
+}

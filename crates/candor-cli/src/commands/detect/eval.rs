@@ -1,0 +1,112 @@
+//! `candor detect eval`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use candor::detector::Extractor;
+use candor::detector::corpus::Part;
+use candor::report::detect::{DetectResult, Hierarchy, Pair, write_study};
+use candor::tasks::detect::{Figure, Report, Study};
+
+use super::{FEATURES, Made, make};
+use crate::arguments::EvalArgs;
+use crate::output;
+
+/// Clean images on the page.
+const SHOWN: usize = 3;
+
+pub fn run(args: &EvalArgs) -> Result<ExitCode> {
+    let made = make(&args.corpus, &args.out)?;
+    let Made { setup, dataset, corpus, features } = &made;
+    let study = Study {
+        model: &setup.model,
+        preprocessing: &setup.preprocessing,
+        corpus,
+        features: features.clone(),
+        seed: args.corpus.seed,
+        baselines: args.baselines,
+        ablations: args.ablations,
+    };
+    let bar = output::progress(study.ticks()?);
+    let mut progress = |label: &str, n: usize| {
+        bar.set_message(label.to_string());
+        bar.inc(n as u64);
+    };
+    let report = study.run(&args.out.join(FEATURES), &mut progress)?;
+    bar.finish_and_clear();
+    let result = DetectResult {
+        model: setup.model.info.clone(),
+        preprocessing: serde_json::to_value(&setup.preprocessing)?,
+        engine: setup.model.engine.info(),
+        dataset: args.corpus.source.dataset.display().to_string(),
+        sha256: dataset.fingerprint(),
+        features: Extractor::new(&setup.model, features.clone())?.settings().clone(),
+        seed: args.corpus.seed,
+        report,
+    };
+    let page = write_study(&args.out, &result, &pairs(&made)?)?;
+    if args.json {
+        output::json(&result)?;
+    } else {
+        output::print(&text(&result.report))?;
+        output::print(&format!("Report: {}\n", page.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The first test images with what each attack made of them.
+fn pairs(made: &Made) -> Result<Vec<Pair>> {
+    let Made { setup, corpus, features, .. } = made;
+    let mut extractor = Extractor::new(&setup.model, features.clone())?;
+    let mut pairs = vec![];
+    for i in corpus.of(Part::Test).into_iter().take(SHOWN) {
+        let clean = &corpus.clean[i];
+        let made =
+            corpus.attacks.iter().filter_map(|a| Some((a.spec.label.clone(), a.pictures[i].as_ref()?)));
+        let pictures = std::iter::once(("clean".to_string(), &clean.picture)).chain(made);
+        let mut rows = vec![];
+        for (label, picture) in pictures {
+            let input = setup.preprocessing.normalize(picture);
+            let seen = extractor.look(&setup.model, &[&input])?.remove(0);
+            let names = [&seen.predicted, &seen.runner_up].map(|l| setup.labels.name(l.query.class));
+            rows.push(Hierarchy::draw(&label, picture, &extractor, &seen, &names)?);
+        }
+        pairs.push(Pair { name: clean.id.clone(), rows });
+    }
+    Ok(pairs)
+}
+
+fn text(report: &Report) -> String {
+    let [train, calibration, test] = report.clean;
+    let mut text = format!("clean images: {train} training, {calibration} calibration, {test} test\n");
+    for a in &report.attacks {
+        text +=
+            &format!("  {:<52} {:>5.1} % succeed, {} in the test part\n", a.label, 100.0 * a.success, a.test);
+    }
+    type Cells = fn(&candor::tasks::detect::DetectorRow) -> &Vec<Option<Figure>>;
+    let tables: [(&str, Cells); 3] = [
+        ("trained on all attacks", |d| &d.seen),
+        ("trained on the other attacks", |d| &d.unseen),
+        ("trained on this attack alone", |d| &d.same),
+    ];
+    for (title, cells) in tables {
+        text += &format!("\nAUROC, {title}\n");
+        for d in &report.detectors {
+            text += &format!("{:<36}", d.name);
+            for cell in cells(d) {
+                text += &cell.as_ref().map_or("     –".to_string(), |f| format!(" {:>5.3}", f.auroc));
+            }
+            text += "\n";
+        }
+    }
+    text += "\nfalse alarms at the 1 % and 5 % thresholds\n";
+    for d in &report.detectors {
+        text += &format!("{:<36}", d.name);
+        for (change, shares) in &d.false_alarms {
+            let shares: Vec<String> = shares.iter().map(|s| format!("{:.1} %", 100.0 * s)).collect();
+            text += &format!(" {change}: {};", shares.join(", "));
+        }
+        text += "\n";
+    }
+    text
+}

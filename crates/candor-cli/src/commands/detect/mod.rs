@@ -1,0 +1,96 @@
+//! `candor detect`: adversarial inputs told by their masks.
+
+mod eval;
+mod score;
+mod train;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use candor::attacks::Victim;
+use candor::dataset::Dataset;
+use candor::detector::corpus::{AttackSpec, Corpus, Recipe};
+use candor::detector::features::FeatureSettings;
+use candor::error::Error;
+
+use crate::arguments::{CorpusArgs, Detect, DetectArgs, ModelArgs};
+use crate::output;
+use crate::setup::{self, Setup, Usage};
+
+pub fn run(args: &DetectArgs) -> Result<ExitCode> {
+    match &args.detect {
+        Detect::Train(args) => train::run(args),
+        Detect::Score(args) => score::run(args),
+        Detect::Eval(args) => eval::run(args),
+    }
+}
+
+/// Folders under --out.
+const CORPUS: &str = "corpus";
+const FEATURES: &str = "features";
+
+/// A model with clean and adversarial images.
+struct Made {
+    setup: Setup,
+    dataset: Dataset,
+    corpus: Corpus,
+    features: FeatureSettings,
+}
+
+/// Makes the images, or reads what is there of them.
+fn make(args: &CorpusArgs, out: &Path) -> Result<Made> {
+    // What is wrong with an attack's name or parameters is said before a model is loaded.
+    let attacks: Vec<AttackSpec> = args
+        .attacks
+        .iter()
+        .map(|a| a.parse())
+        .collect::<Result<_, Error>>()
+        .map_err(|e| Usage(e.to_string()))?;
+    for attack in attacks.iter().filter(|a| a.name != "transfer") {
+        candor::attacks::prepare(&attack.name, &attack.set).map_err(|e| Usage(e.to_string()))?;
+    }
+    if args.from.is_none() && attacks.iter().any(|a| a.name == "transfer") {
+        return Err(Usage(
+            "the attack transfer needs the model on which it makes its images: --from OTHER.onnx".into(),
+        )
+        .into());
+    }
+    let setup = setup::load_telling(&args.model)?;
+    let dataset = setup::dataset(&setup, &args.source)?;
+    let surrogate = args.from.clone().map(|path| surrogate(args, path)).transpose()?;
+    let recipe = Recipe {
+        model: &setup.model,
+        preprocessing: &setup.preprocessing,
+        samples: &dataset.samples,
+        limit: args.limit,
+        seed: args.seed,
+    };
+    let most = args.limit.unwrap_or(dataset.samples.len()).min(dataset.samples.len());
+    let bar = output::progress((attacks.len() * most) as u64);
+    let mut progress = |label: &str, n: usize| {
+        bar.set_message(label.to_string());
+        bar.inc(n as u64);
+    };
+    let corpus = Corpus::make(&recipe, &attacks, surrogate, &out.join(CORPUS), &mut progress)?;
+    bar.finish_and_clear();
+    let mut features = FeatureSettings::for_model(&setup.model);
+    features.levels = setup.choices(&args.levels, args.seed).levels;
+    features.grid = args.grid.unwrap_or(features.grid);
+    features.iterations = args.iterations.unwrap_or(features.iterations);
+    features.rate = args.rate.unwrap_or(features.rate);
+    Ok(Made { setup, dataset, corpus, features })
+}
+
+/// The model of the attack `transfer`.
+fn surrogate(args: &CorpusArgs, path: std::path::PathBuf) -> Result<Victim> {
+    let own = ModelArgs {
+        model: path,
+        preset: args.from_preset,
+        labels: None,
+        sidecar: None,
+        ..args.model.clone()
+    };
+    let other = setup::load_telling(&own)?;
+    Ok(Victim::new(&other.model, &other.preprocessing)?)
+}

@@ -1,0 +1,105 @@
+//! `candor detect score`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use candor::detector::{Detector, Threshold};
+use candor::image::decode;
+use candor::report::detect::{Hierarchy, ScoreResult, ScoredImage, write_scores};
+use candor::report::result::FailedImage;
+
+use crate::arguments::ScoreArgs;
+use crate::output;
+use crate::setup::{self, Usage};
+
+/// Exit code of an alarm, where it is asked for.
+const ALARM: u8 = 4;
+
+pub fn run(args: &ScoreArgs) -> Result<ExitCode> {
+    let setup = setup::load_telling(&args.model)?;
+    let mut detector = Detector::load(&setup.model, &args.detector)?;
+    if serde_json::to_value(&setup.preprocessing)? != detector.card.preprocessing {
+        anyhow::bail!(
+            "the detector was trained with other preprocessing than this run's; give --preset as in training, or the model's sidecar"
+        );
+    }
+    let threshold = threshold(&detector, args.false_alarms)?;
+    let bar = output::progress(args.images.len() as u64);
+    let (mut images, mut failed, mut shown) = (vec![], vec![], vec![]);
+    for path in &args.images {
+        let name = path.display().to_string();
+        bar.set_message(name.clone());
+        match decode(path) {
+            Err(e) => failed.push(FailedImage { path: name, error: e.to_string() }),
+            Ok(photo) => {
+                let input = setup.preprocessing.apply(&photo);
+                let screened = detector.screen(&setup.model, &[&input])?.remove(0);
+                let query = &screened.seen.predicted.query;
+                let probability = setup.model.probabilities(&query.reference)[query.class];
+                images.push(ScoredImage {
+                    path: name.clone(),
+                    answer: query.class,
+                    name: setup.labels.name(query.class),
+                    probability,
+                    score: screened.score,
+                    alarm: screened.score > threshold.score,
+                    evidence: screened.seen.evidence(),
+                });
+                if args.out.is_some() {
+                    let view = setup.preprocessing.view(&photo);
+                    let runner_up = setup.labels.name(screened.seen.runner_up.query.class);
+                    let names = [setup.labels.name(query.class), runner_up];
+                    shown.push(Hierarchy::draw(&name, &view, &detector.extractor, &screened.seen, &names)?);
+                }
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let alarm = images.iter().any(|i| i.alarm);
+    if let (true, Some(first)) = (images.is_empty(), failed.first()) {
+        anyhow::bail!("{}: {}", first.path, first.error);
+    }
+    let result = ScoreResult { card: detector.card.clone(), threshold, images, failed };
+    if let Some(out) = &args.out {
+        write_scores(out, &result, shown)?;
+    }
+    if args.json {
+        output::json(&result)?;
+    } else {
+        output::print(&text(&result))?;
+    }
+    Ok(match (result.failed.is_empty(), alarm && args.fail_on_alarm) {
+        (_, true) => ExitCode::from(ALARM),
+        (false, _) => ExitCode::from(3),
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+fn threshold(detector: &Detector, share: f64) -> Result<Threshold> {
+    let known = &detector.card.thresholds;
+    let found = known.iter().find(|t| (t.false_alarms - share).abs() < 1e-9).copied();
+    let shares = || known.iter().map(|t| t.false_alarms.to_string()).collect::<Vec<_>>().join(", ");
+    Ok(found.ok_or_else(|| {
+        Usage(format!("the detector has no threshold for {share} false alarms; it has {}", shares()))
+    })?)
+}
+
+fn text(result: &ScoreResult) -> String {
+    let mut text = String::new();
+    for i in &result.images {
+        let verdict = if i.alarm { "ALARM" } else { "passes" };
+        let name: String = i.name.chars().take(28).collect();
+        text +=
+            &format!("{}\n  {name:<28} p {:.3}  score {:.4}  {verdict}\n", i.path, i.probability, i.score);
+    }
+    for f in &result.failed {
+        text += &format!("{}\n  failed: {}\n", f.path, f.error);
+    }
+    text + &format!(
+        "alarm above {:.4}: {:.0} % false alarms on clean images like those of {}\n",
+        result.threshold.score,
+        100.0 * result.threshold.false_alarms,
+        result.card.data.path
+    )
+}

@@ -1,0 +1,78 @@
+//! `candor detect train`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use candor::detector::card::{Card, Data};
+use candor::detector::corpus::Part;
+use candor::detector::{Extractor, save};
+use candor::tasks::detect::Study;
+
+use super::{FEATURES, Made, make};
+use crate::arguments::TrainArgs;
+use crate::output;
+
+pub fn run(args: &TrainArgs) -> Result<ExitCode> {
+    let Made { setup, dataset, corpus, features } = make(&args.corpus, &args.out)?;
+    // Its settings have what was chosen.
+    let features = Extractor::new(&setup.model, features)?.settings().clone();
+    let study = Study {
+        model: &setup.model,
+        preprocessing: &setup.preprocessing,
+        corpus: &corpus,
+        features: features.clone(),
+        seed: args.corpus.seed,
+        baselines: false,
+        ablations: false,
+    };
+    let bar = output::progress(study.ticks()?);
+    let mut progress = |label: &str, n: usize| {
+        bar.set_message(label.to_string());
+        bar.inc(n as u64);
+    };
+    let (network, thresholds, attacks) = study.train(&args.out.join(FEATURES), &mut progress)?;
+    bar.finish_and_clear();
+    let card = Card {
+        candor: env!("CARGO_PKG_VERSION").into(),
+        model: setup.model.info.clone(),
+        preprocessing: serde_json::to_value(&setup.preprocessing)?,
+        engine: setup.model.engine.info(),
+        features,
+        attacks,
+        data: Data {
+            path: args.corpus.source.dataset.display().to_string(),
+            sha256: dataset.fingerprint(),
+            train: corpus.of(Part::Train).len(),
+            calibration: corpus.of(Part::Calibration).len(),
+        },
+        seed: args.corpus.seed,
+        thresholds,
+    };
+    save(&card, &network, &args.out)?;
+    if args.json {
+        output::json(&card)?;
+    } else {
+        output::print(&text(&card, &args.out.display().to_string()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(card: &Card, out: &str) -> String {
+    let mut text = format!(
+        "trained on {} clean images and {} adversarial ones\n",
+        card.data.train,
+        card.attacks.iter().map(|a| a.images).sum::<usize>()
+    );
+    for a in &card.attacks {
+        text += &format!("  {:<52} {:>6}\n", a.attack, a.images);
+    }
+    for t in &card.thresholds {
+        text += &format!(
+            "alarm above {:.4} at {:.0} % false alarms, by {} clean images\n",
+            t.score,
+            100.0 * t.false_alarms,
+            card.data.calibration
+        );
+    }
+    text + &format!("Detector: {out}\n")
+}

@@ -1,0 +1,283 @@
+//! The detector's network: three blocks of convolution, global average pooling, one linear layer (METHOD section 6). Trained by
+//! candle, kept as an ONNX graph, and run like every other graph by the engine.
+
+use candle_core::{D, Device, Tensor as Array, Var};
+use candle_nn::optim::{AdamW, Optimizer, ParamsAdamW};
+use candor_graph::builder::Builder;
+use candor_graph::graph::{Attr, Graph};
+use candor_graph::shape::Dim;
+use candor_graph::tensor::{DataType, Tensor};
+
+use crate::engine::{Engine, Session};
+use crate::error::{Error, Result};
+use crate::methods::noise::Noise;
+
+/// Channels of the three blocks.
+const WIDTHS: [usize; 3] = [16, 32, 32];
+const KERNEL: usize = 3;
+
+/// How the network is trained. The defaults were chosen on training images alone.
+#[derive(Clone, Debug)]
+pub struct Training {
+    /// Passes over the clean images; each meets as many adversarial ones, of every attack equally many.
+    pub epochs: usize,
+    /// Images in one step.
+    pub batch: usize,
+    /// Learning rate of AdamW at the start; it falls to nothing by a cosine.
+    pub rate: f64,
+    /// Its weight decay.
+    pub decay: f64,
+    /// Seed of the weights, of the order and of the flips.
+    pub seed: u64,
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Training { epochs: 30, batch: 64, rate: 2e-3, decay: 1e-2, seed: 0 }
+    }
+}
+
+/// Training images: planes×grid×grid values each.
+pub struct Examples<'e> {
+    /// Of unchanged images.
+    pub clean: Vec<&'e [f32]>,
+    /// Of adversarial images, one list an attack.
+    pub adversarial: Vec<Vec<&'e [f32]>>,
+}
+
+/// A trained network.
+#[derive(Clone, Debug)]
+pub struct Network {
+    planes: usize,
+    grid: usize,
+    mean: Vec<f32>,
+    deviation: Vec<f32>,
+    /// Kernel and bias of each convolution and of the linear layer.
+    weights: Vec<(Vec<f32>, Vec<f32>)>,
+}
+
+impl Network {
+    /// Trains a network of `planes`×`grid`×`grid` inputs to tell adversarial images (1) from clean ones (0).
+    ///
+    /// # Errors
+    /// [`Error::Detector`] if there is nothing to learn from, or if candle fails.
+    pub fn train(planes: usize, grid: usize, examples: &Examples<'_>, how: &Training) -> Result<Network> {
+        let attacks: Vec<&Vec<&[f32]>> = examples.adversarial.iter().filter(|a| !a.is_empty()).collect();
+        if examples.clean.is_empty() || attacks.is_empty() {
+            return Err(Error::Detector("there are no clean or no adversarial images to learn from".into()));
+        }
+        let (mean, deviation) = moments(planes, grid * grid, examples);
+        let standard = |sample: &[f32], flip: bool| -> Vec<f32> {
+            let at = |i: usize| {
+                let (plane, x) = (i / (grid * grid), i % grid);
+                let source = if flip { i - x + (grid - 1 - x) } else { i };
+                (sample[source] - mean[plane]) / deviation[plane]
+            };
+            (0..sample.len()).map(at).collect()
+        };
+        let mut noise = Noise::new(how.seed);
+        let parameters = Parameters::drawn(planes, &mut noise).map_err(candle)?;
+        let steps = (2 * examples.clean.len()).div_ceil(how.batch).max(1);
+        let settings = ParamsAdamW { lr: how.rate, weight_decay: how.decay, ..ParamsAdamW::default() };
+        let mut adam = AdamW::new(parameters.all(), settings).map_err(candle)?;
+        for epoch in 0..how.epochs {
+            let order = noise.choose(examples.clean.len(), examples.clean.len());
+            for (step, part) in order.chunks(how.batch.div_ceil(2)).enumerate() {
+                let done = (epoch * steps + step) as f64 / (how.epochs * steps) as f64;
+                adam.set_learning_rate(how.rate * 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos()));
+                let mut values = vec![];
+                for &i in part {
+                    values.extend(standard(examples.clean[i], noise.chance(0.5)));
+                }
+                for _ in part {
+                    let attack = attacks[noise.below(attacks.len())];
+                    values.extend(standard(attack[noise.below(attack.len())], noise.chance(0.5)));
+                }
+                let labels = [vec![0f32; part.len()], vec![1f32; part.len()]].concat();
+                parameters.step(&mut adam, values, labels, [planes, grid]).map_err(candle)?;
+            }
+        }
+        let weights = parameters.values().map_err(candle)?;
+        Ok(Network { planes, grid, mean, deviation, weights })
+    }
+
+    /// The network as a graph: `features` N×planes×grid×grid → `score` N×1 in 0..=1, the standardisation in front.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] if a weight has another size than its layer.
+    pub fn graph(&self) -> Result<Graph> {
+        let b = Builder::new(Graph::new(18));
+        let grid = Dim::Fixed(self.grid);
+        let shape = [Dim::Batch(1), Dim::Fixed(self.planes), grid, grid];
+        let input = b.input("features", DataType::Float, &shape);
+        let constant = |shape: &[usize], values: &[f32]| {
+            Tensor::floats(shape, values.to_vec()).map_err(|e| Error::graph("the detector", e))
+        };
+        let moments = [1, self.planes, 1, 1];
+        let mean = b.constant(constant(&moments, &self.mean)?);
+        let deviation = b.constant(constant(&moments, &self.deviation)?);
+        let mut x = (input - mean) / deviation;
+        let mut channels = self.planes;
+        for (i, width) in WIDTHS.into_iter().enumerate() {
+            let (kernel, bias) = &self.weights[i];
+            let kernel = b.constant(constant(&[width, channels, KERNEL, KERNEL], kernel)?);
+            let bias = b.constant(constant(&[width], bias)?);
+            let same =
+                [("pads", Attr::Ints(vec![1; 4])), ("kernel_shape", Attr::Ints(vec![KERNEL as i64; 2]))];
+            x = x.op("Conv", &[kernel, bias], &same).op("Relu", &[], &[]);
+            if i + 1 < WIDTHS.len() {
+                let halve = [("kernel_shape", Attr::Ints(vec![2, 2])), ("strides", Attr::Ints(vec![2, 2]))];
+                x = x.op("MaxPool", &[], &halve);
+            }
+            channels = width;
+        }
+        let (kernel, bias) = &self.weights[WIDTHS.len()];
+        let kernel = b.constant(constant(&[channels, 1], kernel)?);
+        let pooled = x.op("GlobalAveragePool", &[], &[]).reshape(&[-1, channels as i64]);
+        let logit = pooled.op("MatMul", &[kernel], &[]) + b.constant(constant(&[1, 1], bias)?);
+        let score = logit.op("Sigmoid", &[], &[]).id();
+        let mut graph = b.finish().map_err(|e| Error::graph("the detector", e))?;
+        graph.rename(score, "score");
+        graph.outputs = vec![score];
+        Ok(graph)
+    }
+}
+
+/// Runs a detector's graph.
+pub struct Scorer {
+    session: Box<dyn Session>,
+    shape: [usize; 3],
+}
+
+/// Images in one batch.
+const BATCH: usize = 64;
+
+impl Scorer {
+    /// Compiles a graph `features` N×planes×grid×grid → `score` N×1.
+    ///
+    /// # Errors
+    /// [`Error::Detector`] if the graph has another form; or if the engine lacks an operator.
+    pub fn new(engine: &dyn Engine, graph: &Graph) -> Result<Self> {
+        let shape = graph.inputs.first().and_then(|&i| graph.shape(i));
+        match shape.as_deref() {
+            Some([_, Dim::Fixed(planes), Dim::Fixed(h), Dim::Fixed(w)]) if graph.outputs.len() == 1 => {
+                Ok(Scorer { session: engine.compile(graph)?, shape: [*planes, *h, *w] })
+            }
+            _ => Err(Error::Detector("not a detector: its input is not N×planes×height×width".into())),
+        }
+    }
+
+    /// `[planes, height, width]` that it takes.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    /// Probability, 0..=1, that each image is adversarial.
+    ///
+    /// # Errors
+    /// If the engine fails, or for features of another size.
+    pub fn scores(&mut self, features: &[&[f32]]) -> Result<Vec<f64>> {
+        let [planes, h, w] = self.shape;
+        let mut all = vec![];
+        for part in features.chunks(BATCH) {
+            let batch = Tensor::floats(&[part.len(), planes, h, w], part.concat());
+            let out = self.session.run(&[&batch.map_err(|e| Error::graph("the detector", e))?])?;
+            let scores = out.first().and_then(Tensor::as_floats).unwrap_or_default();
+            all.extend(scores.iter().map(|&s| f64::from(s)));
+        }
+        Ok(all)
+    }
+}
+
+fn candle(e: candle_core::Error) -> Error {
+    Error::Detector(format!("candle failed while training: {e}"))
+}
+
+/// Mean and standard deviation of each plane over clean and adversarial images, each half of the weight. A plane that is constant
+/// is left as it is.
+fn moments(planes: usize, area: usize, examples: &Examples<'_>) -> (Vec<f32>, Vec<f32>) {
+    let adversarial: Vec<&[f32]> = examples.adversarial.iter().flatten().copied().collect();
+    let of = |samples: &[&[f32]], plane: usize| {
+        let values = samples.iter().flat_map(|s| &s[plane * area..(plane + 1) * area]).map(|&v| f64::from(v));
+        let (mut sum, mut squares, mut count) = (0.0, 0.0, 0usize);
+        for v in values {
+            sum += v;
+            squares += v * v;
+            count += 1;
+        }
+        let count = count.max(1) as f64;
+        (sum / count, squares / count)
+    };
+    let one = |plane: usize| {
+        let (a, b) = (of(&examples.clean, plane), of(&adversarial, plane));
+        let (mean, square) = ((a.0 + b.0) / 2.0, (a.1 + b.1) / 2.0);
+        let deviation = (square - mean * mean).max(0.0).sqrt();
+        (mean as f32, if deviation > 1e-6 { deviation as f32 } else { 1.0 })
+    };
+    (0..planes).map(one).unzip()
+}
+
+/// The weights while they are learned.
+struct Parameters(Vec<(Var, Var)>);
+
+impl Parameters {
+    /// Kernels from He's normal distribution (He et al. 2015), biases zero.
+    fn drawn(planes: usize, noise: &mut Noise) -> candle_core::Result<Self> {
+        let mut all = vec![];
+        let mut channels = planes;
+        let mut draw = |shape: &[usize], fan_in: usize, outputs: usize| {
+            let deviation = (2.0 / fan_in as f32).sqrt();
+            let values =
+                (0..shape.iter().product()).map(|_| deviation * noise.normal()).collect::<Vec<f32>>();
+            let kernel = Var::from_tensor(&Array::from_vec(values, shape, &Device::Cpu)?)?;
+            let bias = Var::from_tensor(&Array::zeros(outputs, candle_core::DType::F32, &Device::Cpu)?)?;
+            candle_core::Result::Ok((kernel, bias))
+        };
+        for width in WIDTHS {
+            all.push(draw(&[width, channels, KERNEL, KERNEL], channels * KERNEL * KERNEL, width)?);
+            channels = width;
+        }
+        all.push(draw(&[channels, 1], channels, 1)?);
+        Ok(Parameters(all))
+    }
+
+    fn all(&self) -> Vec<Var> {
+        self.0.iter().flat_map(|(kernel, bias)| [kernel.clone(), bias.clone()]).collect()
+    }
+
+    /// Logits N of standardised images N×planes×grid×grid.
+    fn logits(&self, images: &Array) -> candle_core::Result<Array> {
+        let mut x = images.clone();
+        for (i, (kernel, bias)) in self.0[..WIDTHS.len()].iter().enumerate() {
+            x = x.conv2d(kernel, 1, 1, 1, 1)?.broadcast_add(&bias.reshape((1, (), 1, 1))?)?.relu()?;
+            if i + 1 < WIDTHS.len() {
+                x = x.max_pool2d(2)?;
+            }
+        }
+        let (kernel, bias) = &self.0[WIDTHS.len()];
+        let pooled = x.mean(D::Minus1)?.mean(D::Minus1)?;
+        pooled.matmul(kernel)?.broadcast_add(bias)?.squeeze(1)
+    }
+
+    fn step(
+        &self,
+        adam: &mut AdamW,
+        values: Vec<f32>,
+        labels: Vec<f32>,
+        [planes, grid]: [usize; 2],
+    ) -> candle_core::Result<()> {
+        let n = labels.len();
+        let images = Array::from_vec(values, (n, planes, grid, grid), &Device::Cpu)?;
+        let labels = Array::from_vec(labels, n, &Device::Cpu)?;
+        let logits = self.logits(&images)?;
+        // max(s, 0) − s·y + ln(1 + e^−|s|): the cross entropy without overflow.
+        let tail = (logits.abs()?.neg()?.exp()? + 1.0)?.log()?;
+        let loss = ((logits.relu()? - logits.mul(&labels)?)? + tail)?.mean_all()?;
+        adam.backward_step(&loss)
+    }
+
+    fn values(&self) -> candle_core::Result<Vec<(Vec<f32>, Vec<f32>)>> {
+        let flat = |v: &Var| v.flatten_all()?.to_vec1();
+        self.0.iter().map(|(kernel, bias)| Ok((flat(kernel)?, flat(bias)?))).collect()
+    }
+}

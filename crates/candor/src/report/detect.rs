@@ -1,0 +1,274 @@
+//! What detection writes: `score.json` with a page of the masks that led to each score; `detect.json` with a page of the figures and
+//! of clean and adversarial masks side by side.
+
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+use image::imageops::{FilterType, resize};
+use minijinja::value::Serde;
+use serde::Serialize;
+
+use super::atomic;
+use super::error::ReportError;
+use super::figures::{figure, percent};
+use super::html::templates;
+use super::paint::{Scale, overlay};
+use super::result::{EngineInfo, FailedImage, ModelInfo};
+use super::view::Picture;
+use crate::detector::{Card, Extractor, FeatureSettings, Seen, Threshold};
+use crate::map::Map;
+use crate::tasks::detect::{DetectorRow, Figure, Report};
+
+/// Pixels a side of a picture on the page.
+const SIDE: u32 = 112;
+
+/// The result of `candor detect score`.
+#[derive(Clone, Debug, Serialize)]
+pub struct ScoreResult {
+    /// The detector's card.
+    pub card: Card,
+    /// The threshold that decided.
+    pub threshold: Threshold,
+    /// A line an image.
+    pub images: Vec<ScoredImage>,
+    /// Images that could not be read, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedImage>,
+}
+
+/// A screened image.
+#[derive(Clone, Debug, Serialize)]
+pub struct ScoredImage {
+    /// Its file.
+    pub path: String,
+    /// The model's answer.
+    pub answer: usize,
+    /// Its name.
+    pub name: String,
+    /// Its probability.
+    pub probability: f64,
+    /// Probability, 0..=1, that the image is adversarial, among images half of which are.
+    pub score: f64,
+    /// Whether the score is above the threshold.
+    pub alarm: bool,
+    /// Log-odds over the floor of the answer, what its masks keep of them, and the same of the runner-up.
+    pub evidence: [f64; 4],
+}
+
+/// The result of `candor detect eval`.
+#[derive(Debug, Serialize)]
+pub struct DetectResult {
+    /// The model.
+    pub model: ModelInfo,
+    /// How photos became input.
+    pub preprocessing: serde_json::Value,
+    /// What executed it.
+    pub engine: EngineInfo,
+    /// The dataset.
+    pub dataset: String,
+    /// SHA-256 of its list of samples.
+    pub sha256: String,
+    /// How features were made.
+    pub features: FeatureSettings,
+    /// Seed of the split, of the attacks and of the training.
+    pub seed: u64,
+    /// The figures.
+    #[serde(flatten)]
+    pub report: Report,
+}
+
+/// An image with the masks of its answer and of the runner-up, drawn on one scale: 0 to 1.
+#[derive(Debug, Serialize)]
+pub struct Hierarchy {
+    label: String,
+    picture: Picture,
+    answers: Vec<AnswerRow>,
+}
+
+#[derive(Debug, Serialize)]
+struct AnswerRow {
+    name: String,
+    evidence: String,
+    kept: String,
+    levels: Vec<Picture>,
+}
+
+impl Hierarchy {
+    /// Draws what was seen of a picture. `names`: of the answer and of the runner-up.
+    ///
+    /// # Errors
+    /// [`ReportError::Encode`] if a picture cannot be encoded.
+    pub fn draw(
+        label: &str,
+        picture: &RgbImage,
+        extractor: &Extractor,
+        seen: &Seen,
+        names: &[String; 2],
+    ) -> Result<Self, ReportError> {
+        let height = SIDE * picture.height() / picture.width().max(1);
+        let small = resize(picture, SIDE, height.max(1), FilterType::Triangle);
+        let whole = Map { height: 1, width: 1, data: vec![1.0] };
+        let scale = Scale::common(&[&whole], Some(&whole), true);
+        let evidence = seen.evidence();
+        let mut answers = vec![];
+        for (q, learned) in [&seen.predicted, &seen.runner_up].into_iter().enumerate() {
+            let mut levels = vec![];
+            for (level, map) in extractor.levels().iter().zip(extractor.maps(learned)) {
+                let alt = format!("mask of {} at {}", names[q], level.name);
+                levels.push(Picture::jpeg(&overlay(&small, &map, &scale), alt)?);
+            }
+            let [there, kept] = [evidence[2 * q], evidence[2 * q + 1]].map(figure);
+            answers.push(AnswerRow { name: names[q].clone(), evidence: there, kept, levels });
+        }
+        Ok(Hierarchy {
+            label: label.to_string(),
+            picture: Picture::jpeg(&small, label.to_string())?,
+            answers,
+        })
+    }
+}
+
+/// A clean image and what attacks made of it.
+#[derive(Debug, Serialize)]
+pub struct Pair {
+    /// Name of the image.
+    pub name: String,
+    /// The clean one first.
+    pub rows: Vec<Hierarchy>,
+}
+
+/// Writes `score.json` and `score.html`.
+///
+/// # Errors
+/// [`ReportError`] naming the file and the reason.
+pub fn write_scores(
+    folder: &Path,
+    result: &ScoreResult,
+    shown: Vec<Hierarchy>,
+) -> Result<PathBuf, ReportError> {
+    let lead = format!(
+        "{} of {} image{} raise an alarm: a score above {}, which {} of clean images exceed.",
+        result.images.iter().filter(|i| i.alarm).count(),
+        result.images.len(),
+        if result.images.len() == 1 { "" } else { "s" },
+        figure(result.threshold.score),
+        percent(result.threshold.false_alarms),
+    );
+    let scores = result.images.iter().map(|i| {
+        vec![
+            i.path.clone(),
+            i.name.clone(),
+            figure(i.probability),
+            figure(i.score),
+            if i.alarm { "alarm" } else { "passes" }.into(),
+        ]
+    });
+    let table = TableView {
+        title: "Scores".into(),
+        head: ["Image", "Answer", "probability", "score", "verdict"].map(String::from).to_vec(),
+        rows: scores.collect(),
+    };
+    let pairs = vec![Pair { name: "The masks that led to the scores".into(), rows: shown }];
+    let page = Page { title: result.card.model.path.clone(), lead, tables: vec![table], pairs: &pairs };
+    write(folder, "score", result, &page)
+}
+
+/// Writes `detect.json` and `detect.html`.
+///
+/// # Errors
+/// [`ReportError`] naming the file and the reason.
+pub fn write_study(folder: &Path, result: &DetectResult, pairs: &[Pair]) -> Result<PathBuf, ReportError> {
+    let report = &result.report;
+    let [train, calibration, test] = report.clean;
+    let lead = format!(
+        "{train} clean images and what attacks made of them train, {calibration} clean ones set the thresholds, {test} others judge."
+    );
+    let page = Page { title: result.model.path.clone(), lead, tables: tables(report), pairs };
+    write(folder, "detect", result, &page)
+}
+
+fn tables(report: &Report) -> Vec<TableView> {
+    let labels: Vec<String> = report.attacks.iter().map(|a| a.label.clone()).collect();
+    let head = |first: &str, rest: &[String]| [&[first.to_string()], rest].concat();
+    let shown = |f: &Option<Figure>| f.as_ref().map_or("–".to_string(), |f| format!("{:.3}", f.auroc));
+    let of = |title: &str, cells: &dyn Fn(&DetectorRow) -> Vec<String>| TableView {
+        title: title.into(),
+        head: head("Detector", &labels),
+        rows: report.detectors.iter().map(|d| [vec![d.name.clone()], cells(d)].concat()).collect(),
+    };
+    let mut tables = vec![
+        TableView {
+            title: "Attacks".into(),
+            head: ["Attack", "succeeds on", "median L∞", "median L2", "test images"]
+                .map(String::from)
+                .to_vec(),
+            rows: report
+                .attacks
+                .iter()
+                .map(|a| {
+                    let [linf, l2] = a.norms.map_or(["–".into(), "–".into()], |n| n.map(figure));
+                    vec![a.label.clone(), percent(a.success), linf, l2, a.test.to_string()]
+                })
+                .collect(),
+        },
+        of("AUROC, trained on all attacks", &|d| d.seen.iter().map(shown).collect()),
+        of("AUROC, trained on attacks of other names", &|d| d.unseen.iter().map(shown).collect()),
+        of("AUROC, trained on this attack alone", &|d| d.same.iter().map(shown).collect()),
+        of("Detected at 5 % false alarms, trained on all attacks", &|d| {
+            d.seen.iter().map(|f| f.as_ref().map_or("–".into(), |f| percent(f.detected[1]))).collect()
+        }),
+    ];
+    let changes: Vec<String> = report
+        .detectors
+        .first()
+        .map_or(vec![], |d| d.false_alarms.iter().map(|(name, _)| name.clone()).collect());
+    tables.push(TableView {
+        title: "Alarms on clean images, at the thresholds for 1 % and 5 %".into(),
+        head: head("Detector", &changes),
+        rows: report
+            .detectors
+            .iter()
+            .map(|d| {
+                let cell = |(_, shares): &(String, Vec<f64>)| {
+                    shares.iter().map(|s| percent(*s)).collect::<Vec<_>>().join(", ")
+                };
+                [vec![d.name.clone()], d.false_alarms.iter().map(cell).collect()].concat()
+            })
+            .collect(),
+    });
+    tables
+}
+
+#[derive(Serialize)]
+struct TableView {
+    title: String,
+    head: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+#[derive(Serialize)]
+struct Page<'p> {
+    title: String,
+    lead: String,
+    tables: Vec<TableView>,
+    pairs: &'p [Pair],
+}
+
+fn write(
+    folder: &Path,
+    name: &str,
+    result: &impl Serialize,
+    page: &Page<'_>,
+) -> Result<PathBuf, ReportError> {
+    std::fs::create_dir_all(folder)
+        .map_err(|reason| ReportError::Directory { path: folder.to_owned(), reason })?;
+    let fail = || ReportError::encode("the page");
+    let templates = templates()?;
+    let html = templates.get_template("detect.html").map_err(fail())?.render(Serde(page)).map_err(fail())?;
+    let path = folder.join(format!("{name}.html"));
+    atomic::write(&path, html.as_bytes())?;
+    let json =
+        serde_json::to_string_pretty(result).map_err(ReportError::encode("the result as JSON"))? + "\n";
+    atomic::write(&folder.join(format!("{name}.json")), json.as_bytes())?;
+    Ok(path)
+}

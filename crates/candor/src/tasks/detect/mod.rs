@@ -1,0 +1,319 @@
+//! How far a detector can be believed: on attacks that it learned from, on one that it did not, and on honest pictures that everyday
+//! handling has changed; beside published detectors on the same images.
+//!
+//! Networks and regressions learn from the training part; thresholds are set by clean images of the calibration part; every figure is
+//! of the test part.
+
+mod contenders;
+mod everyday;
+mod rows;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use image::RgbImage;
+use serde::Serialize;
+
+use crate::detector::card::{Learned, Threshold};
+use crate::detector::corpus::{Corpus, Part};
+use crate::detector::features::FeatureSettings;
+use crate::detector::judges::{Judge, Judging, picked};
+use crate::detector::network::{Examples, Network, Training};
+use crate::error::{Error, Result};
+use crate::image::Preprocessing;
+use crate::model::Model;
+use crate::statistics::{self, auroc, median};
+use contenders::{Contender, Kind};
+
+/// What a study is made of.
+pub struct Study<'s> {
+    /// The model.
+    pub model: &'s Model,
+    /// How photos become its input.
+    pub preprocessing: &'s Preprocessing,
+    /// Clean and adversarial images.
+    pub corpus: &'s Corpus,
+    /// How features are made.
+    pub features: FeatureSettings,
+    /// Seed of the training and of the intervals.
+    pub seed: u64,
+    /// Whether published detectors are compared.
+    pub baselines: bool,
+    /// Whether other parts of the features are compared.
+    pub ablations: bool,
+}
+
+/// What came out.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The attacks.
+    pub attacks: Vec<AttackRow>,
+    /// Numbers of clean images: training, calibration, test.
+    pub clean: [usize; 3],
+    /// A row a detector.
+    pub detectors: Vec<DetectorRow>,
+}
+
+/// An attack on the images.
+#[derive(Debug, Serialize)]
+pub struct AttackRow {
+    /// As it was asked for.
+    pub label: String,
+    /// Share of images on which it succeeds in whole levels, 0..=1.
+    pub success: f64,
+    /// Adversarial images of the test part.
+    pub test: usize,
+    /// Median L∞ and L2 of the successful ones.
+    pub norms: Option<[f64; 2]>,
+}
+
+/// A detector's figures.
+#[derive(Debug, Serialize)]
+pub struct DetectorRow {
+    /// Its name.
+    pub name: String,
+    /// `ours`, `baseline` or `ablation`.
+    pub kind: &'static str,
+    /// Trained on all attacks: a figure an attack.
+    pub seen: Vec<Option<Figure>>,
+    /// Trained on all but those of the same name: a figure an attack.
+    pub unseen: Vec<Option<Figure>>,
+    /// Trained on this attack alone; not for ablations.
+    pub same: Vec<Option<Figure>>,
+    /// On the weakest of an attack's budgets that succeeds on an image, by the attack's name; trained on all.
+    pub weakest: Vec<(String, Option<Figure>)>,
+    /// Share of clean test images above the thresholds, trained on all: by what happened to them.
+    pub false_alarms: Vec<(String, Vec<f64>)>,
+}
+
+/// How well scores tell adversarial images from clean ones.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figure {
+    /// Area under the ROC curve.
+    pub auroc: f64,
+    /// Its 95 % bootstrap interval over images.
+    pub interval: [f64; 2],
+    /// Share of adversarial images above each threshold of [`Threshold::SHARES`].
+    pub detected: Vec<f64>,
+    /// Adversarial images.
+    pub count: usize,
+}
+
+/// Rows of one view.
+struct Table {
+    clean: Vec<Vec<f32>>,
+    /// For each attack, for each clean image.
+    adversarial: Vec<Vec<Option<Vec<f32>>>>,
+    /// For each everyday change, the test images.
+    everyday: Vec<Vec<Vec<f32>>>,
+}
+
+impl Study<'_> {
+    /// Steps that [`Study::run`] reports, at most.
+    pub fn ticks(&self) -> Result<u64> {
+        let (views, contenders) = self.contenders()?;
+        let adversarial: usize =
+            self.corpus.attacks.iter().map(|a| a.pictures.iter().flatten().count()).sum();
+        let test = self.corpus.of(Part::Test).len();
+        let pictures = self.corpus.clean.len() + adversarial + (everyday::ALL.len() - 1) * test;
+        Ok((views.len() * pictures + contenders.len()) as u64)
+    }
+
+    fn contenders(&self) -> Result<(Vec<Box<dyn crate::detector::views::View>>, Vec<Contender>)> {
+        contenders::all(self.model, self.preprocessing, &self.features, (self.baselines, self.ablations))
+    }
+
+    /// Runs the study. Rows of views are kept in `folder`. `tick` is told what is done and how many steps it took.
+    ///
+    /// # Errors
+    /// If an engine or a library fails, or if no attack succeeds on a training image.
+    pub fn run(&self, folder: &Path, tick: &mut dyn FnMut(&str, usize)) -> Result<Report> {
+        let (mut views, contenders) = self.contenders()?;
+        let mut tables = vec![];
+        for (v, view) in views.iter_mut().enumerate() {
+            let of_view = contenders.iter().filter(|c| c.view == v).map(|c| c.name.as_str()).next();
+            let name = of_view.unwrap_or_default();
+            tables.push(self.table(view.as_mut(), folder, &mut |n| tick(name, n))?);
+        }
+        let mut detectors = vec![];
+        for contender in &contenders {
+            detectors.push(self.judge(contender, &tables[contender.view])?);
+            tick(&contender.name, 1);
+        }
+        let parts = [Part::Train, Part::Calibration, Part::Test].map(|p| self.corpus.of(p).len());
+        Ok(Report { attacks: self.attacks(), clean: parts, detectors })
+    }
+
+    /// Trains the network that is to be kept, on all attacks; its thresholds, and what it learned from.
+    ///
+    /// # Errors
+    /// As [`Study::run`].
+    pub fn train(
+        &self,
+        folder: &Path,
+        tick: &mut dyn FnMut(&str, usize),
+    ) -> Result<(Network, Vec<Threshold>, Vec<Learned>)> {
+        let (mut views, contenders) =
+            contenders::all(self.model, self.preprocessing, &self.features, (false, false))?;
+        let name = contenders::OURS;
+        let table = self.table(views[0].as_mut(), folder, &mut |n| tick(name, n))?;
+        let Judging::Network { planes, grid } = &contenders[0].judging else {
+            return Err(Error::Detector("the detector is a network".into()));
+        };
+        let all: Vec<usize> = (0..self.corpus.attacks.len()).collect();
+        let how = Training { seed: self.seed, ..Training::default() };
+        let network = Network::train(planes.len(), *grid, &self.examples(&table, &all), &how)?;
+        let mut scorer = crate::detector::Scorer::new(self.model.engine.as_ref(), &network.graph()?)?;
+        let calibration = self.corpus.of(Part::Calibration);
+        let rows: Vec<Vec<f32>> =
+            calibration.iter().map(|&i| picked(&table.clean[i], planes, *grid)).collect();
+        let scores = scorer.scores(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+        let train = self.corpus.of(Part::Train);
+        let learned = self.corpus.attacks.iter().map(|a| Learned {
+            attack: a.spec.label.clone(),
+            images: train.iter().filter(|&&i| a.pictures[i].is_some()).count(),
+        });
+        Ok((network, Threshold::calibrate(&scores)?, learned.collect()))
+    }
+
+    fn attacks(&self) -> Vec<AttackRow> {
+        let test = self.corpus.of(Part::Test);
+        let row = |a: &crate::detector::corpus::Adversaries| {
+            let norms: Vec<_> = a.norms.iter().flatten().collect();
+            let middle = |f: &dyn Fn(&crate::attacks::Norms) -> f64| {
+                median(&norms.iter().map(|n| f(n)).collect::<Vec<_>>())
+            };
+            AttackRow {
+                label: a.spec.label.clone(),
+                success: norms.len() as f64 / a.pictures.len().max(1) as f64,
+                test: test.iter().filter(|&&i| a.pictures[i].is_some()).count(),
+                norms: middle(&|n| n.linf).zip(middle(&|n| n.l2)).map(|(a, b)| [a, b]),
+            }
+        };
+        self.corpus.attacks.iter().map(row).collect()
+    }
+
+    fn table(
+        &self,
+        view: &mut dyn crate::detector::views::View,
+        folder: &Path,
+        tick: &mut dyn FnMut(usize),
+    ) -> Result<Table> {
+        let mut rows = |pictures: &[&RgbImage]| rows::rows(view, self.model, pictures, folder, tick);
+        let clean = rows(&self.corpus.clean.iter().map(|c| &c.picture).collect::<Vec<_>>())?;
+        let mut adversarial = vec![];
+        for attack in &self.corpus.attacks {
+            let pictures: Vec<&RgbImage> = attack.pictures.iter().flatten().collect();
+            let mut found = rows(&pictures)?.into_iter();
+            adversarial.push(attack.pictures.iter().map(|p| p.as_ref().and_then(|_| found.next())).collect());
+        }
+        let test = self.corpus.of(Part::Test);
+        let mut everyday = vec![test.iter().map(|&i| clean[i].clone()).collect()];
+        for change in 1..everyday::ALL.len() {
+            let changed = test.iter().map(|&i| everyday::changed(&self.corpus.clean[i].picture, change, i));
+            let changed: Vec<RgbImage> = changed.collect::<Result<_>>()?;
+            everyday.push(rows(&changed.iter().collect::<Vec<_>>())?);
+        }
+        Ok(Table { clean, adversarial, everyday })
+    }
+
+    /// Training rows of some attacks.
+    fn examples<'t>(&self, table: &'t Table, attacks: &[usize]) -> Examples<'t> {
+        let train = self.corpus.of(Part::Train);
+        let list = |&a: &usize| train.iter().filter_map(|&i| table.adversarial[a][i].as_deref()).collect();
+        Examples {
+            clean: train.iter().map(|&i| table.clean[i].as_slice()).collect(),
+            adversarial: attacks.iter().map(list).collect(),
+        }
+    }
+
+    fn judge(&self, contender: &Contender, table: &Table) -> Result<DetectorRow> {
+        let attacks = &self.corpus.attacks;
+        let count = attacks.len();
+        let all: Vec<usize> = (0..count).collect();
+        let families: Vec<&str> = attacks.iter().map(|a| a.spec.name.as_str()).collect();
+        let mut trained = self.trained(contender, table, &all)?;
+        let mut seen = vec![];
+        for a in 0..count {
+            seen.push(self.figure(&mut trained, table, &self.test_rows(table, a))?);
+        }
+        let (mut unseen, mut same) = (vec![None; count], vec![None; count]);
+        let mut by_family: BTreeMap<&str, Trained> = BTreeMap::new();
+        for a in 0..count {
+            let others: Vec<usize> = all.iter().copied().filter(|&b| families[b] != families[a]).collect();
+            if !others.is_empty() {
+                if !by_family.contains_key(families[a]) {
+                    by_family.insert(families[a], self.trained(contender, table, &others)?);
+                }
+                if let Some(judge) = by_family.get_mut(families[a]) {
+                    unseen[a] = self.figure(judge, table, &self.test_rows(table, a))?;
+                }
+            }
+            if contender.kind != Kind::Ablation && !self.examples(table, &[a]).adversarial[0].is_empty() {
+                same[a] = self.figure(
+                    &mut self.trained(contender, table, &[a])?,
+                    table,
+                    &self.test_rows(table, a),
+                )?;
+            }
+        }
+        let mut weakest = vec![];
+        for family in families.iter().collect::<std::collections::BTreeSet<_>>() {
+            let budgets: Vec<usize> = all.iter().copied().filter(|&a| families[a] == *family).collect();
+            if budgets.len() > 1 {
+                let test = self.corpus.of(Part::Test);
+                let first = |i: usize| budgets.iter().find_map(|&a| table.adversarial[a][i].as_deref());
+                let rows: Vec<&[f32]> = test.into_iter().filter_map(first).collect();
+                weakest.push(((*family).to_string(), self.figure(&mut trained, table, &rows)?));
+            }
+        }
+        let mut false_alarms = vec![];
+        for (name, rows) in everyday::ALL.iter().zip(&table.everyday) {
+            let scores = trained.judge.scores(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+            let shares = trained.thresholds.iter().map(|t| t.alarms(&scores)).collect();
+            false_alarms.push(((*name).to_string(), shares));
+        }
+        let kind = match contender.kind {
+            Kind::Ours => "ours",
+            Kind::Baseline => "baseline",
+            Kind::Ablation => "ablation",
+        };
+        Ok(DetectorRow { name: contender.name.clone(), kind, seen, unseen, same, weakest, false_alarms })
+    }
+
+    fn test_rows<'t>(&self, table: &'t Table, attack: usize) -> Vec<&'t [f32]> {
+        let test = self.corpus.of(Part::Test);
+        test.into_iter().filter_map(|i| table.adversarial[attack][i].as_deref()).collect()
+    }
+
+    fn trained(&self, contender: &Contender, table: &Table, attacks: &[usize]) -> Result<Trained> {
+        let engine = self.model.engine.as_ref();
+        let mut judge = contender.judging.train(engine, &self.examples(table, attacks), self.seed)?;
+        let calibration = self.corpus.of(Part::Calibration);
+        let rows: Vec<&[f32]> = calibration.iter().map(|&i| table.clean[i].as_slice()).collect();
+        let thresholds = Threshold::calibrate(&judge.scores(&rows)?)?;
+        Ok(Trained { judge, thresholds })
+    }
+
+    fn figure(&self, trained: &mut Trained, table: &Table, rows: &[&[f32]]) -> Result<Option<Figure>> {
+        let test = self.corpus.of(Part::Test);
+        let clean: Vec<&[f32]> = test.iter().map(|&i| table.clean[i].as_slice()).collect();
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let (clean, adversarial) = (trained.judge.scores(&clean)?, trained.judge.scores(rows)?);
+        let Some(area) = auroc(&adversarial, &clean) else { return Ok(None) };
+        Ok(Some(Figure {
+            auroc: area,
+            interval: statistics::auroc_interval(&adversarial, &clean, self.seed),
+            detected: trained.thresholds.iter().map(|t| t.alarms(&adversarial)).collect(),
+            count: rows.len(),
+        }))
+    }
+}
+
+/// A trained judge with its thresholds.
+struct Trained {
+    judge: Box<dyn Judge>,
+    thresholds: Vec<Threshold>,
+}
