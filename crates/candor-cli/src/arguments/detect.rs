@@ -142,6 +142,9 @@ pub struct EvalArgs {
     /// Also measure the detector with other features
     #[arg(long)]
     pub ablations: bool,
+    /// Also attack so many test images by one who knows the detector, through the learning of its masks
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub adaptive: usize,
     /// Folder for the page, the result and the adversarial images
     #[arg(long, value_name = "DIR", default_value = "candor-detector")]
     pub out: PathBuf,

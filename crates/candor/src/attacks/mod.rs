@@ -37,6 +37,7 @@ mod victim;
 pub use budget::{Budget, Norms};
 pub use loss::{Goal, Loss, answer};
 pub use rounding::{Rounded, Rounding};
+pub(crate) use victim::of_pixels;
 pub use victim::{Gradients, Victim, input, of_picture, picture, pixels};
 
 use crate::error::{Error, Result};

@@ -205,7 +205,7 @@ pub fn picture(shape: [usize; 3], pixels: &[f32]) -> RgbImage {
 }
 
 /// The model with (255 · p · scale − mean) / std by channel, and the order of the colours, in front.
-fn of_pixels(model: &Model, preprocessing: &Preprocessing) -> Result<Model> {
+pub(crate) fn of_pixels(model: &Model, preprocessing: &Preprocessing) -> Result<Model> {
     let at = |e| Error::graph(&model.info.path, e);
     let [channels, ..] = model.input_shape;
     let per_channel = |value: &dyn Fn(usize) -> f64| {

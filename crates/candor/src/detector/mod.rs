@@ -4,6 +4,7 @@
 //!
 //! A detector is two files in a folder: `detector.onnx`, a network from features to a probability, and `detector.json`, its card.
 
+pub mod adaptive;
 pub mod card;
 pub mod corpus;
 pub mod features;

@@ -1,9 +1,9 @@
 //! The detector's network: three blocks of convolution, global average pooling, one linear layer (METHOD section 6). Trained by
 //! candle, kept as an ONNX graph, and run like every other graph by the engine.
 
-use candle_core::{D, Device, Tensor as Array, Var};
+use candle_core::{Device, Tensor as Array, Var};
 use candle_nn::optim::{AdamW, Optimizer, ParamsAdamW};
-use candor_graph::builder::Builder;
+use candor_graph::builder::{Builder, Expr};
 use candor_graph::graph::{Attr, Graph};
 use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor};
@@ -110,23 +110,41 @@ impl Network {
         let grid = Dim::Fixed(self.grid);
         let shape = [Dim::Batch(1), Dim::Fixed(self.planes), grid, grid];
         let input = b.input("features", DataType::Float, &shape);
+        let score = self.logit(&b, input)?.op("Sigmoid", &[], &[]).id();
+        let mut graph = b.finish().map_err(|e| Error::graph("the detector", e))?;
+        graph.rename(score, "score");
+        graph.outputs = vec![score];
+        Ok(graph)
+    }
+
+    /// The logit of the score, N×1, of features N×planes×grid×grid.
+    pub(super) fn logit<'b>(&self, b: &'b Builder, features: Expr<'b>) -> Result<Expr<'b>> {
         let constant = |shape: &[usize], values: &[f32]| {
             Tensor::floats(shape, values.to_vec()).map_err(|e| Error::graph("the detector", e))
         };
         let moments = [1, self.planes, 1, 1];
         let mean = b.constant(constant(&moments, &self.mean)?);
         let deviation = b.constant(constant(&moments, &self.deviation)?);
-        let mut x = (input - mean) / deviation;
+        let mut x = (features - mean) / deviation;
         let mut channels = self.planes;
         for (i, width) in WIDTHS.into_iter().enumerate() {
             let (kernel, bias) = &self.weights[i];
             let kernel = b.constant(constant(&[width, channels, KERNEL, KERNEL], kernel)?);
             let bias = b.constant(constant(&[width], bias)?);
-            let same =
-                [("pads", Attr::Ints(vec![1; 4])), ("kernel_shape", Attr::Ints(vec![KERNEL as i64; 2]))];
+            let same = [
+                ("pads", Attr::Ints(vec![1; 4])),
+                ("kernel_shape", Attr::Ints(vec![KERNEL as i64; 2])),
+                ("strides", Attr::Ints(vec![1; 2])),
+                ("dilations", Attr::Ints(vec![1; 2])),
+            ];
             x = x.op("Conv", &[kernel, bias], &same).op("Relu", &[], &[]);
             if i + 1 < WIDTHS.len() {
-                let halve = [("kernel_shape", Attr::Ints(vec![2, 2])), ("strides", Attr::Ints(vec![2, 2]))];
+                let halve = [
+                    ("kernel_shape", Attr::Ints(vec![2, 2])),
+                    ("strides", Attr::Ints(vec![2, 2])),
+                    ("pads", Attr::Ints(vec![0; 4])),
+                    ("dilations", Attr::Ints(vec![1; 2])),
+                ];
                 x = x.op("MaxPool", &[], &halve);
             }
             channels = width;
@@ -134,12 +152,7 @@ impl Network {
         let (kernel, bias) = &self.weights[WIDTHS.len()];
         let kernel = b.constant(constant(&[channels, 1], kernel)?);
         let pooled = x.op("GlobalAveragePool", &[], &[]).reshape(&[-1, channels as i64]);
-        let logit = pooled.op("MatMul", &[kernel], &[]) + b.constant(constant(&[1, 1], bias)?);
-        let score = logit.op("Sigmoid", &[], &[]).id();
-        let mut graph = b.finish().map_err(|e| Error::graph("the detector", e))?;
-        graph.rename(score, "score");
-        graph.outputs = vec![score];
-        Ok(graph)
+        Ok(pooled.op("MatMul", &[kernel], &[]) + b.constant(constant(&[1, 1], bias)?))
     }
 }
 
@@ -217,7 +230,8 @@ fn moments(planes: usize, area: usize, examples: &Examples<'_>) -> (Vec<f32>, Ve
     (0..planes).map(one).unzip()
 }
 
-/// The weights while they are learned.
+/// The weights while they are learned. Images are N×H×W×C here and convolutions are matrix products, whose gradients candle computes
+/// many times faster than those of its own convolution on a processor.
 struct Parameters(Vec<(Var, Var)>);
 
 impl Parameters {
@@ -225,19 +239,18 @@ impl Parameters {
     fn drawn(planes: usize, noise: &mut Noise) -> candle_core::Result<Self> {
         let mut all = vec![];
         let mut channels = planes;
-        let mut draw = |shape: &[usize], fan_in: usize, outputs: usize| {
-            let deviation = (2.0 / fan_in as f32).sqrt();
-            let values =
-                (0..shape.iter().product()).map(|_| deviation * noise.normal()).collect::<Vec<f32>>();
-            let kernel = Var::from_tensor(&Array::from_vec(values, shape, &Device::Cpu)?)?;
+        let mut draw = |rows: usize, outputs: usize| {
+            let deviation = (2.0 / rows as f32).sqrt();
+            let values: Vec<f32> = (0..rows * outputs).map(|_| deviation * noise.normal()).collect();
+            let kernel = Var::from_tensor(&Array::from_vec(values, (rows, outputs), &Device::Cpu)?)?;
             let bias = Var::from_tensor(&Array::zeros(outputs, candle_core::DType::F32, &Device::Cpu)?)?;
             candle_core::Result::Ok((kernel, bias))
         };
         for width in WIDTHS {
-            all.push(draw(&[width, channels, KERNEL, KERNEL], channels * KERNEL * KERNEL, width)?);
+            all.push(draw(KERNEL * KERNEL * channels, width)?);
             channels = width;
         }
-        all.push(draw(&[channels, 1], channels, 1)?);
+        all.push(draw(channels, 1)?);
         Ok(Parameters(all))
     }
 
@@ -245,18 +258,26 @@ impl Parameters {
         self.0.iter().flat_map(|(kernel, bias)| [kernel.clone(), bias.clone()]).collect()
     }
 
-    /// Logits N of standardised images N×planes×grid×grid.
+    /// Logits N of standardised images N×grid×grid×planes.
     fn logits(&self, images: &Array) -> candle_core::Result<Array> {
         let mut x = images.clone();
         for (i, (kernel, bias)) in self.0[..WIDTHS.len()].iter().enumerate() {
-            x = x.conv2d(kernel, 1, 1, 1, 1)?.broadcast_add(&bias.reshape((1, (), 1, 1))?)?.relu()?;
-            if i + 1 < WIDTHS.len() {
-                x = x.max_pool2d(2)?;
-            }
+            let (n, h, w, _) = x.dims4()?;
+            let y = windows(&x)?.matmul(kernel)?.broadcast_add(bias)?.relu()?;
+            let width = WIDTHS[i];
+            x = if i + 1 < WIDTHS.len() {
+                // An odd last row or column is left out, as by the graph's MaxPool.
+                let y = y.reshape((n, h, w, width))?.narrow(1, 0, h / 2 * 2)?.narrow(2, 0, w / 2 * 2)?;
+                y.reshape((n, h / 2, 2, w / 2, 2 * width))?
+                    .max(2)?
+                    .reshape((n, h / 2, w / 2, 2, width))?
+                    .max(3)?
+            } else {
+                y.reshape((n, h, w, width))?
+            };
         }
         let (kernel, bias) = &self.0[WIDTHS.len()];
-        let pooled = x.mean(D::Minus1)?.mean(D::Minus1)?;
-        pooled.matmul(kernel)?.broadcast_add(bias)?.squeeze(1)
+        x.mean(1)?.mean(1)?.matmul(kernel)?.broadcast_add(bias)?.squeeze(1)
     }
 
     fn step(
@@ -268,6 +289,7 @@ impl Parameters {
     ) -> candle_core::Result<()> {
         let n = labels.len();
         let images = Array::from_vec(values, (n, planes, grid, grid), &Device::Cpu)?;
+        let images = images.permute((0, 2, 3, 1))?.contiguous()?;
         let labels = Array::from_vec(labels, n, &Device::Cpu)?;
         let logits = self.logits(&images)?;
         // max(s, 0) − s·y + ln(1 + e^−|s|): the cross entropy without overflow.
@@ -276,8 +298,112 @@ impl Parameters {
         adam.backward_step(&loss)
     }
 
+    /// Kernels as ONNX has them, outputs×channels×3×3, with their biases; the linear layer's as channels×1.
     fn values(&self) -> candle_core::Result<Vec<(Vec<f32>, Vec<f32>)>> {
-        let flat = |v: &Var| v.flatten_all()?.to_vec1();
-        self.0.iter().map(|(kernel, bias)| Ok((flat(kernel)?, flat(bias)?))).collect()
+        let mut all = vec![];
+        for (i, (kernel, bias)) in self.0.iter().enumerate() {
+            let kernel = if i < WIDTHS.len() {
+                let (rows, outputs) = kernel.dims2()?;
+                let channels = rows / (KERNEL * KERNEL);
+                kernel.reshape((KERNEL, KERNEL, channels, outputs))?.permute((3, 2, 0, 1))?.contiguous()?
+            } else {
+                kernel.as_tensor().clone()
+            };
+            all.push((kernel.flatten_all()?.to_vec1()?, bias.flatten_all()?.to_vec1()?));
+        }
+        Ok(all)
+    }
+}
+
+/// N×H×W×C → (N·H·W)×(9·C): the 3×3 neighbourhood of each place, zero outside.
+fn windows(x: &Array) -> candle_core::Result<Array> {
+    let (n, h, w, channels) = x.dims4()?;
+    let padded = x.pad_with_zeros(1, 1, 1)?.pad_with_zeros(2, 1, 1)?;
+    let mut shifted = vec![];
+    for y in 0..KERNEL {
+        for x in 0..KERNEL {
+            shifted.push(padded.narrow(1, y, h)?.narrow(2, x, w)?);
+        }
+    }
+    Array::cat(&shifted, 3)?.reshape((n * h * w, KERNEL * KERNEL * channels))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::RTen;
+
+    /// Planes of noise, with a bright corner for one class and a bright middle for the other.
+    fn samples(bright: usize, grid: usize, count: usize, noise: &mut Noise) -> Vec<Vec<f32>> {
+        let mut one = || {
+            let mut sample: Vec<f32> = (0..2 * grid * grid).map(|_| 0.3 * noise.normal()).collect();
+            let start = bright * (grid + 1);
+            (0..2).for_each(|y| (0..2).for_each(|x| sample[start + y * grid + x] += 2.0));
+            sample
+        };
+        (0..count).map(|_| one()).collect()
+    }
+
+    #[test]
+    fn a_network_learns_and_its_graph_is_the_trained_network() {
+        let grid = 9;
+        let mut noise = Noise::new(1);
+        let (clean, adversarial) = (samples(0, grid, 40, &mut noise), samples(4, grid, 40, &mut noise));
+        let rows = |all: &'_ [Vec<f32>]| all.iter().map(|r| r.to_vec()).collect::<Vec<_>>();
+        let (a, b) = (rows(&clean[..20]), rows(&adversarial[..20]));
+        let examples = Examples {
+            clean: a.iter().map(Vec::as_slice).collect(),
+            adversarial: vec![b.iter().map(Vec::as_slice).collect(), vec![]],
+        };
+        let how = Training { epochs: 40, rate: 1e-2, ..Training::default() };
+        let network = Network::train(2, grid, &examples, &how).unwrap();
+        let mut scorer = Scorer::new(&RTen::new(1), &network.graph().unwrap()).unwrap();
+        let mut score = |all: &[Vec<f32>]| {
+            scorer.scores(&all[20..].iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap()
+        };
+        let area = crate::statistics::auroc(&score(&adversarial), &score(&clean)).unwrap();
+        assert!(area > 0.95, "{area}");
+        let again = Network::train(2, grid, &examples, &how).unwrap();
+        assert_eq!(network.weights, again.weights, "the same seed, the same network");
+        // candle's logits are the graph's.
+        let weights = Parameters::of(&network).unwrap();
+        let standard = |row: &Vec<f32>| -> Vec<f32> {
+            let plane = |i: usize| i / (grid * grid);
+            row.iter()
+                .enumerate()
+                .map(|(i, v)| (v - network.mean[plane(i)]) / network.deviation[plane(i)])
+                .collect()
+        };
+        let values: Vec<f32> = clean[20..].iter().flat_map(standard).collect();
+        let images = Array::from_vec(values, (20, 2, grid, grid), &Device::Cpu).unwrap();
+        let images = images.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap();
+        let logits: Vec<f32> = weights.logits(&images).unwrap().to_vec1().unwrap();
+        for (logit, score) in logits.iter().zip(score(&clean)) {
+            let want = 1.0 / (1.0 + (-f64::from(*logit)).exp());
+            assert!((score - want).abs() < 1e-5, "{score} not {want}");
+        }
+    }
+
+    impl Parameters {
+        fn of(network: &Network) -> candle_core::Result<Self> {
+            let mut all = vec![];
+            for (i, (kernel, bias)) in network.weights.iter().enumerate() {
+                let outputs = bias.len();
+                let kernel = if i < WIDTHS.len() {
+                    let channels = kernel.len() / (KERNEL * KERNEL * outputs);
+                    let shape = (outputs, channels, KERNEL, KERNEL);
+                    let kernel = Array::from_vec(kernel.clone(), shape, &Device::Cpu)?;
+                    kernel
+                        .permute((2, 3, 1, 0))?
+                        .contiguous()?
+                        .reshape((KERNEL * KERNEL * channels, outputs))?
+                } else {
+                    Array::from_vec(kernel.clone(), (kernel.len(), 1), &Device::Cpu)?
+                };
+                let bias = Array::from_vec(bias.clone(), outputs, &Device::Cpu)?;
+                all.push((Var::from_tensor(&kernel)?, Var::from_tensor(&bias)?));
+            }
+            Ok(Parameters(all))
+        }
     }
 }

@@ -56,7 +56,7 @@ pub(crate) fn as_nodes(
 }
 
 /// The network without masks, and what the masked one takes from before the first mask.
-fn unmasked(model: &Model, masked: &Masked) -> Graph {
+pub(crate) fn unmasked(model: &Model, masked: &Masked) -> Graph {
     let mut graph = masked.cut.prefix.clone();
     let prefix = std::mem::take(&mut graph.nodes);
     let constant = |n: &&Node, graph: &Graph| graph.constant(n.output()).is_some();
@@ -69,7 +69,7 @@ fn unmasked(model: &Model, masked: &Masked) -> Graph {
 }
 
 /// Logits with every mask zero.
-fn null_logits<'b>(b: &'b Builder, masked: &Masked) -> Result<Expr<'b>> {
+pub(super) fn null_logits<'b>(b: &'b Builder, masked: &Masked) -> Result<Expr<'b>> {
     let suffix = &masked.cut.suffix;
     let mut zeros = vec![];
     for site in &masked.sites {
@@ -82,6 +82,30 @@ fn null_logits<'b>(b: &'b Builder, masked: &Masked) -> Result<Expr<'b>> {
     let copied = b.copy(&forward, &zeros);
     let null = copied.get(&logits);
     null.map(|&id| b.value(id)).ok_or_else(|| GraphError::Malformed("no mask reaches the logits".into()))
+}
+
+/// 1 − βᵢ to the power of a step, for the first moment (0) and the second (1).
+pub(super) fn correction(moment: usize, step: usize) -> f32 {
+    1.0 - [BETA_1, BETA_2][moment].powi(step as i32)
+}
+
+/// One step of Adam: the mask and its two moments after it. `under_root` is added to the corrected second moment under the root.
+pub(super) fn adam_step<'b>(
+    mask: Expr<'b>,
+    gradient: Expr<'b>,
+    [mean, square]: [Expr<'b>; 2],
+    [correct_1, correct_2]: [Expr<'b>; 2],
+    settings: &Settings,
+    under_root: f32,
+) -> [Expr<'b>; 3] {
+    let b = mask.builder();
+    let mean = mean * BETA_1 + gradient * (1.0 - BETA_1);
+    let square = square * BETA_2 + gradient * (1.0 - BETA_2) * gradient;
+    let second = square / correct_2;
+    let second = if under_root > 0.0 { second + under_root } else { second };
+    let update = (mean / correct_1) / (second.sqrt() + EPSILON);
+    let bounds = [b.scalar(0.0), b.scalar(settings.cap)];
+    [(mask - update * settings.rate).op("Clip", &bounds, &[]), mean, square]
 }
 
 /// What the loops have in common.
@@ -152,14 +176,13 @@ impl<'b> Step<'_, 'b> {
             moments[0].push(mean.id());
             moments[1].push(square.id());
             let gradient = b.value(slope) + self.settings.lambda * l1_weight(site);
-            let mean = mean * BETA_1 + gradient * (1.0 - BETA_1);
-            let square = square * BETA_2 + gradient * (1.0 - BETA_2) * gradient;
-            let update = (mean / correct_1) / ((square / correct_2).sqrt() + EPSILON);
-            let moved = b.value(site.mask) - update * self.settings.rate;
-            let bounds = [b.scalar(0.0), b.scalar(self.settings.cap)];
-            next.push(moved.op("Clip", &bounds, &[]).id());
-            means.push(mean.id());
-            squares.push(square.id());
+            let corrections = [correct_1, correct_2];
+            let moved =
+                adam_step(b.value(site.mask), gradient, [mean, square], corrections, self.settings, 0.0);
+            let [mask, mean, square] = moved.map(|e| e.id());
+            next.push(mask);
+            means.push(mean);
+            squares.push(square);
         }
         let turn = turn.id();
         let mut body = b.finish()?;

@@ -16,7 +16,7 @@ use crate::engine::Folding;
 use crate::model::{Head, Model};
 
 /// The two parts, and where the masks are.
-pub(super) struct Masked {
+pub(crate) struct Masked {
     pub sites: Vec<MaskSite>,
     /// The inputs of [`QueryInputs`], in its order.
     pub queries: Vec<ValueId>,
@@ -25,7 +25,7 @@ pub(super) struct Masked {
 }
 
 /// Puts masks and the objective into a model's graph and cuts it.
-pub(super) fn masked(model: &Model, levels: &[Level], settings: &Settings) -> Result<Masked> {
+pub(crate) fn masked(model: &Model, levels: &[Level], settings: &Settings) -> Result<Masked> {
     let features: Vec<_> = levels.iter().map(Level::feature).collect();
     let (graph, sites) = insert::insert_masks(model.graph.clone(), &features, settings.shape)?;
     let (mut graph, queries) =

@@ -6,8 +6,9 @@ pub mod fuse;
 pub mod learn;
 pub mod levels;
 pub(crate) mod looped;
-mod masked;
+pub(crate) mod masked;
 pub mod objective;
+pub(crate) mod unrolled;
 
 pub use learn::{Learned, Learner, Settings};
 pub use levels::{Level, automatic_levels, named_levels};

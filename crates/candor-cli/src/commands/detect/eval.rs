@@ -26,6 +26,7 @@ pub fn run(args: &EvalArgs) -> Result<ExitCode> {
         seed: args.corpus.seed,
         baselines: args.baselines,
         ablations: args.ablations,
+        adaptive: args.adaptive,
     };
     let bar = output::progress(study.ticks()?);
     let mut progress = |label: &str, n: usize| {
@@ -98,6 +99,23 @@ fn text(report: &Report) -> String {
             }
             text += "\n";
         }
+    }
+    if !report.adaptive.is_empty() {
+        text += "\nby one who knows the detector\n";
+    }
+    for a in &report.adaptive {
+        text += &format!(
+            "L∞ {:.0}/255, {} steps, {} images: {:.1} % succeed; of those {:.1} % and {:.1} % raise an alarm; AUROC {}; unseen by \
+             model and detector {:.1} % of all\n",
+            255.0 * a.eps,
+            a.steps,
+            a.images,
+            100.0 * a.success,
+            100.0 * a.detected[0],
+            100.0 * a.detected[1],
+            a.auroc.map_or("–".into(), |v| format!("{v:.3}")),
+            100.0 * a.evades
+        );
     }
     text += "\nfalse alarms at the 1 % and 5 % thresholds\n";
     for d in &report.detectors {

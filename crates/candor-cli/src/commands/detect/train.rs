@@ -24,6 +24,7 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
         seed: args.corpus.seed,
         baselines: false,
         ablations: false,
+        adaptive: 0,
     };
     let bar = output::progress(study.ticks()?);
     let mut progress = |label: &str, n: usize| {

@@ -1,6 +1,6 @@
 //! Leave-one-out dispersion (ML-LOO: Yang et al. 2020): patch after patch is replaced by grey; how widely the answer's log-odds scatter
 //! over the patches: standard deviation, mean absolute deviation, interquartile range. The original leaves out single pixels and looks
-//! at hidden neurons, too; patches keep it to 64 passes.
+//! at hidden neurons, too; patches keep it to 16 passes.
 
 use image::{Rgb, RgbImage};
 
@@ -15,7 +15,7 @@ use crate::statistics::{median, percentile};
 pub struct Dispersion(Answers);
 
 /// Patches a side.
-const SIDE: u32 = 8;
+const SIDE: u32 = 4;
 
 impl Dispersion {
     /// Compiles the model.

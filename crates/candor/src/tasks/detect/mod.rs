@@ -4,6 +4,7 @@
 //! Networks and regressions learn from the training part; thresholds are set by clean images of the calibration part; every figure is
 //! of the test part.
 
+mod adaptive;
 mod contenders;
 mod everyday;
 mod rows;
@@ -23,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::image::Preprocessing;
 use crate::model::Model;
 use crate::statistics::{self, auroc, median};
+pub use adaptive::AdaptiveRow;
 use contenders::{Contender, Kind};
 
 /// What a study is made of.
@@ -41,6 +43,8 @@ pub struct Study<'s> {
     pub baselines: bool,
     /// Whether other parts of the features are compared.
     pub ablations: bool,
+    /// Test images that the adaptive attack is made on.
+    pub adaptive: usize,
 }
 
 /// What came out.
@@ -52,6 +56,9 @@ pub struct Report {
     pub clean: [usize; 3],
     /// A row a detector.
     pub detectors: Vec<DetectorRow>,
+    /// Attacks by one who knows the detector, if they were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub adaptive: Vec<AdaptiveRow>,
 }
 
 /// An attack on the images.
@@ -78,7 +85,7 @@ pub struct DetectorRow {
     pub seen: Vec<Option<Figure>>,
     /// Trained on all but those of the same name: a figure an attack.
     pub unseen: Vec<Option<Figure>>,
-    /// Trained on this attack alone; not for ablations.
+    /// Trained on this attack alone; of networks, ours only.
     pub same: Vec<Option<Figure>>,
     /// On the weakest of an attack's budgets that succeeds on an image, by the attack's name; trained on all.
     pub weakest: Vec<(String, Option<Figure>)>,
@@ -141,7 +148,8 @@ impl Study<'_> {
             tick(&contender.name, 1);
         }
         let parts = [Part::Train, Part::Calibration, Part::Test].map(|p| self.corpus.of(p).len());
-        Ok(Report { attacks: self.attacks(), clean: parts, detectors })
+        let adaptive = if self.adaptive > 0 { self.adapt(folder, tick)? } else { vec![] };
+        Ok(Report { attacks: self.attacks(), clean: parts, detectors, adaptive })
     }
 
     /// Trains the network that is to be kept, on all attacks; its thresholds, and what it learned from.
@@ -249,7 +257,13 @@ impl Study<'_> {
                     unseen[a] = self.figure(judge, table, &self.test_rows(table, a))?;
                 }
             }
-            if contender.kind != Kind::Ablation && !self.examples(table, &[a]).adversarial[0].is_empty() {
+            // Networks are many to train: of them, only ours learns from each attack alone.
+            let alone = match contender.kind {
+                Kind::Ours => true,
+                Kind::Baseline => !matches!(contender.judging, Judging::Network { .. }),
+                Kind::Ablation => false,
+            };
+            if alone && !self.examples(table, &[a]).adversarial[0].is_empty() {
                 same[a] = self.figure(
                     &mut self.trained(contender, table, &[a])?,
                     table,

@@ -1,0 +1,84 @@
+//! The reliable mask as nodes, step after step: what [`super::looped`] does in a Loop, written out, so that the learned masks can
+//! themselves be differentiated with respect to the image.
+
+use candor_graph::builder::{Builder, Expr};
+use candor_graph::error::{GraphError, Result};
+use candor_graph::graph::Node;
+use candor_graph::tensor::Tensor;
+
+use super::learn::Settings;
+use super::looped::{adam_step, correction, null_logits};
+use super::masked::{Masked, l1_weight};
+use super::objective::{EXCLUDED, QueryInputs, log_odds_of, maximum};
+
+/// What mask learning comes to for one class an image.
+pub(crate) struct Unrolled<'b> {
+    /// The learned masks, one a level.
+    pub masks: Vec<Expr<'b>>,
+    /// Log-odds over the floor of the unmasked image, N×1.
+    pub there: Expr<'b>,
+    /// What the masks keep of them, N×1.
+    pub kept: Expr<'b>,
+}
+
+/// Learns masks of the classes `one_hot` (N×K) with the evidence objective, in a graph that has the unmasked network
+/// ([`super::looped::unmasked`]). `logits`: its logits, N×K.
+///
+/// # Errors
+/// [`GraphError`] if the graph is malformed.
+pub(crate) fn unrolled<'b>(
+    b: &'b Builder,
+    masked: &Masked,
+    settings: &Settings,
+    (logits, one_hot): (Expr<'b>, Expr<'b>),
+    classes: usize,
+) -> Result<Unrolled<'b>> {
+    let rivals = one_hot * EXCLUDED;
+    let odds = |s: Expr<'b>| log_odds_of(s, one_hot, rivals, false);
+    let chance = b.scalar(-(classes.saturating_sub(1).max(1) as f32).ln());
+    let floor = maximum(odds(null_logits(b, masked)?), chance);
+    let query = QueryInputs { one_hot, rivals, reference: logits, floor };
+    let row = (one_hot.sum(&[1], true) * 0.0).reshape(&[-1, 1, 1, 1]);
+    let full = |value: f32| -> Vec<Expr<'b>> {
+        let of = |shape: [usize; 3]| row + b.constant(Tensor::full(&[&[1], &shape[..]].concat(), value));
+        masked.sites.iter().map(|s| of(s.mask_shape)).collect()
+    };
+    let (mut masks, mut means, mut squares) = (full(1.0), full(0.0), full(0.0));
+    for step in 1..=settings.iterations {
+        let copied = copy(b, masked, &masked.cut.suffix.nodes, &query, &masks);
+        let corrections = [b.scalar(correction(0, step)), b.scalar(correction(1, step))];
+        for (l, site) in masked.sites.iter().enumerate() {
+            let slope = copied.get(&masked.cut.suffix.outputs[1 + l]).copied();
+            let slope = slope.ok_or_else(|| GraphError::Malformed("a mask without a slope".into()))?;
+            let slope = b.value(slope) + settings.lambda * l1_weight(site);
+            let moments = [means[l], squares[l]];
+            let moved = adam_step(masks[l], slope, moments, corrections, settings, DIFFERENTIABLE);
+            [masks[l], means[l], squares[l]] = moved;
+        }
+    }
+    let there = maximum(odds(logits), floor) - floor;
+    let evidence = there.is_positive().reshape(&[-1, 1, 1, 1]);
+    masks = masks.into_iter().map(|m| m * evidence).collect();
+    let suffix = &masked.cut.suffix;
+    let up = suffix.ancestors(&[suffix.outputs[0]]);
+    let forward: Vec<Node> = suffix.nodes.iter().filter(|n| up.contains(&n.output())).cloned().collect();
+    let copied = copy(b, masked, &forward, &query, &masks);
+    let kept = copied.get(&suffix.outputs[0]).copied();
+    let kept = kept.ok_or_else(|| GraphError::Malformed("no mask reaches the logits".into()))?;
+    Ok(Unrolled { masks, there: odds(logits) - floor, kept: odds(b.value(kept)) - floor })
+}
+
+/// Added under the root of Adam's second moment, whose derivative has no end at zero.
+const DIFFERENTIABLE: f32 = 1e-16;
+
+fn copy<'b>(
+    b: &'b Builder,
+    masked: &Masked,
+    nodes: &[Node],
+    q: &QueryInputs<'b>,
+    masks: &[Expr<'b>],
+) -> std::collections::HashMap<candor_graph::graph::ValueId, candor_graph::graph::ValueId> {
+    let queries = masked.queries.iter().copied().zip([q.one_hot, q.rivals, q.reference, q.floor]);
+    let sites = masked.sites.iter().map(|s| s.mask).zip(masks.iter().copied());
+    b.copy(nodes, &queries.chain(sites).collect::<Vec<_>>())
+}
