@@ -47,8 +47,9 @@ pub struct CorpusArgs {
         long,
         value_name = "A,B,…",
         value_delimiter = ',',
-        default_value = "fgsm+eps=4/255,fgsm+eps=8/255,bim+eps=4/255,pgd+eps=1/255,pgd+eps=2/255,pgd+eps=4/255,pgd+eps=8/255,\
-                         pgd-l2+eps=0.25,pgd-l2+eps=0.5,deepfool,cw+binary-search-steps=4+steps=50+initial-c=0.1"
+        default_value = "fgsm+eps=4/255,fgsm+eps=8/255,bim+eps=4/255+early-stop=false,pgd+eps=1/255+early-stop=false,\
+                         pgd+eps=2/255+early-stop=false,pgd+eps=4/255+early-stop=false,pgd+eps=8/255+early-stop=false,\
+                         pgd-l2+eps=0.5+early-stop=false,deepfool,cw+binary-search-steps=4+steps=50+initial-c=0.1"
     )]
     pub attacks: Vec<String>,
     /// Model on which the attack `transfer` makes its images; its own sidecar says how it is fed

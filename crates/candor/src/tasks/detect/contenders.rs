@@ -33,6 +33,9 @@ pub(super) enum Kind {
     Ablation,
 }
 
+/// Views, and the contenders that share them.
+pub(super) type Contest = (Vec<Box<dyn View>>, Vec<Contender>);
+
 /// The name of ours.
 pub(super) const OURS: &str = "hierarchical masks";
 
@@ -42,7 +45,7 @@ pub(super) fn all(
     preprocessing: &Preprocessing,
     settings: &FeatureSettings,
     (baselines, ablations): (bool, bool),
-) -> Result<(Vec<Box<dyn View>>, Vec<Contender>)> {
+) -> Result<Contest> {
     let own = settings.parts.clone();
     let mut superset = own.clone();
     if ablations || baselines {

@@ -20,12 +20,13 @@ use crate::detector::corpus::{Corpus, Part};
 use crate::detector::features::FeatureSettings;
 use crate::detector::judges::{Judge, Judging, picked};
 use crate::detector::network::{Examples, Network, Training};
+use crate::detector::views::View;
 use crate::error::{Error, Result};
 use crate::image::Preprocessing;
 use crate::model::Model;
 use crate::statistics::{self, auroc, median};
 pub use adaptive::AdaptiveRow;
-use contenders::{Contender, Kind};
+use contenders::{Contender, Contest, Kind};
 
 /// What a study is made of.
 pub struct Study<'s> {
@@ -126,7 +127,7 @@ impl Study<'_> {
         Ok((views.len() * pictures + contenders.len()) as u64)
     }
 
-    fn contenders(&self) -> Result<(Vec<Box<dyn crate::detector::views::View>>, Vec<Contender>)> {
+    fn contenders(&self) -> Result<Contest> {
         contenders::all(self.model, self.preprocessing, &self.features, (self.baselines, self.ablations))
     }
 
@@ -201,12 +202,7 @@ impl Study<'_> {
         self.corpus.attacks.iter().map(row).collect()
     }
 
-    fn table(
-        &self,
-        view: &mut dyn crate::detector::views::View,
-        folder: &Path,
-        tick: &mut dyn FnMut(usize),
-    ) -> Result<Table> {
+    fn table(&self, view: &mut dyn View, folder: &Path, tick: &mut dyn FnMut(usize)) -> Result<Table> {
         let mut rows = |pictures: &[&RgbImage]| rows::rows(view, self.model, pictures, folder, tick);
         let clean = rows(&self.corpus.clean.iter().map(|c| &c.picture).collect::<Vec<_>>())?;
         let mut adversarial = vec![];

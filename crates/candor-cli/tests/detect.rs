@@ -1,0 +1,150 @@
+//! `candor detect` as a user runs it, on the embedded model and generated scenes.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Output;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+/// The embedded model and scenes in a folder.
+struct Bench {
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("model.onnx"), candor::scenes::embedded::MODEL).unwrap();
+        let bench = Bench { dir };
+        let scenes = bench.path("scenes");
+        let count = ["--count", "24", "--objects", "1-1", "--seed", "5", "--size", "112"];
+        let made =
+            Command::cargo_bin("candor").unwrap().arg("scenes").arg(scenes).args(count).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// `candor detect WHAT MODEL …`
+    fn run(&self, what: &str, arguments: &[PathBuf], extra: &[&str]) -> Output {
+        let mut command = Command::cargo_bin("candor").unwrap();
+        command.args(["detect", what]).arg(self.path("model.onnx")).args(arguments);
+        command.args(["--preset", "inception", "--json"]).args(extra).output().unwrap()
+    }
+
+    /// Trains a detector in a folder of that name.
+    fn train(&self, out: &str, attacks: &str) -> Output {
+        let out = self.path(out).display().to_string();
+        let labels = self.labels().display().to_string();
+        let extra = ["--attacks", attacks, "--iterations", "2", "--out", &out, "--labels", &labels];
+        self.run("train", &[self.path("scenes")], &extra)
+    }
+
+    /// The names of the embedded model's classes.
+    fn labels(&self) -> PathBuf {
+        let path = self.path("labels.txt");
+        fs::write(&path, candor::scenes::embedded::LABELS).unwrap();
+        path
+    }
+}
+
+fn json(done: &Output) -> Value {
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+const FAST: &str = "fgsm+eps=8/255,pgd+eps=8/255+steps=5";
+
+#[test]
+fn a_detector_is_trained_goes_on_where_it_was_and_scores() {
+    let bench = Bench::new();
+    let card = json(&bench.train("detector", FAST));
+    assert_eq!(card["attacks"].as_array().unwrap().len(), 2);
+    assert!(card["data"]["train"].as_u64().unwrap() >= 6, "{card}");
+    let network = fs::read(bench.path("detector/detector.onnx")).unwrap();
+    let journal = bench.path("detector/corpus/corpus.jsonl");
+    let lines = fs::read_to_string(&journal).unwrap();
+
+    // The journal loses its last line, and the kept features go: the same detector comes out.
+    let cut = lines.trim_end().rfind('\n').unwrap();
+    fs::write(&journal, &lines[..cut + 9]).unwrap();
+    fs::remove_dir_all(bench.path("detector/features")).unwrap();
+    assert_eq!(json(&bench.train("detector", FAST)), card);
+    assert_eq!(fs::read_to_string(&journal).unwrap(), lines);
+    assert_eq!(fs::read(bench.path("detector/detector.onnx")).unwrap(), network);
+
+    let photo = bench.path("scene.png");
+    fs::write(&photo, candor::scenes::embedded::DEMO_SCENES[0].png).unwrap();
+    let out = bench.path("score").display().to_string();
+    let scored = bench.run("score", &[bench.path("detector"), photo.clone()], &["--out", &out]);
+    let scored = json(&scored);
+    let score = scored["images"][0]["score"].as_f64().unwrap();
+    let threshold = scored["threshold"]["score"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&score));
+    assert_eq!(scored["images"][0]["alarm"], score > threshold);
+    let page = fs::read_to_string(bench.path("score/score.html")).unwrap();
+    assert!(page.contains("data:image/jpeg;base64,"), "the masks are on the page");
+
+    // A file that is no photo is named, and the others are screened.
+    fs::write(bench.path("broken.png"), b"no picture").unwrap();
+    let mixed = bench.run("score", &[bench.path("detector"), photo, bench.path("broken.png")], &[]);
+    assert_eq!(mixed.status.code(), Some(3));
+    let mixed: Value = serde_json::from_slice(&mixed.stdout).unwrap();
+    assert_eq!(mixed["images"].as_array().unwrap().len(), 1);
+    assert!(mixed["failed"][0]["path"].as_str().unwrap().ends_with("broken.png"));
+}
+
+#[test]
+fn a_study_measures_all_detectors_on_images_that_none_saw() {
+    let bench = Bench::new();
+    let (out, labels) = (bench.path("study").display().to_string(), bench.labels().display().to_string());
+    let extra = [
+        "--attacks",
+        FAST,
+        "--iterations",
+        "2",
+        "--baselines",
+        "--adaptive",
+        "1",
+        "--out",
+        &out,
+        "--labels",
+        &labels,
+    ];
+    let study = json(&bench.run("eval", &[bench.path("scenes")], &extra));
+    let names: Vec<&str> =
+        study["detectors"].as_array().unwrap().iter().map(|d| d["name"].as_str().unwrap()).collect();
+    assert_eq!(names[0], "hierarchical masks");
+    assert_eq!(names.len(), 10, "{names:?}");
+    for detector in study["detectors"].as_array().unwrap() {
+        for cell in detector["unseen"].as_array().unwrap().iter().filter(|c| !c.is_null()) {
+            let (area, interval) = (cell["auroc"].as_f64().unwrap(), &cell["interval"]);
+            assert!((0.0..=1.0).contains(&area), "{detector}");
+            assert!(interval[0].as_f64().unwrap() <= interval[1].as_f64().unwrap(), "{detector}");
+        }
+    }
+    assert_eq!(study["adaptive"].as_array().unwrap().len(), 2);
+    assert!(bench.path("study/detect.html").is_file());
+}
+
+#[test]
+fn wrong_usage_is_said_in_one_line() {
+    let bench = Bench::new();
+    let fails = |done: Output, code: i32, words: &str| {
+        let error = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(code), "{error}");
+        let last = error.lines().last().unwrap_or_default();
+        assert!(last.contains(words), "{error}");
+    };
+    fails(bench.train("d", "pdg+eps=8/255"), 2, "did you mean 'pgd'?");
+    fails(bench.train("d", "pgd+eps"), 2, "'eps' of 'pgd+eps' is not KEY=VALUE");
+    fails(bench.train("d", "transfer"), 2, "--from OTHER.onnx");
+    let photo = bench.path("scenes");
+    fails(bench.run("score", &[bench.path("nothing"), photo], &[]), 1, "detector.json");
+    assert!(!bench.path("d/detector.onnx").exists());
+}
