@@ -19,7 +19,7 @@ impl Bench {
         fs::write(dir.path().join("model.onnx"), candor::scenes::embedded::MODEL).unwrap();
         let bench = Bench { dir };
         let scenes = bench.path("scenes");
-        let count = ["--count", "24", "--objects", "1-1", "--seed", "5", "--size", "112"];
+        let count = ["--count", "20", "--objects", "1-1", "--seed", "5", "--size", "112"];
         let made =
             Command::cargo_bin("candor").unwrap().arg("scenes").arg(scenes).args(count).output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));

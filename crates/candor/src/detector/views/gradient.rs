@@ -2,13 +2,13 @@
 
 use image::RgbImage;
 
-use super::View;
+use super::{View, middle};
 use crate::attacks::{Victim, answer, of_picture};
 use crate::error::Result;
 use crate::image::Preprocessing;
 use crate::model::Model;
 
-/// The view: C×H×W.
+/// The view: C×H×W, at most [`super::MIDDLE`] a side.
 pub struct Gradient(Victim);
 
 impl Gradient {
@@ -31,7 +31,7 @@ impl View for Gradient {
             vec![(0..logits.len()).map(|k| f32::from(u8::from(k == top))).collect()]
         };
         let found = self.0.gradients(&images, &rows, one_hot)?;
-        Ok(found.iter().map(|g| g.first().to_vec()).collect())
+        Ok(found.iter().map(|g| middle(self.0.shape(), g.first())).collect())
     }
 
     fn describe(&self) -> serde_json::Value {

@@ -37,6 +37,20 @@ pub trait View {
     fn describe(&self) -> serde_json::Value;
 }
 
+/// Largest side of what a network is shown of images and gradients.
+pub const MIDDLE: usize = 64;
+
+/// The middle of C×H×W values, at most [`MIDDLE`] a side: adversarial changes are everywhere, and averages would lose them.
+fn middle([channels, height, width]: [usize; 3], values: &[f32]) -> Vec<f32> {
+    let (h, w) = (height.min(MIDDLE), width.min(MIDDLE));
+    let (top, left) = ((height - h) / 2, (width - w) / 2);
+    let row = |c: usize, y: usize| (c * height + top + y) * width + left;
+    (0..channels)
+        .flat_map(|c| (0..h).flat_map(move |y| row(c, y)..row(c, y) + w))
+        .map(|i| values[i])
+        .collect()
+}
+
 /// The model's answers to pictures.
 struct Answers {
     preprocessing: Preprocessing,
@@ -65,5 +79,22 @@ impl Answers {
             all.extend(model.batch_scores(self.forward.as_mut(), values)?);
         }
         Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_is_cut_out_of_every_channel() {
+        let (h, w) = (66, 65);
+        let values: Vec<f32> = (0..2 * h * w).map(|i| i as f32).collect();
+        let cut = middle([2, h, w], &values);
+        assert_eq!(cut.len(), 2 * MIDDLE * MIDDLE);
+        assert_eq!(cut[0], w as f32);
+        assert_eq!(cut[MIDDLE * MIDDLE + MIDDLE + 1], (h * w + 2 * w + 1) as f32);
+        let small: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        assert_eq!(middle([3, 2, 2], &small), small);
     }
 }

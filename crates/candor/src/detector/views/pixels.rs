@@ -2,17 +2,18 @@
 
 use image::RgbImage;
 
-use super::View;
+use super::{View, middle};
 use crate::attacks::of_picture;
 use crate::error::Result;
 use crate::model::Model;
 
-/// The view: C×H×W pixels in 0..=1.
+/// The view: C×H×W pixels in 0..=1, at most [`super::MIDDLE`] a side.
 pub struct Pixels;
 
 impl View for Pixels {
     fn rows(&mut self, model: &Model, pictures: &[&RgbImage]) -> Result<Vec<Vec<f32>>> {
-        Ok(pictures.iter().map(|p| of_picture(model.input_shape[0], p)).collect())
+        let shape = model.input_shape;
+        Ok(pictures.iter().map(|p| middle(shape, &of_picture(shape[0], p))).collect())
     }
 
     fn describe(&self) -> serde_json::Value {

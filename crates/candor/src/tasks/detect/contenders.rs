@@ -3,7 +3,7 @@
 use crate::detector::features::{Extractor, FeatureSettings, Part};
 use crate::detector::judges::Judging;
 use crate::detector::views::{
-    Activations, Dispersion, Gates, Gradient, Masks, Pixels, Softmax, Squeezing, View,
+    Activations, Dispersion, Gates, Gradient, MIDDLE, Masks, Pixels, Softmax, Squeezing, View,
 };
 use crate::error::Result;
 use crate::image::Preprocessing;
@@ -95,7 +95,7 @@ pub(super) fn all(
     }
     if baselines {
         let [channels, height, _] = model.input_shape;
-        let whole = Judging::Network { planes: (0..channels).collect(), grid: height };
+        let whole = Judging::Network { planes: (0..channels).collect(), grid: height.min(MIDDLE) };
         let activations = Activations::new(model, preprocessing, &levels)?;
         let segments = activations.segments(model);
         let mut add = |view: Box<dyn View>, rows: Vec<(&str, Judging)>| {
