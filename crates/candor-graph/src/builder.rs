@@ -50,6 +50,12 @@ impl Builder {
         }
     }
 
+    /// Hands over what is wrong with the first node that could not be built: rules and lowerings count on inputs that fit
+    /// their operator, so that nothing must be built on top of it.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.error.borrow_mut().take().map_or(Ok(()), Err)
+    }
+
     /// Reads the graph as it stands.
     pub fn with<T>(&self, f: impl FnOnce(&Graph) -> T) -> T {
         f(&self.graph.borrow())

@@ -150,12 +150,13 @@ pub fn cut(graph: &Graph, separating: &[ValueId]) -> Cut {
     Cut { prefix, suffix, crossing }
 }
 
-/// Values through which everything that reaches `output` from `input` must pass, in order.
+/// Values through which everything that reaches `output` from `input` must pass, in order: floats, though what passes may be
+/// quantised on its way.
 pub fn dominators(graph: &Graph, input: ValueId, output: ValueId) -> Vec<ValueId> {
     let down = graph.descendants(&[input]);
     let up = graph.ancestors(&[output]);
-    // Sizes that are read off the image (Shape and what follows) bypass nothing.
-    let carries = |id: &ValueId| graph.value(*id).dtype.is_none_or(DataType::is_float);
+    // Sizes that are read off the image (Shape and what follows) bypass nothing; quantised features do.
+    let carries = |id: &ValueId| graph.value(*id).dtype.is_none_or(|t| t.is_float() || t.is_quantized());
     let on_path = |id: &ValueId| down.contains(id) && up.contains(id) && carries(id);
     let mut readers: std::collections::HashMap<ValueId, usize> = std::collections::HashMap::new();
     for node in &graph.nodes {
@@ -182,7 +183,9 @@ pub fn dominators(graph: &Graph, input: ValueId, output: ValueId) -> Vec<ValueId
             }
         }
         open.extend(&outputs);
-        if let ([only], 1) = (outputs.as_slice(), open.len()) {
+        if let ([only], 1) = (outputs.as_slice(), open.len())
+            && graph.value(*only).dtype.is_none_or(DataType::is_float)
+        {
             found.push(*only);
         }
     }

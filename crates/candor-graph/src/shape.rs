@@ -230,7 +230,10 @@ fn infer_syms(
         "Slice" => Box::new(ops::Slice),
         "Pad" => Box::new(ops::Pad),
         "Flatten" => Box::new(ops::Flatten { axis: axis(1) }),
-        "Reshape" => Box::new(ops::Reshape { allow_zero: node.int("allowzero", 0) != 0 }),
+        "Reshape" => match sizes::one_element(&inputs) {
+            Some(known) => return Ok(vec![known]),
+            None => Box::new(ops::Reshape { allow_zero: node.int("allowzero", 0) != 0 }),
+        },
         "Squeeze" => Box::new(ops::Squeeze),
         "Unsqueeze" => Box::new(ops::Unsqueeze),
         "Transpose" => {

@@ -7,6 +7,7 @@ mod support;
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::grad::gradients;
 use candor_graph::graph::{Attr, Graph};
+use candor_graph::insert::dominators;
 use candor_graph::rewrite::lower;
 use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor, TensorData};
@@ -113,4 +114,17 @@ fn a_quantised_product_has_the_float_ones_gradient() {
         inputs[0].op("MatMulInteger", &inputs[1..], &[]) * (0.01 * 0.02)
     });
     assert_near(&integers, &float);
+}
+
+#[test]
+fn quantised_features_bypass_nothing() {
+    let builder = Builder::new(Graph::new(18));
+    let x =
+        builder.input("x", DataType::Float, &[Dim::Batch(1), Dim::Fixed(3), Dim::Fixed(4), Dim::Fixed(4)]);
+    let back = dequantised(&builder, quantised(&builder, x, 0.01), 0.01);
+    let branch = dequantised(&builder, quantised(&builder, back.op("Relu", &[], &[]), 0.01), 0.01);
+    let sum = branch + back;
+    let (x, back, sum) = (x.id(), back.id(), sum.id());
+    let graph = builder.finish().unwrap();
+    assert_eq!(dominators(&graph, x, sum), [back, sum]);
 }

@@ -1,4 +1,4 @@
-//! Every gradient rule against central differences along random directions: one row a case.
+//! Every gradient rule and lowering against central differences along random directions, and against PyTorch: one row a case.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod rows;
@@ -6,7 +6,7 @@ mod support;
 
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::grad::{RULES, gradients};
-use candor_graph::graph::{Attr, Graph};
+use candor_graph::graph::{Attr, Graph, Node, ValueId};
 use candor_graph::rewrite::{LOWERINGS, lower};
 use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor};
@@ -27,6 +27,8 @@ struct Row {
     inputs: Vec<Vec<usize>>,
     /// Added to every input (for operators that want positive numbers).
     offset: f32,
+    /// Rounding is differentiated straight through, which differences cannot show.
+    straight_through: bool,
     build: Box<Build>,
 }
 
@@ -36,7 +38,8 @@ fn row(
     inputs: &[&[usize]],
     build: impl for<'b> Fn(&'b Builder, &[Expr<'b>]) -> Expr<'b> + 'static,
 ) -> Row {
-    Row { op, case, inputs: inputs.iter().map(|s| s.to_vec()).collect(), offset: 0.0, build: Box::new(build) }
+    let inputs = inputs.iter().map(|s| s.to_vec()).collect();
+    Row { op, case, inputs, offset: 0.0, straight_through: false, build: Box::new(build) }
 }
 
 /// An operator of one input with attributes.
@@ -244,17 +247,22 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// y and the gradient of Σ weights·y with respect to each input, as a graph.
-fn differentiated(row: &Row) -> Graph {
-    let builder = Builder::new(Graph::new(18));
+/// The row's inputs and its value.
+fn build(builder: &Builder, row: &Row) -> (Vec<ValueId>, ValueId) {
     let mut inputs = vec![];
     for (i, shape) in row.inputs.iter().enumerate() {
         let dims: Vec<Dim> =
             shape.iter().map(|&d| if d == 0 { Dim::Batch(1) } else { Dim::Fixed(d) }).collect();
         inputs.push(builder.input(&format!("x{i}"), DataType::Float, &dims));
     }
-    let y = (row.build)(&builder, &inputs);
-    let (y, wrt): (_, Vec<_>) = (y.id(), inputs.iter().map(|x| x.id()).collect());
+    let y = (row.build)(builder, &inputs);
+    (inputs.iter().map(|x| x.id()).collect(), y.id())
+}
+
+/// y and the gradient of Σ weights·y with respect to each input, as a graph.
+fn differentiated(row: &Row) -> Graph {
+    let builder = Builder::new(Graph::new(18));
+    let (wrt, y) = build(&builder, row);
     let mut graph = builder.finish().unwrap();
     lower(&mut graph).unwrap();
     let dims = graph.shape(y).unwrap_or_else(|| panic!("{} {}: shape not known", row.op, row.case));
@@ -268,34 +276,34 @@ fn differentiated(row: &Row) -> Graph {
     graph
 }
 
+fn input_tensors(row: &Row) -> Vec<Tensor> {
+    let tensor = |(k, shape): (usize, &Vec<usize>)| {
+        let shape: Vec<usize> = shape.iter().map(|&d| if d == 0 { BATCH } else { d }).collect();
+        let n = shape.iter().product();
+        let values = support::spread(n, 4.0 * STEP, k as u64).iter().map(|v| v + row.offset).collect();
+        Tensor::floats(&shape, values).unwrap()
+    };
+    row.inputs.iter().enumerate().map(tensor).collect()
+}
+
+/// The weights of y's sum: what is fed as the seed.
+fn weights(graph: &Graph) -> Tensor {
+    let dims = graph.shape(graph.outputs[0]).unwrap();
+    let size = |d: &Dim| match d {
+        Dim::Fixed(n) => *n,
+        Dim::Batch(k) => k * BATCH,
+        Dim::Unknown => panic!("unknown shape"),
+    };
+    let shape: Vec<usize> = dims.iter().map(size).collect();
+    let values = (0..shape.iter().product()).map(|i| support::noise(i, 99)).collect();
+    Tensor::floats(&shape, values).unwrap()
+}
+
 fn check(row: &Row) -> Result<(), String> {
     let what = format!("{} ({})", row.op, row.case);
     let graph = differentiated(row);
-    let shape_at_batch = |s: &[usize]| s.iter().map(|&d| if d == 0 { BATCH } else { d }).collect::<Vec<_>>();
-    let inputs: Vec<Tensor> = row
-        .inputs
-        .iter()
-        .enumerate()
-        .map(|(k, s)| {
-            let shape = shape_at_batch(s);
-            let n = shape.iter().product();
-            let values = support::spread(n, 4.0 * STEP, k as u64).iter().map(|v| v + row.offset).collect();
-            Tensor::floats(&shape, values).unwrap()
-        })
-        .collect();
-    let y_shape: Vec<usize> = {
-        let dims = graph.shape(graph.outputs[0]).unwrap();
-        dims.iter()
-            .map(|d| match d {
-                Dim::Fixed(n) => *n,
-                Dim::Batch(k) => k * BATCH,
-                Dim::Unknown => panic!("{what}: unknown shape"),
-            })
-            .collect()
-    };
-    let count = y_shape.iter().product();
-    let weights: Vec<f32> = (0..count).map(|i| support::noise(i, 99)).collect();
-    let seed = Tensor::floats(&y_shape, weights.clone()).unwrap();
+    let (inputs, seed) = (input_tensors(row), weights(&graph));
+    let (y_shape, weights) = (seed.shape(), seed.as_floats().unwrap());
     let run = |inputs: &[Tensor]| {
         let all: Vec<&Tensor> = inputs.iter().chain([&seed]).collect();
         support::run(&graph, &all)
@@ -304,7 +312,7 @@ fn check(row: &Row) -> Result<(), String> {
         let out = run(inputs);
         assert_eq!(out[0].shape(), y_shape, "{what}: shape of the output");
         let y = out[0].as_floats().unwrap();
-        y.iter().zip(&weights).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+        y.iter().zip(weights).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
     };
     let gradient = run(&inputs);
     for direction in 0..2 {
@@ -341,6 +349,7 @@ fn check(row: &Row) -> Result<(), String> {
 fn rules_agree_with_central_differences() {
     let failures: Vec<String> = rows()
         .iter()
+        .filter(|row| !row.straight_through)
         .filter_map(|row| {
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(row)))
                 .unwrap_or_else(|_| Err(format!("{} ({}): panicked", row.op, row.case)))
@@ -350,15 +359,30 @@ fn rules_agree_with_central_differences() {
     assert!(failures.is_empty(), "{} rows fail:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// Rounding has no derivative to compare with: tests/quantized.rs holds these against the float operators.
-const STRAIGHT_THROUGH: &[&str] =
-    &["ConvInteger", "DequantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul", "QuantizeLinear"];
-
 #[test]
 fn every_rule_has_a_row() {
     let rows = rows();
-    let ops = RULES.iter().map(|(op, _)| *op).chain(LOWERINGS.iter().map(|(_, op, _)| *op));
     let missing: Vec<&str> =
-        ops.filter(|op| !rows.iter().any(|r| r.op == *op) && !STRAIGHT_THROUGH.contains(op)).collect();
+        RULES.iter().map(|(op, _)| *op).filter(|op| !rows.iter().any(|r| r.op == *op)).collect();
+    assert!(missing.is_empty(), "no row for {missing:?}");
+}
+
+#[test]
+fn every_lowering_has_a_row_that_goes_through_it() {
+    let rows = rows();
+    let lowered = |row: &Row, domain: &str, op: &str| {
+        let builder = Builder::new(Graph::new(18));
+        build(&builder, row);
+        let mut graph = builder.finish().unwrap();
+        let is_it = |n: &Node| n.domain == domain && n.op == op;
+        let before = graph.nodes.iter().filter(|n| is_it(n)).count();
+        lower(&mut graph).unwrap();
+        before > graph.nodes.iter().filter(|n| is_it(n)).count()
+    };
+    let missing: Vec<_> = LOWERINGS
+        .iter()
+        .filter(|(domain, op, _)| !rows.iter().any(|r| r.op == *op && lowered(r, domain, op)))
+        .map(|(domain, op, _)| (domain, op))
+        .collect();
     assert!(missing.is_empty(), "no row for {missing:?}");
 }

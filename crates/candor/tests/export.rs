@@ -31,9 +31,8 @@ fn cases() -> Vec<(&'static str, Settings)> {
     cases.extend([
         ("gradient", set(&[("channels", "sum")])),
         ("lrp", set(&[("composite", "epsilon-gamma-box")])),
-        // Not with the blurred baseline: DeepLIFT's quotients near their threshold make 1.3e-4 of the map of ResNet-20 out of
-        // the last bits in which two ways to blur differ. Integrated gradients below check the same nodes.
         ("deeplift", set(&[("baseline", "mean")])),
+        ("deeplift", set(&[("baseline", "blur")])),
         ("integrated-gradients", set(&[("steps", "3"), ("baseline", "blur")])),
         ("integrated-gradients", set(&[("rule", "right"), ("steps", "3"), ("baseline", "mean")])),
         (
@@ -141,7 +140,7 @@ fn a_real_model_explains_itself() {
 }
 
 #[test]
-#[ignore = "takes a minute, and fails for integrated gradients with two baselines: docs/results/export.md"]
+#[ignore = "takes a minute and a half"]
 fn larger_models_explain_themselves() {
     let Some(data) = support::data_dir() else { return };
     let mut wrong = vec![];

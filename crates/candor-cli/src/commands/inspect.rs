@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candor::mask::levels::{automatic_levels, feature_maps};
+use candor::mask::levels::{Surveyed, survey};
 use candor::model::Head;
 use candor_graph::grad::{Entry, entry};
+use candor_graph::graph::Graph;
+use candor_graph::onnx;
+use candor_graph::rewrite::LOWERINGS;
 use serde_json::{Value, json};
 
 use crate::arguments::InspectArgs;
@@ -14,20 +17,25 @@ use crate::output;
 use crate::setup;
 
 pub fn run(args: &InspectArgs) -> Result<ExitCode> {
-    let setup = setup::load(&args.model)?;
+    let setup = match setup::load(&args.model) {
+        Ok(setup) => setup,
+        Err(e) => {
+            // What can be said of a model that is not understood: which of its operators would have a gradient.
+            if let Ok(loaded) = onnx::load(&args.model.model)
+                && !args.json
+            {
+                output::print(&format!(
+                    "{}\n{}",
+                    args.model.model.display(),
+                    listed("as in the file", &loaded.graph)
+                ))?;
+            }
+            return Err(e);
+        }
+    };
     let model = &setup.model;
-    let mut operators: BTreeMap<String, (usize, String)> = BTreeMap::new();
-    for node in &model.graph.nodes {
-        let rule = match entry(&node.domain, &node.op) {
-            Some(Entry::Rule(_)) => "rule".to_string(),
-            Some(Entry::Zero) => "zero".to_string(),
-            Some(Entry::Unsupported(reason)) => format!("unsupported: {reason}"),
-            None => "no rule".to_string(),
-        };
-        operators.entry(node.qualified_op()).or_insert((0, rule)).0 += 1;
-    }
-    let levels = automatic_levels(model).unwrap_or_default();
-    let maps = feature_maps(model);
+    let maps = survey(model);
+    let (levels, others): (Vec<&Surveyed>, Vec<&Surveyed>) = maps.iter().partition(|s| s.chosen);
     let head = match model.head {
         Head::Logits => "logits",
         Head::Softmax => "softmax; its input is taken as logits",
@@ -37,8 +45,8 @@ pub fn run(args: &InspectArgs) -> Result<ExitCode> {
     let batch = model.fixed_batch.map_or_else(|| "free".to_string(), |n| format!("fixed at {n}"));
     let [c, h, w] = model.input_shape;
     if args.json {
-        let level = |l: &candor::mask::Level| json!({"value": l.name, "shape": l.shape});
-        let operators: Vec<Value> = operators
+        let map = |s: &Surveyed| json!({"value": s.level.name, "shape": s.level.shape, "masked": s.chosen, "why": s.why});
+        let operators: Vec<Value> = operators(&model.graph)
             .iter()
             .map(|(op, (n, rule))| json!({"operator": op, "count": n, "gradient": rule}))
             .collect();
@@ -46,8 +54,8 @@ pub fn run(args: &InspectArgs) -> Result<ExitCode> {
             "model": model.info, "input": {"name": model.graph.name(model.input), "shape": model.input_shape, "batch": batch},
             "preprocessing": setup.preprocessing, "classes": model.classes, "head": head,
             "parameters": model.graph.parameter_count(), "operators": operators,
-            "levels": levels.iter().map(level).collect::<Vec<_>>(),
-            "feature_maps": maps.iter().map(level).collect::<Vec<_>>(),
+            "levels": levels.into_iter().map(map).collect::<Vec<_>>(),
+            "feature_maps": maps.iter().map(map).collect::<Vec<_>>(),
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -61,18 +69,45 @@ pub fn run(args: &InspectArgs) -> Result<ExitCode> {
         model.classes,
         model.graph.parameter_count() as f64 / 1e6,
     );
-    text += "  operators   after folding, with their gradient:\n";
-    for (op, (count, rule)) in &operators {
-        text += &format!("    {count:>4} × {op:<22} {rule}\n");
+    text += &listed("after folding", &model.graph);
+    let line = |s: &&Surveyed| {
+        let ([c, h, w], size) = (s.level.shape, s.level.name.chars().count());
+        let name =
+            if size > 40 { format!("{}\n{:44}", s.level.name, "") } else { format!("{:<40}", s.level.name) };
+        format!("    {name} {:<14} {}\n", format!("{c}×{h}×{w}"), s.why)
+    };
+    text += "  levels      masked by default, from fine to coarse:\n";
+    text += &levels.iter().map(line).collect::<String>();
+    if levels.is_empty() {
+        text += "    none: no feature map between image and logits is passed by everything; name some with --levels\n";
     }
-    text += "  levels      masked by default (the last feature map of each size that everything passes):\n";
-    for l in &levels {
-        text += &format!("    {:<32} {}×{}×{}\n", l.name, l.shape[0], l.shape[1], l.shape[2]);
-    }
-    text += "  others      that --levels can name:\n";
-    for l in maps.iter().filter(|m| !levels.contains(m)) {
-        text += &format!("    {:<32} {}×{}×{}\n", l.name, l.shape[0], l.shape[1], l.shape[2]);
-    }
+    text += "  others      that --levels can name, and why they are not masked by default:\n";
+    text += &others.iter().map(line).collect::<String>();
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Operators with how often they occur and what their gradient is.
+fn operators(graph: &Graph) -> BTreeMap<String, (usize, String)> {
+    let mut operators: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    for node in &graph.nodes {
+        let lowered = || LOWERINGS.iter().any(|(domain, op, _)| *domain == node.domain && *op == node.op);
+        let rule = match entry(&node.domain, &node.op) {
+            Some(Entry::Rule(_)) => "rule".to_string(),
+            Some(Entry::Zero) => "zero".to_string(),
+            Some(Entry::Unsupported(reason)) => format!("unsupported: {reason}"),
+            None if lowered() => "by that of the operators it is made of".to_string(),
+            None => "no rule".to_string(),
+        };
+        operators.entry(node.qualified_op()).or_insert((0, rule)).0 += 1;
+    }
+    operators
+}
+
+fn listed(when: &str, graph: &Graph) -> String {
+    let mut text = format!("  operators   {when}, with their gradient:\n");
+    for (op, (count, rule)) in operators(graph) {
+        text += &format!("    {count:>4} × {op:<22} {rule}\n");
+    }
+    text
 }

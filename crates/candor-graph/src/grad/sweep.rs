@@ -54,6 +54,7 @@ pub fn propagate(
     }
     for node in nodes.iter().rev() {
         sweep.visit(node, policy)?;
+        builder.check()?;
     }
     let mut found = vec![];
     for &id in wrt {

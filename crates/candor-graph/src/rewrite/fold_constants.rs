@@ -58,6 +58,9 @@ pub fn evaluate_constants(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result
         part.inputs.clear();
         part.outputs = needed.clone();
         super::remove_dead(&mut part);
+        // Engines need not know what can be written in other operators (weights standardised by BatchNormalization in training
+        // mode, say).
+        super::lower(&mut part)?;
         let tensors = evaluator.evaluate(&part).map_err(GraphError::Evaluate)?;
         for (id, tensor) in needed.into_iter().zip(tensors) {
             let dtype = graph.value(id).dtype.unwrap_or(DataType::Float);

@@ -16,7 +16,13 @@ pub(super) fn explicit_windows(graph: &mut Graph) -> Result<()> {
         let attrs = explicit(graph, node)?;
         let node = &mut graph.nodes[i];
         node.attrs.remove("auto_pad");
+        // AveragePool has the attribute from operator set 19 on only, and LpPool becomes one.
+        let averages = matches!(node.op.as_str(), "AveragePool" | "LpPool");
         for (key, value) in attrs {
+            if averages && key == "dilations" && value.iter().all(|&d| d == 1) {
+                node.attrs.remove(key);
+                continue;
+            }
             node.attrs.insert(key.to_string(), Attr::Ints(value));
         }
     }
@@ -69,4 +75,25 @@ fn explicit(graph: &Graph, node: &Node) -> Result<Vec<(&'static str, Vec<i64>)>>
         return Err(fail("pads must have two numbers for each dimension of the kernel"));
     }
     Ok(vec![("kernel_shape", kernel), ("strides", strides), ("dilations", dilations), ("pads", pads)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builder::Builder;
+    use crate::tensor::DataType;
+
+    #[test]
+    fn an_average_gets_no_attribute_that_its_operator_set_lacks() {
+        let builder = Builder::new(Graph::new(18));
+        let image = builder.input("image", DataType::Float, &[1, 2, 4, 4].map(Dim::Fixed));
+        let kernel = ("kernel_shape", Attr::Ints(vec![2, 2]));
+        image.op("AveragePool", &[], std::slice::from_ref(&kernel));
+        image.op("MaxPool", &[], &[kernel]);
+        let mut graph = builder.finish().expect("built");
+        explicit_windows(&mut graph).expect("explicit");
+        let written = |i: usize, name: &str| graph.nodes[i].attrs.contains_key(name);
+        assert!(!written(0, "dilations") && written(0, "strides"));
+        assert!(written(1, "dilations"));
+    }
 }

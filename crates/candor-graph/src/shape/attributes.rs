@@ -26,6 +26,8 @@ pub(super) fn check(graph: &Graph, node: &Node) -> Result<()> {
         "GroupNormalization" => given.groups(),
         "Split" => given.parts(),
         "Concat" => given.same_ranks(),
+        "Gemm" => given.matrices(),
+        "Attention" => given.attention(),
         _ => Ok(()),
     }?;
     given.axis()?;
@@ -269,6 +271,25 @@ impl Given<'_> {
                 self.fail(format!("split {v:?} does not fit {} outputs", self.node.outputs.len()))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Two matrices, and what can be added to their product.
+    fn matrices(&self) -> Result<()> {
+        match (0..3).find(|&i| self.rank_of(i).is_some_and(|rank| rank > 2 || (i == 1 && rank < 2))) {
+            Some(i) => {
+                self.fail(format!("input {i} is not a matrix but has rank {}", self.rank_of(i).unwrap_or(0)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Queries, keys and values of one rank, heads apart or joined.
+    fn attention(&self) -> Result<()> {
+        let ranks: Vec<Option<usize>> = (0..3).map(|i| self.rank_of(i)).collect();
+        match ranks[..] {
+            [Some(q), Some(k), Some(v)] if (3..=4).contains(&q) && q == k && k == v => Ok(()),
+            _ => self.fail(format!("queries, keys and values have the ranks {ranks:?}, not all 3 or all 4")),
         }
     }
 

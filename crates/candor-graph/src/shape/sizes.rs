@@ -1,4 +1,5 @@
-//! Sizes and integers that the symbolic inference cannot follow by itself: equal splits, remainders, factors of Resize.
+//! Sizes and integers that the symbolic inference cannot follow by itself: equal splits, remainders, factors of Resize, numbers made
+//! vectors.
 
 use rten_shape_inference::{SymExpr, SymTensor};
 
@@ -37,6 +38,21 @@ pub(super) fn remainders(graph: &Graph, node: &Node) -> Option<SymTensor> {
         [only] if rank.max(divisor_rank) == 0 => SymTensor::from_scalar(only.clone()),
         _ => SymTensor::from_vec(values),
     })
+}
+
+/// A Reshape between a known scalar and a vector of it alone: the number stays known.
+pub(super) fn one_element(inputs: &[Option<SymTensor>]) -> Option<SymTensor> {
+    let [Some(data), Some(shape)] = inputs else { return None };
+    let element = match data.as_vector() {
+        Some([only]) => only,
+        Some(_) => return None,
+        None => data.as_scalar()?,
+    };
+    match shape.as_vector()? {
+        [] => Some(SymTensor::from_scalar(element.clone())),
+        [SymExpr::Value(-1 | 1)] => Some(SymTensor::from_vec(vec![element.clone()])),
+        _ => None,
+    }
 }
 
 /// The shape of a Resize by constant factors, which are floats and so unknown to the symbolic inference.

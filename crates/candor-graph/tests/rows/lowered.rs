@@ -4,6 +4,7 @@ use candor_graph::builder::{Builder, Expr};
 use candor_graph::graph::Attr;
 use candor_graph::tensor::Tensor;
 
+use super::moving::several;
 use super::smooth::vector;
 use crate::{Row, ints, row, unary};
 
@@ -26,6 +27,16 @@ pub fn rows() -> Vec<Row> {
         unary("LpPool", "", IMAGE, vec![("kernel_shape", ints(&[2, 2])), ("strides", ints(&[2, 2]))]),
         unary("GlobalLpPool", "p 3", IMAGE, vec![int("p", 3)]),
         unary("SpaceToDepth", "", &[0, 2, 4, 6], vec![int("blocksize", 2)]),
+        row("BatchNormalization", "in training mode", &[&[3, 2, 5, 6]], move |b, x| {
+            let inputs = [1, 2, 3, 4].map(|salt| vector(b, 2, salt));
+            several(
+                b,
+                "BatchNormalization",
+                &[x[0], inputs[0], inputs[1], inputs[2], inputs[3]],
+                3,
+                &[int("training_mode", 1)],
+            )[0]
+        }),
         row("GroupNormalization", "", &[&[0, 6, 3, 2]], move |b, x| {
             x[0].op("GroupNormalization", &[vector(b, 6, 1), vector(b, 6, 2)], &[int("num_groups", 2)])
         }),
@@ -57,28 +68,32 @@ pub fn rows() -> Vec<Row> {
 }
 
 fn resizes() -> Vec<Row> {
-    let resize =
-        |case: &'static str, mode: &'static str, coordinates: &'static str, size: [i64; 2], extra: i64| {
-            row("Resize", case, &[IMAGE], move |b, x| {
-                let sizes = b.ints(&[0, 2, size[0], size[1]]);
-                // The batch is free: its size comes from the shape, as exporters write it.
-                let batch = x[0].op("Shape", &[], &[("end", Attr::Int(1))]);
-                let sizes = b.concat(&[batch, sizes.slice(&[0], &[1], &[4], &[1])], 0);
-                let attrs = [
-                    ("mode", Attr::Text(mode.into())),
-                    ("coordinate_transformation_mode", Attr::Text(coordinates.into())),
-                    ("antialias", Attr::Int(extra)),
-                ];
-                b.node("Resize", &[Some(x[0]), None, None, Some(sizes)], &attrs)
-            })
-        };
+    let resize = |case: &'static str,
+                  mode: &'static str,
+                  coordinates: &'static str,
+                  size: [i64; 2],
+                  extra: &'static str| {
+        row("Resize", case, &[IMAGE], move |b, x| {
+            let sizes = b.ints(&[0, 2, size[0], size[1]]);
+            // The batch is free: its size comes from the shape, as exporters write it.
+            let batch = x[0].op("Shape", &[], &[("end", Attr::Int(1))]);
+            let sizes = b.concat(&[batch, sizes.slice(&[0], &[1], &[4], &[1])], 0);
+            let mut attrs = vec![
+                ("mode", Attr::Text(mode.into())),
+                ("coordinate_transformation_mode", Attr::Text(coordinates.into())),
+            ];
+            attrs.extend(extra.split_whitespace().map(|name| (name, Attr::Int(1))));
+            b.node("Resize", &[Some(x[0]), None, None, Some(sizes)], &attrs)
+        })
+    };
     vec![
-        resize("nearest, larger", "nearest", "asymmetric", [10, 12], 0),
-        resize("nearest, smaller", "nearest", "half_pixel", [3, 4], 0),
-        resize("linear, larger", "linear", "half_pixel", [8, 9], 0),
-        resize("linear, corners", "linear", "align_corners", [9, 4], 0),
-        resize("linear, antialiased", "linear", "pytorch_half_pixel", [2, 3], 1),
-        resize("cubic", "cubic", "half_pixel", [7, 11], 0),
+        resize("nearest, larger", "nearest", "asymmetric", [10, 12], ""),
+        resize("nearest, smaller", "nearest", "half_pixel", [3, 4], ""),
+        resize("linear, larger", "linear", "half_pixel", [8, 9], ""),
+        resize("linear, corners", "linear", "align_corners", [9, 4], ""),
+        resize("linear, antialiased", "linear", "pytorch_half_pixel", [2, 3], "antialias"),
+        resize("linear, antialiased inside", "linear", "half_pixel", [2, 3], "antialias exclude_outside"),
+        resize("cubic", "cubic", "half_pixel", [7, 11], ""),
         row("Resize", "scales", &[IMAGE], |b, x| {
             let scales = b.constant(Tensor::floats(&[4], vec![1.0, 1.0, 2.0, 1.5]).unwrap());
             b.node("Resize", &[Some(x[0]), None, Some(scales)], &[("mode", Attr::Text("linear".into()))])

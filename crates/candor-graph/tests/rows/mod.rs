@@ -1,7 +1,9 @@
 //! Rows of the table in rules.rs, by kind of operator.
 
+mod golden;
 mod lowered;
 mod moving;
+mod quantized;
 mod reducing;
 mod smooth;
 
@@ -9,5 +11,6 @@ use crate::Row;
 
 /// All rows of these files.
 pub fn all() -> Vec<Row> {
-    [smooth::rows(), reducing::rows(), moving::rows(), lowered::rows()].into_iter().flatten().collect()
+    let files = [smooth::rows(), reducing::rows(), moving::rows(), lowered::rows(), quantized::rows()];
+    files.into_iter().flatten().collect()
 }

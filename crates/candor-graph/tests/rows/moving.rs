@@ -112,7 +112,7 @@ fn split<'b>(b: &'b Builder, x: Expr<'b>, sizes: &[i64], axis: i64) -> Vec<Expr<
 }
 
 /// A node of several outputs.
-fn several<'b>(
+pub fn several<'b>(
     b: &'b Builder,
     op: &str,
     x: &[Expr<'b>],

@@ -4,6 +4,8 @@
 #[path = "../../../candor/tests/support/deterministic.rs"]
 pub mod deterministic;
 
+pub mod wire;
+
 use std::path::PathBuf;
 
 use candor::engine::{Engine, Folding, RTen};

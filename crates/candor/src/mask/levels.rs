@@ -57,24 +57,8 @@ pub fn choose(model: &Model, names: &[String]) -> Result<Vec<Level>> {
 /// # Errors
 /// [`Error::Model`] if there is none.
 pub fn automatic_levels(model: &Model) -> Result<Vec<Level>> {
-    let candidates = over_the_image(model, feature_maps(model));
-    let stream = residual_stream(&model.graph, &candidates);
-    let one_size = candidates.windows(2).all(|w| w[0].shape[1..] == w[1].shape[1..]);
-    let mut levels: Vec<Level> = vec![];
-    if one_size && stream.len() >= MAX_LEVELS && stream[0].shape[1].max(stream[0].shape[2]) <= MAX_SIDE {
-        let at = |k: usize| stream[(k * stream.len()).div_ceil(MAX_LEVELS) - 1].clone();
-        levels = (1..=MAX_LEVELS).map(at).collect();
-    } else {
-        for level in candidates {
-            match levels.last_mut() {
-                Some(last) if last.shape[1..] == level.shape[1..] => *last = level,
-                _ => levels.push(level),
-            }
-        }
-        levels.retain(|l| l.shape[1].max(l.shape[2]) <= MAX_SIDE);
-        let first = levels.len().saturating_sub(MAX_LEVELS);
-        levels.drain(..first);
-    }
+    let chosen = survey(model).into_iter().filter(|s| s.chosen).map(|s| s.level);
+    let levels: Vec<Level> = chosen.collect();
     if levels.is_empty() {
         return Err(Error::Model {
             path: model.info.path.clone(),
@@ -87,12 +71,69 @@ pub fn automatic_levels(model: &Model) -> Result<Vec<Level>> {
     Ok(levels)
 }
 
-/// Those whose grid lies over the whole image: of its proportions, to a cell, and no finer than one before. Windows and heads
+/// A feature map, whether it is masked if none is named, and why.
+#[derive(Clone, Debug)]
+pub struct Surveyed {
+    /// The feature map.
+    pub level: Level,
+    /// Whether it is one of [`automatic_levels`].
+    pub chosen: bool,
+    /// Why, or why not: half a sentence for people.
+    pub why: String,
+}
+
+/// All feature maps that everything passes, in order, with what [`automatic_levels`] thinks of each.
+pub fn survey(model: &Model) -> Vec<Surveyed> {
+    let maps = feature_maps(model);
+    let over_image = over_the_image(model, &maps);
+    let candidates: Vec<Level> =
+        maps.iter().zip(&over_image).filter(|(_, o)| **o).map(|(l, _)| l.clone()).collect();
+    let small = |l: &Level| l.shape[1].max(l.shape[2]) <= MAX_SIDE;
+    let stream = residual_stream(&model.graph, &candidates);
+    let one_size = candidates.windows(2).all(|w| w[0].shape[1..] == w[1].shape[1..]);
+    let of_stream = one_size && stream.len() >= MAX_LEVELS && small(&stream[0]);
+    let at = |k: usize| (k * stream.len()).div_ceil(MAX_LEVELS) - 1;
+    let mut sizes: Vec<&[usize]> = candidates.iter().filter(|l| small(l)).map(|l| &l.shape[1..]).collect();
+    sizes.dedup();
+    let coarsest = &sizes[sizes.len().saturating_sub(MAX_LEVELS)..];
+    let judge = |level: &Level, over_image: bool| -> (bool, String) {
+        let size = &level.shape[1..];
+        let last = candidates.iter().rfind(|l| l.shape[1..] == *size) == Some(level);
+        if !over_image {
+            (false, "its grid is not one over the whole image, or is finer than one before".into())
+        } else if of_stream {
+            match (1..=MAX_LEVELS).find(|&k| stream[at(k)] == *level) {
+                Some(k) => (
+                    true,
+                    format!("residual sum {} of {}, {k}/{MAX_LEVELS} of the depth", at(k) + 1, stream.len()),
+                ),
+                None => {
+                    (false, "all have one size; only residual sums at quarters of the depth are taken".into())
+                }
+            }
+        } else if !small(level) {
+            (false, format!("larger than {MAX_SIDE} a side"))
+        } else if !last {
+            (false, "a later one has its size".into())
+        } else if !coarsest.contains(&size) {
+            (false, format!("finer than the {MAX_LEVELS} coarsest"))
+        } else {
+            (true, "the last of its size that everything passes".into())
+        }
+    };
+    let surveyed = |(level, over_image): (&Level, bool)| {
+        let (chosen, why) = judge(level, over_image);
+        Surveyed { level: level.clone(), chosen, why }
+    };
+    maps.iter().zip(over_image).map(surveyed).collect()
+}
+
+/// Whose grid lies over the whole image: of its proportions, to a cell, and no finer than one before. Windows and heads
 /// of attention (N×windows×49×C, say) are rank four too, and so are read as feature maps.
-fn over_the_image(model: &Model, maps: Vec<Level>) -> Vec<Level> {
+fn over_the_image(model: &Model, maps: &[Level]) -> Vec<bool> {
     let [_, height, width] = model.input_shape;
     let mut cells = usize::MAX;
-    let mut lies = |l: &Level| {
+    let lies = |l: &Level| {
         let [_, h, w] = l.shape;
         let proportional = (h * width).abs_diff(w * height) <= height.max(width);
         let finer = h * w > cells;
@@ -101,7 +142,7 @@ fn over_the_image(model: &Model, maps: Vec<Level>) -> Vec<Level> {
         }
         proportional && !finer
     };
-    maps.into_iter().filter(|l| lies(l)).collect()
+    maps.iter().map(lies).collect()
 }
 
 /// The sums of two computed values among the feature maps. Where the logits read the class token alone, the sums behind the

@@ -330,7 +330,7 @@ pub(super) struct View<'v> {
 /// Reads an explanation off what one sweep found.
 pub(super) type Read = Box<dyn Fn(&View<'_>) -> Explanation + Send>;
 /// Makes the reference of an image.
-pub(super) type MakeReference = Box<dyn Fn(&Model, &[f32]) -> Vec<f32> + Send>;
+pub(super) type MakeReference = Box<dyn Fn(&Model, &[f32]) -> Result<Vec<f32>> + Send>;
 
 /// An explainer that runs the forward part once a photo and the sweep once a query.
 pub(super) struct OneSweep {
@@ -358,7 +358,7 @@ impl OneSweep {
 impl Explainer for OneSweep {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.image = image.to_vec();
-        let reference = self.make_reference.as_ref().map(|make| make(model, image));
+        let reference = self.make_reference.as_ref().map(|make| make(model, image)).transpose()?;
         let images: Vec<&[f32]> = std::iter::once(image).chain(reference.as_deref()).collect();
         self.scores = self.backward.forward(model, &images)?;
         Ok(self.scores.clone())

@@ -1,10 +1,12 @@
 //! Images that stand for "nothing here": what attributions are measured against and what perturbations put in.
 
-use candor_graph::builder::Expr;
-use candor_graph::error::Result;
-use candor_graph::tensor::Tensor;
+use candor_graph::builder::{Builder, Expr};
+use candor_graph::graph::Graph;
+use candor_graph::shape::Dim;
+use candor_graph::tensor::{DataType, Tensor};
 
 use super::parameters::{Kind, Parameter};
+use crate::error::{Error, Result};
 use crate::model::Model;
 
 /// The parameter `baseline`.
@@ -16,14 +18,26 @@ pub(super) const BASELINE: Parameter = Parameter {
            image blurred",
 };
 
-/// A baseline of an image (C×H×W) by the word of the parameter.
-pub(super) fn make(word: &str, model: &Model, image: &[f32]) -> Vec<f32> {
-    let area = model.input_shape[1] * model.input_shape[2];
-    match word {
-        "mean" => mean(image, area),
-        "blur" => blurred(image, model.input_shape, sigma(model)),
-        _ => vec![0.0; image.len()],
+/// A baseline of an image (C×H×W) by the word of the parameter: computed by the nodes that an exported model has, so that both
+/// start from the same bits.
+///
+/// # Errors
+/// If the engine fails.
+pub(super) fn make(word: &str, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
+    if word == "zero" {
+        return Ok(vec![0.0; image.len()]);
     }
+    let [channels, height, width] = model.input_shape;
+    let at = |e| Error::graph(&model.info.path, e);
+    let b = Builder::new(Graph::new(model.graph.opset));
+    let sizes = [1, channels, height, width];
+    let input = b.input("image", DataType::Float, &sizes.map(Dim::Fixed));
+    let baseline = as_nodes(word, model, input).map_err(at)?.id();
+    let mut graph = b.finish().map_err(at)?;
+    graph.outputs = vec![baseline];
+    let image = Tensor::floats(&sizes, image.to_vec()).map_err(at)?;
+    let out = model.engine.compile(&graph)?.run(&[&image])?;
+    Ok(out.into_iter().next().and_then(Tensor::into_floats).unwrap_or_default())
 }
 
 /// Standard deviation of the baseline `blur`: a twentieth of the shorter side.
@@ -32,8 +46,12 @@ fn sigma(model: &Model) -> f32 {
     height.min(width) as f32 / 20.0
 }
 
-/// The same as nodes, for exported models.
-pub(super) fn as_nodes<'b>(word: &str, model: &Model, image: Expr<'b>) -> Result<Expr<'b>> {
+/// The same as nodes of a graph that has the image.
+pub(super) fn as_nodes<'b>(
+    word: &str,
+    model: &Model,
+    image: Expr<'b>,
+) -> candor_graph::error::Result<Expr<'b>> {
     let [_, height, width] = model.input_shape;
     let b = image.builder();
     Ok(match word {

@@ -148,7 +148,7 @@ impl Explainer for IntegratedGradientsExplainer {
         classes: &[usize],
         steps: &mut dyn FnMut(),
     ) -> Result<Vec<Explanation>> {
-        let baseline = baseline::make(&self.baseline, model, &self.backward.image);
+        let baseline = baseline::make(&self.baseline, model, &self.backward.image)?;
         let baseline_scores = self.backward.forward(model, &[&baseline])?;
         let way: Vec<f32> = self.backward.image.iter().zip(&baseline).map(|(x, b)| x - b).collect();
         let mut sums = vec![vec![0.0f64; self.backward.image.len()]; classes.len()];

@@ -91,7 +91,7 @@ impl Explainer for OcclusionExplainer {
     ) -> Result<Vec<Explanation>> {
         let [_, height, width] = model.input_shape;
         let image = self.forward.image.clone();
-        let baseline = baseline::make(&self.baseline, model, &image);
+        let baseline = baseline::make(&self.baseline, model, &image)?;
         let cover = |i: usize, out: &mut [f32]| {
             out.copy_from_slice(&image);
             let [top, bottom, left, right] = self.windows[i];

@@ -74,7 +74,7 @@ impl SegmentExplainer {
     }
 
     /// What hidden pixels show.
-    fn hidden(&self, model: &Model, labels: &[usize], count: usize) -> Vec<f32> {
+    fn hidden(&self, model: &Model, labels: &[usize], count: usize) -> Result<Vec<f32>> {
         let image = &self.forward.image;
         if self.hidden != "segment-mean" {
             return baseline::make(&self.hidden, model, image);
@@ -86,7 +86,7 @@ impl SegmentExplainer {
             }
             labels.iter().map(|&k| sums[k].0 / sums[k].1.max(1.0)).collect::<Vec<f32>>()
         };
-        image.chunks(labels.len()).flat_map(mean).collect()
+        Ok(image.chunks(labels.len()).flat_map(mean).collect())
     }
 }
 
@@ -105,7 +105,7 @@ impl Explainer for SegmentExplainer {
         let image = self.forward.image.clone();
         let labels = slic(&image, model.input_shape, self.segments, self.compactness);
         let n = labels.iter().max().map_or(0, |m| m + 1);
-        let hidden = self.hidden(model, &labels, n);
+        let hidden = self.hidden(model, &labels, n)?;
         let (rows, weights) = match self.fit {
             Fit::Lime { .. } => (lime::subsets(n, self.samples, self.seed), vec![]),
             Fit::Shapley => kernel_shap::coalitions(n, self.samples, self.seed),

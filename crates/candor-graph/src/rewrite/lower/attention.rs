@@ -6,6 +6,9 @@ use crate::error::{GraphError, Result};
 use crate::graph::{Attr, Node};
 use crate::tensor::{DataType, Tensor};
 
+/// Most entries of a causal mask that is written out: 4096 tokens.
+const LARGEST_MASK: usize = 1 << 24;
+
 /// softmax(α·Q·Kᵀ + mask)·V, Q, K and V N×heads×tokens×size, or N×tokens×(heads·size) with the number of heads named
 pub(super) fn attention<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
     let refuse =
@@ -38,6 +41,9 @@ pub(super) fn attention<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<
         let (Some(l), Some(m)) = (shape[2].fixed(), shape[3].fixed()) else {
             return Err(refuse("a causal mask of unknown size"));
         };
+        if l.saturating_mul(m) > LARGEST_MASK {
+            return Err(refuse("a causal mask of so many tokens"));
+        }
         let allowed = |i: usize| if i % m <= i / m { 0.0 } else { f32::MIN };
         scores = scores + b.constant(Tensor::floats(&[l, m], (0..l * m).map(allowed).collect())?);
     }
@@ -58,7 +64,7 @@ pub(super) fn multi_head_attention<'b>(b: &'b Builder, n: &Node) -> Result<Optio
         return Err(refuse("packed queries, a key mask or a cache"));
     }
     let (mut q, mut k, mut v) = (required(b, n, 0)?, required(b, n, 1)?, required(b, n, 2)?);
-    if q.shape()?.len() != 3 || k.shape()?.len() != 3 {
+    if q.shape()?.len() != 3 || k.shape()?.len() != 3 || v.shape()?.len() != 3 {
         return Err(refuse("keys that are split into heads already"));
     }
     if let Some(bias) = input(b, n, 3) {

@@ -62,6 +62,7 @@ pub fn lower(graph: &mut Graph) -> Result<()> {
         let before = builder.with(|g| g.nodes.len());
         // Pushed for its inferred shape, which a lowering may ask for.
         builder.push(node.clone());
+        builder.check()?;
         let Some((_, _, lowering)) = entry.filter(|_| inputs_known(&builder, &node)) else { continue };
         builder.with_mut(|g| g.nodes.truncate(before));
         match lowering(&builder, &node)? {

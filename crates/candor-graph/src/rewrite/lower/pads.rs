@@ -19,7 +19,7 @@ pub(super) fn pad<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>>
         if before == 0 && after == 0 {
             continue;
         }
-        let Dim::Fixed(size) = shape[axis as usize] else { return Ok(None) };
+        let Dim::Fixed(size @ 1..) = shape[axis as usize] else { return Ok(None) };
         let rows: Vec<i64> = (-before..size as i64 + after).map(|i| source(i, size as i64, mode)).collect();
         x = x.op("Gather", &[b.ints(&rows)], &[("axis", Attr::Int(axis))]);
     }

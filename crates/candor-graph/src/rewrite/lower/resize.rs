@@ -6,6 +6,9 @@ use crate::error::{GraphError, Result};
 use crate::graph::Node;
 use crate::tensor::Tensor;
 
+/// Most entries of a matrix that resizes: an axis of 8192 to another.
+const LARGEST_MATRIX: usize = 1 << 26;
+
 /// Resize to known sizes.
 pub(super) fn resize<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
     let mut x = required(b, n, 0)?;
@@ -29,6 +32,9 @@ pub(super) fn resize<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>
         let scale = scale.unwrap_or(to as f64 / from as f64);
         if from == to && (scale - 1.0).abs() < 1e-9 {
             continue;
+        }
+        if from == 0 || from.saturating_mul(to) > LARGEST_MATRIX {
+            return Err(GraphError::node(n, format!("{from} places resized to {to} are none, or too many")));
         }
         let weights = (0..to).map(|i| taps(n, i, from, to, scale)).collect::<Result<Vec<_>>>()?;
         x = along(x, axis, shape.len(), b.constant(matrix(&weights, from)));
@@ -80,9 +86,9 @@ fn taps(n: &Node, o: usize, from: usize, to: usize, scale: f64) -> Result<Vec<(i
         "cubic" => (2.0, cubic),
         other => return Err(GraphError::node(n, format!("mode {other} is not an ONNX mode"))),
     };
-    // Antialiasing widens the kernel when it shrinks, and drops what lies outside.
+    // Antialiasing widens the kernel when it shrinks.
     let stretch = if antialias { scale.min(1.0) } else { 1.0 };
-    let outside_counts = n.int("exclude_outside", 0) == 0 && !antialias;
+    let outside_counts = n.int("exclude_outside", 0) == 0;
     let a = f64::from(n.float("cubic_coeff_a", -0.75));
     let (first, end) = ((at - reach / stretch).ceil() as i64, (at + reach / stretch).floor() as i64);
     let taps: Vec<(i64, f64)> = (first..=end)
