@@ -231,6 +231,11 @@ impl Study<'_> {
         }
     }
 
+    /// Whether any of some attacks succeeds on a training image.
+    fn succeeds(&self, table: &Table, attacks: &[usize]) -> bool {
+        self.examples(table, attacks).adversarial.iter().any(|list| !list.is_empty())
+    }
+
     fn judge(&self, contender: &Contender, table: &Table) -> Result<DetectorRow> {
         let attacks = &self.corpus.attacks;
         let count = attacks.len();
@@ -245,7 +250,7 @@ impl Study<'_> {
         let mut by_family: BTreeMap<&str, Trained> = BTreeMap::new();
         for a in 0..count {
             let others: Vec<usize> = all.iter().copied().filter(|&b| families[b] != families[a]).collect();
-            if !others.is_empty() {
+            if self.succeeds(table, &others) {
                 if !by_family.contains_key(families[a]) {
                     by_family.insert(families[a], self.trained(contender, table, &others)?);
                 }
@@ -259,7 +264,7 @@ impl Study<'_> {
                 Kind::Baseline => !matches!(contender.judging, Judging::Network { .. }),
                 Kind::Ablation => false,
             };
-            if alone && !self.examples(table, &[a]).adversarial[0].is_empty() {
+            if alone && self.succeeds(table, &[a]) {
                 same[a] = self.figure(
                     &mut self.trained(contender, table, &[a])?,
                     table,
