@@ -309,6 +309,17 @@ pub struct FaithfulnessArgs {
     pub area: f64,
 }
 
+/// The model of the attack `transfer`.
+#[derive(Args, Clone)]
+pub struct SurrogateArgs {
+    /// Model on which `transfer` makes the images; its own sidecar says how it is fed
+    #[arg(long, value_name = "OTHER.onnx")]
+    pub from: Option<PathBuf>,
+    /// Preprocessing of that model; over what its sidecar says
+    #[arg(long, value_name = "NAME", value_parser = preset, requires = "from")]
+    pub from_preset: Option<Preset>,
+}
+
 /// Photos with what is in them.
 #[derive(Args, Clone)]
 pub struct SourceArgs {
@@ -419,12 +430,8 @@ pub struct AttackArgs {
     /// Class that the model is to answer: number or name [default: any other than its answer]
     #[arg(long, value_name = "CLASS")]
     pub target: Option<String>,
-    /// Model on which `transfer` makes the images; its own sidecar says how it is fed
-    #[arg(long, value_name = "OTHER.onnx")]
-    pub from: Option<PathBuf>,
-    /// Preprocessing of that model; over what its sidecar says
-    #[arg(long, value_name = "NAME", value_parser = preset, requires = "from")]
-    pub from_preset: Option<Preset>,
+    #[command(flatten)]
+    pub surrogate: SurrogateArgs,
     /// Parameter of the attack, e.g. --set steps=100
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub set: Vec<(String, String)>,

@@ -94,6 +94,22 @@ pub fn load_telling(args: &ModelArgs) -> Result<Setup> {
     Ok(setup)
 }
 
+/// Loads the model on which the attack `transfer` makes images for that of `setup`.
+pub fn surrogate(setup: &Setup, args: &ModelArgs, path: PathBuf, preset: Option<Preset>) -> Result<Setup> {
+    let own = ModelArgs { model: path, preset, labels: None, sidecar: None, ..args.clone() };
+    let other = load_telling(&own)?;
+    let (a, b) = (setup.model.input_shape, other.model.input_shape);
+    if a != b || setup.model.classes != other.model.classes {
+        return Err(Usage(format!(
+            "{} takes {a:?} and has {} classes, {} takes {b:?} and has {}: images can only be handed on between models of \
+             the same input size and classes",
+            setup.model.info.path, setup.model.classes, other.model.info.path, other.model.classes
+        ))
+        .into());
+    }
+    Ok(other)
+}
+
 /// Loads a model with its sidecar.
 pub fn load(args: &ModelArgs) -> Result<Setup> {
     let found = match &args.sidecar {

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use candor::image::Preset;
 use clap::{Args, Subcommand};
 
-use super::{ModelArgs, SourceArgs, preset};
+use super::{ModelArgs, SourceArgs, SurrogateArgs};
 
 /// `detect`.
 #[derive(Args)]
@@ -52,12 +51,8 @@ pub struct CorpusArgs {
                          pgd-l2+eps=0.5+early-stop=false,deepfool,cw+binary-search-steps=4+steps=50+initial-c=0.1"
     )]
     pub attacks: Vec<String>,
-    /// Model on which the attack `transfer` makes its images; its own sidecar says how it is fed
-    #[arg(long, value_name = "OTHER.onnx")]
-    pub from: Option<PathBuf>,
-    /// Preprocessing of that model; over what its sidecar says
-    #[arg(long, value_name = "NAME", value_parser = preset, requires = "from")]
-    pub from_preset: Option<Preset>,
+    #[command(flatten)]
+    pub surrogate: SurrogateArgs,
     /// Values to mask instead of the automatic levels
     #[arg(long, value_name = "V,V…", value_delimiter = ',')]
     pub levels: Vec<String>,

@@ -12,20 +12,20 @@ use candor::model::Model;
 use candor::report::attack::{Answer, AttackResult, AttackWriter, AttackedImage, RoundedImage, Summary};
 use candor::report::result::{FailedImage, ModelInfo};
 
-use crate::arguments::{AttackArgs, ModelArgs};
+use crate::arguments::AttackArgs;
 use crate::output;
 use crate::setup::{self, Setup, Usage};
 
 pub fn run(args: &AttackArgs) -> Result<ExitCode> {
     // What is wrong with the attack's name or parameters is said before a model is loaded.
     let (mut attack, mut parameters, mut from) = match args.attack.as_str() {
-        "transfer" => (None, None, Some(args.from.clone().ok_or_else(no_other_model)?)),
+        "transfer" => (None, None, Some(args.surrogate.from.clone().ok_or_else(no_other_model)?)),
         name => {
             let (attack, parameters) = attacks::prepare(name, &settings(args, "eps")).map_err(usage)?;
             (Some(attack), Some(parameters), None)
         }
     };
-    if from.is_none() && args.from.is_some() {
+    if from.is_none() && args.surrogate.from.is_some() {
         return Err(Usage("--from is for --attack transfer".into()).into());
     }
     let setup = setup::load_telling(&args.model)?;
@@ -73,23 +73,7 @@ type Made = (Box<dyn Attack>, Parameters, ModelInfo);
 
 /// The attack on another model.
 fn transfer(args: &AttackArgs, setup: &Setup, path: std::path::PathBuf) -> Result<Made> {
-    let own = ModelArgs {
-        model: path,
-        preset: args.from_preset,
-        labels: None,
-        sidecar: None,
-        ..args.model.clone()
-    };
-    let other = setup::load_telling(&own)?;
-    let (a, b) = (setup.model.input_shape, other.model.input_shape);
-    if a != b || setup.model.classes != other.model.classes {
-        return Err(Usage(format!(
-            "{} takes {a:?} and has {} classes, {} takes {b:?} and has {}: images can only be handed on between models of \
-             the same input size and classes",
-            setup.model.info.path, setup.model.classes, other.model.info.path, other.model.classes
-        ))
-        .into());
-    }
+    let other = setup::surrogate(setup, &args.model, path, args.surrogate.from_preset)?;
     let surrogate = Victim::new(&other.model, &other.preprocessing)?;
     let (attack, parameters) =
         attacks::prepare_transfer(&settings(args, "method.eps"), surrogate).map_err(usage)?;

@@ -8,7 +8,7 @@ use candor::detector::corpus::Part;
 use candor::report::detect::{DetectResult, Hierarchy, Pair, write_study};
 use candor::tasks::detect::{Figure, Report, Study};
 
-use super::{FEATURES, Made, make};
+use super::{FEATURES, Made, make, told};
 use crate::arguments::EvalArgs;
 use crate::output;
 
@@ -29,11 +29,7 @@ pub fn run(args: &EvalArgs) -> Result<ExitCode> {
         adaptive: args.adaptive,
     };
     let bar = output::progress(study.ticks()?);
-    let mut progress = |label: &str, n: usize| {
-        bar.set_message(label.to_string());
-        bar.inc(n as u64);
-    };
-    let report = study.run(&args.out.join(FEATURES), &mut progress)?;
+    let report = study.run(&args.out.join(FEATURES), &mut told(&bar))?;
     bar.finish_and_clear();
     let result = DetectResult {
         model: setup.model.info.clone(),

@@ -13,8 +13,9 @@ use candor::dataset::Dataset;
 use candor::detector::corpus::{AttackSpec, Corpus, Recipe};
 use candor::detector::features::FeatureSettings;
 use candor::error::Error;
+use indicatif::ProgressBar;
 
-use crate::arguments::{CorpusArgs, Detect, DetectArgs, ModelArgs};
+use crate::arguments::{CorpusArgs, Detect, DetectArgs};
 use crate::output;
 use crate::setup::{self, Setup, Usage};
 
@@ -50,7 +51,7 @@ fn make(args: &CorpusArgs, out: &Path) -> Result<Made> {
     for attack in attacks.iter().filter(|a| a.name != "transfer") {
         candor::attacks::prepare(&attack.name, &attack.set).map_err(|e| Usage(e.to_string()))?;
     }
-    if args.from.is_none() && attacks.iter().any(|a| a.name == "transfer") {
+    if args.surrogate.from.is_none() && attacks.iter().any(|a| a.name == "transfer") {
         return Err(Usage(
             "the attack transfer needs the model on which it makes its images: --from OTHER.onnx".into(),
         )
@@ -58,7 +59,13 @@ fn make(args: &CorpusArgs, out: &Path) -> Result<Made> {
     }
     let setup = setup::load_telling(&args.model)?;
     let dataset = setup::dataset(&setup, &args.source)?;
-    let surrogate = args.from.clone().map(|path| surrogate(args, path)).transpose()?;
+    let surrogate = match args.surrogate.from.clone() {
+        Some(path) => {
+            let other = setup::surrogate(&setup, &args.model, path, args.surrogate.from_preset)?;
+            Some(Victim::new(&other.model, &other.preprocessing)?)
+        }
+        None => None,
+    };
     let recipe = Recipe {
         model: &setup.model,
         preprocessing: &setup.preprocessing,
@@ -68,11 +75,7 @@ fn make(args: &CorpusArgs, out: &Path) -> Result<Made> {
     };
     let most = args.limit.unwrap_or(dataset.samples.len()).min(dataset.samples.len());
     let bar = output::progress((attacks.len() * most) as u64);
-    let mut progress = |label: &str, n: usize| {
-        bar.set_message(label.to_string());
-        bar.inc(n as u64);
-    };
-    let corpus = Corpus::make(&recipe, &attacks, surrogate, &out.join(CORPUS), &mut progress)?;
+    let corpus = Corpus::make(&recipe, &attacks, surrogate, &out.join(CORPUS), &mut told(&bar))?;
     bar.finish_and_clear();
     let mut features = FeatureSettings::for_model(&setup.model);
     features.levels = setup.choices(&args.levels, args.seed).levels;
@@ -82,15 +85,10 @@ fn make(args: &CorpusArgs, out: &Path) -> Result<Made> {
     Ok(Made { setup, dataset, corpus, features })
 }
 
-/// The model of the attack `transfer`.
-fn surrogate(args: &CorpusArgs, path: std::path::PathBuf) -> Result<Victim> {
-    let own = ModelArgs {
-        model: path,
-        preset: args.from_preset,
-        labels: None,
-        sidecar: None,
-        ..args.model.clone()
-    };
-    let other = setup::load_telling(&own)?;
-    Ok(Victim::new(&other.model, &other.preprocessing)?)
+/// Tells a bar what is done.
+fn told(bar: &ProgressBar) -> impl FnMut(&str, usize) + '_ {
+    |label, n| {
+        bar.set_message(label.to_string());
+        bar.inc(n as u64);
+    }
 }

@@ -8,7 +8,7 @@ use candor::detector::corpus::Part;
 use candor::detector::{Extractor, save};
 use candor::tasks::detect::Study;
 
-use super::{FEATURES, Made, make};
+use super::{FEATURES, Made, make, told};
 use crate::arguments::TrainArgs;
 use crate::output;
 
@@ -27,11 +27,7 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
         adaptive: 0,
     };
     let bar = output::progress(study.ticks()?);
-    let mut progress = |label: &str, n: usize| {
-        bar.set_message(label.to_string());
-        bar.inc(n as u64);
-    };
-    let (network, thresholds, attacks) = study.train(&args.out.join(FEATURES), &mut progress)?;
+    let (network, thresholds, attacks) = study.train(&args.out.join(FEATURES), &mut told(&bar))?;
     bar.finish_and_clear();
     let card = Card {
         candor: env!("CARGO_PKG_VERSION").into(),
