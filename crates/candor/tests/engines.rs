@@ -13,6 +13,7 @@ use candor::mask::{Level, Settings, automatic_levels, fuse};
 use candor::methods::{Choices, find, prepare};
 use candor::model::{Model, ModelOptions};
 use candor::scenes::embedded;
+use candor_graph::tensor::Tensor;
 use support::deterministic::noise_image;
 
 const TOLERANCE: f32 = 1e-4;
@@ -105,6 +106,34 @@ fn agree(
 fn the_embedded_model() {
     let load = |e| Model::from_bytes("embedded", embedded::MODEL, &ModelOptions::default(), e).unwrap();
     agree("embedded", load, picture, 60);
+}
+
+#[test]
+fn a_session_that_expects_a_batch_still_runs_others() {
+    let Some(engine) = onnx_runtime() else { return };
+    let model = Model::from_bytes("embedded", embedded::MODEL, &ModelOptions::default(), engine).unwrap();
+    let mut graph = model.graph.clone();
+    let inner = graph.nodes[graph.nodes.len() / 2].output();
+    graph.outputs = vec![model.logits, inner];
+    let mut session = model.engine.compile(&graph).unwrap();
+    let image = picture(&model);
+    let mut run = |expected: Option<usize>, batch: usize, outputs: usize| {
+        if let Some(expected) = expected {
+            session.expect_batch(expected);
+        }
+        let images = Tensor::floats(&model.batch_shape(batch), image.repeat(batch)).unwrap();
+        let out = session.run_first(&[&images], outputs).unwrap();
+        assert_eq!(out.len(), outputs);
+        assert_eq!(out[0].shape(), [batch, model.classes]);
+        out[0].as_floats().unwrap()[(batch - 1) * model.classes..].to_vec()
+    };
+    let first = run(None, 1, 2);
+    for (expected, batch, outputs) in
+        [(Some(2), 2, 2), (None, 3, 2), (None, 2, 1), (Some(3), 2, 2), (None, 3, 1)]
+    {
+        let what = format!("{batch} images where {expected:?} are expected, {outputs} outputs");
+        assert_near(&what, &run(expected, batch, outputs), &first);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use candor::engine::RTen;
-use candor::mask::learn::{Learned, Learner, Passes};
+use candor::mask::learn::{Learned, Learner, Passes, SETTLING};
 use candor::mask::{Settings, automatic_levels};
 use candor::model::{Head, Layout, Model, ModelOptions};
 use candor::scenes::embedded;
@@ -213,6 +213,12 @@ fn settings_do_what_they_say() {
         (best.losses[best.losses.len() - 1] - lowest).abs() <= 1e-5 * lowest.abs(),
         "the best is returned"
     );
+    let (steps, early) = (40, with(Settings { settle: 1.0, iterations: 40, ..short() }));
+    // A loss above zero can never fall by more than itself.
+    assert_eq!(early.losses.len(), SETTLING + 2, "the first comparison ends it; one more loss at the end");
+    let all = with(Settings { settle: 0.0, iterations: steps, ..short() });
+    assert_eq!(all.losses.len(), steps + 1);
+    assert_eq!(all.losses[..SETTLING + 1], early.losses[..SETTLING + 1]);
     let capped = with(Settings { cap: 0.5, ..short() });
     assert!(capped.masks.iter().flatten().all(|&m| m <= 0.5));
 }

@@ -281,6 +281,11 @@ fn attr_to_proto(name: &str, attr: &Attr) -> Option<AttributeProto> {
     Some(proto)
 }
 
+/// What a dimension of `k` times the batch size is called in a saved model: N, 2N, 3N …
+pub fn batch_name(k: usize) -> String {
+    if k == 1 { "N".to_string() } else { format!("{k}N") }
+}
+
 fn value_info(graph: &Graph, scope: &Scope, id: ValueId) -> ValueInfoProto {
     // The batch of an inner graph may be another's multiple: it has no name there.
     let named = |text: String| scope.prefix.is_empty().then_some(text);
@@ -289,8 +294,7 @@ fn value_info(graph: &Graph, scope: &Scope, id: ValueId) -> ValueInfoProto {
             .into_iter()
             .map(|d| match d {
                 Dim::Fixed(n) => Dimension { dim_value: Some(n as i64), dim_param: None },
-                Dim::Batch(1) => Dimension { dim_value: None, dim_param: named("N".to_string()) },
-                Dim::Batch(k) => Dimension { dim_value: None, dim_param: named(format!("{k}N")) },
+                Dim::Batch(k) => Dimension { dim_value: None, dim_param: named(batch_name(k)) },
                 Dim::Unknown => Dimension { dim_value: None, dim_param: None },
             })
             .collect(),

@@ -7,6 +7,7 @@ mod fold_constants;
 mod free_batch;
 mod lower;
 mod pad_axes;
+mod pointwise_strides;
 mod remove_identity;
 mod settle_shapes;
 mod softmax_axis;
@@ -18,6 +19,7 @@ pub use dead::remove_dead;
 pub use fold_constants::{Evaluate, evaluate_constants, fold_constants};
 pub use free_batch::free_batch;
 pub use lower::{LOWERINGS, Lowering, lower};
+pub use pointwise_strides::slice_before_pointwise;
 pub use settle_shapes::settle_shapes;
 
 use crate::error::Result;

@@ -90,6 +90,10 @@ pub trait Session: Send {
         outputs.truncate(count);
         Ok(outputs)
     }
+
+    /// Says that many runs follow with this batch size: an engine that is faster where it knows the size may prepare for it. Other
+    /// sizes still run.
+    fn expect_batch(&mut self, _batch: usize) {}
 }
 
 /// Constant folding by an engine.

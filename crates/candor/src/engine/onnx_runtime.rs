@@ -1,14 +1,18 @@
 //! The fast engine: ONNX Runtime, through its shared library, loaded when it is asked for.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use candor_graph::graph::Graph;
+use candor_graph::onnx::batch_name;
+use candor_graph::rewrite;
+use candor_graph::shape::Dim;
 use candor_graph::tensor::{Tensor, TensorData};
 use ort::environment::Environment;
 use ort::ep;
 use ort::logging::LogLevel;
-use ort::session::builder::GraphOptimizationLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session as OrtSession, SessionInputValue};
 use ort::value::{DynValue, TensorElementType, TensorRef};
 
@@ -62,9 +66,15 @@ impl Device {
 
 /// The ONNX Runtime engine.
 pub struct OnnxRuntime {
-    environment: Environment,
+    maker: Maker,
     library: PathBuf,
     version: String,
+}
+
+/// What sessions are made with.
+#[derive(Clone)]
+struct Maker {
+    environment: Environment,
     threads: usize,
     device: Device,
 }
@@ -99,11 +109,9 @@ impl OnnxRuntime {
         drop(loaded);
         environment.set_log_level(LogLevel::Error);
         Ok(OnnxRuntime {
-            environment,
+            maker: Maker { environment, threads: threads_or_cores(threads), device },
             version: library::version_of(&library).unwrap_or_else(|| "1.x".to_string()),
             library,
-            threads: threads_or_cores(threads),
-            device,
         })
     }
 
@@ -111,59 +119,126 @@ impl OnnxRuntime {
     pub fn library(&self) -> &Path {
         &self.library
     }
-
-    fn session(&self, bytes: &[u8]) -> ort::Result<OrtSession> {
-        let mut builder = OrtSession::builder(&self.environment)?
-            .with_optimization_level(GraphOptimizationLevel::Level3)?
-            .with_intra_threads(self.threads)?
-            .with_inter_threads(1)?
-            // Threads that spin between two runs take the processor from whoever prepares the next.
-            .with_intra_op_spinning(false)?
-            .with_deterministic_compute(true)?
-            .with_log_level(LogLevel::Error)?;
-        if let Some(provider) = self.device.provider() {
-            builder = builder.with_execution_providers([provider])?;
-        }
-        builder.commit_from_memory(bytes)
-    }
 }
 
 impl Engine for OnnxRuntime {
     fn info(&self) -> EngineInfo {
-        let device =
-            if self.device == Device::Cpu { String::new() } else { format!(" on {}", self.device.name()) };
-        EngineInfo { name: format!("{NAME}{device}"), version: self.version.clone(), threads: self.threads }
+        let Maker { threads, device, .. } = self.maker;
+        let on = if device == Device::Cpu { String::new() } else { format!(" on {}", device.name()) };
+        EngineInfo { name: format!("{NAME}{on}"), version: self.version.clone(), threads }
     }
 
     fn compile(&self, graph: &Graph) -> Result<Box<dyn Session>, EngineError> {
-        let fail = |reason: String| EngineError::Compile { engine: NAME, reason: one_line(&reason) };
-        let bytes = candor_graph::onnx::to_bytes(graph).map_err(|e| fail(e.to_string()))?;
-        let session = self.session(&bytes).map_err(|e| fail(e.to_string()))?;
-        let inputs = graph.inputs.iter().map(|&id| graph.name(id).to_string()).collect();
-        let outputs = graph.outputs.iter().map(|&id| graph.name(id).to_string()).collect();
-        Ok(Box::new(OnnxRuntimeSession { session, inputs, outputs }))
+        graph.check().map_err(|e| EngineError::Compile { engine: NAME, reason: e.to_string() })?;
+        let maker = self.maker.clone();
+        Ok(Box::new(OnnxRuntimeSession { maker, graph: graph.clone(), expected: None, made: vec![] }))
     }
 }
 
+impl Maker {
+    /// A session for the first `outputs` outputs of a graph, for one batch size or any.
+    fn session(&self, graph: &Graph, form: Form) -> Result<OrtSession, EngineError> {
+        let fail = |reason: String| EngineError::Compile { engine: NAME, reason: one_line(&reason) };
+        let bytes = if form.outputs < graph.outputs.len() {
+            let mut part = graph.clone();
+            part.outputs.truncate(form.outputs);
+            rewrite::remove_dead(&mut part);
+            candor_graph::onnx::to_bytes(&part)
+        } else {
+            candor_graph::onnx::to_bytes(graph)
+        };
+        let bytes = bytes.map_err(|e| fail(e.to_string()))?;
+        let made = self.builder(graph, form.batch).and_then(|mut b| b.commit_from_memory(&bytes));
+        made.map_err(|e| fail(e.to_string()))
+    }
+
+    fn builder(&self, graph: &Graph, batch: Option<usize>) -> ort::Result<SessionBuilder> {
+        let mut builder = OrtSession::builder(&self.environment)?
+            .with_optimization_level(GraphOptimizationLevel::Level3)?
+            .with_intra_threads(self.threads)?
+            .with_inter_threads(1)?
+            // Threads spin from operator to operator, not from run to run, where they would take the processor from whoever
+            // prepares the next.
+            .with_config_entry("session.force_spinning_stop", "1")?
+            .with_deterministic_compute(true)?
+            .with_log_level(LogLevel::Error)?;
+        if let Some(batch) = batch {
+            for k in batches(graph).map(|(_, k)| k).collect::<BTreeSet<_>>() {
+                builder = builder.with_dimension_override(batch_name(k), (k * batch) as i64)?;
+            }
+        }
+        if let Some(provider) = self.device.provider() {
+            builder = builder.with_execution_providers([provider])?;
+        }
+        Ok(builder)
+    }
+}
+
+/// The inputs whose first dimension is a multiple of the batch size, and the multiple.
+fn batches(graph: &Graph) -> impl Iterator<Item = (usize, usize)> + '_ {
+    graph.inputs.iter().enumerate().filter_map(|(i, &id)| match graph.shape(id)?.first() {
+        Some(Dim::Batch(k)) => Some((i, *k)),
+        _ => None,
+    })
+}
+
+/// What a session of ONNX Runtime is made for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Form {
+    /// The batch size, or any. Where it is known, ONNX Runtime keeps its blocked layout through products.
+    batch: Option<usize>,
+    /// How many of the graph's outputs are computed. It would compute all, whichever are asked for.
+    outputs: usize,
+}
+
+/// A graph with the sessions that were made for it, each when it was first needed.
 struct OnnxRuntimeSession {
-    session: OrtSession,
-    inputs: Vec<String>,
-    outputs: Vec<String>,
+    maker: Maker,
+    graph: Graph,
+    expected: Option<usize>,
+    made: Vec<(Form, OrtSession)>,
+}
+
+impl OnnxRuntimeSession {
+    /// The session for these inputs and outputs.
+    fn find(&mut self, inputs: &[&Tensor], outputs: usize) -> Result<&mut OrtSession, EngineError> {
+        let is =
+            |batch: usize| batches(&self.graph).all(|(i, k)| inputs[i].shape().first() == Some(&(k * batch)));
+        let batch = self.expected.filter(|&batch| is(batch));
+        let form = Form { batch, outputs };
+        let at = match self.made.iter().position(|(made, _)| *made == form) {
+            Some(at) => at,
+            None => {
+                self.made.push((form, self.maker.session(&self.graph, form)?));
+                self.made.len() - 1
+            }
+        };
+        Ok(&mut self.made[at].1)
+    }
 }
 
 impl Session for OnnxRuntimeSession {
     fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, EngineError> {
+        self.run_first(inputs, self.graph.outputs.len())
+    }
+
+    fn run_first(&mut self, inputs: &[&Tensor], count: usize) -> Result<Vec<Tensor>, EngineError> {
         let fail = |reason: String| EngineError::Run { engine: NAME, reason: one_line(&reason) };
-        check_count(NAME, inputs.len(), self.inputs.len())?;
-        let given: Result<Vec<(&str, SessionInputValue<'_>)>, ort::Error> =
-            self.inputs.iter().zip(inputs).map(|(name, t)| Ok((name.as_str(), to_ort(t)?))).collect();
+        check_count(NAME, inputs.len(), self.graph.inputs.len())?;
+        let outputs = count.min(self.graph.outputs.len());
+        let given: Result<Vec<SessionInputValue<'_>>, ort::Error> =
+            inputs.iter().map(|t| to_ort(t)).collect();
         let given = given.map_err(|e| fail(e.to_string()))?;
-        let values = self.session.run(given).map_err(|e| fail(e.to_string()))?;
-        let read = |name: &String| {
-            let value = values.get(name).ok_or_else(|| format!("output '{name}' is missing"))?;
-            from_ort(value)
-        };
-        self.outputs.iter().map(|name| read(name).map_err(fail)).collect()
+        let session = self.find(inputs, outputs)?;
+        let values = session.run(given.as_slice()).map_err(|e| fail(e.to_string()))?;
+        (0..outputs).map(|i| from_ort(&values[i]).map_err(fail)).collect()
+    }
+
+    fn expect_batch(&mut self, batch: usize) {
+        if self.expected != Some(batch) {
+            self.expected = Some(batch);
+            self.made.retain(|(form, _)| form.batch.is_none());
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use candor_graph::graph::{Graph, ValueId};
+use candor_graph::rewrite;
 use candor_graph::tensor::{Tensor, TensorData};
 use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView, ValueView};
 use rten_tensor::{Layout, TensorView};
@@ -35,7 +36,10 @@ impl Engine for RTen {
 
     fn compile(&self, graph: &Graph) -> Result<Box<dyn Session>, EngineError> {
         let fail = |reason: String| EngineError::Compile { engine: NAME, reason };
-        let bytes = candor_graph::onnx::to_bytes(graph).map_err(|e| fail(e.to_string()))?;
+        let mut graph = graph.clone();
+        // Its strided Conv gathers a column for each output, even where the column is one element.
+        rewrite::slice_before_pointwise(&mut graph).map_err(|e| fail(e.to_string()))?;
+        let bytes = candor_graph::onnx::to_bytes(&graph).map_err(|e| fail(e.to_string()))?;
         let model = ModelOptions::with_all_ops().load(bytes).map_err(|e| fail(e.to_string()))?;
         let ids = |ids: &[ValueId]| {
             let ids = ids.iter().map(|&id| model.node_id(graph.name(id)));

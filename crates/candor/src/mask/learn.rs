@@ -1,5 +1,7 @@
 //! Learning the masks of several queries, of one image or of several, in one batch.
 
+use std::borrow::Cow;
+
 use candor_graph::insert::{MaskShape, MaskSite};
 use candor_graph::tensor::Tensor;
 
@@ -35,7 +37,13 @@ pub struct Settings {
     pub leave_out_top1: bool,
     /// Return the iterate with the lowest total loss instead of the last.
     pub return_best: bool,
+    /// Stop when [`SETTLING`] steps together lowered the lowest total loss of every query by at most this share of it. 0 takes
+    /// every step.
+    pub settle: f64,
 }
+
+/// Steps over which progress is measured where [`Settings::settle`] may end a search early.
+pub const SETTLING: usize = 10;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -50,7 +58,20 @@ impl Default for Settings {
             exact: true,
             leave_out_top1: false,
             return_best: false,
+            settle: 0.0,
         }
+    }
+}
+
+impl Settings {
+    /// Whether a query's total losses, step by step, have settled.
+    fn settled(&self, losses: &[f64]) -> bool {
+        let lowest = |l: &[f64]| l.iter().copied().fold(f64::INFINITY, f64::min);
+        let Some(before) = losses.len().checked_sub(SETTLING).filter(|&n| self.settle > 0.0 && n > 0) else {
+            return false;
+        };
+        let before = lowest(&losses[..before]);
+        before - lowest(losses) <= self.settle * before.abs()
     }
 }
 
@@ -287,8 +308,19 @@ impl Learner {
         for q in (0..queries.len()).filter(|q| !open.contains(q)) {
             masks[q] = self.full_masks(0.0);
         }
-        for _ in 0..self.settings.iterations {
-            let (logits, slopes) = self.run_open(cases, &queries, &masks, &open, Pass::Both)?;
+        if self.fixed_batch.is_none() && !open.is_empty() {
+            self.step.expect_batch(open.len().min(self.max_batch));
+        }
+        // What stays the same from step to step is laid out once.
+        let rows: Vec<Case<'_>> = open.iter().map(|&q| case(cases, &queries, q)).collect();
+        let batches = self.batches(&rows)?;
+        for step in 0..self.settings.iterations {
+            if !open.is_empty() && open.iter().all(|&q| self.settings.settled(&losses[q])) {
+                (step..self.settings.iterations).for_each(|_| progress());
+                break;
+            }
+            let at: Vec<_> = open.iter().map(|&q| &masks[q]).collect();
+            let (logits, slopes) = self.run(&batches, &at, Pass::Both)?;
             passes.forward += open.len() as u64;
             passes.backward += open.len() as u64;
             for (i, &q) in open.iter().enumerate() {
@@ -308,14 +340,16 @@ impl Learner {
             progress();
         }
         let mut logits = empty_logits;
-        let (kept, _) = self.run_open(cases, &queries, &masks, &open, Pass::Forward)?;
+        let at: Vec<_> = open.iter().map(|&q| &masks[q]).collect();
+        let (kept, _) = self.run(&batches, &at, Pass::Forward)?;
         passes.forward += open.len() as u64;
         for (&q, kept) in open.iter().zip(kept) {
             logits[q] = kept;
             let last = self.loss(&queries[q], &logits[q], &masks[q]);
             if self.settings.return_best && best[q].0 < last {
                 masks[q] = std::mem::take(&mut best[q].1);
-                logits[q] = self.run_open(cases, &queries, &masks, &[q], Pass::Forward)?.0.remove(0);
+                let row = [case(cases, &queries, q)];
+                logits[q] = self.run_all(&row, &[&masks[q]], Pass::Forward)?.0.remove(0);
                 passes.forward += 1;
             }
         }
@@ -378,72 +412,79 @@ impl Learner {
         Ok(of_case.into_iter().map(|i| logits[i].clone()).collect())
     }
 
-    /// [`Learner::run_all`] for the queries in `open`.
-    fn run_open(
-        &mut self,
-        cases: &[(&Prepared, usize)],
-        queries: &[Query],
-        masks: &[Vec<Vec<f32>>],
-        open: &[usize],
-        pass: Pass,
-    ) -> Result<Step> {
-        let masks: Vec<&Vec<Vec<f32>>> = open.iter().map(|&q| &masks[q]).collect();
-        let cases: Vec<Case<'_>> =
-            open.iter().map(|&q| Case { prepared: cases[q].0, query: &queries[q] }).collect();
-        self.run_all(&cases, &masks, pass)
+    /// One pass over cases that are not run again.
+    fn run_all(&mut self, cases: &[Case<'_>], masks: &[&Vec<Vec<f32>>], pass: Pass) -> Result<Step> {
+        let batches = self.batches(cases)?;
+        self.run(&batches, masks, pass)
     }
 
-    /// [`Learner::run`] in batches that the model allows: a fixed batch holds one image.
-    fn run_all(&mut self, cases: &[Case<'_>], masks: &[&Vec<Vec<f32>>], pass: Pass) -> Result<Step> {
-        let mut all: Step = (vec![], vec![]);
+    /// Cases in batches that the model allows: a fixed batch holds one image.
+    fn batches<'c>(&self, cases: &[Case<'c>]) -> Result<Vec<Batch<'c>>> {
+        let mut all = vec![];
         let mut start = 0;
         while let Some(first) = cases.get(start) {
             let most = self.fixed_batch.unwrap_or(self.max_batch);
             let fits = |c: &&Case<'_>| self.fixed_batch.is_none() || std::ptr::eq(c.prepared, first.prepared);
             let end = start + cases[start..].iter().take(most).take_while(fits).count();
-            let (logits, slopes) = self.run(&cases[start..end], &masks[start..end], pass)?;
-            all.0.extend(logits);
-            all.1.extend(slopes);
+            all.push(self.batch(&cases[start..end])?);
             start = end;
         }
         Ok(all)
     }
 
-    /// One pass: logits of the masked images, and (if asked for) the gradient of D with respect to each mask, case by case.
-    fn run(&mut self, cases: &[Case<'_>], masks: &[&Vec<Vec<f32>>], pass: Pass) -> Result<Step> {
+    fn batch<'c>(&self, cases: &[Case<'c>]) -> Result<Batch<'c>> {
         let used = cases.len();
         // A fixed batch larger than the queries is filled with the first.
-        let batch = self.fixed_batch.unwrap_or(used);
-        let pick = |i: usize| if i < used { i } else { 0 };
+        let size = self.fixed_batch.unwrap_or(used);
+        let rows = |f: &dyn Fn(&Query) -> Vec<f32>| -> Result<Tensor> {
+            let values: Vec<f32> = (0..size).flat_map(|i| f(cases[row_of(i, used)].query)).collect();
+            tensor(&[size, values.len() / size.max(1)], values)
+        };
+        let one_hot = |q: &Query| (0..q.reference.len()).map(|k| f32::from(u8::from(k == q.class))).collect();
+        let queries = vec![
+            rows(&one_hot)?,
+            rows(&Query::rivals)?,
+            rows(&|q| q.reference.clone())?,
+            rows(&|q| vec![q.floor as f32])?,
+        ];
+        let crossing = if self.fixed_batch.is_some() || size == 1 {
+            Cow::Borrowed(cases[0].prepared.crossing.as_slice())
+        } else {
+            let stacked = |i: usize| Tensor::stacked(cases.iter().map(|c| &c.prepared.crossing[i]));
+            let stacked = (0..self.crossing_is_image.len()).map(stacked);
+            Cow::Owned(stacked.collect::<std::result::Result<_, _>>().map_err(|e| Error::graph("mask", e))?)
+        };
+        Ok(Batch { used, size, queries, crossing })
+    }
+
+    /// One pass: logits of the masked images, and (if asked for) the gradient of D with respect to each mask, case by case.
+    fn run(&mut self, batches: &[Batch<'_>], masks: &[&Vec<Vec<f32>>], pass: Pass) -> Result<Step> {
+        let mut all: Step = (vec![], vec![]);
+        let mut masks = masks;
+        for batch in batches {
+            let (own, rest) = masks.split_at(batch.used);
+            masks = rest;
+            let (logits, slopes) = self.run_batch(batch, own, pass)?;
+            all.0.extend(logits);
+            all.1.extend(slopes);
+        }
+        Ok(all)
+    }
+
+    fn run_batch(&mut self, batch: &Batch<'_>, masks: &[&Vec<Vec<f32>>], pass: Pass) -> Result<Step> {
+        let &Batch { used, size, .. } = batch;
         let mut inputs = vec![];
         for (l, site) in self.sites.iter().enumerate() {
             let [c, h, w] = site.mask_shape;
-            let values = (0..batch).flat_map(|i| masks[pick(i)][l].iter().copied()).collect();
-            inputs.push(tensor(&[batch, c, h, w], values)?);
+            let values = (0..size).flat_map(|i| masks[row_of(i, used)][l].iter().copied()).collect();
+            inputs.push(tensor(&[size, c, h, w], values)?);
         }
-        let rows = |f: &dyn Fn(&Query) -> Vec<f32>| -> Result<Tensor> {
-            let values: Vec<f32> = (0..batch).flat_map(|i| f(cases[pick(i)].query)).collect();
-            tensor(&[batch, values.len() / batch.max(1)], values)
-        };
-        let one_hot = |q: &Query| (0..q.reference.len()).map(|k| f32::from(u8::from(k == q.class))).collect();
-        inputs.push(rows(&one_hot)?);
-        inputs.push(rows(&Query::rivals)?);
-        inputs.push(rows(&|q| q.reference.clone())?);
-        inputs.push(rows(&|q| vec![q.floor as f32])?);
-        let stacked: Vec<Tensor> = if self.fixed_batch.is_some() || batch == 1 {
-            vec![]
-        } else {
-            let crossing = |i: usize| Tensor::stacked(cases.iter().map(|c| &c.prepared.crossing[i]));
-            let stacked = (0..self.crossing_is_image.len()).map(crossing);
-            stacked.collect::<std::result::Result<_, _>>().map_err(|e| Error::graph("mask", e))?
-        };
-        let crossing = if stacked.is_empty() { &cases[0].prepared.crossing } else { &stacked };
-        let inputs: Vec<&Tensor> = inputs.iter().chain(crossing).collect();
+        let inputs: Vec<&Tensor> = inputs.iter().chain(&batch.queries).chain(batch.crossing.iter()).collect();
         let wanted = if pass == Pass::Both { 1 + self.sites.len() } else { 1 };
         let mut out =
             self.step.run_first(&inputs, wanted)?.into_iter().map(|t| t.into_floats().unwrap_or_default());
         let split = |values: Vec<f32>| -> Vec<Vec<f32>> {
-            let row = (values.len() / batch.max(1)).max(1);
+            let row = (values.len() / size.max(1)).max(1);
             values.chunks(row).take(used).map(<[f32]>::to_vec).collect()
         };
         let logits = split(out.next().unwrap_or_default());
@@ -455,6 +496,11 @@ impl Learner {
         }
         Ok((logits, slopes))
     }
+}
+
+/// Which of `used` cases stands in row `i` of a batch.
+fn row_of(i: usize, used: usize) -> usize {
+    if i < used { i } else { 0 }
 }
 
 /// What one run computes.
@@ -473,6 +519,18 @@ type Step = (Vec<Vec<f32>>, Vec<Vec<Vec<f32>>>);
 struct Case<'c> {
     prepared: &'c Prepared,
     query: &'c Query,
+}
+
+fn case<'c>(cases: &[(&'c Prepared, usize)], queries: &'c [Query], q: usize) -> Case<'c> {
+    Case { prepared: cases[q].0, query: &queries[q] }
+}
+
+/// Cases in the form of the step's inputs, without the masks.
+struct Batch<'c> {
+    used: usize,
+    size: usize,
+    queries: Vec<Tensor>,
+    crossing: Cow<'c, [Tensor]>,
 }
 
 /// Most queries in one batch: convolutions gain little from more, memory grows with each. Small images gain longer.

@@ -76,6 +76,12 @@ const PARAMETERS: &[Parameter] = &[
         help: "the last iterate, or the one with the lowest total loss",
     },
     Parameter {
+        name: "settle",
+        default: "0",
+        kind: Kind::Number(0.0, 1.0),
+        help: "stop when ten steps together lowered the total loss by no more than this share; 0 takes every step",
+    },
+    Parameter {
         name: "upsample",
         default: "bilinear",
         kind: Kind::Choice(&["bilinear", "nearest"]),
@@ -137,6 +143,10 @@ impl Export for Reliable {
             }
         }
         let (levels, settings) = settings(model, p, choices)?;
+        if settings.settle > 0.0 {
+            let reason = "can only be exported with settle=0: a graph takes every step".to_string();
+            return Err(Error::Parameter { method: p.method().to_string(), reason });
+        }
         as_nodes(model, &levels, &settings, interpolation(p)).map_err(|e| Error::graph(&model.info.path, e))
     }
 }
@@ -166,6 +176,7 @@ fn settings(model: &Model, p: &mut Parameters, choices: &Choices) -> Result<(Vec
         leave_out_top1: p.word("rivals") == "no-top1",
         return_best: p.word("return") == "best",
         exact: p.flag("exact"),
+        settle: p.number("settle").unwrap_or(0.0),
     };
     Ok((levels, settings))
 }

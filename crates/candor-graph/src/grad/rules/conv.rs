@@ -20,7 +20,7 @@ pub(crate) fn conv(s: &mut Sweep, n: &Node) -> Result<()> {
         let window = Window::of(n, &x, &dy.shape()?)?;
         if one_stride {
             stride_one(dy, rotated(weight, group)?, group, &window)
-        } else if group > 1 && window.strides[0] == window.strides[1] {
+        } else if (group > 1 || window.kernel == [1, 1]) && window.strides[0] == window.strides[1] {
             sub_pixel(dy, rotated(weight, group)?, group, &window)?
         } else {
             transposed(s, n)?

@@ -74,8 +74,16 @@ impl Window {
         if rows * columns == 1 {
             return Ok(any.pad(&pads, 0.0));
         }
-        // Row by row: the phases of a row of cells stand one behind the other, which copies whole rows.
         let width = cells[1] * columns;
+        if let ([(phase, only)], true) = (&present(&phases)[..], width <= MAX_PERMUTED) {
+            // One phase among zeros: the product writes the zeros, too.
+            let (row, column) = (*phase as i64 / columns, *phase as i64 % columns);
+            let matrix = self.scatter(rows, row, pads[3], &cells, &[column])?;
+            let spread = only.op("MatMul", &[any.builder().constant(matrix)], &[]);
+            (pads[3], pads[7]) = (0, 0);
+            return Ok(spread.reshape(&[0, 0, cells[0] * rows, self.input[1]]).pad(&pads, 0.0));
+        }
+        // Row by row: the phases of a row of cells stand one behind the other, which copies whole rows.
         let in_rows = side_by_side(any, &phases, cells[1]).reshape(&[0, 0, cells[0] * rows, width]);
         if columns == 1 {
             return Ok(in_rows.pad(&pads, 0.0));
@@ -86,25 +94,35 @@ impl Window {
             let laced = split.transpose(&[0, 1, 2, 4, 3]).reshape(&[-1, channels, cells[0] * rows, width]);
             return Ok(laced.pad(&pads, 0.0));
         }
-        let laced = in_rows.op("MatMul", &[any.builder().constant(self.lace(pads[3], &cells)?)], &[]);
+        let all: Vec<i64> = (0..columns).collect();
+        let laced =
+            in_rows.op("MatMul", &[any.builder().constant(self.scatter(1, 0, pads[3], &cells, &all)?)], &[]);
         (pads[3], pads[7]) = (0, 0);
         Ok(laced.pad(&pads, 0.0))
     }
 
     /// The 0/1 matrix that brings the columns of one row from "phase after phase" to their places in the input: element
-    /// `cell` of phase `p` goes to column `cell · stride + p + shift`. A matrix product does this several times faster than
-    /// a transposition that moves single elements.
-    fn lace(&self, shift: i64, cells: &[i64; 2]) -> Result<Tensor> {
-        let (columns, width) = (self.strides[1], self.input[1]);
-        let mut matrix = vec![0.0; (columns * cells[1] * width) as usize];
-        for (p, cell) in (0..columns).flat_map(|p| (0..cells[1]).map(move |cell| (p, cell))) {
-            let to = cell * columns + p + shift;
-            if (0..width).contains(&to) {
-                matrix[((p * cells[1] + cell) * width + to) as usize] = 1.0;
+    /// `cell` of phase `p` goes to column `cell · stride + p + shift` of row `row` of `rows`. A matrix product does this several times
+    /// faster than a transposition that moves single elements.
+    fn scatter(&self, rows: i64, row: i64, shift: i64, cells: &[i64; 2], phases: &[i64]) -> Result<Tensor> {
+        let width = self.input[1];
+        let (from, to_all) = (phases.len() as i64 * cells[1], rows * width);
+        let mut matrix = vec![0.0; (from * to_all) as usize];
+        for (i, &p) in phases.iter().enumerate() {
+            for cell in 0..cells[1] {
+                let to = cell * self.strides[1] + p + shift;
+                if (0..width).contains(&to) {
+                    matrix[((i as i64 * cells[1] + cell) * to_all + row * width + to) as usize] = 1.0;
+                }
             }
         }
-        Tensor::floats(&[(columns * cells[1]) as usize, width as usize], matrix)
+        Tensor::floats(&[from as usize, to_all as usize], matrix)
     }
+}
+
+/// The phases that are not zero, with their numbers.
+fn present<'b>(phases: &[Option<Expr<'b>>]) -> Vec<(usize, Expr<'b>)> {
+    phases.iter().enumerate().filter_map(|(i, phase)| Some((i, (*phase)?))).collect()
 }
 
 /// Widest row that a matrix product lays out: its cost grows with the square.
