@@ -160,6 +160,8 @@ impl Maker {
             // Threads spin from operator to operator, not from run to run, where they would take the processor from whoever
             // prepares the next.
             .with_config_entry("session.force_spinning_stop", "1")?
+            // Longer sums inside a pointwise convolution; 4 % faster than its default of 128 on MobileNetV2 and ResNet-50.
+            .with_nchwc_pointwise_conv_max_input_channel_batch(512)?
             .with_deterministic_compute(true)?
             .with_log_level(LogLevel::Error)?;
         if let Some(batch) = batch {
