@@ -38,6 +38,22 @@ def find_levels(module: OnnxModule) -> list[str]:
     return list(last.values())
 
 
+def places(a: Tensor) -> tuple[int, int, int]:
+    """Channels, height and width of a value: N×C×H×W, or tokens N×T×C on a square grid behind those without a place."""
+    if a.dim() == 4:
+        return tuple(a.shape[1:])
+    side = int(a.shape[1] ** 0.5)
+    return a.shape[2], side, side
+
+
+def lay(mask: Tensor, a: Tensor) -> Tensor:
+    """A mask N×1×H×W on the axes of a value. Tokens without a place are kept."""
+    if a.dim() == 4:
+        return mask
+    rows = mask.flatten(2).transpose(1, 2)
+    return torch.nn.functional.pad(rows, (0, 0, a.shape[1] - rows.shape[1], 0), value=1.0)
+
+
 def log_odds(logits: Tensor, classes: Tensor) -> Tensor:
     """o_c of each row: N×K logits and N classes give N values."""
     chosen = logits.gather(1, classes[:, None])
@@ -100,16 +116,19 @@ class ReliableMask:
         with torch.no_grad():
             *prefix, logits = module.run({module.input: x}, [*self.frontier, output])
             feeds = dict(zip(self.frontier, prefix))
-            zeroed = {level: torch.zeros_like for level in self.levels}
+            shapes = [places(a) for a in module.run(feeds, self.levels)]
+            zeroed = {
+                level: lambda a, s=s: a * lay(torch.zeros(len(a), 1, *s[1:], dtype=a.dtype), a)
+                for level, s in zip(self.levels, shapes)
+            }
             null_logits = module.run(feeds, [output], zeroed)[0]
             original = log_odds(logits.expand(queries, -1), classes)
             null = log_odds(null_logits.expand(queries, -1), classes)
             target = torch.maximum(original, null)
-            shapes = [a.shape for a in module.run(feeds, self.levels)]
         feeds = {k: v.expand(queries, *v.shape[1:]) for k, v in feeds.items()}
-        weights = [self.lambda_ * s[1] / (s[2] * s[3]) ** 0.5 for s in shapes]
-        masks = [torch.ones(queries, 1, *s[2:], dtype=x.dtype, requires_grad=True) for s in shapes]
-        hooks = {level: lambda a, m=m: a * m for level, m in zip(self.levels, masks)}
+        weights = [self.lambda_ * s[0] / (s[1] * s[2]) ** 0.5 for s in shapes]
+        masks = [torch.ones(queries, 1, *s[1:], dtype=x.dtype, requires_grad=True) for s in shapes]
+        hooks = {level: lambda a, m=m: a * lay(m, a) for level, m in zip(self.levels, masks)}
         optimiser = torch.optim.Adam(masks, lr=self.learning_rate)
         run = MaskRun(self.levels, original, null, weights)
 

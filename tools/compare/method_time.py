@@ -6,8 +6,8 @@
 
 The same module is built again by the recipe that stands in the .json beside the ONNX file, and the difference of its logits from
 Candor's is printed first. PyTorch's contenders: pytorch-grad-cam (Grad-CAM on the last
-block), Captum (integrated gradients, 50 steps, midpoints), and RISE as its authors' code has it (1000 masks of 7×7 cells,
-batches of --rise-batch; Captum has none). Each on the module as it is, and in its best form on a processor: BatchNormalization folded,
+block), Captum (integrated gradients, 50 steps, midpoints), and RISE as its authors' code has it (--rise-masks masks of 7×7
+cells, batches of --rise-batch; Captum has none). Each on the module as it is, and in its best form on a processor: BatchNormalization folded,
 channels-last; with --compile also through torch.compile.
 
 What is timed: from the image tensor in memory to the map in memory. Loading and compiling are not. Maps are compared by
@@ -36,7 +36,7 @@ from model_families import TORCHVISION
 REQUESTS = {
     "grad-cam": "method grad-cam",
     "integrated-gradients": "method integrated-gradients steps=50 rule=midpoint",
-    "rise": "method rise masks=1000",
+    "rise": "method rise masks={rise_masks}",
 }
 AMPLITUDE, CELLS, KEPT = 2.0, 7, 0.5
 
@@ -53,7 +53,7 @@ class Library:
         from captum.attr import IntegratedGradients
         from pytorch_grad_cam import GradCAM
 
-        self.name, self.module, self.batch = name, module, a.rise_batch
+        self.name, self.module, self.batch, self.masks = name, module, a.rise_batch, a.rise_masks
         memory = torch.channels_last if a.channels_last_now else torch.contiguous_format
         self.x = torch.from_numpy(noise_image([1, 3, size, size], AMPLITUDE, 0.0)).contiguous(memory_format=memory)
         with torch.no_grad():
@@ -82,7 +82,7 @@ class Library:
 
     def _rise(self) -> np.ndarray:
         """RISE (Petsiuk et al. 2018): each mask is a random grid, enlarged and shifted by part of a cell."""
-        count, size, random = 1000, self.x.shape[-1], np.random.default_rng(0)
+        count, size, random = self.masks, self.x.shape[-1], np.random.default_rng(0)
         cell = -(-size // CELLS)
         total = torch.zeros(size, size)
         for start in range(0, count, self.batch):
@@ -103,8 +103,12 @@ class Library:
 class Candor(Server):
     """A Candor server, asked for methods."""
 
+    def __init__(self, command: str, arguments: argparse.Namespace):
+        super().__init__(command, arguments)
+        self.rise_masks = arguments.rise_masks
+
     def ask(self, method: str) -> dict:
-        answer = super().ask(REQUESTS.get(method, method))
+        answer = super().ask(REQUESTS.get(method, method).format(rise_masks=self.rise_masks))
         if "map" in answer:
             answer["map"] = np.array(answer["map"], dtype=np.float64)
         return answer
@@ -159,6 +163,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--ig-batch", type=int, default=10, help="points of the path in one batch of Captum")
+    parser.add_argument("--rise-masks", type=int, default=1000, help="RISE's cost is proportional to it")
     parser.add_argument("--rise-batch", type=int, default=10, help="masks in one batch of RISE")
     parser.add_argument("--compile", action="store_true", help="torch.compile, too")
     parser.add_argument("--candor", action="append", default=[], metavar="COMMAND", help="a server; may be repeated")

@@ -8,4 +8,4 @@ pub(crate) mod upgrade;
 mod wire;
 
 pub use load::{Loaded, load, load_beside, load_bytes};
-pub use save::{Notes, batch_name, save, save_with, to_bytes, to_bytes_with};
+pub use save::{Notes, WEIGHTS, batch_name, save, save_with, to_bytes, to_bytes_with, to_parts};

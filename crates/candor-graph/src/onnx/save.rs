@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use rten_onnx::onnx::{
     AttributeProto, AttributeType, Dimension, GraphProto, NodeProto, OperatorSetIdProto,
@@ -10,12 +11,12 @@ use rten_onnx::onnx::{
 };
 use rten_onnx::protobuf::{EncodeMessage, MessageWriter, ProtobufError, ValueWriter, WriteValue};
 
-use super::tensor::{to_proto, type_code};
+use super::tensor::{byte_len, to_proto, to_proto_outside, type_code, write_bytes};
 use crate::error::{GraphError, Result};
 use crate::graph::{Attr, Graph, Node, ValueId};
 use crate::shape::Dim;
 use crate::subgraph::Subgraph;
-use crate::tensor::DataType;
+use crate::tensor::{DataType, Tensor};
 
 /// What a file says beside its graph, for people and programs that read it.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +31,11 @@ pub struct Notes {
 struct Model<'a> {
     graph: &'a Graph,
     notes: &'a Notes,
+    outside: &'a Outside,
 }
+
+/// Where in the file of weights constants stand; those that are not here stand in the model.
+type Outside = HashMap<ValueId, usize>;
 
 impl EncodeMessage for Model<'_> {
     fn encode_fields<W: WriteValue>(&self, fields: &mut MessageWriter<W>) -> Result<(), ProtobufError> {
@@ -52,7 +57,8 @@ impl EncodeMessage for Model<'_> {
         if !self.notes.doc.is_empty() {
             fields.write_string(DOC_STRING, &self.notes.doc)?;
         }
-        fields.write_message(GRAPH, &EncodedGraph { graph: self.graph, scope: Scope::default() })?;
+        let graph = EncodedGraph { graph: self.graph, scope: Scope::default(), outside: self.outside };
+        fields.write_message(GRAPH, &graph)?;
         let default = [(String::new(), self.graph.opset)];
         let others = self.graph.domains.iter().map(|(d, v)| (d.clone(), *v));
         for (domain, version) in default.into_iter().chain(others) {
@@ -94,6 +100,7 @@ impl Scope {
 struct EncodedGraph<'a> {
     graph: &'a Graph,
     scope: Scope,
+    outside: &'a Outside,
 }
 
 impl EncodeMessage for EncodedGraph<'_> {
@@ -106,16 +113,11 @@ impl EncodeMessage for EncodedGraph<'_> {
         for node in &graph.nodes {
             fields.write_message(NODE, &EncodedNode { graph, scope, node })?;
         }
-        let used: HashSet<ValueId> = graph
-            .nodes
-            .iter()
-            .flat_map(|n| n.inputs.iter().flatten().copied())
-            .chain(graph.outputs.iter().copied())
-            .collect();
-        let initializer = graph
-            .value_ids()
-            .filter(|id| used.contains(id))
-            .filter_map(|id| Some(to_proto(&scope.name(graph, id), graph.constant(id)?)))
+        let initializer = used_constants(graph)
+            .map(|(id, tensor)| match self.outside.get(&id) {
+                Some(&offset) => to_proto_outside(&scope.name(graph, id), tensor, WEIGHTS, offset),
+                None => to_proto(&scope.name(graph, id), tensor),
+            })
             .collect();
         let formal = graph.inputs.iter().filter(|id| !scope.captured.contains_key(id));
         let proto = GraphProto {
@@ -127,6 +129,13 @@ impl EncodeMessage for EncodedGraph<'_> {
         };
         proto.encode_fields(fields)
     }
+}
+
+/// The constants that a node or an output of the graph reads.
+fn used_constants(graph: &Graph) -> impl Iterator<Item = (ValueId, &Arc<Tensor>)> {
+    let read = graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten().copied());
+    let used: HashSet<ValueId> = read.chain(graph.outputs.iter().copied()).collect();
+    graph.value_ids().filter(move |id| used.contains(id)).filter_map(|id| Some((id, graph.constant(id)?)))
 }
 
 struct EncodedNode<'a> {
@@ -144,7 +153,10 @@ impl EncodeMessage for EncodedNode<'_> {
             let scope = scope.inside(graph, node, key, inner);
             fields.write_message(
                 ATTRIBUTE,
-                &GraphAttribute { key, graph: EncodedGraph { graph: &inner.graph, scope } },
+                &GraphAttribute {
+                    key,
+                    graph: EncodedGraph { graph: &inner.graph, scope, outside: &Outside::new() },
+                },
             )?;
         }
         Ok(())
@@ -189,8 +201,39 @@ pub fn to_bytes(graph: &Graph) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`to_bytes`].
 pub fn to_bytes_with(graph: &Graph, notes: &Notes) -> Result<Vec<u8>> {
+    encode(graph, notes, &Outside::new())
+}
+
+/// The name by which the model of [`to_parts`] refers to its weights.
+pub const WEIGHTS: &str = "weights.data";
+/// Constants of fewer bytes stay in the model.
+const SMALL: usize = 1024;
+/// Weights begin at multiples of so many bytes, so that an engine may use them where they are.
+const ALIGNMENT: usize = 64;
+
+/// The graph as a model without its large constants, and those in one buffer that the model refers to as [`WEIGHTS`]: an engine can
+/// then be spared a copy of them.
+///
+/// # Errors
+/// As [`to_bytes`].
+pub fn to_parts(graph: &Graph) -> Result<(Vec<u8>, Vec<u8>)> {
+    let large = || used_constants(graph).filter(|(_, tensor)| byte_len(tensor) >= SMALL);
+    let (mut outside, mut end) = (Outside::new(), 0);
+    for (id, tensor) in large() {
+        outside.insert(id, end);
+        end = (end + byte_len(tensor)).next_multiple_of(ALIGNMENT);
+    }
+    let mut weights = Vec::with_capacity(end);
+    for (_, tensor) in large() {
+        write_bytes(tensor, &mut weights);
+        weights.resize(weights.len().next_multiple_of(ALIGNMENT), 0);
+    }
+    Ok((encode(graph, &Notes::default(), &outside)?, weights))
+}
+
+fn encode(graph: &Graph, notes: &Notes, outside: &Outside) -> Result<Vec<u8>> {
     graph.check()?;
-    let model = Model { graph, notes };
+    let model = Model { graph, notes, outside };
     let malformed = |e: ProtobufError| GraphError::Malformed(format!("cannot be encoded: {e}"));
     let mut bytes = Vec::with_capacity(model.encoded_len().map_err(malformed)? as usize);
     model.encode(ValueWriter::new(&mut bytes)).map_err(malformed)?;

@@ -6,7 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
-use rten_onnx::onnx::{self, DataLocation, TensorProto};
+use rten_onnx::onnx::{self, DataLocation, StringStringEntryProto, TensorProto};
 
 use crate::error::{GraphError, Result};
 use crate::tensor::{DataType, Tensor, TensorData};
@@ -176,19 +176,55 @@ fn from_typed(code: onnx::DataType, proto: &TensorProto) -> TensorData {
 
 /// Writes a TensorProto with raw data.
 pub(super) fn to_proto(name: &str, tensor: &Tensor) -> TensorProto {
-    let bytes = match tensor.data() {
-        TensorData::Float(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        TensorData::Int64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        TensorData::Int32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        TensorData::Bool(v) => v.iter().map(|&x| x.into()).collect(),
-        TensorData::Uint8(v) => v.clone(),
-        TensorData::Int8(v) => v.iter().map(|&x| x as u8).collect(),
-    };
+    let mut bytes = Vec::with_capacity(byte_len(tensor));
+    write_bytes(tensor, &mut bytes);
+    TensorProto { raw_data: Some(std::cell::RefCell::new(bytes)), ..header(name, tensor) }
+}
+
+/// Writes a TensorProto whose data stands in another file.
+pub(super) fn to_proto_outside(name: &str, tensor: &Tensor, file: &str, offset: usize) -> TensorProto {
+    let entry =
+        |key: &str, value: String| StringStringEntryProto { key: Some(key.to_string()), value: Some(value) };
+    TensorProto {
+        external_data: vec![
+            entry("location", file.to_string()),
+            entry("offset", offset.to_string()),
+            entry("length", byte_len(tensor).to_string()),
+        ],
+        data_location: Some(DataLocation::EXTERNAL),
+        ..header(name, tensor)
+    }
+}
+
+fn header(name: &str, tensor: &Tensor) -> TensorProto {
     TensorProto {
         dims: tensor.shape().iter().map(|&d| d as i64).collect(),
         data_type: Some(type_code(tensor.dtype())),
         name: Some(name.to_string()),
-        raw_data: Some(std::cell::RefCell::new(bytes)),
         ..TensorProto::default()
+    }
+}
+
+/// Bytes of a tensor's elements in a file.
+pub(super) fn byte_len(tensor: &Tensor) -> usize {
+    match tensor.data() {
+        TensorData::Float(v) => 4 * v.len(),
+        TensorData::Int64(v) => 8 * v.len(),
+        TensorData::Int32(v) => 4 * v.len(),
+        TensorData::Bool(v) => v.len(),
+        TensorData::Uint8(v) => v.len(),
+        TensorData::Int8(v) => v.len(),
+    }
+}
+
+/// Appends a tensor's elements, little end first.
+pub(super) fn write_bytes(tensor: &Tensor, to: &mut Vec<u8>) {
+    match tensor.data() {
+        TensorData::Float(v) => v.iter().for_each(|x| to.extend_from_slice(&x.to_le_bytes())),
+        TensorData::Int64(v) => v.iter().for_each(|x| to.extend_from_slice(&x.to_le_bytes())),
+        TensorData::Int32(v) => v.iter().for_each(|x| to.extend_from_slice(&x.to_le_bytes())),
+        TensorData::Bool(v) => to.extend(v.iter().map(|&x| u8::from(x))),
+        TensorData::Uint8(v) => to.extend_from_slice(v),
+        TensorData::Int8(v) => to.extend(v.iter().map(|&x| x as u8)),
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use candor_graph::graph::{Graph, ValueId};
-use candor_graph::rewrite;
 use candor_graph::tensor::{Tensor, TensorData};
+use candor_graph::{onnx, rewrite};
 use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView, ValueView};
 use rten_tensor::{Layout, TensorView};
 
@@ -39,8 +39,10 @@ impl Engine for RTen {
         let mut graph = graph.clone();
         // Its strided Conv gathers a column for each output, even where the column is one element.
         rewrite::slice_before_pointwise(&mut graph).map_err(|e| fail(e.to_string()))?;
-        let bytes = candor_graph::onnx::to_bytes(&graph).map_err(|e| fail(e.to_string()))?;
-        let model = ModelOptions::with_all_ops().load(bytes).map_err(|e| fail(e.to_string()))?;
+        let (bytes, weights) = onnx::to_parts(&graph).map_err(|e| fail(e.to_string()))?;
+        let mut options = ModelOptions::with_all_ops();
+        options.external_data(onnx::WEIGHTS, weights);
+        let model = options.load(bytes).map_err(|e| fail(e.to_string()))?;
         let ids = |ids: &[ValueId]| {
             let ids = ids.iter().map(|&id| model.node_id(graph.name(id)));
             ids.collect::<Result<Vec<_>, _>>().map_err(|e| fail(e.to_string()))
