@@ -175,14 +175,24 @@ def skip_layer_normalization(a, x, skip, gamma, beta=None, bias=None):
 
 
 @operator("Attention")
-def attention(a, q, k, v):
+def attention(a, q, k, v, mask=None):
     joined = q.dim() == 3
     if joined:
         q, k, v = (
             t.unflatten(-1, (a[heads], -1)).transpose(1, 2)
             for t, heads in ((q, "q_num_heads"), (k, "kv_num_heads"), (v, "kv_num_heads"))
         )
-    y = F.scaled_dot_product_attention(q, k, v, is_causal=bool(a.get("is_causal", 0)), scale=a.get("scale"))
+    k, v = (t.repeat_interleave(q.shape[1] // k.shape[1], 1) for t in (k, v))
+    scores = a.get("scale", q.shape[-1] ** -0.5) * q @ k.mT
+    cap = a.get("softcap", 0.0)
+    scores = cap * torch.tanh(scores / cap) if cap else scores
+    ahead = torch.arange(k.shape[2]) - torch.arange(q.shape[2])[:, None]
+    left, right = (a.get(name, -1) for name in ("left_window_size", "right_window_size"))
+    seen = torch.ones_like(ahead, dtype=torch.bool) if mask is None else mask.bool()
+    seen = seen & ((ahead <= 0) | (not a.get("is_causal", 0)))
+    seen = seen & ((ahead >= -left) | (left < 0)) & ((ahead <= right) | (right < 0))
+    weights = scores.masked_fill(~seen, -1e30).softmax(-1) * seen.any(-1, keepdim=True)
+    y = weights @ v
     return y.transpose(1, 2).flatten(2) if joined else y
 
 
@@ -330,12 +340,12 @@ def q_linear_mat_mul(a, x, xs, xz, w, ws, wz, ys, yz):
 
 @operator("ConvInteger")
 def conv_integer(a, x, w, xz, wz):
-    return conv(a, x - xz.double(), w.double() - wz.double())
+    return conv(a, x - xz.double(), w.double() - along(wz, w, {"axis": 0}))
 
 
 @operator("MatMulInteger")
 def mat_mul_integer(a, x, w, xz, wz):
-    return (x - xz.double()) @ (w.double() - wz.double())
+    return (x - along(xz, x, {"axis": -2})) @ (w.double() - along(wz, w, {"axis": -1}))
 
 
 # --- rows ----------------------------------------------------------------------------------------------------------
@@ -373,6 +383,8 @@ def expected(name: str, path: Path, inputs: list[np.ndarray]) -> np.ndarray:
 def first_version(node: onnx.NodeProto) -> int:
     if node.op_type == "DequantizeLinear":
         return 19  # in the evaluator
+    if any(a.name.endswith("window_size") for a in node.attribute):
+        return 25
     if node.op_type == "Pad" and any(a.s == b"wrap" for a in node.attribute):
         return 19
     return min(s.since_version for s in onnx.defs.get_all_schemas_with_history() if s.name == node.op_type and not s.domain)

@@ -2,7 +2,7 @@
 
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::graph::Attr;
-use candor_graph::tensor::Tensor;
+use candor_graph::tensor::{Tensor, TensorData};
 
 use super::moving::several;
 use super::smooth::vector;
@@ -57,6 +57,23 @@ pub fn rows() -> Vec<Row> {
             },
         ),
     ];
+    rows.push(row(
+        "Attention",
+        "keys shared, capped",
+        &[&[0, 4, 3, 4], &[0, 2, 5, 4], &[0, 2, 5, 4]],
+        move |_, x| x[0].op("Attention", &[x[1], x[2]], &[float("softcap", 0.3)]),
+    ));
+    rows.push(row(
+        "Attention",
+        "window, a query without keys",
+        &[&[0, 2, 4, 4], &[0, 2, 4, 4], &[0, 2, 4, 4]],
+        move |b, x| {
+            let mask = TensorData::Bool((0..16).map(|i| i / 4 != 2 && i != 5).collect());
+            let mask = b.constant(Tensor::new(vec![4, 4], mask).unwrap());
+            let attrs = [int("left_window_size", 1), int("right_window_size", 2)];
+            x[0].op("Attention", &[x[1], x[2], mask], &attrs)
+        },
+    ));
     for mode in ["reflect", "edge", "wrap"] {
         rows.push(row("Pad", mode, &[IMAGE], move |b, x| {
             x[0].op("Pad", &[b.ints(&[0, 0, 2, 1, 0, 0, 1, 3])], &[("mode", Attr::Text(mode.into()))])

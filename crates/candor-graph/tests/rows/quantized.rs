@@ -46,6 +46,20 @@ pub fn rows() -> Vec<Row> {
             let inputs = [quantised(b, x[0], 0.013), bytes(b, &[5, 3], 128.0, 50.0), zero(b), zero(b)];
             inputs[0].op("MatMulInteger", &inputs[1..], &[]).to_float() * (0.013 * 0.021)
         }),
+        row("ConvInteger", "a zero point for each channel", &[IMAGE], move |b, x| {
+            let inputs = [
+                quantised(b, x[0], 0.013),
+                bytes(b, &[3, 2, 3, 3], 128.0, 50.0),
+                zero(b),
+                bytes(b, &[3], 128.0, 20.0),
+            ];
+            inputs[0].op("ConvInteger", &inputs[1..], &[kernel()]).to_float() * (0.013 * 0.021)
+        }),
+        row("MatMulInteger", "a zero point for each column", &[&[2, 5]], |b, x| {
+            let columns = bytes(b, &[3], 128.0, 20.0);
+            let inputs = [quantised(b, x[0], 0.013), bytes(b, &[5, 3], 128.0, 50.0), zero(b), columns];
+            inputs[0].op("MatMulInteger", &inputs[1..], &[]).to_float() * (0.013 * 0.021)
+        }),
     ];
     rows.into_iter().map(|r| Row { straight_through: true, ..r }).collect()
 }

@@ -9,7 +9,8 @@ use crate::tensor::{DataType, Tensor};
 /// Most entries of a causal mask that is written out: 4096 tokens.
 const LARGEST_MASK: usize = 1 << 24;
 
-/// softmax(α·Q·Kᵀ + mask)·V, Q, K and V N×heads×tokens×size, or N×tokens×(heads·size) with the number of heads named
+/// softmax(cap(α·Q·Kᵀ) + mask)·V, Q, K and V N×heads×tokens×size, or N×tokens×(heads·size) with the number of heads named.
+/// Several heads of queries may share one of keys.
 pub(super) fn attention<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
     let refuse =
         |what: &str| GraphError::node(n, format!("{what} has no rule; export attention as matrix products"));
@@ -18,41 +19,78 @@ pub(super) fn attention<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<
     {
         return Err(refuse("a cache of keys and values"));
     }
-    let (q, k, v) = (required(b, n, 0)?, required(b, n, 1)?, required(b, n, 2)?);
+    let (mut q, mut k, mut v) = (required(b, n, 0)?, required(b, n, 1)?, required(b, n, 2)?);
     let flat = q.shape()?.len() == 3;
-    let heads = (n.int("q_num_heads", 0), n.int("kv_num_heads", 0));
-    let (q, k, v) = if flat {
-        if heads.0 < 1 || heads.0 != heads.1 {
-            return Err(refuse("a different number of heads for queries and keys"));
+    if flat {
+        let heads = (n.int("q_num_heads", 0), n.int("kv_num_heads", 0));
+        if heads.0 < 1 || heads.1 < 1 {
+            return Err(refuse("an unknown number of heads"));
         }
-        (split_heads(q, heads.0), split_heads(k, heads.0), split_heads(v, heads.0))
-    } else {
-        if q.shape()?[1] != k.shape()?[1] {
-            return Err(refuse("a different number of heads for queries and keys"));
-        }
-        (q, k, v)
+        (q, k, v) = (split_heads(q, heads.0), split_heads(k, heads.1), split_heads(v, heads.1));
+    }
+    let heads = |x: Expr<'b>| Ok(x.shape()?[1].fixed().filter(|&h| h > 0));
+    let (Some(of_q), Some(of_k)) = (heads(q)?, heads(k)?) else {
+        return Err(refuse("an unknown number of heads"));
     };
+    if of_q % of_k != 0 {
+        return Err(refuse("a number of heads of queries that those of keys do not divide"));
+    }
+    if of_q != of_k {
+        let shared: Vec<i64> = (0..of_q).map(|h| (h / (of_q / of_k)) as i64).collect();
+        let repeated = |x: Expr<'b>| x.op("Gather", &[b.ints(&shared)], &[("axis", Attr::Int(1))]);
+        (k, v) = (repeated(k), repeated(v));
+    }
     let mut scores = scaled_scores(n, q, k)?;
-    if let Some(mask) = input(b, n, 3) {
-        scores = scores + additive(b, mask);
-    }
-    if n.int("is_causal", 0) != 0 {
-        let shape = scores.shape()?;
-        let (Some(l), Some(m)) = (shape[2].fixed(), shape[3].fixed()) else {
-            return Err(refuse("a causal mask of unknown size"));
-        };
-        if l.saturating_mul(m) > LARGEST_MASK {
-            return Err(refuse("a causal mask of so many tokens"));
-        }
-        let allowed = |i: usize| if i % m <= i / m { 0.0 } else { f32::MIN };
-        scores = scores + b.constant(Tensor::floats(&[l, m], (0..l * m).map(allowed).collect())?);
-    }
     let cap = n.float("softcap", 0.0);
     if cap > 0.0 {
-        return Err(refuse("softcap"));
+        scores = (scores * (1.0 / cap)).op("Tanh", &[], &[]) * cap;
     }
-    let y = scores.op("Softmax", &[], &[("axis", Attr::Int(-1))]).op("MatMul", &[v], &[]);
+    let keys = scores.shape()?[3].clone();
+    let (mut bias, mut boolean) = (None, false);
+    if let Some(mask) = input(b, n, 3) {
+        if mask.shape()?.last() != Some(&keys) {
+            return Err(refuse("a mask of fewer keys than there are"));
+        }
+        boolean = is_boolean(b, mask);
+        bias = Some(additive(b, mask));
+    }
+    if let Some(allowed) = allowed(n) {
+        let (Some(l), Some(m)) = (scores.shape()?[2].fixed(), keys.fixed()) else {
+            return Err(refuse("a mask of unknown size"));
+        };
+        if l.saturating_mul(m) > LARGEST_MASK {
+            return Err(refuse("a mask of so many tokens"));
+        }
+        let value = |i: usize| if allowed((i / m) as i64, (i % m) as i64) { 0.0 } else { f32::MIN };
+        let mask = b.constant(Tensor::floats(&[l, m], (0..l * m).map(value).collect())?);
+        bias = Some(bias.map_or(mask, |other| other + mask));
+    }
+    if let Some(bias) = bias {
+        scores = scores + bias;
+    }
+    let mut weights = scores.op("Softmax", &[], &[("axis", Attr::Int(-1))]);
+    if let Some(bias) = bias.filter(|_| boolean) {
+        // A query that may look at no key gets zeros.
+        let best = bias.op("ReduceMax", &[b.ints(&[-1])], &[]);
+        let some = best.op("Greater", &[b.scalar(f32::MIN / 2.0)], &[]);
+        weights = some.op("Where", &[weights, b.scalar(0.0)], &[]);
+    }
+    let y = weights.op("MatMul", &[v], &[]);
     Ok(Some(vec![if flat { join_heads(y)? } else { y }]))
+}
+
+/// Whether a query may look at a key, by their places; none if all may.
+fn allowed(n: &Node) -> Option<impl Fn(i64, i64) -> bool> {
+    let limit = |name: &str| Some(n.int(name, -1)).filter(|&w| w >= 0);
+    let (before, mut after) = (limit("left_window_size"), limit("right_window_size"));
+    if n.int("is_causal", 0) != 0 {
+        after = Some(0);
+    }
+    (before.is_some() || after.is_some()).then(|| {
+        move |query: i64, key: i64| {
+            before.is_none_or(|w| query - key <= w) && after.is_none_or(|w| key - query <= w)
+        }
+    })
 }
 
 /// As attention, Q, K and V N×tokens×(heads·size), a bias for the three of them
@@ -96,11 +134,11 @@ fn scaled_scores<'b>(n: &Node, q: Expr<'b>, k: Expr<'b>) -> Result<Expr<'b>> {
 
 /// 0 where a boolean mask allows, a large negative number elsewhere; a float mask as it is.
 fn additive<'b>(b: &'b Builder, mask: Expr<'b>) -> Expr<'b> {
-    if b.with(|g| g.value(mask.id()).dtype) == Some(DataType::Bool) {
-        mask.op("Where", &[b.scalar(0.0), b.scalar(f32::MIN)], &[])
-    } else {
-        mask
-    }
+    if is_boolean(b, mask) { mask.op("Where", &[b.scalar(0.0), b.scalar(f32::MIN)], &[]) } else { mask }
+}
+
+fn is_boolean<'b>(b: &'b Builder, mask: Expr<'b>) -> bool {
+    b.with(|g| g.value(mask.id()).dtype) == Some(DataType::Bool)
 }
 
 /// N×tokens×(heads·size) to N×heads×tokens×size.

@@ -28,23 +28,29 @@ pub(super) fn q_linear_mat_mul<'b>(b: &'b Builder, n: &Node) -> Result<Option<Ve
 
 /// conv of the differences from the zero points; its sums are integers below 2²⁴, exact in float
 pub(super) fn conv_integer<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
-    let (x, w) = (shifted(b, n, 0, 2)?, shifted(b, n, 1, 3)?);
+    let (x, w) = (shifted(b, n, 0, (2, 1))?, shifted(b, n, 1, (3, 0))?);
     let attrs: Vec<(&str, Attr)> = n.attrs.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
     Ok(Some(vec![x.op("Conv", &[w], &attrs)]))
 }
 
 /// product of the differences from the zero points
 pub(super) fn mat_mul_integer<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
-    Ok(Some(vec![shifted(b, n, 0, 2)?.op("MatMul", &[shifted(b, n, 1, 3)?], &[])]))
+    Ok(Some(vec![shifted(b, n, 0, (2, -2))?.op("MatMul", &[shifted(b, n, 1, (3, -1))?], &[])]))
 }
 
 fn dequantised<'b>(x: Expr<'b>, scale: Expr<'b>, zero: Expr<'b>, axis: i64) -> Expr<'b> {
     x.op("DequantizeLinear", &[scale, zero], &[("axis", Attr::Int(axis))])
 }
 
-/// Input `i` minus its zero point, as floats.
-fn shifted<'b>(b: &'b Builder, n: &Node, i: usize, zero: usize) -> Result<Expr<'b>> {
-    let float = |x: Expr<'b>| x.to_float();
-    let x = float(required(b, n, i)?);
-    Ok(input(b, n, zero).map_or(x, |z| x - float(z)))
+/// Input `i` minus its zero point, as floats: input `zero.0`, one for all or one for each entry of axis `zero.1`.
+fn shifted<'b>(b: &'b Builder, n: &Node, i: usize, zero: (usize, i64)) -> Result<Expr<'b>> {
+    let x = required(b, n, i)?.to_float();
+    let Some(z) = input(b, n, zero.0).map(|z| z.to_float()) else { return Ok(x) };
+    let rank = x.shape()?.len();
+    if z.shape()?.len() != 1 || rank < 2 {
+        return Ok(x - z);
+    }
+    let mut along = vec![1; rank];
+    along[zero.1.rem_euclid(rank as i64) as usize] = -1;
+    Ok(x - z.reshape(&along))
 }

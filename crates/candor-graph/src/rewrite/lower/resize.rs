@@ -12,14 +12,14 @@ const LARGEST_MATRIX: usize = 1 << 26;
 /// Resize to known sizes.
 pub(super) fn resize<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
     let mut x = required(b, n, 0)?;
-    let Ok(wanted) = b.value(n.output()).shape() else { return Ok(None) };
-    let shape = x.shape()?;
     if n.text("keep_aspect_ratio_policy", "stretch") != "stretch" || n.ints("axes").is_some() {
         return Err(GraphError::node(
             n,
             "sizes by aspect ratio or for some axes only have no rule; name all sizes",
         ));
     }
+    let Ok(wanted) = b.value(n.output()).shape() else { return Ok(None) };
+    let shape = x.shape()?;
     let scales = n.input(2).and_then(|id| b.with(|g| g.constant(id)?.as_floats().map(<[f32]>::to_vec)));
     for (axis, (from, to)) in shape.iter().zip(&wanted).enumerate() {
         let scale = scales.as_ref().and_then(|s| s.get(axis)).map(|&s| f64::from(s));
