@@ -45,7 +45,7 @@ pub(super) fn attention<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<
     if cap > 0.0 {
         scores = (scores * (1.0 / cap)).op("Tanh", &[], &[]) * cap;
     }
-    let keys = scores.shape()?[3].clone();
+    let keys = scores.shape()?[3];
     let (mut bias, mut boolean) = (None, false);
     if let Some(mask) = input(b, n, 3) {
         if mask.shape()?.last() != Some(&keys) {
@@ -86,10 +86,8 @@ fn allowed(n: &Node) -> Option<impl Fn(i64, i64) -> bool> {
     if n.int("is_causal", 0) != 0 {
         after = Some(0);
     }
-    (before.is_some() || after.is_some()).then(|| {
-        move |query: i64, key: i64| {
-            before.is_none_or(|w| query - key <= w) && after.is_none_or(|w| key - query <= w)
-        }
+    (before.is_some() || after.is_some()).then_some(move |query: i64, key: i64| {
+        before.is_none_or(|w| query - key <= w) && after.is_none_or(|w| key - query <= w)
     })
 }
 
