@@ -241,9 +241,10 @@ impl Session for OnnxRuntimeSession {
     }
 
     fn expect_batch(&mut self, batch: usize) {
-        if self.expected != Some(batch) {
-            self.expected = Some(batch);
-            self.made.retain(|(form, _)| form.batch.is_none());
+        // The size before stays, too: searches for one and for two classes take turns from photo to photo.
+        let before = std::mem::replace(&mut self.expected, Some(batch));
+        if before != self.expected {
+            self.made.retain(|(form, _)| [None, before, self.expected].contains(&form.batch));
         }
     }
 }
