@@ -126,6 +126,19 @@ pub struct Cut {
     pub crossing: Vec<ValueId>,
 }
 
+impl Cut {
+    /// Whether what crosses is rows of features, so that a batch of the suffix may be stacked from images that the prefix saw one by
+    /// one. Whole numbers may count in batches: places in a flattened batch, for one.
+    pub fn crosses_in_rows(&self) -> bool {
+        self.crossing.iter().all(|&id| is_feature(&self.suffix, id))
+    }
+}
+
+/// Whether a value is floats or their quantised form, not whole numbers.
+pub fn is_feature(graph: &Graph, id: ValueId) -> bool {
+    graph.value(id).dtype.is_none_or(|t| t.is_float() || t.is_quantized())
+}
+
 /// Cuts a graph: the suffix is all that depends on any of `separating` (inputs of the graph).
 pub fn cut(graph: &Graph, separating: &[ValueId]) -> Cut {
     let late = graph.descendants(separating);
@@ -156,8 +169,7 @@ pub fn dominators(graph: &Graph, input: ValueId, output: ValueId) -> Vec<ValueId
     let down = graph.descendants(&[input]);
     let up = graph.ancestors(&[output]);
     // Sizes that are read off the image (Shape and what follows) bypass nothing; quantised features do.
-    let carries = |id: &ValueId| graph.value(*id).dtype.is_none_or(|t| t.is_float() || t.is_quantized());
-    let on_path = |id: &ValueId| down.contains(id) && up.contains(id) && carries(id);
+    let on_path = |id: &ValueId| down.contains(id) && up.contains(id) && is_feature(graph, *id);
     let mut readers: std::collections::HashMap<ValueId, usize> = std::collections::HashMap::new();
     for node in &graph.nodes {
         if node.outputs.iter().flatten().any(on_path) {

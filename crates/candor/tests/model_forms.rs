@@ -4,6 +4,7 @@
 use candor::engine::RTen;
 use candor::mask::learn::{Learned, Learner, Passes, SETTLING};
 use candor::mask::{Settings, automatic_levels};
+use candor::methods::{Choices, prepare};
 use candor::model::{Head, Layout, Model, ModelOptions};
 use candor::scenes::embedded;
 use candor_graph::builder::{Builder, Expr};
@@ -11,7 +12,7 @@ use candor_graph::graph::{Attr, Graph};
 use candor_graph::insert::MaskShape;
 use candor_graph::onnx;
 use candor_graph::shape::{self, Dim};
-use candor_graph::tensor::{DataType, Tensor};
+use candor_graph::tensor::{DataType, Tensor, TensorData};
 
 const SIZE: usize = embedded::INPUT_SIZE as usize;
 
@@ -221,6 +222,64 @@ fn settings_do_what_they_say() {
     assert_eq!(all.losses[..SETTLING + 1], early.losses[..SETTLING + 1]);
     let capped = with(Settings { cap: 0.5, ..short() });
     assert!(capped.masks.iter().flatten().all(|&m| m <= 0.5));
+}
+
+/// Windows of a transformer are several rows an image: a photo's rows do not broadcast over the queries.
+#[test]
+fn several_classes_of_rows_that_are_parts_of_an_image() {
+    let classes = scores(&load(&network(), &ModelOptions::default()).unwrap(), &image(3)).len() as i64;
+    let graph = with_head(|y| {
+        let parts = y.reshape(&[-1, 1]);
+        (parts * parts).reshape(&[-1, classes])
+    });
+    let model = load(&graph, &ModelOptions::default()).unwrap();
+    let method = candor::methods::find("gradient").unwrap();
+    let (mut gradient, _) = prepare(&model, method.as_ref(), &[], &Choices::default()).unwrap();
+    gradient.scores(&model, &image(3)).unwrap();
+    let mut maps = |classes: &[usize]| -> Vec<Vec<f32>> {
+        let explained = gradient.explain(&model, classes, &mut || {}).unwrap();
+        explained.into_iter().map(|e| e.map.data).collect()
+    };
+    let together = maps(&[0, 5, 7]);
+    for (class, map) in [0, 5, 7].into_iter().zip(&together) {
+        assert_near("together and alone", map, &maps(&[class])[0]);
+    }
+    assert_ne!(together[0], together[1]);
+}
+
+/// PyTorch's newer exporter reads a flattened batch at places that it counts from the batch size.
+#[test]
+fn several_classes_where_places_count_in_batches() {
+    let classes = scores(&load(&network(), &ModelOptions::default()).unwrap(), &image(3)).len() as i64;
+    let graph = with_head(|y| {
+        let b = y.builder();
+        let whole = |v: &[i64], shape: &[usize]| {
+            b.constant(Tensor::new(shape.to_vec(), TensorData::Int64(v.to_vec())).unwrap())
+        };
+        let picture = b.value(b.with(|g| g.inputs[0]));
+        let count = picture.op("Shape", &[], &[]).op("Gather", &[whole(&[0], &[])], &[]);
+        let rows = whole(&[0], &[]).op("Range", &[count, whole(&[1], &[])], &[]).op(
+            "Unsqueeze",
+            &[whole(&[1], &[1])],
+            &[],
+        );
+        let columns: Vec<i64> = (0..classes).collect();
+        let places = rows.op("Mul", &[whole(&[classes], &[])], &[]).op(
+            "Add",
+            &[whole(&columns, &[columns.len()])],
+            &[],
+        );
+        y.reshape(&[-1]).op("Gather", &[places], &[])
+    });
+    let model = load(&graph, &ModelOptions::default()).unwrap();
+    let image = image(3);
+    let together = learn(&model, &image, short(), &[0, 5]);
+    for (class, learned) in [0, 5].into_iter().zip(&together) {
+        let alone = learn(&model, &image, short(), &[class]).remove(0);
+        for (got, want) in learned.masks.iter().zip(&alone.masks) {
+            assert_near("together and alone", got, want);
+        }
+    }
 }
 
 /// Feature and mask fuse as the mean over channels of m ⊙ a.

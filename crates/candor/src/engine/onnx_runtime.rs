@@ -242,7 +242,7 @@ impl Session for OnnxRuntimeSession {
 
     fn expect_batch(&mut self, batch: usize) {
         // The size before stays, too: searches for one and for two classes take turns from photo to photo.
-        let before = std::mem::replace(&mut self.expected, Some(batch));
+        let before = self.expected.replace(batch);
         if before != self.expected {
             self.made.retain(|(form, _)| [None, before, self.expected].contains(&form.batch));
         }

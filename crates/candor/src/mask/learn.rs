@@ -163,7 +163,7 @@ impl Learner {
             classes: model.classes,
             multi_label,
             fixed_batch: model.fixed_batch,
-            max_batch: max_batch(model),
+            max_batch: if cut.crosses_in_rows() { max_batch(model) } else { 1 },
         })
     }
 

@@ -124,6 +124,8 @@ pub(crate) struct Backward {
     sweep: Box<dyn Session>,
     /// Inputs of the sweep's part behind the one-hot queries.
     sources: Vec<Source>,
+    /// How many classes of one photo a sweep may hold.
+    most: usize,
     logits: usize,
     values: Vec<Source>,
     /// What a photo costs forward and a query backward, in passes of the model.
@@ -186,6 +188,7 @@ impl Backward {
         };
         let sources: Result<Vec<Source>> = suffix.inputs.iter().skip(1).map(|&id| source(id)).collect();
         let values: Result<Vec<Source>> = values.iter().map(|&id| source(id)).collect();
+        let together = suffix.inputs.iter().skip(1).all(|&id| serves_several(&suffix, id));
         // A rule may run layers more than once: denominators of relevance, the reference's copy of the network.
         let passes = |part: &Graph| {
             let whole = flops::forward(&model.graph, 1).max(1);
@@ -198,6 +201,7 @@ impl Backward {
             forward: model.engine.compile(&prefix)?,
             sweep: model.engine.compile(&suffix)?,
             sources: sources?,
+            most: if together { MAX_BATCH } else { 1 },
             values: values?,
             photo: Photo::default(),
             image: vec![],
@@ -273,7 +277,7 @@ impl Backward {
     /// The same from gradients with respect to the logits, one for each query.
     pub(super) fn sweep_from(&mut self, model: &Model, seeds: &[Vec<f32>]) -> Result<Vec<Vec<Vec<f32>>>> {
         let mut all = vec![];
-        for part in seeds.chunks(model.fixed_batch.unwrap_or(MAX_BATCH)) {
+        for part in seeds.chunks(model.fixed_batch.unwrap_or(self.most)) {
             let batch = model.fixed_batch.unwrap_or(part.len());
             let mut query = part.concat();
             query.resize(batch * model.classes, 0.0);
@@ -295,6 +299,17 @@ impl Backward {
         }
         Ok(all)
     }
+}
+
+/// Whether a photo's value broadcasts over the queries of a sweep: one row of numbers. Windows of a transformer are several rows an
+/// image, and whole numbers may count in batches.
+fn serves_several(graph: &Graph, id: ValueId) -> bool {
+    let one_row = |shape: Vec<Dim>| {
+        let fixed = |d: &Dim| matches!(d, Dim::Fixed(_));
+        shape.iter().skip(1).all(fixed)
+            && shape.first().is_none_or(|d| *d == Dim::Batch(1) || *d == Dim::Fixed(1))
+    };
+    insert::is_feature(graph, id) && graph.shape(id).is_some_and(one_row)
 }
 
 /// Explanations by maps that are learned class by class, each in `count` forward and backward passes beyond the photo's own.

@@ -49,6 +49,8 @@ pub(super) struct CutAtLayer {
     image_at: Option<usize>,
     level: Level,
     crossing: Vec<Tensor>,
+    /// Channels left out in one batch.
+    batch: usize,
 }
 
 impl CutAtLayer {
@@ -59,6 +61,7 @@ impl CutAtLayer {
             insert::insert_masks(model.graph.clone(), &[level.feature()], MaskShape::Full).map_err(at)?;
         rewrite::remove_dead(&mut graph);
         let cut = insert::cut(&graph, &[sites[0].mask]);
+        let in_rows = cut.crosses_in_rows();
         let find = |value| cut.crossing.iter().position(|c| *c == value);
         let layer_at = find(level.value).ok_or_else(|| Error::Model {
             path: model.info.path.clone(),
@@ -74,6 +77,7 @@ impl CutAtLayer {
             image_at,
             level,
             crossing: vec![],
+            batch: model.fixed_batch.unwrap_or(if in_rows { BATCH } else { 1 }),
         })
     }
 
@@ -96,7 +100,7 @@ impl CutAtLayer {
     ) -> Result<Vec<Vec<f32>>> {
         let at = |e| Error::graph(&model.info.path, e);
         let [channels, height, width] = self.level.shape;
-        let (area, step) = (height * width, model.fixed_batch.unwrap_or(BATCH));
+        let (area, step) = (height * width, self.batch);
         let mut all = vec![];
         for first in (0..channels).step_by(step) {
             let used = step.min(channels - first);
