@@ -93,25 +93,25 @@ def quotient_error(model: torch.nn.Module, image: torch.Tensor, class_id: int, g
     return abs((ahead - behind) / (2 * step) - float(grad @ along.numpy().reshape(-1))) / float(np.linalg.norm(grad))
 
 
-def by_margin(name: str, size: int) -> list[tuple[float, str, int]]:
+def by_margin(name: str, size: int, candidates: int) -> list[tuple[float, str, int]]:
     """(margin, recipe, candidate), the largest margin first; the first pair alone if that has no kinks."""
     pairs = []
     for recipe in RECIPES:
         single, double = (model_of(name, size, recipe).to(t) for t in (torch.float32, torch.float64))
         rounding = roundings(single, double, picture(size, 0)[0])
-        for candidate in range(CANDIDATES):
+        for candidate in range(candidates):
             pairs.append((margin(double, picture(size, candidate)[0], rounding), recipe, candidate))
             if not math.isfinite(pairs[-1][0]):
                 return pairs[-1:]
     return sorted(pairs, key=lambda pair: -pair[0])
 
 
-def reference(name: str, size: int) -> dict:
+def reference(name: str, size: int, candidates: int = CANDIDATES) -> dict:
     """{model, recipe, input {shape, amplitude, offset, multiplier, increment, scrambled}, directions, logits, class, norm,
     projections, stride, samples (entries 0, stride, … of the gradient), precision ("float64"),
     torch_float32_relative_error {logits, gradient}, kink_margin (null: no kinks), kink_sensitivity, quotient_error}"""
     torch.nn.functional.batch_norm = arithmetic_batch_norm
-    pairs = by_margin(name, size)
+    pairs = by_margin(name, size, candidates)
     best, recipe = None, None
     for room, recipe_of_pair, candidate in pairs[:TRIED]:
         if recipe_of_pair != recipe:
@@ -187,6 +187,7 @@ def main() -> None:
     parser.add_argument("--exporter", nargs="*", default=["script", "dynamo"], choices=["script", "dynamo"])
     parser.add_argument("--timm", action="store_true")
     parser.add_argument("--reference", action="store_true")
+    parser.add_argument("--candidates", type=int, default=CANDIDATES, help="images looked at for each recipe (default %(default)s)")
     parser.add_argument("--list", action="store_true")
     arguments = parser.parse_args()
     families = TIMM if arguments.timm else TORCHVISION
@@ -201,7 +202,7 @@ def main() -> None:
         document = json.loads(path.read_text()) if path.exists() else {}
         batch, exported = document.get("batch", {}), document.get("recipe")
         if arguments.reference or not document:
-            document = reference(name, size)
+            document = reference(name, size, arguments.candidates)
         document["batch"] = batch
         for exporter in arguments.exporter:
             target = arguments.out / f"{name}.{exporter}.onnx"
