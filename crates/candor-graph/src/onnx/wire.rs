@@ -44,11 +44,17 @@ impl Message {
     }
 
     /// Whether a field's bytes are whole numbers, if it holds a list of numbers: the parser would lose its place behind a
-    /// part of one.
+    /// part of one, and stay for ever at one that is too long.
     fn holds_whole_numbers(self, number: u64, bytes: &[u8]) -> bool {
         match (self, number) {
             (Message::Tensor, 1 | 5 | 7) | (Message::Attribute, 8) => {
-                bytes.last().is_none_or(|b| b & 0x80 == 0)
+                let mut rest = bytes;
+                while !rest.is_empty() {
+                    if varint(&mut rest).is_err() {
+                        return false;
+                    }
+                }
+                true
             }
             (Message::Tensor, 4) | (Message::Attribute, 7) => bytes.len().is_multiple_of(4),
             (Message::Tensor, 10) => bytes.len().is_multiple_of(8),
@@ -86,7 +92,9 @@ fn message(bytes: &[u8], kind: Message, depth: usize) -> Result<(), String> {
                 let length = varint(&mut rest)?;
                 let part = take(&mut rest, length)?;
                 if !kind.holds_whole_numbers(tag >> 3, part) {
-                    return Err("a list of numbers ends inside one".to_string());
+                    return Err(
+                        "a list of numbers ends inside one, or holds one that is too long".to_string()
+                    );
                 }
                 if let Some(inner) = kind.field(tag >> 3) {
                     message(part, inner, depth + 1)?;
@@ -106,18 +114,21 @@ fn take<'a>(rest: &mut &'a [u8], length: u64) -> Result<&'a [u8], String> {
     Ok(part)
 }
 
-/// A base-128 number of at most ten bytes.
+/// A base-128 number of at most ten bytes, of which the tenth holds one bit.
 fn varint(rest: &mut &[u8]) -> Result<u64, String> {
     let mut value = 0u64;
     for shift in (0..70).step_by(7) {
         let (&byte, behind) = rest.split_first().ok_or("it ends inside a number")?;
         *rest = behind;
         value |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+        if shift == 63 && byte > 1 {
+            break;
+        }
         if byte & 0x80 == 0 {
             return Ok(value);
         }
     }
-    Err("a number is longer than ten bytes".to_string())
+    Err("a number is longer than 64 bits".to_string())
 }
 
 #[cfg(test)]
@@ -147,6 +158,18 @@ mod tests {
         }
         let endless = [9 << 3 | 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
         assert!(check(&field(7, &field(5, &endless))).is_err());
+    }
+
+    /// Found by the fuzzer: the parser never came past such a number.
+    #[test]
+    fn a_list_with_a_number_that_is_too_long_is_refused() {
+        let longest = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+        assert_eq!(check(&field(7, &field(5, &field(5, &longest)))), Ok(()));
+        for tail in [&[0x02][..], &[0xff, 0x01][..]] {
+            let numbers = [&longest[..9], tail].concat();
+            let error = check(&field(7, &field(5, &field(5, &numbers)))).expect_err("refused");
+            assert_eq!(error, "a list of numbers ends inside one, or holds one that is too long");
+        }
     }
 
     #[test]
