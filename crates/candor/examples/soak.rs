@@ -1,6 +1,7 @@
 //! Many explanations in one process: memory must stay what it was after the first.
 //!
-//! `cargo run --release -p candor --example soak -- --count 5000`; with `--set iterations=6` in a tenth of the time; with `--engine onnxruntime` on ONNX Runtime.
+//! `cargo run --release -p candor --example soak -- --count 5000`; with `--set iterations=6` in a tenth of the time; with
+//! `--engine onnxruntime` on ONNX Runtime.
 #![allow(missing_docs, reason = "an example")]
 
 use std::time::Instant;

@@ -217,14 +217,12 @@ const ALIGNMENT: usize = 64;
 /// # Errors
 /// As [`to_bytes`].
 pub fn to_parts(graph: &Graph) -> Result<(Vec<u8>, Vec<u8>)> {
-    let large = || used_constants(graph).filter(|(_, tensor)| byte_len(tensor) >= SMALL);
-    let (mut outside, mut end) = (Outside::new(), 0);
-    for (id, tensor) in large() {
-        outside.insert(id, end);
-        end = (end + byte_len(tensor)).next_multiple_of(ALIGNMENT);
-    }
-    let mut weights = Vec::with_capacity(end);
-    for (_, tensor) in large() {
+    let large: Vec<_> = used_constants(graph).filter(|(_, tensor)| byte_len(tensor) >= SMALL).collect();
+    // Room at once: a buffer that grows would be copied, and twice as large for that time.
+    let room = large.iter().map(|(_, tensor)| byte_len(tensor).next_multiple_of(ALIGNMENT)).sum();
+    let (mut outside, mut weights) = (Outside::new(), Vec::with_capacity(room));
+    for (id, tensor) in large {
+        outside.insert(id, weights.len());
         write_bytes(tensor, &mut weights);
         weights.resize(weights.len().next_multiple_of(ALIGNMENT), 0);
     }

@@ -138,15 +138,10 @@ impl Maker {
     /// A session for the first `outputs` outputs of a graph, for one batch size or any.
     fn session(&self, graph: &Graph, form: Form) -> Result<OrtSession, EngineError> {
         let fail = |reason: String| EngineError::Compile { engine: NAME, reason: one_line(&reason) };
-        let parts = if form.outputs < graph.outputs.len() {
-            let mut part = graph.clone();
-            part.outputs.truncate(form.outputs);
-            rewrite::remove_dead(&mut part);
-            onnx::to_parts(&part)
-        } else {
-            onnx::to_parts(graph)
-        };
-        let (bytes, weights) = parts.map_err(|e| fail(e.to_string()))?;
+        let mut part = graph.clone();
+        part.outputs.truncate(form.outputs);
+        rewrite::remove_dead(&mut part);
+        let (bytes, weights) = onnx::to_parts(&part).map_err(|e| fail(e.to_string()))?;
         let made = self
             .builder(graph, form.batch)
             .and_then(|b| Ok(b.with_external_initializer_file_in_memory(onnx::WEIGHTS, weights.into())?))
