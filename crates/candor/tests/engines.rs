@@ -75,7 +75,7 @@ fn work(model: &Model, image: &[f32], iterations: usize) -> Vec<(String, Vec<f32
     let scales: Vec<f32> = means(&learned[0]).iter().map(Map::max).collect();
     let [_, height, width] = model.input_shape;
     for (query, l) in learned.iter().enumerate() {
-        let map = fuse::fuse(&means(l), &scales, [height, width], Interpolation::Bilinear);
+        let map = fuse::Fusion::Mean.fuse(&means(l), &scales, [height, width], Interpolation::Bilinear);
         found.push((format!("map of query {query}"), map.data));
     }
     let gradient = find("gradient").unwrap();

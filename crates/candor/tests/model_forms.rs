@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use candor::engine::RTen;
-use candor::mask::learn::{Learned, Learner, Passes, SETTLING};
+use candor::mask::learn::{Learned, Learner, Passes, Returned, SETTLING};
 use candor::mask::{Settings, automatic_levels};
 use candor::methods::{Choices, prepare};
 use candor::model::{Head, Layout, Model, ModelOptions};
@@ -207,13 +207,20 @@ fn settings_do_what_they_say() {
     for (mask, level) in full.masks.iter().zip(&levels) {
         assert_eq!(mask.len(), level.shape.iter().product::<usize>());
     }
-    let best = with(Settings { return_best: true, rate: 0.4, iterations: 12, ..short() });
+    let best = with(Settings { returned: Returned::Best, rate: 0.4, iterations: 12, ..short() });
     let last = with(Settings { rate: 0.4, iterations: 12, ..short() });
     let lowest = last.losses.iter().copied().fold(f64::INFINITY, f64::min);
     assert!(
         (best.losses[best.losses.len() - 1] - lowest).abs() <= 1e-5 * lowest.abs(),
         "the best is returned"
     );
+    // At a rate of 0.4 the iterates after the first three steps count.
+    let mean = |iterations| with(Settings { returned: Returned::Mean, rate: 0.4, iterations, ..short() });
+    let at = |iterations| with(Settings { rate: 0.4, iterations, ..short() });
+    let wanted = [at(4), at(5)].map(|l| l.masks.concat());
+    for (i, got) in mean(5).masks.concat().iter().enumerate() {
+        assert!((got - (wanted[0][i] + wanted[1][i]) / 2.0).abs() < 1e-6, "{i}");
+    }
     let (steps, early) = (40, with(Settings { settle: 1.0, iterations: 40, ..short() }));
     // A loss above zero can never fall by more than itself.
     assert_eq!(early.losses.len(), SETTLING + 2, "the first comparison ends it; one more loss at the end");

@@ -217,7 +217,7 @@ impl Extractor {
             Part::Fused => {
                 let maps = self.maps(&seen.predicted);
                 let scales: Vec<f32> = maps.iter().map(Map::max).collect();
-                on_grid(vec![fuse::fuse(&maps, &scales, [g, g], Interpolation::Bilinear)])
+                on_grid(vec![fuse::Fusion::Mean.fuse(&maps, &scales, [g, g], Interpolation::Bilinear)])
             }
         });
         parts.flatten().collect()

@@ -43,11 +43,19 @@ pub fn road(
 ) -> Result<Road> {
     let (ranking, substrate) = (Ranking::of(case.map), Substrate::Inpaint { noise, seed });
     let count = |i: usize| ranking.count(percentages[i % percentages.len()] / 100.0);
-    let image = |i: usize| {
+    let image = &|i: usize| {
         let removed = if i < percentages.len() { ranking.top(count(i)) } else { ranking.bottom(count(i)) };
         substrate.without(case.image, case.grid(), &removed)
     };
-    let mut most = each(scores, case.batch, (0..2 * percentages.len()).map(image))?;
+    let mut most = vec![];
+    for part in (0..2 * percentages.len()).collect::<Vec<_>>().chunks(case.batch.max(1)) {
+        // The systems of a batch are solved side by side.
+        let images = std::thread::scope(|scope| {
+            let threads: Vec<_> = part.iter().map(|&i| scope.spawn(move || image(i))).collect();
+            threads.into_iter().map(|t| t.join().expect("imputing does not panic")).collect::<Vec<_>>()
+        });
+        most.extend(each(scores, case.batch, images.into_iter())?);
+    }
     let least = most.split_off(percentages.len());
     Ok(Road { percentages: percentages.to_vec(), most, least, uninformative: ranking.uninformative })
 }
@@ -81,9 +89,15 @@ pub fn impute(image: &[f32], grid: [usize; 2], removed: &[bool]) -> Vec<f32> {
         return out;
     }
     let system = System::of(grid, removed);
-    for channel in out.chunks_mut(removed.len()) {
-        let solution = system.solve(channel);
-        system.pixels.iter().zip(solution).for_each(|(&i, v)| channel[i] = v as f32);
+    for channels in out.chunks_mut(LANES * removed.len()) {
+        let mut left = vec![[0.0; LANES]; removed.len() + 1];
+        for (lane, channel) in channels.chunks(removed.len()).enumerate() {
+            left.iter_mut().zip(channel).for_each(|(l, &v)| l[lane] = f64::from(v));
+        }
+        let solution = system.solve(&left);
+        for (lane, channel) in channels.chunks_mut(removed.len()).enumerate() {
+            system.pixels.iter().zip(&solution).for_each(|(&i, v)| channel[i] = v[lane] as f32);
+        }
     }
     out
 }
@@ -135,57 +149,84 @@ impl System {
         system
     }
 
-    /// The unknowns of one channel, by conjugate gradients with the diagonal as preconditioner. `p` and what else is
-    /// multiplied has a zero at its end for neighbours that are no unknowns.
-    fn solve(&self, channel: &[f32]) -> Vec<f64> {
-        let left: Vec<f64> = channel.iter().map(|&v| f64::from(v)).chain([0.0]).collect();
-        let b: Vec<f64> = self.known.iter().map(|k| gather(k, &left)).collect();
+    /// The unknowns of up to [`LANES`] channels (`left` has a zero at its end for neighbours that are not there), by conjugate gradients
+    /// with the diagonal as preconditioner. The channels share the matrix, whose entries are read once for all of them, and nothing
+    /// else. `p` and what else is multiplied has a zero at its end, too, for neighbours that are no unknowns.
+    fn solve(&self, left: &[Lanes]) -> Vec<Lanes> {
+        let b: Vec<Lanes> = self.known.iter().map(|k| gather(k, left)).collect();
         // Begins with the mean of the pixels left around, each by the weight with which it counts.
-        let shared: f64 = self.unknown.iter().map(|u| gather(u, &self.ones())).sum();
-        let start = b.iter().sum::<f64>() / (self.diagonal.iter().sum::<f64>() - shared);
-        let mut x = vec![start; b.len()];
-        let mut p: Vec<f64> = x.iter().copied().chain([0.0]).collect();
-        let mut r: Vec<f64> = b.iter().zip(self.times(&p)).map(|(b, a)| b - a).collect();
-        let enough = TOLERANCE * (dot(&b, &b).sqrt() + dot(&r, &r).sqrt());
-        let conditioned = |r: &[f64]| r.iter().zip(&self.diagonal).map(|(r, d)| r / d).collect::<Vec<_>>();
-        let mut z = conditioned(&r);
-        p[..z.len()].copy_from_slice(&z);
-        let mut rz = dot(&r, &z);
+        let ones: Vec<Lanes> = std::iter::repeat_n([1.0; LANES], b.len()).chain([[0.0; LANES]]).collect();
+        let shared: f64 = self.unknown.iter().map(|u| gather(u, &ones)[0]).sum();
+        let weight = self.diagonal.iter().sum::<f64>() - shared;
+        let sum = b.iter().fold([0.0; LANES], |sum, b| each_lane(|l| sum[l] + b[l]));
+        let mut x = vec![sum.map(|s| s / weight); b.len()];
+        let mut p: Vec<Lanes> = x.iter().copied().chain([[0.0; LANES]]).collect();
+        let mut r: Vec<Lanes> =
+            b.iter().zip(self.times(&p)).map(|(b, a)| each_lane(|l| b[l] - a[l])).collect();
+        let (norms, start) = (dot(&b, &b), dot(&r, &r));
+        let enough = each_lane(|l| TOLERANCE * (norms[l].sqrt() + start[l].sqrt()));
+        let conditioned = |r: &Lanes, d: &f64| r.map(|r| r / d);
+        for (p, (r, d)) in p.iter_mut().zip(r.iter().zip(&self.diagonal)) {
+            *p = conditioned(r, d);
+        }
+        let mut rz = dot(&r, &p);
         // In exact arithmetic as many steps as unknowns suffice; the tolerance is met long before.
         for _ in 0..b.len() + 100 {
-            if dot(&r, &r).sqrt() <= enough {
+            let left = dot(&r, &r);
+            let open = each_lane(|l| f64::from(u8::from(left[l].sqrt() > enough[l])));
+            if open.iter().all(|&o| o == 0.0) {
                 break;
             }
             let a = self.times(&p);
-            let step = rz / dot(&p, &a);
-            x.iter_mut().zip(&p).for_each(|(x, p)| *x += step * p);
-            r.iter_mut().zip(&a).for_each(|(r, a)| *r -= step * a);
-            z = conditioned(&r);
-            let before = std::mem::replace(&mut rz, dot(&r, &z));
-            p.iter_mut().zip(&z).for_each(|(p, z)| *p = z + rz / before * *p);
+            // A channel that is solved stays as it is.
+            let ratio = |a: f64, b: f64, open: f64| if open > 0.0 { a / b } else { 0.0 };
+            let pa = dot(&p, &a);
+            let step = each_lane(|l| ratio(rz[l], pa[l], open[l]));
+            x.iter_mut().zip(&p).for_each(|(x, p)| *x = each_lane(|l| x[l] + step[l] * p[l]));
+            r.iter_mut().zip(&a).for_each(|(r, a)| *r = each_lane(|l| r[l] - step[l] * a[l]));
+            let rows = r.iter().zip(&self.diagonal);
+            let next = rows.fold([0.0; LANES], |sum, (r, d)| each_lane(|l| sum[l] + r[l] * r[l] / d));
+            let turn = each_lane(|l| ratio(next[l], rz[l], open[l]));
+            rz = next;
+            for (p, (r, d)) in p.iter_mut().zip(r.iter().zip(&self.diagonal)) {
+                let z = conditioned(r, d);
+                *p = each_lane(|l| z[l] + turn[l] * p[l]);
+            }
         }
         x
     }
 
-    fn ones(&self) -> Vec<f64> {
-        std::iter::repeat_n(1.0, self.pixels.len()).chain([0.0]).collect()
-    }
-
     /// The matrix times a vector.
-    fn times(&self, p: &[f64]) -> Vec<f64> {
+    fn times(&self, p: &[Lanes]) -> Vec<Lanes> {
         let rows = self.unknown.iter().zip(&self.diagonal).zip(p);
-        rows.map(|((unknown, d), v)| d * v - gather(unknown, p)).collect()
+        let row = |((unknown, d), v): ((&[u32; 8], &f64), &Lanes)| {
+            let around = gather(unknown, p);
+            each_lane(|l| d * v[l] - around[l])
+        };
+        rows.map(row).collect()
     }
+}
+
+/// Channels that are solved at once.
+const LANES: usize = 4;
+/// A number for each.
+type Lanes = [f64; LANES];
+
+fn each_lane(of: impl Fn(usize) -> f64) -> Lanes {
+    std::array::from_fn(of)
 }
 
 /// Σ_k w_k v[at_k]
-fn gather(at: &[u32; 8], v: &[f64]) -> f64 {
-    at.iter().zip(NEIGHBOURS).map(|(&j, (_, _, weight))| weight * v[j as usize]).sum()
+fn gather(at: &[u32; 8], v: &[Lanes]) -> Lanes {
+    at.iter().zip(NEIGHBOURS).fold([0.0; LANES], |sum, (&j, (_, _, weight))| {
+        let v = &v[j as usize];
+        each_lane(|l| sum[l] + weight * v[l])
+    })
 }
 
 /// Of the shorter one's length.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+fn dot(a: &[Lanes], b: &[Lanes]) -> Lanes {
+    a.iter().zip(b).fold([0.0; LANES], |sum, (a, b)| each_lane(|l| sum[l] + a[l] * b[l]))
 }
 
 #[cfg(test)]

@@ -4,10 +4,7 @@
 //! foreground, outer or of a hole, has a bounding box `[x0, y0, x1, y1]`; x1 and y1 are one past the last pixel, but at most the
 //! last column and row. Areas count both ends (the `+ 1` of the published code).
 
-use image::GrayImage;
-use imageproc::contours::find_contours;
-use imageproc::point::Point;
-
+use super::contours::{Contour, contours};
 use crate::map::Map;
 
 /// A box in pixels of the map.
@@ -15,7 +12,11 @@ pub type Box4 = [i32; 4];
 
 /// A map's levels.
 #[derive(Clone, Debug)]
-pub struct Levels(GrayImage);
+pub struct Levels {
+    /// Columns and rows.
+    size: [usize; 2],
+    levels: Vec<u8>,
+}
 
 impl Levels {
     /// Quantises the positive part of a map on a scale: level = ⌊255 · min(value ÷ scale, 1)⌋. Where `scale` is not positive all
@@ -24,32 +25,21 @@ impl Levels {
         let scale = f64::from(scale);
         let level =
             |v: f32| if scale > 0.0 { (255.0 * (f64::from(v.max(0.0)) / scale).min(1.0)) as u8 } else { 0 };
-        let levels = map.data.iter().map(|&v| level(v)).collect();
-        let image = GrayImage::from_raw(map.width as u32, map.height as u32, levels);
-        Levels(image.expect("a map has height · width values"))
+        Levels { size: [map.width, map.height], levels: map.data.iter().map(|&v| level(v)).collect() }
     }
 
     /// Boxes of all contours of the pixels whose level exceeds `level`, and which of them has the largest contour (by the area
     /// of the polygon through its pixels' centres; of equal ones the lowest, which OpenCV lists first). No contour, no box.
     pub fn boxes(&self, level: u8) -> Boxes {
-        let (width, height) = self.0.dimensions();
-        // A margin of background: a contour that starts on the picture's edge would be missed.
-        let mut foreground = GrayImage::new(width + 2, height + 2);
-        for (from, to) in self.0.rows().zip(foreground.rows_mut().skip(1)) {
-            for (from, to) in from.zip(to.skip(1)) {
-                to.0[0] = if from.0[0] > level { 255 } else { 0 };
-            }
-        }
+        let [width, height] = self.size;
+        let found = contours(width, &self.levels, level);
         let last = [width as i32 - 1, height as i32 - 1];
-        let (mut all, mut largest, mut most) = (vec![], 0, -1);
-        for (i, contour) in find_contours::<i32>(&foreground).iter().enumerate() {
-            let area = doubled_area(&contour.points);
-            if area >= most {
-                (largest, most) = (i, area);
-            }
-            all.push(bounding_box(&contour.points, last));
-        }
-        Boxes { all, largest }
+        let largest = found.iter().enumerate().max_by_key(|(_, c)| c.doubled_area).map_or(0, |(i, _)| i);
+        let of = |c: &Contour| {
+            let [x0, y0, x1, y1] = c.ends;
+            [x0, y0, (x1 + 1).min(last[0]), (y1 + 1).min(last[1])]
+        };
+        Boxes { all: found.iter().map(of).collect(), largest }
     }
 }
 
@@ -89,24 +79,6 @@ pub fn iou(a: Box4, b: Box4) -> f64 {
     let both = area([a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
     let either = area(a) + area(b) - both;
     if either <= 0 { 0.0 } else { both as f64 / either as f64 }
-}
-
-/// The box of a contour found one pixel to the right and below.
-fn bounding_box(points: &[Point<i32>], last: [i32; 2]) -> Box4 {
-    let ends = |of: fn(&Point<i32>) -> i32| {
-        points.iter().map(of).fold((i32::MAX, i32::MIN), |(low, high), v| (low.min(v), high.max(v)))
-    };
-    let ((x0, x1), (y0, y1)) = (ends(|p| p.x), ends(|p| p.y));
-    [x0 - 1, y0 - 1, x1.min(last[0]), y1.min(last[1])]
-}
-
-/// Twice the area of a polygon.
-fn doubled_area(points: &[Point<i32>]) -> i64 {
-    let next = points.iter().cycle().skip(1);
-    let cross = |(p, q): (&Point<i32>, &Point<i32>)| {
-        i64::from(p.x) * i64::from(q.y) - i64::from(q.x) * i64::from(p.y)
-    };
-    points.iter().zip(next).map(cross).sum::<i64>().abs()
 }
 
 /// How a threshold follows from a map (Cao et al. 2015; Fong & Vedaldi 2017, section 5.3 of the localisation protocol).
@@ -150,7 +122,7 @@ impl Rule {
             Rule::Mean => (alpha * map.mass() / most * 255.0).min(255.0) as u8,
             Rule::Energy => {
                 let mut histogram = [0_u64; 256];
-                levels.0.as_raw().iter().for_each(|&v| histogram[usize::from(v)] += u64::from(v));
+                levels.levels.iter().for_each(|&v| histogram[usize::from(v)] += u64::from(v));
                 let wanted = alpha * histogram.iter().sum::<u64>() as f64;
                 let mut held = 0;
                 // The highest level whose brighter pixels hold the share.

@@ -1,6 +1,7 @@
 //! Where a map says the object is, against where it is: boxes, the pointing game, mass inside the box, pixel precision.
 
 pub mod boxes;
+mod contours;
 pub mod pixels;
 
 use crate::map::Map;

@@ -12,21 +12,44 @@ pub fn channel_mean(mask: &[f32], shape: [usize; 3]) -> Map {
     Map { height, width, data: (0..area).map(mean).collect() }
 }
 
-/// M = (1/L) Σ_l upsample(M_l / z_l), on a grid of `height`×`width`.
-///
-/// `scales` are the z_l: the maximum of the *top-1 query's* M_l, a property of the image, so that a map keeps its
-/// absolute meaning: 0 = nothing here supports this class. Dividing by a query's own maximum would blow a nearly empty
-/// mask up to full scale. Where the top-1 query's mask is itself empty the level counts as it is (z_l = 1).
-pub fn fuse(means: &[Map], scales: &[f32], size: [usize; 2], interpolation: Interpolation) -> Map {
-    let mut fused = Map::zeros(size[0], size[1]);
-    for (mean, &scale) in means.iter().zip(scales) {
-        let z = if scale > MIN_SCALE { scale } else { 1.0 };
-        let upsampled = mean.resize(size[0], size[1], interpolation);
-        for (sum, v) in fused.data.iter_mut().zip(&upsampled.data) {
-            *sum += v / z / means.len() as f32;
-        }
+/// How the levels' masks become one map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fusion {
+    /// (1/L) Σ_l M_l / z_l.
+    #[default]
+    Mean,
+    /// (Π_l M_l / z_l)^(1/L): what every level keeps.
+    Geometric,
+    /// The coarsest level's mask times the mean of the finer ones': coarse says where to look, fine what is there.
+    Gated,
+}
+
+impl Fusion {
+    /// One map on a grid of `height`×`width` from the means M_l of the levels, finest first.
+    ///
+    /// `scales` are the z_l: the maximum of the *top-1 query's* M_l, a property of the image, so that a map keeps its
+    /// absolute meaning: 0 = nothing here supports this class. Dividing by a query's own maximum would blow a nearly empty
+    /// mask up to full scale. Where the top-1 query's mask is itself empty the level counts as it is (z_l = 1).
+    pub fn fuse(self, means: &[Map], scales: &[f32], size: [usize; 2], interpolation: Interpolation) -> Map {
+        let on_grid = |(mean, &scale): (&Map, &f32)| {
+            let z = if scale > MIN_SCALE { scale } else { 1.0 };
+            let mut map = mean.resize(size[0], size[1], interpolation);
+            map.data.iter_mut().for_each(|v| *v /= z);
+            map.data
+        };
+        let levels: Vec<Vec<f32>> = means.iter().zip(scales).map(on_grid).collect();
+        let mean =
+            |levels: &[Vec<f32>], i: usize| levels.iter().map(|l| l[i]).sum::<f32>() / levels.len() as f32;
+        let at = |i: usize| match (self, levels.split_last()) {
+            (_, None) => 0.0,
+            (Fusion::Gated, Some((coarsest, finer))) if !finer.is_empty() => coarsest[i] * mean(finer, i),
+            (Fusion::Geometric, _) => {
+                levels.iter().map(|l| l[i].max(0.0)).product::<f32>().powf(1.0 / levels.len() as f32)
+            }
+            _ => mean(&levels, i),
+        };
+        Map { height: size[0], width: size[1], data: (0..size[0] * size[1]).map(at).collect() }
     }
-    fused
 }
 
 /// A top-1 mask below this selects nothing: one step of the optimiser.
@@ -55,9 +78,21 @@ mod tests {
         let top = [Map { height: 1, width: 2, data: vec![0.5, 0.25] }];
         let wrong = [Map { height: 1, width: 2, data: vec![0.01, 0.0] }];
         let scales = [top[0].max()];
-        let fused = |m: &[Map]| fuse(m, &scales, [1, 2], Interpolation::Nearest);
+        let fused = |m: &[Map]| Fusion::Mean.fuse(m, &scales, [1, 2], Interpolation::Nearest);
         assert_eq!(fused(&top).data, vec![1.0, 0.5]);
         assert_eq!(fused(&wrong).data, vec![0.02, 0.0]);
+    }
+
+    #[test]
+    fn fusions_of_two_levels() {
+        let map = |data: &[f32]| Map { height: 1, width: 3, data: data.to_vec() };
+        let levels = [map(&[1.0, 1.0, 0.0]), map(&[0.25, 0.0, 1.0])];
+        let fused = |fusion: Fusion| fusion.fuse(&levels, &[1.0, 1.0], [1, 3], Interpolation::Nearest).data;
+        assert_eq!(fused(Fusion::Mean), [0.625, 0.5, 0.5]);
+        assert_eq!(fused(Fusion::Geometric), [0.5, 0.0, 0.0]);
+        assert_eq!(fused(Fusion::Gated), [0.25, 0.0, 0.0]);
+        let one = Fusion::Gated.fuse(&levels[..1], &[2.0], [1, 3], Interpolation::Nearest).data;
+        assert_eq!(one, [0.5, 0.5, 0.0]);
     }
 
     #[test]

@@ -35,11 +35,23 @@ pub struct Settings {
     pub exact: bool,
     /// Leave the top-1 class out of the rivals of other queries (photos with several objects).
     pub leave_out_top1: bool,
-    /// Return the iterate with the lowest total loss instead of the last.
-    pub return_best: bool,
+    /// Which masks are returned.
+    pub returned: Returned,
     /// Stop when [`SETTLING`] steps together lowered the lowest total loss of every query by at most this share of it. 0 takes
     /// every step.
     pub settle: f64,
+}
+
+/// Which masks a search returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returned {
+    /// The last iterate.
+    Last,
+    /// The one with the lowest total loss.
+    Best,
+    /// The mean of the iterates after the first ⌈1/rate⌉ steps, in which a gate can come from 1 to 0. It is graded: what goes late is
+    /// worth more than what goes at once.
+    Mean,
 }
 
 /// Steps over which progress is measured where [`Settings::settle`] may end a search early.
@@ -57,7 +69,7 @@ impl Default for Settings {
             floor_at_chance: true,
             exact: true,
             leave_out_top1: false,
-            return_best: false,
+            returned: Returned::Last,
             settle: 0.0,
         }
     }
@@ -314,6 +326,10 @@ impl Learner {
         // What stays the same from step to step is laid out once.
         let rows: Vec<Case<'_>> = open.iter().map(|&q| case(cases, &queries, q)).collect();
         let batches = self.batches(&rows)?;
+        let mut means: Vec<Vec<Vec<f32>>> = open.iter().map(|_| self.full_masks(0.0)).collect();
+        let first =
+            ((1.0 / self.settings.rate).ceil() as usize).min(self.settings.iterations.saturating_sub(1));
+        let mut counted = 0;
         for step in 0..self.settings.iterations {
             if !open.is_empty() && open.iter().all(|&q| self.settings.settled(&losses[q])) {
                 (step..self.settings.iterations).for_each(|_| progress());
@@ -328,7 +344,7 @@ impl Learner {
                 model.check_scores(&logits[i])?;
                 let loss = self.loss(query, &logits[i], &masks[q]);
                 losses[q].push(loss);
-                if self.settings.return_best && loss < best[q].0 {
+                if self.settings.returned == Returned::Best && loss < best[q].0 {
                     best[q] = (loss, masks[q].clone());
                 }
                 for (l, site) in self.sites.iter().enumerate() {
@@ -337,7 +353,18 @@ impl Learner {
                     adams[q][l].step(&mut masks[q][l], gradient, self.settings.cap);
                 }
             }
+            if self.settings.returned == Returned::Mean && step >= first {
+                counted += 1;
+                for (mean, &q) in means.iter_mut().zip(&open) {
+                    fold_in(mean, &masks[q], counted);
+                }
+            }
             progress();
+        }
+        if counted > 0 {
+            for (mean, &q) in means.into_iter().zip(&open) {
+                masks[q] = mean;
+            }
         }
         let mut logits = empty_logits;
         let at: Vec<_> = open.iter().map(|&q| &masks[q]).collect();
@@ -346,7 +373,7 @@ impl Learner {
         for (&q, kept) in open.iter().zip(kept) {
             logits[q] = kept;
             let last = self.loss(&queries[q], &logits[q], &masks[q]);
-            if self.settings.return_best && best[q].0 < last {
+            if self.settings.returned == Returned::Best && best[q].0 < last {
                 masks[q] = std::mem::take(&mut best[q].1);
                 let row = [case(cases, &queries, q)];
                 logits[q] = self.run_all(&row, &[&masks[q]], Pass::Forward)?.0.remove(0);
@@ -495,6 +522,13 @@ impl Learner {
             }
         }
         Ok((logits, slopes))
+    }
+}
+
+/// Makes the mean of `count` - 1 masks that of `count`.
+fn fold_in(mean: &mut [Vec<f32>], masks: &[Vec<f32>], count: usize) {
+    for (mean, mask) in mean.iter_mut().flatten().zip(masks.iter().flatten()) {
+        *mean += (mask - *mean) / count as f32;
     }
 }
 

@@ -7,9 +7,10 @@ use super::parameters::{Kind, Parameter, Parameters};
 use super::{Choices, Description, Explainer, Explanation, Export, Method, PathPoint};
 use crate::error::{Error, Result};
 use crate::map::{Interpolation, Map};
-use crate::mask::learn::{Learner, Passes, Prepared, Settings, argmax};
+use crate::mask::fuse::{self, Fusion};
+use crate::mask::learn::{Learner, Passes, Prepared, Returned, Settings, argmax};
 use crate::mask::looped::as_nodes;
-use crate::mask::{Learned, Level, Objective, fuse, levels};
+use crate::mask::{Learned, Level, Objective, levels};
 use crate::model::Model;
 use crate::report::result::{Kept, LevelMask};
 use crate::similarity::{SAME, overlap};
@@ -72,8 +73,8 @@ const PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "return",
         default: "last",
-        kind: Kind::Choice(&["last", "best"]),
-        help: "the last iterate, or the one with the lowest total loss",
+        kind: Kind::Choice(&["last", "best", "mean"]),
+        help: "the last iterate, the one with the lowest total loss, or the mean of those after the first 1/rate steps, which is graded",
     },
     Parameter {
         name: "settle",
@@ -96,8 +97,9 @@ const PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "fuse",
         default: "mask",
-        kind: Kind::Choice(&["mask", "attribution"]),
-        help: "fuse the masks m, or m times the feature under it",
+        kind: Kind::Choice(&["mask", "attribution", "geometric", "gated"]),
+        help: "the levels' mean of the masks m, of m times the feature under it; their geometric mean; or the coarsest level's \
+               mask times the mean of the finer ones'",
     },
 ];
 
@@ -123,6 +125,11 @@ impl Method for Reliable {
             learner: Learner::new(model, levels, settings)?,
             interpolation: interpolation(p),
             attribution: p.word("fuse") == "attribution",
+            fusion: match p.word("fuse") {
+                "geometric" => Fusion::Geometric,
+                "gated" => Fusion::Gated,
+                _ => Fusion::Mean,
+            },
             path: p.flag("lambda-path"),
             prepared: None,
             passes: Passes::default(),
@@ -174,7 +181,11 @@ fn settings(model: &Model, p: &mut Parameters, choices: &Choices) -> Result<(Vec
         cap: p.number("cap").unwrap_or(1.0) as f32,
         floor_at_chance: p.word("floor") == "chance",
         leave_out_top1: p.word("rivals") == "no-top1",
-        return_best: p.word("return") == "best",
+        returned: match p.word("return") {
+            "best" => Returned::Best,
+            "mean" => Returned::Mean,
+            _ => Returned::Last,
+        },
         exact: p.flag("exact"),
         settle: p.number("settle").unwrap_or(0.0),
     };
@@ -191,6 +202,7 @@ struct ReliableExplainer {
     learner: Learner,
     interpolation: Interpolation,
     attribution: bool,
+    fusion: Fusion,
     path: bool,
     prepared: Option<Prepared>,
     passes: Passes,
@@ -273,7 +285,7 @@ impl ReliableExplainer {
 
     fn fused(&self, model: &Model, means: &[Map], scales: &[f32]) -> Map {
         let [_, height, width] = model.input_shape;
-        fuse::fuse(means, scales, [height, width], self.interpolation)
+        self.fusion.fuse(means, scales, [height, width], self.interpolation)
     }
 
     /// For each class, its masks at the other λ of [`PATH`], learned anew and fused on the scales of the map itself; nothing if
