@@ -263,12 +263,31 @@ pub enum Bench {
     Wsol(DatasetArgs),
     /// Disturbed localisation: is a class that is not there found, too?
     Dwsol(DatasetArgs),
+    /// Disturbed localisation on photos that an attack changed: is the class that the model then answers found, which is not there?
+    Adversarial(AdversarialArgs),
     /// Pictures made of several: does each class's map stay in its own part?
     Grid(GridArgs),
     /// What the model says when the parts go that a map points at
     Faithfulness(FaithfulnessArgs),
     /// Measure how fast a model is explained on this machine
     Speed(SpeedArgs),
+}
+
+/// `bench adversarial`.
+#[derive(Args)]
+#[command(after_help = "\
+Photos that the model answers right are changed until it answers another class, drawn by the seed. Nothing of that class can be
+seen: a box for it on the object is an error, and the class that is there should still have one. The changed photos are kept in
+OUT/adversarial, in whole grey levels and asked again.
+
+Example:
+  candor bench adversarial model.onnx val_boxes.csv --images val --limit 100 --out bench")]
+pub struct AdversarialArgs {
+    #[command(flatten)]
+    pub dataset: DatasetArgs,
+    /// The attack, as NAME+KEY=VALUE+…; one that can aim at a class
+    #[arg(long, value_name = "NAME", default_value = "pgd+early-stop=false")]
+    pub attack: candor::detector::AttackSpec,
 }
 
 /// `bench grid`.

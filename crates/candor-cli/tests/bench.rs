@@ -1,4 +1,4 @@
-//! `candor bench speed` as a user runs it.
+//! `candor bench` as a user runs it.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::fs;
@@ -137,6 +137,32 @@ fn grids_and_faithfulness_of_scenes_rank_a_map_above_noise() {
         let [found, noise] = ["grad-cam", "random"].map(|m| sign * figure(&faithful, 0, m, name));
         assert!(found > noise, "{name}: {found}, noise {noise}");
     }
+}
+
+#[test]
+fn adversarial_photos_are_made_once_and_ask_for_the_class_that_is_not_there() {
+    let dir = scenes("24");
+    let more = ["--methods", "reliable+iterations=10,grad-cam", "--no-examples"];
+    let found = result(&dir, "adversarial", &more);
+    let items = found["dataset"]["items"].as_u64().unwrap() as usize;
+    let pictures = || fs::read_dir(dir.path().join("out/adversarial")).unwrap().map(|f| f.unwrap());
+    assert_eq!(pictures().count(), items);
+    assert!(items > 8, "{items}");
+    // The centre knows no class: it is as wrong about the target as it is right about the object.
+    assert_eq!((figure(&found, 0, "centre", "t-f"), figure(&found, 0, "centre", "own-mass")), (0.0, 0.5));
+    // What the model answers is the target on every photo.
+    let journal = fs::read_to_string(dir.path().join("out/attacked.jsonl")).unwrap();
+    for line in journal.lines().skip(1) {
+        let measured = &serde_json::from_str::<Value>(line).unwrap()["outcome"]["measured"];
+        assert_eq!(measured["top1"], measured["absent"], "{line}");
+        assert_ne!(measured["class"], measured["absent"], "{line}");
+    }
+    let before: Vec<_> = pictures().map(|f| f.metadata().unwrap().modified().unwrap()).collect();
+    assert_eq!(result(&dir, "adversarial", &more), found);
+    assert_eq!(pictures().map(|f| f.metadata().unwrap().modified().unwrap()).collect::<Vec<_>>(), before);
+    let aimless = bench(&dir, "adversarial", "out", &["--attack", "deepfool"]).output().unwrap();
+    let error = String::from_utf8(aimless.stderr).unwrap();
+    assert!(error.contains("cannot aim at a class") && error.trim_end().lines().count() == 1, "{error}");
 }
 
 #[test]

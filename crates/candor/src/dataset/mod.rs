@@ -135,6 +135,13 @@ impl Sample {
     pub fn class(&self) -> Option<usize> {
         self.objects.iter().find_map(|o| o.classes.first().copied())
     }
+
+    /// All of the model's classes that count as an object of the sample, in ascending order.
+    pub fn classes(&self) -> Vec<usize> {
+        let all: std::collections::BTreeSet<usize> =
+            self.objects.iter().flat_map(|o| o.classes.iter().copied()).collect();
+        all.into_iter().collect()
+    }
 }
 
 /// A list of samples.

@@ -9,6 +9,8 @@ use candor::dataset::Dataset;
 use candor::methods::{self, Choices, Method};
 use candor::report::bench::{BenchResult, DatasetInfo, Example, write};
 use candor::report::result::FailedImage;
+use candor::tasks::bench::adversarial::Adversarial;
+use candor::tasks::bench::dwsol::Disturbance;
 use candor::tasks::bench::faithful::{self, Faithfulness, Settings};
 use candor::tasks::bench::grid::{self as composed, Grids};
 use candor::tasks::bench::localize::Localize;
@@ -16,7 +18,7 @@ use candor::tasks::bench::table::{Plot, Table};
 use candor::tasks::bench::{Contender, Found, Measure, dwsol as disturbed, run, wsol as located};
 use candor::tasks::check::Subject;
 
-use crate::arguments::{DatasetArgs, FaithfulnessArgs, GridArgs};
+use crate::arguments::{AdversarialArgs, DatasetArgs, FaithfulnessArgs, GridArgs};
 use crate::commands::check::for_method;
 use crate::output;
 use crate::setup::{self, Setup, Usage};
@@ -66,10 +68,39 @@ pub fn dwsol(args: &DatasetArgs) -> Result<ExitCode> {
     let (setup, dataset, fingerprint) = open(args)?;
     let measure = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
     let sum = |found: &Found<_>, tuning| {
-        let (table, plot) = disturbed::tables(found, tuning, args.seed);
+        let (table, plot) = disturbed::tables(found, Disturbance::Label, tuning, args.seed);
         (vec![table], vec![plot])
     };
     benchmark(args, &setup, &fingerprint, ("dwsol", "localization"), measure, &sum, "t-f")
+}
+
+/// `candor bench adversarial`.
+pub fn adversarial(args: &AdversarialArgs) -> Result<ExitCode> {
+    let (args, spec) = (&args.dataset, &args.attack);
+    let (setup, dataset, fingerprint) = open(args)?;
+    let localize = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
+    let samples = localize.samples.len();
+    let bar = output::progress(samples as u64);
+    bar.set_message(format!("attacking ({})", spec.label));
+    let choices = setup.choices(&args.levels, args.seed);
+    let fingerprint = format!("{fingerprint}, {}", spec.label);
+    let of = (args.out.as_path(), &configuration(args, &setup, &fingerprint, &choices));
+    let measure = Adversarial::new(localize, &setup.model, spec, of, &mut || bar.inc(1))?;
+    bar.finish_and_clear();
+    output::note(&format!(
+        "{}: {} of {} photos that the model answers right are taken for another class ({samples} photos in all)",
+        spec.label,
+        measure.items(),
+        measure.right
+    ));
+    if measure.items() == 0 {
+        anyhow::bail!("{}: no photo was changed with success", args.source.dataset.display());
+    }
+    let sum = |found: &Found<_>, tuning| {
+        let (table, plot) = disturbed::tables(found, Disturbance::Adversarial, tuning, args.seed);
+        (vec![table], vec![plot])
+    };
+    benchmark(args, &setup, &fingerprint, ("adversarial", "attacked"), measure, &sum, "t-f")
 }
 
 /// `candor bench grid`.

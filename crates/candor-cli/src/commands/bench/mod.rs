@@ -13,6 +13,7 @@ pub fn run(args: &BenchArgs) -> Result<ExitCode> {
     match &args.bench {
         Bench::Wsol(args) => dataset::wsol(args),
         Bench::Dwsol(args) => dataset::dwsol(args),
+        Bench::Adversarial(args) => dataset::adversarial(args),
         Bench::Grid(args) => dataset::grid(args),
         Bench::Faithfulness(args) => dataset::faithfulness(args),
         Bench::Speed(args) => speed::run(args),

@@ -1,4 +1,4 @@
-//! Label-disturbed localisation, D-WSOL: a box for a class that is not there is an error.
+//! Disturbed localisation, D-WSOL: a box for a class that is not there is an error.
 //!
 //! One threshold, chosen on the tuning split for the class that is there (MaxBoxAcc by value) and frozen, on the scale of the image:
 //! the maximum of the map of the model's answer. T is the share of photos whose class is found, F that of photos in which an absent
@@ -16,6 +16,48 @@ use rand_chacha::rand_core::SeedableRng;
 /// Times that items are drawn again for the interval of the area.
 const RESAMPLES: usize = 200;
 
+/// What makes a class one that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disturbance {
+    /// Another class is asked for.
+    Label,
+    /// The photo was changed so that the model answers another class.
+    Adversarial,
+}
+
+impl Disturbance {
+    fn title(self) -> &'static str {
+        match self {
+            Disturbance::Label => "Label-disturbed localisation",
+            Disturbance::Adversarial => "Adversarially disturbed localisation",
+        }
+    }
+
+    /// The last column, which is about the maps' masses.
+    fn column(self) -> Column {
+        match self {
+            Disturbance::Label => Column::new(
+                "absent-mass",
+                Better::Lower,
+                "mass of the absent class's map ÷ that of the answer's, at most 1",
+            ),
+            Disturbance::Adversarial => Column::new(
+                "own-mass",
+                Better::Higher,
+                "share of the class that is there in the mass of its map and of the target's",
+            ),
+        }
+    }
+
+    fn mass(self, r: &Localized) -> Option<f64> {
+        let [there, answer, absent] = r.mass;
+        match self {
+            Disturbance::Label => (answer > 0.0).then(|| (absent / answer).min(1.0)),
+            Disturbance::Adversarial => (there + absent > 0.0).then(|| there / (there + absent)),
+        }
+    }
+}
+
 /// Whether the class is found, and whether the absent one is, at an α.
 fn found_at(r: &Localized, c: Choice) -> [bool; 2] {
     let s = &r.smoothed[c.sigma];
@@ -23,7 +65,7 @@ fn found_at(r: &Localized, c: Choice) -> [bool; 2] {
 }
 
 /// The table and the curves of T against F. Items below `tuning` choose; the others are reported.
-pub fn tables(found: &Found<Localized>, tuning: usize, seed: u64) -> (Table, Plot) {
+pub fn tables(found: &Found<Localized>, disturbance: Disturbance, tuning: usize, seed: u64) -> (Table, Plot) {
     let (mut rows, mut curves) = (vec![], vec![]);
     for m in &found.methods {
         let all = found.of(&m.name);
@@ -33,7 +75,6 @@ pub fn tables(found: &Found<Localized>, tuning: usize, seed: u64) -> (Table, Plo
             Cell::of(report.iter().map(|(i, r)| (*i, of(found_at(r, choice)))), seed)
         };
         let points = curve(&report, choice);
-        let ratio = |r: &Localized| (r.mass[1] > 0.0).then(|| (r.mass[2] / r.mass[1]).min(1.0));
         rows.push(Row {
             method: m.name.clone(),
             setting: choice.words(Rule::Value),
@@ -42,7 +83,7 @@ pub fn tables(found: &Found<Localized>, tuning: usize, seed: u64) -> (Table, Plo
                 figure(&|[t, _]| rate(t)),
                 figure(&|[_, f]| rate(f)),
                 Some(Cell::overall(report.len(), area(&points), area_interval(&report, choice, seed))),
-                Cell::of(report.iter().filter_map(|(i, r)| Some((*i, ratio(r)?))), seed),
+                Cell::of(report.iter().filter_map(|(i, r)| Some((*i, disturbance.mass(r)?))), seed),
             ],
         });
         curves.push(Curve { method: m.name.clone(), points });
@@ -60,15 +101,11 @@ pub fn tables(found: &Found<Localized>, tuning: usize, seed: u64) -> (Table, Plo
             Better::Higher,
             "area under the best T at a false rate of at most F, over thresholds",
         ),
-        Column::new(
-            "absent-mass",
-            Better::Lower,
-            "mass of the absent class's map ÷ that of the answer's, at most 1",
-        ),
+        disturbance.column(),
     ];
     let note = "One threshold for both questions, on the scale of the image. An empty map has no box.";
     let plot = Plot { title: "True against false localisation".into(), x: "F".into(), y: "T".into(), curves };
-    (Table::new("Label-disturbed localisation", note, columns, rows, seed), plot)
+    (Table::new(disturbance.title(), note, columns, rows, seed), plot)
 }
 
 /// [F, T] at each α of the chosen σ.

@@ -124,9 +124,7 @@ pub fn locate(
     if truth.is_empty() {
         return Err(fail("no box of its class lies in what the model sees".to_string()));
     }
-    let mut classes: Vec<usize> = sample.objects.iter().flat_map(|o| o.classes.iter().copied()).collect();
-    classes.sort_unstable();
-    classes.dedup();
+    let classes = sample.classes();
     let objects =
         classes.iter().flat_map(|&c| sample.boxes(c, photo)).filter_map(to_grid).collect::<Vec<_>>();
     let mask = sample.mask_of(class).map_err(|e| fail(e.to_string()))?.map(|mask| {
@@ -143,7 +141,7 @@ pub fn locate(
 
 /// A class that is not there: none of the sample's, nor near the model's first answers. It depends on the seed and the item alone
 /// but for the ranking.
-fn absent(sample_classes: &[usize], ranking: &[usize], seed: u64, item: usize) -> usize {
+pub(super) fn absent(sample_classes: &[usize], ranking: &[usize], seed: u64, item: usize) -> usize {
     let first = (ranking.len() / 10).clamp(1, 5);
     let free: Vec<usize> = ranking[first..].iter().copied().filter(|c| !sample_classes.contains(c)).collect();
     let mut random = stream(seed, item);
@@ -167,21 +165,7 @@ impl Measure for Localize<'_> {
     fn measure(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Localized> {
         let (class, photo) = self.sample(item)?;
         let (located, asked) = self.ask(model, explainer, (class, &photo), item)?;
-        let Asked { top1, absent, .. } = asked;
-        let at = |c: usize| asked.map(c);
-        let b = located.truth[0];
-        let [_, height, width] = model.input_shape;
-        let area = f64::from((b[2] - b[0]) * (b[3] - b[1])) / (height * width) as f64;
-        Ok(Localized {
-            class,
-            top1,
-            absent,
-            boxes: located.truth.len(),
-            area,
-            mass: [at(class).mass(), at(top1).mass(), at(absent).mass()],
-            inside: share(at(class), |r, c| in_boxes(&located.truth, r, c)),
-            smoothed: smoothed(&located, [at(class), at(top1), at(absent)]),
-        })
+        Ok(localized(&located, &asked, class))
     }
 
     fn show(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Shown> {
@@ -207,7 +191,7 @@ impl Localize<'_> {
     ) -> Result<(Located, Asked)> {
         let sample = self.samples[item];
         let located = locate(sample, photo, class, self.preprocessing)?;
-        let known: Vec<usize> = sample.objects.iter().flat_map(|o| o.classes.iter().copied()).collect();
+        let known = sample.classes();
         let asked = ask(model, explainer, &located.input, (&[class], &known), (self.seed, item))?;
         Ok((located, asked))
     }
@@ -239,7 +223,18 @@ pub(super) fn ask(
     (seed, item): (u64, usize),
 ) -> Result<Asked> {
     let ranking = ranking(&explainer.scores(model, input)?);
-    let absent = absent(known, &ranking, seed, item);
+    ask_for(model, explainer, present, absent(known, &ranking, seed, item), &ranking)
+}
+
+/// Maps of the classes `present`, of one that is `absent`, and of the answer, the first of the ranking. The explainer has just
+/// been given the photo.
+pub(super) fn ask_for(
+    model: &Model,
+    explainer: &mut dyn Explainer,
+    present: &[usize],
+    absent: usize,
+    ranking: &[usize],
+) -> Result<Asked> {
     let mut classes = present.to_vec();
     classes.push(absent);
     if !classes.contains(&ranking[0]) {
@@ -247,6 +242,23 @@ pub(super) fn ask(
     }
     let maps = explainer.explain(model, &classes, &mut || {})?.into_iter().map(|e| e.map).collect();
     Ok(Asked { top1: ranking[0], absent, classes, maps })
+}
+
+/// What the maps of a photo say of the class that is there.
+pub(super) fn localized(located: &Located, asked: &Asked, class: usize) -> Localized {
+    let &Asked { top1, absent, .. } = asked;
+    let maps = [class, top1, absent].map(|c| asked.map(c));
+    let b = located.truth[0];
+    Localized {
+        class,
+        top1,
+        absent,
+        boxes: located.truth.len(),
+        area: f64::from((b[2] - b[0]) * (b[3] - b[1])) / maps[0].data.len() as f64,
+        mass: maps.map(Map::mass),
+        inside: share(maps[0], |r, c| in_boxes(&located.truth, r, c)),
+        smoothed: smoothed(located, maps),
+    }
 }
 
 /// One of [`SIGMAS`] in pixels of a map.

@@ -1,5 +1,6 @@
 //! Benchmarks: methods × items, measured one by one into a journal, then summed up.
 
+pub mod adversarial;
 pub mod dwsol;
 pub mod faithful;
 pub mod grid;
