@@ -43,6 +43,14 @@ def preprocess(picture: Path, how: dict) -> np.ndarray:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32)
 
 
+def photos_of_samples(count: int) -> list[Path]:
+    """So many of the shared data, spread over all."""
+    photos = sorted(p for p in (DATA / "imagenet" / "samples").rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if not photos:
+        sys.exit(f"no photos in {DATA}/imagenet/samples; set CANDOR_DATA")
+    return photos[:: max(1, len(photos) // count)][:count]
+
+
 def candor(arguments: argparse.Namespace, *words: str) -> subprocess.CompletedProcess:
     return subprocess.run([arguments.candor, *map(str, words)], capture_output=True, text=True)
 
@@ -97,11 +105,7 @@ def main() -> None:
     parser.add_argument("--engine", help="engine of candor explain [default: its own]")
     arguments = parser.parse_args()
     arguments.model_options = ["--engine", arguments.engine] if arguments.engine else []
-    photos = sorted(p for p in (DATA / "imagenet" / "samples").rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    if not photos:
-        sys.exit(f"no photos in {DATA}/imagenet/samples; set CANDOR_DATA")
-    step = max(1, len(photos) // arguments.photos)
-    photos = photos[::step][: arguments.photos]
+    photos = photos_of_samples(arguments.photos)
     failed = 0
     for model in arguments.models:
         for method in arguments.methods.split(","):

@@ -1,12 +1,19 @@
 """Candor's gradient graphs in float64, where no unit is within rounding of its kink.
 
-    python tools/check_float64.py --candor PROGRAM ZOO/NAME.EXPORTER.onnx...
+    python tools/check_float64.py --candor PROGRAM [--photos N] [--engine NAME] MODEL.onnx...
 
-For models of tools/export_models.py on which float32 cannot tell a wrong rule from a unit that rounding moved across a kink: the
-graph that `candor export --method gradient` writes, and the model itself differentiated by PyTorch's autograd, both run in
-float64 by tools/onnx_torch.py on the reference's input. Prints how far the maps (the largest |gradient| of the channels)
-are apart, relative to their norm. The exit code is 1 if that is more than TOLERANCE; weights that Candor folds are rounded to
-float32, which is what remains.
+For models on which float32 cannot tell a wrong rule from a unit that rounding moved across a kink: the graph that `candor export
+--method gradient` writes, and the model itself differentiated by PyTorch's autograd, both run in float64 by tools/onnx_torch.py. A
+model of tools/export_models.py gets its reference's input; another model the photos of tools/check_export.py, and of each the top-1
+and the lowest class. Prints how far the maps (the largest |gradient| of the channels) are apart, relative to their norm; weights
+that Candor folds are rounded to float32, which is what remains. The exit code is 1 if that is more than TOLERANCE.
+
+For photos also, as shares of the largest value of autograd's map:
+
+    Candor's        how far the map of `candor explain` is from it. If that is more than LEFT: how many units of Relu and Clip
+                    near their kinks had to be flipped in autograd to meet it, and what is left
+    ONNX Runtime's  how far the exported graph's map by ONNX Runtime in float32 is from it; how many units of Relu, Clip and
+                    MaxPool were on another side in that run; and what is left if autograd takes those sides
 """
 
 import argparse
@@ -14,50 +21,217 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import onnx
+import onnxruntime
 import torch
+import torch.nn.functional as F
+from PIL import Image
 
 import goldens_rules  # noqa: F401  operators that the models do not need
+from check_export import photos_of_samples, preprocess
 from deterministic import noise_image
-from onnx_torch import OPERATORS, OnnxModule
+from onnx_torch import OPERATORS, Node, OnnxModule, pool_padding, torch_pad
 
 TOLERANCE = 1e-6
+LEFT = 1e-5
+"""A map by an engine is this far from autograd's at most, in units of its largest value, if no unit is on another side."""
+NEAREST, AROUND = 12, 8
+"""Units tried of a layer, and pixels around the place where maps differ."""
 
 _cast = OPERATORS["Cast"]
 OPERATORS["Cast"] = lambda a, x: x.double() if a["to"] == onnx.TensorProto.FLOAT else _cast(a, x)
 OPERATORS["Equal"] = lambda a, x, y: x == y
 
 
-def difference(candor: str, path: Path) -> float:
-    reference = json.loads((path.parent / f"{path.name.split('.')[0]}.json").read_text())
-    spec = reference["input"]
-    image = noise_image(spec["shape"], spec["amplitude"], spec["offset"], spec["increment"], spec["scrambled"])
-    image = torch.from_numpy(image).double().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(OnnxModule(path, dtype=torch.float64)(image)[0, reference["class"]], image)
-    want = gradient[0].abs().amax(0)
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "gradient.onnx"
-        words = [candor, "export", str(path), "--method", "gradient", "-o", str(target)]
-        subprocess.run(words, check=True, capture_output=True)
-        module = OnnxModule(target, dtype=torch.float64)
-        names = [i.name for i in onnx.load(target).graph.input]
+KINKED = ("Relu", "Clip", "MaxPool")
+
+
+def watched(node: Node) -> str:
+    """The value that says on which sides the units of a piecewise node are."""
+    return node.inputs[0] if node.op_type == "MaxPool" else node.outputs[0]
+
+
+def bounds(node: Node, low: torch.Tensor | None, high: torch.Tensor | None) -> tuple[float, float]:
+    if node.op_type == "Relu":
+        return 0.0, float("inf")
+    low, high = (node.attributes.get(k) if t is None else t.item() for k, t in (("min", low), ("max", high)))
+    return -np.inf if low is None else low, np.inf if high is None else high
+
+
+class Sided:
+    """A piecewise node in float64, on the sides that its units had in another run, or on its own but for `flipped`.
+
+    `moved` is how many units had another side there, `distance` how far they are from kinks, in root mean squares of the layer.
+    """
+
+    def __init__(self, node: Node, value: np.ndarray | None) -> None:
+        self.node, self.function, self.moved, self.flipped = node, node.function, 0, []
+        self.other = None if value is None else torch.from_numpy(value)
+        node.function = self.pool if node.op_type == "MaxPool" else self.clipped
+
+    def clipped(self, a, x, low=None, high=None):
+        y = self.function(a, x, *(() if self.node.op_type == "Relu" else (low, high)))
+        low, high = bounds(self.node, low, high)
+        own = (x > low) & (x < high)
+        passes = own.clone() if self.other is None else (self.other > low) & (self.other < high)
+        self.moved = int((passes != own).sum())
+        for unit in self.flipped:
+            passes.view(-1)[unit] ^= True
+        self.distance = (torch.minimum((x - low).abs(), (x - high).abs()) / x.square().mean().sqrt()).detach()[0]
+        return y.detach() + passes * (x - x.detach())
+
+    def pool(self, a, x):
+        if self.other is None:
+            return self.function(a, x)
+        begin, end, surplus = pool_padding(a, x)
+        padding = torch_pad(begin, [e + s for e, s in zip(end, surplus)])
+
+        def places(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            x = F.pad(x, padding, value=-torch.inf)
+            _, at = F.max_pool2d(x, a["kernel_shape"], a.get("strides", 1), return_indices=True)
+            return x.flatten(2), at
+
+        (x, own), (_, at) = places(x), places(self.other)
+        y, largest = (x.gather(2, place.flatten(2)).reshape(at.shape) for place in (at, own))
+        self.moved = int((y != largest).sum())  # windows of zeros of a Relu pass nothing on, wherever they look
+        return y
+
+
+def sided(path: Path, values: dict[str, np.ndarray]) -> tuple[OnnxModule, list[Sided]]:
+    """The model in float64 on the sides that a run with these inner values had; on its own if there are none."""
+    model = OnnxModule(path, dtype=torch.float64)
+    return model, [Sided(n, values.get(watched(n))) for n in model.nodes if n.op_type in KINKED]
+
+
+def nearest_flipped(path: Path, image: np.ndarray, class_id: int, own: np.ndarray) -> tuple[int, float]:
+    """How many units of Relu and Clip were flipped for autograd's map to meet `own`, and how far it then is.
+
+    Tried are the NEAREST units of each layer to their kinks among those where the maps differ, the nearest of all first; a
+    flip stays that brings the maps nearer.
+    """
+    model, sides = sided(path, {})
+    want = autograd(model, image, class_id)
+    best, flips, units = largest(own, want), 0, []
+    where = np.argwhere(np.abs(own - want) > 0.1 * best * want.max())
+    box = [(low - AROUND, high + AROUND + 1) for low, high in zip(where.min(0), where.max(0))]
+    for side in sides:
+        if side.node.op_type == "MaxPool" or side.distance.dim() != 3:
+            continue
+        index = torch.arange(side.distance.numel()).reshape(side.distance.shape)
+        scales = [n / m for n, m in zip(index.shape[1:], own.shape)]
+        rows, columns = (slice(max(0, int(a * s)), int(b * s) + 1) for (a, b), s in zip(box, scales))
+        distances, index = (t[:, rows, columns].flatten() for t in (side.distance, index))
+        nearest = distances.topk(min(NEAREST, len(distances)), largest=False)
+        units += [(d.item(), side, index[at].item()) for d, at in zip(*nearest)]
+    for _, side, unit in sorted(units, key=lambda u: u[0]):
+        side.flipped.append(unit)
+        off = largest(own, autograd(model, image, class_id))
+        if off < 0.9 * best:
+            best, flips = off, flips + 1
+        else:
+            side.flipped.pop()
+        if best <= LEFT:
+            break
+    return flips, best
+
+
+def autograd(model: OnnxModule, image: np.ndarray, class_id: int) -> np.ndarray:
+    given = torch.from_numpy(image).double().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(model(given)[0, class_id], given)
+    return gradient[0].abs().amax(0).numpy()
+
+
+def exported(candor: str, path: Path, folder: Path) -> Path:
+    target = folder / "gradient.onnx"
+    words = [candor, "export", str(path), "--method", "gradient", "-o", str(target)]
+    subprocess.run(words, check=True, capture_output=True)
+    return target
+
+
+def in_float64(target: Path, image: np.ndarray, class_id: int) -> np.ndarray:
+    names = [i.name for i in onnx.load(target).graph.input]
+    given = dict(zip(names, (torch.from_numpy(image).double(), torch.tensor([class_id]))))
     with torch.no_grad():
-        (got,) = module.run(dict(zip(names, (image, torch.tensor([reference["class"]])))), ["map"])
-    return float((got[0, 0] - want).norm() / want.norm())
+        (map_,) = OnnxModule(target, dtype=torch.float64).run(given, ["map"])
+    return map_[0, 0].numpy()
+
+
+def session(model: onnx.ModelProto, more: list[str]) -> onnxruntime.InferenceSession:
+    """ONNX Runtime's, which also gives the values named."""
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in more)
+    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def relative(got: np.ndarray, want: np.ndarray) -> float:
+    return float(np.linalg.norm(got - want) / max(np.linalg.norm(want), 1e-300))
+
+
+def largest(got: np.ndarray, want: np.ndarray) -> float:
+    return float(np.abs(got - want).max() / max(np.abs(want).max(), 1e-300))
+
+
+def on_reference(candor: str, path: Path, reference: dict, folder: Path) -> Iterator[tuple[float, str]]:
+    spec, class_id = reference["input"], reference["class"]
+    image = noise_image(spec["shape"], spec["amplitude"], spec["offset"], spec["increment"], spec["scrambled"])
+    want = autograd(OnnxModule(path, dtype=torch.float64), image, class_id)
+    off = relative(in_float64(exported(candor, path, folder), image, class_id), want)
+    yield off, f"off by {off:.1e}"
+
+
+def on_photos(candor: str, path: Path, photos: list[Path], folder: Path, options: list[str]) -> Iterator[tuple[float, str]]:
+    target, model = exported(candor, path, folder), OnnxModule(path, dtype=torch.float64)
+    written = onnx.load(target)
+    how = json.loads({p.key: p.value for p in written.metadata_props}["candor.preprocessing"])
+    inner = list(dict.fromkeys(watched(n) for n in model.nodes if n.op_type in KINKED))
+    engine = session(written, inner)
+    names, side = [i.name for i in engine.get_inputs()], engine.get_inputs()[0].shape[2:]
+    for photo in photos:
+        picture = folder / f"{photo.stem}.png"
+        Image.open(photo).convert("RGB").resize(side[::-1], Image.Resampling.BILINEAR).save(picture)
+        image, out = preprocess(picture, how)[None], folder / photo.stem
+        words = ["--class", "top1", "--class", "lowest", "--method", "gradient", "--out", str(out), "--json"]
+        words = [candor, "explain", str(path), str(picture), *words, *options]
+        done = subprocess.run(words, check=True, capture_output=True, text=True)
+        for query in json.loads(done.stdout)["images"][0]["queries"]:
+            class_id = query["class_id"]
+            want = autograd(model, image, class_id)
+            off = relative(in_float64(target, image, class_id), want)
+            line = f"{photo.stem}, class {class_id}: off by {off:.1e}"
+            own = np.load(out / query["map"]["npz"])["map"]
+            line += f"; Candor's {largest(own, want):.1e}"
+            if largest(own, want) > LEFT:
+                line += " (by {} units flipped {:.1e})".format(*nearest_flipped(path, image, class_id, own))
+            (single, *values) = engine.run(["map", *inner], dict(zip(names, (image, np.array([class_id])))))
+            line += f"; ONNX Runtime's {largest(single[0, 0], want):.1e}"
+            by_sides, sides = sided(path, dict(zip(inner, values)))
+            left = largest(single[0, 0], autograd(by_sides, image, class_id))
+            yield off, f"{line} ({sum(s.moved for s in sides)} units elsewhere; by its sides {left:.1e})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", type=Path, nargs="+")
     parser.add_argument("--candor", required=True, help="the program")
+    parser.add_argument("--photos", type=int, default=3)
+    parser.add_argument("--engine", help="engine of candor explain [default: its own]")
     arguments = parser.parse_args()
+    options = ["--engine", arguments.engine] if arguments.engine else []
     worst = 0.0
     for path in arguments.models:
-        off = difference(arguments.candor, path)
-        worst = max(worst, off)
-        print(f"{path.stem}: off by {off:.1e}", flush=True)
+        reference = path.parent / f"{path.name.rsplit('.', 2)[0]}.json"
+        with tempfile.TemporaryDirectory() as folder:
+            if reference.exists():
+                lines = on_reference(arguments.candor, path, json.loads(reference.read_text()), Path(folder))
+            else:
+                lines = on_photos(arguments.candor, path, photos_of_samples(arguments.photos), Path(folder), options)
+            for off, line in lines:
+                worst = max(worst, off)
+                print(f"{path.stem}: {line}", flush=True)
     sys.exit(worst > TOLERANCE)
 
 

@@ -2,7 +2,7 @@
 
     python tools/export_models.py --out DIR [--only NAME...] [--exporter script|dynamo ...] [--timm] [--list]
 
-torchvision's families, or timm's (`--timm`). For each family, in DIR:
+torchvision's families, or timm's (`--timm`); NAME@SIDE is a family with an input of another side. For each, in DIR:
 
     NAME.json               the reference, from PyTorch in float64: see `reference`
     NAME.script.onnx        torch.onnx.export(dynamo=False)
@@ -42,7 +42,7 @@ import torch
 
 from deterministic import DIRECTIONS, INCREMENT, INCREMENT_STEP, MULTIPLIER, noise, noise_image
 from kinks import margin, roundings
-from model_families import RECIPES, TIMM, TORCHVISION, build
+from model_families import RECIPES, TIMM, TORCHVISION, build, side
 
 AMPLITUDE, CANDIDATES, TRIED, GOOD_ENOUGH, SAMPLES, DISTURBANCE = 2.0, 24, 4, 2e-5, 1024, 1e-6
 CALIBRATION = range(100, 104)
@@ -197,7 +197,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name in arguments.only or families:
-        size = families[name]
+        size = side(name, families)
         path = arguments.out / f"{name}.json"
         document = json.loads(path.read_text()) if path.exists() else {}
         batch, exported = document.get("batch", {}), document.get("recipe")

@@ -1,4 +1,8 @@
-"""The classifier families that tools/export_models.py exports: name → side of the input, and how a model is built."""
+"""The classifier families that tools/export_models.py exports: name → side of the input, and how a model is built.
+
+`NAME@SIDE` is a family at another side of the input, which the architecture must allow: a smaller one has fewer units, and so
+fewer of them within rounding of a kink.
+"""
 
 import torch
 
@@ -19,6 +23,12 @@ TIMM = {
     "repvgg_a0": 224, "res2net50_26w_4s": 224, "volo_d1_224": 224, "cait_xxs24_224": 224, "tiny_vit_5m_224": 224,
 }  # fmt: skip
 """timm, architectures that torchvision lacks."""
+
+
+def side(name: str, families: dict[str, int]) -> int:
+    """The input's side of NAME or NAME@SIDE."""
+    family, _, other = name.partition("@")
+    return int(other) if other else families[family]
 
 
 def make_generic(model: torch.nn.Module) -> None:
@@ -90,6 +100,7 @@ def batch_norms(model: torch.nn.Module) -> list[torch.nn.Module]:
 def build(name: str, recipe: str, images: torch.Tensor) -> torch.nn.Module:
     """The model in evaluation mode, calibrated on images; the same weights whenever it is called."""
     torch.manual_seed(0)
+    name = name.partition("@")[0]
     if name in TORCHVISION:
         import torchvision
 
