@@ -60,6 +60,16 @@ pub fn rows() -> Vec<Row> {
             let inputs = [quantised(b, x[0], 0.013), bytes(b, &[5, 3], 128.0, 50.0), zero(b), columns];
             inputs[0].op("MatMulInteger", &inputs[1..], &[]).to_float() * (0.013 * 0.021)
         }),
+        row("MatMulInteger", "a zero point for each row", &[&[2, 4, 5]], |b, x| {
+            let rows = bytes(b, &[4], 128.0, 20.0);
+            let inputs = [quantised(b, x[0], 0.013), bytes(b, &[5, 3], 128.0, 50.0), rows, zero(b)];
+            inputs[0].op("MatMulInteger", &inputs[1..], &[]).to_float() * (0.013 * 0.021)
+        }),
+        row("MatMulInteger", "zero points for each row and column", &[&[2, 5]], |b, x| {
+            let (rows, columns) = (bytes(b, &[2], 128.0, 20.0), bytes(b, &[3], 128.0, 25.0));
+            let inputs = [quantised(b, x[0], 0.013), bytes(b, &[5, 3], 128.0, 50.0), rows, columns];
+            inputs[0].op("MatMulInteger", &inputs[1..], &[]).to_float() * (0.013 * 0.021)
+        }),
     ];
     rows.into_iter().map(|r| Row { straight_through: true, ..r }).collect()
 }
