@@ -266,6 +266,29 @@ pub fn run_chunk(
     Ok(judged)
 }
 
+/// [`run_chunk`], and what it found in whole grey levels: `None` where the attack fails or its success does not survive the
+/// rounding.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_rounded(
+    attack: &mut dyn Attack,
+    victim: &mut Victim,
+    rounding: &mut Rounding<'_>,
+    (images, goals): (&[Vec<f32>], &[Goal]),
+    first: (u64, usize),
+) -> Result<Vec<Option<Rounded>>> {
+    let found = run_chunk(attack, victim, images, goals, first, &mut || ())?;
+    let budget = attack.budget();
+    let rows = found.iter().zip(images.iter().zip(goals));
+    rows.map(
+        |(found, (image, goal))| {
+            if found.success { rounding.of(image, &found.pixels, budget, goal) } else { Ok(None) }
+        },
+    )
+    .collect()
+}
+
 /// Steps that [`run`] reports for so many images, at most.
 pub fn ticks(attack: &mut dyn Attack, victim: &Victim, images: usize) -> u64 {
     attack.prepare(victim);

@@ -187,13 +187,9 @@ impl Corpus {
                 .collect();
             let goals: Vec<Goal> = part.iter().map(|&i| Goal::away(self.clean[i].answer)).collect();
             let seed = (recipe.seed, part[0]);
-            let found = attacks::run_chunk(attack.as_mut(), &mut victim, &images, &goals, seed, &mut || ())?;
-            for (row, &i) in part.iter().enumerate() {
-                let success = found[row].success;
-                let rounded = match success {
-                    true => rounding.of(&images[row], &found[row].pixels, attack.budget(), &goals[row])?,
-                    false => None,
-                };
+            let of = (images.as_slice(), goals.as_slice());
+            let found = attacks::run_rounded(attack.as_mut(), &mut victim, &mut rounding, of, seed)?;
+            for (&i, rounded) in part.iter().zip(found) {
                 if let Some(rounded) = &rounded {
                     let about = format!("{} under {}", self.clean[i].id, spec.label);
                     atomic::write(&file(folder, &spec.label, i), &png::rgb(&rounded.picture, &about)?)?;

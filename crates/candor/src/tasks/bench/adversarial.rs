@@ -66,12 +66,16 @@ impl<'d> Adversarial<'d> {
         let all: Vec<usize> = (0..localize.samples.len()).collect();
         for part in all.chunks(victim.batch()) {
             if part.iter().any(|&i| !journal.has(&spec.label, i)) {
-                let attacked =
-                    changed(&localize, (attack.as_mut(), &mut victim, &mut rounding), part, &pictures)?;
-                for (&item, outcome) in part.iter().zip(attacked) {
-                    if !journal.has(&spec.label, item) {
-                        journal.append(&Entry { method: spec.label.clone(), item, outcome })?;
+                let made = changed(&localize, (attack.as_mut(), &mut victim, &mut rounding), part)?;
+                for (&item, (outcome, picture)) in part.iter().zip(made) {
+                    if journal.has(&spec.label, item) {
+                        continue;
                     }
+                    if let Some(picture) = picture {
+                        let about = format!("{} under {}", localize.name(item), spec.label);
+                        atomic::write(&file(&pictures, item), &png::rgb(&picture, &about)?)?;
+                    }
+                    journal.append(&Entry { method: spec.label.clone(), item, outcome })?;
                 }
             }
             part.iter().for_each(|_| progress());
@@ -134,14 +138,13 @@ fn file(folder: &Path, number: usize) -> PathBuf {
     folder.join(format!("{number:06}.png"))
 }
 
-/// Attacks those of a part that are answered right, and writes the pictures that are taken for their targets.
+/// Attacks those of a part that are answered right: what became of each, and the picture that is taken for its target.
 fn changed(
     localize: &Localize<'_>,
     (attack, victim, rounding): (&mut dyn Attack, &mut Victim, &mut Rounding<'_>),
     part: &[usize],
-    folder: &Path,
-) -> Result<Vec<Outcome<Attacked>>> {
-    let mut outcomes: Vec<Outcome<Attacked>> = vec![];
+) -> Result<Vec<(Outcome<Attacked>, Option<RgbImage>)>> {
+    let mut outcomes = vec![];
     let (mut rows, mut images, mut goals) = (vec![], vec![], vec![]);
     for (row, &number) in part.iter().enumerate() {
         let sample = localize.samples[number];
@@ -161,20 +164,14 @@ fn changed(
                 Outcome::Measured(Attacked { target, norms: None })
             }
         };
-        outcomes.push(outcome);
+        outcomes.push((outcome, None));
     }
     let seed = (localize.seed, part[0]);
-    let found = attacks::run_chunk(attack, victim, &images, &goals, seed, &mut || ())?;
-    for (i, row) in rows.into_iter().enumerate() {
-        if !found[i].success {
-            continue;
-        }
-        if let Some(rounded) = rounding.of(&images[i], &found[i].pixels, attack.budget(), &goals[i])? {
-            let number = part[row];
-            let about = format!("{} taken for another class", localize.name(number));
-            atomic::write(&file(folder, number), &png::rgb(&rounded.picture, &about)?)?;
-            outcomes[row] =
-                Outcome::Measured(Attacked { target: goals[i].target, norms: Some(rounded.norms) });
+    let found = attacks::run_rounded(attack, victim, rounding, (&images, &goals), seed)?;
+    for ((row, goal), rounded) in rows.into_iter().zip(&goals).zip(found) {
+        if let Some(rounded) = rounded {
+            let attacked = Attacked { target: goal.target, norms: Some(rounded.norms) };
+            outcomes[row] = (Outcome::Measured(attacked), Some(rounded.picture));
         }
     }
     Ok(outcomes)
