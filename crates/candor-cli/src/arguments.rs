@@ -5,6 +5,7 @@ mod detect;
 use std::path::PathBuf;
 
 use candor::image::Preset;
+use candor::methods::parameters::key_value;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use detect::{CorpusArgs, Detect, DetectArgs, EvalArgs, ScoreArgs, TrainArgs};
@@ -581,11 +582,6 @@ pub struct ManArgs {
 
 fn preset(text: &str) -> Result<Preset, String> {
     text.parse().map_err(|e: candor::image::ParsePresetError| e.to_string())
-}
-
-fn key_value(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or_else(|| format!("'{text}' is not KEY=VALUE"))?;
-    Ok((key.to_string(), value.to_string()))
 }
 
 /// The name of a method may hold a =.

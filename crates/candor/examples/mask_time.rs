@@ -13,6 +13,7 @@ use std::time::Instant;
 use candor::engine::{Device, Engine, Folding, OnnxRuntime, RTen, Session};
 use candor::mask::learn::{Learner, Passes};
 use candor::mask::{Settings, automatic_levels, named_levels};
+use candor::methods::parameters::key_value;
 use candor::methods::{self, Choices, Explainer};
 use candor::model::{Model, ModelOptions};
 use candor_graph::builder::Builder;
@@ -147,10 +148,7 @@ impl Server {
     /// A method's map of the first class, the forward pass included; `set` as `candor explain --set` takes it.
     fn method(&mut self, request: &str, name: &str, set: &[&str]) -> Outcome<Value> {
         if !self.explainers.contains_key(request) {
-            let pairs =
-                set.iter().map(|s| s.split_once('=').ok_or_else(|| format!("{s:?} is not KEY=VALUE")));
-            let pairs: Result<Vec<_>, String> =
-                pairs.map(|p| p.map(|(k, v)| (k.to_string(), v.to_string()))).collect();
+            let pairs: Result<Vec<_>, String> = set.iter().map(|s| key_value(s)).collect();
             let method = methods::find(name)?;
             let (made, _) = methods::prepare(&self.model, method.as_ref(), &pairs?, &Choices::default())?;
             self.explainers.insert(request.to_string(), made);

@@ -10,6 +10,7 @@ use candor::engine::{Device, Engine, OnnxRuntime, RTen};
 use candor::explain::{ClassQuery, Explain};
 use candor::image::{Preset, decode_bytes};
 use candor::labels::Labels;
+use candor::methods::parameters::key_value;
 use candor::methods::{self, Choices};
 use candor::model::{Model, ModelOptions};
 use candor::scenes::embedded;
@@ -51,12 +52,8 @@ fn main() -> Outcome<()> {
     let labels = Labels::new(embedded::LABELS.lines().map(str::to_string).collect());
     let method = methods::find(&arguments.method)?;
     let choices = Choices { calibrated_lambda: Some(embedded::LAMBDA), ..Choices::default() };
-    let pairs = arguments.settings.iter().map(|s| {
-        let (key, value) = s.split_once('=').ok_or_else(|| format!("{s:?} is not KEY=VALUE"))?;
-        Ok((key.to_string(), value.to_string()))
-    });
-    let pairs = pairs.collect::<Result<Vec<_>, String>>()?;
-    let mut explain = Explain::new(model, preprocessing, labels, method.as_ref(), &pairs, &choices)?;
+    let pairs: Result<Vec<_>, String> = arguments.settings.iter().map(|s| key_value(s)).collect();
+    let mut explain = Explain::new(model, preprocessing, labels, method.as_ref(), &pairs?, &choices)?;
     let photos: Result<Vec<_>, _> =
         embedded::DEMO_SCENES.iter().map(|s| decode_bytes(s.png, s.name.as_ref())).collect();
     let photos = photos?;

@@ -35,6 +35,31 @@ pub struct Parameter {
     pub help: &'static str,
 }
 
+/// Names and texts.
+pub type Pairs = Vec<(String, String)>;
+
+/// `KEY=VALUE` as a pair.
+///
+/// # Errors
+/// A line that says what the text is not.
+pub fn key_value(text: &str) -> std::result::Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("'{text}' is not KEY=VALUE"))?;
+    Ok((key.to_string(), value.to_string()))
+}
+
+/// `NAME` or `NAME+KEY=VALUE+…`: the name, which may have a + of its own (`grad-cam++`), and the pairs.
+///
+/// # Errors
+/// As [`key_value`].
+pub fn name_and_settings(text: &str) -> std::result::Result<(&str, Pairs), String> {
+    let is_setting =
+        |(at, _): &(usize, &str)| text[at + 1..].split('+').next().is_some_and(|s| s.contains('='));
+    let (name, settings) =
+        text.match_indices('+').find(is_setting).map_or((text, ""), |(at, _)| text.split_at(at));
+    let pairs = settings.split('+').filter(|s| !s.is_empty()).map(key_value);
+    Ok((name, pairs.collect::<std::result::Result<_, _>>().map_err(|e| format!("{text}: {e}"))?))
+}
+
 /// What stands before the names of a wrapped method's parameters.
 const INNER: &str = "method.";
 
@@ -159,6 +184,20 @@ mod tests {
         Parameter { name: "rate", default: "0.05", kind: Kind::Number(0.0, 1.0), help: "" },
         Parameter { name: "lambda", default: "auto", kind: Kind::Number(0.0, 1.0), help: "" },
     ];
+
+    #[test]
+    fn a_name_may_have_a_plus_of_its_own() {
+        let pair = |k: &str, v: &str| (k.to_string(), v.to_string());
+        assert_eq!(name_and_settings("grad-cam++"), Ok(("grad-cam++", vec![])));
+        assert_eq!(
+            name_and_settings("grad-cam+++steps=2+eps=8/255"),
+            Ok(("grad-cam++", vec![pair("steps", "2"), pair("eps", "8/255")]))
+        );
+        assert_eq!(
+            name_and_settings("pgd+eps=1+fast"),
+            Err("pgd+eps=1+fast: 'fast' is not KEY=VALUE".into())
+        );
+    }
 
     #[test]
     fn values_are_checked_and_unknown_names_list_the_known() {

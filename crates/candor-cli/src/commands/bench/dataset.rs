@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use candor::dataset::Dataset;
+use candor::methods::parameters::name_and_settings;
 use candor::methods::{self, Choices, Method};
 use candor::report::bench::{BenchResult, DatasetInfo, Example, write};
 use candor::report::result::FailedImage;
@@ -167,19 +168,11 @@ fn methods(args: &DatasetArgs) -> Result<Vec<Asked>> {
 }
 
 fn asked(name: String, set: &[(String, String)]) -> Result<Asked> {
-    // Some methods have a + in their names.
-    let is_setting =
-        |(at, _): &(usize, &str)| name[at + 1..].split('+').next().is_some_and(|s| s.contains('='));
-    let first = name.match_indices('+').find(is_setting).map_or(name.len(), |(at, _)| at);
-    let method = methods::find(&name[..first]).map_err(|e| Usage(e.to_string()))?;
+    let (method, own) = name_and_settings(&name).map_err(Usage)?;
+    let method = methods::find(method).map_err(|e| Usage(e.to_string()))?;
     let mut set = for_method(set, method.as_ref());
-    for setting in name[first..].split('+').filter(|s| !s.is_empty()) {
-        let (key, value) = setting
-            .split_once('=')
-            .ok_or_else(|| Usage(format!("'{setting}' of '{name}' is not KEY=VALUE")))?;
-        set.retain(|(k, _)| k != key);
-        set.push((key.to_string(), value.to_string()));
-    }
+    set.retain(|(key, _)| own.iter().all(|(k, _)| k != key));
+    set.extend(own);
     Ok(Asked { name, method, set })
 }
 
