@@ -4,30 +4,32 @@
 #[derive(Clone, Debug)]
 pub struct Adam {
     rate: f32,
+    beta_2: f32,
     step: i32,
     mean: Vec<f32>,
     square: Vec<f32>,
 }
 
 pub(super) const BETA_1: f32 = 0.9;
-pub(super) const BETA_2: f32 = 0.999;
+/// The usual decay of the second moment.
+pub const BETA_2: f32 = 0.999;
 pub(super) const EPSILON: f32 = 1e-8;
 
 impl Adam {
-    /// Fresh state for `n` parameters and a learning rate.
-    pub fn new(n: usize, rate: f32) -> Self {
-        Adam { rate, step: 0, mean: vec![0.0; n], square: vec![0.0; n] }
+    /// Fresh state for `n` parameters, a learning rate, and the decay of the second moment.
+    pub fn new(n: usize, rate: f32, beta_2: f32) -> Self {
+        Adam { rate, beta_2, step: 0, mean: vec![0.0; n], square: vec![0.0; n] }
     }
 
     /// One step against `gradient`, then projection of each parameter onto `0..=cap`.
     pub fn step(&mut self, parameters: &mut [f32], gradient: impl Iterator<Item = f32>, cap: f32) {
         self.step += 1;
         let correct_1 = 1.0 - BETA_1.powi(self.step);
-        let correct_2 = 1.0 - BETA_2.powi(self.step);
+        let correct_2 = 1.0 - self.beta_2.powi(self.step);
         let state = self.mean.iter_mut().zip(&mut self.square);
         for ((p, g), (m, v)) in parameters.iter_mut().zip(gradient).zip(state) {
             *m = BETA_1 * *m + (1.0 - BETA_1) * g;
-            *v = BETA_2 * *v + (1.0 - BETA_2) * g * g;
+            *v = self.beta_2 * *v + (1.0 - self.beta_2) * g * g;
             let update = (*m / correct_1) / ((*v / correct_2).sqrt() + EPSILON);
             *p = (*p - self.rate * update).clamp(0.0, cap);
         }
@@ -36,11 +38,11 @@ impl Adam {
 
 #[cfg(test)]
 mod tests {
-    use super::Adam;
+    use super::{Adam, BETA_2};
 
     #[test]
     fn first_step_moves_by_the_rate_whatever_the_gradient() {
-        let mut adam = Adam::new(2, 0.05);
+        let mut adam = Adam::new(2, 0.05, BETA_2);
         let mut p = [1.0, 0.5];
         adam.step(&mut p, [1e-3f32, -40.0].into_iter(), 1.0);
         assert!((p[0] - 0.95).abs() < 1e-5 && (p[1] - 0.55).abs() < 1e-6, "{p:?}");
@@ -48,7 +50,7 @@ mod tests {
 
     #[test]
     fn parameters_stay_in_the_box() {
-        let mut adam = Adam::new(2, 0.5);
+        let mut adam = Adam::new(2, 0.5, BETA_2);
         let mut p = [0.9, 0.1];
         for _ in 0..5 {
             adam.step(&mut p, [-1.0f32, 1.0].into_iter(), 1.0);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use candor_graph::insert::{MaskShape, MaskSite};
 use candor_graph::tensor::Tensor;
 
-use super::adam::Adam;
+use super::adam::{Adam, BETA_2};
 use super::levels::Level;
 use super::masked::{Masked, l1_weight, masked};
 use super::objective::{Objective, Query};
@@ -26,6 +26,9 @@ pub struct Settings {
     pub iterations: usize,
     /// Learning rate of Adam.
     pub rate: f32,
+    /// Adam's decay of the second moment. At [`BETA_2`] the large gradients of the first steps are remembered for a thousand: a gate
+    /// that nothing depends on any more, since one behind it closed, then hardly follows the L1 term.
+    pub beta_2: f32,
     /// Upper bound of a mask; 1 keeps it a selection.
     pub cap: f32,
     /// Raise the null to chance, −ln(K−1), where it lies below: odds worse than a guess are no evidence.
@@ -65,6 +68,7 @@ impl Default for Settings {
             lambda: 0.05,
             iterations: 60,
             rate: 0.05,
+            beta_2: BETA_2,
             cap: 1.0,
             floor_at_chance: true,
             exact: true,
@@ -309,7 +313,7 @@ impl Learner {
         let mut best: Vec<(f64, Vec<Vec<f32>>)> = masks.iter().map(|m| (f64::INFINITY, m.clone())).collect();
         let mut adams: Vec<Vec<Adam>> = masks
             .iter()
-            .map(|m| m.iter().map(|l| Adam::new(l.len(), self.settings.rate)).collect())
+            .map(|m| m.iter().map(|l| Adam::new(l.len(), self.settings.rate, self.settings.beta_2)).collect())
             .collect();
         let mut losses: Vec<Vec<f64>> = vec![vec![]; queries.len()];
         // Without evidence the empty mask costs nothing, and nothing costs less.

@@ -7,7 +7,7 @@ use candor_graph::rewrite;
 use candor_graph::subgraph::LoopBody;
 use candor_graph::tensor::{DataType, Tensor};
 
-use super::adam::{BETA_1, BETA_2, EPSILON};
+use super::adam::{BETA_1, EPSILON};
 use super::fuse::MIN_SCALE;
 use super::learn::Settings;
 use super::levels::Level;
@@ -84,9 +84,9 @@ pub(super) fn null_logits<'b>(b: &'b Builder, masked: &Masked) -> Result<Expr<'b
     null.map(|&id| b.value(id)).ok_or_else(|| GraphError::Malformed("no mask reaches the logits".into()))
 }
 
-/// 1 − βᵢ to the power of a step, for the first moment (0) and the second (1).
-pub(super) fn correction(moment: usize, step: usize) -> f32 {
-    1.0 - [BETA_1, BETA_2][moment].powi(step as i32)
+/// 1 − β to the power of a step, for the first moment and the second.
+pub(super) fn corrections(settings: &Settings, step: usize) -> [f32; 2] {
+    [BETA_1, settings.beta_2].map(|beta| 1.0 - beta.powi(step as i32))
 }
 
 /// One step of Adam: the mask and its two moments after it. `under_root` is added to the corrected second moment under the root.
@@ -100,7 +100,7 @@ pub(super) fn adam_step<'b>(
 ) -> [Expr<'b>; 3] {
     let b = mask.builder();
     let mean = mean * BETA_1 + gradient * (1.0 - BETA_1);
-    let square = square * BETA_2 + gradient * (1.0 - BETA_2) * gradient;
+    let square = square * settings.beta_2 + gradient * (1.0 - settings.beta_2) * gradient;
     let second = square / correct_2;
     let second = if under_root > 0.0 { second + under_root } else { second };
     let update = (mean / correct_1) / (second.sqrt() + EPSILON);
@@ -165,7 +165,7 @@ impl<'b> Step<'_, 'b> {
         let turn = b.input("turn", DataType::Int64, &[]);
         let step = turn.to_float() + 1.0;
         let correction = |beta: f32| 1.0 - b.scalar(beta).op("Pow", &[step], &[]);
-        let (correct_1, correct_2) = (correction(BETA_1), correction(BETA_2));
+        let (correct_1, correct_2) = (correction(BETA_1), correction(self.settings.beta_2));
         let moment = |site: &candor_graph::insert::MaskSite, name: &str| -> Result<Expr<'_>> {
             Ok(b.input(name, DataType::Float, &b.value(site.mask).shape()?))
         };

@@ -15,7 +15,7 @@ use super::parameters::{Kind, Parameter, Parameters};
 use super::{Choices, Description, Explainer, Explanation, Method};
 use crate::error::Result;
 use crate::map::Map;
-use crate::mask::adam::Adam;
+use crate::mask::adam::{Adam, BETA_2};
 use crate::model::Model;
 
 const PARAMETERS: &[Parameter] = &[
@@ -137,7 +137,7 @@ impl MeaningfulExplainer {
         let enlarge = Enlarge::new([cells, cells], [height, width]);
         let mut noise = Noise::new(self.seed);
         let mut mask = Map { height: cells, width: cells, data: vec![1.0; cells * cells] };
-        let mut adam = Adam::new(mask.data.len(), self.rate);
+        let mut adam = Adam::new(mask.data.len(), self.rate, BETA_2);
         for _ in 0..self.iterations {
             let large = enlarge.apply(&mask);
             let shift = [noise.below(self.jitter + 1), noise.below(self.jitter + 1)];
