@@ -1,9 +1,10 @@
 """Golden of the reliable mask itself: cifar10_resnet20, three levels, PyTorch in float64.
 
-    CANDOR_DATA=… python tools/goldens_mask.py [--out crates/candor/tests/golden/mask_resnet20.json]
+    CANDOR_DATA=… python tools/goldens_mask.py --beta2 0.9 --out crates/candor/tests/golden/mask_resnet20_beta2_0.9.json
+    CANDOR_DATA=… python tools/goldens_mask.py --beta2 0.999 --out crates/candor/tests/golden/mask_resnet20.json
 
 The input is tools/deterministic.py's smooth_image. Objective, start, projection and conventions are those of
-tools/reliable_mask.py; Adam is PyTorch's (β 0.9, 0.999, ε 1e-8 outside the square root, bias-corrected).
+tools/reliable_mask.py; Adam is PyTorch's (β₁ 0.9, β₂ as asked for, ε 1e-8 outside the square root, bias-corrected).
 
 Three queries: the argmax, the runner-up (lower log-odds, yet with evidence), and the lowest class (none: its masks
 shrink evenly). For each query:
@@ -75,9 +76,9 @@ def query_entry(run: MaskRun, run32: MaskRun, query: int, c: int, full: bool) ->
 
 
 def main() -> None:
-    repository = Path(__file__).resolve().parents[1]
     parser = argparse.ArgumentParser(description=f"Write the golden of the reliable mask on {MODEL}.")
-    parser.add_argument("--out", type=Path, default=repository / "crates/candor/tests/golden/mask_resnet20.json")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--beta2", type=float, default=0.9)
     arguments = parser.parse_args()
 
     path = data_directory() / "models" / f"{MODEL}.onnx"
@@ -88,17 +89,18 @@ def main() -> None:
         order = double(x.double())[0].argsort(descending=True)
     classes = order[[0, 1, -1]]
     options = {"iterations": ITERATIONS, "keep_gradients": (0, 1), "final_loss": True}
-    run = ReliableMask(double, levels, LAMBDA, LEARNING_RATE).learn(x.double(), classes, **options)
-    run32 = ReliableMask(single, levels, LAMBDA, LEARNING_RATE).learn(x, classes, **options)
+    run = ReliableMask(double, levels, LAMBDA, LEARNING_RATE, arguments.beta2).learn(x.double(), classes, **options)
+    run32 = ReliableMask(single, levels, LAMBDA, LEARNING_RATE, arguments.beta2).learn(x, classes, **options)
     for level, gradient, weight in zip(levels, run.gradients[0], run.l1_weights):
         if (gradient - weight).abs().max() > 1e-12:
             raise AssertionError(f"{level}: the gradient at ones is not the L1 term's alone")
+    adam = {"name": "adam", "learning_rate": LEARNING_RATE, "beta1": 0.9, "beta2": arguments.beta2, "epsilon": 1e-8}
     document = {
         "model": MODEL,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "input": {"kind": "smooth_image", "shape": double.input_shape, "amplitude": 1.0},
         "lambda": LAMBDA,
-        "optimiser": {"name": "adam", "learning_rate": LEARNING_RATE, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
+        "optimiser": adam,
         "iterations": ITERATIONS,
         "levels": [
             {"value": level, "mask_shape": list(m.shape[1:]), "l1_weight": w}

@@ -79,9 +79,16 @@ class MaskRun:
 class ReliableMask:
     """Learns spatial masks at `levels` of a module; the graph before the first masked value runs once an image."""
 
-    def __init__(self, module: OnnxModule, levels: list[str], lambda_: float = 0.05, learning_rate: float = 0.05):
+    def __init__(
+        self,
+        module: OnnxModule,
+        levels: list[str],
+        lambda_: float = 0.05,
+        learning_rate: float = 0.05,
+        beta2: float = 0.999,
+    ):
         self.module, self.levels = module, list(levels)
-        self.lambda_, self.learning_rate = lambda_, learning_rate
+        self.lambda_, self.learning_rate, self.beta2 = lambda_, learning_rate, beta2
         self.frontier = self._frontier()
 
     def _frontier(self) -> list[str]:
@@ -129,7 +136,7 @@ class ReliableMask:
         weights = [self.lambda_ * s[0] / (s[1] * s[2]) ** 0.5 for s in shapes]
         masks = [torch.ones(queries, 1, *s[1:], dtype=x.dtype, requires_grad=True) for s in shapes]
         hooks = {level: lambda a, m=m: a * lay(m, a) for level, m in zip(self.levels, masks)}
-        optimiser = torch.optim.Adam(masks, lr=self.learning_rate)
+        optimiser = torch.optim.Adam(masks, lr=self.learning_rate, betas=(0.9, self.beta2))
         run = MaskRun(self.levels, original, null, weights)
 
         def loss_of_each_query() -> Tensor:

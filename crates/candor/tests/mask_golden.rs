@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::path::Path;
+
 use candor::engine::RTen;
 use candor::mask::learn::{Learner, Passes};
 use candor::mask::{Settings, automatic_levels, named_levels};
@@ -27,8 +29,14 @@ fn floats(v: &Value) -> Vec<f64> {
 #[test]
 fn ten_steps_agree_with_pytorch() {
     let Some(data) = support::data_dir() else { return };
-    let text = include_str!("golden/mask_resnet20.json");
-    let golden: Value = serde_json::from_str(text).unwrap();
+    for text in
+        [include_str!("golden/mask_resnet20.json"), include_str!("golden/mask_resnet20_beta2_0.9.json")]
+    {
+        agrees(&data, &serde_json::from_str(text).unwrap());
+    }
+}
+
+fn agrees(data: &Path, golden: &Value) {
     let path = data.join("models/cifar10_resnet20.onnx");
     let model = Model::load(&path, &ModelOptions::default(), Box::new(RTen::new(2))).unwrap();
     let names: Vec<String> = golden["levels"]
@@ -42,6 +50,7 @@ fn ten_steps_agree_with_pytorch() {
     let settings = Settings {
         lambda: golden["lambda"].as_f64().unwrap() as f32,
         iterations: golden["iterations"].as_u64().unwrap() as usize,
+        beta_2: golden["optimiser"]["beta2"].as_f64().unwrap() as f32,
         floor_at_chance: false,
         exact: false,
         ..Settings::default()
