@@ -56,8 +56,9 @@ pub fn name_and_settings(text: &str) -> std::result::Result<(&str, Pairs), Strin
         |(at, _): &(usize, &str)| text[at + 1..].split('+').next().is_some_and(|s| s.contains('='));
     let (name, settings) =
         text.match_indices('+').find(is_setting).map_or((text, ""), |(at, _)| text.split_at(at));
-    let pairs = settings.split('+').filter(|s| !s.is_empty()).map(key_value);
-    Ok((name, pairs.collect::<std::result::Result<_, _>>().map_err(|e| format!("{text}: {e}"))?))
+    let pair = |s| key_value(s).map_err(|_| format!("'{s}' of '{text}' is not KEY=VALUE"));
+    let pairs = settings.split('+').filter(|s| !s.is_empty()).map(pair);
+    Ok((name, pairs.collect::<std::result::Result<_, _>>()?))
 }
 
 /// What stands before the names of a wrapped method's parameters.
@@ -195,7 +196,7 @@ mod tests {
         );
         assert_eq!(
             name_and_settings("pgd+eps=1+fast"),
-            Err("pgd+eps=1+fast: 'fast' is not KEY=VALUE".into())
+            Err("'fast' of 'pgd+eps=1+fast' is not KEY=VALUE".into())
         );
     }
 
