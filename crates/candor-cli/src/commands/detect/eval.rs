@@ -28,9 +28,8 @@ pub fn run(args: &EvalArgs) -> Result<ExitCode> {
         ablations: args.ablations,
         adaptive: args.adaptive,
     };
-    let mut ready = study.prepare()?;
-    let bar = output::progress(ready.ticks());
-    let report = ready.run(&args.out.join(FEATURES), &mut told(&bar))?;
+    let bar = output::progress(study.ticks()?);
+    let report = study.run(&args.out.join(FEATURES), &mut told(&bar))?;
     bar.finish_and_clear();
     let result = DetectResult {
         model: setup.model.info.clone(),

@@ -26,9 +26,8 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
         ablations: false,
         adaptive: 0,
     };
-    let mut ready = study.prepare()?;
-    let bar = output::progress(ready.ticks());
-    let (network, thresholds, attacks) = ready.train(&args.out.join(FEATURES), &mut told(&bar))?;
+    let bar = output::progress(study.ticks()?);
+    let (network, thresholds, attacks) = study.train(&args.out.join(FEATURES), &mut told(&bar))?;
     bar.finish_and_clear();
     let card = Card {
         candor: env!("CARGO_PKG_VERSION").into(),

@@ -1,12 +1,14 @@
 //! What is left of a detector before an attacker who knows it.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::{Study, contenders};
 use crate::attacks::{Budget, Goal, Rounding, Victim, of_picture};
 use crate::detector::adaptive::{Adaptive, Moves};
 use crate::detector::corpus::Part;
-use crate::detector::{Extractor, Network, Scorer, Threshold};
+use crate::detector::{Extractor, Scorer};
 use crate::error::Result;
 use crate::statistics::auroc;
 
@@ -33,16 +35,12 @@ pub struct AdaptiveRow {
 }
 
 impl Study<'_> {
-    /// Attacks a detector, which has the thresholds.
-    pub(super) fn adapt(
-        &self,
-        network: &Network,
-        thresholds: &[Threshold],
-        tick: &mut dyn FnMut(&str, usize),
-    ) -> Result<Vec<AdaptiveRow>> {
+    /// Attacks the detector that [`Study::train`] gives.
+    pub(super) fn adapt(&self, folder: &Path, tick: &mut dyn FnMut(&str, usize)) -> Result<Vec<AdaptiveRow>> {
+        let (network, thresholds, _) = self.train(folder, tick)?;
         let (model, preprocessing) = (self.model, self.preprocessing);
         let mut extractor = Extractor::new(model, self.features.clone())?;
-        let mut attack = Adaptive::new(model, preprocessing, &extractor, network)?;
+        let mut attack = Adaptive::new(model, preprocessing, &extractor, &network)?;
         let mut scorer = Scorer::new(model.engine.as_ref(), &network.graph()?)?;
         let mut victim = Victim::new(model, preprocessing)?;
         let mut rounding = Rounding::new(model, preprocessing)?;

@@ -26,7 +26,7 @@ use crate::image::Preprocessing;
 use crate::model::Model;
 use crate::statistics::{self, auroc, median};
 pub use adaptive::AdaptiveRow;
-use contenders::{Contender, Kind};
+use contenders::{Contender, Contest, Kind};
 
 /// What a study is made of.
 pub struct Study<'s> {
@@ -116,91 +116,73 @@ struct Table {
     everyday: Vec<Vec<Vec<f32>>>,
 }
 
-/// A study whose graphs are compiled.
-pub struct Ready<'s> {
-    study: &'s Study<'s>,
-    views: Vec<Box<dyn View>>,
-    contenders: Vec<Contender>,
-}
+impl Study<'_> {
+    /// Steps that [`Study::run`] reports, at most.
+    pub fn ticks(&self) -> Result<u64> {
+        let (views, contenders) = self.contenders()?;
+        let adversarial: usize =
+            self.corpus.attacks.iter().map(|a| a.pictures.iter().flatten().count()).sum();
+        let test = self.corpus.of(Part::Test).len();
+        let pictures = self.corpus.clean.len() + adversarial + (everyday::ALL.len() - 1) * test;
+        Ok((views.len() * pictures + contenders.len()) as u64)
+    }
 
-impl Ready<'_> {
-    /// Steps that [`Ready::run`] and [`Ready::train`] report, at most.
-    pub fn ticks(&self) -> u64 {
-        let corpus = self.study.corpus;
-        let adversarial: usize = corpus.attacks.iter().map(|a| a.pictures.iter().flatten().count()).sum();
-        let test = corpus.of(Part::Test).len();
-        let pictures = corpus.clean.len() + adversarial + (everyday::ALL.len() - 1) * test;
-        (self.views.len() * pictures + self.contenders.len()) as u64
+    fn contenders(&self) -> Result<Contest> {
+        contenders::all(self.model, self.preprocessing, &self.features, (self.baselines, self.ablations))
     }
 
     /// Runs the study. Rows of views are kept in `folder`. `tick` is told what is done and how many steps it took.
     ///
     /// # Errors
     /// If an engine or a library fails, or if no attack succeeds on a training image.
-    pub fn run(&mut self, folder: &Path, tick: &mut dyn FnMut(&str, usize)) -> Result<Report> {
-        let Ready { study, views, contenders } = self;
+    pub fn run(&self, folder: &Path, tick: &mut dyn FnMut(&str, usize)) -> Result<Report> {
+        let (mut views, contenders) = self.contenders()?;
         let mut tables = vec![];
         for (v, view) in views.iter_mut().enumerate() {
             let of_view = contenders.iter().filter(|c| c.view == v).map(|c| c.name.as_str()).next();
             let name = of_view.unwrap_or_default();
-            tables.push(study.table(view.as_mut(), folder, &mut |n| tick(name, n))?);
+            tables.push(self.table(view.as_mut(), folder, &mut |n| tick(name, n))?);
         }
         let mut detectors = vec![];
-        for contender in contenders.iter() {
-            detectors.push(study.judge(contender, &tables[contender.view])?);
+        for contender in &contenders {
+            detectors.push(self.judge(contender, &tables[contender.view])?);
             tick(&contender.name, 1);
         }
-        let parts = [Part::Train, Part::Calibration, Part::Test].map(|p| study.corpus.of(p).len());
-        let attacks = study.attacks();
-        let mut adaptive = vec![];
-        if self.study.adaptive > 0 {
-            let (network, thresholds, _) = self.train(folder, tick)?;
-            adaptive = self.study.adapt(&network, &thresholds, tick)?;
-        }
-        Ok(Report { attacks, clean: parts, detectors, adaptive })
+        let parts = [Part::Train, Part::Calibration, Part::Test].map(|p| self.corpus.of(p).len());
+        let adaptive = if self.adaptive > 0 { self.adapt(folder, tick)? } else { vec![] };
+        Ok(Report { attacks: self.attacks(), clean: parts, detectors, adaptive })
     }
 
     /// Trains the network that is to be kept, on all attacks; its thresholds, and what it learned from.
     ///
     /// # Errors
-    /// As [`Ready::run`].
+    /// As [`Study::run`].
     pub fn train(
-        &mut self,
+        &self,
         folder: &Path,
         tick: &mut dyn FnMut(&str, usize),
     ) -> Result<(Network, Vec<Threshold>, Vec<Learned>)> {
-        let Ready { study, views, contenders } = self;
+        let (mut views, contenders) =
+            contenders::all(self.model, self.preprocessing, &self.features, (false, false))?;
         let name = contenders::OURS;
-        let table = study.table(views[contenders[0].view].as_mut(), folder, &mut |n| tick(name, n))?;
+        let table = self.table(views[0].as_mut(), folder, &mut |n| tick(name, n))?;
         let Judging::Network { planes, grid } = &contenders[0].judging else {
             return Err(Error::Detector("the detector is a network".into()));
         };
-        let all: Vec<usize> = (0..study.corpus.attacks.len()).collect();
-        let how = Training { seed: study.seed, ..Training::default() };
-        let network = Network::train(planes.len(), *grid, &study.examples(&table, &all), &how)?;
-        let mut scorer = crate::detector::Scorer::new(study.model.engine.as_ref(), &network.graph()?)?;
-        let calibration = study.corpus.of(Part::Calibration);
+        let all: Vec<usize> = (0..self.corpus.attacks.len()).collect();
+        let how = Training { seed: self.seed, ..Training::default() };
+        let network = Network::train(planes.len(), *grid, &self.examples(&table, &all), &how)?;
+        let mut scorer = crate::detector::Scorer::new(self.model.engine.as_ref(), &network.graph()?)?;
+        let calibration = self.corpus.of(Part::Calibration);
         let rows: Vec<Vec<f32>> =
             calibration.iter().map(|&i| picked(&table.clean[i], planes, *grid)).collect();
         let scores = scorer.scores(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
-        let train = study.corpus.of(Part::Train);
-        let learned = study.corpus.attacks.iter().map(|a| Learned {
+        let train = self.corpus.of(Part::Train);
+        let learned = self.corpus.attacks.iter().map(|a| Learned {
             attack: a.spec.label.clone(),
             images: train.iter().filter(|&&i| a.pictures[i].is_some()).count(),
         });
         Ok((network, Threshold::calibrate(&scores)?, learned.collect()))
-    }
-}
-
-impl Study<'_> {
-    /// Compiles what the study needs.
-    ///
-    /// # Errors
-    /// If a detector cannot be had for the model, or the engine fails.
-    pub fn prepare(&self) -> Result<Ready<'_>> {
-        let which = (self.baselines, self.ablations);
-        let (views, contenders) = contenders::all(self.model, self.preprocessing, &self.features, which)?;
-        Ok(Ready { study: self, views, contenders })
     }
 
     fn attacks(&self) -> Vec<AttackRow> {
