@@ -13,7 +13,7 @@ use crate::dataset::Sample;
 use crate::error::{Error, Result};
 use crate::image::{Preprocessing, decode};
 use crate::methods::noise::Noise;
-use crate::methods::parameters::key_value;
+use crate::methods::parameters::name_and_settings;
 use crate::model::Model;
 use crate::report::{atomic, png};
 use crate::tasks::bench::journal::{Entry, Journal, Outcome};
@@ -33,15 +33,10 @@ impl FromStr for AttackSpec {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let mut parts = text.split('+');
-        let name = parts.next().unwrap_or_default().to_string();
-        attacks::find(&name)?;
-        let pair = |part: &str| {
-            let reason = format!("'{part}' of '{text}' is not KEY=VALUE");
-            key_value(part).map_err(|_| Error::Attack { attack: name.clone(), reason })
-        };
-        let set = parts.map(pair).collect::<Result<_>>()?;
-        Ok(AttackSpec { label: text.to_string(), name, set })
+        let fail = |reason| Error::Attack { attack: text.to_string(), reason };
+        let (name, set) = name_and_settings(text).map_err(fail)?;
+        attacks::find(name)?;
+        Ok(AttackSpec { label: text.to_string(), name: name.to_string(), set })
     }
 }
 

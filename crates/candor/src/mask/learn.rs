@@ -330,10 +330,10 @@ impl Learner {
         // What stays the same from step to step is laid out once.
         let rows: Vec<Case<'_>> = open.iter().map(|&q| case(cases, &queries, q)).collect();
         let batches = self.batches(&rows)?;
-        let mut means: Vec<Vec<Vec<f32>>> = open.iter().map(|_| self.full_masks(0.0)).collect();
+        // Means of the iterates from the first that counts on, for those that ask for them.
+        let mut means: Vec<Vec<Vec<f32>>> = vec![];
         let first =
             ((1.0 / self.settings.rate).ceil() as usize).min(self.settings.iterations.saturating_sub(1));
-        let mut counted = 0;
         for step in 0..self.settings.iterations {
             if !open.is_empty() && open.iter().all(|&q| self.settings.settled(&losses[q])) {
                 (step..self.settings.iterations).for_each(|_| progress());
@@ -357,18 +357,16 @@ impl Learner {
                     adams[q][l].step(&mut masks[q][l], gradient, self.settings.cap);
                 }
             }
-            if self.settings.returned == Returned::Mean && step >= first {
-                counted += 1;
-                for (mean, &q) in means.iter_mut().zip(&open) {
-                    fold_in(mean, &masks[q], counted);
-                }
+            if self.settings.returned == Returned::Mean && step == first {
+                means = open.iter().map(|&q| masks[q].clone()).collect();
+            }
+            for (mean, &q) in means.iter_mut().zip(&open).filter(|_| step > first) {
+                fold_in(mean, &masks[q], step - first + 1);
             }
             progress();
         }
-        if counted > 0 {
-            for (mean, &q) in means.into_iter().zip(&open) {
-                masks[q] = mean;
-            }
+        for (mean, &q) in means.into_iter().zip(&open) {
+            masks[q] = mean;
         }
         let mut logits = empty_logits;
         let at: Vec<_> = open.iter().map(|&q| &masks[q]).collect();

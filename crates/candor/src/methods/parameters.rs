@@ -52,10 +52,9 @@ pub fn key_value(text: &str) -> std::result::Result<(String, String), String> {
 /// # Errors
 /// As [`key_value`].
 pub fn name_and_settings(text: &str) -> std::result::Result<(&str, Pairs), String> {
-    let is_setting =
-        |(at, _): &(usize, &str)| text[at + 1..].split('+').next().is_some_and(|s| s.contains('='));
-    let (name, settings) =
-        text.match_indices('+').find(is_setting).map_or((text, ""), |(at, _)| text.split_at(at));
+    // A + that another follows, or nothing, is the name's own.
+    let ends = |(at, _): &(usize, &str)| text[at + 1..].starts_with(|next| next != '+');
+    let (name, settings) = text.match_indices('+').find(ends).map_or((text, ""), |(at, _)| text.split_at(at));
     let pair = |s| key_value(s).map_err(|_| format!("'{s}' of '{text}' is not KEY=VALUE"));
     let pairs = settings.split('+').filter(|s| !s.is_empty()).map(pair);
     Ok((name, pairs.collect::<std::result::Result<_, _>>()?))
@@ -194,6 +193,7 @@ mod tests {
             name_and_settings("grad-cam+++steps=2+eps=8/255"),
             Ok(("grad-cam++", vec![pair("steps", "2"), pair("eps", "8/255")]))
         );
+        assert_eq!(name_and_settings("pgd+eps"), Err("'eps' of 'pgd+eps' is not KEY=VALUE".into()));
         assert_eq!(
             name_and_settings("pgd+eps=1+fast"),
             Err("'fast' of 'pgd+eps=1+fast' is not KEY=VALUE".into())

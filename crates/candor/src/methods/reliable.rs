@@ -7,7 +7,6 @@ use super::parameters::{Kind, Parameter, Parameters};
 use super::{Choices, Description, Explainer, Explanation, Export, Method, PathPoint};
 use crate::error::{Error, Result};
 use crate::map::{Interpolation, Map};
-use crate::mask::adam::BETA_2;
 use crate::mask::fuse::{self, Fusion};
 use crate::mask::learn::{Learner, Passes, Prepared, Returned, Settings, argmax};
 use crate::mask::looped::as_nodes;
@@ -185,7 +184,7 @@ fn settings(model: &Model, p: &mut Parameters, choices: &Choices) -> Result<(Vec
         lambda: lambda as f32,
         iterations: p.integer("iterations"),
         rate: p.number("rate").unwrap_or(0.05) as f32,
-        beta_2: p.number("beta2").map_or(BETA_2, |b| b as f32),
+        beta_2: p.number("beta2").unwrap_or(0.9) as f32,
         cap: p.number("cap").unwrap_or(1.0) as f32,
         floor_at_chance: p.word("floor") == "chance",
         leave_out_top1: p.word("rivals") == "no-top1",

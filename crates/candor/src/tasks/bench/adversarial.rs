@@ -7,7 +7,7 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use super::journal::{Entry, Journal, Outcome};
-use super::localize::{Localize, Localized, absent, ask_for, localized, locate};
+use super::localize::{Asked, Localize, Localized, Located, absent, ask_for, localized, locate};
 use super::{Measure, Shown, photo};
 use crate::attacks::{self, Attack, Goal, Norms, Rounding, Victim};
 use crate::detector::AttackSpec;
@@ -35,8 +35,6 @@ pub struct Adversarial<'d> {
     made: Vec<(usize, usize)>,
     /// Photos that the model answers right.
     pub right: usize,
-    /// The norms of the changes.
-    pub norms: Vec<Norms>,
 }
 
 impl<'d> Adversarial<'d> {
@@ -80,7 +78,7 @@ impl<'d> Adversarial<'d> {
             }
             part.iter().for_each(|_| progress());
         }
-        let mut benchmark = Adversarial { localize, folder: pictures, made: vec![], right: 0, norms: vec![] };
+        let mut benchmark = Adversarial { localize, folder: pictures, made: vec![], right: 0 };
         let mut entries = journal.entries::<Attacked>(&[spec.label.as_str()])?;
         entries.retain(|e| e.item < benchmark.localize.samples.len());
         entries.sort_by_key(|e| e.item);
@@ -88,14 +86,18 @@ impl<'d> Adversarial<'d> {
             if let Outcome::Measured(Attacked { target: Some(target), norms }) = entry.outcome {
                 benchmark.right += 1;
                 benchmark.made.extend(norms.map(|_| (entry.item, target)));
-                benchmark.norms.extend(norms);
             }
         }
         Ok(benchmark)
     }
 
-    /// The class that is there, the target, the boxes on the model's grid, and the changed photo.
-    fn item(&self, item: usize) -> Result<(usize, usize, super::localize::Located, RgbImage)> {
+    /// Asks for the class that is there and for the target: the class, the boxes on the model's grid, the maps, and the changed photo.
+    fn ask(
+        &self,
+        model: &Model,
+        explainer: &mut dyn Explainer,
+        item: usize,
+    ) -> Result<(usize, Located, Asked, RgbImage)> {
         let (number, target) = self.made[item];
         let sample = self.localize.samples[number];
         let class = sample.class().unwrap_or(0);
@@ -103,7 +105,9 @@ impl<'d> Adversarial<'d> {
         let picture = decode(&file(&self.folder, number))?;
         let mut located = locate(sample, &photo(sample)?, class, preprocessing)?;
         located.input = preprocessing.normalize(&picture);
-        Ok((class, target, located, picture))
+        let ranking = ranking(&explainer.scores(model, &located.input)?);
+        let asked = ask_for(model, explainer, &[class], target, &ranking)?;
+        Ok((class, located, asked, picture))
     }
 }
 
@@ -119,17 +123,13 @@ impl Measure for Adversarial<'_> {
     }
 
     fn measure(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Localized> {
-        let (class, target, located, _) = self.item(item)?;
-        let ranking = ranking(&explainer.scores(model, &located.input)?);
-        let asked = ask_for(model, explainer, &[class], target, &ranking)?;
+        let (class, located, asked, _) = self.ask(model, explainer, item)?;
         Ok(localized(&located, &asked, class))
     }
 
     fn show(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Shown> {
-        let (class, target, located, picture) = self.item(item)?;
-        let ranking = ranking(&explainer.scores(model, &located.input)?);
-        let asked = ask_for(model, explainer, &[class], target, &ranking)?;
-        let maps = [class, target].map(|c| (self.localize.labels.name(c), asked.map(c).clone()));
+        let (class, _, asked, picture) = self.ask(model, explainer, item)?;
+        let maps = [class, asked.absent].map(|c| (self.localize.labels.name(c), asked.map(c).clone()));
         Ok(Shown { picture, maps: maps.into() })
     }
 }
