@@ -296,3 +296,62 @@ fn the_attribution_form_weighs_masks_by_features() {
     let map = candor::mask::fuse::attribution_mean(&[0.5, 1.0], [1, 1, 2], &feature, 0);
     assert_eq!(map.data, vec![1.0, 3.0]);
 }
+
+/// A network whose first level is read by pointwise convolutions alone, with and without strides and bias.
+fn pointwise() -> Graph {
+    let builder = Builder::new(Graph::new(18));
+    let input = builder.input(
+        "picture",
+        DataType::Float,
+        &[Dim::Batch(1), Dim::Fixed(3), Dim::Fixed(16), Dim::Fixed(16)],
+    );
+    let conv = |x: Expr<'_>, from: usize, to: usize, kernel: usize, stride: i64, bias: bool| {
+        let value = |i: usize| ((i * 37 + to) as f32 * 0.7).sin() / (from * kernel) as f32;
+        let weight = Tensor::floats(
+            &[to, from, kernel, kernel],
+            (0..to * from * kernel * kernel).map(value).collect(),
+        );
+        let mut inputs = vec![builder.constant(weight.unwrap())];
+        inputs.extend(bias.then(|| builder.constant(Tensor::full(&[to], 0.1))));
+        let ints = |n: i64, count| Attr::Ints(vec![n; count]);
+        let (kernel, pads) = (ints(kernel as i64, 2), ints(kernel as i64 / 2, 4));
+        let id = x
+            .op("Conv", &inputs, &[("kernel_shape", kernel), ("strides", ints(stride, 2)), ("pads", pads)])
+            .id();
+        builder.value(id)
+    };
+    let relu = |x: Expr<'_>| builder.value(x.op("Relu", &[], &[]).id());
+    let first = relu(conv(input, 3, 8, 3, 1, true));
+    let way = conv(relu(conv(first, 8, 4, 1, 1, true)), 4, 6, 3, 2, true);
+    let second = relu(way + conv(first, 8, 6, 1, 2, false));
+    let weight = Tensor::floats(&[6, 5], (0..30).map(|i| (i as f32 * 0.9).sin() * 9.0).collect()).unwrap();
+    let pooled = second.op("GlobalAveragePool", &[], &[]).reshape(&[-1, 6]);
+    let logits = pooled.op("MatMul", &[builder.constant(weight)], &[]).id();
+    let mut graph = builder.finish().unwrap();
+    graph.outputs = vec![logits];
+    graph
+}
+
+#[test]
+fn masks_behind_pointwise_convolutions_are_the_same() {
+    let model = load(&pointwise(), &ModelOptions::default()).unwrap();
+    let image: Vec<f32> = image(3)[..3 * 16 * 16].to_vec();
+    let levels: Vec<_> = automatic_levels(&model).unwrap().iter().map(|l| l.shape).collect();
+    assert_eq!(levels, [[8, 16, 16], [6, 8, 8]]);
+    let learned = |keep_features: bool| {
+        learn(&model, &image, Settings { keep_features, lambda: 1e-3, iterations: 12, ..short() }, &[1, 4])
+    };
+    let (behind, before) = (learned(false), learned(true));
+    let says = |m: &Vec<f32>| m.iter().any(|v| (v - m[0]).abs() > 0.1);
+    assert!(before.iter().flat_map(|l| &l.masks).any(says), "masks say something");
+    for (got, want) in behind.iter().zip(&before) {
+        assert_near(
+            "losses",
+            &got.losses.iter().map(|&l| l as f32).collect::<Vec<_>>(),
+            &want.losses.iter().map(|&l| l as f32).collect::<Vec<_>>(),
+        );
+        for (got, want) in got.masks.iter().zip(&want.masks) {
+            assert_near("masks", got, want);
+        }
+    }
+}

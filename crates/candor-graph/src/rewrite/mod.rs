@@ -6,6 +6,7 @@ mod fold_batch_norm;
 mod fold_constants;
 mod free_batch;
 mod lower;
+mod masks_behind_pointwise;
 mod pad_axes;
 mod pointwise_strides;
 mod remove_identity;
@@ -19,6 +20,7 @@ pub use dead::remove_dead;
 pub use fold_constants::{Evaluate, evaluate_constants, fold_constants};
 pub use free_batch::free_batch;
 pub use lower::{LOWERINGS, Lowering, lower};
+pub use masks_behind_pointwise::masks_behind_pointwise;
 pub use pointwise_strides::slice_before_pointwise;
 pub use settle_shapes::settle_shapes;
 

@@ -29,12 +29,15 @@ pub fn slice_before_pointwise(graph: &mut Graph) -> Result<()> {
 }
 
 fn is_strided_pointwise(node: &Node) -> bool {
-    let all = |name: &str, wanted: i64| node.ints(name).is_none_or(|v| v.iter().all(|&n| n == wanted));
+    is_pointwise(node) && node.ints("strides").is_some_and(|s| s.iter().any(|&n| n != 1))
+}
+
+/// Whether each output of a node is a sum over the channels at one place.
+pub(super) fn is_pointwise(node: &Node) -> bool {
     node.op == "Conv"
         && node.domain.is_empty()
         && node.ints("kernel_shape").is_some_and(|k| k.iter().all(|&n| n == 1))
-        && all("pads", 0)
-        && !all("strides", 1)
+        && node.ints("pads").is_none_or(|p| p.iter().all(|&n| n == 0))
         && node.text("auto_pad", "NOTSET") == "NOTSET"
 }
 

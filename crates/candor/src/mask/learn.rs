@@ -43,6 +43,8 @@ pub struct Settings {
     /// Stop when [`SETTLING`] steps together lowered the lowest total loss of every query by at most this share of it. 0 takes
     /// every step.
     pub settle: f64,
+    /// Hand the first level's features to each step, for [`Learner::feature`]; else they may stay behind in the part that runs once.
+    pub keep_features: bool,
 }
 
 /// Which masks a search returns.
@@ -75,6 +77,7 @@ impl Default for Settings {
             leave_out_top1: false,
             returned: Returned::Last,
             settle: 0.0,
+            keep_features: false,
         }
     }
 }
@@ -250,7 +253,8 @@ impl Learner {
         }
     }
 
-    /// The unmasked feature map of a level (1×C×H×W), if it is computed before the masks.
+    /// The unmasked feature map of a level (1×C×H×W), if it is computed before the masks and
+    /// [`Settings::keep_features`] asked for it.
     pub fn feature(&self, prepared: &Prepared, level: usize) -> Option<Tensor> {
         let values = prepared.crossing[self.level_crossing[level]?].as_floats()?;
         let feature = self.levels[level].feature();

@@ -27,7 +27,10 @@ pub(crate) struct Masked {
 /// Puts masks and the objective into a model's graph and cuts it.
 pub(crate) fn masked(model: &Model, levels: &[Level], settings: &Settings) -> Result<Masked> {
     let features: Vec<_> = levels.iter().map(Level::feature).collect();
-    let (graph, sites) = insert::insert_masks(model.graph.clone(), &features, settings.shape)?;
+    let (mut graph, sites) = insert::insert_masks(model.graph.clone(), &features, settings.shape)?;
+    if !settings.keep_features {
+        rewrite::masks_behind_pointwise(&mut graph, &sites)?;
+    }
     let (mut graph, queries) =
         with_objective(graph, &sites, settings.objective, model.head == Head::MultiLabel)?;
     rewrite::fold_constants(&mut graph, &Folding(model.engine.as_ref()))?;

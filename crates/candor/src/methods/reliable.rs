@@ -195,6 +195,7 @@ fn settings(model: &Model, p: &mut Parameters, choices: &Choices) -> Result<(Vec
         },
         exact: p.flag("exact"),
         settle: p.number("settle").unwrap_or(0.0),
+        keep_features: p.word("fuse") == "attribution",
     };
     Ok((levels, settings))
 }
