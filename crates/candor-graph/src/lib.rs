@@ -14,6 +14,7 @@ pub mod builder;
 pub mod error;
 pub mod feature;
 pub mod flops;
+pub mod footprint;
 pub mod grad;
 pub mod graph;
 pub mod insert;

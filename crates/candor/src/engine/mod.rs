@@ -1,5 +1,6 @@
 //! Engines execute graphs: compile once, run many times.
 
+mod forms;
 #[cfg(feature = "onnxruntime")]
 pub mod library;
 #[cfg(feature = "onnxruntime")]
@@ -7,6 +8,7 @@ mod onnx_runtime;
 mod rten;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use candor_graph::graph::Graph;
 use candor_graph::rewrite::Evaluate;
@@ -73,6 +75,10 @@ pub trait Engine: Send + Sync {
     fn compile(&self, graph: &Graph) -> Result<Box<dyn Session>, EngineError>;
 }
 
+/// Stands for tensors that many runs have in common: see [`Session::run_held`].
+#[derive(Debug, Default)]
+pub struct HeldKey(Arc<()>);
+
 /// A compiled graph with its warm buffers.
 pub trait Session: Send {
     /// Runs the graph. `inputs` in the order of the graph's inputs; the result in the order of its outputs.
@@ -89,6 +95,21 @@ pub trait Session: Send {
         let mut outputs = self.run(inputs)?;
         outputs.truncate(count);
         Ok(outputs)
+    }
+
+    /// [`Session::run_first`] with `held` behind `inputs`. Whoever gives a key again gives the same `held`: an engine with memory of its
+    /// own copies them there once, and keeps them until the key is dropped.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    fn run_held(
+        &mut self,
+        inputs: &[&Tensor],
+        held: &[&Tensor],
+        _key: &HeldKey,
+        count: usize,
+    ) -> Result<Vec<Tensor>, EngineError> {
+        self.run_first(&[inputs, held].concat(), count)
     }
 
     /// Says that many runs follow with this batch size: an engine that is faster where it knows the size may prepare for it. Other

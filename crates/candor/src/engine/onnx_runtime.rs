@@ -2,20 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, Weak};
 
 use candor_graph::graph::Graph;
+use candor_graph::onnx;
 use candor_graph::shape::Dim;
 use candor_graph::tensor::{Tensor, TensorData};
-use candor_graph::{onnx, rewrite};
 use ort::environment::Environment;
 use ort::ep;
 use ort::logging::LogLevel;
+use ort::memory::MemoryInfo;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::session::{Session as OrtSession, SessionInputValue};
-use ort::value::{DynValue, TensorElementType, TensorRef};
+use ort::session::{IoBinding, Session as OrtSession, SessionInputValue};
+use ort::value::{DynValue, Tensor as OrtTensor, TensorElementType, TensorRef};
 
-use super::{Engine, EngineError, Session, check_count, library, threads_or_cores};
+use super::{Engine, EngineError, HeldKey, Session, check_count, forms, library, threads_or_cores};
 use crate::report::result::EngineInfo;
 
 const NAME: &str = "onnxruntime";
@@ -130,7 +131,13 @@ impl Engine for OnnxRuntime {
     fn compile(&self, graph: &Graph) -> Result<Box<dyn Session>, EngineError> {
         graph.check().map_err(|e| EngineError::Compile { engine: NAME, reason: e.to_string() })?;
         let maker = self.maker.clone();
-        Ok(Box::new(OnnxRuntimeSession { maker, graph: graph.clone(), expected: None, made: vec![] }))
+        Ok(Box::new(OnnxRuntimeSession {
+            maker,
+            graph: graph.clone(),
+            expected: None,
+            made: vec![],
+            bound: vec![],
+        }))
     }
 }
 
@@ -139,8 +146,7 @@ impl Maker {
     fn session(&self, graph: &Graph, form: Form) -> Result<OrtSession, EngineError> {
         let fail = |reason: String| EngineError::Compile { engine: NAME, reason: one_line(&reason) };
         let mut part = graph.clone();
-        part.outputs.truncate(form.outputs);
-        rewrite::remove_dead(&mut part);
+        forms::onnx_runtime(&mut part, form.outputs);
         let (bytes, weights) = onnx::to_parts(&part).map_err(|e| fail(e.to_string()))?;
         let made = self
             .builder(graph, form.batch)
@@ -188,7 +194,7 @@ fn batches(graph: &Graph) -> impl Iterator<Item = (usize, usize)> + '_ {
 struct Form {
     /// The batch size, or any. Where it is known, ONNX Runtime keeps its blocked layout through products.
     batch: Option<usize>,
-    /// How many of the graph's outputs are computed. It would compute all, whichever are asked for.
+    /// How many of the graph's outputs are computed.
     outputs: usize,
 }
 
@@ -198,23 +204,68 @@ struct OnnxRuntimeSession {
     graph: Graph,
     expected: Option<usize>,
     made: Vec<(Form, OrtSession)>,
+    bound: Vec<Bound>,
+}
+
+/// Inputs that a device keeps for the session of a form, as long as somebody has their key.
+struct Bound {
+    key: Weak<()>,
+    form: Form,
+    binding: IoBinding,
 }
 
 impl OnnxRuntimeSession {
-    /// The session for these inputs and outputs.
-    fn find(&mut self, inputs: &[&Tensor], outputs: usize) -> Result<&mut OrtSession, EngineError> {
+    /// What these inputs and outputs need.
+    fn form(&self, inputs: &[&Tensor], outputs: usize) -> Form {
         let is =
             |batch: usize| batches(&self.graph).all(|(i, k)| inputs[i].shape().first() == Some(&(k * batch)));
-        let batch = self.expected.filter(|&batch| is(batch));
-        let form = Form { batch, outputs };
-        let at = match self.made.iter().position(|(made, _)| *made == form) {
-            Some(at) => at,
-            None => {
-                self.made.push((form, self.maker.session(&self.graph, form)?));
-                self.made.len() - 1
-            }
-        };
-        Ok(&mut self.made[at].1)
+        Form { batch: self.expected.filter(|&batch| is(batch)), outputs }
+    }
+
+    /// Position of the session of a form, which is made if there is none.
+    fn find(&mut self, form: Form) -> Result<usize, EngineError> {
+        if let Some(at) = self.made.iter().position(|(made, _)| *made == form) {
+            return Ok(at);
+        }
+        self.made.push((form, self.maker.session(&self.graph, form)?));
+        Ok(self.made.len() - 1)
+    }
+
+    /// Position of the binding that holds `held` behind the first `skip` inputs; it is made if there is none.
+    fn bind(&mut self, at: usize, skip: usize, held: &[&Tensor], key: &HeldKey) -> ort::Result<usize> {
+        self.bound.retain(|b| b.key.strong_count() > 0);
+        let (form, session) = &self.made[at];
+        let key = Arc::downgrade(&key.0);
+        if let Some(known) = self.bound.iter().position(|b| b.key.ptr_eq(&key) && b.form == *form) {
+            return Ok(known);
+        }
+        let mut binding = session.create_binding()?;
+        for (input, tensor) in session.inputs().iter().skip(skip).zip(held) {
+            bind_input(&mut binding, input.name(), tensor)?;
+        }
+        for output in session.outputs() {
+            binding.bind_output_to_device(output.name(), &MemoryInfo::default())?;
+        }
+        self.bound.push(Bound { key, form: *form, binding });
+        Ok(self.bound.len() - 1)
+    }
+
+    fn run_bound(
+        &mut self,
+        inputs: &[&Tensor],
+        held: &[&Tensor],
+        key: &HeldKey,
+        at: usize,
+    ) -> ort::Result<Vec<Result<Tensor, String>>> {
+        let bound = self.bind(at, inputs.len(), held, key)?;
+        let (session, binding) = (&mut self.made[at].1, &mut self.bound[bound].binding);
+        for (input, tensor) in session.inputs().iter().zip(inputs) {
+            bind_input(binding, input.name(), tensor)?;
+        }
+        let names: Vec<String> = session.outputs().iter().map(|o| o.name().to_string()).collect();
+        binding.synchronize_inputs()?;
+        let values = session.run_binding(binding)?;
+        Ok(names.iter().map(|name| from_ort(&values[name.as_str()])).collect())
     }
 }
 
@@ -224,29 +275,67 @@ impl Session for OnnxRuntimeSession {
     }
 
     fn run_first(&mut self, inputs: &[&Tensor], count: usize) -> Result<Vec<Tensor>, EngineError> {
-        let fail = |reason: String| EngineError::Run { engine: NAME, reason: one_line(&reason) };
         check_count(NAME, inputs.len(), self.graph.inputs.len())?;
         let outputs = count.min(self.graph.outputs.len());
         let given: Result<Vec<SessionInputValue<'_>>, ort::Error> =
             inputs.iter().map(|t| to_ort(t)).collect();
-        let given = given.map_err(|e| fail(e.to_string()))?;
-        let session = self.find(inputs, outputs)?;
-        let values = session.run(given.as_slice()).map_err(|e| fail(e.to_string()))?;
-        (0..outputs).map(|i| from_ort(&values[i]).map_err(fail)).collect()
+        let given = given.map_err(failed)?;
+        let at = self.find(self.form(inputs, outputs))?;
+        let values = self.made[at].1.run(given.as_slice()).map_err(failed)?;
+        (0..outputs).map(|i| from_ort(&values[i]).map_err(failed)).collect()
+    }
+
+    fn run_held(
+        &mut self,
+        inputs: &[&Tensor],
+        held: &[&Tensor],
+        key: &HeldKey,
+        count: usize,
+    ) -> Result<Vec<Tensor>, EngineError> {
+        let all = [inputs, held].concat();
+        check_count(NAME, all.len(), self.graph.inputs.len())?;
+        let at = self.find(self.form(&all, count.min(self.graph.outputs.len())))?;
+        let values = self.run_bound(inputs, held, key, at).map_err(failed)?;
+        values.into_iter().map(|v| v.map_err(failed)).collect()
     }
 
     fn expect_batch(&mut self, batch: usize) {
         // The size before stays, too: searches for one and for two classes take turns from photo to photo.
         let before = self.expected.replace(batch);
         if before != self.expected {
-            self.made.retain(|(form, _)| [None, before, self.expected].contains(&form.batch));
+            let stays = [None, before, self.expected];
+            self.bound.retain(|b| stays.contains(&b.form.batch));
+            self.made.retain(|(form, _)| stays.contains(&form.batch));
         }
     }
+}
+
+fn failed(reason: impl ToString) -> EngineError {
+    EngineError::Run { engine: NAME, reason: one_line(&reason.to_string()) }
 }
 
 /// ONNX Runtime's messages may span lines.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Gives a copy of a tensor to a binding, which brings it to the session's device. (Of a lent one `ort` would make the copy, by a
+/// session of its own.)
+fn bind_input(binding: &mut IoBinding, name: &str, tensor: &Tensor) -> ort::Result<()> {
+    let shape = tensor.shape();
+    macro_rules! bind {
+        ($values:expr) => {
+            binding.bind_input(name, &OrtTensor::from_array((shape, $values.clone()))?)
+        };
+    }
+    match tensor.data() {
+        TensorData::Float(v) => bind!(v),
+        TensorData::Int64(v) => bind!(v),
+        TensorData::Int32(v) => bind!(v),
+        TensorData::Uint8(v) => bind!(v),
+        TensorData::Int8(v) => bind!(v),
+        TensorData::Bool(v) => bind!(v),
+    }
 }
 
 /// Lends a tensor.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use candor_graph::graph::{Graph, ValueId};
+use candor_graph::onnx;
 use candor_graph::tensor::{Tensor, TensorData};
-use candor_graph::{onnx, rewrite};
 use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView, ValueView};
 use rten_tensor::{Layout, TensorView};
 
-use super::{Engine, EngineError, Session, check_count, threads_or_cores};
+use super::{Engine, EngineError, Session, check_count, forms, threads_or_cores};
 use crate::report::result::EngineInfo;
 
 const NAME: &str = "rten";
@@ -46,8 +46,7 @@ impl Engine for RTen {
     fn compile(&self, graph: &Graph) -> Result<Box<dyn Session>, EngineError> {
         let fail = |reason: String| EngineError::Compile { engine: NAME, reason };
         let mut graph = graph.clone();
-        // Its strided Conv gathers a column for each output, even where the column is one element.
-        rewrite::slice_before_pointwise(&mut graph).map_err(|e| fail(e.to_string()))?;
+        forms::rten(&mut graph).map_err(|e| fail(e.to_string()))?;
         let (bytes, weights) = onnx::to_parts(&graph).map_err(|e| fail(e.to_string()))?;
         let mut options = ModelOptions::with_all_ops();
         options.external_data(onnx::WEIGHTS, weights);

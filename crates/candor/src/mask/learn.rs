@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use candor_graph::footprint::computed_bytes;
+use candor_graph::graph::Graph;
 use candor_graph::insert::{MaskShape, MaskSite};
 use candor_graph::tensor::Tensor;
 
@@ -9,7 +11,7 @@ use super::adam::{Adam, BETA_2};
 use super::levels::Level;
 use super::masked::{Masked, l1_weight, masked};
 use super::objective::{Objective, Query};
-use crate::engine::Session;
+use crate::engine::{HeldKey, Session};
 use crate::error::{Error, Result};
 use crate::model::{Head, Model};
 
@@ -182,7 +184,7 @@ impl Learner {
             classes: model.classes,
             multi_label,
             fixed_batch: model.fixed_batch,
-            max_batch: if cut.crosses_in_rows() { max_batch(model) } else { 1 },
+            max_batch: if cut.crosses_in_rows() { max_batch(&cut.suffix) } else { 1 },
         })
     }
 
@@ -487,7 +489,7 @@ impl Learner {
             let stacked = (0..self.crossing_is_image.len()).map(stacked);
             Cow::Owned(stacked.collect::<std::result::Result<_, _>>().map_err(|e| Error::graph("mask", e))?)
         };
-        Ok(Batch { used, size, queries, crossing })
+        Ok(Batch { used, size, queries, crossing, key: HeldKey::default() })
     }
 
     /// One pass: logits of the masked images, and (if asked for) the gradient of D with respect to each mask, case by case.
@@ -512,10 +514,13 @@ impl Learner {
             let values = (0..size).flat_map(|i| masks[row_of(i, used)][l].iter().copied()).collect();
             inputs.push(tensor(&[size, c, h, w], values)?);
         }
-        let inputs: Vec<&Tensor> = inputs.iter().chain(&batch.queries).chain(batch.crossing.iter()).collect();
-        let wanted = if pass == Pass::Both { 1 + self.sites.len() } else { 1 };
-        let mut out =
-            self.step.run_first(&inputs, wanted)?.into_iter().map(|t| t.into_floats().unwrap_or_default());
+        let masks: Vec<&Tensor> = inputs.iter().collect();
+        let held: Vec<&Tensor> = batch.queries.iter().chain(batch.crossing.iter()).collect();
+        let out = match pass {
+            Pass::Forward => self.step.run_first(&[masks, held].concat(), 1)?,
+            Pass::Both => self.step.run_held(&masks, &held, &batch.key, 1 + self.sites.len())?,
+        };
+        let mut out = out.into_iter().map(|t| t.into_floats().unwrap_or_default());
         let split = |values: Vec<f32>| -> Vec<Vec<f32>> {
             let row = (values.len() / size.max(1)).max(1);
             values.chunks(row).take(used).map(<[f32]>::to_vec).collect()
@@ -571,12 +576,18 @@ struct Batch<'c> {
     size: usize,
     queries: Vec<Tensor>,
     crossing: Cow<'c, [Tensor]>,
+    /// Stands for `queries` and `crossing`, which are the same in every step.
+    key: HeldKey,
 }
 
-/// Most queries in one batch: convolutions gain little from more, memory grows with each. Small images gain longer.
-fn max_batch(model: &Model) -> usize {
-    let [_, h, w] = model.input_shape;
-    (8 * 224 * 224 / (h * w).max(1)).clamp(8, 64)
+/// Most bytes that the values of one step may have, all together.
+const STEP_BYTES: u64 = 1 << 30;
+/// Most queries in one batch, however small: convolutions gain nothing from more.
+const MOST_QUERIES: u64 = 64;
+
+/// Most queries in one batch of a step, by memory.
+fn max_batch(step: &Graph) -> usize {
+    (STEP_BYTES / computed_bytes(step).max(1)).clamp(1, MOST_QUERIES) as usize
 }
 
 fn tensor(shape: &[usize], values: Vec<f32>) -> Result<Tensor> {

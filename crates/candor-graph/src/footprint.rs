@@ -1,0 +1,35 @@
+//! Memory of a graph's values.
+
+use crate::graph::Graph;
+use crate::shape::Dim;
+
+/// Bytes of all values that the nodes compute for a batch of one, at four bytes an element; a value whose shape is not known counts
+/// nothing. It bounds what an engine holds at once, which is less, since values go when nobody reads them any more.
+pub fn computed_bytes(graph: &Graph) -> u64 {
+    let size = |d: &Dim| match d {
+        Dim::Fixed(n) | Dim::Batch(n) => Some(*n as u64),
+        Dim::Unknown => None,
+    };
+    let computed = graph.nodes.iter().flat_map(|n| n.outputs.iter().flatten());
+    let elements = computed.filter_map(|&id| graph.shape(id)?.iter().map(size).product::<Option<u64>>());
+    4 * elements.sum::<u64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::computed_bytes;
+    use crate::builder::Builder;
+    use crate::graph::Graph;
+    use crate::shape::Dim;
+    use crate::tensor::DataType;
+
+    #[test]
+    fn what_is_computed_counts_and_inputs_do_not() {
+        let b = Builder::new(Graph::new(18));
+        let x = b.input("x", DataType::Float, &[Dim::Batch(2), Dim::Fixed(3)]);
+        let y = (x + 1.0).sum(&[1], true).id();
+        let mut graph = b.finish().unwrap();
+        graph.outputs = vec![y];
+        assert_eq!(computed_bytes(&graph), 4 * (6 + 2));
+    }
+}
