@@ -1,7 +1,7 @@
 """Candor's gradient graphs in float64, where no unit is within rounding of its kink.
 
     python tools/check_float64.py --candor PROGRAM [--photos N] [--engine NAME] MODEL.onnx...
-    python tools/check_float64.py --candor PROGRAM [--photos N] --methods A,B,... MODEL.onnx...
+    python tools/check_float64.py --candor PROGRAM [--photos N | --noise] --methods A,B,... MODEL.onnx...
 
 For models on which float32 cannot tell a wrong rule from a unit that rounding moved across a kink: the graph that `candor export
 --method gradient` writes, and the model itself differentiated by PyTorch's autograd, both run in float64 by tools/onnx_torch.py. A
@@ -17,7 +17,7 @@ For photos also, as shares of the largest value of autograd's map:
                     MaxPool were on another side in that run; and what is left if autograd takes those sides
 
 With `--methods` the graphs that `candor export` writes for these are looked at instead (tools/exported.py), with the settings of
-tools/check_export.py and those of `--set`. Each is run in float64, and, as shares of that map's largest value, is printed how far from
+tools/check_export.py and those of `--set`, on photos or on the noise of its `--noise`. Each is run in float64, and, as shares of that map's largest value, is printed how far from
 it are Candor's own map and ONNX Runtime's; how many decisions were otherwise in ONNX Runtime's run; and what is left if float64 takes
 those. Telling its decisions may change what ONNX Runtime fuses: "told" is how far the map of that run is from the plain one's. Of
 `reliable` also, how far a turn of its Loop in float64 takes the masks from where ONNX Runtime's takes them, from the same start and by
@@ -43,7 +43,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 import goldens_rules  # noqa: F401  operators that the models do not need
-from check_export import SETTINGS, photos_of_samples, preprocess
+from check_export import SETTINGS, SIDECAR, noise_picture, photos_of_samples, preprocess
 from check_export import TOLERANCE as EXPORT_TOLERANCE
 from deterministic import noise_image
 from exported import Exported
@@ -170,7 +170,7 @@ def explained(
     candor: str, path: Path, photo: Path, how: dict, side: list[int], folder: Path, words: list[str]
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Of the top-1 and the lowest class of a photo: the class, the input, and Candor's own map."""
-    picture, out = folder / f"{photo.stem}.png", folder / photo.stem
+    picture, out = folder / f"{photo.stem}.{side[0]}.png", folder / photo.stem
     Image.open(photo).convert("RGB").resize(side[::-1], Image.Resampling.BILINEAR).save(picture)
     image = preprocess(picture, how)[None]
     words = [candor, "explain", str(path), str(picture), "--class", "top1", "--class", "lowest", *words, "--out", str(out), "--json"]
@@ -282,6 +282,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=3)
     parser.add_argument("--engine", help="engine of candor explain [default: its own]")
     parser.add_argument("--methods", help="exported methods to look at instead of the gradient")
+    parser.add_argument("--noise", action="store_true", help="with --methods: a picture away from kinks instead of photos")
     parser.add_argument("--set", action="append", default=[], help="parameter of the methods, KEY=VALUE")
     arguments = parser.parse_args()
     options = ["--engine", arguments.engine] if arguments.engine else []
@@ -290,8 +291,12 @@ def main() -> None:
     for path in arguments.models:
         for method in arguments.methods.split(",") if arguments.methods else []:
             with tempfile.TemporaryDirectory() as folder:
-                photos = photos_of_samples(arguments.photos)
-                for off, line in of_method(arguments.candor, path, method, photos, Path(folder), options, settings):
+                photos, words = photos_of_samples(arguments.photos), settings
+                if arguments.noise:
+                    sidecar = Path(folder) / "sidecar.toml"
+                    sidecar.write_text(SIDECAR)
+                    photos, words = [noise_picture(path, Path(folder))[0]], [*settings, "--sidecar", str(sidecar)]
+                for off, line in of_method(arguments.candor, path, method, photos, Path(folder), options, words):
                     worst = max(worst, off / EXPORT_TOLERANCE * TOLERANCE)
                     print(f"{path.stem} {line}", flush=True)
         if arguments.methods:
