@@ -1,6 +1,7 @@
 """Candor's gradient graphs in float64, where no unit is within rounding of its kink.
 
     python tools/check_float64.py --candor PROGRAM [--photos N] [--engine NAME] MODEL.onnx...
+    python tools/check_float64.py --candor PROGRAM [--photos N | --noise] --methods A,B,... MODEL.onnx...
 
 For models on which float32 cannot tell a wrong rule from a unit that rounding moved across a kink: the graph that `candor export
 --method gradient` writes, and the model itself differentiated by PyTorch's autograd, both run in float64 by tools/onnx_torch.py. A
@@ -14,6 +15,15 @@ For photos also, as shares of the largest value of autograd's map:
                     near their kinks had to be flipped in autograd to meet it, and what is left
     ONNX Runtime's  how far the exported graph's map by ONNX Runtime in float32 is from it; how many units of Relu, Clip and
                     MaxPool were on another side in that run; and what is left if autograd takes those sides
+
+With `--methods` the graphs that `candor export` writes for these are looked at instead (tools/exported.py), with the settings of
+tools/check_export.py and those of `--set`, on photos or on the noise of its `--noise`. Each is run in float64, and, as shares of that map's largest value, is printed how far from
+it are Candor's own map and ONNX Runtime's; how many decisions were otherwise in ONNX Runtime's run; and what is left if float64 takes
+those. Telling its decisions may change what ONNX Runtime fuses: "told" is how far the map of that run is from the plain one's. Of
+`reliable` also, how far a turn of its Loop in float64 takes the masks from where ONNX Runtime's takes them, from the same start and by
+the same decisions: the most of all turns; and, if more than MASK_OFF, of how many entries, and the largest root of Adam's second moment
+among these, in units of the largest of its layer: where that is rounding, Adam makes whole steps of rounding. The exit code is 1 if more
+than check_export.TOLERANCE is left.
 """
 
 import argparse
@@ -21,6 +31,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,13 +43,16 @@ import torch.nn.functional as F
 from PIL import Image
 
 import goldens_rules  # noqa: F401  operators that the models do not need
-from check_export import photos_of_samples, preprocess
+from check_export import SETTINGS, SIDECAR, noise_picture, photos_of_samples, preprocess
+from check_export import TOLERANCE as EXPORT_TOLERANCE
 from deterministic import noise_image
+from exported import Exported
 from onnx_torch import OPERATORS, Node, OnnxModule, pool_padding, torch_pad
 
 TOLERANCE = 1e-6
 LEFT = 1e-5
 """A map by an engine is this far from autograd's at most, in units of its largest value, if no unit is on another side."""
+MASK_OFF = 1e-4
 NEAREST, AROUND = 12, 8
 """Units tried of a layer, and pixels around the place where maps differ."""
 
@@ -145,11 +159,28 @@ def autograd(model: OnnxModule, image: np.ndarray, class_id: int) -> np.ndarray:
     return gradient[0].abs().amax(0).numpy()
 
 
-def exported(candor: str, path: Path, folder: Path) -> Path:
-    target = folder / "gradient.onnx"
-    words = [candor, "export", str(path), "--method", "gradient", "-o", str(target)]
+def exported(candor: str, path: Path, folder: Path, method: str = "gradient", settings: list[str] = []) -> Path:
+    target = folder / f"{method}.onnx"
+    words = [candor, "export", str(path), "--method", method, *settings, "-o", str(target)]
     subprocess.run(words, check=True, capture_output=True)
     return target
+
+
+def explained(
+    candor: str, path: Path, photo: Path, how: dict, side: list[int], folder: Path, words: list[str]
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Of the top-1 and the lowest class of a photo: the class, the input, and Candor's own map."""
+    picture, out = folder / f"{photo.stem}.{side[0]}.png", folder / photo.stem
+    Image.open(photo).convert("RGB").resize(side[::-1], Image.Resampling.BILINEAR).save(picture)
+    image = preprocess(picture, how)[None]
+    words = [candor, "explain", str(path), str(picture), "--class", "top1", "--class", "lowest", *words, "--out", str(out), "--json"]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    for query in json.loads(done.stdout)["images"][0]["queries"]:
+        yield query["class_id"], image, np.load(out / query["map"]["npz"])["map"]
+
+
+def preprocessing(written: onnx.ModelProto) -> dict:
+    return json.loads({p.key: p.value for p in written.metadata_props}["candor.preprocessing"])
 
 
 def in_float64(target: Path, image: np.ndarray, class_id: int) -> np.ndarray:
@@ -172,7 +203,7 @@ def relative(got: np.ndarray, want: np.ndarray) -> float:
 
 
 def largest(got: np.ndarray, want: np.ndarray) -> float:
-    return float(np.abs(got - want).max() / max(np.abs(want).max(), 1e-300))
+    return float(np.abs(got - want).max()) / max(float(np.abs(want).max()), 1e-300)
 
 
 def on_reference(candor: str, path: Path, reference: dict, folder: Path) -> Iterator[tuple[float, str]]:
@@ -186,23 +217,15 @@ def on_reference(candor: str, path: Path, reference: dict, folder: Path) -> Iter
 def on_photos(candor: str, path: Path, photos: list[Path], folder: Path, options: list[str]) -> Iterator[tuple[float, str]]:
     target, model = exported(candor, path, folder), OnnxModule(path, dtype=torch.float64)
     written = onnx.load(target)
-    how = json.loads({p.key: p.value for p in written.metadata_props}["candor.preprocessing"])
     inner = list(dict.fromkeys(watched(n) for n in model.nodes if n.op_type in KINKED))
     engine = session(written, inner)
     names, side = [i.name for i in engine.get_inputs()], engine.get_inputs()[0].shape[2:]
+    words = ["--method", "gradient", *options]
     for photo in photos:
-        picture = folder / f"{photo.stem}.png"
-        Image.open(photo).convert("RGB").resize(side[::-1], Image.Resampling.BILINEAR).save(picture)
-        image, out = preprocess(picture, how)[None], folder / photo.stem
-        words = ["--class", "top1", "--class", "lowest", "--method", "gradient", "--out", str(out), "--json"]
-        words = [candor, "explain", str(path), str(picture), *words, *options]
-        done = subprocess.run(words, check=True, capture_output=True, text=True)
-        for query in json.loads(done.stdout)["images"][0]["queries"]:
-            class_id = query["class_id"]
+        for class_id, image, own in explained(candor, path, photo, preprocessing(written), side, folder, words):
             want = autograd(model, image, class_id)
             off = relative(in_float64(target, image, class_id), want)
             line = f"{photo.stem}, class {class_id}: off by {off:.1e}"
-            own = np.load(out / query["map"]["npz"])["map"]
             line += f"; Candor's {largest(own, want):.1e}"
             if largest(own, want) > LEFT:
                 line += " (by {} units flipped {:.1e})".format(*nearest_flipped(path, image, class_id, own))
@@ -213,16 +236,71 @@ def on_photos(candor: str, path: Path, photos: list[Path], folder: Path, options
             yield off, f"{line} ({sum(s.moved for s in sides)} units elsewhere; by its sides {left:.1e})"
 
 
+def of_method(
+    candor: str, path: Path, method: str, photos: list[Path], folder: Path, options: list[str], settings: list[str]
+) -> Iterator[tuple[float, str]]:
+    settings = [*SETTINGS.get(method, []), *settings]
+    target = exported(candor, path, folder, method, settings)
+    graph, written = Exported(target), onnx.load(target)
+    side = graph.plain.get_inputs()[0].shape[2:]
+    words = ["--method", method, *settings, *options]
+    for photo in photos:
+        for class_id, image, own in explained(candor, path, photo, preprocessing(written), side, folder, words):
+            plain, told, decisions = graph.by_onnxruntime(image, class_id)
+            want = graph.in_float64(image, class_id)
+            line = f"{method}: {photo.stem}, class {class_id}: Candor's off by {largest(own, want):.1e}"
+            line += f"; ONNX Runtime's by {largest(plain, want):.1e}, told {largest(told, plain):.1e}"
+            left = largest(told, graph.in_float64(image, class_id, decisions))
+            line += f" ({graph.moved} of {graph.units} decisions otherwise; by these {left:.1e})"
+            if any(len(carried) > 1 for *_, (_, _, *carried), _ in graph.bodies.values()):
+                graph.in_float64(image, class_id, decisions, rejoin=True)
+                line += f"; {turns(graph.strays)}"
+            yield left, line
+
+
+def turns(strays: list[tuple[str, int, torch.Tensor, torch.Tensor]]) -> str:
+    """How far the masks of `Exported.strays` are from the other run's: see the top of this file."""
+    kinds: dict[tuple, list[tuple[torch.Tensor, torch.Tensor]]] = defaultdict(list)
+    for name, turn, got, want in strays:
+        loop, _, kind = name.rpartition("/")
+        kinds[loop, turn, kind.partition("_")[0]].append((got, want))
+    worst, entries, far, root = 0.0, 0, 0, 0.0
+    for (loop, turn, kind), masks in kinds.items():
+        for (got, want), (_, square) in zip(masks, kinds[loop, turn, "square"]) if kind == "mask" else ():
+            off = (got - want).abs()
+            worst, entries, far = max(worst, off.max().item()), entries + off.numel(), far + int((off > MASK_OFF).sum())
+            if (off > MASK_OFF).any():
+                root = max(root, float((square[off > MASK_OFF].max() / square.max()).sqrt()))
+    line = f"masks after a turn by {worst:.1e}"
+    return line + (f" ({far} of {entries} entries, root of their second moment at most {root:.1e})" if far else "")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", type=Path, nargs="+")
     parser.add_argument("--candor", required=True, help="the program")
     parser.add_argument("--photos", type=int, default=3)
     parser.add_argument("--engine", help="engine of candor explain [default: its own]")
+    parser.add_argument("--methods", help="exported methods to look at instead of the gradient")
+    parser.add_argument("--noise", action="store_true", help="with --methods: a picture away from kinks instead of photos")
+    parser.add_argument("--set", action="append", default=[], help="parameter of the methods, KEY=VALUE")
     arguments = parser.parse_args()
     options = ["--engine", arguments.engine] if arguments.engine else []
+    settings = [word for value in arguments.set for word in ("--set", value)]
     worst = 0.0
     for path in arguments.models:
+        for method in arguments.methods.split(",") if arguments.methods else []:
+            with tempfile.TemporaryDirectory() as folder:
+                photos, words = photos_of_samples(arguments.photos), settings
+                if arguments.noise:
+                    sidecar = Path(folder) / "sidecar.toml"
+                    sidecar.write_text(SIDECAR)
+                    photos, words = [noise_picture(path, Path(folder))[0]], [*settings, "--sidecar", str(sidecar)]
+                for off, line in of_method(arguments.candor, path, method, photos, Path(folder), options, words):
+                    worst = max(worst, off / EXPORT_TOLERANCE * TOLERANCE)
+                    print(f"{path.stem} {line}", flush=True)
+        if arguments.methods:
+            continue
         reference = path.parent / f"{path.name.rsplit('.', 2)[0]}.json"
         with tempfile.TemporaryDirectory() as folder:
             if reference.exists():

@@ -46,6 +46,9 @@ class Watch(torch.overrides.TorchFunctionMode):
             distance = lambda x: kink_distance(x, KINKS[name])  # noqa: E731
         elif name == "hardtanh":
             distance = lambda x: kink_distance(x, hardtanh_kinks(*args[1:], **kwargs))  # noqa: E731
+        elif name == "clamp":
+            bounds = tuple(bound for bound in (*args[1:], *kwargs.values()) if bound is not None)
+            distance = lambda x: kink_distance(x, bounds)  # noqa: E731
         elif name.startswith("max_pool2d"):
             distance = lambda x: pool_distance(x, *args[1:], **kwargs)  # noqa: E731
         if distance is not None and self.keep:
