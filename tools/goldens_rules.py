@@ -123,6 +123,20 @@ def global_lp_pool(a, x):
     return x.norm(p=a.get("p", 2), dim=(2, 3), keepdim=True)
 
 
+@operator("Col2Im")
+def col2im(a, x, image, block):
+    top, left, bottom, right = a.get("pads", (0, 0, 0, 0))
+    height, width = (int(v) for v in image)
+    whole = torch.nn.functional.fold(
+        x,
+        (height + top + bottom, width + left + right),
+        tuple(int(v) for v in block),
+        dilation=tuple(a.get("dilations", (1, 1))),
+        stride=tuple(a.get("strides", (1, 1))),
+    )
+    return whole[:, :, top : top + height, left : left + width]
+
+
 @operator("SpaceToDepth")
 def space_to_depth(a, x):
     # ONNX puts the channels last within a block, PyTorch first.

@@ -77,7 +77,8 @@ class MaskRun:
 
 
 class ReliableMask:
-    """Learns spatial masks at `levels` of a module; the graph before the first masked value runs once an image."""
+    """Learns spatial masks at `levels` of a module; the graph before the first masked value runs once an image. `compiled`: each step
+    through torch.compile."""
 
     def __init__(
         self,
@@ -86,8 +87,10 @@ class ReliableMask:
         lambda_: float = 0.05,
         learning_rate: float = 0.05,
         beta2: float = 0.999,
+        compiled: bool = False,
     ):
         self.module, self.levels = module, list(levels)
+        self.compiled = compiled
         self.lambda_, self.learning_rate, self.beta2 = lambda_, learning_rate, beta2
         self.frontier = self._frontier()
 
@@ -144,8 +147,9 @@ class ReliableMask:
             distance = (torch.where((kept < null) & (target <= null), null, kept) - target) ** 2
             return distance + sum(w * m.sum((1, 2, 3)) for w, m in zip(weights, masks))
 
+        forward = torch.compile(loss_of_each_query, dynamic=False) if self.compiled else loss_of_each_query
         for iteration in range(iterations):
-            loss = loss_of_each_query()
+            loss = forward()
             optimiser.zero_grad()
             loss.sum().backward()
             run.losses.append(loss.detach())

@@ -1,7 +1,7 @@
 """Time the same reliable mask in PyTorch and in Candor, both warm, turn by turn in one run.
 
     python tools/compare/mask_time.py MODEL [--levels a,b,c] [--iterations 60] [--queries 2] [--repeats 7]
-                                      [--candor "target/release/examples/mask_time --engine rten"]...
+                                      [--compile] [--candor "target/release/examples/mask_time --engine rten"]...
 
 MODEL is an ONNX file, or the name of a shared model. PyTorch runs twice: eager on the graph as it is, and with
 BatchNormalization folded and channels-last memory (its best on a CPU). Each repeat gives every contender one turn, in
@@ -64,10 +64,13 @@ SETTLE_SECONDS = 0.05
 class PyTorch:
     """A contender inside this process."""
 
-    def __init__(self, name: str, arguments: argparse.Namespace, **module_options):
+    def __init__(self, name: str, arguments: argparse.Namespace, compiled: bool = False, **module_options):
         self.name, self.arguments = name, arguments
         self.module = OnnxModule(arguments.model, **module_options)
-        self.mask = ReliableMask(self.module, arguments.levels, arguments.lambda_, arguments.learning_rate)
+        self.mask = ReliableMask(
+            self.module, arguments.levels, arguments.lambda_, arguments.learning_rate, compiled=compiled
+        )
+        self.forward = torch.compile(self.module, dynamic=False) if compiled else self.module
         self.x = torch.from_numpy(noise_image(self.module.input_shape, arguments.amplitude, arguments.offset))
         self.classes = torch.tensor(arguments.classes)
 
@@ -86,7 +89,7 @@ class PyTorch:
 
     def _gradient(self) -> Callable[[], dict]:
         x = self.x.clone().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(self.module(x)[0, self.classes[0]], x)
+        (gradient,) = torch.autograd.grad(self.forward(x)[0, self.classes[0]], x)
         return lambda: {"norm": float(gradient.norm())}
 
     def close(self) -> None:
@@ -224,6 +227,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=0.05)
     parser.add_argument("--threads", type=int, default=2, help="threads of each contender (default 2)")
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--compile", action="store_true", help="torch.compile, too (needs a C++ compiler)")
     parser.add_argument("--amplitude", type=float, help="of the noise image (default: the shared model's, else 1)")
     parser.add_argument("--offset", type=float, help="of the noise image (default: the shared model's, else 0)")
     parser.add_argument("--candor", action="append", default=[], metavar="COMMAND", help="a server; may be repeated")
@@ -255,7 +259,8 @@ def main() -> None:
     if arguments.serve:
         return serve(eager)
     fused = PyTorch("PyTorch channels-last, BN folded", arguments, fold_batch_norm=True, channels_last=True)
-    contenders = [eager, fused, *(Server(command, arguments) for command in arguments.candor)]
+    extra = [PyTorch("torch.compile", arguments, compiled=True)] if arguments.compile else []
+    contenders = [eager, fused, *extra, *(Server(command, arguments) for command in arguments.candor)]
     names = [c.name for c in contenders]
     if len(set(names)) < len(names):
         raise SystemExit(f"contenders must have different names: {names}")

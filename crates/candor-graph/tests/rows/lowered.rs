@@ -27,6 +27,15 @@ pub fn rows() -> Vec<Row> {
         unary("LpPool", "", IMAGE, vec![("kernel_shape", ints(&[2, 2])), ("strides", ints(&[2, 2]))]),
         unary("GlobalLpPool", "p 3", IMAGE, vec![int("p", 3)]),
         unary("SpaceToDepth", "", &[0, 2, 4, 6], vec![int("blocksize", 2)]),
+        row("Col2Im", "overlapping", &[&[0, 18, 12]], move |b, x| {
+            let window = [("strides", ints(&[2, 2])), ("pads", ints(&[1, 1, 1, 1]))];
+            x[0].op("Col2Im", &[b.ints(&[5, 7]), b.ints(&[3, 3])], &window)
+        }),
+        row("Col2Im", "dilated, with rest", &[&[0, 12, 6]], move |b, x| {
+            let window =
+                [("strides", ints(&[3, 1])), ("dilations", ints(&[2, 1])), ("pads", ints(&[0, 1, 1, 0]))];
+            x[0].op("Col2Im", &[b.ints(&[6, 4]), b.ints(&[2, 3])], &window)
+        }),
         row("BatchNormalization", "in training mode", &[&[3, 2, 5, 6]], move |b, x| {
             let inputs = [1, 2, 3, 4].map(|salt| vector(b, 2, salt));
             several(

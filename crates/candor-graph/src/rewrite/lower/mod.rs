@@ -3,6 +3,7 @@
 
 mod activations;
 mod attention;
+mod columns;
 mod contrib;
 mod norms;
 mod pads;
@@ -22,6 +23,7 @@ pub const LOWERINGS: &[(&str, &str, Lowering)] = &[
     ("", "Attention", attention::attention),
     ("", "BatchNormalization", norms::batch_normalization),
     ("", "Celu", activations::celu),
+    ("", "Col2Im", columns::col2im),
     ("", "ConvInteger", quantized::conv_integer),
     ("", "GlobalLpPool", pools::global_lp_pool),
     ("", "GroupNormalization", norms::group_normalization),
