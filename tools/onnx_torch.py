@@ -16,6 +16,7 @@ Run as a script it compares its forward pass with ONNX Runtime's on every shared
 
 from __future__ import annotations
 
+import math
 import argparse
 import os
 import sys
@@ -256,7 +257,7 @@ def pad(a, x, pads=None, value=None, axes=None):
 def flatten(a, x):
     axis = a.get("axis", 1)
     axis = axis + x.dim() if axis < 0 else axis
-    return x.reshape(int(np.prod(x.shape[:axis])), -1)
+    return x.reshape(math.prod(x.shape[:axis]), -1)
 
 
 @operator("Reshape")
@@ -377,6 +378,8 @@ class OnnxModule(torch.nn.Module):
                 self.constants[proto.output[0]] = self._constant(proto.attribute[0].t)
             else:
                 self.nodes.append(Node(proto, opset))
+        for node in self.nodes:
+            self._settle_bounds(node)
         if fold_batch_norm:
             self._fold_batch_norm()
         if channels_last:
@@ -385,6 +388,13 @@ class OnnxModule(torch.nn.Module):
                     weight = self.constants[node.inputs[1]]
                     self.constants[node.inputs[1]] = weight.contiguous(memory_format=torch.channels_last)
         self._plans: dict = {}
+
+    def _settle_bounds(self, node: Node) -> None:
+        """Makes the constant bounds of a Clip numbers, at which torch.compile need not break the graph."""
+        bounds = dict(zip(("min", "max"), node.inputs[1:]))
+        if node.op_type == "Clip" and all(not name or name in self.constants for name in bounds.values()):
+            node.attributes |= {key: self.constants[name].item() for key, name in bounds.items() if name}
+            node.inputs = node.inputs[:1]
 
     def _constant(self, proto: onnx.TensorProto) -> Tensor:
         tensor = torch.from_numpy(numpy_helper.to_array(proto).copy())

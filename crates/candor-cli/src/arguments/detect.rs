@@ -65,6 +65,9 @@ pub struct CorpusArgs {
     /// Learning rate of the masks [default: 0.1]
     #[arg(long, value_name = "RATE")]
     pub rate: Option<f32>,
+    /// Adam's decay of the second moment [default: 0.999]
+    #[arg(long, value_name = "β₂")]
+    pub beta2: Option<f32>,
     /// Seed of the split, of the attacks and of the training, recorded in the result
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,

@@ -74,6 +74,7 @@ impl Adaptive {
             lambda: how.lambda.unwrap_or_default(),
             iterations: how.iterations,
             rate: how.rate,
+            beta_2: how.beta_2,
             ..Settings::default()
         };
         let masked = masked(&model, &levels, &settings).map_err(at)?;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::explain::ranking;
 use crate::map::{Interpolation, Map};
+use crate::mask::adam::BETA_2;
 use crate::mask::learn::{Learned, Passes, Prepared};
 use crate::mask::{Learner, Level, Settings, fuse, levels};
 use crate::methods::reliable::default_lambda;
@@ -65,6 +66,9 @@ pub struct FeatureSettings {
     pub iterations: usize,
     /// Its learning rate.
     pub rate: f32,
+    /// Its decay of the second moment.
+    #[serde(default = "unnamed_beta_2")]
+    pub beta_2: f32,
     /// Weight of the masks' L1 term; by the levels' sizes if not given.
     pub lambda: Option<f32>,
     /// Names of the masked values; the automatic levels if empty.
@@ -80,10 +84,16 @@ impl FeatureSettings {
             grid: if h.max(w) <= 64 { 16 } else { 28 },
             iterations: 10,
             rate: 0.1,
+            beta_2: BETA_2,
             lambda: None,
             levels: vec![],
         }
     }
+}
+
+/// That of cards which do not say.
+fn unnamed_beta_2() -> f32 {
+    BETA_2
 }
 
 /// Makes features; compiled once for a model.
@@ -117,6 +127,7 @@ impl Extractor {
                 lambda,
                 iterations: settings.iterations,
                 rate: settings.rate,
+                beta_2: settings.beta_2,
                 ..Settings::default()
             };
             Learner::new(model, levels.clone(), how)

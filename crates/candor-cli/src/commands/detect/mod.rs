@@ -82,6 +82,7 @@ fn make(args: &CorpusArgs, out: &Path) -> Result<Made> {
     features.grid = args.grid.unwrap_or(features.grid);
     features.iterations = args.iterations.unwrap_or(features.iterations);
     features.rate = args.rate.unwrap_or(features.rate);
+    features.beta_2 = args.beta2.unwrap_or(features.beta_2);
     Ok(Made { setup, dataset, corpus, features })
 }
 

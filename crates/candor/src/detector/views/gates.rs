@@ -34,6 +34,7 @@ impl Gates {
             lambda: like.lambda.unwrap_or_default(),
             iterations: like.iterations,
             rate: like.rate,
+            beta_2: like.beta_2,
             ..Settings::default()
         };
         let learner = Learner::new(model, levels.to_vec(), settings)?;
