@@ -17,8 +17,8 @@ For photos also, as shares of the largest value of autograd's map:
                     MaxPool were on another side in that run; and what is left if autograd takes those sides
 
 With `--methods` the graphs that `candor export` writes for these are looked at instead (tools/exported.py), with the settings of
-tools/check_export.py and those of `--set`, on photos or on the noise of its `--noise`. Each is run in float64, and, as shares of that map's largest value, is printed how far from
-it are Candor's own map and ONNX Runtime's; how many decisions were otherwise in ONNX Runtime's run; and what is left if float64 takes
+tools/check_export.py and those of `--set`, on photos or on the noise of its `--noise`. Each is run in float64, and, as shares of that
+map's largest value, is printed how far from it are Candor's own map and ONNX Runtime's; how many decisions were otherwise in ONNX Runtime's run; and what is left if float64 takes
 those. Telling its decisions may change what ONNX Runtime fuses: "told" is how far the map of that run is from the plain one's. Of
 `reliable` also, how far a turn of its Loop in float64 takes the masks from where ONNX Runtime's takes them, from the same start and by
 the same decisions: the most of all turns; and, if more than MASK_OFF, of how many entries, and the largest root of Adam's second moment
@@ -159,7 +159,7 @@ def autograd(model: OnnxModule, image: np.ndarray, class_id: int) -> np.ndarray:
     return gradient[0].abs().amax(0).numpy()
 
 
-def exported(candor: str, path: Path, folder: Path, method: str = "gradient", settings: list[str] = []) -> Path:
+def exported(candor: str, path: Path, folder: Path, method: str = "gradient", settings: tuple[str, ...] = ()) -> Path:
     target = folder / f"{method}.onnx"
     words = [candor, "export", str(path), "--method", method, *settings, "-o", str(target)]
     subprocess.run(words, check=True, capture_output=True)

@@ -16,8 +16,8 @@ Run as a script it compares its forward pass with ONNX Runtime's on every shared
 
 from __future__ import annotations
 
-import math
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable

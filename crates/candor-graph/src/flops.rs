@@ -1,7 +1,6 @@
 //! Floating-point operations of convolutions and matrix products, which are nearly all of a classifier's arithmetic.
 
 use crate::graph::{Graph, Node, ValueId};
-use crate::shape::Dim;
 
 /// Operations of one forward pass at a batch size; a multiplication with its addition counts as two. Conv, ConvTranspose,
 /// Gemm and MatMul are counted; a node whose shapes are not known counts nothing.
@@ -29,12 +28,7 @@ fn of_node(graph: &Graph, node: &Node, batch: usize) -> u64 {
         return 0;
     }
     let shape = |id: Option<ValueId>| -> Option<Vec<u64>> {
-        let size = |d: &Dim| match d {
-            Dim::Fixed(n) => Some(*n as u64),
-            Dim::Batch(k) => Some((k * batch) as u64),
-            Dim::Unknown => None,
-        };
-        graph.shape(id?)?.iter().map(size).collect()
+        graph.shape(id?)?.iter().map(|d| d.at(batch).map(|n| n as u64)).collect()
     };
     let (a, b) = (shape(node.input(0)), shape(node.input(1)));
     let out = shape(node.outputs.first().copied().flatten());
@@ -61,6 +55,7 @@ mod tests {
     use super::*;
     use crate::builder::Builder;
     use crate::graph::Attr;
+    use crate::shape::Dim;
     use crate::tensor::{DataType, Tensor};
 
     #[test]

@@ -1,17 +1,14 @@
 //! Memory of a graph's values.
 
 use crate::graph::Graph;
-use crate::shape::Dim;
 
 /// Bytes of all values that the nodes compute for a batch of one, at four bytes an element; a value whose shape is not known counts
 /// nothing. It bounds what an engine holds at once, which is less, since values go when nobody reads them any more.
 pub fn computed_bytes(graph: &Graph) -> u64 {
-    let size = |d: &Dim| match d {
-        Dim::Fixed(n) | Dim::Batch(n) => Some(*n as u64),
-        Dim::Unknown => None,
-    };
     let computed = graph.nodes.iter().flat_map(|n| n.outputs.iter().flatten());
-    let elements = computed.filter_map(|&id| graph.shape(id)?.iter().map(size).product::<Option<u64>>());
+    let elements = computed.filter_map(|&id| {
+        graph.shape(id)?.iter().map(|d| d.at(1).map(|n| n as u64)).product::<Option<u64>>()
+    });
     4 * elements.sum::<u64>()
 }
 

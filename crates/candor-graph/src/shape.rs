@@ -40,6 +40,15 @@ impl Dim {
         }
     }
 
+    /// The size at a batch size, if it is known.
+    pub(crate) fn at(self, batch: usize) -> Option<usize> {
+        match self {
+            Dim::Fixed(n) => Some(n),
+            Dim::Batch(k) => Some(k * batch),
+            Dim::Unknown => None,
+        }
+    }
+
     pub(crate) fn to_expr(self) -> SymExpr {
         match self {
             Dim::Fixed(n) => SymExpr::Value(n as i32),

@@ -17,12 +17,15 @@ use crate::insert::MaskSite;
 /// [`crate::error::GraphError`] if the graph is malformed.
 pub fn masks_behind_pointwise(graph: &mut Graph, sites: &[MaskSite]) -> Result<()> {
     let products = first_products(graph, sites);
+    let reads = |n: &Node| Some((n.input(1)?, *products.get(&n.input(0)?)?)).filter(|_| is_pointwise(n));
+    if !graph.nodes.iter().any(|n| reads(n).is_some()) {
+        return Ok(());
+    }
     let nodes = std::mem::take(&mut graph.nodes);
     let builder = Builder::new(std::mem::take(graph));
     for node in nodes {
-        let masked = node.input(0).and_then(|p| products.get(&p)).filter(|_| is_pointwise(&node));
-        match masked {
-            Some(&(value, mask)) => fold(&builder, node, builder.value(value), builder.value(mask))?,
+        match reads(&node) {
+            Some((weight, (value, mask))) => fold(node, [value, weight, mask].map(|id| builder.value(id))),
             None => builder.push(node),
         }
     }
@@ -43,8 +46,8 @@ fn first_products(graph: &Graph, sites: &[MaskSite]) -> HashMap<ValueId, (ValueI
     sites.iter().filter(first).filter_map(product).collect()
 }
 
-fn fold<'b>(builder: &'b Builder, node: Node, value: Expr<'b>, mask: Expr<'b>) -> Result<()> {
-    let weight = builder.value(node.inputs[1].unwrap_or(value.id()));
+fn fold(node: Node, [value, weight, mask]: [Expr<'_>; 3]) {
+    let builder = value.builder();
     let attributes: Vec<_> = node.attrs.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     let seen = value.op("Conv", &[weight], &attributes);
     let strides = node.ints("strides").unwrap_or(&[1, 1]);
@@ -62,7 +65,6 @@ fn fold<'b>(builder: &'b Builder, node: Node, value: Expr<'b>, mask: Expr<'b>) -
         Some(bias) => last("Add", seen * mask, builder.value(bias).reshape(&[1, -1, 1, 1])),
         None => last("Mul", seen, mask),
     }
-    Ok(())
 }
 
 #[cfg(test)]
