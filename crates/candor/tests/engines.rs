@@ -6,7 +6,7 @@
 
 mod support;
 
-use candor::engine::{Device, Engine, HeldKey, OnnxRuntime, RTen};
+use candor::engine::{Device, Engine, OnnxRuntime, RTen};
 use candor::map::{Interpolation, Map};
 use candor::mask::learn::{Learned, Learner, Passes};
 use candor::mask::{Level, Settings, automatic_levels, fuse};
@@ -140,39 +140,36 @@ fn a_session_that_expects_a_batch_still_runs_others() {
 }
 
 #[test]
-fn held_inputs_are_those_of_their_key() {
+fn a_loop_carries_what_it_wrote_and_keeps_what_it_holds() {
     let Some(engine) = onnx_runtime() else { return };
     let builder = Builder::new(Graph::new(18));
     let row = [Dim::Batch(1), Dim::Fixed(2)];
-    let (a, b, c) = (
-        builder.input("a", DataType::Float, &row),
-        builder.input("b", DataType::Float, &row),
-        builder.input("c", DataType::Float, &row),
-    );
-    let outputs = vec![(a * b).id(), (a * b + c).id()];
+    let by = builder.input("by", DataType::Float, &[]);
+    let [one, two, held] = ["one", "two", "held"].map(|name| builder.input(name, DataType::Float, &row));
+    // Each reads what the other was: a run that writes where it reads gives something else.
+    let outputs = vec![(one + two).id(), (two * by + held).id(), (one - held).id()];
     let mut graph = builder.finish().unwrap();
     graph.outputs = outputs;
     let tensor = |v: f32, batch: usize| Tensor::floats(&[batch, 2], vec![v; 2 * batch]).unwrap();
     for engine in [engine, Box::new(RTen::new(1))] {
         let mut session = engine.compile(&graph).unwrap();
-        let keys = [HeldKey::default(), HeldKey::default()];
-        let held = [[tensor(2.0, 1), tensor(3.0, 1)], [tensor(5.0, 2), tensor(7.0, 2)]];
-        let mut run = |which: usize, a: f32, count: usize| {
-            let held: Vec<&Tensor> = held[which].iter().collect();
-            let found = session.run_held(&[&tensor(a, 1 + which)], &held, &keys[which], count).unwrap();
-            let first = |t: &Tensor| t.as_floats().unwrap()[0];
-            assert!(found.iter().all(|t| t.shape() == [1 + which, 2]));
-            found.iter().map(first).collect::<Vec<f32>>()
-        };
-        assert_eq!(run(0, 1.0, 2), [2.0, 5.0]);
-        assert_eq!(run(1, 1.0, 2), [5.0, 12.0]);
-        assert_eq!(run(0, 10.0, 2), [20.0, 23.0]);
-        assert_eq!(run(1, 10.0, 1), [50.0]);
-        // A key that is gone takes its tensors with it; a new one brings others.
-        let (key, other) = (HeldKey::default(), tensor(1.0, 1));
-        drop(keys);
-        let found = session.run_held(&[&tensor(4.0, 1)], &[&other, &other], &key, 2).unwrap();
-        assert_eq!(found[1].as_floats(), Some(&[5.0, 5.0][..]));
+        session.expect_batch(2);
+        for (batch, start, hold) in [(2, 1.0, 3.0), (1, 2.0, 5.0)] {
+            let held = tensor(hold, batch);
+            let carried = vec![tensor(start, batch), tensor(10.0 * start, batch)];
+            let mut laid = session.lay_out(carried, vec![&held]).unwrap();
+            let (mut one, mut two) = (start, 10.0 * start);
+            for step in 0..7_u8 {
+                let (by, back) = (f32::from(step) - 2.0, step % 3 == 1);
+                let by_tensor = Tensor::floats(&[], vec![by]).unwrap();
+                let found = session.turn(&mut laid, &[&by_tensor], back).unwrap();
+                let sum = one + two;
+                (one, two) = (two * by + hold, one - hold);
+                let want = if back { vec![sum, one, two] } else { vec![sum] };
+                let found: Vec<_> = found.iter().map(|t| t.as_floats().unwrap().to_vec()).collect();
+                assert_eq!(found, want.iter().map(|&v| vec![v; 2 * batch]).collect::<Vec<_>>(), "step {step}");
+            }
+        }
     }
 }
 

@@ -7,8 +7,8 @@ pub mod library;
 mod onnx_runtime;
 mod rten;
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use candor_graph::graph::Graph;
 use candor_graph::rewrite::Evaluate;
@@ -75,9 +75,13 @@ pub trait Engine: Send + Sync {
     fn compile(&self, graph: &Graph) -> Result<Box<dyn Session>, EngineError>;
 }
 
-/// Stands for tensors that many runs have in common: see [`Session::run_held`].
-#[derive(Debug, Default)]
-pub struct HeldKey(Arc<()>);
+/// What a loop of runs has in common: see [`Session::lay_out`].
+pub struct Laid<'t> {
+    carried: Vec<Tensor>,
+    held: Vec<&'t Tensor>,
+    /// The same in an engine's own memory, if it has put them there.
+    own: Option<Box<dyn Any + Send>>,
+}
 
 /// A compiled graph with its warm buffers.
 pub trait Session: Send {
@@ -97,19 +101,36 @@ pub trait Session: Send {
         Ok(outputs)
     }
 
-    /// [`Session::run_first`] with `held` behind `inputs`. Whoever gives a key again gives the same `held`: an engine with memory of its
-    /// own copies them there once, and keeps them until the key is dropped.
+    /// Prepares a loop over the graph, whose inputs are those that each turn brings, then `carried`, then `held`; its last outputs are
+    /// what `carried` is in the next turn. An engine with memory of its own copies both there once.
     ///
     /// # Errors
     /// As [`Session::run`].
-    fn run_held(
+    fn lay_out<'t>(
         &mut self,
+        carried: Vec<Tensor>,
+        held: Vec<&'t Tensor>,
+    ) -> Result<Laid<'t>, EngineError> {
+        Ok(Laid { carried, held, own: None })
+    }
+
+    /// One turn of a loop. Returns the outputs before the carried ones and, if they are asked `back`, those, too.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    fn turn(
+        &mut self,
+        laid: &mut Laid<'_>,
         inputs: &[&Tensor],
-        held: &[&Tensor],
-        _key: &HeldKey,
-        count: usize,
+        back: bool,
     ) -> Result<Vec<Tensor>, EngineError> {
-        self.run_first(&[inputs, held].concat(), count)
+        let all = inputs.iter().copied().chain(&laid.carried).chain(laid.held.iter().copied());
+        let mut outputs = self.run(&all.collect::<Vec<_>>())?;
+        laid.carried = outputs.split_off(outputs.len().saturating_sub(laid.carried.len()));
+        if back {
+            outputs.extend(laid.carried.iter().cloned());
+        }
+        Ok(outputs)
     }
 
     /// Says that many runs follow with this batch size: an engine that is faster where it knows the size may prepare for it. Other

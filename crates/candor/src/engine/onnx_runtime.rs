@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candor_graph::graph::Graph;
 use candor_graph::onnx;
@@ -11,12 +11,12 @@ use candor_graph::tensor::{Tensor, TensorData};
 use ort::environment::Environment;
 use ort::ep;
 use ort::logging::LogLevel;
-use ort::memory::MemoryInfo;
+use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{IoBinding, Session as OrtSession, SessionInputValue};
 use ort::value::{DynValue, Tensor as OrtTensor, TensorElementType, TensorRef};
 
-use super::{Engine, EngineError, HeldKey, Session, check_count, forms, library, threads_or_cores};
+use super::{Engine, EngineError, Laid, Session, check_count, forms, library, threads_or_cores};
 use crate::report::result::EngineInfo;
 
 const NAME: &str = "onnxruntime";
@@ -61,6 +61,16 @@ impl Device {
         };
         // Never the processor in silence.
         Some(provider.error_on_failure())
+    }
+
+    /// Where its values are.
+    fn memory(self) -> ort::Result<MemoryInfo<'static>> {
+        let at = match self {
+            Device::Cpu | Device::CoreMl => AllocationDevice::CPU,
+            Device::Cuda | Device::TensorRt => AllocationDevice::CUDA,
+            Device::DirectMl => AllocationDevice::DIRECTML,
+        };
+        MemoryInfo::new(at, 0, AllocatorType::Device, MemoryType::Default)
     }
 }
 
@@ -134,9 +144,8 @@ impl Engine for OnnxRuntime {
         Ok(Box::new(OnnxRuntimeSession {
             maker,
             graph: graph.clone(),
-            expected: None,
+            expected: vec![],
             made: vec![],
-            bound: vec![],
         }))
     }
 }
@@ -198,74 +207,107 @@ struct Form {
     outputs: usize,
 }
 
+/// Announced batch sizes whose sessions stay. Searches for one, two and three classes take turns from photo to photo; sessions made anew
+/// each time would cost time, and memory, which the allocator does not give back whole.
+const SIZES: usize = 3;
+
 /// A graph with the sessions that were made for it, each when it was first needed.
 struct OnnxRuntimeSession {
     maker: Maker,
     graph: Graph,
-    expected: Option<usize>,
-    made: Vec<(Form, OrtSession)>,
-    bound: Vec<Bound>,
+    /// The batch sizes that were announced last, at most [`SIZES`] of them, the newest first.
+    expected: Vec<usize>,
+    made: Vec<(Form, Shared)>,
 }
 
-/// Inputs that a device keeps for the session of a form, as long as somebody has their key.
-struct Bound {
-    key: Weak<()>,
-    form: Form,
-    binding: IoBinding,
+/// A session that a loop keeps, too, whatever becomes of it here.
+type Shared = Arc<Mutex<OrtSession>>;
+
+/// A loop in the device's memory.
+struct Loop {
+    session: Shared,
+    /// What a run writes goes where its binding's last run wrote, so that two take turns: one reads what the other wrote.
+    bindings: [IoBinding; 2],
+    /// Names of the inputs that each turn brings.
+    brought: Vec<String>,
+    /// Names of the inputs and of the outputs that are carried.
+    carried: Vec<(String, String)>,
+    /// Names of the outputs before them.
+    read: Vec<String>,
+}
+
+impl Loop {
+    fn begin(
+        session: Shared,
+        carried: &[Tensor],
+        held: &[&Tensor],
+        device: &MemoryInfo<'_>,
+    ) -> ort::Result<Self> {
+        let made = session.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut brought: Vec<String> = made.inputs().iter().map(|i| i.name().to_string()).collect();
+        let mut given = brought.split_off(brought.len().saturating_sub(carried.len() + held.len()));
+        let kept = given.split_off(carried.len());
+        let mut read: Vec<String> = made.outputs().iter().map(|o| o.name().to_string()).collect();
+        let written = read.split_off(read.len().saturating_sub(carried.len()));
+        let mut bindings = [made.create_binding()?, made.create_binding()?];
+        for binding in &mut bindings {
+            kept.iter().zip(held).try_for_each(|(name, tensor)| bind_input(binding, name, tensor))?;
+            read.iter().try_for_each(|name| binding.bind_output_to_device(name, &MemoryInfo::default()))?;
+            written.iter().try_for_each(|name| binding.bind_output_to_device(name, device))?;
+        }
+        given.iter().zip(carried).try_for_each(|(name, tensor)| bind_input(&mut bindings[0], name, tensor))?;
+        drop(made);
+        Ok(Loop { session, bindings, brought, carried: given.into_iter().zip(written).collect(), read })
+    }
+
+    /// One turn, and the outputs before the carried ones; with those, too, if the carried ones are asked `back`.
+    fn turn(&mut self, inputs: &[&Tensor], back: bool) -> ort::Result<Vec<Result<Tensor, String>>> {
+        let [now, next] = &mut self.bindings;
+        for (name, tensor) in self.brought.iter().zip(inputs) {
+            bind_input(now, name, tensor)?;
+        }
+        if back {
+            // The engine brings them to where outputs are read; from there it takes them the next time.
+            let host = MemoryInfo::default();
+            self.carried.iter().try_for_each(|(_, output)| now.bind_output_to_device(output, &host))?;
+        }
+        now.synchronize_inputs()?;
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut values = session.run_binding(now)?;
+        let mut outputs: Vec<_> = self.read.iter().map(|name| from_ort(&values[name.as_str()])).collect();
+        for (input, output) in &self.carried {
+            let value = values.remove(output).ok_or_else(|| ort::Error::new(format!("no output {output}")))?;
+            if back {
+                outputs.push(from_ort(&value));
+            }
+            next.bind_input(input, &value)?;
+        }
+        drop(values);
+        self.bindings.swap(0, 1);
+        Ok(outputs)
+    }
 }
 
 impl OnnxRuntimeSession {
     /// What these inputs and outputs need.
+    /// `inputs` are the last of the graph's.
     fn form(&self, inputs: &[&Tensor], outputs: usize) -> Form {
-        let is =
-            |batch: usize| batches(&self.graph).all(|(i, k)| inputs[i].shape().first() == Some(&(k * batch)));
-        Form { batch: self.expected.filter(|&batch| is(batch)), outputs }
+        let before = self.graph.inputs.len() - inputs.len();
+        let is = |batch: usize| {
+            let mut given = batches(&self.graph).filter(|(i, _)| *i >= before);
+            given.all(|(i, k)| inputs[i - before].shape().first() == Some(&(k * batch)))
+        };
+        Form { batch: self.expected.first().copied().filter(|&batch| is(batch)), outputs }
     }
 
-    /// Position of the session of a form, which is made if there is none.
-    fn find(&mut self, form: Form) -> Result<usize, EngineError> {
-        if let Some(at) = self.made.iter().position(|(made, _)| *made == form) {
-            return Ok(at);
+    /// The session of a form, which is made if there is none.
+    fn find(&mut self, form: Form) -> Result<Shared, EngineError> {
+        if let Some((_, session)) = self.made.iter().find(|(made, _)| *made == form) {
+            return Ok(session.clone());
         }
-        self.made.push((form, self.maker.session(&self.graph, form)?));
-        Ok(self.made.len() - 1)
-    }
-
-    /// Position of the binding that holds `held` behind the first `skip` inputs; it is made if there is none.
-    fn bind(&mut self, at: usize, skip: usize, held: &[&Tensor], key: &HeldKey) -> ort::Result<usize> {
-        self.bound.retain(|b| b.key.strong_count() > 0);
-        let (form, session) = &self.made[at];
-        let key = Arc::downgrade(&key.0);
-        if let Some(known) = self.bound.iter().position(|b| b.key.ptr_eq(&key) && b.form == *form) {
-            return Ok(known);
-        }
-        let mut binding = session.create_binding()?;
-        for (input, tensor) in session.inputs().iter().skip(skip).zip(held) {
-            bind_input(&mut binding, input.name(), tensor)?;
-        }
-        for output in session.outputs() {
-            binding.bind_output_to_device(output.name(), &MemoryInfo::default())?;
-        }
-        self.bound.push(Bound { key, form: *form, binding });
-        Ok(self.bound.len() - 1)
-    }
-
-    fn run_bound(
-        &mut self,
-        inputs: &[&Tensor],
-        held: &[&Tensor],
-        key: &HeldKey,
-        at: usize,
-    ) -> ort::Result<Vec<Result<Tensor, String>>> {
-        let bound = self.bind(at, inputs.len(), held, key)?;
-        let (session, binding) = (&mut self.made[at].1, &mut self.bound[bound].binding);
-        for (input, tensor) in session.inputs().iter().zip(inputs) {
-            bind_input(binding, input.name(), tensor)?;
-        }
-        let names: Vec<String> = session.outputs().iter().map(|o| o.name().to_string()).collect();
-        binding.synchronize_inputs()?;
-        let values = session.run_binding(binding)?;
-        Ok(names.iter().map(|name| from_ort(&values[name.as_str()])).collect())
+        let session = Arc::new(Mutex::new(self.maker.session(&self.graph, form)?));
+        self.made.push((form, session.clone()));
+        Ok(session)
     }
 }
 
@@ -280,33 +322,42 @@ impl Session for OnnxRuntimeSession {
         let given: Result<Vec<SessionInputValue<'_>>, ort::Error> =
             inputs.iter().map(|t| to_ort(t)).collect();
         let given = given.map_err(failed)?;
-        let at = self.find(self.form(inputs, outputs))?;
-        let values = self.made[at].1.run(given.as_slice()).map_err(failed)?;
+        let session = self.find(self.form(inputs, outputs))?;
+        let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
+        let values = session.run(given.as_slice()).map_err(failed)?;
         (0..outputs).map(|i| from_ort(&values[i]).map_err(failed)).collect()
     }
 
-    fn run_held(
+    fn lay_out<'t>(
         &mut self,
+        carried: Vec<Tensor>,
+        held: Vec<&'t Tensor>,
+    ) -> Result<Laid<'t>, EngineError> {
+        let last: Vec<&Tensor> = carried.iter().chain(held.iter().copied()).collect();
+        let session = self.find(self.form(&last, self.graph.outputs.len()))?;
+        let device = self.maker.device.memory().map_err(failed)?;
+        let looped = Loop::begin(session, &carried, &held, &device).map_err(failed)?;
+        Ok(Laid { carried: vec![], held: vec![], own: Some(Box::new(looped)) })
+    }
+
+    fn turn(
+        &mut self,
+        laid: &mut Laid<'_>,
         inputs: &[&Tensor],
-        held: &[&Tensor],
-        key: &HeldKey,
-        count: usize,
+        back: bool,
     ) -> Result<Vec<Tensor>, EngineError> {
-        let all = [inputs, held].concat();
-        check_count(NAME, all.len(), self.graph.inputs.len())?;
-        let at = self.find(self.form(&all, count.min(self.graph.outputs.len())))?;
-        let values = self.run_bound(inputs, held, key, at).map_err(failed)?;
+        let own = laid.own.as_mut().and_then(|own| own.downcast_mut::<Loop>());
+        let own = own.ok_or_else(|| failed("a loop that another engine laid out"))?;
+        let values = own.turn(inputs, back).map_err(failed)?;
         values.into_iter().map(|v| v.map_err(failed)).collect()
     }
 
     fn expect_batch(&mut self, batch: usize) {
-        // The size before stays, too: searches for one and for two classes take turns from photo to photo.
-        let before = self.expected.replace(batch);
-        if before != self.expected {
-            let stays = [None, before, self.expected];
-            self.bound.retain(|b| stays.contains(&b.form.batch));
-            self.made.retain(|(form, _)| stays.contains(&form.batch));
-        }
+        self.expected.retain(|&known| known != batch);
+        self.expected.insert(0, batch);
+        self.expected.truncate(SIZES);
+        let stays = |form: &Form| form.batch.is_none_or(|size| self.expected.contains(&size));
+        self.made.retain(|(form, _)| stays(form));
     }
 }
 

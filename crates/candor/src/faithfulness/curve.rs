@@ -73,6 +73,11 @@ pub fn area(values: &[f64]) -> f64 {
     }
 }
 
+/// Trapezoidal area under points (x, y) with rising x.
+pub fn trapezoids(points: &[[f64; 2]]) -> f64 {
+    points.windows(2).map(|w| (w[1][0] - w[0][0]) * (w[0][1] + w[1][1]) / 2.0).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

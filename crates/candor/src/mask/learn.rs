@@ -1,17 +1,14 @@
 //! Learning the masks of several queries, of one image or of several, in one batch.
 
-use std::borrow::Cow;
-
-use candor_graph::footprint::computed_bytes;
-use candor_graph::graph::Graph;
 use candor_graph::insert::{MaskShape, MaskSite};
 use candor_graph::tensor::Tensor;
 
-use super::adam::{Adam, BETA_2};
+use super::adam::BETA_2;
 use super::levels::Level;
 use super::masked::{Masked, l1_weight, masked};
 use super::objective::{Objective, Query};
-use crate::engine::{HeldKey, Session};
+use super::step::{Case, Step};
+use crate::engine::Session;
 use crate::error::{Error, Result};
 use crate::model::{Head, Model};
 
@@ -143,11 +140,10 @@ pub struct Learner {
     pub settings: Settings,
     sites: Vec<MaskSite>,
     prefix: Option<Box<dyn Session>>,
-    step: Box<dyn Session>,
+    step: Step,
     classes: usize,
     multi_label: bool,
     fixed_batch: Option<usize>,
-    max_batch: usize,
     /// For each crossing value of the cut, whether it is the image itself.
     crossing_is_image: Vec<bool>,
     /// Position among the crossing values of each level's unmasked feature map, where it crosses.
@@ -156,7 +152,7 @@ pub struct Learner {
 
 /// An image's values at the cut, computed once for all its queries.
 pub struct Prepared {
-    crossing: Vec<Tensor>,
+    pub(super) crossing: Vec<Tensor>,
     /// Logits of the unmasked image.
     pub reference: Vec<f32>,
 }
@@ -168,11 +164,11 @@ impl Learner {
     /// A node without a gradient rule, or an operator that the engine lacks.
     pub fn new(model: &Model, levels: Vec<Level>, settings: Settings) -> Result<Self> {
         let multi_label = model.head == Head::MultiLabel;
-        let Masked { sites, cut, .. } =
-            masked(model, &levels, &settings).map_err(|e| Error::graph(&model.info.path, e))?;
+        let masked = masked(model, &levels, &settings).map_err(|e| Error::graph(&model.info.path, e))?;
+        let step = Step::new(model, &masked, &settings)?;
+        let Masked { sites, cut, .. } = masked;
         let prefix =
             if cut.prefix.nodes.is_empty() { None } else { Some(model.engine.compile(&cut.prefix)?) };
-        let step = model.engine.compile(&cut.suffix)?;
         Ok(Learner {
             level_crossing: levels.iter().map(|l| cut.crossing.iter().position(|c| *c == l.value)).collect(),
             crossing_is_image: cut.crossing.iter().map(|&c| c == model.input).collect(),
@@ -184,7 +180,6 @@ impl Learner {
             classes: model.classes,
             multi_label,
             fixed_batch: model.fixed_batch,
-            max_batch: if cut.crosses_in_rows() { max_batch(&cut.suffix) } else { 1 },
         })
     }
 
@@ -208,14 +203,14 @@ impl Learner {
         passes: &mut Passes,
     ) -> Result<Vec<Prepared>> {
         let mut all: Vec<Prepared> = vec![];
-        for part in images.chunks(if self.fixed_batch.is_some() { 1 } else { self.max_batch }) {
+        for part in images.chunks(self.step.images()) {
             all.extend(self.prepare_part(model, part)?);
             passes.forward += part.len() as u64;
         }
-        let ones = self.full_masks(1.0);
+        let ones = self.step.masks(1.0);
         let blank = self.blank();
         let cases: Vec<Case<'_>> = all.iter().map(|prepared| Case { prepared, query: &blank }).collect();
-        let (logits, _) = self.run_all(&cases, &vec![&ones; cases.len()], Pass::Forward)?;
+        let logits = self.step.logits(&cases, &vec![&ones; cases.len()])?;
         for (prepared, logits) in all.iter_mut().zip(logits) {
             model.check_scores(&logits)?;
             prepared.reference = logits;
@@ -315,92 +310,102 @@ impl Learner {
             query.floor =
                 if self.settings.floor_at_chance && !self.multi_label { null.max(chance) } else { null };
         }
-        let mut masks: Vec<Vec<Vec<f32>>> = queries.iter().map(|_| self.full_masks(1.0)).collect();
-        let mut best: Vec<(f64, Vec<Vec<f32>>)> = masks.iter().map(|m| (f64::INFINITY, m.clone())).collect();
-        let mut adams: Vec<Vec<Adam>> = masks
-            .iter()
-            .map(|m| m.iter().map(|l| Adam::new(l.len(), self.settings.rate, self.settings.beta_2)).collect())
-            .collect();
-        let mut losses: Vec<Vec<f64>> = vec![vec![]; queries.len()];
+        let mut found: Vec<Searched> = queries.iter().map(|_| Searched::nothing(self.step.masks(0.0))).collect();
         // Without evidence the empty mask costs nothing, and nothing costs less.
         let known = |q: &Query| {
             self.settings.exact && self.settings.objective == Objective::Evidence && q.target() <= q.floor
         };
         let open: Vec<usize> = (0..queries.len()).filter(|&q| !known(&queries[q])).collect();
-        for q in (0..queries.len()).filter(|q| !open.contains(q)) {
-            masks[q] = self.full_masks(0.0);
-        }
-        if self.fixed_batch.is_none() && !open.is_empty() {
-            self.step.expect_batch(open.len().min(self.max_batch));
-        }
-        // What stays the same from step to step is laid out once.
+        self.step.expect(open.len());
         let rows: Vec<Case<'_>> = open.iter().map(|&q| case(cases, &queries, q)).collect();
-        let batches = self.batches(&rows)?;
-        // Means of the iterates from the first that counts on, for those that ask for them.
-        let mut means: Vec<Vec<Vec<f32>>> = vec![];
-        let first =
-            ((1.0 / self.settings.rate).ceil() as usize).min(self.settings.iterations.saturating_sub(1));
-        for step in 0..self.settings.iterations {
-            if !open.is_empty() && open.iter().all(|&q| self.settings.settled(&losses[q])) {
-                (step..self.settings.iterations).for_each(|_| progress());
-                break;
-            }
-            let at: Vec<_> = open.iter().map(|&q| &masks[q]).collect();
-            let (logits, slopes) = self.run(&batches, &at, Pass::Both)?;
-            passes.forward += open.len() as u64;
-            passes.backward += open.len() as u64;
-            for (i, &q) in open.iter().enumerate() {
-                let query = &queries[q];
-                model.check_scores(&logits[i])?;
-                let loss = self.loss(query, &logits[i], &masks[q]);
-                losses[q].push(loss);
-                if self.settings.returned == Returned::Best && loss < best[q].0 {
-                    best[q] = (loss, masks[q].clone());
-                }
-                for (l, site) in self.sites.iter().enumerate() {
-                    let pull = self.settings.lambda * l1_weight(site);
-                    let gradient = slopes[i][l].iter().map(|g| g + pull);
-                    adams[q][l].step(&mut masks[q][l], gradient, self.settings.cap);
-                }
-            }
-            if self.settings.returned == Returned::Mean && step == first {
-                means = open.iter().map(|&q| masks[q].clone()).collect();
-            }
-            for (mean, &q) in means.iter_mut().zip(&open).filter(|_| step > first) {
-                fold_in(mean, &masks[q], step - first + 1);
-            }
-            progress();
+        let batches = self.step.batches(&rows);
+        let (steps, mut ticks) = (self.settings.iterations, 0);
+        for (done, part) in batches.iter().enumerate() {
+            // However many batches there are, they tell of as many steps as one.
+            let mut tick = |step: usize| {
+                let until = (done * steps + step) / batches.len();
+                (ticks..until).for_each(|_| progress());
+                ticks = until;
+            };
+            let searched = self.search(model, &rows[part.clone()], passes, &mut tick)?;
+            open[part.clone()].iter().zip(searched).for_each(|(&q, s)| found[q] = s);
         }
-        for (mean, &q) in means.into_iter().zip(&open) {
-            masks[q] = mean;
-        }
+        (ticks..steps).for_each(|_| progress());
         let mut logits = empty_logits;
-        let at: Vec<_> = open.iter().map(|&q| &masks[q]).collect();
-        let (kept, _) = self.run(&batches, &at, Pass::Forward)?;
+        let masks: Vec<_> = open.iter().map(|&q| &found[q].masks).collect();
+        let kept = self.step.logits(&rows, &masks)?;
         passes.forward += open.len() as u64;
         for (&q, kept) in open.iter().zip(kept) {
             logits[q] = kept;
-            let last = self.loss(&queries[q], &logits[q], &masks[q]);
-            if self.settings.returned == Returned::Best && best[q].0 < last {
-                masks[q] = std::mem::take(&mut best[q].1);
-                let row = [case(cases, &queries, q)];
-                logits[q] = self.run_all(&row, &[&masks[q]], Pass::Forward)?.0.remove(0);
-                passes.forward += 1;
+        }
+        let mut learned = vec![];
+        for (((query, null_log_odds), kept_logits), found) in
+            queries.into_iter().zip(nulls).zip(logits).zip(found)
+        {
+            let Searched { masks, mut losses } = found;
+            losses.push(self.loss(&query, &kept_logits, &masks));
+            learned.push(Learned { query, null_log_odds, kept_logits, masks, losses });
+        }
+        Ok(learned)
+    }
+
+    /// Learns the masks of cases that fit into one batch. `tick` is told the number of steps taken.
+    fn search(
+        &mut self,
+        model: &Model,
+        cases: &[Case<'_>],
+        passes: &mut Passes,
+        tick: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Searched>> {
+        let Settings { returned, iterations, settle, .. } = self.settings;
+        let batch = self.step.batch(cases)?;
+        let mut search = self.step.begin(&batch)?;
+        let mut found: Vec<Searched> = search.masks.iter().cloned().map(Searched::nothing).collect();
+        // The mean is of the iterates from the first that counts on.
+        let first = ((1.0 / self.settings.rate).ceil() as usize).min(iterations.saturating_sub(1));
+        for step in 0..iterations {
+            if found.iter().all(|f| self.settings.settled(&f.losses)) {
+                break;
+            }
+            let before = (returned == Returned::Best).then(|| search.masks.clone());
+            let back = step + 1 == iterations || returned != Returned::Last || settle > 0.0;
+            let seen = self.step.turn(&mut search, &self.settings, back)?;
+            passes.forward += cases.len() as u64;
+            passes.backward += cases.len() as u64;
+            for (i, (logits, size)) in seen.iter().enumerate() {
+                model.check_scores(logits)?;
+                let loss = self.settings.objective.value(cases[i].query, logits)
+                    + f64::from(self.settings.lambda) * size;
+                if let Some(before) = &before
+                    && found[i].losses.iter().all(|&l| loss < l)
+                {
+                    found[i].masks.clone_from(&before[i]);
+                }
+                found[i].losses.push(loss);
+                if returned == Returned::Mean && step >= first {
+                    fold_in(&mut found[i].masks, &search.masks[i], step - first + 1);
+                }
+            }
+            tick(step + 1);
+        }
+        match returned {
+            Returned::Last => found.iter_mut().zip(search.masks).for_each(|(f, masks)| f.masks = masks),
+            Returned::Mean => {}
+            Returned::Best => {
+                let last: Vec<_> = search.masks.iter().collect();
+                let logits = self.step.logits(cases, &last)?;
+                passes.forward += cases.len() as u64;
+                for ((found, masks), (logits, case)) in
+                    found.iter_mut().zip(&search.masks).zip(logits.iter().zip(cases))
+                {
+                    let loss = self.loss(case.query, logits, masks);
+                    if found.losses.iter().all(|&l| loss < l) {
+                        found.masks.clone_from(masks);
+                    }
+                }
             }
         }
-        for (q, query) in queries.iter().enumerate() {
-            losses[q].push(self.loss(query, &logits[q], &masks[q]));
-        }
-        let rows = queries.into_iter().zip(nulls).zip(logits.into_iter().zip(masks.into_iter().zip(losses)));
-        Ok(rows
-            .map(|((query, null_log_odds), (kept_logits, (masks, losses)))| Learned {
-                query,
-                null_log_odds,
-                kept_logits,
-                masks,
-                losses,
-            })
-            .collect())
+        Ok(found)
     }
 
     /// Logits of prepared images under given masks (one vector a level, C×H×W row-major).
@@ -412,7 +417,7 @@ impl Learner {
         let rows: Vec<Case<'_>> =
             cases.iter().map(|&(prepared, _)| Case { prepared, query: &blank }).collect();
         let masks: Vec<&Vec<Vec<f32>>> = cases.iter().map(|&(_, masks)| masks).collect();
-        Ok(self.run_all(&rows, &masks, Pass::Forward)?.0)
+        self.step.logits(&rows, &masks)
     }
 
     /// D + λ Σ_l t_l · |feature_l|/|m_l| · ‖m_l‖₁ with t_l = 1/√(H_l·W_l).
@@ -426,10 +431,6 @@ impl Learner {
         self.settings.objective.value(query, logits) + f64::from(self.settings.lambda) * sparsity
     }
 
-    fn full_masks(&self, value: f32) -> Vec<Vec<f32>> {
-        self.sites.iter().map(|s| vec![value; s.mask_shape.iter().product()]).collect()
-    }
-
     /// For each case the logits with every mask zero: one pass an image, however many of its classes are asked for.
     fn empty_logits(&mut self, cases: &[(&Prepared, usize)], passes: &mut Passes) -> Result<Vec<Vec<f32>>> {
         let mut images: Vec<&Prepared> = vec![];
@@ -440,99 +441,24 @@ impl Learner {
             }
             of_case.push(images.len() - 1);
         }
-        let (blank, zeros) = (self.blank(), self.full_masks(0.0));
+        let (blank, zeros) = (self.blank(), self.step.masks(0.0));
         let blanks: Vec<Case<'_>> = images.iter().map(|prepared| Case { prepared, query: &blank }).collect();
-        let (logits, _) = self.run_all(&blanks, &vec![&zeros; images.len()], Pass::Forward)?;
+        let logits = self.step.logits(&blanks, &vec![&zeros; images.len()])?;
         passes.forward += images.len() as u64;
         Ok(of_case.into_iter().map(|i| logits[i].clone()).collect())
     }
+}
 
-    /// One pass over cases that are not run again.
-    fn run_all(&mut self, cases: &[Case<'_>], masks: &[&Vec<Vec<f32>>], pass: Pass) -> Result<Step> {
-        let batches = self.batches(cases)?;
-        self.run(&batches, masks, pass)
-    }
+/// What a search found.
+struct Searched {
+    masks: Vec<Vec<f32>>,
+    /// Total loss before each step.
+    losses: Vec<f64>,
+}
 
-    /// Cases in batches that the model allows: a fixed batch holds one image.
-    fn batches<'c>(&self, cases: &[Case<'c>]) -> Result<Vec<Batch<'c>>> {
-        let mut all = vec![];
-        let mut start = 0;
-        while let Some(first) = cases.get(start) {
-            let most = self.fixed_batch.unwrap_or(self.max_batch);
-            let fits = |c: &&Case<'_>| self.fixed_batch.is_none() || std::ptr::eq(c.prepared, first.prepared);
-            let end = start + cases[start..].iter().take(most).take_while(fits).count();
-            all.push(self.batch(&cases[start..end])?);
-            start = end;
-        }
-        Ok(all)
-    }
-
-    fn batch<'c>(&self, cases: &[Case<'c>]) -> Result<Batch<'c>> {
-        let used = cases.len();
-        // A fixed batch larger than the queries is filled with the first.
-        let size = self.fixed_batch.unwrap_or(used);
-        let rows = |f: &dyn Fn(&Query) -> Vec<f32>| -> Result<Tensor> {
-            let values: Vec<f32> = (0..size).flat_map(|i| f(cases[row_of(i, used)].query)).collect();
-            tensor(&[size, values.len() / size.max(1)], values)
-        };
-        let one_hot = |q: &Query| (0..q.reference.len()).map(|k| f32::from(u8::from(k == q.class))).collect();
-        let queries = vec![
-            rows(&one_hot)?,
-            rows(&Query::rivals)?,
-            rows(&|q| q.reference.clone())?,
-            rows(&|q| vec![q.floor as f32])?,
-        ];
-        let crossing = if self.fixed_batch.is_some() || size == 1 {
-            Cow::Borrowed(cases[0].prepared.crossing.as_slice())
-        } else {
-            let stacked = |i: usize| Tensor::stacked(cases.iter().map(|c| &c.prepared.crossing[i]));
-            let stacked = (0..self.crossing_is_image.len()).map(stacked);
-            Cow::Owned(stacked.collect::<std::result::Result<_, _>>().map_err(|e| Error::graph("mask", e))?)
-        };
-        Ok(Batch { used, size, queries, crossing, key: HeldKey::default() })
-    }
-
-    /// One pass: logits of the masked images, and (if asked for) the gradient of D with respect to each mask, case by case.
-    fn run(&mut self, batches: &[Batch<'_>], masks: &[&Vec<Vec<f32>>], pass: Pass) -> Result<Step> {
-        let mut all: Step = (vec![], vec![]);
-        let mut masks = masks;
-        for batch in batches {
-            let (own, rest) = masks.split_at(batch.used);
-            masks = rest;
-            let (logits, slopes) = self.run_batch(batch, own, pass)?;
-            all.0.extend(logits);
-            all.1.extend(slopes);
-        }
-        Ok(all)
-    }
-
-    fn run_batch(&mut self, batch: &Batch<'_>, masks: &[&Vec<Vec<f32>>], pass: Pass) -> Result<Step> {
-        let &Batch { used, size, .. } = batch;
-        let mut inputs = vec![];
-        for (l, site) in self.sites.iter().enumerate() {
-            let [c, h, w] = site.mask_shape;
-            let values = (0..size).flat_map(|i| masks[row_of(i, used)][l].iter().copied()).collect();
-            inputs.push(tensor(&[size, c, h, w], values)?);
-        }
-        let masks: Vec<&Tensor> = inputs.iter().collect();
-        let held: Vec<&Tensor> = batch.queries.iter().chain(batch.crossing.iter()).collect();
-        let out = match pass {
-            Pass::Forward => self.step.run_first(&[masks, held].concat(), 1)?,
-            Pass::Both => self.step.run_held(&masks, &held, &batch.key, 1 + self.sites.len())?,
-        };
-        let mut out = out.into_iter().map(|t| t.into_floats().unwrap_or_default());
-        let split = |values: Vec<f32>| -> Vec<Vec<f32>> {
-            let row = (values.len() / size.max(1)).max(1);
-            values.chunks(row).take(used).map(<[f32]>::to_vec).collect()
-        };
-        let logits = split(out.next().unwrap_or_default());
-        let mut slopes: Vec<Vec<Vec<f32>>> = vec![vec![]; used];
-        for level in out {
-            for (q, row) in split(level).into_iter().enumerate() {
-                slopes[q].push(row);
-            }
-        }
-        Ok((logits, slopes))
+impl Searched {
+    fn nothing(masks: Vec<Vec<f32>>) -> Self {
+        Searched { masks, losses: vec![] }
     }
 }
 
@@ -543,55 +469,8 @@ fn fold_in(mean: &mut [Vec<f32>], masks: &[Vec<f32>], count: usize) {
     }
 }
 
-/// Which of `used` cases stands in row `i` of a batch.
-fn row_of(i: usize, used: usize) -> usize {
-    if i < used { i } else { 0 }
-}
-
-/// What one run computes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pass {
-    /// Logits.
-    Forward,
-    /// Logits and slopes.
-    Both,
-}
-
-/// Logits, and slopes by level, of each query.
-type Step = (Vec<Vec<f32>>, Vec<Vec<Vec<f32>>>);
-
-/// A class of an image, as one row of a batch.
-struct Case<'c> {
-    prepared: &'c Prepared,
-    query: &'c Query,
-}
-
 fn case<'c>(cases: &[(&'c Prepared, usize)], queries: &'c [Query], q: usize) -> Case<'c> {
     Case { prepared: cases[q].0, query: &queries[q] }
-}
-
-/// Cases in the form of the step's inputs, without the masks.
-struct Batch<'c> {
-    used: usize,
-    size: usize,
-    queries: Vec<Tensor>,
-    crossing: Cow<'c, [Tensor]>,
-    /// Stands for `queries` and `crossing`, which are the same in every step.
-    key: HeldKey,
-}
-
-/// Most bytes that the values of one step may have, all together.
-const STEP_BYTES: u64 = 1 << 30;
-/// Most queries in one batch, however small: convolutions gain nothing from more.
-const MOST_QUERIES: u64 = 64;
-
-/// Most queries in one batch of a step, by memory.
-fn max_batch(step: &Graph) -> usize {
-    (STEP_BYTES / computed_bytes(step).max(1)).clamp(1, MOST_QUERIES) as usize
-}
-
-fn tensor(shape: &[usize], values: Vec<f32>) -> Result<Tensor> {
-    Tensor::floats(shape, values).map_err(|e| Error::graph("mask", e))
 }
 
 fn missing(model: &Model) -> Error {

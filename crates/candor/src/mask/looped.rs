@@ -3,6 +3,7 @@
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::error::{GraphError, Result};
 use candor_graph::graph::{Attr, Graph, Node, ValueId};
+use candor_graph::insert::MaskSite;
 use candor_graph::rewrite;
 use candor_graph::subgraph::LoopBody;
 use candor_graph::tensor::{DataType, Tensor};
@@ -13,6 +14,7 @@ use super::learn::Settings;
 use super::levels::Level;
 use super::masked::{Masked, l1_weight, masked};
 use super::objective::{EXCLUDED, Objective, QueryInputs, log_odds_of, maximum};
+use super::step::with_adam;
 use crate::export::{canvas, maps};
 use crate::map::Interpolation;
 use crate::model::{Head, Model};
@@ -160,35 +162,17 @@ impl<'b> Step<'_, 'b> {
 
     /// One step of Adam for all masks; the number of the step, and the masks with their moments. See [`super::adam`].
     fn body(&self) -> Result<(Graph, ValueId, Vec<ValueId>)> {
-        let (sites, suffix) = (&self.masked.sites, &self.masked.cut.suffix);
-        let b = Builder::new(suffix.clone());
+        let b = Builder::new(self.masked.cut.suffix.clone());
         let turn = b.input("turn", DataType::Int64, &[]);
         let step = turn.to_float() + 1.0;
         let correction = |beta: f32| 1.0 - b.scalar(beta).op("Pow", &[step], &[]);
         let (correct_1, correct_2) = (correction(BETA_1), correction(self.settings.beta_2));
-        let moment = |site: &candor_graph::insert::MaskSite, name: &str| -> Result<Expr<'_>> {
-            Ok(b.input(name, DataType::Float, &b.value(site.mask).shape()?))
-        };
-        let (mut next, mut means, mut squares) = (vec![], vec![], vec![]);
-        let mut moments = [vec![], vec![]];
-        for (site, &slope) in sites.iter().zip(&suffix.outputs[1..]) {
-            let (mean, square) = (moment(site, "mean")?, moment(site, "square")?);
-            moments[0].push(mean.id());
-            moments[1].push(square.id());
-            let gradient = b.value(slope) + self.settings.lambda * l1_weight(site);
-            let corrections = [correct_1, correct_2];
-            let moved =
-                adam_step(b.value(site.mask), gradient, [mean, square], corrections, self.settings, 0.0);
-            let [mask, mean, square] = moved.map(|e| e.id());
-            next.push(mask);
-            means.push(mean);
-            squares.push(square);
-        }
+        let pull = |site: &MaskSite| b.scalar(self.settings.lambda * l1_weight(site));
+        let carried = with_adam(&b, self.masked, self.settings, [correct_1, correct_2], &pull)?;
         let turn = turn.id();
         let mut body = b.finish()?;
-        body.outputs = [next, means, squares].concat();
+        body.outputs = carried.outputs;
         rewrite::remove_dead(&mut body);
-        let masks = sites.iter().map(|s| s.mask);
-        Ok((body, turn, masks.chain(moments.concat()).collect()))
+        Ok((body, turn, carried.inputs))
     }
 }

@@ -8,6 +8,7 @@ pub mod levels;
 pub(crate) mod looped;
 pub(crate) mod masked;
 pub mod objective;
+mod step;
 pub(crate) mod unrolled;
 
 pub use learn::{Learned, Learner, Settings};

@@ -20,9 +20,11 @@ pub const INPUT_SIZE: u32 = 112;
 /// The preprocessing preset of the model: (v / 255 − 0.5) / 0.5.
 pub const PRESET: &str = "inception";
 
-/// λ of the embedded model. The default λ keeps the odds of each object so closely that its rivals stay in its map (without
-/// them its odds would rise); this one gives them up, and with them part of the evidence.
-pub const LAMBDA: f64 = 0.04;
+/// λ of the embedded model, four times the default and more. The default keeps the odds of each object so closely that its rivals
+/// stay in its map (without them its odds would rise). Of 0.0025 to 0.04 it is the one that puts the most of a map inside the object
+/// (.72; the default .52) before pointing suffers, on 150 scenes (seeds from 1,000,000) that no reported result uses; the masked model still
+/// keeps four fifths of the evidence in the demo.
+pub const LAMBDA: f64 = 0.01;
 
 /// Pixels along each side of the demo pictures.
 pub const DEMO_SIZE: u32 = 336;

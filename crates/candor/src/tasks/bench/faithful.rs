@@ -9,6 +9,7 @@ use crate::engine::Session;
 use crate::error::{Error, Result};
 use crate::explain::ranking;
 use crate::faithfulness::drop::{Confidence, Region};
+use crate::faithfulness::road::Road;
 use crate::faithfulness::substrate::Substrate;
 use crate::faithfulness::{Case, curve, drop, infidelity, road, sparseness};
 use crate::image::Preprocessing;
@@ -21,9 +22,9 @@ use crate::model::Model;
 const BATCH: usize = 8;
 /// Standard deviation of the blur that stands for nothing, as a share of the shorter side.
 const BLUR: f32 = 0.05;
-/// Percentages of pixels that ROAD removes.
-const PERCENTAGES: [f64; 3] = [20.0, 50.0, 80.0];
-/// Noise of its imputation.
+/// Percentages of pixels that are infilled in the curves of deletion and insertion. ROAD has those between the ends.
+const INFILLED: [f64; 5] = [0.0, 20.0, 50.0, 80.0, 100.0];
+/// Noise of the infill.
 const NOISE: f32 = 0.01;
 /// Random regions of the agreement by removal.
 const REGIONS: usize = 5;
@@ -41,10 +42,10 @@ pub struct Faithful {
     pub class: usize,
     /// Whether the map is constant, so that it has no order.
     pub constant: bool,
-    /// Probability while pixels go (mean colour in their place), at each step.
-    pub deletion: Vec<f64>,
-    /// Probability while pixels come back (into the blurred photo), at each step.
-    pub insertion: Vec<f64>,
+    /// Probability while pixels go, at each step.
+    pub deletion: Ways,
+    /// Probability while pixels come back, at each step.
+    pub insertion: Ways,
     /// ROAD: (least − most relevant first) ÷ 2, mean over percentages.
     pub road: Option<f64>,
     /// Probabilities of the photo, and of the photo times the map.
@@ -61,6 +62,25 @@ pub struct Faithful {
     pub gini: Option<f64>,
     /// Share of pixels that hold 90 % of the mass.
     pub pixels: Option<f64>,
+}
+
+/// A curve for each of what stands in the place of pixels that are not there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Ways {
+    /// The photo's mean colour, at equal steps.
+    pub mean: Vec<f64>,
+    /// The blurred photo, at equal steps.
+    pub blur: Vec<f64>,
+    /// What the pixels that are there suggest ([`Substrate::Inpaint`]), with [`INFILLED`] percent of the pixels infilled.
+    pub infill: Vec<f64>,
+}
+
+impl Ways {
+    /// The areas under the curves.
+    fn areas(&self) -> [f64; 3] {
+        let infilled = INFILLED.iter().zip(&self.infill).map(|(x, y)| [x / 100.0, *y]).collect::<Vec<_>>();
+        [curve::area(&self.mean), curve::area(&self.blur), curve::trapezoids(&infilled)]
+    }
 }
 
 /// The benchmark of faithfulness on a dataset.
@@ -141,9 +161,14 @@ impl Measure for Faithfulness<'_> {
             |images: &[Vec<f32>]| Ok(rows(images)?.iter().map(|l| model.log_odds(l, class)).collect());
         let case = Case { image: &image, map: &map, batch: BATCH };
         let blur = Substrate::blur(&image, grid, BLUR * height.min(width) as f32);
-        let deletion = curve::deletion(&mut probability, case, &Substrate::mean(&image, grid), steps)?;
-        let insertion = curve::insertion(&mut probability, case, &blur, steps)?;
-        let road = road::road(&mut probability, case, &PERCENTAGES, NOISE, seed)?;
+        let mean = Substrate::mean(&image, grid);
+        let mut deletion = |by: &Substrate| curve::deletion(&mut probability, case, by, steps);
+        let (without, smooth) = (deletion(&mean)?, deletion(&blur)?);
+        let constant = without.uninformative;
+        let mut insertion = |by: &Substrate| curve::insertion(&mut probability, case, by, steps);
+        let (with, sharp) = (insertion(&mean)?, insertion(&blur)?);
+        let infilled = road::road(&mut probability, case, &INFILLED, NOISE, seed)?;
+        let road = between_ends(&infilled).combined();
         let region = drop::region(&mut log_odds, case, &blur, area)?;
         let removal = drop::removal(&mut log_odds, case, &blur, area, (REGIONS, seed))?;
         let Substrate::Fixed(blurred) = &blur else {
@@ -157,10 +182,10 @@ impl Measure for Faithfulness<'_> {
         let sensitivity = infidelity::max_sensitivity(&mut explain, &image, nearby)?;
         Ok(Faithful {
             class,
-            constant: deletion.uninformative,
-            deletion: deletion.values,
-            insertion: insertion.values,
-            road: road.combined(),
+            constant,
+            deletion: Ways { mean: without.values, blur: smooth.values, infill: infilled.most },
+            insertion: Ways { mean: with.values, blur: sharp.values, infill: infilled.least },
+            road,
             confidence: drop::confidence(&mut probability, case)?,
             region,
             excess: removal.and_then(|r| r.excess()),
@@ -177,6 +202,13 @@ impl Measure for Faithfulness<'_> {
         let map = explainer.explain(model, &[class], &mut || {})?.swap_remove(0).map;
         Ok(Shown { picture: self.preprocessing.view(&photo), maps: vec![(self.labels.name(class), map)] })
     }
+}
+
+/// Without the whole photo and without nothing, which say nothing of a map.
+fn between_ends(road: &Road) -> Road {
+    let cut = |values: &[f64]| values[1..values.len() - 1].to_vec();
+    let (percentages, most, least) = (cut(&road.percentages), cut(&road.most), cut(&road.least));
+    Road { percentages, most, least, uninformative: road.uninformative }
 }
 
 fn deviation(values: &[f32]) -> f32 {
@@ -197,8 +229,12 @@ pub fn tables(found: &Found<Faithful>, seed: u64) -> (Table, Vec<Plot>) {
             method: m.name.clone(),
             setting: String::new(),
             cells: vec![
-                figure(&|r| Some(curve::area(&r.deletion))),
-                figure(&|r| Some(curve::area(&r.insertion))),
+                figure(&|r| Some(r.deletion.areas()[0])),
+                figure(&|r| Some(r.deletion.areas()[1])),
+                figure(&|r| Some(r.deletion.areas()[2])),
+                figure(&|r| Some(r.insertion.areas()[1])),
+                figure(&|r| Some(r.insertion.areas()[0])),
+                figure(&|r| Some(r.insertion.areas()[2])),
                 figure(&|r| r.road),
                 figure(&|r| r.confidence?.drop()),
                 figure(&|r| Some(rate(r.confidence?.increases()))),
@@ -212,8 +248,8 @@ pub fn tables(found: &Found<Faithful>, seed: u64) -> (Table, Vec<Plot>) {
             ],
         });
         for (curves, of) in [
-            (&mut deletions, (|r| &r.deletion) as fn(&Faithful) -> &Vec<f64>),
-            (&mut insertions, |r| &r.insertion),
+            (&mut deletions, (|r| &r.deletion.mean) as fn(&Faithful) -> &Vec<f64>),
+            (&mut insertions, |r| &r.insertion.blur),
         ] {
             let steps = all.first().map_or(0, |(_, r)| of(r).len());
             let height = |s: usize| all.iter().map(|(_, r)| of(r)[s]).sum::<f64>() / all.len() as f64;
@@ -244,11 +280,15 @@ fn columns() -> Vec<Column> {
             Better::Lower,
             "area under the probability while pixels go, mean colour in their place",
         ),
+        of("deletion-blur", Better::Lower, "the same, the blurred photo in their place"),
+        of("deletion-infill", Better::Lower, "the same, imputed from the pixels that are left"),
         of(
             "insertion",
             Better::Higher,
             "area under the probability while pixels come back into the blurred photo",
         ),
+        of("insertion-mean", Better::Higher, "the same, into the mean colour"),
+        of("insertion-infill", Better::Higher, "the same, the others imputed from those that are back"),
         of(
             "road",
             Better::Higher,

@@ -1,0 +1,263 @@
+//! One optimiser step of a masked model as one graph: the network behind the cut, its gradient, and Adam, so that the masks need not
+//! leave the engine from step to step.
+
+use std::borrow::Cow;
+
+use candor_graph::builder::{Builder, Expr};
+use candor_graph::error::{GraphError, Result as GraphResult};
+use candor_graph::footprint::computed_bytes;
+use candor_graph::graph::{Graph, ValueId};
+use candor_graph::insert::MaskSite;
+use candor_graph::tensor::{DataType, Tensor};
+
+use super::learn::{Prepared, Settings};
+use super::looped::{adam_step, corrections};
+use super::masked::{Masked, l1_weight};
+use super::objective::Query;
+use crate::engine::{Laid, Session};
+use crate::error::{Error, Result};
+use crate::model::Model;
+
+/// The values that Adam's step adds to the suffix of a masked model: masks, then means and squares of their gradients.
+pub(super) struct Carried {
+    /// The inputs.
+    pub inputs: Vec<ValueId>,
+    /// What they are after the step.
+    pub outputs: Vec<ValueId>,
+}
+
+/// Appends a step of Adam for all masks to the masked model's suffix. `pull`: the slope of a site's L1 term.
+pub(super) fn with_adam<'b>(
+    b: &'b Builder,
+    masked: &Masked,
+    settings: &Settings,
+    corrections: [Expr<'b>; 2],
+    pull: &dyn Fn(&MaskSite) -> Expr<'b>,
+) -> GraphResult<Carried> {
+    let (mut moments, mut next) = ([vec![], vec![]], [vec![], vec![], vec![]]);
+    for (site, &slope) in masked.sites.iter().zip(&masked.cut.suffix.outputs[1..]) {
+        let mask = b.value(site.mask);
+        let shape = mask.shape()?;
+        let [mean, square] = ["mean", "square"].map(|name| b.input(name, DataType::Float, &shape));
+        let moved = adam_step(mask, b.value(slope) + pull(site), [mean, square], corrections, settings, 0.0);
+        moments.iter_mut().zip([mean, square]).for_each(|(all, e)| all.push(e.id()));
+        next.iter_mut().zip(moved).for_each(|(all, e)| all.push(e.id()));
+    }
+    let masks = masked.sites.iter().map(|s| s.mask);
+    Ok(Carried { inputs: masks.chain(moments.concat()).collect(), outputs: next.concat() })
+}
+
+/// The graph of a step. Inputs: Adam's two corrections and λ (scalars), what is carried, queries, what crosses. Outputs: the logits,
+/// for each row the size Σ_l w_l ‖m_l‖₁ of its masks before the step, what is carried.
+fn graph(masked: &Masked, settings: &Settings) -> GraphResult<Graph> {
+    let suffix = &masked.cut.suffix;
+    let b = Builder::new(suffix.clone());
+    let scalar = |name: &str| b.input(name, DataType::Float, &[]);
+    let knobs = [scalar("correction_1"), scalar("correction_2"), scalar("lambda")];
+    let [correct_1, correct_2, lambda] = knobs;
+    let pull = |site: &MaskSite| lambda * l1_weight(site);
+    let carried = with_adam(&b, masked, settings, [correct_1, correct_2], &pull)?;
+    let sizes = masked.sites.iter().map(|s| b.value(s.mask).sum(&[1, 2, 3], false) * l1_weight(s));
+    let size = sizes.reduce(|a, b| a + b).ok_or_else(|| GraphError::Malformed("no level to mask".into()))?;
+    let (knobs, size) = (knobs.map(Expr::id), size.id());
+    let mut graph = b.finish()?;
+    let rest = suffix.inputs.iter().filter(|id| !carried.inputs.contains(id));
+    graph.inputs = knobs.iter().chain(&carried.inputs).chain(rest).copied().collect();
+    graph.outputs = [&[suffix.outputs[0], size], carried.outputs.as_slice()].concat();
+    Ok(graph)
+}
+
+/// The compiled step.
+pub(super) struct Step {
+    session: Box<dyn Session>,
+    sites: Vec<MaskSite>,
+    fixed_batch: Option<usize>,
+    max_batch: usize,
+}
+
+/// A class of an image, as one row of a batch.
+pub(super) struct Case<'c> {
+    pub prepared: &'c Prepared,
+    pub query: &'c Query,
+}
+
+/// A search under way in one batch.
+pub(super) struct Search<'b> {
+    laid: Laid<'b>,
+    used: usize,
+    step: usize,
+    /// The masks after the last step that was asked for them: row by row, level by level.
+    pub masks: Vec<Vec<Vec<f32>>>,
+}
+
+/// Cases in the form of the step's inputs, without the masks.
+pub(super) struct Batch<'c> {
+    used: usize,
+    size: usize,
+    queries: Vec<Tensor>,
+    crossing: Cow<'c, [Tensor]>,
+}
+
+impl Step {
+    pub fn new(model: &Model, masked: &Masked, settings: &Settings) -> Result<Self> {
+        let graph = graph(masked, settings).map_err(|e| Error::graph(&model.info.path, e))?;
+        Ok(Step {
+            session: model.engine.compile(&graph)?,
+            sites: masked.sites.clone(),
+            fixed_batch: model.fixed_batch,
+            max_batch: if masked.cut.crosses_in_rows() { max_batch(&graph) } else { 1 },
+        })
+    }
+
+    /// Most images in one batch of the part before the masks.
+    pub fn images(&self) -> usize {
+        if self.fixed_batch.is_some() { 1 } else { self.max_batch }
+    }
+
+    /// Says that steps of so many cases follow.
+    pub fn expect(&mut self, cases: usize) {
+        if self.fixed_batch.is_none() && cases > 0 {
+            self.session.expect_batch(cases.min(self.max_batch));
+        }
+    }
+
+    /// Masks of one value everywhere.
+    pub fn masks(&self, value: f32) -> Vec<Vec<f32>> {
+        self.sites.iter().map(|s| vec![value; s.mask_shape.iter().product()]).collect()
+    }
+
+    /// Ranges of cases that the model allows in one batch: a fixed batch holds one image.
+    pub fn batches(&self, cases: &[Case<'_>]) -> Vec<std::ops::Range<usize>> {
+        let mut all = vec![];
+        let mut start = 0;
+        while let Some(first) = cases.get(start) {
+            let most = self.fixed_batch.unwrap_or(self.max_batch);
+            let fits = |c: &&Case<'_>| self.fixed_batch.is_none() || std::ptr::eq(c.prepared, first.prepared);
+            let end = start + cases[start..].iter().take(most).take_while(fits).count();
+            all.push(start..end);
+            start = end;
+        }
+        all
+    }
+
+    /// The cases of one batch.
+    pub fn batch<'c>(&self, cases: &[Case<'c>]) -> Result<Batch<'c>> {
+        let used = cases.len();
+        // A fixed batch larger than the queries is filled with the first.
+        let size = self.fixed_batch.unwrap_or(used);
+        let rows = |f: &dyn Fn(&Query) -> Vec<f32>| -> Result<Tensor> {
+            let values: Vec<f32> = (0..size).flat_map(|i| f(cases[row_of(i, used)].query)).collect();
+            tensor(&[size, values.len() / size.max(1)], values)
+        };
+        let one_hot = |q: &Query| (0..q.reference.len()).map(|k| f32::from(u8::from(k == q.class))).collect();
+        let queries = vec![
+            rows(&one_hot)?,
+            rows(&Query::rivals)?,
+            rows(&|q| q.reference.clone())?,
+            rows(&|q| vec![q.floor as f32])?,
+        ];
+        let crossing = if self.fixed_batch.is_some() || size == 1 {
+            Cow::Borrowed(cases[0].prepared.crossing.as_slice())
+        } else {
+            let stacked = |i: usize| Tensor::stacked(cases.iter().map(|c| &c.prepared.crossing[i]));
+            let stacked = (0..cases[0].prepared.crossing.len()).map(stacked);
+            Cow::Owned(stacked.collect::<std::result::Result<_, _>>().map_err(|e| Error::graph("mask", e))?)
+        };
+        Ok(Batch { used, size, queries, crossing })
+    }
+
+    /// Logits of the images of cases under masks; nothing is learned.
+    pub fn logits(&mut self, cases: &[Case<'_>], masks: &[&Vec<Vec<f32>>]) -> Result<Vec<Vec<f32>>> {
+        let mut all = vec![];
+        for part in self.batches(cases) {
+            let batch = self.batch(&cases[part.clone()])?;
+            let knobs = knobs([1.0; 3])?;
+            let carried = self.carried(&batch, &masks[part])?;
+            let inputs = knobs.iter().chain(&carried).chain(&batch.queries).chain(batch.crossing.iter());
+            let out = self.session.run_first(&inputs.collect::<Vec<_>>(), 1)?.into_iter().next();
+            all.extend(rows(out, batch.size, batch.used));
+        }
+        Ok(all)
+    }
+
+    /// Masks as inputs, and Adam's moments, which are zero.
+    fn carried(&self, batch: &Batch<'_>, masks: &[&Vec<Vec<f32>>]) -> Result<Vec<Tensor>> {
+        let shape = |site: &MaskSite| [&[batch.size], &site.mask_shape[..]].concat();
+        let mask = |(l, site): (usize, &MaskSite)| {
+            let values = (0..batch.size).flat_map(|i| masks[row_of(i, batch.used)][l].iter().copied());
+            tensor(&shape(site), values.collect())
+        };
+        let zeros = self.sites.iter().chain(&self.sites).map(|site| Ok(Tensor::full(&shape(site), 0.0)));
+        self.sites.iter().enumerate().map(mask).chain(zeros).collect()
+    }
+
+    /// Begins a search at masks of one.
+    pub fn begin<'b>(&mut self, batch: &'b Batch<'_>) -> Result<Search<'b>> {
+        let ones = self.masks(1.0);
+        let masks = vec![ones; batch.used];
+        let carried = self.carried(batch, &masks.iter().collect::<Vec<_>>())?;
+        let held = batch.queries.iter().chain(batch.crossing.iter()).collect();
+        Ok(Search { laid: self.session.lay_out(carried, held)?, used: batch.used, step: 0, masks })
+    }
+
+    /// One step of Adam for all cases of a search; for each its logits and the size of its masks, both before the step. With `back`,
+    /// [`Search::masks`] are those after it.
+    pub fn turn(
+        &mut self,
+        search: &mut Search<'_>,
+        settings: &Settings,
+        back: bool,
+    ) -> Result<Vec<(Vec<f32>, f64)>> {
+        search.step += 1;
+        let [correct_1, correct_2] = corrections(settings, search.step);
+        let knobs = knobs([correct_1, correct_2, settings.lambda])?;
+        let out = self.session.turn(&mut search.laid, &knobs.iter().collect::<Vec<_>>(), back)?;
+        let mut out = out.into_iter();
+        let mut next = || {
+            let value = out.next();
+            let size = value.as_ref().and_then(|t| t.shape().first().copied()).unwrap_or(0);
+            rows(value, size, search.used)
+        };
+        let logits = next();
+        let sizes = next();
+        if back {
+            let levels: Vec<_> = self.sites.iter().map(|_| next()).collect();
+            for (q, masks) in search.masks.iter_mut().enumerate() {
+                for (mask, level) in masks.iter_mut().zip(&levels) {
+                    mask.clone_from(&level[q]);
+                }
+            }
+        }
+        Ok(logits.into_iter().zip(sizes.into_iter().flatten().map(f64::from)).collect())
+    }
+}
+
+/// The first `used` of a tensor's `size` rows.
+fn rows(tensor: Option<Tensor>, size: usize, used: usize) -> Vec<Vec<f32>> {
+    let values = tensor.and_then(Tensor::into_floats).unwrap_or_default();
+    let row = (values.len() / size.max(1)).max(1);
+    values.chunks(row).take(used).map(<[f32]>::to_vec).collect()
+}
+
+fn knobs(values: [f32; 3]) -> Result<Vec<Tensor>> {
+    values.into_iter().map(|v| tensor(&[], vec![v])).collect()
+}
+
+/// Which of `used` cases stands in row `i` of a batch.
+fn row_of(i: usize, used: usize) -> usize {
+    if i < used { i } else { 0 }
+}
+
+/// Most bytes that the values of one step may have, all together.
+const STEP_BYTES: u64 = 1 << 30;
+/// Most queries in one batch, however small: convolutions gain nothing from more.
+const MOST_QUERIES: u64 = 64;
+
+/// Most queries in one batch of a step, by memory.
+fn max_batch(step: &Graph) -> usize {
+    (STEP_BYTES / computed_bytes(step).max(1)).clamp(1, MOST_QUERIES) as usize
+}
+
+fn tensor(shape: &[usize], values: Vec<f32>) -> Result<Tensor> {
+    Tensor::floats(shape, values).map_err(|e| Error::graph("mask", e))
+}
