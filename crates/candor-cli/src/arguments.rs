@@ -311,10 +311,11 @@ pub struct GridArgs {
 /// `bench faithfulness`.
 #[derive(Args)]
 #[command(after_help = "\
-Of the map of the model's answer: deletion and insertion (Petsiuk et al. 2018), ROAD (Rong et al. 2022), average drop and
-increase (Chattopadhay et al. 2018), sufficiency and necessity of regions of equal area, agreement by removal (the region against
-the same shape elsewhere), infidelity and max-sensitivity (Yeh et al. 2019), sparseness. Labels of the dataset do not matter. A
-photo takes about 80 forward passes and three explanations for each method.
+Of the map of the model's answer: deletion and insertion (Petsiuk et al. 2018) by the mean colour, the blurred photo and infill
+from what is left, ROAD (Rong et al. 2022), average drop and increase (Chattopadhay et al. 2018), sufficiency and necessity of
+regions of equal area, agreement by removal (the region against the same shape elsewhere), infidelity and max-sensitivity (Yeh
+et al. 2019), sparseness. Labels of the dataset do not matter. A photo takes about 130 forward passes and three explanations for
+each method.
 
 Example:
   candor bench faithfulness model.onnx val_boxes.csv --images val --limit 100 --out bench")]

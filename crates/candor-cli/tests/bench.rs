@@ -133,7 +133,15 @@ fn grids_and_faithfulness_of_scenes_rank_a_map_above_noise() {
     );
     assert!((figure(&grid, 0, "random", "own-share") - 0.25).abs() < 0.02);
     let faithful = result(&dir, "faithfulness", &[&["--limit", "5", "--steps", "10"][..], &methods].concat());
-    for (name, sign) in [("deletion", -1.0), ("insertion", 1.0), ("excess", 1.0)] {
+    let better = [
+        ("deletion", -1.0),
+        ("deletion-blur", -1.0),
+        ("deletion-infill", -1.0),
+        ("insertion", 1.0),
+        ("insertion-mean", 1.0),
+        ("excess", 1.0),
+    ];
+    for (name, sign) in better {
         let [found, noise] = ["grad-cam", "random"].map(|m| sign * figure(&faithful, 0, m, name));
         assert!(found > noise, "{name}: {found}, noise {noise}");
     }

@@ -167,7 +167,11 @@ fn a_loop_carries_what_it_wrote_and_keeps_what_it_holds() {
                 (one, two) = (two * by + hold, one - hold);
                 let want = if back { vec![sum, one, two] } else { vec![sum] };
                 let found: Vec<_> = found.iter().map(|t| t.as_floats().unwrap().to_vec()).collect();
-                assert_eq!(found, want.iter().map(|&v| vec![v; 2 * batch]).collect::<Vec<_>>(), "step {step}");
+                assert_eq!(
+                    found,
+                    want.iter().map(|&v| vec![v; 2 * batch]).collect::<Vec<_>>(),
+                    "step {step}"
+                );
             }
         }
     }

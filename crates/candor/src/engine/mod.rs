@@ -106,11 +106,7 @@ pub trait Session: Send {
     ///
     /// # Errors
     /// As [`Session::run`].
-    fn lay_out<'t>(
-        &mut self,
-        carried: Vec<Tensor>,
-        held: Vec<&'t Tensor>,
-    ) -> Result<Laid<'t>, EngineError> {
+    fn lay_out<'t>(&mut self, carried: Vec<Tensor>, held: Vec<&'t Tensor>) -> Result<Laid<'t>, EngineError> {
         Ok(Laid { carried, held, own: None })
     }
 

@@ -141,12 +141,7 @@ impl Engine for OnnxRuntime {
     fn compile(&self, graph: &Graph) -> Result<Box<dyn Session>, EngineError> {
         graph.check().map_err(|e| EngineError::Compile { engine: NAME, reason: e.to_string() })?;
         let maker = self.maker.clone();
-        Ok(Box::new(OnnxRuntimeSession {
-            maker,
-            graph: graph.clone(),
-            expected: vec![],
-            made: vec![],
-        }))
+        Ok(Box::new(OnnxRuntimeSession { maker, graph: graph.clone(), expected: vec![], made: vec![] }))
     }
 }
 
@@ -255,7 +250,10 @@ impl Loop {
             read.iter().try_for_each(|name| binding.bind_output_to_device(name, &MemoryInfo::default()))?;
             written.iter().try_for_each(|name| binding.bind_output_to_device(name, device))?;
         }
-        given.iter().zip(carried).try_for_each(|(name, tensor)| bind_input(&mut bindings[0], name, tensor))?;
+        given
+            .iter()
+            .zip(carried)
+            .try_for_each(|(name, tensor)| bind_input(&mut bindings[0], name, tensor))?;
         drop(made);
         Ok(Loop { session, bindings, brought, carried: given.into_iter().zip(written).collect(), read })
     }
@@ -276,7 +274,8 @@ impl Loop {
         let mut values = session.run_binding(now)?;
         let mut outputs: Vec<_> = self.read.iter().map(|name| from_ort(&values[name.as_str()])).collect();
         for (input, output) in &self.carried {
-            let value = values.remove(output).ok_or_else(|| ort::Error::new(format!("no output {output}")))?;
+            let value =
+                values.remove(output).ok_or_else(|| ort::Error::new(format!("no output {output}")))?;
             if back {
                 outputs.push(from_ort(&value));
             }
@@ -328,11 +327,7 @@ impl Session for OnnxRuntimeSession {
         (0..outputs).map(|i| from_ort(&values[i]).map_err(failed)).collect()
     }
 
-    fn lay_out<'t>(
-        &mut self,
-        carried: Vec<Tensor>,
-        held: Vec<&'t Tensor>,
-    ) -> Result<Laid<'t>, EngineError> {
+    fn lay_out<'t>(&mut self, carried: Vec<Tensor>, held: Vec<&'t Tensor>) -> Result<Laid<'t>, EngineError> {
         let last: Vec<&Tensor> = carried.iter().chain(held.iter().copied()).collect();
         let session = self.find(self.form(&last, self.graph.outputs.len()))?;
         let device = self.maker.device.memory().map_err(failed)?;

@@ -97,6 +97,13 @@ mod tests {
         (0..5).map(|p| IMAGE[p] * WEIGHTS[p] + IMAGE[p + 5] * WEIGHTS[p + 5]).collect()
     }
 
+    #[test]
+    fn areas_of_equal_and_of_unequal_steps_agree() {
+        let points = [[0.0, 3.0], [0.25, 1.0], [0.5, 2.0], [0.75, 0.0], [1.0, 4.0]];
+        assert_eq!(trapezoids(&points), area(&points.map(|[_, y]| y)));
+        assert_eq!(trapezoids(&[[0.0, 1.0], [0.2, 1.0], [1.0, 3.0]]), 0.2 + 1.6);
+    }
+
     fn permutations(of: Vec<f32>) -> Vec<Vec<f32>> {
         if of.is_empty() {
             return vec![vec![]];

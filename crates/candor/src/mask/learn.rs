@@ -310,7 +310,8 @@ impl Learner {
             query.floor =
                 if self.settings.floor_at_chance && !self.multi_label { null.max(chance) } else { null };
         }
-        let mut found: Vec<Searched> = queries.iter().map(|_| Searched::nothing(self.step.masks(0.0))).collect();
+        let mut found: Vec<Searched> =
+            queries.iter().map(|_| Searched::nothing(self.step.masks(0.0))).collect();
         // Without evidence the empty mask costs nothing, and nothing costs less.
         let known = |q: &Query| {
             self.settings.exact && self.settings.objective == Objective::Evidence && q.target() <= q.floor
