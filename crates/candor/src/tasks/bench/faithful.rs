@@ -71,7 +71,7 @@ pub struct Ways {
     pub mean: Vec<f64>,
     /// The blurred photo, at equal steps.
     pub blur: Vec<f64>,
-    /// What the pixels that are there suggest ([`Substrate::Inpaint`]), with [`INFILLED`] percent of the pixels infilled.
+    /// What the pixels that are there suggest ([`Substrate::Inpaint`]), with 0, 20, 50, 80 and 100 percent of the pixels infilled.
     pub infill: Vec<f64>,
 }
 
