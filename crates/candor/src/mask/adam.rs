@@ -1,4 +1,8 @@
-//! Adam (Kingma & Ba 2015, algorithm 1) with projection onto a box.
+//! Adam (Kingma & Ba 2015, algorithm 1) with projection onto a box, on numbers and as nodes.
+
+use candor_graph::builder::Expr;
+
+use super::learn::Settings;
 
 /// State for one vector of parameters.
 #[derive(Clone, Debug)]
@@ -13,7 +17,7 @@ pub struct Adam {
 pub(super) const BETA_1: f32 = 0.9;
 /// The usual decay of the second moment.
 pub const BETA_2: f32 = 0.999;
-pub(super) const EPSILON: f32 = 1e-8;
+const EPSILON: f32 = 1e-8;
 
 impl Adam {
     /// Fresh state for `n` parameters, a learning rate, and the decay of the second moment.
@@ -24,8 +28,7 @@ impl Adam {
     /// One step against `gradient`, then projection of each parameter onto `0..=cap`.
     pub fn step(&mut self, parameters: &mut [f32], gradient: impl Iterator<Item = f32>, cap: f32) {
         self.step += 1;
-        let correct_1 = 1.0 - BETA_1.powi(self.step);
-        let correct_2 = 1.0 - self.beta_2.powi(self.step);
+        let [correct_1, correct_2] = corrections(self.beta_2, self.step);
         let state = self.mean.iter_mut().zip(&mut self.square);
         for ((p, g), (m, v)) in parameters.iter_mut().zip(gradient).zip(state) {
             *m = BETA_1 * *m + (1.0 - BETA_1) * g;
@@ -34,6 +37,30 @@ impl Adam {
             *p = (*p - self.rate * update).clamp(0.0, cap);
         }
     }
+}
+
+/// 1 − β to the power of a step, for the first moment and the second.
+pub(super) fn corrections(beta_2: f32, step: i32) -> [f32; 2] {
+    [BETA_1, beta_2].map(|beta| 1.0 - beta.powi(step))
+}
+
+/// [`Adam::step`] as nodes: the mask and its two moments after it. `under_root` is added to the corrected second moment under the root.
+pub(super) fn adam_step<'b>(
+    mask: Expr<'b>,
+    gradient: Expr<'b>,
+    [mean, square]: [Expr<'b>; 2],
+    [correct_1, correct_2]: [Expr<'b>; 2],
+    settings: &Settings,
+    under_root: f32,
+) -> [Expr<'b>; 3] {
+    let b = mask.builder();
+    let mean = mean * BETA_1 + gradient * (1.0 - BETA_1);
+    let square = square * settings.beta_2 + gradient * (1.0 - settings.beta_2) * gradient;
+    let second = square / correct_2;
+    let second = if under_root > 0.0 { second + under_root } else { second };
+    let update = (mean / correct_1) / (second.sqrt() + EPSILON);
+    let bounds = [b.scalar(0.0), b.scalar(settings.cap)];
+    [(mask - update * settings.rate).op("Clip", &bounds, &[]), mean, square]
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Learning the masks of several queries, of one image or of several, in one batch.
 
-use candor_graph::insert::{MaskShape, MaskSite};
+use candor_graph::insert::MaskShape;
 use candor_graph::tensor::Tensor;
 
 use super::adam::BETA_2;
 use super::levels::Level;
-use super::masked::{Masked, l1_weight, masked};
+use super::masked::{Masked, masked};
 use super::objective::{Objective, Query};
 use super::step::{Case, Step};
 use crate::engine::Session;
@@ -138,7 +138,6 @@ pub struct Learner {
     pub levels: Vec<Level>,
     /// The settings it was compiled for.
     pub settings: Settings,
-    sites: Vec<MaskSite>,
     prefix: Option<Box<dyn Session>>,
     step: Step,
     classes: usize,
@@ -166,7 +165,7 @@ impl Learner {
         let multi_label = model.head == Head::MultiLabel;
         let masked = masked(model, &levels, &settings).map_err(|e| Error::graph(&model.info.path, e))?;
         let step = Step::new(model, &masked, &settings)?;
-        let Masked { sites, cut, .. } = masked;
+        let Masked { cut, .. } = masked;
         let prefix =
             if cut.prefix.nodes.is_empty() { None } else { Some(model.engine.compile(&cut.prefix)?) };
         Ok(Learner {
@@ -174,7 +173,6 @@ impl Learner {
             crossing_is_image: cut.crossing.iter().map(|&c| c == model.input).collect(),
             levels,
             settings,
-            sites,
             prefix,
             step,
             classes: model.classes,
@@ -375,10 +373,9 @@ impl Learner {
             passes.backward += cases.len() as u64;
             for (i, (logits, size)) in seen.iter().enumerate() {
                 model.check_scores(logits)?;
-                let loss = self.settings.objective.value(cases[i].query, logits)
-                    + f64::from(self.settings.lambda) * size;
+                let loss = self.total(cases[i].query, logits, *size);
                 if let Some(before) = &before
-                    && found[i].losses.iter().all(|&l| loss < l)
+                    && found[i].beaten_by(loss)
                 {
                     found[i].masks.clone_from(&before[i]);
                 }
@@ -400,7 +397,7 @@ impl Learner {
                     found.iter_mut().zip(&search.masks).zip(logits.iter().zip(cases))
                 {
                     let loss = self.loss(case.query, logits, masks);
-                    if found.losses.iter().all(|&l| loss < l) {
+                    if found.beaten_by(loss) {
                         found.masks.clone_from(masks);
                     }
                 }
@@ -423,13 +420,12 @@ impl Learner {
 
     /// D + λ Σ_l t_l · |feature_l|/|m_l| · ‖m_l‖₁ with t_l = 1/√(H_l·W_l).
     fn loss(&self, query: &Query, logits: &[f32], masks: &[Vec<f32>]) -> f64 {
-        let sparsity: f64 = self
-            .sites
-            .iter()
-            .zip(masks)
-            .map(|(site, m)| f64::from(l1_weight(site)) * m.iter().map(|&v| f64::from(v)).sum::<f64>())
-            .sum();
-        self.settings.objective.value(query, logits) + f64::from(self.settings.lambda) * sparsity
+        self.total(query, logits, self.step.size(masks))
+    }
+
+    /// The loss at masks of a known size ([`Step::size`]).
+    fn total(&self, query: &Query, logits: &[f32], size: f64) -> f64 {
+        self.settings.objective.value(query, logits) + f64::from(self.settings.lambda) * size
     }
 
     /// For each case the logits with every mask zero: one pass an image, however many of its classes are asked for.
@@ -460,6 +456,11 @@ struct Searched {
 impl Searched {
     fn nothing(masks: Vec<Vec<f32>>) -> Self {
         Searched { masks, losses: vec![] }
+    }
+
+    /// Whether a loss is below all before it.
+    fn beaten_by(&self, loss: f64) -> bool {
+        self.losses.iter().all(|&l| loss < l)
     }
 }
 

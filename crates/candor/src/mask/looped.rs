@@ -8,7 +8,7 @@ use candor_graph::rewrite;
 use candor_graph::subgraph::LoopBody;
 use candor_graph::tensor::{DataType, Tensor};
 
-use super::adam::{BETA_1, EPSILON};
+use super::adam::BETA_1;
 use super::fuse::MIN_SCALE;
 use super::learn::Settings;
 use super::levels::Level;
@@ -84,30 +84,6 @@ pub(super) fn null_logits<'b>(b: &'b Builder, masked: &Masked) -> Result<Expr<'b
     let copied = b.copy(&forward, &zeros);
     let null = copied.get(&logits);
     null.map(|&id| b.value(id)).ok_or_else(|| GraphError::Malformed("no mask reaches the logits".into()))
-}
-
-/// 1 − β to the power of a step, for the first moment and the second.
-pub(super) fn corrections(settings: &Settings, step: usize) -> [f32; 2] {
-    [BETA_1, settings.beta_2].map(|beta| 1.0 - beta.powi(step as i32))
-}
-
-/// One step of Adam: the mask and its two moments after it. `under_root` is added to the corrected second moment under the root.
-pub(super) fn adam_step<'b>(
-    mask: Expr<'b>,
-    gradient: Expr<'b>,
-    [mean, square]: [Expr<'b>; 2],
-    [correct_1, correct_2]: [Expr<'b>; 2],
-    settings: &Settings,
-    under_root: f32,
-) -> [Expr<'b>; 3] {
-    let b = mask.builder();
-    let mean = mean * BETA_1 + gradient * (1.0 - BETA_1);
-    let square = square * settings.beta_2 + gradient * (1.0 - settings.beta_2) * gradient;
-    let second = square / correct_2;
-    let second = if under_root > 0.0 { second + under_root } else { second };
-    let update = (mean / correct_1) / (second.sqrt() + EPSILON);
-    let bounds = [b.scalar(0.0), b.scalar(settings.cap)];
-    [(mask - update * settings.rate).op("Clip", &bounds, &[]), mean, square]
 }
 
 /// What the loops have in common.

@@ -10,8 +10,8 @@ use candor_graph::graph::{Graph, ValueId};
 use candor_graph::insert::MaskSite;
 use candor_graph::tensor::{DataType, Tensor};
 
+use super::adam::{adam_step, corrections};
 use super::learn::{Prepared, Settings};
-use super::looped::{adam_step, corrections};
 use super::masked::{Masked, l1_weight};
 use super::objective::Query;
 use crate::engine::{Laid, Session};
@@ -85,7 +85,7 @@ pub(super) struct Case<'c> {
 pub(super) struct Search<'b> {
     laid: Laid<'b>,
     used: usize,
-    step: usize,
+    step: i32,
     /// The masks after the last step that was asked for them: row by row, level by level.
     pub masks: Vec<Vec<Vec<f32>>>,
 }
@@ -124,6 +124,12 @@ impl Step {
     /// Masks of one value everywhere.
     pub fn masks(&self, value: f32) -> Vec<Vec<f32>> {
         self.sites.iter().map(|s| vec![value; s.mask_shape.iter().product()]).collect()
+    }
+
+    /// Σ_l w_l ‖m_l‖₁ with w_l = t_l · |feature_l|/|m_l| and t_l = 1/√(H_l·W_l).
+    pub fn size(&self, masks: &[Vec<f32>]) -> f64 {
+        let sum = |mask: &Vec<f32>| mask.iter().map(|&v| f64::from(v)).sum::<f64>();
+        self.sites.iter().zip(masks).map(|(site, mask)| f64::from(l1_weight(site)) * sum(mask)).sum()
     }
 
     /// Ranges of cases that the model allows in one batch: a fixed batch holds one image.
@@ -209,7 +215,7 @@ impl Step {
         back: bool,
     ) -> Result<Vec<(Vec<f32>, f64)>> {
         search.step += 1;
-        let [correct_1, correct_2] = corrections(settings, search.step);
+        let [correct_1, correct_2] = corrections(settings.beta_2, search.step);
         let knobs = knobs([correct_1, correct_2, settings.lambda])?;
         let out = self.session.turn(&mut search.laid, &knobs.iter().collect::<Vec<_>>(), back)?;
         let mut out = out.into_iter();

@@ -20,10 +20,9 @@ pub const INPUT_SIZE: u32 = 112;
 /// The preprocessing preset of the model: (v / 255 − 0.5) / 0.5.
 pub const PRESET: &str = "inception";
 
-/// λ of the embedded model, four times the default and more. The default keeps the odds of each object so closely that its rivals
-/// stay in its map (without them its odds would rise). Of 0.0025 to 0.04 it is the one that puts the most of a map inside the object
-/// (.72; the default .52) before pointing suffers, on 150 scenes (seeds from 1,000,000) that no reported result uses; the masked model still
-/// keeps four fifths of the evidence in the demo.
+/// λ of the embedded model, nearly four times the default. The default keeps the odds of each object so closely that its rivals stay in
+/// its map (without them its odds would rise): .52 of its mass lies in the object, at this λ .72, and pointing is the same. The masked
+/// model keeps four fifths of the evidence in the demo. docs/results/ablation.md has the others that were tried.
 pub const LAMBDA: f64 = 0.01;
 
 /// Pixels along each side of the demo pictures.

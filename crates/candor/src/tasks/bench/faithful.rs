@@ -76,10 +76,10 @@ pub struct Ways {
 }
 
 impl Ways {
-    /// The areas under the curves.
-    fn areas(&self) -> [f64; 3] {
-        let infilled = INFILLED.iter().zip(&self.infill).map(|(x, y)| [x / 100.0, *y]).collect::<Vec<_>>();
-        [curve::area(&self.mean), curve::area(&self.blur), curve::trapezoids(&infilled)]
+    /// The area under the last of them, whose steps are not equal.
+    fn infill_area(&self) -> f64 {
+        let points = INFILLED.iter().zip(&self.infill).map(|(x, y)| [x / 100.0, *y]);
+        curve::trapezoids(&points.collect::<Vec<_>>())
     }
 }
 
@@ -229,12 +229,12 @@ pub fn tables(found: &Found<Faithful>, seed: u64) -> (Table, Vec<Plot>) {
             method: m.name.clone(),
             setting: String::new(),
             cells: vec![
-                figure(&|r| Some(r.deletion.areas()[0])),
-                figure(&|r| Some(r.deletion.areas()[1])),
-                figure(&|r| Some(r.deletion.areas()[2])),
-                figure(&|r| Some(r.insertion.areas()[1])),
-                figure(&|r| Some(r.insertion.areas()[0])),
-                figure(&|r| Some(r.insertion.areas()[2])),
+                figure(&|r| Some(curve::area(&r.deletion.mean))),
+                figure(&|r| Some(curve::area(&r.deletion.blur))),
+                figure(&|r| Some(r.deletion.infill_area())),
+                figure(&|r| Some(curve::area(&r.insertion.blur))),
+                figure(&|r| Some(curve::area(&r.insertion.mean))),
+                figure(&|r| Some(r.insertion.infill_area())),
                 figure(&|r| r.road),
                 figure(&|r| r.confidence?.drop()),
                 figure(&|r| Some(rate(r.confidence?.increases()))),
