@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
 use candor::engine::RTen;
-use candor::mask::learn::{Learner, Passes};
+use candor::mask::learn::Learner;
 use candor::mask::{Settings, automatic_levels};
 use candor::methods::{Choices, find, prepare};
 use candor::model::{Model, ModelOptions};
@@ -34,10 +34,9 @@ fn benches(c: &mut Criterion) {
         // Without `exact`, so that the work does not depend on the class.
         let settings = Settings { iterations, exact: false, ..Settings::default() };
         let mut learner = Learner::new(&model, automatic_levels(&model).unwrap(), settings).unwrap();
-        let mut passes = Passes::default();
-        let prepared = learner.prepare(&model, &image, &mut passes).unwrap();
+        let prepared = learner.prepare(&model, &image).unwrap();
         c.bench_function(name, |b| {
-            b.iter(|| learner.learn(&model, &prepared, &[0], &mut passes, &mut || {}).unwrap());
+            b.iter(|| learner.learn(&model, &prepared, &[0], &mut || {}).unwrap());
         });
     }
 }

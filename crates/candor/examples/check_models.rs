@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use candor::engine::{Folding, RTen};
-use candor::mask::learn::{Learner, Passes, Settings};
+use candor::mask::learn::{Learner, Settings};
 use candor::mask::levels::automatic_levels;
 use candor::model::{Model, ModelOptions};
 use candor_graph::builder::Builder;
@@ -199,11 +199,10 @@ fn mask(model: &Model, image: &Tensor, class: usize) -> (String, Result<f64>) {
         let start = Instant::now();
         let settings = Settings { iterations: ITERATIONS, exact: false, ..Settings::default() };
         let mut learner = Learner::new(model, levels, settings)?;
-        let mut passes = Passes::default();
         let one = image.as_floats().unwrap_or_default();
         let one = &one[..model.input_shape.iter().product()];
-        let prepared = learner.prepare(model, one, &mut passes)?;
-        let learned = learner.learn(model, &prepared, &[class], &mut passes, &mut || ())?;
+        let prepared = learner.prepare(model, one)?;
+        let learned = learner.learn(model, &prepared, &[class], &mut || ())?;
         let moved = learned[0].masks.iter().all(|m| m.iter().any(|&v| v < 1.0));
         if !moved {
             return Err("a level's mask did not move".into());

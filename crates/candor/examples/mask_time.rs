@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use candor::engine::{Device, Engine, Folding, OnnxRuntime, RTen, Session};
-use candor::mask::learn::{Learner, Passes};
+use candor::mask::learn::Learner;
 use candor::mask::{Settings, automatic_levels, named_levels};
 use candor::methods::parameters::key_value;
 use candor::methods::{self, Choices, Explainer};
@@ -121,9 +121,8 @@ impl Server {
         }
         let learner = self.learner.as_mut().ok_or("no learner")?;
         let start = Instant::now();
-        let mut passes = Passes::default();
-        let prepared = learner.prepare(&self.model, &self.image, &mut passes)?;
-        let learned = learner.learn(&self.model, &prepared, &self.classes, &mut passes, &mut || {})?;
+        let prepared = learner.prepare(&self.model, &self.image)?;
+        let learned = learner.learn(&self.model, &prepared, &self.classes, &mut || {})?;
         let seconds = start.elapsed().as_secs_f64();
         let mass = |m: &Vec<f32>| m.iter().map(|&v| f64::from(v)).sum::<f64>();
         let masses: Vec<Vec<f64>> = learned.iter().map(|l| l.masks.iter().map(mass).collect()).collect();

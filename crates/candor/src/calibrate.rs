@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::image::Preprocessing;
-use crate::mask::learn::{Learner, Passes, argmax};
+use crate::mask::learn::{Learner, argmax};
 use crate::mask::{Settings, levels};
 use crate::methods::default_lambda;
 use crate::model::Model;
@@ -61,10 +61,9 @@ pub fn calibrate(
         learner.settings.lambda = lambda as f32;
         let (mut changes, mut sizes) = (vec![], vec![]);
         for photo in photos {
-            let mut passes = Passes::default();
-            let prepared = learner.prepare(model, &preprocessing.apply(photo), &mut passes)?;
+            let prepared = learner.prepare(model, &preprocessing.apply(photo))?;
             let top1 = argmax(&prepared.reference);
-            let learned = learner.learn(model, &prepared, &[top1], &mut passes, &mut || {})?;
+            let learned = learner.learn(model, &prepared, &[top1], &mut || {})?;
             for l in &learned {
                 let evidence = l.query.target() - l.null_log_odds;
                 if evidence > 0.0 {

@@ -61,7 +61,18 @@ impl ClassQuery {
     }
 }
 
-/// A model with a method, preprocessing and labels: explains one photo after the other.
+/// The classes that queries mean, each once, and the class with the lowest score.
+fn asked(queries: &[ClassQuery], ranking: &[usize]) -> (Vec<usize>, usize) {
+    let mut classes: Vec<usize> = vec![];
+    for class in queries.iter().map(|q| q.resolve(ranking)) {
+        if !classes.contains(&class) {
+            classes.push(class);
+        }
+    }
+    (classes, ranking[ranking.len() - 1])
+}
+
+/// A model with a method, preprocessing and labels: explains photos.
 pub struct Explain {
     /// The model.
     pub model: Model,
@@ -105,6 +116,11 @@ impl Explain {
         self.explainer.steps(classes + usize::from(self.probe))
     }
 
+    /// Photos which [`Explain::photos`] should be given where so many wait: more gain nothing.
+    pub fn together(&self) -> usize {
+        self.explainer.together(&self.model)
+    }
+
     /// Explains one photo. A class asked for twice, by rank and by name, say, is explained once.
     ///
     /// # Errors
@@ -116,18 +132,69 @@ impl Explain {
         queries: &[ClassQuery],
         steps: &mut dyn FnMut(),
     ) -> Result<ExplainedImage> {
-        let start = Instant::now();
-        let scores = self.explainer.scores(&self.model, &self.preprocessing.apply(photo))?;
-        let ranking = ranking(&scores);
-        let mut classes: Vec<usize> = vec![];
-        for class in queries.iter().map(|q| q.resolve(&ranking)) {
-            if !classes.contains(&class) {
-                classes.push(class);
-            }
+        let mut explained = self.batch(&[(path, photo)], queries, steps)?;
+        explained
+            .pop()
+            .ok_or_else(|| Error::Io { path: path.into(), reason: "the method gives no answer".into() })
+    }
+
+    /// [`Explain::photo`] of several photos, each with its path, in one batch where the method has one.
+    pub fn photos(
+        &mut self,
+        photos: &[(&str, &RgbImage)],
+        queries: &[ClassQuery],
+        steps: &mut dyn FnMut(),
+    ) -> Vec<Result<ExplainedImage>> {
+        if photos.len() > 1
+            && let Ok(explained) = self.batch(photos, queries, steps)
+        {
+            return explained.into_iter().map(Ok).collect();
         }
-        let explanations = self.explained(&classes, ranking[ranking.len() - 1], steps)?;
-        let seconds = start.elapsed().as_secs_f64() / classes.len().max(1) as f64;
-        let probabilities = self.model.probabilities(&scores);
+        // Alone, those that fail do not keep the others from their maps.
+        photos.iter().map(|(path, photo)| self.photo(path, photo, queries, steps)).collect()
+    }
+
+    fn batch(
+        &mut self,
+        photos: &[(&str, &RgbImage)],
+        queries: &[ClassQuery],
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<ExplainedImage>> {
+        let start = Instant::now();
+        let inputs: Vec<Vec<f32>> = photos.iter().map(|(_, photo)| self.preprocessing.apply(photo)).collect();
+        let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+        let probe = self.probe;
+        let choose = |scores: &[f32]| {
+            let (mut classes, lowest) = asked(queries, &ranking(scores));
+            if probe && !classes.contains(&lowest) {
+                classes.push(lowest);
+            }
+            classes
+        };
+        let found = self.explainer.explain_all(&self.model, &inputs, &choose, steps)?;
+        let counts = found.iter().map(|(scores, _)| asked(queries, &ranking(scores)).0.len());
+        let seconds = start.elapsed().as_secs_f64() / counts.sum::<usize>().max(1) as f64;
+        let all = photos.iter().zip(found);
+        Ok(all
+            .map(|(&(path, photo), (scores, explanations))| {
+                let ranking = ranking(&scores);
+                let (classes, lowest) = asked(queries, &ranking);
+                let explanations = self.probed(&classes, lowest, explanations);
+                self.explained(path, photo, (&scores, &ranking), classes.iter().zip(explanations), seconds)
+            })
+            .collect())
+    }
+
+    /// What is reported of a photo.
+    fn explained<'c>(
+        &self,
+        path: &str,
+        photo: &RgbImage,
+        (scores, ranking): (&[f32], &[usize]),
+        explanations: impl Iterator<Item = (&'c usize, Explanation)>,
+        seconds: f64,
+    ) -> ExplainedImage {
+        let probabilities = self.model.probabilities(scores);
         let top = ranking
             .iter()
             .take(5)
@@ -140,42 +207,31 @@ impl Explain {
             .collect();
         let mut results = vec![];
         let mut arrays = vec![];
-        for (&class, explanation) in classes.iter().zip(explanations) {
+        for (&class, explanation) in explanations {
             let rank = 1 + ranking.iter().position(|&c| c == class).unwrap_or(0);
-            results.push(self.query_result(
-                class,
-                rank,
-                &scores,
-                probabilities[class],
-                &explanation,
-                seconds,
-            ));
+            results.push(self.query_result(class, rank, scores, probabilities[class], &explanation, seconds));
             let Explanation { map, levels, path, .. } = explanation;
             arrays.push(ExplainedQuery { map, levels, path: path.into_iter().map(|p| p.map).collect() });
         }
-        Ok(ExplainedImage {
+        ExplainedImage {
             photo: self.preprocessing.view(photo),
             result: ImageResult { path: path.to_string(), top, queries: results },
             queries: arrays,
-        })
+        }
     }
 
-    /// Explanations of the classes, with the warnings of a probe for the class with the lowest score. What the probe costs is
-    /// shared by the classes asked for.
-    fn explained(
-        &mut self,
+    /// Explanations of the classes asked for, with the warnings of a probe for the class with the lowest score, which is the last if it
+    /// was not asked for itself. What the probe costs is shared by the classes asked for.
+    fn probed(
+        &self,
         classes: &[usize],
         lowest: usize,
-        steps: &mut dyn FnMut(),
-    ) -> Result<Vec<Explanation>> {
-        let mut all = classes.to_vec();
-        if self.probe && !all.contains(&lowest) {
-            all.push(lowest);
+        mut explanations: Vec<Explanation>,
+    ) -> Vec<Explanation> {
+        if !self.probe {
+            return explanations;
         }
-        let mut explanations = self.explainer.explain(&self.model, &all, steps)?;
-        let Some(at) = all.iter().position(|&c| c == lowest).filter(|_| self.probe) else {
-            return Ok(explanations);
-        };
+        let at = classes.iter().position(|&c| c == lowest).unwrap_or(classes.len());
         let name = self.labels.name(lowest);
         let warn = |e: &Explanation| probe::warning(e, &explanations[at], &name);
         let warnings: Vec<Option<String>> = explanations.iter().map(warn).collect();
@@ -188,7 +244,7 @@ impl Explain {
                 e.passes += passes.share(q, classes.len());
             }
         }
-        Ok(explanations)
+        explanations
     }
 
     fn query_result(

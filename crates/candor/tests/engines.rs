@@ -8,7 +8,7 @@ mod support;
 
 use candor::engine::{Device, Engine, OnnxRuntime, RTen};
 use candor::map::{Interpolation, Map};
-use candor::mask::learn::{Learned, Learner, Passes};
+use candor::mask::learn::{Learned, Learner};
 use candor::mask::{Level, Settings, automatic_levels, fuse};
 use candor::methods::{Choices, find, prepare};
 use candor::model::{Model, ModelOptions};
@@ -62,11 +62,10 @@ fn assert_near(what: &str, a: &[f32], b: &[f32]) {
 fn work(model: &Model, image: &[f32], iterations: usize) -> Vec<(String, Vec<f32>)> {
     let settings = Settings { iterations, exact: false, ..Settings::default() };
     let mut learner = Learner::new(model, automatic_levels(model).unwrap(), settings).unwrap();
-    let mut passes = Passes::default();
-    let prepared = learner.prepare(model, image, &mut passes).unwrap();
+    let prepared = learner.prepare(model, image).unwrap();
     let top = candor::mask::learn::argmax(&prepared.reference);
     let classes = [top, (top + 1) % model.classes];
-    let learned = learner.learn(model, &prepared, &classes, &mut passes, &mut || {}).unwrap();
+    let learned = learner.learn(model, &prepared, &classes, &mut || {}).unwrap();
     let mut found = vec![("scores".to_string(), prepared.reference)];
     let means = |l: &Learned| -> Vec<Map> {
         let mean = |(mask, level): (&Vec<f32>, &Level)| {

@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 
 use candor::engine::RTen;
-use candor::mask::learn::{Learner, Passes};
+use candor::mask::learn::{Learner, Passes, Prepared};
 use candor::mask::{Settings, automatic_levels, named_levels};
 use candor::model::{Model, ModelOptions};
 use serde_json::Value;
@@ -57,11 +57,12 @@ fn agrees(data: &Path, golden: &Value) {
     };
     let mut learner = Learner::new(&model, levels, settings).unwrap();
     let image = smooth_image(model.input_shape, golden["input"]["amplitude"].as_f64().unwrap());
-    let mut passes = Passes::default();
-    let prepared = learner.prepare(&model, &image, &mut passes).unwrap();
+    let prepared = learner.prepare(&model, &image).unwrap();
     let queries = golden["queries"].as_array().unwrap();
     let classes: Vec<usize> = queries.iter().map(|q| q["class"].as_u64().unwrap() as usize).collect();
-    let learned = learner.learn(&model, &prepared, &classes, &mut passes, &mut || {}).unwrap();
+    let learned = learner.learn(&model, &prepared, &classes, &mut || {}).unwrap();
+    let mut passes = Prepared::PASSES;
+    learned.iter().for_each(|l| passes += l.passes);
     for (query, learned) in queries.iter().zip(&learned) {
         let near = |got: f64, key: &str| {
             let want = query[key].as_f64().unwrap();

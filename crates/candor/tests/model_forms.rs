@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use candor::engine::RTen;
-use candor::mask::learn::{Learned, Learner, Passes, Returned, SETTLING};
+use candor::mask::learn::{Learned, Learner, Returned, SETTLING};
 use candor::mask::{Settings, automatic_levels};
 use candor::methods::{Choices, prepare};
 use candor::model::{Head, Layout, Model, ModelOptions};
@@ -63,9 +63,8 @@ fn image(channels: usize) -> Vec<f32> {
 
 fn learn(model: &Model, image: &[f32], settings: Settings, classes: &[usize]) -> Vec<Learned> {
     let mut learner = Learner::new(model, automatic_levels(model).unwrap(), settings).unwrap();
-    let mut passes = Passes::default();
-    let prepared = learner.prepare(model, image, &mut passes).unwrap();
-    learner.learn(model, &prepared, classes, &mut passes, &mut || {}).unwrap()
+    let prepared = learner.prepare(model, image).unwrap();
+    learner.learn(model, &prepared, classes, &mut || {}).unwrap()
 }
 
 fn scores(model: &Model, image: &[f32]) -> Vec<f32> {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use candor::explain::{ClassQuery, Explain};
-use candor::image::decode;
+use candor::image::{RgbImage, decode};
 use candor::methods;
 use candor::report::ReportWriter;
 use candor::report::result::{ExplainResult, FailedImage};
@@ -56,6 +56,15 @@ pub enum Source {
     Bytes(&'static [u8]),
 }
 
+impl Photo {
+    fn decoded(&self) -> Result<RgbImage> {
+        Ok(match &self.source {
+            Source::File(path) => decode(path)?,
+            Source::Bytes(bytes) => candor::image::decode_bytes(bytes, Path::new(&self.name))?,
+        })
+    }
+}
+
 /// Explains all photos and writes the report. A photo that fails is named in the result and the others go on.
 pub fn explain_all(
     mut explain: Explain,
@@ -67,25 +76,30 @@ pub fn explain_all(
     let mut writer = ReportWriter::create(out)?;
     let bar = output::progress(photos.len() as u64 * explain.steps(queries.len()));
     let mut failed = vec![];
-    for (i, photo) in photos.iter().enumerate() {
-        bar.set_message(photo.name.rsplit('/').next().unwrap_or("").to_string());
-        let one = || -> Result<_> {
-            let pixels = match &photo.source {
-                Source::File(path) => decode(path)?,
-                Source::Bytes(bytes) => candor::image::decode_bytes(bytes, Path::new(&photo.name))?,
-            };
-            Ok(explain.photo(&photo.name, &pixels, queries, &mut || bar.inc(1))?)
-        };
-        match one_or_failed(one) {
-            Ok(image) => match writer.add(image) {
-                Err(e @ candor::report::ReportError::BadImage { .. }) => {
-                    failed.push(FailedImage { path: photo.name.clone(), error: e.to_string() });
-                }
-                other => drop(other?),
-            },
-            Err(error) => failed.push(FailedImage { path: photo.name.clone(), error }),
+    let mut done = 0;
+    for part in photos.chunks(explain.together()) {
+        let names: Vec<&str> = part.iter().map(|p| p.name.rsplit('/').next().unwrap_or("")).collect();
+        bar.set_message(names.join(", "));
+        let mut fail =
+            |photo: &Photo, error: String| failed.push(FailedImage { path: photo.name.clone(), error });
+        let mut decoded = vec![];
+        for photo in part {
+            match photo.decoded() {
+                Ok(pixels) => decoded.push((photo, pixels)),
+                Err(e) => fail(photo, format!("{e:#}")),
+            }
         }
-        bar.set_position((i as u64 + 1) * explain.steps(queries.len()));
+        let given: Vec<_> = decoded.iter().map(|(photo, pixels)| (photo.name.as_str(), pixels)).collect();
+        let explained = explain.photos(&given, queries, &mut || bar.inc(1));
+        for ((photo, _), image) in decoded.iter().zip(explained) {
+            match image.map(|image| writer.add(image)) {
+                Ok(Err(e @ candor::report::ReportError::BadImage { .. })) => fail(photo, e.to_string()),
+                Ok(written) => drop(written?),
+                Err(e) => fail(photo, format!("{:#}", anyhow::Error::from(e))),
+            }
+        }
+        done += part.len() as u64;
+        bar.set_position(done * explain.steps(queries.len()));
     }
     bar.finish_and_clear();
     if failed.len() == photos.len() {
@@ -108,10 +122,6 @@ pub fn explain_all(
         failed,
     };
     Ok(writer.finish(header)?)
-}
-
-fn one_or_failed<T>(f: impl FnOnce() -> Result<T>) -> Result<T, String> {
-    f().map_err(|e| format!("{e:#}"))
 }
 
 /// Prints the result and returns the exit code.

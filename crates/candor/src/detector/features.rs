@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::explain::ranking;
 use crate::map::{Interpolation, Map};
 use crate::mask::adam::BETA_2;
-use crate::mask::learn::{Learned, Passes, Prepared};
+use crate::mask::learn::{Learned, Prepared};
 use crate::mask::{Learner, Level, Settings, fuse, levels};
 use crate::methods::reliable::default_lambda;
 use crate::model::Model;
@@ -165,20 +165,19 @@ impl Extractor {
     /// # Errors
     /// As [`Extractor::features`].
     pub fn look(&mut self, model: &Model, images: &[&[f32]]) -> Result<Vec<Seen>> {
-        let passes = &mut Passes::default();
-        let prepared = self.learner.prepare_all(model, images, passes)?;
+        let prepared = self.learner.prepare_all(model, images)?;
         let mut cases = vec![];
         for p in &prepared {
             let order = ranking(&p.reference);
             cases.extend([(p, order[0]), (p, order[1])]);
         }
-        let mut learned = self.learner.learn_all(model, &cases, passes, &mut || ())?.into_iter();
+        let mut learned = self.learner.learn_all(model, &cases, &mut || ())?.into_iter();
         let predicted: Vec<(&Prepared, usize)> = cases.iter().step_by(2).copied().collect();
         let mut full = match &mut self.full {
             Some(full) => {
-                let own = full.prepare_all(model, images, passes)?;
+                let own = full.prepare_all(model, images)?;
                 let own: Vec<_> = own.iter().zip(&predicted).map(|(p, (_, class))| (p, *class)).collect();
-                full.learn_all(model, &own, passes, &mut || ())?
+                full.learn_all(model, &own, &mut || ())?
             }
             None => vec![],
         }

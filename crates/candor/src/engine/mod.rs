@@ -73,6 +73,11 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// [`EngineError::Compile`] if the graph holds something the engine does not know.
     fn compile(&self, graph: &Graph) -> Result<Box<dyn Session>, EngineError>;
+
+    /// Images that a batch should hold where so many wait: more gain nothing.
+    fn images_together(&self) -> usize {
+        1
+    }
 }
 
 /// What a loop of runs has in common: see [`Session::lay_out`].

@@ -8,6 +8,7 @@ mod preset;
 mod region;
 mod resize;
 
+pub use ::image::RgbImage;
 pub use decode::{MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, decode, decode_bytes};
 pub use error::ImageError;
 pub use preprocess::{ColorOrder, Preprocessing, VIEW_SIDE};

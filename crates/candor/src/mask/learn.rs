@@ -106,6 +106,8 @@ pub struct Learned {
     pub masks: Vec<Vec<f32>>,
     /// Total loss before each step and at the returned masks.
     pub losses: Vec<f64>,
+    /// Passes that this query took. The null's, which all queries of an image share, are its first query's.
+    pub passes: Passes,
 }
 
 /// Passes of one image through the network, counted.
@@ -121,6 +123,15 @@ impl std::ops::AddAssign for Passes {
     fn add_assign(&mut self, other: Passes) {
         self.forward += other.forward;
         self.backward += other.backward;
+    }
+}
+
+impl std::iter::Sum for Passes {
+    fn sum<I: Iterator<Item = Passes>>(all: I) -> Passes {
+        all.fold(Passes::default(), |mut sum, one| {
+            sum += one;
+            sum
+        })
     }
 }
 
@@ -156,6 +167,11 @@ pub struct Prepared {
     pub reference: Vec<f32>,
 }
 
+impl Prepared {
+    /// Passes that preparing an image takes.
+    pub const PASSES: Passes = Passes { forward: 1, backward: 0 };
+}
+
 impl Learner {
     /// Compiles a model for learning masks at `levels`.
     ///
@@ -181,12 +197,17 @@ impl Learner {
         })
     }
 
+    /// Most images in one batch, by memory.
+    pub fn images(&self) -> usize {
+        self.step.images()
+    }
+
     /// Runs the part before the masks, once, and reads the unmasked logits.
     ///
     /// # Errors
     /// If the engine fails.
-    pub fn prepare(&mut self, model: &Model, image: &[f32], passes: &mut Passes) -> Result<Prepared> {
-        let mut prepared = self.prepare_all(model, &[image], passes)?;
+    pub fn prepare(&mut self, model: &Model, image: &[f32]) -> Result<Prepared> {
+        let mut prepared = self.prepare_all(model, &[image])?;
         prepared.pop().ok_or_else(|| missing(model))
     }
 
@@ -194,16 +215,10 @@ impl Learner {
     ///
     /// # Errors
     /// If the engine fails.
-    pub fn prepare_all(
-        &mut self,
-        model: &Model,
-        images: &[&[f32]],
-        passes: &mut Passes,
-    ) -> Result<Vec<Prepared>> {
+    pub fn prepare_all(&mut self, model: &Model, images: &[&[f32]]) -> Result<Vec<Prepared>> {
         let mut all: Vec<Prepared> = vec![];
         for part in images.chunks(self.step.images()) {
             all.extend(self.prepare_part(model, part)?);
-            passes.forward += part.len() as u64;
         }
         let ones = self.step.masks(1.0);
         let blank = self.blank();
@@ -269,11 +284,10 @@ impl Learner {
         model: &Model,
         prepared: &Prepared,
         classes: &[usize],
-        passes: &mut Passes,
         progress: &mut dyn FnMut(),
     ) -> Result<Vec<Learned>> {
         let cases: Vec<_> = classes.iter().map(|&class| (prepared, class)).collect();
-        self.learn_all(model, &cases, passes, progress)
+        self.learn_all(model, &cases, progress)
     }
 
     /// [`Learner::learn`] for classes of several images.
@@ -284,7 +298,6 @@ impl Learner {
         &mut self,
         model: &Model,
         cases: &[(&Prepared, usize)],
-        passes: &mut Passes,
         progress: &mut dyn FnMut(),
     ) -> Result<Vec<Learned>> {
         let mut queries: Vec<Query> = cases
@@ -301,7 +314,7 @@ impl Learner {
                 }
             })
             .collect();
-        let empty_logits = self.empty_logits(cases, passes)?;
+        let (empty_logits, mut passes) = self.empty_logits(cases)?;
         let nulls: Vec<f64> = queries.iter().zip(&empty_logits).map(|(q, empty)| q.log_odds(empty)).collect();
         let chance = -((self.classes.saturating_sub(1)).max(1) as f64).ln();
         for (query, &null) in queries.iter_mut().zip(&nulls) {
@@ -326,24 +339,25 @@ impl Learner {
                 (ticks..until).for_each(|_| progress());
                 ticks = until;
             };
-            let searched = self.search(model, &rows[part.clone()], passes, &mut tick)?;
+            let searched = self.search(model, &rows[part.clone()], &mut tick)?;
             open[part.clone()].iter().zip(searched).for_each(|(&q, s)| found[q] = s);
         }
         (ticks..steps).for_each(|_| progress());
         let mut logits = empty_logits;
         let masks: Vec<_> = open.iter().map(|&q| &found[q].masks).collect();
         let kept = self.step.logits(&rows, &masks)?;
-        passes.forward += open.len() as u64;
         for (&q, kept) in open.iter().zip(kept) {
             logits[q] = kept;
+            passes[q] += found[q].passes;
+            passes[q].forward += 1;
         }
         let mut learned = vec![];
-        for (((query, null_log_odds), kept_logits), found) in
-            queries.into_iter().zip(nulls).zip(logits).zip(found)
+        for ((((query, null_log_odds), kept_logits), found), passes) in
+            queries.into_iter().zip(nulls).zip(logits).zip(found).zip(passes)
         {
-            let Searched { masks, mut losses } = found;
+            let Searched { masks, mut losses, .. } = found;
             losses.push(self.loss(&query, &kept_logits, &masks));
-            learned.push(Learned { query, null_log_odds, kept_logits, masks, losses });
+            learned.push(Learned { query, null_log_odds, kept_logits, masks, losses, passes });
         }
         Ok(learned)
     }
@@ -353,7 +367,6 @@ impl Learner {
         &mut self,
         model: &Model,
         cases: &[Case<'_>],
-        passes: &mut Passes,
         tick: &mut dyn FnMut(usize),
     ) -> Result<Vec<Searched>> {
         let Settings { returned, iterations, settle, .. } = self.settings;
@@ -369,10 +382,9 @@ impl Learner {
             let before = (returned == Returned::Best).then(|| search.masks.clone());
             let back = step + 1 == iterations || returned != Returned::Last || settle > 0.0;
             let seen = self.step.turn(&mut search, &self.settings, back)?;
-            passes.forward += cases.len() as u64;
-            passes.backward += cases.len() as u64;
             for (i, (logits, size)) in seen.iter().enumerate() {
                 model.check_scores(logits)?;
+                found[i].passes += Passes { forward: 1, backward: 1 };
                 let loss = self.total(cases[i].query, logits, *size);
                 if let Some(before) = &before
                     && found[i].beaten_by(loss)
@@ -392,10 +404,10 @@ impl Learner {
             Returned::Best => {
                 let last: Vec<_> = search.masks.iter().collect();
                 let logits = self.step.logits(cases, &last)?;
-                passes.forward += cases.len() as u64;
                 for ((found, masks), (logits, case)) in
                     found.iter_mut().zip(&search.masks).zip(logits.iter().zip(cases))
                 {
+                    found.passes.forward += 1;
                     let loss = self.loss(case.query, logits, masks);
                     if found.beaten_by(loss) {
                         found.masks.clone_from(masks);
@@ -428,21 +440,22 @@ impl Learner {
         self.settings.objective.value(query, logits) + f64::from(self.settings.lambda) * size
     }
 
-    /// For each case the logits with every mask zero: one pass an image, however many of its classes are asked for.
-    fn empty_logits(&mut self, cases: &[(&Prepared, usize)], passes: &mut Passes) -> Result<Vec<Vec<f32>>> {
+    /// For each case the logits with every mask zero, and its passes: one an image, however many of its classes are asked for.
+    fn empty_logits(&mut self, cases: &[(&Prepared, usize)]) -> Result<(Vec<Vec<f32>>, Vec<Passes>)> {
         let mut images: Vec<&Prepared> = vec![];
-        let mut of_case = vec![];
+        let (mut of_case, mut passes) = (vec![], vec![]);
         for &(prepared, _) in cases {
-            if !images.last().is_some_and(|last| std::ptr::eq(*last, prepared)) {
+            let new = !images.last().is_some_and(|last| std::ptr::eq(*last, prepared));
+            if new {
                 images.push(prepared);
             }
             of_case.push(images.len() - 1);
+            passes.push(Passes { forward: new.into(), backward: 0 });
         }
         let (blank, zeros) = (self.blank(), self.step.masks(0.0));
         let blanks: Vec<Case<'_>> = images.iter().map(|prepared| Case { prepared, query: &blank }).collect();
         let logits = self.step.logits(&blanks, &vec![&zeros; images.len()])?;
-        passes.forward += images.len() as u64;
-        Ok(of_case.into_iter().map(|i| logits[i].clone()).collect())
+        Ok((of_case.into_iter().map(|i| logits[i].clone()).collect(), passes))
     }
 }
 
@@ -451,11 +464,12 @@ struct Searched {
     masks: Vec<Vec<f32>>,
     /// Total loss before each step.
     losses: Vec<f64>,
+    passes: Passes,
 }
 
 impl Searched {
     fn nothing(masks: Vec<Vec<f32>>) -> Self {
-        Searched { masks, losses: vec![] }
+        Searched { masks, losses: vec![], passes: Passes::default() }
     }
 
     /// Whether a loss is below all before it.

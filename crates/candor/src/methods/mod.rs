@@ -132,6 +132,31 @@ pub trait Explainer: Send {
         steps: &mut dyn FnMut(),
     ) -> Result<Vec<Explanation>>;
 
+    /// [`Explainer::scores`] and [`Explainer::explain`] of several images: for each its scores and the maps of the classes that
+    /// `classes` chooses by them. `steps` is told of [`Explainer::steps`] steps for each image.
+    ///
+    /// # Errors
+    /// As [`Explainer::scores`], if one image fails.
+    fn explain_all(
+        &mut self,
+        model: &Model,
+        images: &[&[f32]],
+        classes: &dyn Fn(&[f32]) -> Vec<usize>,
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<(Vec<f32>, Vec<Explanation>)>> {
+        let one = |image: &&[f32]| {
+            let scores = self.scores(model, image)?;
+            let explanations = self.explain(model, &classes(&scores), steps)?;
+            Ok((scores, explanations))
+        };
+        images.iter().map(one).collect()
+    }
+
+    /// Images which [`Explainer::explain_all`] should be given where so many wait: more gain nothing.
+    fn together(&self, _model: &Model) -> usize {
+        1
+    }
+
     /// Number of steps that one call of [`Explainer::explain`] with so many classes reports.
     fn steps(&self, _classes: usize) -> u64 {
         1

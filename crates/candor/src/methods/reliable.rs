@@ -138,7 +138,6 @@ impl Method for Reliable {
             },
             path: p.flag("lambda-path"),
             prepared: None,
-            passes: Passes::default(),
         }))
     }
 
@@ -213,13 +212,11 @@ struct ReliableExplainer {
     fusion: Fusion,
     path: bool,
     prepared: Option<Prepared>,
-    passes: Passes,
 }
 
 impl Explainer for ReliableExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
-        self.passes = Passes::default();
-        let prepared = self.learner.prepare(model, image, &mut self.passes)?;
+        let prepared = self.learner.prepare(model, image)?;
         let scores = prepared.reference.clone();
         self.prepared = Some(prepared);
         Ok(scores)
@@ -232,9 +229,32 @@ impl Explainer for ReliableExplainer {
         steps: &mut dyn FnMut(),
     ) -> Result<Vec<Explanation>> {
         let Some(prepared) = self.prepared.take() else { return Ok(vec![]) };
-        let explained = self.explain_prepared(model, &prepared, classes, steps);
+        let explained = self.explain_prepared(model, &[(&prepared, classes.to_vec())], steps);
         self.prepared = Some(prepared);
-        explained
+        Ok(explained?.into_iter().flatten().collect())
+    }
+
+    fn explain_all(
+        &mut self,
+        model: &Model,
+        images: &[&[f32]],
+        classes: &dyn Fn(&[f32]) -> Vec<usize>,
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<(Vec<f32>, Vec<Explanation>)>> {
+        let prepared = self.learner.prepare_all(model, images)?;
+        let asked: Vec<_> = prepared.iter().map(|p| (p, classes(&p.reference))).collect();
+        let mut step_of_each = || images.iter().for_each(|_| steps());
+        let explained = self.explain_prepared(model, &asked, &mut step_of_each)?;
+        Ok(prepared.into_iter().map(|p| p.reference).zip(explained).collect())
+    }
+
+    fn together(&self, model: &Model) -> usize {
+        // A search that may end early ends for all in its batch: alone, an image's map depends on no other.
+        if self.learner.settings.settle > 0.0 {
+            1
+        } else {
+            model.engine.images_together().min(self.learner.images())
+        }
     }
 
     fn steps(&self, _: usize) -> u64 {
@@ -244,31 +264,78 @@ impl Explainer for ReliableExplainer {
 }
 
 impl ReliableExplainer {
+    /// Explanations of the classes asked of each image, all searched side by side.
     fn explain_prepared(
         &mut self,
         model: &Model,
+        asked: &[(&Prepared, Vec<usize>)],
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<Vec<Explanation>>> {
+        // The scale of an image is that of its top-1 query, asked or not.
+        let with_top1 = |(prepared, classes): &(&Prepared, Vec<usize>)| {
+            let top1 = Some(argmax(&prepared.reference)).filter(|top1| !classes.contains(top1));
+            classes.iter().copied().chain(top1).collect::<Vec<_>>()
+        };
+        let all: Vec<Vec<usize>> = asked.iter().map(with_top1).collect();
+        let cases: Vec<(&Prepared, usize)> =
+            asked.iter().zip(&all).flat_map(|((p, _), all)| all.iter().map(|&c| (*p, c))).collect();
+        let mut learned = self.learner.learn_all(model, &cases, steps)?.into_iter();
+        let mut other = self.learn_paths(model, &cases, steps)?.into_iter();
+        let mut explained = vec![];
+        for ((prepared, classes), all) in asked.iter().zip(&all) {
+            let learned: Vec<Learned> = learned.by_ref().take(all.len()).collect();
+            let other: Vec<_> = other.by_ref().take(all.len()).collect();
+            explained.push(self.explanations(model, prepared, classes, learned, &other));
+        }
+        Ok(explained)
+    }
+
+    /// For each case its masks at the other λ of [`PATH`], learned anew; nothing if the path was not asked for.
+    fn learn_paths(
+        &mut self,
+        model: &Model,
+        cases: &[(&Prepared, usize)],
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<Vec<(f32, Learned)>>> {
+        let mut paths: Vec<Vec<(f32, Learned)>> = cases.iter().map(|_| vec![]).collect();
+        let lambda = self.learner.settings.lambda;
+        for factor in PATH.iter().filter(|_| self.path) {
+            self.learner.settings.lambda = lambda * factor;
+            let learned = self.learner.learn_all(model, cases, steps);
+            self.learner.settings.lambda = lambda;
+            paths.iter_mut().zip(learned?).for_each(|(path, l)| path.push((lambda * factor, l)));
+        }
+        Ok(paths)
+    }
+
+    /// Explanations of an image's `classes`, the first of those whose masks were learned.
+    fn explanations(
+        &self,
+        model: &Model,
         prepared: &Prepared,
         classes: &[usize],
-        steps: &mut dyn FnMut(),
-    ) -> Result<Vec<Explanation>> {
-        // The scale of the image is that of its top-1 query, asked or not.
-        let top1 = argmax(&prepared.reference);
-        let mut all = classes.to_vec();
-        if !all.contains(&top1) {
-            all.push(top1);
-        }
-        let mut passes = self.passes;
-        let learned = self.learner.learn(model, prepared, &all, &mut passes, steps)?;
+        learned: Vec<Learned>,
+        other: &[Vec<(f32, Learned)>],
+    ) -> Vec<Explanation> {
         let means: Vec<Vec<Map>> = learned.iter().map(|l| self.means(l, prepared)).collect();
-        let top = all.iter().position(|&c| c == top1).unwrap_or(0);
+        let top1 = argmax(&prepared.reference);
+        let top = learned.iter().position(|l| l.query.class == top1).unwrap_or(0);
         let scales: Vec<f32> = means[top].iter().map(Map::max).collect();
-        let mut paths = self.paths(model, prepared, &all, &scales, &mut passes, steps)?;
         // The shared passes (unmasked, null) and the top-1 query are split evenly among the queries asked for.
-        let asked = learned.into_iter().zip(means).take(classes.len()).enumerate();
-        Ok(asked
-            .map(|(q, (l, means))| {
+        let own = learned.iter().chain(other.iter().flatten().map(|(_, l)| l)).map(|l| l.passes);
+        let passes: Passes = own.chain([Prepared::PASSES]).sum();
+        let asked = learned.into_iter().zip(means).zip(other).take(classes.len()).enumerate();
+        asked
+            .map(|(q, ((l, means), other))| {
                 let map = self.fused(model, &means, &scales);
-                let path = std::mem::take(&mut paths[q]);
+                let path: Vec<PathPoint> = other
+                    .iter()
+                    .map(|(lambda, l)| PathPoint {
+                        lambda: f64::from(*lambda),
+                        map: self.fused(model, &self.means(l, prepared), &scales),
+                        kept: kept(l),
+                    })
+                    .collect();
                 let unstable = unstable(&map, &path);
                 Explanation {
                     attribution: None,
@@ -283,7 +350,7 @@ impl ReliableExplainer {
                     levels: self.level_masks(l),
                 }
             })
-            .collect())
+            .collect()
     }
 
     fn mask_shape(&self, level: usize, mask: &[f32]) -> [usize; 3] {
@@ -294,31 +361,6 @@ impl ReliableExplainer {
     fn fused(&self, model: &Model, means: &[Map], scales: &[f32]) -> Map {
         let [_, height, width] = model.input_shape;
         self.fusion.fuse(means, scales, [height, width], self.interpolation)
-    }
-
-    /// For each class, its masks at the other λ of [`PATH`], learned anew and fused on the scales of the map itself; nothing if
-    /// the path was not asked for.
-    fn paths(
-        &mut self,
-        model: &Model,
-        prepared: &Prepared,
-        classes: &[usize],
-        scales: &[f32],
-        passes: &mut Passes,
-        steps: &mut dyn FnMut(),
-    ) -> Result<Vec<Vec<PathPoint>>> {
-        let mut paths: Vec<Vec<PathPoint>> = classes.iter().map(|_| vec![]).collect();
-        let lambda = self.learner.settings.lambda;
-        for factor in PATH.iter().filter(|_| self.path) {
-            self.learner.settings.lambda = lambda * factor;
-            let learned = self.learner.learn(model, prepared, classes, passes, steps);
-            self.learner.settings.lambda = lambda;
-            for (path, l) in paths.iter_mut().zip(learned?) {
-                let map = self.fused(model, &self.means(&l, prepared), scales);
-                path.push(PathPoint { lambda: f64::from(lambda) * f64::from(*factor), map, kept: kept(&l) });
-            }
-        }
-        Ok(paths)
     }
 
     /// M_l, or A_l of the attribution form, of each level.

@@ -228,10 +228,9 @@ fn time_iteration(model: &Model, image: &[f32], repeats: usize) -> Result<(Secon
     // Every class takes every step, and the first steps warm up.
     let settings = Settings { iterations: repeats + 2, exact: false, ..Settings::default() };
     let mut learner = Learner::new(model, levels, settings)?;
-    let mut passes = Passes::default();
-    let prepared = learner.prepare(model, image, &mut passes)?;
+    let prepared = learner.prepare(model, image)?;
     let mut ends = vec![];
-    learner.learn(model, &prepared, &[0], &mut passes, &mut || ends.push(Instant::now()))?;
+    learner.learn(model, &prepared, &[0], &mut || ends.push(Instant::now()))?;
     let between = ends.windows(2).skip(1).map(|w| (w[1] - w[0]).as_secs_f64());
     Ok((spread(between.collect()), values))
 }

@@ -8,7 +8,6 @@ use crate::attacks::answer;
 use crate::detector::features::FeatureSettings;
 use crate::error::Result;
 use crate::image::Preprocessing;
-use crate::mask::learn::Passes;
 use crate::mask::{Learner, Level, Settings};
 use crate::model::Model;
 
@@ -46,9 +45,9 @@ impl View for Gates {
     fn rows(&mut self, model: &Model, pictures: &[&RgbImage]) -> Result<Vec<Vec<f32>>> {
         let images: Vec<Vec<f32>> = pictures.iter().map(|p| self.preprocessing.normalize(p)).collect();
         let images: Vec<&[f32]> = images.iter().map(Vec::as_slice).collect();
-        let prepared = self.learner.prepare_all(model, &images, &mut Passes::default())?;
+        let prepared = self.learner.prepare_all(model, &images)?;
         let cases: Vec<_> = prepared.iter().map(|p| (p, answer(&p.reference))).collect();
-        let learned = self.learner.learn_all(model, &cases, &mut Passes::default(), &mut || ())?;
+        let learned = self.learner.learn_all(model, &cases, &mut || ())?;
         Ok(learned.into_iter().map(|l| l.masks.concat()).collect())
     }
 
