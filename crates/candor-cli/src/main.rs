@@ -30,9 +30,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            // One line: causes follow their effect.
-            let text = format!("{error:#}").replace('\n', " ");
-            eprintln!("candor: error: {text}");
+            eprintln!("candor: error: {}", output::one_line(&error));
             let usage = error.downcast_ref::<setup::Usage>().is_some();
             ExitCode::from(if usage { 2 } else { 1 })
         }

@@ -19,6 +19,17 @@ pub fn progress(length: u64) -> ProgressBar {
     ProgressBar::with_draw_target(Some(length), target).with_style(style)
 }
 
+/// An error in one line: causes follow their effect, unless it names them itself.
+pub fn one_line(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text.replace('\n', " ")
+}
+
 /// A remark for the user, on stderr.
 pub fn note(text: &str) {
     eprintln!("candor: note: {text}");

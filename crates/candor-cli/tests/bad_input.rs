@@ -45,6 +45,8 @@ impl Bench {
         for part in parts {
             assert!(error.contains(part), "'{part}' is not in: {error}");
         }
+        let said: Vec<&str> = error.trim_end().split(": ").collect();
+        assert!((1..said.len()).all(|i| !said[..i].contains(&said[i])), "said twice: {error}");
         let left: Vec<_> =
             fs::read_dir(&out).map(|d| d.map(|f| f.unwrap().path()).collect()).unwrap_or_default();
         assert!(left.is_empty(), "left behind: {left:?}");

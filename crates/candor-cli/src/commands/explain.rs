@@ -86,7 +86,7 @@ pub fn explain_all(
         for photo in part {
             match photo.decoded() {
                 Ok(pixels) => decoded.push((photo, pixels)),
-                Err(e) => fail(photo, format!("{e:#}")),
+                Err(e) => fail(photo, output::one_line(&e)),
             }
         }
         let given: Vec<_> = decoded.iter().map(|(photo, pixels)| (photo.name.as_str(), pixels)).collect();
@@ -95,7 +95,7 @@ pub fn explain_all(
             match image.map(|image| writer.add(image)) {
                 Ok(Err(e @ candor::report::ReportError::BadImage { .. })) => fail(photo, e.to_string()),
                 Ok(written) => drop(written?),
-                Err(e) => fail(photo, format!("{:#}", anyhow::Error::from(e))),
+                Err(e) => fail(photo, output::one_line(&e.into())),
             }
         }
         done += part.len() as u64;
