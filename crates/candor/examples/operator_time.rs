@@ -1,0 +1,106 @@
+//! Times single operators and their gradients on request: the server that `tools/compare/operator_time.py` speaks to.
+//!
+//! Started with an engine and ONNX files of one image-like input and one output; a JSON line when ready, then one for each request on
+//! stdin, `forward N` or `gradient N` of file N: the seconds of a run. Inputs and seeds of gradients are ones and noise.
+#![allow(missing_docs, reason = "an example")]
+
+use std::collections::HashMap;
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use candor::engine::{Device, Engine, Folding, OnnxRuntime, RTen, Session};
+use candor_graph::builder::Builder;
+use candor_graph::graph::Graph;
+use candor_graph::shape::Dim;
+use candor_graph::tensor::{DataType, Tensor};
+use candor_graph::{grad, onnx, rewrite, shape};
+use clap::Parser;
+use serde_json::json;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+#[derive(Parser)]
+struct Arguments {
+    /// rten or onnxruntime
+    #[arg(long, default_value = "rten")]
+    engine: String,
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    models: Vec<PathBuf>,
+}
+
+/// Runs of one request: a single one is too short for the clock of a shared machine.
+const RUNS: usize = 9;
+
+/// A compiled graph with its inputs.
+type Timed = (Box<dyn Session>, Vec<Tensor>);
+
+fn input(graph: &Graph, at: usize) -> Outcome<Tensor> {
+    let dims = graph.shape(graph.inputs[at]).ok_or("an input without a shape")?;
+    let sizes: Option<Vec<usize>> = dims.iter().map(|d: &Dim| d.fixed()).collect();
+    let sizes = sizes.ok_or("an input of free size")?;
+    // Values of both signs, no two alike nearby.
+    let value = |i: usize| ((i as u64 * 2_654_435_761 % 1_000_003) as f32 / 1_000_003.0 - 0.5) * 4.0;
+    Ok(Tensor::floats(&sizes, (0..sizes.iter().product()).map(value).collect())?)
+}
+
+fn compiled(path: &Path, gradient: bool, engine: &dyn Engine) -> Outcome<Timed> {
+    let mut graph = onnx::load(path)?.graph;
+    let folding = Folding(engine);
+    shape::infer(&mut graph)?;
+    rewrite::standard(&mut graph, &folding)?;
+    if gradient {
+        let (from, to) = (graph.inputs[0], graph.outputs[0]);
+        let builder = Builder::new(graph);
+        let seed = builder.input("seed", DataType::Float, &builder.value(to).shape()?).id();
+        let (with, found) = grad::gradients(builder.finish()?, &[(to, seed)], &[from])?;
+        graph = with;
+        graph.outputs.push(found[0]);
+        rewrite::fold_constants(&mut graph, &folding)?;
+        rewrite::remove_dead(&mut graph);
+    }
+    let inputs: Outcome<Vec<Tensor>> = (0..graph.inputs.len()).map(|i| input(&graph, i)).collect();
+    Ok((engine.compile(&graph)?, inputs?))
+}
+
+fn seconds((session, inputs): &mut Timed) -> Outcome<f64> {
+    let inputs: Vec<&Tensor> = inputs.iter().collect();
+    let mut all = vec![];
+    for _ in 0..RUNS {
+        let start = Instant::now();
+        session.run(&inputs)?;
+        all.push(start.elapsed().as_secs_f64());
+    }
+    all.sort_by(f64::total_cmp);
+    Ok(all[RUNS / 2])
+}
+
+fn main() -> Outcome<()> {
+    let a = Arguments::parse();
+    let engine: Box<dyn Engine> = match a.engine.as_str() {
+        "rten" => Box::new(RTen::new(a.threads)),
+        "onnxruntime" => Box::new(OnnxRuntime::new(None, a.threads, Device::Cpu)?),
+        other => return Err(format!("unknown engine {other:?}").into()),
+    };
+    let info = engine.info();
+    let mut made: HashMap<String, Timed> = HashMap::new();
+    let mut out = std::io::stdout();
+    writeln!(out, "{}", json!({ "ready": true, "name": format!("candor {} {}", info.name, info.version) }))?;
+    out.flush()?;
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let mut answer = || -> Outcome<f64> {
+            let (what, number) = line.trim().split_once(' ').ok_or("say what, and of which file")?;
+            let path = a.models.get(number.parse::<usize>()?).ok_or("no such file")?;
+            if !made.contains_key(&line) {
+                made.insert(line.clone(), compiled(path, what == "gradient", engine.as_ref())?);
+            }
+            seconds(made.get_mut(&line).ok_or("not compiled")?)
+        };
+        let answer = answer().map_or_else(|e| json!({ "error": e.to_string() }), |s| json!({ "seconds": s }));
+        writeln!(out, "{answer}")?;
+        out.flush()?;
+    }
+    Ok(())
+}
