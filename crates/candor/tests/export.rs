@@ -43,6 +43,7 @@ fn cases() -> Vec<(&'static str, Settings)> {
             "reliable",
             set(&[("iterations", "4"), ("objective", "logit"), ("exact", "false"), ("floor", "null")]),
         ),
+        ("reliable", set(&[("iterations", "6"), ("anneal", "0.6")])),
     ]);
     cases
 }

@@ -226,6 +226,12 @@ fn settings_do_what_they_say() {
     let all = with(Settings { settle: 0.0, iterations: steps, ..short() });
     assert_eq!(all.losses.len(), steps + 1);
     assert_eq!(all.losses[..SETTLING + 1], early.losses[..SETTLING + 1]);
+    // Over all of four steps the rate's shares are .96, .69, .31 and .04, two in all; a gate that closes goes that far.
+    let lowest = |l: Learned| l.masks.concat().into_iter().fold(f32::INFINITY, f32::min);
+    let [steady, annealed, late] =
+        [0.0, 1.0, 0.25].map(|anneal| lowest(with(Settings { anneal, ..short() })));
+    assert!((steady - 0.8).abs() < 1e-3 && (annealed - 0.9).abs() < 1e-3, "{steady}, {annealed}");
+    assert!((late - 0.825).abs() < 1e-3, "the last step is half a step: {late}");
     let capped = with(Settings { cap: 0.5, ..short() });
     assert!(capped.masks.iter().flatten().all(|&m| m <= 0.5));
 }

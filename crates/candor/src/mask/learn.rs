@@ -28,6 +28,9 @@ pub struct Settings {
     /// Adam's decay of the second moment. At [`BETA_2`] the large gradients of the first steps are remembered for a thousand: a gate
     /// that nothing depends on any more, since one behind it closed, then hardly follows the L1 term.
     pub beta_2: f32,
+    /// Share of the steps, the last ones, in which the rate falls to nothing along half a cosine; 0 keeps it. Gates between the two terms
+    /// come to rest then, which at a constant rate go on swinging, on each engine in another time.
+    pub anneal: f32,
     /// Upper bound of a mask; 1 keeps it a selection.
     pub cap: f32,
     /// Raise the null to chance, −ln(K−1), where it lies below: odds worse than a guess are no evidence.
@@ -70,6 +73,7 @@ impl Default for Settings {
             iterations: 60,
             rate: 0.05,
             beta_2: BETA_2,
+            anneal: 0.0,
             cap: 1.0,
             floor_at_chance: true,
             exact: true,

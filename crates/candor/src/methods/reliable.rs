@@ -53,6 +53,12 @@ const PARAMETERS: &[Parameter] = &[
         help: "Adam's decay of the second moment; at the usual 0.999 gates that nothing depends on any more hardly close",
     },
     Parameter {
+        name: "anneal",
+        default: "0",
+        kind: Kind::Number(0.0, 1.0),
+        help: "share of the steps, the last ones, in which the rate falls to nothing: gates come to rest, and engines agree more closely",
+    },
+    Parameter {
         name: "cap",
         default: "1",
         kind: Kind::Number(1e-3, 1e6),
@@ -184,6 +190,7 @@ fn settings(model: &Model, p: &mut Parameters, choices: &Choices) -> Result<(Vec
         iterations: p.integer("iterations"),
         rate: p.number("rate").unwrap_or(0.05) as f32,
         beta_2: p.number("beta2").unwrap_or(0.9) as f32,
+        anneal: p.number("anneal").unwrap_or(0.0) as f32,
         cap: p.number("cap").unwrap_or(1.0) as f32,
         floor_at_chance: p.word("floor") == "chance",
         leave_out_top1: p.word("rivals") == "no-top1",
