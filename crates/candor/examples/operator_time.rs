@@ -1,7 +1,7 @@
 //! Times single operators and their gradients on request: the server that `tools/compare/operator_time.py` speaks to.
 //!
 //! Started with an engine and ONNX files of one image-like input and one output; a JSON line when ready, then one for each request on
-//! stdin, `forward N` or `gradient N` of file N: the seconds of a run. Inputs and seeds of gradients are ones and noise.
+//! stdin, `forward N` or `gradient N` of file N: the seconds of a run. Inputs and seeds of gradients are noise.
 #![allow(missing_docs, reason = "an example")]
 
 use std::collections::HashMap;
