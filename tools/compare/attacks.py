@@ -45,15 +45,17 @@ CANDOR = {
 }
 
 
-class Module(torch.nn.Module):
-    """The ONNX graph as Foolbox wants it."""
+class Model(torch.nn.Module):
+    """The ONNX graph on pixels in 0..1. Its parameters say where and in which precision, as torchattacks asks them."""
 
     def __init__(self, path: Path, dtype: torch.dtype = torch.float32):
         super().__init__()
         self.graph = OnnxModule(path, dtype=dtype)
+        for name, values in (("mean", MEAN), ("std", STD)):
+            setattr(self, name, torch.nn.Parameter(torch.tensor(values, dtype=dtype)[:, None, None], requires_grad=False))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.graph(x)
+        return self.graph((x - self.mean) / self.std)
 
 
 def foolbox_attack(name: str):
@@ -68,19 +70,6 @@ def foolbox_attack(name: str):
         "deepfool": lambda: (attacks.L2DeepFoolAttack(steps=50, candidates=10, overshoot=0.02, loss="logits"), None),
         "cw": lambda: (attacks.L2CarliniWagnerAttack(binary_search_steps=9, steps=200, stepsize=0.01, initial_const=0.001), None),
     }[name]()
-
-
-class Normalized(torch.nn.Module):
-    """The ONNX graph on pixels in 0..1, as torchattacks wants it. Its parameters say where and in which precision."""
-
-    def __init__(self, module: Module, dtype: torch.dtype):
-        super().__init__()
-        self.module = module
-        for name, values in (("mean", MEAN), ("std", STD)):
-            setattr(self, name, torch.nn.Parameter(torch.tensor(values, dtype=dtype)[:, None, None], requires_grad=False))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.module((x - self.mean) / self.std)
 
 
 def torchattacks_attack(name: str, model: torch.nn.Module, source: torch.nn.Module | None):
@@ -108,17 +97,16 @@ def theirs(name: str, a: argparse.Namespace, images: torch.Tensor) -> tuple[floa
     torch.manual_seed(0)
     dtype = torch.float64 if a.float64 else torch.float32
     images = images.to(dtype)
-    module = Module(a.model, dtype).eval()
-    model = Normalized(module, dtype).eval()
+    model = Model(a.model, dtype).eval()
     labels = model(images).argmax(1)
     if name in ("fgsm", "bim", "pgd", "pgd-l2", "deepfool", "cw"):
         import foolbox
 
-        wrapped = foolbox.PyTorchModel(module, bounds=(0, 1), preprocessing={"mean": MEAN, "std": STD, "axis": -3}, device="cpu")
+        wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
         attack, eps = foolbox_attack(name)
         _, changed, _ = attack(wrapped, images, labels, epsilons=eps)
     else:
-        source = Normalized(Module(a.source, dtype), dtype).eval() if name == "transfer" else None
+        source = Model(a.source, dtype).eval() if name == "transfer" else None
         changed = torchattacks_attack(name, model, source)(images, labels).to(dtype)
     changed = changed.detach()
     with torch.no_grad():
@@ -165,7 +153,7 @@ def main() -> None:
     raw = np.fromfile(a.cifar, dtype=np.uint8).reshape(-1, 3073)[: a.images, 1:].reshape(-1, 3, 32, 32)
     images = torch.from_numpy(raw.astype(np.float32) / 255)
     with torch.no_grad():
-        answers = Normalized(Module(a.model), torch.float32)(images).argmax(1).tolist()
+        answers = Model(a.model)(images).argmax(1).tolist()
     print(f"{a.model.stem}, {len(raw)} images\n\n| attack | norm | success, Candor | reference | median norm, Candor | reference | ratio |")
     print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
