@@ -6,11 +6,10 @@
 #![allow(missing_docs, reason = "an example")]
 
 use std::collections::HashMap;
-use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use candor::engine::{Device, Engine, Folding, OnnxRuntime, RTen, Session};
+use candor::engine::{Folding, Session};
 use candor::mask::learn::Learner;
 use candor::mask::{Settings, automatic_levels, named_levels};
 use candor::methods::parameters::key_value;
@@ -27,7 +26,8 @@ use serde_json::{Value, json};
 mod deterministic;
 use deterministic::noise_image;
 
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+mod support;
+use support::{Outcome, engine, serve};
 
 #[derive(Parser)]
 struct Arguments {
@@ -69,13 +69,8 @@ struct Server {
 }
 
 impl Server {
-    fn new(a: Arguments) -> Outcome<(Self, String)> {
-        let engine: Box<dyn Engine> = match a.engine.as_str() {
-            "rten" => Box::new(RTen::new(a.threads)),
-            "onnxruntime" => Box::new(OnnxRuntime::new(None, a.threads, Device::Cpu)?),
-            other => return Err(format!("unknown engine {other:?}").into()),
-        };
-        let info = engine.info();
+    fn new(a: Arguments) -> Outcome<Self> {
+        let engine = engine(&a.engine, a.threads)?;
         let model = Model::load(&a.model, &ModelOptions::default(), engine)?;
         let settings = Settings {
             lambda: a.lambda,
@@ -90,10 +85,9 @@ impl Server {
         let (amplitude, offset) = (a.amplitude, a.offset);
         let spec = json!({ "multiplier": multiplier, "increment": increment, "amplitude": amplitude, "offset": offset });
         let image = noise_image(model.input_shape.iter().product(), &spec);
-        let name = format!("candor {} {}", info.name, info.version);
         let levels = a.levels.into_iter().filter(|l| !l.is_empty()).collect();
         let (classes, learner, gradient, explainers) = (a.classes, None, None, HashMap::new());
-        Ok((Server { model, image, classes, levels, settings, learner, gradient, explainers }, name))
+        Ok(Server { model, image, classes, levels, settings, learner, gradient, explainers })
     }
 
     fn answer(&mut self, request: &str) -> Outcome<Value> {
@@ -174,14 +168,7 @@ fn gradient(model: &Model) -> Outcome<Box<dyn Session>> {
 }
 
 fn main() -> Outcome<()> {
-    let (mut server, name) = Server::new(Arguments::parse())?;
-    let mut out = std::io::stdout();
-    writeln!(out, "{}", json!({ "ready": true, "name": name }))?;
-    out.flush()?;
-    for line in std::io::stdin().lock().lines() {
-        let answer = server.answer(line?.trim()).unwrap_or_else(|e| json!({ "error": e.to_string() }));
-        writeln!(out, "{answer}")?;
-        out.flush()?;
-    }
-    Ok(())
+    let mut server = Server::new(Arguments::parse())?;
+    let info = server.model.engine.info();
+    serve(&info, |request| server.answer(request))
 }

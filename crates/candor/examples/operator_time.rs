@@ -5,11 +5,10 @@
 #![allow(missing_docs, reason = "an example")]
 
 use std::collections::HashMap;
-use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use candor::engine::{Device, Engine, Folding, OnnxRuntime, RTen, Session};
+use candor::engine::{Engine, Folding, Session};
 use candor_graph::builder::Builder;
 use candor_graph::graph::Graph;
 use candor_graph::shape::Dim;
@@ -18,7 +17,8 @@ use candor_graph::{grad, onnx, rewrite, shape};
 use clap::Parser;
 use serde_json::json;
 
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+mod support;
+use support::{Outcome, engine, serve};
 
 #[derive(Parser)]
 struct Arguments {
@@ -78,29 +78,14 @@ fn seconds((session, inputs): &mut Timed) -> Outcome<f64> {
 
 fn main() -> Outcome<()> {
     let a = Arguments::parse();
-    let engine: Box<dyn Engine> = match a.engine.as_str() {
-        "rten" => Box::new(RTen::new(a.threads)),
-        "onnxruntime" => Box::new(OnnxRuntime::new(None, a.threads, Device::Cpu)?),
-        other => return Err(format!("unknown engine {other:?}").into()),
-    };
-    let info = engine.info();
+    let engine = engine(&a.engine, a.threads)?;
     let mut made: HashMap<String, Timed> = HashMap::new();
-    let mut out = std::io::stdout();
-    writeln!(out, "{}", json!({ "ready": true, "name": format!("candor {} {}", info.name, info.version) }))?;
-    out.flush()?;
-    for line in std::io::stdin().lock().lines() {
-        let line = line?;
-        let mut answer = || -> Outcome<f64> {
-            let (what, number) = line.trim().split_once(' ').ok_or("say what, and of which file")?;
-            let path = a.models.get(number.parse::<usize>()?).ok_or("no such file")?;
-            if !made.contains_key(&line) {
-                made.insert(line.clone(), compiled(path, what == "gradient", engine.as_ref())?);
-            }
-            seconds(made.get_mut(&line).ok_or("not compiled")?)
-        };
-        let answer = answer().map_or_else(|e| json!({ "error": e.to_string() }), |s| json!({ "seconds": s }));
-        writeln!(out, "{answer}")?;
-        out.flush()?;
-    }
-    Ok(())
+    serve(&engine.info(), |request| {
+        let (what, number) = request.split_once(' ').ok_or("say what, and of which file")?;
+        let path = a.models.get(number.parse::<usize>()?).ok_or("no such file")?;
+        if !made.contains_key(request) {
+            made.insert(request.to_string(), compiled(path, what == "gradient", engine.as_ref())?);
+        }
+        Ok(json!({ "seconds": seconds(made.get_mut(request).ok_or("not compiled")?)? }))
+    })
 }

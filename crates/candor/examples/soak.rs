@@ -6,7 +6,6 @@
 
 use std::time::Instant;
 
-use candor::engine::{Device, Engine, OnnxRuntime, RTen};
 use candor::explain::{ClassQuery, Explain};
 use candor::image::{Preset, decode_bytes};
 use candor::labels::Labels;
@@ -17,7 +16,8 @@ use candor::scenes::embedded;
 use candor::tasks::memory;
 use clap::Parser;
 
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+mod support;
+use support::{Outcome, engine};
 
 #[derive(Parser)]
 struct Arguments {
@@ -40,11 +40,7 @@ struct Arguments {
 
 fn main() -> Outcome<()> {
     let arguments = Arguments::parse();
-    let engine: Box<dyn Engine> = match arguments.engine.as_str() {
-        "rten" => Box::new(RTen::new(arguments.threads)),
-        "onnxruntime" => Box::new(OnnxRuntime::new(None, arguments.threads, Device::Cpu)?),
-        other => return Err(format!("unknown engine {other:?}").into()),
-    };
+    let engine = engine(&arguments.engine, arguments.threads)?;
     let model =
         Model::from_bytes("scenes.onnx (embedded)", embedded::MODEL, &ModelOptions::default(), engine)?;
     let size = embedded::INPUT_SIZE as usize;

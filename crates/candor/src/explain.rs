@@ -172,15 +172,15 @@ impl Explain {
             classes
         };
         let found = self.explainer.explain_all(&self.model, &inputs, &choose, steps)?;
-        let counts = found.iter().map(|(scores, _)| asked(queries, &ranking(scores)).0.len());
-        let seconds = start.elapsed().as_secs_f64() / counts.sum::<usize>().max(1) as f64;
-        let all = photos.iter().zip(found);
+        let rankings: Vec<Vec<usize>> = found.iter().map(|(scores, _)| ranking(scores)).collect();
+        let asked: Vec<_> = rankings.iter().map(|ranking| asked(queries, ranking)).collect();
+        let count: usize = asked.iter().map(|(classes, _)| classes.len()).sum();
+        let seconds = start.elapsed().as_secs_f64() / count.max(1) as f64;
+        let all = photos.iter().zip(found).zip(rankings.iter().zip(asked));
         Ok(all
-            .map(|(&(path, photo), (scores, explanations))| {
-                let ranking = ranking(&scores);
-                let (classes, lowest) = asked(queries, &ranking);
+            .map(|((&(path, photo), (scores, explanations)), (ranking, (classes, lowest)))| {
                 let explanations = self.probed(&classes, lowest, explanations);
-                self.explained(path, photo, (&scores, &ranking), classes.iter().zip(explanations), seconds)
+                self.explained(path, photo, (&scores, ranking), classes.iter().zip(explanations), seconds)
             })
             .collect())
     }

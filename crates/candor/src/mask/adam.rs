@@ -14,7 +14,7 @@ pub struct Adam {
     square: Vec<f32>,
 }
 
-pub(super) const BETA_1: f32 = 0.9;
+const BETA_1: f32 = 0.9;
 /// The usual decay of the second moment.
 pub const BETA_2: f32 = 0.999;
 const EPSILON: f32 = 1e-8;
@@ -40,33 +40,36 @@ impl Adam {
 }
 
 /// 1 − β to the power of a step, for the first moment and the second.
-pub(super) fn corrections(beta_2: f32, step: i32) -> [f32; 2] {
+fn corrections(beta_2: f32, step: i32) -> [f32; 2] {
     [BETA_1, beta_2].map(|beta| 1.0 - beta.powi(step))
 }
 
 /// How far along the falling part of [`Settings::anneal`] the middle of a step is, counted from 1: `slope`·step + `offset`, below 0 before it.
 /// `None` where the rate stays.
-pub(super) fn falling(settings: &Settings) -> Option<[f32; 2]> {
+fn falling(settings: &Settings) -> Option<[f32; 2]> {
     let (steps, share) = (settings.iterations as f32, settings.anneal);
     let falling = share * steps;
     (falling > 0.0).then(|| [1.0 / falling, -(0.5 + (1.0 - share) * steps) / falling])
 }
 
-/// The share of the rate by which a step moves, counted from 1.
-pub(super) fn annealed(settings: &Settings, step: i32) -> f32 {
-    falling(settings).map_or(1.0, |[slope, offset]| {
+/// [`corrections`] of a search's step, counted from 1. The first is over the share that is left of the rate: a smaller rate is a smaller
+/// first moment.
+pub(super) fn search_corrections(settings: &Settings, step: i32) -> [f32; 2] {
+    let [first, second] = corrections(settings.beta_2, step);
+    let left = falling(settings).map_or(1.0, |[slope, offset]| {
         let way = (slope * step as f32 + offset).clamp(0.0, 1.0);
         0.5 + 0.5 * (way * std::f32::consts::PI).cos()
-    })
+    });
+    [first / left, second]
 }
 
-/// [`annealed`] as nodes.
-pub(super) fn annealed_nodes<'b>(settings: &Settings, step: Expr<'b>) -> Option<Expr<'b>> {
+/// [`search_corrections`] as nodes.
+pub(super) fn search_correction_nodes<'b>(settings: &Settings, step: Expr<'b>) -> [Expr<'b>; 2] {
     let b = step.builder();
-    falling(settings).map(|[slope, offset]| {
-        let way = (step * slope + offset).op("Clip", &[b.scalar(0.0), b.scalar(1.0)], &[]);
-        (way * std::f32::consts::PI).op("Cos", &[], &[]) * 0.5 + 0.5
-    })
+    let [first, second] = [BETA_1, settings.beta_2].map(|beta| 1.0 - b.scalar(beta).op("Pow", &[step], &[]));
+    let Some([slope, offset]) = falling(settings) else { return [first, second] };
+    let way = (step * slope + offset).op("Clip", &[b.scalar(0.0), b.scalar(1.0)], &[]);
+    [first / ((way * std::f32::consts::PI).op("Cos", &[], &[]) * 0.5 + 0.5), second]
 }
 
 /// [`Adam::step`] as nodes: the mask and its two moments after it. `under_root` is added to the corrected second moment under the root.

@@ -8,7 +8,7 @@ use candor_graph::rewrite;
 use candor_graph::subgraph::LoopBody;
 use candor_graph::tensor::{DataType, Tensor};
 
-use super::adam::{BETA_1, annealed_nodes};
+use super::adam::search_correction_nodes;
 use super::fuse::MIN_SCALE;
 use super::learn::Settings;
 use super::levels::Level;
@@ -141,13 +141,9 @@ impl<'b> Step<'_, 'b> {
         let b = Builder::new(self.masked.cut.suffix.clone());
         let turn = b.input("turn", DataType::Int64, &[]);
         let step = turn.to_float() + 1.0;
-        let correction = |beta: f32| 1.0 - b.scalar(beta).op("Pow", &[step], &[]);
-        let (mut correct_1, correct_2) = (correction(BETA_1), correction(self.settings.beta_2));
-        if let Some(share) = annealed_nodes(self.settings, step) {
-            correct_1 = correct_1 / share;
-        }
+        let corrections = search_correction_nodes(self.settings, step);
         let pull = |site: &MaskSite| b.scalar(self.settings.lambda * l1_weight(site));
-        let carried = with_adam(&b, self.masked, self.settings, [correct_1, correct_2], &pull)?;
+        let carried = with_adam(&b, self.masked, self.settings, corrections, &pull)?;
         let turn = turn.id();
         let mut body = b.finish()?;
         body.outputs = carried.outputs;

@@ -10,7 +10,7 @@ use candor_graph::graph::{Graph, ValueId};
 use candor_graph::insert::MaskSite;
 use candor_graph::tensor::{DataType, Tensor};
 
-use super::adam::{adam_step, annealed, corrections};
+use super::adam::{adam_step, search_corrections};
 use super::learn::{Prepared, Settings};
 use super::masked::{Masked, l1_weight};
 use super::objective::Query;
@@ -215,9 +215,7 @@ impl Step {
         back: bool,
     ) -> Result<Vec<(Vec<f32>, f64)>> {
         search.step += 1;
-        let [correct_1, correct_2] = corrections(settings.beta_2, search.step);
-        // A smaller rate is a smaller first moment.
-        let correct_1 = correct_1 / annealed(settings, search.step);
+        let [correct_1, correct_2] = search_corrections(settings, search.step);
         let knobs = knobs([correct_1, correct_2, settings.lambda])?;
         let out = self.session.turn(&mut search.laid, &knobs.iter().collect::<Vec<_>>(), back)?;
         let mut out = out.into_iter();

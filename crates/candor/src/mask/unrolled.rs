@@ -6,7 +6,7 @@ use candor_graph::error::{GraphError, Result};
 use candor_graph::graph::Node;
 use candor_graph::tensor::Tensor;
 
-use super::adam::{adam_step, corrections};
+use super::adam::{adam_step, search_corrections};
 use super::learn::Settings;
 use super::looped::null_logits;
 use super::masked::{Masked, l1_weight};
@@ -47,7 +47,7 @@ pub(crate) fn unrolled<'b>(
     let (mut masks, mut means, mut squares) = (full(1.0), full(0.0), full(0.0));
     for step in 1..=settings.iterations {
         let copied = copy(b, masked, &masked.cut.suffix.nodes, &query, &masks);
-        let corrections = corrections(settings.beta_2, step as i32).map(|c| b.scalar(c));
+        let corrections = search_corrections(settings, step as i32).map(|c| b.scalar(c));
         for (l, site) in masked.sites.iter().enumerate() {
             let slope = copied.get(&masked.cut.suffix.outputs[1 + l]).copied();
             let slope = slope.ok_or_else(|| GraphError::Malformed("a mask without a slope".into()))?;

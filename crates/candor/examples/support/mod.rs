@@ -1,0 +1,34 @@
+//! What the examples that measure have in common.
+
+use std::io::{BufRead, Write};
+
+use candor::engine::{Device, Engine, OnnxRuntime, RTen};
+use candor::report::result::EngineInfo;
+use serde_json::{Value, json};
+
+pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// The engine of that name.
+pub fn engine(name: &str, threads: usize) -> Outcome<Box<dyn Engine>> {
+    match name {
+        "rten" => Ok(Box::new(RTen::new(threads))),
+        "onnxruntime" => Ok(Box::new(OnnxRuntime::new(None, threads, Device::Cpu)?)),
+        other => Err(format!("unknown engine {other:?}").into()),
+    }
+}
+
+/// A server of the comparisons in `tools/compare`: says that it is ready, then answers each line of stdin with one of JSON.
+#[allow(dead_code, reason = "not every example is a server")]
+pub fn serve(info: &EngineInfo, mut answer: impl FnMut(&str) -> Outcome<Value>) -> Outcome<()> {
+    let name = format!("candor {} {}", info.name, info.version);
+    let mut out = std::io::stdout();
+    let mut say = |value: Value| {
+        writeln!(out, "{value}")?;
+        out.flush()
+    };
+    say(json!({ "ready": true, "name": name }))?;
+    for line in std::io::stdin().lock().lines() {
+        say(answer(line?.trim()).unwrap_or_else(|e| json!({ "error": e.to_string() })))?;
+    }
+    Ok(())
+}
