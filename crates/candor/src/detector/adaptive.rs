@@ -8,6 +8,7 @@ use candor_graph::rewrite;
 use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor};
 
+use super::disturbances::disturbed;
 use super::features::{Extractor, Part};
 use super::network::Network;
 use crate::attacks::{Budget, Goal, Loss, Victim, of_pixels};
@@ -19,6 +20,7 @@ use crate::image::Preprocessing;
 use crate::map::Interpolation;
 use crate::mask::looped::unmasked;
 use crate::mask::masked::masked;
+use crate::mask::objective::{EXCLUDED, log_odds_of};
 use crate::mask::unrolled::unrolled;
 use crate::mask::{Settings, levels};
 use crate::model::Model;
@@ -63,9 +65,10 @@ impl Adaptive {
     ) -> Result<Self> {
         let at = |e| Error::graph(&model.info.path, e);
         let how = extractor.settings();
-        if how.parts.iter().any(|p| !matches!(p, Part::Masks | Part::RunnerUp | Part::Evidence)) {
+        let known = |p: &Part| matches!(p, Part::Masks | Part::RunnerUp | Part::Evidence | Part::Stability);
+        if !how.parts.iter().all(known) {
             return Err(Error::Detector(
-                "the adaptive attack knows the features masks, runner-up and evidence only".into(),
+                "the adaptive attack knows the features masks, runner-up, evidence and stability only".into(),
             ));
         }
         let model = of_pixels(model, preprocessing)?;
@@ -81,28 +84,35 @@ impl Adaptive {
         let b = Builder::new(unmasked(&model, &masked));
         let logits = b.value(model.logits);
         let shape = logits.shape().map_err(at)?;
+        let nodes = b.with(|g| g.nodes.clone());
         let row = |name: &str| b.input(name, DataType::Float, &shape);
         let (predicted, runner_up) = (row("predicted"), row("runner_up"));
         let of = |one_hot| unrolled(&b, &masked, &settings, (logits, one_hot), model.classes).map_err(at);
         let (first, second) = (of(predicted)?, of(runner_up)?);
         let grid = [how.grid; 2];
-        let plane = b.constant(Tensor::full(&[1, 1, how.grid, how.grid], 0.0));
-        let mut planes = vec![];
+        let odds = |s, one_hot| log_odds_of(s, one_hot, one_hot * EXCLUDED, false);
+        let area = (how.grid * how.grid) as i64;
+        let (mut planes, mut numbers) = (vec![], vec![]);
         for part in &how.parts {
             match part {
-                Part::Evidence => {
-                    let values = [first.there, first.kept, second.there, second.kept];
-                    planes.extend(values.map(|v| v.reshape(&[-1, 1, 1, 1]) + plane));
+                Part::Evidence => numbers.extend([first.there, first.kept, second.there, second.kept]),
+                Part::Stability => {
+                    for image in disturbed(b.value(model.input)).map_err(at)? {
+                        let copied = b.copy(&nodes, &[(model.input, image)]);
+                        let answer = copied.get(&model.logits).map_or(logits, |&l| b.value(l));
+                        numbers.extend([predicted, runner_up].map(|c| odds(answer, c) - odds(logits, c)));
+                    }
                 }
                 _ => {
                     let masks = if *part == Part::Masks { &first.masks } else { &second.masks };
                     for mask in masks {
-                        planes
-                            .push(maps::resized(mask.mean(&[1]), grid, Interpolation::Bilinear).map_err(at)?);
+                        let plane = maps::resized(mask.mean(&[1]), grid, Interpolation::Bilinear);
+                        planes.push(plane.map_err(at)?.reshape(&[-1, area]));
                     }
                 }
             }
         }
+        planes.append(&mut numbers);
         let score = network.logit(&b, b.concat(&planes, 1))?;
         let seeds =
             [row("seed_logits"), b.input("seed_score", DataType::Float, &[Dim::Batch(1), Dim::Fixed(1)])];

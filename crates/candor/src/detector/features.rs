@@ -1,9 +1,12 @@
 //! What the detector sees of an image: the masks of the predicted class and of the runner-up, level by level on one grid, not fused
-//! (METHOD section 6 in docs/method.md), and what they keep of the evidence.
+//! (METHOD section 6 in docs/method.md), what they keep of the evidence, and
+//! whether the evidence stands when the image is disturbed.
 
 use candor_graph::insert::MaskShape;
 use serde::{Deserialize, Serialize};
 
+use super::disturbances::{self, Disturber};
+use super::network::Layout;
 use crate::error::{Error, Result};
 use crate::explain::ranking;
 use crate::map::{Interpolation, Map};
@@ -13,7 +16,7 @@ use crate::mask::{Learner, Level, Settings, fuse, levels};
 use crate::methods::reliable::default_lambda;
 use crate::model::Model;
 
-/// A group of planes.
+/// A group of planes or of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
@@ -25,17 +28,20 @@ pub enum Part {
     Full,
     /// [`Part::Masks`], each divided by its own mean: shape without magnitude.
     Shapes,
-    /// Constant planes: log-odds of the predicted class and of the runner-up, over chance; and what their masks keep of them.
+    /// Numbers: log-odds of the predicted class and of the runner-up, over chance; and what their masks keep of them.
     Evidence,
-    /// Constant planes: what the predicted class keeps of its log-odds with one level's mask alone, a plane a level.
+    /// Numbers: what the predicted class keeps of its log-odds with one level's mask alone, one a level.
     Levels,
     /// The masks of the predicted class as one map: the hierarchy thrown away.
     Fused,
+    /// Numbers: how far the log-odds of the predicted class, and of the runner-up, move when the image is disturbed, one a
+    /// disturbance (see [`super::disturbances`]) and class.
+    Stability,
 }
 
 impl Part {
     /// All parts by name.
-    pub const ALL: [(&'static str, Part); 7] = [
+    pub const ALL: [(&'static str, Part); 8] = [
         ("masks", Part::Masks),
         ("runner-up", Part::RunnerUp),
         ("full", Part::Full),
@@ -43,14 +49,25 @@ impl Part {
         ("evidence", Part::Evidence),
         ("levels", Part::Levels),
         ("fused", Part::Fused),
+        ("stability", Part::Stability),
     ];
 
     /// Planes that it takes with so many levels.
     pub fn planes(self, levels: usize) -> usize {
         match self {
-            Part::Evidence => 4,
+            Part::Evidence | Part::Levels | Part::Stability => 0,
             Part::Fused => 1,
             _ => levels,
+        }
+    }
+
+    /// Numbers that it takes with so many levels.
+    pub fn numbers(self, levels: usize) -> usize {
+        match self {
+            Part::Evidence => 4,
+            Part::Levels => levels,
+            Part::Stability => 2 * disturbances::NAMES.len(),
+            _ => 0,
         }
     }
 }
@@ -58,7 +75,7 @@ impl Part {
 /// How features are made; recorded in the detector's card.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FeatureSettings {
-    /// Groups of planes, in order.
+    /// Groups of planes and of numbers, in order.
     pub parts: Vec<Part>,
     /// Height and width of the planes.
     pub grid: usize,
@@ -80,7 +97,7 @@ impl FeatureSettings {
     pub fn for_model(model: &Model) -> Self {
         let [_, h, w] = model.input_shape;
         FeatureSettings {
-            parts: vec![Part::Masks, Part::RunnerUp, Part::Evidence],
+            parts: vec![Part::Masks, Part::RunnerUp, Part::Evidence, Part::Stability],
             grid: if h.max(w) <= 64 { 16 } else { 28 },
             iterations: 10,
             rate: 0.1,
@@ -101,6 +118,7 @@ pub struct Extractor {
     settings: FeatureSettings,
     learner: Learner,
     full: Option<Learner>,
+    disturber: Option<Disturber>,
 }
 
 impl Extractor {
@@ -133,7 +151,9 @@ impl Extractor {
             Learner::new(model, levels.clone(), how)
         };
         let full = settings.parts.contains(&Part::Full).then(|| compile(MaskShape::Full)).transpose()?;
-        Ok(Extractor { learner: compile(MaskShape::Spatial)?, full, settings })
+        let disturber =
+            settings.parts.contains(&Part::Stability).then(|| Disturber::new(model)).transpose()?;
+        Ok(Extractor { learner: compile(MaskShape::Spatial)?, full, disturber, settings })
     }
 
     /// The settings with what was chosen.
@@ -146,12 +166,17 @@ impl Extractor {
         &self.learner.levels
     }
 
-    /// Planes in all.
-    pub fn planes(&self) -> usize {
-        self.settings.parts.iter().map(|p| p.planes(self.levels().len())).sum()
+    /// What a row holds.
+    pub fn layout(&self) -> Layout {
+        let (parts, levels) = (&self.settings.parts, self.levels().len());
+        Layout {
+            planes: parts.iter().map(|p| p.planes(levels)).sum(),
+            grid: self.settings.grid,
+            numbers: parts.iter().map(|p| p.numbers(levels)).sum(),
+        }
     }
 
-    /// Features of preprocessed images (C·H·W values each): planes×grid×grid, row-major.
+    /// Features of preprocessed images (C·H·W values each): planes×grid×grid, row-major, and the numbers behind them.
     ///
     /// # Errors
     /// If the engine fails or a logit is not a finite number.
@@ -184,7 +209,12 @@ impl Extractor {
         .into_iter();
         let mut all = vec![];
         while let (Some(predicted), Some(runner_up)) = (learned.next(), learned.next()) {
-            all.push(Seen { predicted, runner_up, full: full.next(), alone: vec![] });
+            all.push(Seen { predicted, runner_up, full: full.next(), alone: vec![], disturbed: vec![] });
+        }
+        if let Some(disturber) = &mut self.disturber {
+            for (seen, logits) in all.iter_mut().zip(disturber.logits(model, images)?) {
+                seen.disturbed = logits;
+            }
         }
         if self.settings.parts.contains(&Part::Levels) {
             for level in 0..self.levels().len() {
@@ -207,30 +237,38 @@ impl Extractor {
         self.levels().iter().zip(&learned.masks).map(mean).collect()
     }
 
-    /// The planes of what was seen.
+    /// The row of what was seen.
     pub(super) fn lay(&self, seen: &Seen) -> Vec<f32> {
         let g = self.settings.grid;
-        let on_grid =
-            |maps: Vec<Map>| maps.into_iter().flat_map(move |m| m.resized(g, g).data).collect::<Vec<f32>>();
-        let constant =
-            |values: &[f64]| -> Vec<f32> { values.iter().flat_map(|v| vec![*v as f32; g * g]).collect() };
-        let parts = self.settings.parts.iter().map(|part| match part {
-            Part::Masks => on_grid(self.maps(&seen.predicted)),
-            Part::RunnerUp => on_grid(self.maps(&seen.runner_up)),
-            Part::Full => seen.full.as_ref().map_or(vec![], |full| on_grid(self.maps(full))),
-            Part::Shapes => on_grid(self.maps(&seen.predicted).into_iter().map(shape).collect()),
-            Part::Evidence => constant(&seen.evidence()),
-            Part::Levels => {
-                let kept = |o: &f64| o - seen.predicted.query.floor;
-                constant(&seen.alone.iter().map(kept).collect::<Vec<_>>())
-            }
-            Part::Fused => {
-                let maps = self.maps(&seen.predicted);
-                let scales: Vec<f32> = maps.iter().map(Map::max).collect();
-                on_grid(vec![fuse::Fusion::Mean.fuse(&maps, &scales, [g, g], Interpolation::Bilinear)])
-            }
-        });
-        parts.flatten().collect()
+        let (mut row, mut numbers): (Vec<f32>, Vec<f64>) = (vec![], vec![]);
+        for part in &self.settings.parts {
+            let maps = match part {
+                Part::Masks => self.maps(&seen.predicted),
+                Part::RunnerUp => self.maps(&seen.runner_up),
+                Part::Full => seen.full.as_ref().map_or(vec![], |full| self.maps(full)),
+                Part::Shapes => self.maps(&seen.predicted).into_iter().map(shape).collect(),
+                Part::Fused => {
+                    let maps = self.maps(&seen.predicted);
+                    let scales: Vec<f32> = maps.iter().map(Map::max).collect();
+                    vec![fuse::Fusion::Mean.fuse(&maps, &scales, [g, g], Interpolation::Bilinear)]
+                }
+                Part::Evidence => {
+                    numbers.extend(seen.evidence());
+                    vec![]
+                }
+                Part::Levels => {
+                    numbers.extend(seen.alone.iter().map(|o| o - seen.predicted.query.floor));
+                    vec![]
+                }
+                Part::Stability => {
+                    numbers.extend(seen.moves());
+                    vec![]
+                }
+            };
+            row.extend(maps.into_iter().flat_map(|m| m.resized(g, g).data));
+        }
+        row.extend(numbers.into_iter().map(|v| v as f32));
+        row
     }
 }
 
@@ -244,6 +282,8 @@ pub struct Seen {
     pub full: Option<Learned>,
     /// Log-odds of the predicted class with one level's mask alone, level by level, if they are asked for.
     pub(super) alone: Vec<f64>,
+    /// Logits of the disturbed image, one row a disturbance, if they are asked for.
+    pub(super) disturbed: Vec<Vec<f32>>,
 }
 
 impl Seen {
@@ -253,6 +293,13 @@ impl Seen {
         let of = |l: &Learned| [over(l, &l.query.reference), over(l, &l.kept_logits)];
         let ([a, b], [c, d]) = (of(&self.predicted), of(&self.runner_up));
         [a, b, c, d]
+    }
+
+    /// How far the log-odds move, for each disturbance: of the predicted class and of the runner-up.
+    fn moves(&self) -> Vec<f64> {
+        let classes = [&self.predicted.query, &self.runner_up.query];
+        let of = |logits: &Vec<f32>| classes.map(|q| q.log_odds(logits) - q.log_odds(&q.reference));
+        self.disturbed.iter().flat_map(of).collect()
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod adaptive;
 pub mod card;
 pub mod corpus;
+pub mod disturbances;
 pub mod features;
 pub mod judges;
 pub mod network;
@@ -19,7 +20,7 @@ use candor_graph::onnx::{self, Notes};
 pub use card::{Card, Threshold};
 pub use corpus::{AttackSpec, Corpus};
 pub use features::{Extractor, FeatureSettings, Seen};
-pub use network::{Network, Scorer};
+pub use network::{Layout, Network, Scorer};
 
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -65,12 +66,10 @@ impl Detector {
         let mut graph = onnx::load_bytes(network).map_err(|e| Error::graph(NETWORK_FILE, e))?.graph;
         candor_graph::shape::infer(&mut graph).map_err(|e| Error::graph(NETWORK_FILE, e))?;
         let scorer = Scorer::new(model.engine.as_ref(), &graph)?;
-        let grid = card.features.grid;
-        if scorer.shape() != [extractor.planes(), grid, grid] {
+        let (takes, length) = (scorer.length(), extractor.layout().length());
+        if takes != length {
             return Err(Error::Detector(format!(
-                "{NETWORK_FILE} takes {:?}, {CARD_FILE} says {:?}: they do not belong together",
-                scorer.shape(),
-                [extractor.planes(), grid, grid]
+                "{NETWORK_FILE} takes {takes} features, {CARD_FILE} says {length}: they do not belong together"
             )));
         }
         Ok(Detector { card, extractor, scorer })

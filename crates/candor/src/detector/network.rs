@@ -1,5 +1,6 @@
-//! The detector's network: three blocks of convolution, global average pooling, one linear layer (METHOD section 6). Trained by
-//! candle, kept as an ONNX graph, and run like every other graph by the engine.
+//! The detector's network: three blocks of convolution and global average pooling over the planes (METHOD section 6), and two linear
+//! layers over what they found and the numbers beside them. Trained by candle, kept as an ONNX graph, and run like every other graph
+//! by the engine.
 
 use candle_core::{Device, Tensor as Array, Var};
 use candle_nn::optim::{AdamW, Optimizer, ParamsAdamW};
@@ -15,6 +16,42 @@ use crate::methods::noise::Noise;
 /// Channels of the three blocks.
 const WIDTHS: [usize; 3] = [16, 32, 32];
 const KERNEL: usize = 3;
+/// Units of the layer between.
+const HIDDEN: usize = 32;
+
+/// What a row of features holds: planes×grid×grid values, row-major, and the numbers behind them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Planes; may be 0.
+    pub planes: usize,
+    /// Height and width of a plane.
+    pub grid: usize,
+    /// Numbers; may be 0.
+    pub numbers: usize,
+}
+
+impl Layout {
+    /// Values of the planes.
+    pub fn area(self) -> usize {
+        self.planes * self.grid * self.grid
+    }
+
+    /// Values of a row.
+    pub fn length(self) -> usize {
+        self.area() + self.numbers
+    }
+
+    /// What a value of a row belongs to: planes are counted first.
+    fn column(self, i: usize) -> usize {
+        if i < self.area() { i / (self.grid * self.grid) } else { self.planes + i - self.area() }
+    }
+
+    /// What the linear layers see.
+    fn found(self) -> usize {
+        let pooled = if self.planes > 0 { WIDTHS[WIDTHS.len() - 1] } else { 0 };
+        pooled + self.numbers
+    }
+}
 
 /// How the network is trained. The defaults were chosen on training images alone.
 #[derive(Clone, Debug)]
@@ -37,7 +74,7 @@ impl Default for Training {
     }
 }
 
-/// Training images: planes×grid×grid values each.
+/// Training images: a row of features each.
 pub struct Examples<'e> {
     /// Of unchanged images.
     pub clean: Vec<&'e [f32]>,
@@ -48,35 +85,37 @@ pub struct Examples<'e> {
 /// A trained network.
 #[derive(Clone, Debug)]
 pub struct Network {
-    planes: usize,
-    grid: usize,
+    layout: Layout,
+    /// Of each plane and number.
     mean: Vec<f32>,
+    /// Of each plane and number.
     deviation: Vec<f32>,
-    /// Kernel and bias of each convolution and of the linear layer.
+    /// Kernel and bias of each convolution, if there are planes, and of the two linear layers.
     weights: Vec<(Vec<f32>, Vec<f32>)>,
 }
 
 impl Network {
-    /// Trains a network of `planes`×`grid`×`grid` inputs to tell adversarial images (1) from clean ones (0).
+    /// Trains a network of rows of that layout to tell adversarial images (1) from clean ones (0).
     ///
     /// # Errors
     /// [`Error::Detector`] if there is nothing to learn from, or if candle fails.
-    pub fn train(planes: usize, grid: usize, examples: &Examples<'_>, how: &Training) -> Result<Network> {
+    pub fn train(layout: Layout, examples: &Examples<'_>, how: &Training) -> Result<Network> {
         let attacks: Vec<&Vec<&[f32]>> = examples.adversarial.iter().filter(|a| !a.is_empty()).collect();
         if examples.clean.is_empty() || attacks.is_empty() {
             return Err(Error::Detector("there are no clean or no adversarial images to learn from".into()));
         }
-        let (mean, deviation) = moments(planes, grid * grid, examples);
+        let (mean, deviation) = moments(layout, examples);
+        let grid = layout.grid;
         let standard = |sample: &[f32], flip: bool| -> Vec<f32> {
             let at = |i: usize| {
-                let (plane, x) = (i / (grid * grid), i % grid);
-                let source = if flip { i - x + (grid - 1 - x) } else { i };
-                (sample[source] - mean[plane]) / deviation[plane]
+                let (column, x) = (layout.column(i), i % grid);
+                let source = if flip && i < layout.area() { i - x + (grid - 1 - x) } else { i };
+                (sample[source] - mean[column]) / deviation[column]
             };
             (0..sample.len()).map(at).collect()
         };
         let mut noise = Noise::new(how.seed);
-        let parameters = Parameters::drawn(planes, &mut noise).map_err(candle)?;
+        let parameters = Parameters::drawn(layout, &mut noise).map_err(candle)?;
         let steps = (2 * examples.clean.len()).div_ceil(how.batch).max(1);
         let settings = ParamsAdamW { lr: how.rate, weight_decay: how.decay, ..ParamsAdamW::default() };
         let mut adam = AdamW::new(parameters.all(), settings).map_err(candle)?;
@@ -94,21 +133,20 @@ impl Network {
                     values.extend(standard(attack[noise.below(attack.len())], noise.chance(0.5)));
                 }
                 let labels = [vec![0f32; part.len()], vec![1f32; part.len()]].concat();
-                parameters.step(&mut adam, values, labels, [planes, grid]).map_err(candle)?;
+                parameters.step(&mut adam, values, labels).map_err(candle)?;
             }
         }
         let weights = parameters.values().map_err(candle)?;
-        Ok(Network { planes, grid, mean, deviation, weights })
+        Ok(Network { layout, mean, deviation, weights })
     }
 
-    /// The network as a graph: `features` N×planes×grid×grid → `score` N×1 in 0..=1, the standardisation in front.
+    /// The network as a graph: `features` N×length → `score` N×1 in 0..=1, the standardisation in front.
     ///
     /// # Errors
     /// [`Error::Graph`] if a weight has another size than its layer.
     pub fn graph(&self) -> Result<Graph> {
         let b = Builder::new(Graph::new(18));
-        let grid = Dim::Fixed(self.grid);
-        let shape = [Dim::Batch(1), Dim::Fixed(self.planes), grid, grid];
+        let shape = [Dim::Batch(1), Dim::Fixed(self.layout.length())];
         let input = b.input("features", DataType::Float, &shape);
         let score = self.logit(&b, input)?.op("Sigmoid", &[], &[]).id();
         let mut graph = b.finish().map_err(|e| Error::graph("the detector", e))?;
@@ -117,72 +155,88 @@ impl Network {
         Ok(graph)
     }
 
-    /// The logit of the score, N×1, of features N×planes×grid×grid.
+    /// The logit of the score, N×1, of features N×length.
     pub(super) fn logit<'b>(&self, b: &'b Builder, features: Expr<'b>) -> Result<Expr<'b>> {
         let constant = |shape: &[usize], values: &[f32]| {
-            Tensor::floats(shape, values.to_vec()).map_err(|e| Error::graph("the detector", e))
+            let tensor = Tensor::floats(shape, values.to_vec());
+            tensor.map(|t| b.constant(t)).map_err(|e| Error::graph("the detector", e))
         };
-        let moments = [1, self.planes, 1, 1];
-        let mean = b.constant(constant(&moments, &self.mean)?);
-        let deviation = b.constant(constant(&moments, &self.deviation)?);
-        let mut x = (features - mean) / deviation;
-        let mut channels = self.planes;
-        for (i, width) in WIDTHS.into_iter().enumerate() {
-            let (kernel, bias) = &self.weights[i];
-            let kernel = b.constant(constant(&[width, channels, KERNEL, KERNEL], kernel)?);
-            let bias = b.constant(constant(&[width], bias)?);
-            let same = [
-                ("pads", Attr::Ints(vec![1; 4])),
-                ("kernel_shape", Attr::Ints(vec![KERNEL as i64; 2])),
-                ("strides", Attr::Ints(vec![1; 2])),
-                ("dilations", Attr::Ints(vec![1; 2])),
-            ];
-            x = x.op("Conv", &[kernel, bias], &same).op("Relu", &[], &[]);
-            if i + 1 < WIDTHS.len() {
-                let halve = [
-                    ("kernel_shape", Attr::Ints(vec![2, 2])),
-                    ("strides", Attr::Ints(vec![2, 2])),
-                    ("pads", Attr::Ints(vec![0; 4])),
+        let Layout { planes, grid, numbers } = self.layout;
+        let area = self.layout.area() as i64;
+        let part = |from: i64, to: i64| features.slice(&[1], &[from], &[to], &[1]);
+        let mut found = vec![];
+        if planes > 0 {
+            let moments = [1, planes, 1, 1];
+            let mean = constant(&moments, &self.mean[..planes])?;
+            let deviation = constant(&moments, &self.deviation[..planes])?;
+            let x = part(0, area).reshape(&[-1, planes as i64, grid as i64, grid as i64]);
+            let mut x = (x - mean) / deviation;
+            let mut channels = planes;
+            for (i, width) in WIDTHS.into_iter().enumerate() {
+                let (kernel, bias) = &self.weights[i];
+                let kernel = constant(&[width, channels, KERNEL, KERNEL], kernel)?;
+                let bias = constant(&[width], bias)?;
+                let same = [
+                    ("pads", Attr::Ints(vec![1; 4])),
+                    ("kernel_shape", Attr::Ints(vec![KERNEL as i64; 2])),
+                    ("strides", Attr::Ints(vec![1; 2])),
                     ("dilations", Attr::Ints(vec![1; 2])),
                 ];
-                x = x.op("MaxPool", &[], &halve);
+                x = x.op("Conv", &[kernel, bias], &same).op("Relu", &[], &[]);
+                if i + 1 < WIDTHS.len() {
+                    let halve = [
+                        ("kernel_shape", Attr::Ints(vec![2, 2])),
+                        ("strides", Attr::Ints(vec![2, 2])),
+                        ("pads", Attr::Ints(vec![0; 4])),
+                        ("dilations", Attr::Ints(vec![1; 2])),
+                    ];
+                    x = x.op("MaxPool", &[], &halve);
+                }
+                channels = width;
             }
-            channels = width;
+            found.push(x.op("GlobalAveragePool", &[], &[]).reshape(&[-1, channels as i64]));
         }
-        let (kernel, bias) = &self.weights[WIDTHS.len()];
-        let kernel = b.constant(constant(&[channels, 1], kernel)?);
-        let pooled = x.op("GlobalAveragePool", &[], &[]).reshape(&[-1, channels as i64]);
-        Ok(pooled.op("MatMul", &[kernel], &[]) + b.constant(constant(&[1, 1], bias)?))
+        if numbers > 0 {
+            let mean = constant(&[1, numbers], &self.mean[planes..])?;
+            let deviation = constant(&[1, numbers], &self.deviation[planes..])?;
+            found.push((part(area, area + numbers as i64) - mean) / deviation);
+        }
+        let linear = |x: Expr<'b>, i: usize, from: usize, to: usize| {
+            let (kernel, bias) = &self.weights[self.weights.len() - 2 + i];
+            Ok(x.op("MatMul", &[constant(&[from, to], kernel)?], &[]) + constant(&[1, to], bias)?)
+        };
+        let hidden = linear(b.concat(&found, 1), 0, self.layout.found(), HIDDEN)?.op("Relu", &[], &[]);
+        linear(hidden, 1, HIDDEN, 1)
     }
 }
 
 /// Runs a detector's graph.
 pub struct Scorer {
     session: Box<dyn Session>,
-    shape: [usize; 3],
+    length: usize,
 }
 
 /// Images in one batch.
 const BATCH: usize = 64;
 
 impl Scorer {
-    /// Compiles a graph `features` N×planes×grid×grid → `score` N×1.
+    /// Compiles a graph `features` N×length → `score` N×1.
     ///
     /// # Errors
     /// [`Error::Detector`] if the graph has another form; or if the engine lacks an operator.
     pub fn new(engine: &dyn Engine, graph: &Graph) -> Result<Self> {
         let shape = graph.inputs.first().and_then(|&i| graph.shape(i));
         match shape.as_deref() {
-            Some([_, Dim::Fixed(planes), Dim::Fixed(h), Dim::Fixed(w)]) if graph.outputs.len() == 1 => {
-                Ok(Scorer { session: engine.compile(graph)?, shape: [*planes, *h, *w] })
+            Some([_, Dim::Fixed(length)]) if graph.outputs.len() == 1 => {
+                Ok(Scorer { session: engine.compile(graph)?, length: *length })
             }
-            _ => Err(Error::Detector("not a detector: its input is not N×planes×height×width".into())),
+            _ => Err(Error::Detector("not a detector: its input is not N rows of features".into())),
         }
     }
 
-    /// `[planes, height, width]` that it takes.
-    pub fn shape(&self) -> [usize; 3] {
-        self.shape
+    /// Values of a row that it takes.
+    pub fn length(&self) -> usize {
+        self.length
     }
 
     /// Probability, 0..=1, that each image is adversarial.
@@ -190,10 +244,9 @@ impl Scorer {
     /// # Errors
     /// If the engine fails, or for features of another size.
     pub fn scores(&mut self, features: &[&[f32]]) -> Result<Vec<f64>> {
-        let [planes, h, w] = self.shape;
         let mut all = vec![];
         for part in features.chunks(BATCH) {
-            let batch = Tensor::floats(&[part.len(), planes, h, w], part.concat());
+            let batch = Tensor::floats(&[part.len(), self.length], part.concat());
             let out = self.session.run(&[&batch.map_err(|e| Error::graph("the detector", e))?])?;
             let scores = out.first().and_then(Tensor::as_floats).unwrap_or_default();
             all.extend(scores.iter().map(|&s| f64::from(s)));
@@ -206,39 +259,44 @@ fn candle(e: candle_core::Error) -> Error {
     Error::Detector(format!("candle failed while training: {e}"))
 }
 
-/// Mean and standard deviation of each plane over clean and adversarial images, each half of the weight. A plane that is constant
+/// Mean and standard deviation of each plane and number over clean and adversarial images, each half of the weight. What is constant
 /// is left as it is.
-fn moments(planes: usize, area: usize, examples: &Examples<'_>) -> (Vec<f32>, Vec<f32>) {
-    let adversarial: Vec<&[f32]> = examples.adversarial.iter().flatten().copied().collect();
-    let of = |samples: &[&[f32]], plane: usize| {
-        let values = samples.iter().flat_map(|s| &s[plane * area..(plane + 1) * area]).map(|&v| f64::from(v));
-        let (mut sum, mut squares, mut count) = (0.0, 0.0, 0usize);
-        for v in values {
-            sum += v;
-            squares += v * v;
-            count += 1;
+fn moments(layout: Layout, examples: &Examples<'_>) -> (Vec<f32>, Vec<f32>) {
+    let columns = layout.planes + layout.numbers;
+    let of = |samples: &[&[f32]]| {
+        let mut sums = vec![(0.0, 0.0, 0usize); columns];
+        for (i, v) in samples.iter().flat_map(|s| s.iter().enumerate()) {
+            let (sum, squares, count) = &mut sums[layout.column(i)];
+            let v = f64::from(*v);
+            *sum += v;
+            *squares += v * v;
+            *count += 1;
         }
-        let count = count.max(1) as f64;
-        (sum / count, squares / count)
+        sums
     };
-    let one = |plane: usize| {
-        let (a, b) = (of(&examples.clean, plane), of(&adversarial, plane));
-        let (mean, square) = ((a.0 + b.0) / 2.0, (a.1 + b.1) / 2.0);
+    let adversarial: Vec<&[f32]> = examples.adversarial.iter().flatten().copied().collect();
+    let one = |(a, b): ((f64, f64, usize), (f64, f64, usize))| {
+        let half = |of: (f64, f64, usize)| [of.0, of.1].map(|v| v / of.2.max(1) as f64 / 2.0);
+        let ([mean, square], [m, s]) = (half(a), half(b));
+        let (mean, square) = (mean + m, square + s);
         let deviation = (square - mean * mean).max(0.0).sqrt();
         (mean as f32, if deviation > 1e-6 { deviation as f32 } else { 1.0 })
     };
-    (0..planes).map(one).unzip()
+    of(&examples.clean).into_iter().zip(of(&adversarial)).map(one).unzip()
 }
 
 /// The weights while they are learned. Images are N×H×W×C here and convolutions are matrix products, whose gradients candle computes
 /// many times faster than those of its own convolution on a processor.
-struct Parameters(Vec<(Var, Var)>);
+struct Parameters {
+    layout: Layout,
+    /// Kernel and bias, as [`Network`] has them.
+    layers: Vec<(Var, Var)>,
+}
 
 impl Parameters {
     /// Kernels from He's normal distribution (He et al. 2015), biases zero.
-    fn drawn(planes: usize, noise: &mut Noise) -> candle_core::Result<Self> {
-        let mut all = vec![];
-        let mut channels = planes;
+    fn drawn(layout: Layout, noise: &mut Noise) -> candle_core::Result<Self> {
+        let mut layers = vec![];
         let mut draw = |rows: usize, outputs: usize| {
             let deviation = (2.0 / rows as f32).sqrt();
             let values: Vec<f32> = (0..rows * outputs).map(|_| deviation * noise.normal()).collect();
@@ -246,22 +304,40 @@ impl Parameters {
             let bias = Var::from_tensor(&Array::zeros(outputs, candle_core::DType::F32, &Device::Cpu)?)?;
             candle_core::Result::Ok((kernel, bias))
         };
-        for width in WIDTHS {
-            all.push(draw(KERNEL * KERNEL * channels, width)?);
+        let mut channels = layout.planes;
+        for width in WIDTHS.into_iter().filter(|_| layout.planes > 0) {
+            layers.push(draw(KERNEL * KERNEL * channels, width)?);
             channels = width;
         }
-        all.push(draw(channels, 1)?);
-        Ok(Parameters(all))
+        layers.push(draw(layout.found(), HIDDEN)?);
+        layers.push(draw(HIDDEN, 1)?);
+        Ok(Parameters { layout, layers })
     }
 
     fn all(&self) -> Vec<Var> {
-        self.0.iter().flat_map(|(kernel, bias)| [kernel.clone(), bias.clone()]).collect()
+        self.layers.iter().flat_map(|(kernel, bias)| [kernel.clone(), bias.clone()]).collect()
     }
 
-    /// Logits N of standardised images N×grid×grid×planes.
-    fn logits(&self, images: &Array) -> candle_core::Result<Array> {
-        let mut x = images.clone();
-        for (i, (kernel, bias)) in self.0[..WIDTHS.len()].iter().enumerate() {
+    /// Logits N of standardised rows N×length.
+    fn logits(&self, rows: &Array) -> candle_core::Result<Array> {
+        let Layout { planes, grid, numbers } = self.layout;
+        let mut found = vec![];
+        if planes > 0 {
+            let images = rows.narrow(1, 0, self.layout.area())?.reshape(((), planes, grid, grid))?;
+            found.push(self.pooled(images.permute((0, 2, 3, 1))?.contiguous()?)?);
+        }
+        if numbers > 0 {
+            found.push(rows.narrow(1, self.layout.area(), numbers)?);
+        }
+        let linear = |x: &Array, (kernel, bias): &(Var, Var)| x.matmul(kernel)?.broadcast_add(bias);
+        let last = self.layers.len() - 2;
+        let hidden = linear(&Array::cat(&found, 1)?, &self.layers[last])?.relu()?;
+        linear(&hidden, &self.layers[last + 1])?.squeeze(1)
+    }
+
+    /// What the convolutions find in images N×grid×grid×planes.
+    fn pooled(&self, mut x: Array) -> candle_core::Result<Array> {
+        for (i, (kernel, bias)) in self.layers[..WIDTHS.len()].iter().enumerate() {
             let (n, h, w, _) = x.dims4()?;
             let y = windows(&x)?.matmul(kernel)?.broadcast_add(bias)?.relu()?;
             let width = WIDTHS[i];
@@ -276,33 +352,26 @@ impl Parameters {
                 y.reshape((n, h, w, width))?
             };
         }
-        let (kernel, bias) = &self.0[WIDTHS.len()];
-        x.mean(1)?.mean(1)?.matmul(kernel)?.broadcast_add(bias)?.squeeze(1)
+        x.mean(1)?.mean(1)
     }
 
-    fn step(
-        &self,
-        adam: &mut AdamW,
-        values: Vec<f32>,
-        labels: Vec<f32>,
-        [planes, grid]: [usize; 2],
-    ) -> candle_core::Result<()> {
+    fn step(&self, adam: &mut AdamW, values: Vec<f32>, labels: Vec<f32>) -> candle_core::Result<()> {
         let n = labels.len();
-        let images = Array::from_vec(values, (n, planes, grid, grid), &Device::Cpu)?;
-        let images = images.permute((0, 2, 3, 1))?.contiguous()?;
+        let rows = Array::from_vec(values, (n, self.layout.length()), &Device::Cpu)?;
         let labels = Array::from_vec(labels, n, &Device::Cpu)?;
-        let logits = self.logits(&images)?;
+        let logits = self.logits(&rows)?;
         // max(s, 0) − s·y + ln(1 + e^−|s|): the cross entropy without overflow.
         let tail = (logits.abs()?.neg()?.exp()? + 1.0)?.log()?;
         let loss = ((logits.relu()? - logits.mul(&labels)?)? + tail)?.mean_all()?;
         adam.backward_step(&loss)
     }
 
-    /// Kernels as ONNX has them, outputs×channels×3×3, with their biases; the linear layer's as channels×1.
+    /// Kernels as ONNX has them, outputs×channels×3×3, with their biases; those of linear layers as inputs×outputs.
     fn values(&self) -> candle_core::Result<Vec<(Vec<f32>, Vec<f32>)>> {
         let mut all = vec![];
-        for (i, (kernel, bias)) in self.0.iter().enumerate() {
-            let kernel = if i < WIDTHS.len() {
+        let convolutions = self.layers.len() - 2;
+        for (i, (kernel, bias)) in self.layers.iter().enumerate() {
+            let kernel = if i < convolutions {
                 let (rows, outputs) = kernel.dims2()?;
                 let channels = rows / (KERNEL * KERNEL);
                 kernel.reshape((KERNEL, KERNEL, channels, outputs))?.permute((3, 2, 0, 1))?.contiguous()?
@@ -333,10 +402,10 @@ mod tests {
     use super::*;
     use crate::engine::RTen;
 
-    /// Planes of noise, with a bright corner for one class and a bright middle for the other.
+    /// Planes of noise, with a bright corner for one class and a bright middle for the other, and numbers that say nothing.
     fn samples(bright: usize, grid: usize, count: usize, noise: &mut Noise) -> Vec<Vec<f32>> {
         let mut one = || {
-            let mut sample: Vec<f32> = (0..2 * grid * grid).map(|_| 0.3 * noise.normal()).collect();
+            let mut sample: Vec<f32> = (0..2 * grid * grid + 3).map(|_| 0.3 * noise.normal()).collect();
             let start = bright * (grid + 1);
             (0..2).for_each(|y| (0..2).for_each(|x| sample[start + y * grid + x] += 2.0));
             sample
@@ -356,28 +425,28 @@ mod tests {
             adversarial: vec![b.iter().map(Vec::as_slice).collect(), vec![]],
         };
         let how = Training { epochs: 40, rate: 1e-2, ..Training::default() };
-        let network = Network::train(2, grid, &examples, &how).unwrap();
+        let layout = Layout { planes: 2, grid, numbers: 3 };
+        let network = Network::train(layout, &examples, &how).unwrap();
         let mut scorer = Scorer::new(&RTen::new(1), &network.graph().unwrap()).unwrap();
         let mut score = |all: &[Vec<f32>]| {
             scorer.scores(&all[20..].iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap()
         };
         let area = crate::statistics::auroc(&score(&adversarial), &score(&clean)).unwrap();
         assert!(area > 0.95, "{area}");
-        let again = Network::train(2, grid, &examples, &how).unwrap();
+        let again = Network::train(layout, &examples, &how).unwrap();
         assert_eq!(network.weights, again.weights, "the same seed, the same network");
         // candle's logits are the graph's.
         let weights = Parameters::of(&network).unwrap();
         let standard = |row: &Vec<f32>| -> Vec<f32> {
-            let plane = |i: usize| i / (grid * grid);
-            row.iter()
-                .enumerate()
-                .map(|(i, v)| (v - network.mean[plane(i)]) / network.deviation[plane(i)])
-                .collect()
+            let at = |(i, v): (usize, &f32)| {
+                let column = layout.column(i);
+                (v - network.mean[column]) / network.deviation[column]
+            };
+            row.iter().enumerate().map(at).collect()
         };
         let values: Vec<f32> = clean[20..].iter().flat_map(standard).collect();
-        let images = Array::from_vec(values, (20, 2, grid, grid), &Device::Cpu).unwrap();
-        let images = images.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap();
-        let logits: Vec<f32> = weights.logits(&images).unwrap().to_vec1().unwrap();
+        let rows = Array::from_vec(values, (20, layout.length()), &Device::Cpu).unwrap();
+        let logits: Vec<f32> = weights.logits(&rows).unwrap().to_vec1().unwrap();
         for (logit, score) in logits.iter().zip(score(&clean)) {
             let want = 1.0 / (1.0 + (-f64::from(*logit)).exp());
             assert!((score - want).abs() < 1e-5, "{score} not {want}");
@@ -398,12 +467,12 @@ mod tests {
                         .contiguous()?
                         .reshape((KERNEL * KERNEL * channels, outputs))?
                 } else {
-                    Array::from_vec(kernel.clone(), (kernel.len(), 1), &Device::Cpu)?
+                    Array::from_vec(kernel.clone(), (kernel.len() / outputs, outputs), &Device::Cpu)?
                 };
                 let bias = Array::from_vec(bias.clone(), outputs, &Device::Cpu)?;
                 all.push((Var::from_tensor(&kernel)?, Var::from_tensor(&bias)?));
             }
-            Ok(Parameters(all))
+            Ok(Parameters { layout: network.layout, layers: all })
         }
     }
 }

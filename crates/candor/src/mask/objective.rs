@@ -4,7 +4,7 @@
 use candor_graph::builder::Expr;
 
 /// Keeps a class out of a logsumexp.
-pub(super) const EXCLUDED: f32 = -1e9;
+pub(crate) const EXCLUDED: f32 = -1e9;
 
 /// The output distance D(S(x; m), S(x); c).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +155,7 @@ impl Objective {
 }
 
 /// [`Query::log_odds`] as nodes, N×K → N×1.
-pub(super) fn log_odds_of<'b>(
+pub(crate) fn log_odds_of<'b>(
     logits: Expr<'b>,
     one_hot: Expr<'b>,
     rivals: Expr<'b>,

@@ -5,12 +5,12 @@ mod lid;
 mod linear;
 mod mahalanobis;
 
-use super::network::{Examples, Network, Scorer, Training};
+use super::network::{Examples, Layout, Network, Scorer, Training};
 use crate::engine::Engine;
 use crate::error::Result;
 
 /// A trained judge.
-pub trait Judge {
+pub trait Judge: Send {
     /// Scores of rows.
     ///
     /// # Errors
@@ -31,13 +31,8 @@ pub enum Judging {
     Mahalanobis(Vec<usize>),
     /// Local intrinsic dimensionality of segments of these lengths, weighed by logistic regression.
     Lid(Vec<usize>),
-    /// The network, on some of the row's planes.
-    Network {
-        /// Numbers of the planes.
-        planes: Vec<usize>,
-        /// Height and width of a plane.
-        grid: usize,
-    },
+    /// The network, on some of the row.
+    Network(Pick),
 }
 
 impl Judging {
@@ -52,26 +47,45 @@ impl Judging {
             Judging::Forest => Box::new(forest::Forest::train(examples, seed)?),
             Judging::Mahalanobis(segments) => Box::new(mahalanobis::Mahalanobis::train(segments, examples)?),
             Judging::Lid(segments) => Box::new(lid::Lid::train(segments, examples, seed)?),
-            Judging::Network { planes, grid } => {
+            Judging::Network(pick) => {
                 let own = examples.clean.iter().chain(examples.adversarial.iter().flatten());
-                let own: Vec<Vec<f32>> = own.map(|row| picked(row, planes, *grid)).collect();
+                let own: Vec<Vec<f32>> = own.map(|row| pick.of(row)).collect();
                 let mut rows = own.iter().map(Vec::as_slice);
                 let clean = rows.by_ref().take(examples.clean.len()).collect();
                 let lists = examples.adversarial.iter();
                 let adversarial = lists.map(|list| rows.by_ref().take(list.len()).collect()).collect();
                 let how = Training { seed, ..Training::default() };
-                let network = Network::train(planes.len(), *grid, &Examples { clean, adversarial }, &how)?;
+                let network = Network::train(pick.layout(), &Examples { clean, adversarial }, &how)?;
                 let scorer = Scorer::new(engine, &network.graph()?)?;
-                Box::new(Networked { scorer, planes: planes.clone(), grid: *grid })
+                Box::new(Networked { scorer, pick: pick.clone() })
             }
         })
     }
 }
 
-/// Some of a row's planes.
-pub(crate) fn picked(row: &[f32], planes: &[usize], grid: usize) -> Vec<f32> {
-    let area = grid * grid;
-    planes.iter().flat_map(|p| &row[p * area..(p + 1) * area]).copied().collect()
+/// Some planes and numbers of a row.
+#[derive(Clone, Debug)]
+pub struct Pick {
+    /// What the row holds.
+    pub whole: Layout,
+    /// Which planes.
+    pub planes: Vec<usize>,
+    /// Which numbers.
+    pub numbers: Vec<usize>,
+}
+
+impl Pick {
+    /// What a picked row holds.
+    pub fn layout(&self) -> Layout {
+        Layout { planes: self.planes.len(), grid: self.whole.grid, numbers: self.numbers.len() }
+    }
+
+    /// A row's picked part.
+    pub fn of(&self, row: &[f32]) -> Vec<f32> {
+        let area = self.whole.grid * self.whole.grid;
+        let planes = self.planes.iter().flat_map(|p| &row[p * area..(p + 1) * area]);
+        planes.chain(self.numbers.iter().map(|n| &row[self.whole.area() + n])).copied().collect()
+    }
 }
 
 struct Value;
@@ -84,13 +98,12 @@ impl Judge for Value {
 
 struct Networked {
     scorer: Scorer,
-    planes: Vec<usize>,
-    grid: usize,
+    pick: Pick,
 }
 
 impl Judge for Networked {
     fn scores(&mut self, rows: &[&[f32]]) -> Result<Vec<f64>> {
-        let picked: Vec<Vec<f32>> = rows.iter().map(|row| picked(row, &self.planes, self.grid)).collect();
+        let picked: Vec<Vec<f32>> = rows.iter().map(|row| self.pick.of(row)).collect();
         self.scorer.scores(&picked.iter().map(Vec::as_slice).collect::<Vec<_>>())
     }
 }

@@ -1,7 +1,8 @@
 //! The detectors of a study: ours, its ablations, and what is published.
 
+use crate::detector::Layout;
 use crate::detector::features::{Extractor, FeatureSettings, Part};
-use crate::detector::judges::Judging;
+use crate::detector::judges::{Judging, Pick};
 use crate::detector::views::{
     Activations, Dispersion, Gates, Gradient, MIDDLE, Masks, Pixels, Softmax, Squeezing, View,
 };
@@ -59,6 +60,7 @@ pub(super) fn all(
             Part::Full,
             Part::Shapes,
             Part::Levels,
+            Part::Stability,
         ]);
     }
     let mut parts: Vec<Part> = vec![];
@@ -69,8 +71,14 @@ pub(super) fn all(
     });
     let extractor = Extractor::new(model, FeatureSettings { parts: parts.clone(), ..settings.clone() })?;
     let levels: Vec<Level> = extractor.levels().to_vec();
-    let (filled, grid) = (extractor.settings().clone(), settings.grid);
-    let network = |wanted: &[Part]| Judging::Network { planes: planes(&parts, wanted, levels.len()), grid };
+    let (filled, row) = (extractor.settings().clone(), extractor.layout());
+    let network = |wanted: &[Part]| {
+        Judging::Network(Pick {
+            whole: row,
+            planes: places(&parts, wanted, |p| p.planes(levels.len())),
+            numbers: places(&parts, wanted, |p| p.numbers(levels.len())),
+        })
+    };
     let of = |name: &str, kind: Kind, view: usize, judging: Judging| Contender {
         name: name.into(),
         kind,
@@ -81,21 +89,26 @@ pub(super) fn all(
     let mut views: Vec<Box<dyn View>> = vec![Box::new(Masks::new(extractor, preprocessing))];
     if ablations {
         use Part::*;
-        let rows: [(&str, &[Part]); 8] = [
+        let rows: [(&str, &[Part]); 11] = [
             ("masks alone (the paper's)", &[Masks]),
             ("+ runner-up", &[Masks, RunnerUp]),
             ("+ evidence", &[Masks, Evidence]),
             ("evidence alone", &[Evidence]),
             ("full masks alone", &[Full]),
             ("shapes alone", &[Shapes]),
+            ("masks, runner-up, evidence", &[Masks, RunnerUp, Evidence]),
             ("masks, runner-up, evidence, levels", &[Masks, RunnerUp, Evidence, Levels]),
-            ("everything", &[Masks, RunnerUp, Full, Shapes, Evidence, Levels]),
+            ("stability alone", &[Stability]),
+            ("evidence, stability", &[Evidence, Stability]),
+            ("everything", &[Masks, RunnerUp, Full, Shapes, Evidence, Levels, Stability]),
         ];
         contenders.extend(rows.map(|(name, wanted)| of(name, Kind::Ablation, 0, network(wanted))));
     }
     if baselines {
         let [channels, height, _] = model.input_shape;
-        let whole = Judging::Network { planes: (0..channels).collect(), grid: height.min(MIDDLE) };
+        let pixels = Layout { planes: channels, grid: height.min(MIDDLE), numbers: 0 };
+        let whole =
+            Judging::Network(Pick { whole: pixels, planes: (0..channels).collect(), numbers: vec![] });
         let activations = Activations::new(model, preprocessing, &levels)?;
         let segments = activations.segments(model);
         let mut add = |view: Box<dyn View>, rows: Vec<(&str, Judging)>| {
@@ -122,13 +135,12 @@ pub(super) fn all(
     Ok((views, contenders))
 }
 
-/// Numbers of the planes of the wanted parts among those of all parts.
-fn planes(parts: &[Part], wanted: &[Part], levels: usize) -> Vec<usize> {
+/// Which of the planes, or numbers, of all parts belong to the wanted ones.
+fn places(parts: &[Part], wanted: &[Part], size: impl Fn(Part) -> usize) -> Vec<usize> {
     let mut all = vec![];
     for part in wanted {
-        let before = parts.iter().take_while(|p| *p != part);
-        let start: usize = before.map(|p| p.planes(levels)).sum();
-        all.extend(start..start + part.planes(levels));
+        let start: usize = parts.iter().take_while(|p| *p != part).map(|p| size(*p)).sum();
+        all.extend(start..start + size(*part));
     }
     all
 }

@@ -9,8 +9,9 @@ mod contenders;
 mod everyday;
 mod rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use image::RgbImage;
 use serde::Serialize;
@@ -18,7 +19,7 @@ use serde::Serialize;
 use crate::detector::card::{Learned, Threshold};
 use crate::detector::corpus::{Corpus, Part};
 use crate::detector::features::FeatureSettings;
-use crate::detector::judges::{Judge, Judging, picked};
+use crate::detector::judges::{Judge, Judging};
 use crate::detector::network::{Examples, Network, Training};
 use crate::detector::views::View;
 use crate::error::{Error, Result};
@@ -166,16 +167,15 @@ impl Study<'_> {
             contenders::all(self.model, self.preprocessing, &self.features, (false, false))?;
         let name = contenders::OURS;
         let table = self.table(views[0].as_mut(), folder, &mut |n| tick(name, n))?;
-        let Judging::Network { planes, grid } = &contenders[0].judging else {
+        let Judging::Network(pick) = &contenders[0].judging else {
             return Err(Error::Detector("the detector is a network".into()));
         };
         let all: Vec<usize> = (0..self.corpus.attacks.len()).collect();
         let how = Training { seed: self.seed, ..Training::default() };
-        let network = Network::train(planes.len(), *grid, &self.examples(&table, &all), &how)?;
+        let network = Network::train(pick.layout(), &self.examples(&table, &all), &how)?;
         let mut scorer = crate::detector::Scorer::new(self.model.engine.as_ref(), &network.graph()?)?;
         let calibration = self.corpus.of(Part::Calibration);
-        let rows: Vec<Vec<f32>> =
-            calibration.iter().map(|&i| picked(&table.clean[i], planes, *grid)).collect();
+        let rows: Vec<Vec<f32>> = calibration.iter().map(|&i| pick.of(&table.clean[i])).collect();
         let scores = scorer.scores(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
         let train = self.corpus.of(Part::Train);
         let learned = self.corpus.attacks.iter().map(|a| Learned {
@@ -241,48 +241,43 @@ impl Study<'_> {
         let count = attacks.len();
         let all: Vec<usize> = (0..count).collect();
         let families: Vec<&str> = attacks.iter().map(|a| a.spec.name.as_str()).collect();
-        let mut trained = self.trained(contender, table, &all)?;
-        let mut seen = vec![];
+        let others = |a: usize| -> Vec<usize> {
+            all.iter().copied().filter(|&b| families[b] != families[a]).collect()
+        };
+        // Networks are many to train: of them, only ours learns from each attack alone.
+        let alone = match contender.kind {
+            Kind::Ours => true,
+            Kind::Baseline => !matches!(contender.judging, Judging::Network { .. }),
+            Kind::Ablation => false,
+        };
+        let mut lessons: BTreeSet<Vec<usize>> = BTreeSet::from([all.clone()]);
+        lessons.extend((0..count).map(others));
+        lessons.extend((0..count).filter(|_| alone).map(|a| vec![a]));
+        lessons.retain(|attacks| *attacks == all || self.succeeds(table, attacks));
+        let mut trained = self.trained(contender, table, &lessons)?;
+        let mut figure = |lesson: &Vec<usize>, rows: &[&[f32]]| match trained.get_mut(lesson) {
+            Some(judge) => self.figure(judge, table, rows),
+            None => Ok(None),
+        };
+        let (mut seen, mut unseen, mut same) = (vec![], vec![], vec![]);
         for a in 0..count {
-            seen.push(self.figure(&mut trained, table, &self.test_rows(table, a))?);
-        }
-        let (mut unseen, mut same) = (vec![None; count], vec![None; count]);
-        let mut by_family: BTreeMap<&str, Trained> = BTreeMap::new();
-        for a in 0..count {
-            let others: Vec<usize> = all.iter().copied().filter(|&b| families[b] != families[a]).collect();
-            if self.succeeds(table, &others) {
-                if !by_family.contains_key(families[a]) {
-                    by_family.insert(families[a], self.trained(contender, table, &others)?);
-                }
-                if let Some(judge) = by_family.get_mut(families[a]) {
-                    unseen[a] = self.figure(judge, table, &self.test_rows(table, a))?;
-                }
-            }
-            // Networks are many to train: of them, only ours learns from each attack alone.
-            let alone = match contender.kind {
-                Kind::Ours => true,
-                Kind::Baseline => !matches!(contender.judging, Judging::Network { .. }),
-                Kind::Ablation => false,
-            };
-            if alone && self.succeeds(table, &[a]) {
-                same[a] = self.figure(
-                    &mut self.trained(contender, table, &[a])?,
-                    table,
-                    &self.test_rows(table, a),
-                )?;
-            }
+            let rows = self.test_rows(table, a);
+            seen.push(figure(&all, &rows)?);
+            unseen.push(figure(&others(a), &rows)?);
+            same.push(if alone { figure(&vec![a], &rows)? } else { None });
         }
         let mut weakest = vec![];
-        for family in families.iter().collect::<std::collections::BTreeSet<_>>() {
+        for family in families.iter().collect::<BTreeSet<_>>() {
             let budgets: Vec<usize> = all.iter().copied().filter(|&a| families[a] == *family).collect();
             if budgets.len() > 1 {
                 let test = self.corpus.of(Part::Test);
                 let first = |i: usize| budgets.iter().find_map(|&a| table.adversarial[a][i].as_deref());
                 let rows: Vec<&[f32]> = test.into_iter().filter_map(first).collect();
-                weakest.push(((*family).to_string(), self.figure(&mut trained, table, &rows)?));
+                weakest.push(((*family).to_string(), figure(&all, &rows)?));
             }
         }
         let mut false_alarms = vec![];
+        let trained = trained.get_mut(&all).ok_or_else(|| Error::Detector("nothing was learned".into()))?;
         for (name, rows) in everyday::ALL.iter().zip(&table.everyday) {
             let scores = trained.judge.scores(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
             let shares = trained.thresholds.iter().map(|t| t.alarms(&scores)).collect();
@@ -301,7 +296,29 @@ impl Study<'_> {
         test.into_iter().filter_map(|i| table.adversarial[attack][i].as_deref()).collect()
     }
 
-    fn trained(&self, contender: &Contender, table: &Table, attacks: &[usize]) -> Result<Trained> {
+    /// Judges that learned from each of some choices of attacks, as many at once as there are processors.
+    fn trained(
+        &self,
+        contender: &Contender,
+        table: &Table,
+        lessons: &BTreeSet<Vec<usize>>,
+    ) -> Result<BTreeMap<Vec<usize>, Trained>> {
+        let (lessons, next): (Vec<&Vec<usize>>, _) = (lessons.iter().collect(), AtomicUsize::new(0));
+        let work = || {
+            let mut done = vec![];
+            while let Some(&attacks) = lessons.get(next.fetch_add(1, Ordering::Relaxed)) {
+                done.push(self.taught(contender, table, attacks).map(|t| (attacks.clone(), t)));
+            }
+            done
+        };
+        let processors = std::thread::available_parallelism().map_or(1, |n| n.get()).min(lessons.len());
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..processors).map(|_| scope.spawn(work)).collect();
+            threads.into_iter().flat_map(|t| t.join().expect("training does not panic")).collect()
+        })
+    }
+
+    fn taught(&self, contender: &Contender, table: &Table, attacks: &[usize]) -> Result<Trained> {
         let engine = self.model.engine.as_ref();
         let mut judge = contender.judging.train(engine, &self.examples(table, attacks), self.seed)?;
         let calibration = self.corpus.of(Part::Calibration);
