@@ -89,6 +89,9 @@ fn a_detector_is_trained_goes_on_where_it_was_and_scores() {
     assert_eq!(scored["images"][0]["alarm"], score > threshold);
     let page = fs::read_to_string(bench.path("score/score.html")).unwrap();
     assert!(page.contains("data:image/jpeg;base64,"), "the masks are on the page");
+    let moves = scored["images"][0]["moves"].as_array().unwrap();
+    assert!(moves.len() == 7 && moves[0][0] == "mirrored" && moves[0][1][0].is_number(), "{moves:?}");
+    assert!(page.contains("a pixel up "), "how far the evidence moves is on the page");
 
     // A file that is no photo is named, and the others are screened.
     fs::write(bench.path("broken.png"), b"no picture").unwrap();

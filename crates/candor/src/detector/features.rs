@@ -261,7 +261,7 @@ impl Extractor {
                     vec![]
                 }
                 Part::Stability => {
-                    numbers.extend(seen.moves());
+                    numbers.extend(seen.moves().into_iter().flatten());
                     vec![]
                 }
             };
@@ -295,11 +295,12 @@ impl Seen {
         [a, b, c, d]
     }
 
-    /// How far the log-odds move, for each disturbance: of the predicted class and of the runner-up.
-    fn moves(&self) -> Vec<f64> {
+    /// How far the log-odds move under each of [`disturbances::NAMES`], if they were asked for: of the predicted class and of the
+    /// runner-up.
+    pub fn moves(&self) -> Vec<[f64; 2]> {
         let classes = [&self.predicted.query, &self.runner_up.query];
         let of = |logits: &Vec<f32>| classes.map(|q| q.log_odds(logits) - q.log_odds(&q.reference));
-        self.disturbed.iter().flat_map(of).collect()
+        self.disturbed.iter().map(of).collect()
     }
 }
 

@@ -230,7 +230,7 @@ impl Scorer {
             Some([_, Dim::Fixed(length)]) if graph.outputs.len() == 1 => {
                 Ok(Scorer { session: engine.compile(graph)?, length: *length })
             }
-            _ => Err(Error::Detector("not a detector: its input is not N rows of features".into())),
+            _ => Err(Error::Detector("not a detector of this version: its input is not rows of features; train it again with `candor detect train`".into())),
         }
     }
 

@@ -15,7 +15,7 @@ use super::html::templates;
 use super::paint::{Scale, overlay};
 use super::result::{EngineInfo, FailedImage, ModelInfo};
 use super::view::Picture;
-use crate::detector::{Card, Extractor, FeatureSettings, Seen, Threshold};
+use crate::detector::{Card, Extractor, FeatureSettings, Seen, Threshold, disturbances};
 use crate::map::Map;
 use crate::tasks::detect::{DetectorRow, Figure, Report};
 
@@ -53,6 +53,14 @@ pub struct ScoredImage {
     pub alarm: bool,
     /// Log-odds over the floor of the answer, what its masks keep of them, and the same of the runner-up.
     pub evidence: [f64; 4],
+    /// How far the log-odds move when the image is disturbed: by the disturbance, of the answer and of the runner-up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<(&'static str, [f64; 2])>,
+}
+
+/// With its name, how far each disturbance moves the log-odds of an image's answer and runner-up.
+pub fn named_moves(seen: &Seen) -> Vec<(&'static str, [f64; 2])> {
+    disturbances::NAMES.into_iter().zip(seen.moves()).collect()
 }
 
 /// The result of `candor detect eval`.
@@ -90,6 +98,7 @@ struct AnswerRow {
     name: String,
     evidence: String,
     kept: String,
+    moves: Vec<String>,
     levels: Vec<Picture>,
 }
 
@@ -118,7 +127,16 @@ impl Hierarchy {
                 levels.push(Picture::jpeg(&overlay(&small, &map, &scale), alt)?);
             }
             let [there, kept] = [evidence[2 * q], evidence[2 * q + 1]].map(figure);
-            answers.push(AnswerRow { name: names[q].clone(), evidence: there, kept, levels });
+            let moves = named_moves(seen).into_iter();
+            let moves = moves
+                .map(|(name, by)| format!("{name} {}{}", if by[q] > 0.0 { "+" } else { "" }, figure(by[q])));
+            answers.push(AnswerRow {
+                name: names[q].clone(),
+                evidence: there,
+                kept,
+                moves: moves.collect(),
+                levels,
+            });
         }
         Ok(Hierarchy {
             label: label.to_string(),
