@@ -1,13 +1,13 @@
 """Attacks of Candor against those of Foolbox and torchattacks on the same model, images and settings: success and median norms.
 
     pip install foolbox torchattacks gitpython requests
-    python tools/compare/attacks.py MODEL.onnx CIFAR.bin [--images 200] [--attacks fgsm,pgd,deepfool,cw,apgd,square,jsma,transfer]
-           [--from OTHER.onnx] [--float64] [--candor target/release/candor]
+    python tools/compare/attacks.py MODEL.onnx PHOTOS [--images 200] [--attacks fgsm,pgd,deepfool,cw,apgd,square,jsma,transfer]
+           [--preset imagenet] [--set ATTACK.KEY=VALUE …] [--from OTHER.onnx] [--float64] [--candor target/release/candor]
 
-MODEL is a shared CIFAR-10 model (ImageNet's mean and standard deviation), CIFAR.bin the original binary layout; the first images
-are used. Both sides attack the model's own answer, away from it (jsma: towards the class after it, torchattacks' choice), on
-pixels in 0..1. Success and norms are of the images before they are rounded to grey levels. --float64: the reference's model
-computes in double precision. Prints a Markdown table.
+PHOTOS is a file in CIFAR-10's binary layout or a folder; the first images are used, those of a folder made as large as the model's
+input. Both sides attack the model's own answer, away from it (jsma: towards the class after it, torchattacks' choice), on pixels in
+0..1. Success and norms are of the images before they are rounded to grey levels. --float64: the reference's model computes in
+double precision. Prints a Markdown table.
 """
 
 import argparse
@@ -26,61 +26,82 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from onnx_torch import OnnxModule
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PRESETS = {"imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "inception": ((0.5,) * 3, (0.5,) * 3)}
 NORM = {
     "fgsm": "linf", "bim": "linf", "pgd": "linf", "pgd-l2": "l2", "deepfool": "l2", "cw": "l2",
     "apgd": "linf", "square": "linf", "jsma": "l0", "transfer": "linf",
 }  # fmt: skip
-CANDOR = {
-    "fgsm": ["eps=8/255"],
-    "bim": ["eps=8/255", "steps=10", "step=0.2"],
-    "pgd": ["eps=8/255", "steps=40", "step=0.0333333"],
-    "pgd-l2": ["eps=0.5", "steps=50", "step=0.025"],
-    "deepfool": ["steps=50", "candidates=10", "overshoot=0.02"],
-    "cw": ["steps=200", "step=0.01", "binary-search-steps=9", "initial-c=0.001"],
-    "apgd": ["eps=2/255", "steps=20", "loss=dlr"],
-    "square": ["eps=4/255", "queries=500"],
-    "jsma": ["theta=1", "gamma=0.1"],
-    "transfer": ["attack=pgd", "method.eps=8/255", "method.steps=40", "method.step=0.0333333", "method.early-stop=false"],
+# eps in 1/255 but for L2; step as a share of eps.
+SETTINGS = {
+    "fgsm": {"eps": 8},
+    "bim": {"eps": 8, "steps": 10, "step": 0.2},
+    "pgd": {"eps": 8, "steps": 40, "step": 0.0333333},
+    "pgd-l2": {"eps": 0.5, "steps": 50, "step": 0.025},
+    "deepfool": {"steps": 50, "candidates": 10, "overshoot": 0.02},
+    "cw": {"steps": 200, "step": 0.01, "binary-search-steps": 9, "initial-c": 0.001},
+    "apgd": {"eps": 2, "steps": 20},
+    "square": {"eps": 4, "queries": 500},
+    "jsma": {"theta": 1.0, "gamma": 0.1},
+    "transfer": {"eps": 8, "steps": 40, "step": 0.0333333},
 }
 
 
 class Model(torch.nn.Module):
     """The ONNX graph on pixels in 0..1. Its parameters say where and in which precision, as torchattacks asks them."""
 
-    def __init__(self, path: Path, dtype: torch.dtype = torch.float32):
+    def __init__(self, path: Path, preset: str, dtype: torch.dtype = torch.float32):
         super().__init__()
         self.graph = OnnxModule(path, dtype=dtype)
-        for name, values in (("mean", MEAN), ("std", STD)):
+        for name, values in zip(("mean", "std"), PRESETS[preset]):
             setattr(self, name, torch.nn.Parameter(torch.tensor(values, dtype=dtype)[:, None, None], requires_grad=False))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.graph((x - self.mean) / self.std)
 
 
-def foolbox_attack(name: str):
+def foolbox_attack(name: str, how: dict):
     import foolbox
 
     attacks = foolbox.attacks
+    steps, step, eps = how.get("steps"), how.get("step"), how.get("eps")
     return {
-        "fgsm": lambda: (attacks.LinfFastGradientAttack(), 8 / 255),
-        "bim": lambda: (attacks.LinfBasicIterativeAttack(rel_stepsize=0.2, steps=10), 8 / 255),
-        "pgd": lambda: (attacks.LinfPGD(rel_stepsize=0.0333333, steps=40), 8 / 255),
-        "pgd-l2": lambda: (attacks.L2PGD(rel_stepsize=0.025, steps=50), 0.5),
-        "deepfool": lambda: (attacks.L2DeepFoolAttack(steps=50, candidates=10, overshoot=0.02, loss="logits"), None),
-        "cw": lambda: (attacks.L2CarliniWagnerAttack(binary_search_steps=9, steps=200, stepsize=0.01, initial_const=0.001), None),
+        "fgsm": lambda: (attacks.LinfFastGradientAttack(), eps / 255),
+        "bim": lambda: (attacks.LinfBasicIterativeAttack(rel_stepsize=step, steps=steps), eps / 255),
+        "pgd": lambda: (attacks.LinfPGD(rel_stepsize=step, steps=steps), eps / 255),
+        "pgd-l2": lambda: (attacks.L2PGD(rel_stepsize=step, steps=steps), eps),
+        "deepfool": lambda: (
+            attacks.L2DeepFoolAttack(steps=steps, candidates=how["candidates"], overshoot=how["overshoot"], loss="logits"),
+            None,
+        ),
+        "cw": lambda: (
+            attacks.L2CarliniWagnerAttack(
+                binary_search_steps=how["binary-search-steps"], steps=steps, stepsize=step, initial_const=how["initial-c"]
+            ),
+            None,
+        ),
     }[name]()
 
 
-def torchattacks_attack(name: str, model: torch.nn.Module, source: torch.nn.Module | None):
+def torchattacks_attack(name: str, how: dict, model: torch.nn.Module, source: torch.nn.Module | None):
     import torchattacks
 
+    eps = how.get("eps", 0) / 255
     return {
-        "apgd": lambda: torchattacks.APGD(model, eps=2 / 255, steps=20, loss="dlr"),
-        "square": lambda: torchattacks.Square(model, eps=4 / 255, n_queries=500),
-        "jsma": lambda: torchattacks.JSMA(model, theta=1.0, gamma=0.1),
-        "transfer": lambda: torchattacks.PGD(source, eps=8 / 255, alpha=0.0333333 * 8 / 255, steps=40),
+        "apgd": lambda: torchattacks.APGD(model, eps=eps, steps=how["steps"], loss="dlr"),
+        "square": lambda: torchattacks.Square(model, eps=eps, n_queries=how["queries"]),
+        "jsma": lambda: torchattacks.JSMA(model, theta=how["theta"], gamma=how["gamma"]),
+        "transfer": lambda: torchattacks.PGD(source, eps=eps, alpha=how["step"] * eps, steps=how["steps"]),
     }[name]()
+
+
+def candor_settings(name: str, how: dict) -> list[str]:
+    """The settings as `--set` takes them. Foolbox takes every step."""
+    own = {key: f"{value}/255" if key == "eps" and NORM[name] == "linf" else str(value) for key, value in how.items()}
+    if name == "transfer":
+        own = {"attack": "pgd", "method.early-stop": "false"} | {f"method.{key}": value for key, value in own.items()}
+    own |= {"loss": "dlr"} if name == "apgd" else {}
+    own |= {"early-stop": "false"} if name in ("bim", "pgd", "pgd-l2") else {}
+    return [part for key, value in own.items() for part in ("--set", f"{key}={value}")]
 
 
 def length(name: str, difference: torch.Tensor) -> torch.Tensor:
@@ -97,36 +118,33 @@ def theirs(name: str, a: argparse.Namespace, images: torch.Tensor) -> tuple[floa
     torch.manual_seed(0)
     dtype = torch.float64 if a.float64 else torch.float32
     images = images.to(dtype)
-    model = Model(a.model, dtype).eval()
+    model = Model(a.model, a.preset, dtype).eval()
     labels = model(images).argmax(1)
     if name in ("fgsm", "bim", "pgd", "pgd-l2", "deepfool", "cw"):
         import foolbox
 
         wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
-        attack, eps = foolbox_attack(name)
+        attack, eps = foolbox_attack(name, a.settings[name])
         _, changed, _ = attack(wrapped, images, labels, epsilons=eps)
     else:
-        source = Model(a.source, dtype).eval() if name == "transfer" else None
-        changed = torchattacks_attack(name, model, source)(images, labels).to(dtype)
+        source = Model(a.source, a.preset, dtype).eval() if name == "transfer" else None
+        changed = torchattacks_attack(name, a.settings[name], model, source)(images, labels).to(dtype)
     changed = changed.detach()
     with torch.no_grad():
         answers = model(changed).argmax(1)
-    success = answers == (labels + 1) % 10 if name == "jsma" else answers != labels
+    success = answers == (labels + 1) % a.classes if name == "jsma" else answers != labels
     lengths = length(name, (changed - images).flatten(1)[success])
     return float(success.float().mean()), float(lengths.median()) if len(lengths) else float("nan")
 
 
-def ours(name: str, a: argparse.Namespace, folder: Path, photos: list[Path], answers: list[int]) -> tuple[float, float]:
-    command = [a.candor, "attack", str(a.model), "--attack", name, "--preset", "imagenet", "--json"]
-    for pair in CANDOR[name]:
-        command += ["--set", pair]
-    if name in ("bim", "pgd", "pgd-l2"):  # Foolbox takes every step
-        command += ["--set", "early-stop=false"]
+def ours(name: str, a: argparse.Namespace, folder: Path, files: list[Path], answers: list[int]) -> tuple[float, float]:
+    command = [a.candor, "attack", str(a.model), "--attack", name, "--preset", a.preset, "--json"]
+    command += candor_settings(name, a.settings[name])
     if name == "transfer":
-        command += ["--from", str(a.source), "--from-preset", "imagenet"]
-    groups = {None: photos}
+        command += ["--from", str(a.source), "--from-preset", a.preset]
+    groups = {None: files}
     if name == "jsma":
-        groups = {(c + 1) % 10: [p for p, answer in zip(photos, answers) if answer == c] for c in set(answers)}
+        groups = {(c + 1) % a.classes: [p for p, answer in zip(files, answers) if answer == c] for c in set(answers)}
     images = []
     for target, group in groups.items():
         aim = [] if target is None else ["--target", str(target)]
@@ -139,29 +157,47 @@ def ours(name: str, a: argparse.Namespace, folder: Path, photos: list[Path], ans
     return len(norms) / len(images), float(np.median(norms)) if norms else float("nan")
 
 
+def photos(path: Path, count: int, size: int) -> np.ndarray:
+    """The first images, N×H×W×3."""
+    if path.is_dir():
+        files = [f for f in sorted(path.iterdir()) if f.suffix.lower() in (".jpeg", ".jpg", ".png")][:count]
+        return np.stack([np.asarray(Image.open(f).convert("RGB").resize((size, size))) for f in files])
+    raw = np.fromfile(path, dtype=np.uint8).reshape(-1, 3073)[:count, 1:]
+    return raw.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
-    parser.add_argument("cifar", type=Path)
+    parser.add_argument("photos", type=Path)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--attacks", default="fgsm,bim,pgd,pgd-l2,deepfool,cw,apgd,square")
+    parser.add_argument("--preset", default="imagenet", choices=PRESETS)
+    parser.add_argument("--size", type=int, default=224, help="height and width of the model's input, for photos of a folder")
+    parser.add_argument("--set", action="append", default=[], metavar="ATTACK.KEY=VALUE", help="another setting, on both sides")
     parser.add_argument("--from", dest="source", type=Path, help="the model on which transfer makes its images")
     parser.add_argument("--float64", action="store_true", help="the reference's model computes in double precision")
     parser.add_argument("--candor", default="target/release/candor")
     a = parser.parse_args()
+    a.settings = {name: dict(how) for name, how in SETTINGS.items()}
+    for pair in a.set:
+        key, value = pair.split("=")
+        name, key = key.split(".")
+        a.settings[name][key] = type(a.settings[name][key])(value)
     torch.set_num_threads(os.cpu_count() or 1)
-    raw = np.fromfile(a.cifar, dtype=np.uint8).reshape(-1, 3073)[: a.images, 1:].reshape(-1, 3, 32, 32)
-    images = torch.from_numpy(raw.astype(np.float32) / 255)
+    raw = photos(a.photos, a.images, a.size)
+    images = torch.from_numpy(raw.transpose(0, 3, 1, 2).astype(np.float32) / 255)
     with torch.no_grad():
-        answers = Model(a.model)(images).argmax(1).tolist()
+        logits = Model(a.model, a.preset)(images)
+    answers, a.classes = logits.argmax(1).tolist(), logits.shape[1]
     print(f"{a.model.stem}, {len(raw)} images\n\n| attack | norm | success, Candor | reference | median norm, Candor | reference | ratio |")
     print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        photos = [Path(folder) / f"{i:05}.png" for i in range(len(raw))]
-        for path, pixels in zip(photos, raw):
-            Image.fromarray(pixels.transpose(1, 2, 0)).save(path)
+        files = [Path(folder) / f"{i:05}.png" for i in range(len(raw))]
+        for path, pixels in zip(files, raw):
+            Image.fromarray(pixels).save(path)
         for name in a.attacks.split(","):
-            (s, n), (t, m) = ours(name, a, Path(folder), photos, answers), theirs(name, a, images)
+            (s, n), (t, m) = ours(name, a, Path(folder), files, answers), theirs(name, a, images)
             print(f"| {name} | {NORM[name]} | {s:.3f} | {t:.3f} | {n:.5f} | {m:.5f} | {n / m:.3f} |", flush=True)
 
 

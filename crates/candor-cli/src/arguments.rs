@@ -40,7 +40,7 @@ pub enum Command {
     Bench(BenchArgs),
     /// Change photos a little so that the model answers something else
     Attack(AttackArgs),
-    /// Screen inputs for adversarial changes, by the masks that lead to the answer
+    /// Screen inputs for adversarial changes: by where the answer's evidence lies, and whether it stands when the image is disturbed
     Detect(DetectArgs),
     /// Write a method as an ONNX model: image and class in, logits and map out
     Export(ExportArgs),

@@ -51,6 +51,9 @@ pub enum Head {
     LogProbability,
 }
 
+/// Most pixels in one batch: bounds the memory. Larger batches are no faster.
+const BATCH_PIXELS: usize = 4 * 224 * 224;
+
 /// A classifier from N×C×H×W images to N×K logits.
 pub struct Model {
     /// The graph after the standard passes: one input, the logits as its only output.
@@ -213,6 +216,25 @@ impl Model {
         let scores = out.first().and_then(Tensor::as_floats).unwrap_or_default();
         let checked = |row: &[f32]| self.check_scores(row).map(|()| row.to_vec());
         scores.chunks(self.classes).take(count).map(checked).collect()
+    }
+
+    /// Images that the model is asked of at once where nothing else decides: four of 224×224 pixels or as many smaller ones, 32 at most; what the
+    /// file fixes.
+    pub fn batch(&self) -> usize {
+        let [_, h, w] = self.input_shape;
+        self.fixed_batch.unwrap_or((BATCH_PIXELS / (h * w).max(1)).clamp(1, 32))
+    }
+
+    /// Scores of any number of images (C·H·W preprocessed values each), [`Model::batch`] at once.
+    ///
+    /// # Errors
+    /// As [`Model::scores`].
+    pub fn all_scores(&self, forward: &mut dyn Session, images: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
+        let mut all = vec![];
+        for part in images.chunks(self.batch()) {
+            all.extend(self.batch_scores(forward, part.concat())?);
+        }
+        Ok(all)
     }
 
     /// Refuses scores that are not finite numbers.

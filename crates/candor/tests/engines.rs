@@ -7,6 +7,7 @@
 mod support;
 
 use candor::engine::{Device, Engine, OnnxRuntime, RTen};
+use candor::image::Preset;
 use candor::map::{Interpolation, Map};
 use candor::mask::learn::{Learned, Learner};
 use candor::mask::{Level, Settings, automatic_levels, fuse};
@@ -20,6 +21,10 @@ use candor_graph::tensor::{DataType, Tensor};
 use support::deterministic::noise_image;
 
 const TOLERANCE: f32 = 1e-4;
+/// Two units in the last place: as little as an input can be changed.
+const NUDGE: f32 = 2.0 * f32::EPSILON;
+/// How much farther apart two engines may be than a nudged input moves one of them.
+const ROUNDING: f32 = 4.0;
 
 fn onnx_runtime() -> Option<Box<dyn Engine>> {
     match OnnxRuntime::new(None, 2, Device::Cpu) {
@@ -33,14 +38,11 @@ fn onnx_runtime() -> Option<Box<dyn Engine>> {
     }
 }
 
-/// A smooth picture.
-fn picture(model: &Model) -> Vec<f32> {
-    let [_, height, width] = model.input_shape;
-    let value = |i: usize| {
-        let (c, y, x) = (i / (height * width), i / width % height, i % width);
-        ((x as f32 * 0.11 + c as f32).sin() + (y as f32 * 0.07 - c as f32).cos()) / 2.0
-    };
-    (0..model.input_shape.iter().product()).map(value).collect()
+/// A demo scene with one object.
+fn scene() -> Vec<f32> {
+    let size = embedded::INPUT_SIZE as usize;
+    let scene = image::load_from_memory(embedded::DEMO_SCENES[0].png).unwrap().to_rgb8();
+    Preset::Inception.preprocessing(size, size).apply(&scene)
 }
 
 /// The golden's input of a real model, which was chosen away from kinks: there rounding would change a gradient's course.
@@ -50,11 +52,21 @@ fn golden_input(model: &Model, name: &str) -> Vec<f32> {
     noise_image(model.input_shape.iter().product(), &golden["input"])
 }
 
-fn assert_near(what: &str, a: &[f32], b: &[f32]) {
-    assert_eq!(a.len(), b.len(), "{what}");
-    let scale = b.iter().fold(0.0f32, |m, v| m.max(v.abs())).max(1.0);
-    let most = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(most <= TOLERANCE * scale, "{what}: differ by {most}, largest value {scale}");
+fn difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |m, v| m.max(v.abs()))
+}
+
+fn assert_near(what: &str, a: &[f32], b: &[f32], rounding: f32) {
+    let (most, scale) = (difference(a, b), largest(b).max(1.0));
+    assert!(
+        most <= (TOLERANCE * scale).max(ROUNDING * rounding),
+        "{what}: differ by {most}, largest value {scale}; a nudged input changes {rounding}"
+    );
 }
 
 /// Scores, the maps of two classes after `iterations`, and the gradient of the answer. Maps, since single entries of a mask may
@@ -99,15 +111,23 @@ fn agree(
     let Some(engine) = onnx_runtime() else { return };
     let (ours, theirs) = (load(Box::new(RTen::new(2))), load(engine));
     let image = image(&ours);
-    for ((what, a), (_, b)) in work(&theirs, &image, iterations).iter().zip(work(&ours, &image, iterations)) {
-        assert_near(&format!("{name}: {what}"), a, &b);
+    let sign = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
+    let nudged: Vec<f32> = image.iter().enumerate().map(|(i, v)| v * (1.0 + sign(i) * NUDGE)).collect();
+    let [theirs, ours, nudged] = [(&theirs, &image), (&ours, &image), (&ours, &nudged)]
+        .map(|(model, image)| work(model, image, iterations));
+    let (mut theirs, mut nudged) = (theirs.into_iter(), nudged.into_iter());
+    for (what, own) in ours {
+        let ((_, other), (_, nudged)) = (theirs.next().unwrap(), nudged.next().unwrap());
+        // The map of the answer is not empty, so that there is something to compare.
+        assert!(what != "map of query 0" || largest(&own) > 0.1, "{name}: the map is empty");
+        assert_near(&format!("{name}: {what}"), &other, &own, difference(&nudged, &own));
     }
 }
 
 #[test]
 fn the_embedded_model() {
     let load = |e| Model::from_bytes("embedded", embedded::MODEL, &ModelOptions::default(), e).unwrap();
-    agree("embedded", load, picture, 60);
+    agree("embedded", load, |_| scene(), 60);
 }
 
 #[test]
@@ -118,7 +138,7 @@ fn a_session_that_expects_a_batch_still_runs_others() {
     let inner = graph.nodes[graph.nodes.len() / 2].output();
     graph.outputs = vec![model.logits, inner];
     let mut session = model.engine.compile(&graph).unwrap();
-    let image = picture(&model);
+    let image = scene();
     let mut run = |expected: Option<usize>, batch: usize, outputs: usize| {
         if let Some(expected) = expected {
             session.expect_batch(expected);
@@ -134,7 +154,7 @@ fn a_session_that_expects_a_batch_still_runs_others() {
         [(Some(2), 2, 2), (None, 3, 2), (None, 2, 1), (Some(3), 2, 2), (None, 3, 1)]
     {
         let what = format!("{batch} images where {expected:?} are expected, {outputs} outputs");
-        assert_near(&what, &run(expected, batch, outputs), &first);
+        assert_near(&what, &run(expected, batch, outputs), &first, 0.0);
     }
 }
 
@@ -179,8 +199,9 @@ fn a_loop_carries_what_it_wrote_and_keeps_what_it_holds() {
 #[test]
 fn real_models() {
     let Some(data) = support::data_dir() else { return };
+    // Later some single mask jumps: Adam makes a whole step of a gradient near zero, whichever sign rounding gives it.
     for (name, iterations) in
-        [("cifar10_resnet20", 60), ("mobilenet_v2_1.0_224", 5), ("squeezenet1_0_deepcompressed", 5)]
+        [("cifar10_resnet20", 20), ("mobilenet_v2_1.0_224", 5), ("squeezenet1_0_deepcompressed", 5)]
     {
         let path = data.join(format!("models/{name}.onnx"));
         let load = |e| Model::load(&path, &ModelOptions::default(), e).unwrap();

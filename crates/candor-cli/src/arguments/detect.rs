@@ -9,8 +9,10 @@ use super::{ModelArgs, SourceArgs, SurrogateArgs};
 /// `detect`.
 #[derive(Args)]
 #[command(after_help = "\
-A detector is trained for one model, on photos and on what attacks make of them. What it does not promise: an attacker who knows
-the detector can get around it (see docs/detection.md), and an attack unlike those it learned from may pass.
+A detector is trained for one model, on photos and on what attacks make of them. It looks at the masks that keep the evidence of the
+answer and of the runner-up, and at how far their log-odds move when the image is mirrored, moved by a pixel, blurred, smoothed by a
+median, made larger or smaller. What it does not promise: an attacker who knows the detector gets around it (see
+docs/detection.md), and an attack unlike those it learned from may pass.
 
 Examples:
   candor detect train model.onnx photos/ --out detector
@@ -76,7 +78,8 @@ pub struct CorpusArgs {
 /// `detect train`.
 #[derive(Args)]
 #[command(after_help = "\
-Half of the photos train the network, a fifth sets the thresholds, the rest is left for `candor detect eval` with the same seed.
+Half of the photos train the network, as they are and after JPEG, noise or blur; a fifth sets the thresholds, the rest is left for
+`candor detect eval` with the same seed.
 Adversarial images are kept under --out and made once: a run that was stopped goes on, and attacks can be added.
 Written are detector.onnx (features → probability) and detector.json, its card.
 

@@ -16,10 +16,6 @@ use crate::mask::learn::Passes;
 use crate::methods::backward::{Backward, Plan};
 use crate::model::Model;
 
-/// Most images in one batch, and most pixels: bounds the memory. Larger batches are no faster.
-const MAX_BATCH: usize = 32;
-const MAX_PIXELS: usize = 4 * 224 * 224;
-
 /// A model whose input is pixels, with the passes each image of the current batch has cost.
 pub struct Victim {
     model: Model,
@@ -64,8 +60,7 @@ impl Victim {
 
     /// Images in one batch.
     pub fn batch(&self) -> usize {
-        let [_, h, w] = self.shape();
-        self.model.fixed_batch.unwrap_or((MAX_PIXELS / (h * w)).clamp(1, MAX_BATCH))
+        self.model.batch()
     }
 
     /// Starts to count the passes of `count` images anew.

@@ -46,7 +46,7 @@ pub struct Data {
     pub path: String,
     /// SHA-256 of the list of samples.
     pub sha256: String,
-    /// Clean images that it learned from.
+    /// Clean images that it learned from, each as it is and after JPEG, noise or blur.
     pub train: usize,
     /// Clean images that set its thresholds.
     pub calibration: usize,

@@ -12,6 +12,7 @@ use candor_graph::tensor::{DataType, Tensor};
 use crate::engine::Session;
 use crate::error::{Error, Result};
 use crate::export::maps::rows_and_columns;
+use crate::methods::baseline::blurring;
 use crate::model::Model;
 
 /// The disturbances, in the order of their planes.
@@ -28,88 +29,64 @@ pub(super) fn disturbed<'b>(x: Expr<'b>) -> GraphResult<Vec<Expr<'b>>> {
     let (Some(height), Some(width)) = (side(2), side(3)) else {
         return Err(GraphError::Malformed("an image's height and width are not fixed".into()));
     };
-    let along = |rows: &Matrix, columns: &Matrix| rows_and_columns(x, &rows(height), &columns(width));
-    let up = along(&next, &same)?;
-    let left = along(&same, &next)?;
+    let along = |rows: Option<Matrix>, columns: Option<Matrix>| {
+        let (rows, columns) = (rows.map(|of| of(height)), columns.map(|of| of(width)));
+        rows_and_columns(x, rows.as_deref(), columns.as_deref())
+    };
+    let both = |matrix: Matrix| along(Some(matrix), Some(matrix));
+    let (up, left, corner) = (along(Some(next), None)?, along(None, Some(next))?, both(next)?);
     // Of the four in a 2×2 window the upper of the middle two, as SciPy's filter has it.
     let (max, min) = (
         |a: Expr<'b>, b: Expr<'b>| a.op("Max", &[b], &[]),
         |a: Expr<'b>, b: Expr<'b>| a.op("Min", &[b], &[]),
     );
-    let both = along(&next, &next)?;
-    let median = max(min(max(x, up), max(left, both)), max(min(x, up), min(left, both)));
+    let median = max(min(max(x, up), max(left, corner)), max(min(x, up), min(left, corner)));
     Ok(vec![
-        along(&same, &mirrored)?,
+        along(None, Some(mirrored))?,
         up,
         left,
-        along(&blurred, &blurred)?,
+        both(|n| blurring(n, 1.0))?,
         median,
-        along(&larger, &larger)?,
-        along(&smaller, &smaller)?,
+        both(|n| rescaled(n, 4.0 / 3.0))?,
+        both(|n| rescaled(n, 4.0 / 5.0))?,
     ])
 }
 
 /// From a length to a matrix of so many rows and columns, row-major: what each place becomes.
-type Matrix = dyn Fn(usize) -> Vec<f32>;
+type Matrix = fn(usize) -> Vec<f32>;
 
-/// A matrix from the places, with weights, that each place reads; places beyond the border are the border.
-fn reading(n: usize, of: impl Fn(usize) -> Vec<(f64, f32)>) -> Vec<f32> {
+/// The matrix by which each place becomes what lies at another, which may be between two; beyond the border is the border.
+fn moved(n: usize, to: impl Fn(f64) -> f64) -> Vec<f32> {
     let mut matrix = vec![0.0; n * n];
     for i in 0..n {
-        for (place, weight) in of(i) {
-            let place = place.clamp(0.0, (n - 1) as f64);
-            let (low, share) = (place.floor() as usize, (place - place.floor()) as f32);
-            matrix[i * n + low] += weight * (1.0 - share);
-            if share > 0.0 {
-                matrix[i * n + low + 1] += weight * share;
-            }
+        let place = to(i as f64).clamp(0.0, (n - 1) as f64);
+        let (low, share) = (place.floor() as usize, (place - place.floor()) as f32);
+        matrix[i * n + low] = 1.0 - share;
+        if share > 0.0 {
+            matrix[i * n + low + 1] = share;
         }
     }
     matrix
 }
 
-fn same(n: usize) -> Vec<f32> {
-    reading(n, |i| vec![(i as f64, 1.0)])
-}
-
 fn next(n: usize) -> Vec<f32> {
-    reading(n, |i| vec![(i as f64 + 1.0, 1.0)])
+    moved(n, |i| i + 1.0)
 }
 
 fn mirrored(n: usize) -> Vec<f32> {
-    reading(n, |i| vec![((n - 1 - i) as f64, 1.0)])
-}
-
-/// A Gaussian of one pixel, cut off at four.
-fn blurred(n: usize) -> Vec<f32> {
-    let weights: Vec<f64> = (-4..=4).map(|d: i32| (-f64::from(d * d) / 2.0).exp()).collect();
-    let sum: f64 = weights.iter().sum();
-    let taps = |i: usize| {
-        let at = |(k, w): (usize, &f64)| (i as f64 + k as f64 - 4.0, (w / sum) as f32);
-        weights.iter().enumerate().map(at).collect()
-    };
-    reading(n, taps)
-}
-
-fn larger(n: usize) -> Vec<f32> {
-    rescaled(n, 4.0 / 3.0)
-}
-
-fn smaller(n: usize) -> Vec<f32> {
-    rescaled(n, 4.0 / 5.0)
+    moved(n, |i| (n - 1) as f64 - i)
 }
 
 /// Bilinear, about the middle.
 fn rescaled(n: usize, factor: f64) -> Vec<f32> {
     let middle = (n as f64 - 1.0) / 2.0;
-    reading(n, |i| vec![((i as f64 - middle) / factor + middle, 1.0)])
+    moved(n, |i| (i - middle) / factor + middle)
 }
 
 /// The model's answers to disturbed images; compiled once for a model.
 pub(super) struct Disturber {
     disturb: Box<dyn Session>,
     forward: Box<dyn Session>,
-    shape: [usize; 3],
 }
 
 impl Disturber {
@@ -119,11 +96,7 @@ impl Disturber {
     /// If the engine lacks an operator.
     pub fn new(model: &Model) -> Result<Self> {
         let graph = graph(model.input_shape).map_err(|e| Error::graph("the disturbances", e))?;
-        Ok(Disturber {
-            disturb: model.engine.compile(&graph)?,
-            forward: model.forward()?,
-            shape: model.input_shape,
-        })
+        Ok(Disturber { disturb: model.engine.compile(&graph)?, forward: model.forward()? })
     }
 
     /// Logits of each preprocessed image (C·H·W values each) under each disturbance.
@@ -131,18 +104,14 @@ impl Disturber {
     /// # Errors
     /// If the engine fails or a logit is not a finite number.
     pub fn logits(&mut self, model: &Model, images: &[&[f32]]) -> Result<Vec<Vec<Vec<f32>>>> {
-        let [c, h, w] = self.shape;
-        let mut all = vec![vec![]; images.len()];
-        for (i, image) in images.iter().enumerate() {
-            let image =
-                Tensor::floats(&[1, c, h, w], image.to_vec()).map_err(|e| Error::graph("an image", e))?;
-            let disturbed = self.disturb.run(&[&image])?;
-            let values = disturbed.first().and_then(Tensor::as_floats).unwrap_or_default();
-            for part in values.chunks(c * h * w * model.fixed_batch.unwrap_or(NAMES.len())) {
-                all[i].extend(model.batch_scores(self.forward.as_mut(), part.to_vec())?);
-            }
-        }
-        Ok(all)
+        let (count, size) = (images.len(), model.input_shape.iter().product());
+        let batch = Tensor::floats(&model.batch_shape(count), images.concat());
+        let disturbed = self.disturb.run(&[&batch.map_err(|e| Error::graph("images", e))?])?;
+        let values = disturbed.first().and_then(Tensor::as_floats).unwrap_or_default();
+        let disturbed: Vec<&[f32]> = values.chunks(size).collect();
+        let logits = model.all_scores(self.forward.as_mut(), &disturbed)?;
+        let of_image = |i: usize| logits.iter().skip(i).step_by(count).cloned().collect();
+        Ok((0..count).map(of_image).collect())
     }
 }
 

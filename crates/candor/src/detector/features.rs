@@ -261,7 +261,7 @@ impl Extractor {
                     vec![]
                 }
                 Part::Stability => {
-                    numbers.extend(seen.moves().into_iter().flatten());
+                    numbers.extend(seen.moves().into_iter().flat_map(|(_, by)| by));
                     vec![]
                 }
             };
@@ -295,12 +295,12 @@ impl Seen {
         [a, b, c, d]
     }
 
-    /// How far the log-odds move under each of [`disturbances::NAMES`], if they were asked for: of the predicted class and of the
-    /// runner-up.
-    pub fn moves(&self) -> Vec<[f64; 2]> {
+    /// How far the log-odds move under each of [`disturbances::NAMES`], if they were asked for: its name, by how much the predicted
+    /// class's move, and by how much the runner-up's.
+    pub fn moves(&self) -> Vec<(&'static str, [f64; 2])> {
         let classes = [&self.predicted.query, &self.runner_up.query];
         let of = |logits: &Vec<f32>| classes.map(|q| q.log_odds(logits) - q.log_odds(&q.reference));
-        self.disturbed.iter().map(of).collect()
+        disturbances::NAMES.into_iter().zip(self.disturbed.iter().map(of)).collect()
     }
 }
 

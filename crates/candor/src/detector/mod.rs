@@ -1,5 +1,5 @@
 //! Adversarial images told from clean ones by their hierarchical masks (METHOD section 6 in docs/method.md): [`Detector`], what it
-//! sees ([`features`]), how it learns ([`network`]), the pairs that it learns from ([`corpus`]), and what it is compared with
+//! sees ([`features`]), what it is ([`network`]) and how it learns ([`training`]), the pairs that it learns from ([`corpus`]), and what it is compared with
 //! ([`views`], [`judges`]).
 //!
 //! A detector is two files in a folder: `detector.onnx`, a network from features to a probability, and `detector.json`, its card.
@@ -11,6 +11,7 @@ pub mod disturbances;
 pub mod features;
 pub mod judges;
 pub mod network;
+pub mod training;
 pub mod views;
 
 use std::path::Path;

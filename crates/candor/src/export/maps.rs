@@ -37,16 +37,26 @@ pub(crate) fn resized<'b>(map: Expr<'b>, size: [usize; 2], interpolation: Interp
         }
         matrix
     };
-    rows_and_columns(map, &weights(size[0], from[0]), &weights(size[1], from[1]))
+    rows_and_columns(map, Some(&weights(size[0], from[0])), Some(&weights(size[1], from[1])))
 }
 
-/// N×C×h×w → N×C×H×W: rows · map · columnsᵀ. `rows`: H×h, `columns`: W×w, row-major.
-pub(crate) fn rows_and_columns<'b>(map: Expr<'b>, rows: &[f32], columns: &[f32]) -> Result<Expr<'b>> {
+/// N×C×h×w → N×C×H×W: rows · map · columnsᵀ. `rows`: H×h, `columns`: W×w, row-major; a side without a matrix stays.
+pub(crate) fn rows_and_columns<'b>(
+    map: Expr<'b>,
+    rows: Option<&[f32]>,
+    columns: Option<&[f32]>,
+) -> Result<Expr<'b>> {
     let (b, shape) = (map.builder(), map.shape()?);
     let matrix = |axis: usize, values: &[f32]| {
         let from = shape.get(axis).and_then(|d| d.fixed()).unwrap_or(1);
         Tensor::floats(&[values.len() / from, from], values.to_vec()).map(|t| b.constant(t))
     };
-    let wide = map.op("MatMul", &[matrix(3, columns)?.transpose(&[1, 0])], &[]);
-    Ok(matrix(2, rows)?.op("MatMul", &[wide], &[]))
+    let wide = match columns {
+        Some(columns) => map.op("MatMul", &[matrix(3, columns)?.transpose(&[1, 0])], &[]),
+        None => map,
+    };
+    Ok(match rows {
+        Some(rows) => matrix(2, rows)?.op("MatMul", &[wide], &[]),
+        None => wide,
+    })
 }

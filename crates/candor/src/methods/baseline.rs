@@ -7,6 +7,7 @@ use candor_graph::tensor::{DataType, Tensor};
 
 use super::parameters::{Kind, Parameter};
 use crate::error::{Error, Result};
+use crate::export::maps::rows_and_columns;
 use crate::model::Model;
 
 /// The parameter `baseline`.
@@ -53,20 +54,21 @@ pub(super) fn as_nodes<'b>(
     image: Expr<'b>,
 ) -> candor_graph::error::Result<Expr<'b>> {
     let [_, height, width] = model.input_shape;
-    let b = image.builder();
     Ok(match word {
         "mean" => image * 0.0 + image.mean(&[2, 3]),
         "blur" => {
-            // Row k is what a point at k becomes in a picture of one row.
-            let matrix = |n: usize| {
-                let points = (0..n * n).map(|i| f32::from(u8::from(i % n == i / n))).collect::<Vec<_>>();
-                Tensor::floats(&[n, n], blurred(&points, [n, 1, n], sigma(model)))
-            };
-            let (rows, columns) = (b.constant(matrix(height)?), b.constant(matrix(width)?));
-            rows.transpose(&[1, 0]).op("MatMul", &[image.op("MatMul", &[columns], &[])], &[])
+            let (rows, columns) = (blurring(height, sigma(model)), blurring(width, sigma(model)));
+            rows_and_columns(image, Some(&rows), Some(&columns))?
         }
         _ => image * 0.0,
     })
+}
+
+/// n×n, row-major: row i is what [`blurred`] makes of place i in a row of n places.
+pub(crate) fn blurring(n: usize, sigma: f32) -> Vec<f32> {
+    let points: Vec<f32> = (0..n * n).map(|i| f32::from(u8::from(i % n == i / n))).collect();
+    let of_point = blurred(&points, [n, 1, n], sigma);
+    (0..n * n).map(|i| of_point[i % n * n + i / n]).collect()
 }
 
 /// The image's mean colour everywhere; `area` is H·W.

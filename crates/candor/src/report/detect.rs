@@ -15,7 +15,7 @@ use super::html::templates;
 use super::paint::{Scale, overlay};
 use super::result::{EngineInfo, FailedImage, ModelInfo};
 use super::view::Picture;
-use crate::detector::{Card, Extractor, FeatureSettings, Seen, Threshold, disturbances};
+use crate::detector::{Card, Extractor, FeatureSettings, Seen, Threshold};
 use crate::map::Map;
 use crate::tasks::detect::{DetectorRow, Figure, Report};
 
@@ -56,11 +56,6 @@ pub struct ScoredImage {
     /// How far the log-odds move when the image is disturbed: by the disturbance, of the answer and of the runner-up.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub moves: Vec<(&'static str, [f64; 2])>,
-}
-
-/// With its name, how far each disturbance moves the log-odds of an image's answer and runner-up.
-pub fn named_moves(seen: &Seen) -> Vec<(&'static str, [f64; 2])> {
-    disturbances::NAMES.into_iter().zip(seen.moves()).collect()
 }
 
 /// The result of `candor detect eval`.
@@ -127,8 +122,9 @@ impl Hierarchy {
                 levels.push(Picture::jpeg(&overlay(&small, &map, &scale), alt)?);
             }
             let [there, kept] = [evidence[2 * q], evidence[2 * q + 1]].map(figure);
-            let moves = named_moves(seen).into_iter();
-            let moves = moves
+            let moves = seen
+                .moves()
+                .into_iter()
                 .map(|(name, by)| format!("{name} {}{}", if by[q] > 0.0 { "+" } else { "" }, figure(by[q])));
             answers.push(AnswerRow {
                 name: names[q].clone(),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candor::detector::{Detector, Threshold};
 use candor::image::decode;
-use candor::report::detect::{Hierarchy, ScoreResult, ScoredImage, named_moves, write_scores};
+use candor::report::detect::{Hierarchy, ScoreResult, ScoredImage, write_scores};
 use candor::report::result::FailedImage;
 
 use crate::arguments::ScoreArgs;
@@ -44,7 +44,7 @@ pub fn run(args: &ScoreArgs) -> Result<ExitCode> {
                     score: screened.score,
                     alarm: screened.score > threshold.score,
                     evidence: screened.seen.evidence(),
-                    moves: named_moves(&screened.seen),
+                    moves: screened.seen.moves(),
                 });
                 if args.out.is_some() {
                     let view = setup.preprocessing.view(&photo);

@@ -5,7 +5,7 @@ use smartcore::linalg::basic::matrix::DenseMatrix;
 
 use super::Judge;
 use super::linear::balanced;
-use crate::detector::network::Examples;
+use crate::detector::training::Examples;
 use crate::error::{Error, Result};
 
 const TREES: usize = 100;

@@ -3,7 +3,7 @@
 
 use super::Judge;
 use super::linear::{Linear, balanced};
-use crate::detector::network::Examples;
+use crate::detector::training::Examples;
 use crate::error::Result;
 use crate::methods::noise::Noise;
 

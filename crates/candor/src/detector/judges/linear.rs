@@ -5,7 +5,7 @@ use smartcore::linalg::basic::matrix::DenseMatrix;
 use smartcore::linear::logistic_regression::{LogisticRegression, LogisticRegressionParameters};
 
 use super::Judge;
-use crate::detector::network::Examples;
+use crate::detector::training::Examples;
 use crate::error::{Error, Result};
 
 /// Weight of the squared coefficients.

@@ -3,7 +3,7 @@
 
 use super::Judge;
 use super::linear::{Linear, balanced};
-use crate::detector::network::Examples;
+use crate::detector::training::Examples;
 use crate::error::{Error, Result};
 use crate::methods::least_squares::Cholesky;
 

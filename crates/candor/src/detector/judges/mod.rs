@@ -5,7 +5,8 @@ mod lid;
 mod linear;
 mod mahalanobis;
 
-use super::network::{Examples, Layout, Network, Scorer, Training};
+use super::network::{Layout, Network, Scorer};
+use super::training::{Examples, Training};
 use crate::engine::Engine;
 use crate::error::Result;
 

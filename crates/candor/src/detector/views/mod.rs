@@ -57,9 +57,6 @@ struct Answers {
     forward: Box<dyn crate::engine::Session>,
 }
 
-/// Pictures in one batch, and most pixels.
-const BATCH: usize = 32;
-
 impl Answers {
     fn new(model: &Model, preprocessing: &Preprocessing) -> Result<Self> {
         Ok(Answers { preprocessing: preprocessing.clone(), forward: model.forward()? })
@@ -70,15 +67,8 @@ impl Answers {
         model: &Model,
         pictures: impl IntoIterator<Item = &'p RgbImage>,
     ) -> Result<Vec<Vec<f32>>> {
-        let [_, h, w] = model.input_shape;
-        let batch = model.fixed_batch.unwrap_or((4 * 224 * 224 / (h * w).max(1)).clamp(1, BATCH));
-        let pictures: Vec<&RgbImage> = pictures.into_iter().collect();
-        let mut all = vec![];
-        for part in pictures.chunks(batch) {
-            let values = part.iter().flat_map(|p| self.preprocessing.normalize(p)).collect();
-            all.extend(model.batch_scores(self.forward.as_mut(), values)?);
-        }
-        Ok(all)
+        let images: Vec<Vec<f32>> = pictures.into_iter().map(|p| self.preprocessing.normalize(p)).collect();
+        model.all_scores(self.forward.as_mut(), &images.iter().map(Vec::as_slice).collect::<Vec<_>>())
     }
 }
 

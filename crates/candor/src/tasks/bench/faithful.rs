@@ -125,13 +125,6 @@ impl<'d> Faithfulness<'d> {
     }
 }
 
-/// Logits of images.
-fn logits(model: &Model, session: &mut dyn Session, images: &[Vec<f32>]) -> Result<Vec<Vec<f32>>> {
-    let batches = images.chunks(model.fixed_batch.unwrap_or(BATCH));
-    let all: Result<Vec<_>> = batches.map(|some| model.batch_scores(session, some.concat())).collect();
-    Ok(all?.concat())
-}
-
 impl Measure for Faithfulness<'_> {
     type Record = Faithful;
 
@@ -154,7 +147,10 @@ impl Measure for Faithfulness<'_> {
         let [_, height, width] = model.input_shape;
         let (grid, Settings { seed, steps, area }) = ([height, width], self.settings);
         let session = std::cell::RefCell::new(self.session.as_mut());
-        let rows = |images: &[Vec<f32>]| logits(model, &mut **session.borrow_mut(), images);
+        let rows = |images: &[Vec<f32>]| {
+            let images: Vec<&[f32]> = images.iter().map(Vec::as_slice).collect();
+            model.all_scores(&mut **session.borrow_mut(), &images)
+        };
         let mut probability =
             |images: &[Vec<f32>]| Ok(rows(images)?.iter().map(|l| model.probabilities(l)[class]).collect());
         let mut log_odds =

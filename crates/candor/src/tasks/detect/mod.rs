@@ -20,14 +20,17 @@ use crate::detector::card::{Learned, Threshold};
 use crate::detector::corpus::{Corpus, Part};
 use crate::detector::features::FeatureSettings;
 use crate::detector::judges::{Judge, Judging};
-use crate::detector::network::{Examples, Network, Training};
+use crate::detector::network::Network;
+use crate::detector::training::{Examples, Training};
 use crate::detector::views::View;
 use crate::error::{Error, Result};
 use crate::image::Preprocessing;
+use crate::methods::noise::Noise;
 use crate::model::Model;
 use crate::statistics::{self, auroc, median};
 pub use adaptive::AdaptiveRow;
 use contenders::{Contender, Contest, Kind};
+use everyday::Change;
 
 /// What a study is made of.
 pub struct Study<'s> {
@@ -113,6 +116,8 @@ struct Table {
     clean: Vec<Vec<f32>>,
     /// For each attack, for each clean image.
     adversarial: Vec<Vec<Option<Vec<f32>>>>,
+    /// The training images after an everyday change each.
+    handled: Vec<Vec<f32>>,
     /// For each everyday change, the test images.
     everyday: Vec<Vec<Vec<f32>>>,
 }
@@ -124,7 +129,8 @@ impl Study<'_> {
         let adversarial: usize =
             self.corpus.attacks.iter().map(|a| a.pictures.iter().flatten().count()).sum();
         let test = self.corpus.of(Part::Test).len();
-        let pictures = self.corpus.clean.len() + adversarial + (everyday::ALL.len() - 1) * test;
+        let handled = self.corpus.of(Part::Train).len() + (everyday::COUNTED.len() - 1) * test;
+        let pictures = self.corpus.clean.len() + adversarial + handled;
         Ok((views.len() * pictures + contenders.len()) as u64)
     }
 
@@ -211,14 +217,25 @@ impl Study<'_> {
             let mut found = rows(&pictures)?.into_iter();
             adversarial.push(attack.pictures.iter().map(|p| p.as_ref().and_then(|_| found.next())).collect());
         }
+        let picture = |i: usize| &self.corpus.clean[i].picture;
+        let handled = self.corpus.of(Part::Train).into_iter().map(|i| {
+            let mut noise = Noise::of_item(self.seed, i);
+            Change::drawn(&mut noise).of(picture(i), &mut noise)
+        });
+        let handled = handled.collect::<Result<Vec<_>>>()?;
+        let handled = rows(&handled.iter().collect::<Vec<_>>())?;
         let test = self.corpus.of(Part::Test);
-        let mut everyday = vec![test.iter().map(|&i| clean[i].clone()).collect()];
-        for change in 1..everyday::ALL.len() {
-            let changed = test.iter().map(|&i| everyday::changed(&self.corpus.clean[i].picture, change, i));
-            let changed: Vec<RgbImage> = changed.collect::<Result<_>>()?;
+        let mut everyday = vec![];
+        for (_, change) in everyday::COUNTED {
+            if change == Change::Unchanged {
+                everyday.push(test.iter().map(|&i| clean[i].clone()).collect());
+                continue;
+            }
+            let changed = test.iter().map(|&i| change.of(picture(i), &mut Noise::of_item(0, i)));
+            let changed = changed.collect::<Result<Vec<_>>>()?;
             everyday.push(rows(&changed.iter().collect::<Vec<_>>())?);
         }
-        Ok(Table { clean, adversarial, everyday })
+        Ok(Table { clean, adversarial, handled, everyday })
     }
 
     /// Training rows of some attacks.
@@ -226,7 +243,7 @@ impl Study<'_> {
         let train = self.corpus.of(Part::Train);
         let list = |&a: &usize| train.iter().filter_map(|&i| table.adversarial[a][i].as_deref()).collect();
         Examples {
-            clean: train.iter().map(|&i| table.clean[i].as_slice()).collect(),
+            clean: train.iter().map(|&i| &table.clean[i]).chain(&table.handled).map(Vec::as_slice).collect(),
             adversarial: attacks.iter().map(list).collect(),
         }
     }
@@ -278,7 +295,7 @@ impl Study<'_> {
         }
         let mut false_alarms = vec![];
         let trained = trained.get_mut(&all).ok_or_else(|| Error::Detector("nothing was learned".into()))?;
-        for (name, rows) in everyday::ALL.iter().zip(&table.everyday) {
+        for ((name, _), rows) in everyday::COUNTED.iter().zip(&table.everyday) {
             let scores = trained.judge.scores(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
             let shares = trained.thresholds.iter().map(|t| t.alarms(&scores)).collect();
             false_alarms.push(((*name).to_string(), shares));
