@@ -34,7 +34,9 @@ def table(head: list[str], rows: list[list[str]]) -> None:
     print()
 
 
-def figures(title: str, key: str, value) -> None:
+def figures(title: str, key: str, value, adaptive=None) -> None:
+    """A row a detector. `adaptive`: what to show of the attack by one who knows ours, which is made against ours alone."""
+    against = study.get("adaptive", []) if adaptive else []
     rows = []
     for d in detectors:
         cells = d[key]
@@ -42,9 +44,11 @@ def figures(title: str, key: str, value) -> None:
             continue
         known = [value(c) for c in cells if c]
         shown = [f"{value(c):.3f}" if c else "–" for c in cells]
-        rows.append([d["name"], *shown, f"**{sum(known) / len(known):.3f}**"])
+        knows = [f"{adaptive(a):.3f}" if d["kind"] == "ours" and adaptive(a) is not None else "–" for a in against]
+        rows.append([d["name"], *shown, f"**{sum(known) / len(known):.3f}**", *knows])
     print(f"**{title}**\n")
-    table(["detector", *[short(a["label"]) for a in attacks], "mean"], rows)
+    knowing = [f"knows the detector, {255 * a['eps']:.0f}" for a in against]
+    table(["detector", *[short(a["label"]) for a in attacks], "mean", *knowing], rows)
 
 
 train, calibration, test = study["clean"]
@@ -58,11 +62,11 @@ table(
         for a in attacks
     ],
 )
-figures("AUROC, trained on all attacks", "seen", lambda c: c["auroc"])
+figures("AUROC, trained on all attacks", "seen", lambda c: c["auroc"], lambda a: a["auroc"])
 figures("AUROC, trained on the attacks of other names", "unseen", lambda c: c["auroc"])
 figures("AUROC, trained on this attack alone", "same", lambda c: c["auroc"])
-figures("Detected at the threshold for 5 % false alarms, trained on all", "seen", lambda c: c["detected"][1])
-figures("Detected at the threshold for 1 % false alarms, trained on all", "seen", lambda c: c["detected"][0])
+figures("Detected at the threshold for 5 % false alarms, trained on all", "seen", lambda c: c["detected"][1], lambda a: a["detected"][1])
+figures("Detected at the threshold for 1 % false alarms, trained on all", "seen", lambda c: c["detected"][0], lambda a: a["detected"][0])
 figures("Detected at the threshold for 5 % false alarms, trained on the attacks of other names", "unseen", lambda c: c["detected"][1])
 
 ours = study["detectors"][0]
