@@ -23,14 +23,21 @@ impl Cholesky {
         Some(Cholesky { lower, n })
     }
 
-    /// The solution for a right-hand side.
-    pub(crate) fn solve(&self, right: &[f64]) -> Vec<f64> {
+    /// L⁻¹ right, of the factor L: its squared length is rightᵀ · matrix⁻¹ · right.
+    pub(crate) fn whiten(&self, right: &[f64]) -> Vec<f64> {
         let (n, l) = (self.n, &self.lower);
         let mut x = right.to_vec();
         for i in 0..n {
             let dot: f64 = (0..i).map(|k| l[i * n + k] * x[k]).sum();
             x[i] = (x[i] - dot) / l[i * n + i];
         }
+        x
+    }
+
+    /// The solution for a right-hand side.
+    pub(crate) fn solve(&self, right: &[f64]) -> Vec<f64> {
+        let (n, l) = (self.n, &self.lower);
+        let mut x = self.whiten(right);
         for i in (0..n).rev() {
             let dot: f64 = (i + 1..n).map(|k| l[k * n + i] * x[k]).sum();
             x[i] = (x[i] - dot) / l[i * n + i];

@@ -14,6 +14,7 @@ const RIDGE: f64 = 1e-2;
 struct Layer {
     start: usize,
     length: usize,
+    /// Whitened by the covariance.
     means: Vec<Vec<f64>>,
     covariance: Cholesky,
 }
@@ -71,16 +72,15 @@ impl Layer {
         (0..length).for_each(|i| covariance[i * length + i] += RIDGE * variance + 1e-12);
         let covariance = Cholesky::new(&covariance, length)
             .ok_or_else(|| Error::Detector("a layer's covariance is not positive definite".into()))?;
+        let means = means.iter().map(|mean| covariance.whiten(mean)).collect();
         Ok(Layer { start, length, means, covariance })
     }
 
     /// The least squared distance to a class.
     fn nearest(&self, row: &[f32]) -> f64 {
-        let row = &row[self.start..self.start + self.length];
-        let distance = |mean: &Vec<f64>| {
-            let d: Vec<f64> = row.iter().zip(mean).map(|(v, m)| f64::from(*v) - m).collect();
-            self.covariance.solve(&d).iter().zip(&d).map(|(a, b)| a * b).sum::<f64>()
-        };
+        let row: Vec<f64> = row[self.start..self.start + self.length].iter().map(|&v| v.into()).collect();
+        let row = self.covariance.whiten(&row);
+        let distance = |mean: &Vec<f64>| row.iter().zip(mean).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
         self.means.iter().map(distance).fold(f64::INFINITY, f64::min)
     }
 }
