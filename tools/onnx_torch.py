@@ -298,7 +298,7 @@ def reduce(a, x, axes=None):
 def gather(a, x, index):
     axis = a.get("axis", 0) % x.dim()
     index = torch.where(index < 0, index + x.shape[axis], index)
-    return x.index_select(axis, index.reshape(-1)).reshape(x.shape[:axis] + index.shape + x.shape[axis + 1 :])
+    return x.index_select(axis, index.reshape(-1).to(x.device)).reshape(x.shape[:axis] + index.shape + x.shape[axis + 1 :])
 
 
 @operator("Shape")
@@ -388,6 +388,11 @@ class OnnxModule(torch.nn.Module):
                     weight = self.constants[node.inputs[1]]
                     self.constants[node.inputs[1]] = weight.contiguous(memory_format=torch.channels_last)
         self._plans: dict = {}
+
+    def _apply(self, function, recurse=True):
+        """`to` and its like take the constants along; integers, which are shapes and axes, stay where they are."""
+        self.constants = {k: function(v) if v.is_floating_point() else v for k, v in self.constants.items()}
+        return super()._apply(function, recurse)
 
     def _settle_bounds(self, node: Node) -> None:
         """Makes the constant bounds of a Clip numbers, at which torch.compile need not break the graph."""

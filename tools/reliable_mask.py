@@ -128,7 +128,7 @@ class ReliableMask:
             feeds = dict(zip(self.frontier, prefix))
             shapes = [places(a) for a in module.run(feeds, self.levels)]
             zeroed = {
-                level: lambda a, s=s: a * lay(torch.zeros(len(a), 1, *s[1:], dtype=a.dtype), a)
+                level: lambda a, s=s: a * lay(torch.zeros(len(a), 1, *s[1:], dtype=a.dtype, device=a.device), a)
                 for level, s in zip(self.levels, shapes)
             }
             null_logits = module.run(feeds, [output], zeroed)[0]
@@ -137,7 +137,8 @@ class ReliableMask:
             target = torch.maximum(original, null)
         feeds = {k: v.expand(queries, *v.shape[1:]) for k, v in feeds.items()}
         weights = [self.lambda_ * s[0] / (s[1] * s[2]) ** 0.5 for s in shapes]
-        masks = [torch.ones(queries, 1, *s[1:], dtype=x.dtype, requires_grad=True) for s in shapes]
+        ones = {"dtype": x.dtype, "device": x.device, "requires_grad": True}
+        masks = [torch.ones(queries, 1, *s[1:], **ones) for s in shapes]
         hooks = {level: lambda a, m=m: a * lay(m, a) for level, m in zip(self.levels, masks)}
         optimiser = torch.optim.Adam(masks, lr=self.learning_rate, betas=(0.9, self.beta2))
         run = MaskRun(self.levels, original, null, weights)

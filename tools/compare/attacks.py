@@ -2,12 +2,14 @@
 
     pip install foolbox torchattacks gitpython requests
     python tools/compare/attacks.py MODEL.onnx PHOTOS [--images 200] [--attacks fgsm,pgd,deepfool,cw,apgd,square,jsma,transfer]
-           [--preset imagenet] [--set ATTACK.KEY=VALUE …] [--from OTHER.onnx] [--float64] [--candor target/release/candor]
+           [--preset imagenet] [--set ATTACK.KEY=VALUE …] [--from OTHER.onnx] [--float64] [--device cuda]
+           [--candor target/release/candor] [--engine onnxruntime] [--measured FILE.json] [--side candor | reference]
 
 PHOTOS is a file in CIFAR-10's binary layout or a folder; the first images are used, those of a folder made as large as the model's
 input. Both sides attack the model's own answer, away from it (jsma: towards the class after it, torchattacks' choice), on pixels in
 0..1. Success and norms are of the images before they are rounded to grey levels. --float64: the reference's model computes in
-double precision. Prints a Markdown table.
+double precision. --measured keeps the figures, and what it holds is not measured again: with --side the two sides can run one after
+the other, on two machines. Prints a Markdown table.
 """
 
 import argparse
@@ -117,28 +119,29 @@ def theirs(name: str, a: argparse.Namespace, images: torch.Tensor) -> tuple[floa
     """Success rate, and median norm of the successful."""
     torch.manual_seed(0)
     dtype = torch.float64 if a.float64 else torch.float32
-    images = images.to(dtype)
-    model = Model(a.model, a.preset, dtype).eval()
-    labels = model(images).argmax(1)
+    images = images.to(a.device, dtype)
+    model = Model(a.model, a.preset, dtype).eval().to(a.device)
+    with torch.no_grad():
+        labels = model(images).argmax(1)
     if name in ("fgsm", "bim", "pgd", "pgd-l2", "deepfool", "cw"):
         import foolbox
 
-        wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
+        wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=a.device)
         attack, eps = foolbox_attack(name, a.settings[name])
         _, changed, _ = attack(wrapped, images, labels, epsilons=eps)
     else:
-        source = Model(a.source, a.preset, dtype).eval() if name == "transfer" else None
+        source = Model(a.source, a.preset, dtype).eval().to(a.device) if name == "transfer" else None
         changed = torchattacks_attack(name, a.settings[name], model, source)(images, labels).to(dtype)
     changed = changed.detach()
     with torch.no_grad():
         answers = model(changed).argmax(1)
     success = answers == (labels + 1) % a.classes if name == "jsma" else answers != labels
-    lengths = length(name, (changed - images).flatten(1)[success])
-    return float(success.float().mean()), float(lengths.median()) if len(lengths) else float("nan")
+    lengths = length(name, (changed - images).flatten(1)[success]).cpu().numpy()
+    return float(success.float().mean()), float(np.median(lengths)) if len(lengths) else float("nan")
 
 
 def ours(name: str, a: argparse.Namespace, folder: Path, files: list[Path], answers: list[int]) -> tuple[float, float]:
-    command = [a.candor, "attack", str(a.model), "--attack", name, "--preset", a.preset, "--json"]
+    command = [a.candor, "attack", str(a.model), "--attack", name, "--preset", a.preset, "--engine", a.engine, "--json"]
     command += candor_settings(name, a.settings[name])
     if name == "transfer":
         command += ["--from", str(a.source), "--from-preset", a.preset]
@@ -177,7 +180,11 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="ATTACK.KEY=VALUE", help="another setting, on both sides")
     parser.add_argument("--from", dest="source", type=Path, help="the model on which transfer makes its images")
     parser.add_argument("--float64", action="store_true", help="the reference's model computes in double precision")
+    parser.add_argument("--device", default="cpu", help="where the reference's model computes")
     parser.add_argument("--candor", default="target/release/candor")
+    parser.add_argument("--engine", default="rten", choices=("rten", "onnxruntime"), help="Candor's")
+    parser.add_argument("--measured", type=Path, metavar="FILE", help="keeps the figures; those that it holds are not measured again")
+    parser.add_argument("--side", choices=("candor", "reference"), help="measure this side only")
     a = parser.parse_args()
     a.settings = {name: dict(how) for name, how in SETTINGS.items()}
     for pair in a.set:
@@ -190,6 +197,7 @@ def main() -> None:
     with torch.no_grad():
         logits = Model(a.model, a.preset)(images)
     answers, a.classes = logits.argmax(1).tolist(), logits.shape[1]
+    measured = json.loads(a.measured.read_text()) if a.measured and a.measured.exists() else {}
     print(f"{a.model.stem}, {len(raw)} images\n\n| attack | norm | success, Candor | reference | median norm, Candor | reference | ratio |")
     print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
@@ -197,7 +205,14 @@ def main() -> None:
         for path, pixels in zip(files, raw):
             Image.fromarray(pixels).save(path)
         for name in a.attacks.split(","):
-            (s, n), (t, m) = ours(name, a, Path(folder), files, answers), theirs(name, a, images)
+            figures = measured.setdefault(f"{name} {a.settings[name]}, {len(raw)} images", {})
+            if a.side != "reference" and "candor" not in figures:
+                figures["candor"] = ours(name, a, Path(folder), files, answers)
+            if a.side != "candor" and "reference" not in figures:
+                figures["reference"] = theirs(name, a, images)
+            if a.measured:
+                a.measured.write_text(json.dumps(measured, indent=1) + "\n")
+            (s, n), (t, m) = (figures.get(side, (float("nan"),) * 2) for side in ("candor", "reference"))
             print(f"| {name} | {NORM[name]} | {s:.3f} | {t:.3f} | {n:.5f} | {m:.5f} | {n / m:.3f} |", flush=True)
 
 

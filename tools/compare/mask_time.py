@@ -1,7 +1,7 @@
 """Time the same reliable mask in PyTorch and in Candor, both warm, turn by turn in one run.
 
     python tools/compare/mask_time.py MODEL [--levels a,b,c] [--iterations 60] [--queries 2] [--repeats 7]
-                                      [--compile] [--candor "target/release/examples/mask_time --engine rten"]...
+                                      [--compile] [--device cuda] [--candor "target/release/examples/mask_time --engine rten"]...
 
 MODEL is an ONNX file, or the name of a shared model. PyTorch runs twice: eager on the graph as it is, and with
 BatchNormalization folded and channels-last memory (its best on a CPU). Each repeat gives every contender one turn, in
@@ -66,13 +66,14 @@ class PyTorch:
 
     def __init__(self, name: str, arguments: argparse.Namespace, compiled: bool = False, **module_options):
         self.name, self.arguments = name, arguments
-        self.module = OnnxModule(arguments.model, **module_options)
+        self.module = OnnxModule(arguments.model, **module_options).to(arguments.device)
         self.mask = ReliableMask(
             self.module, arguments.levels, arguments.lambda_, arguments.learning_rate, compiled=compiled
         )
         self.forward = torch.compile(self.module, dynamic=False) if compiled else self.module
-        self.x = torch.from_numpy(noise_image(self.module.input_shape, arguments.amplitude, arguments.offset))
-        self.classes = torch.tensor(arguments.classes)
+        noise = noise_image(self.module.input_shape, arguments.amplitude, arguments.offset)
+        self.x = torch.from_numpy(noise).to(arguments.device)
+        self.classes = torch.tensor(arguments.classes, device=arguments.device)
 
     def ask(self, request: str) -> dict:
         """Answer as the protocol says."""
@@ -81,6 +82,8 @@ class PyTorch:
             return {"error": f"unknown request {request!r}"}
         start = time.perf_counter()
         result = work()
+        if self.x.is_cuda:
+            torch.cuda.synchronize()
         return {"seconds": time.perf_counter() - start} | result()
 
     def _mask(self) -> Callable[[], dict]:
@@ -191,7 +194,7 @@ def report(answers: dict, names: list[str], arguments: argparse.Namespace) -> st
     lines = [
         f"{Path(arguments.model).stem}: levels {', '.join(arguments.levels)}; {arguments.iterations} iterations, "
         f"{len(arguments.classes)} queries in a batch, {arguments.threads} threads, {arguments.repeats} repeats, "
-        f"PyTorch {torch.__version__}. Milliseconds: median (min–max).",
+        f"on {arguments.device}, PyTorch {torch.__version__}. Milliseconds: median (min–max).",
         "",
         "| work | contender | time | per iteration | ÷ eager | ÷ best PyTorch | differs from eager |",
         "|---|---|---|---|---|---|---|",
@@ -228,6 +231,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2, help="threads of each contender (default 2)")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--compile", action="store_true", help="torch.compile, too (needs a C++ compiler)")
+    parser.add_argument("--device", default="cpu", help="where PyTorch computes (Candor's servers have their own --engine)")
     parser.add_argument("--amplitude", type=float, help="of the noise image (default: the shared model's, else 1)")
     parser.add_argument("--offset", type=float, help="of the noise image (default: the shared model's, else 0)")
     parser.add_argument("--candor", action="append", default=[], metavar="COMMAND", help="a server; may be repeated")

@@ -148,7 +148,7 @@ pub struct InspectArgs {
 
 #[derive(Args)]
 #[command(after_help = "\
-The map of a class says where the network finds it; 0 is nothing. All classes of one photo share one scale, so the map of
+The map of a class says where the network finds it; 0 is nothing. All classes of one photo share one scale, so the map of \
 a class that is not there is empty. The report (report.html) shows them side by side; the .npz files hold raw magnitudes.
 
 Examples:
@@ -185,7 +185,7 @@ pub struct ExplainArgs {
 
 #[derive(Args)]
 #[command(after_help = "\
-λ weighs the masks' sparsity. Chosen is the largest of seven at which the median change of the evidence kept stays within
+λ weighs the masks' sparsity. Chosen is the largest of seven at which the median change of the evidence kept stays within \
 the tolerance. `explain` reads it from the sidecar.
 
 Example:
@@ -209,14 +209,15 @@ pub struct CalibrateArgs {
 
 #[derive(Args)]
 #[command(after_help = "\
-Each image is asked for its top-1 class, the second, the one of median rank, a random one and the lowest. A method whose
-maps of absent classes weigh as much as that of the answer explains the picture and not the answer. Written are check.html
+Each image is asked for its top-1 class, the second, the one of median rank, a random one and the lowest. A method whose \
+maps of absent classes weigh as much as that of the answer explains the picture and not the answer. Written are check.html \
 (the maps side by side), check.csv (every map's figures) and check.json.
 
 Examples:
   candor check model.onnx photos/*.jpg
   candor check model.onnx photos/*.jpg --methods reliable,grad-cam,gradient
-  candor check model.onnx photos/*.jpg --set reliable.exact=false --randomization --smooth 10 --input-shift")]
+  candor check model.onnx photos/*.jpg --set reliable.exact=false \\
+    --randomization --smooth 10 --input-shift")]
 pub struct CheckArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -277,8 +278,8 @@ pub enum Bench {
 /// `bench adversarial`.
 #[derive(Args)]
 #[command(after_help = "\
-Photos that the model answers right are changed until it answers another class, drawn by the seed. Nothing of that class can be
-seen: a box for it on the object is an error, and the class that is there should still have one. The changed photos are kept in
+Photos that the model answers right are changed until it answers another class, drawn by the seed. Nothing of that class can be \
+seen: a box for it on the object is an error, and the class that is there should still have one. The changed photos are kept in \
 OUT/adversarial, in whole grey levels and asked again.
 
 Example:
@@ -294,8 +295,8 @@ pub struct AdversarialArgs {
 /// `bench grid`.
 #[derive(Args)]
 #[command(after_help = "\
-Photos that the model answers right with a probability of at least 0.5 are put together: four or nine to a grid as large as the
-model's input, or one with another pasted into a corner. Each class in the picture is asked for, and one that is not. Known by
+Photos that the model answers right with a probability of at least 0.5 are put together: four or nine to a grid as large as the \
+model's input, or one with another pasted into a corner. Each class in the picture is asked for, and one that is not. Known by \
 construction is where each class's map should be. A quarter of the pictures (--tuning) chooses the threshold of the boxes.
 
 Example:
@@ -311,10 +312,10 @@ pub struct GridArgs {
 /// `bench faithfulness`.
 #[derive(Args)]
 #[command(after_help = "\
-Of the map of the model's answer: deletion and insertion (Petsiuk et al. 2018) by the mean colour, the blurred photo and infill
-from what is left, ROAD (Rong et al. 2022), average drop and increase (Chattopadhay et al. 2018), sufficiency and necessity of
-regions of equal area, agreement by removal (the region against the same shape elsewhere), infidelity and max-sensitivity (Yeh
-et al. 2019), sparseness. Labels of the dataset do not matter. A photo takes about 130 forward passes and three explanations for
+Of the map of the model's answer: deletion and insertion (Petsiuk et al. 2018) by the mean colour, the blurred photo and infill \
+from what is left, ROAD (Rong et al. 2022), average drop and increase (Chattopadhay et al. 2018), sufficiency and necessity of \
+regions of equal area, agreement by removal (the region against the same shape elsewhere), infidelity and max-sensitivity (Yeh \
+et al. 2019), sparseness. Labels of the dataset do not matter. A photo takes about 130 forward passes and three explanations for \
 each method.
 
 Example:
@@ -360,19 +361,20 @@ pub struct SourceArgs {
 /// A benchmark on a dataset.
 #[derive(Args, Clone)]
 #[command(after_help = "\
-DATASET is a CSV table (file, class_index or class_name, x0,y0,x1,y1), a folder with a folder for each class, ImageNet or VOC
+DATASET is a CSV table (file, class_index or class_name, x0,y0,x1,y1), a folder with a folder for each class, ImageNet or VOC \
 XML boxes, COCO JSON, CUB-200-2011, the metadata of wsolevaluation, CIFAR's binary files, or what `candor scenes` writes.
 
-Each map's figures are appended to a journal in --out as they come. A run that was stopped goes on where it was when it is
-started again with the same arguments. Settings (threshold, smoothing) are chosen for each method on the first --tuning samples
-and frozen; figures are of the others. `wsol` and `dwsol` measure the same maps: the second of them takes no time in the same
+Each map's figures are appended to a journal in --out as they come. A run that was stopped goes on where it was when it is \
+started again with the same arguments. Settings (threshold, smoothing) are chosen for each method on the first --tuning samples \
+and frozen; figures are of the others. `wsol` and `dwsol` measure the same maps: the second of them takes no time in the same \
 --out. Written are NAME.html, NAME.json, and NAME.csv and NAME.parquet with the figures of each sample.
 
 Examples:
   candor bench wsol model.onnx val_boxes.csv --images val --out bench
   candor bench dwsol model.onnx val_boxes.csv --images val --out bench
   candor bench wsol model.onnx scenes/ --methods reliable,grad-cam,rise --fewer rise=100
-  candor bench wsol model.onnx scenes/ --methods reliable,reliable+shape=full,reliable+shape=full+iterations=30")]
+  candor bench wsol model.onnx scenes/ \\
+    --methods reliable,reliable+shape=full,reliable+shape=full+iterations=30")]
 pub struct DatasetArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -412,26 +414,30 @@ pub struct DatasetArgs {
 
 #[derive(Args)]
 #[command(after_help = "\
-The model's answer to each photo is the class that the attack leads away from. Pixels count in 0..=1 and stay there: --eps 8/255
-is eight grey levels whatever the model's normalisation, and of an L2 attack (pgd-l2, apgd with norm=l2) the length of the whole
+The model's answer to each photo is the class that the attack leads away from. Pixels count in 0..=1 and stay there: --eps 8/255 \
+is eight grey levels whatever the model's normalisation, and of an L2 attack (pgd-l2, apgd with norm=l2) the length of the whole \
 change. deepfool, cw and jsma look for a small change themselves and take no --eps.
 
-  fgsm      one step along the sign of the gradient            bim, pgd   many, projected back; pgd starts at random
-  pgd-l2    the same in a Euclidean ball                       apgd       sets its own step length; the strongest of these
-  deepfool  a short way over the nearest boundary              cw         the shortest that a slow optimisation finds
-  jsma      few values changed by much                         square     random squares, no gradient
+  fgsm      one step along the sign of the gradient
+  bim, pgd  many, projected back; pgd starts at random
+  pgd-l2    the same in a Euclidean ball
+  apgd      sets its own step length; the strongest of these
+  deepfool  a short way over the nearest boundary
+  cw        the shortest that a slow optimisation finds
+  jsma      few values changed by much
+  square    random squares, no gradient
   transfer  made on another model (--from), tried on this one
 
-A photo larger than the model's input is attacked at the input's size, after resizing (and cropping, where the sidecar says so):
-that image is what is written. NAME.npz holds its raw values; NAME.png holds it in whole grey levels, and is written only if the
-model, asked again, is still deceived by it (the perturbation may be lengthened for that; `factor` says by how much). A PNG read
+A photo larger than the model's input is attacked at the input's size, after resizing (and cropping, where the sidecar says so): \
+that image is what is written. NAME.npz holds its raw values; NAME.png holds it in whole grey levels, and is written only if the \
+model, asked again, is still deceived by it (the perturbation may be lengthened for that; `factor` says by how much). A PNG read \
 back by a model whose sidecar says `crop` is resized again and may lose its effect. The same seed gives the same bytes.
 
 docs/attacks.md lists the parameters (--set) of each attack; an unknown one lists those there are.
 
 Examples:
   candor attack model.onnx dog.jpg --attack pgd --eps 8/255 --out adversarial
-  candor attack model.onnx dog.jpg --attack pgd --target 'tabby cat' --set restarts=5 --out adversarial
+  candor attack model.onnx dog.jpg --attack pgd --target 'tabby cat' --set restarts=5
   candor attack model.onnx *.png --attack cw --set steps=500 --out adversarial --json > attack.json
   candor attack model.onnx *.png --attack transfer --from other.onnx --eps 16/255 --out adversarial
 
@@ -469,9 +475,9 @@ pub struct AttackArgs {
 
 #[derive(Args)]
 #[command(after_help = "\
-Measured are single passes (forward; with the gradient of one logit with respect to the image; one step of the reliable
-mask) and one explanation by each method, all for one image and one class. GFLOP counts the multiplications and additions of
-convolutions and matrix products. `of best` is the share of what the same engine reaches on the product of two 2048×2048
+Measured are single passes (forward; with the gradient of one logit with respect to the image; one step of the reliable \
+mask) and one explanation by each method, all for one image and one class. GFLOP counts the multiplications and additions of \
+convolutions and matrix products. `of best` is the share of what the same engine reaches on the product of two 2048×2048 \
 matrices, in the same run. Figures are medians; a machine that does other work gives other figures.
 
 Examples:
@@ -495,13 +501,13 @@ pub struct SpeedArgs {
 #[derive(Args)]
 #[command(after_help = "\
 The file is an ordinary ONNX model of standard operators, which any runtime executes without Candor.
-  inputs   the model's image, float N×C×H×W, preprocessed as for the model; class, int64 N, one class for each image
-  outputs  logits, N×K; map, N×1×H×W, the raw values that `candor explain` gives with the same method
-A model whose file fixes the batch keeps that batch. The preprocessing, the method with every parameter and the model's hash
+  inputs   image, float N×C×H×W, preprocessed as for the model; class, int64 N
+  outputs  logits, N×K; map, N×1×H×W, the raw values that `candor explain` gives
+A model whose file fixes the batch keeps that batch. The preprocessing, the method with every parameter and the model's hash \
 stand in the file's metadata (candor.preprocessing, candor.method, candor.model.sha256).
 
-Methods that make one backward pass become a graph of about twice the model's size. `reliable` and `integrated-gradients`
-hold a Loop; `reliable` learns the masks of the class and those of the top-1 class, which set its scale. Methods that sample
+Methods that make one backward pass become a graph of about twice the model's size. `reliable` and `integrated-gradients` \
+hold a Loop; `reliable` learns the masks of the class and those of the top-1 class, which set its scale. Methods that sample \
 cannot be exported; the error lists those that can.
 
 Examples:
@@ -510,7 +516,8 @@ Examples:
   candor export model.onnx --method layer-cam --levels layer3 -o model.layer-cam.onnx
 
 In Python:
-  onnxruntime.InferenceSession('model.grad-cam.onnx').run(['logits', 'map'], {'image': x, 'class': [282]})")]
+  session = onnxruntime.InferenceSession('model.grad-cam.onnx')
+  session.run(['logits', 'map'], {'image': x, 'class': [282]})")]
 pub struct ExportArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -547,7 +554,7 @@ pub struct DemoArgs {
 
 #[derive(Args)]
 #[command(after_help = "\
-Writes PNG pictures, indexed masks (pixel = object + 1) and scenes.csv with class and box of each object. The same seed
+Writes PNG pictures, indexed masks (pixel = object + 1) and scenes.csv with class and box of each object. The same seed \
 gives the same bytes. Seeds below 1000000 were not used to train the embedded model.
 
 Example:

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Output;
 
 use assert_cmd::Command;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The embedded model and scenes in a folder.
 struct Bench {
@@ -53,7 +53,7 @@ impl Bench {
     }
 }
 
-fn json(done: &Output) -> Value {
+fn printed(done: &Output) -> Value {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     serde_json::from_slice(&done.stdout).unwrap()
 }
@@ -63,7 +63,7 @@ const FAST: &str = "fgsm+eps=8/255,pgd+eps=8/255+steps=5";
 #[test]
 fn a_detector_is_trained_goes_on_where_it_was_and_scores() {
     let bench = Bench::new();
-    let card = json(&bench.train("detector", FAST));
+    let card = printed(&bench.train("detector", FAST));
     assert_eq!(card["attacks"].as_array().unwrap().len(), 2);
     assert!(card["data"]["train"].as_u64().unwrap() >= 6, "{card}");
     let network = fs::read(bench.path("detector/detector.onnx")).unwrap();
@@ -74,7 +74,7 @@ fn a_detector_is_trained_goes_on_where_it_was_and_scores() {
     let cut = lines.trim_end().rfind('\n').unwrap();
     fs::write(&journal, &lines[..cut + 9]).unwrap();
     fs::remove_dir_all(bench.path("detector/features")).unwrap();
-    assert_eq!(json(&bench.train("detector", FAST)), card);
+    assert_eq!(printed(&bench.train("detector", FAST)), card);
     assert_eq!(fs::read_to_string(&journal).unwrap(), lines);
     assert_eq!(fs::read(bench.path("detector/detector.onnx")).unwrap(), network);
 
@@ -82,7 +82,7 @@ fn a_detector_is_trained_goes_on_where_it_was_and_scores() {
     fs::write(&photo, candor::scenes::embedded::DEMO_SCENES[0].png).unwrap();
     let out = bench.path("score").display().to_string();
     let scored = bench.run("score", &[bench.path("detector"), photo.clone()], &["--out", &out]);
-    let scored = json(&scored);
+    let scored = printed(&scored);
     let score = scored["images"][0]["score"].as_f64().unwrap();
     let threshold = scored["threshold"]["score"].as_f64().unwrap();
     assert!((0.0..=1.0).contains(&score));
@@ -103,6 +103,38 @@ fn a_detector_is_trained_goes_on_where_it_was_and_scores() {
 }
 
 #[test]
+fn photos_for_the_thresholds_alone_are_not_attacked_and_change_no_network() {
+    let bench = Bench::new();
+    let labels = bench.labels().display().to_string();
+    let train = |name: &str, further: &[&str]| {
+        let out = bench.path(name).display().to_string();
+        let settings = [
+            "--attacks",
+            "fgsm+eps=8/255",
+            "--iterations",
+            "2",
+            "--limit",
+            "10",
+            "--out",
+            &out,
+            "--labels",
+            &labels,
+        ];
+        printed(&bench.run("train", &[bench.path("scenes")], &[&settings[..], further].concat()))
+    };
+    let (plain, more) = (train("plain", &[]), train("more", &["--calibration", "4"]));
+    assert_eq!((&plain["data"]["train"], &plain["data"]["calibration"]), (&json!(5), &json!(2)));
+    assert_eq!((&more["data"]["train"], &more["data"]["calibration"]), (&json!(5), &json!(6)));
+    assert_ne!(plain["thresholds"], more["thresholds"]);
+    let read = |file: &str| fs::read(bench.path(file)).unwrap();
+    assert_eq!(read("plain/detector.onnx"), read("more/detector.onnx"));
+    let attacked = |name: &str| {
+        fs::read_to_string(bench.path(name).join("corpus/corpus.jsonl")).unwrap().lines().count()
+    };
+    assert!(attacked("more") < 1 + 14, "{} lines", attacked("more"));
+}
+
+#[test]
 fn a_study_measures_all_detectors_on_images_that_none_saw() {
     let bench = Bench::new();
     let (out, labels) = (bench.path("study").display().to_string(), bench.labels().display().to_string());
@@ -119,7 +151,7 @@ fn a_study_measures_all_detectors_on_images_that_none_saw() {
         "--labels",
         &labels,
     ];
-    let study = json(&bench.run("eval", &[bench.path("scenes")], &extra));
+    let study = printed(&bench.run("eval", &[bench.path("scenes")], &extra));
     let names: Vec<&str> =
         study["detectors"].as_array().unwrap().iter().map(|d| d["name"].as_str().unwrap()).collect();
     assert_eq!(names[0], "hierarchical masks");

@@ -31,7 +31,7 @@ use support::{Outcome, engine, serve};
 
 #[derive(Parser)]
 struct Arguments {
-    /// rten or onnxruntime
+    /// rten, onnxruntime, or a device of ONNX Runtime's such as cuda
     #[arg(long, default_value = "rten")]
     engine: String,
     model: PathBuf,

@@ -9,9 +9,9 @@ use super::{ModelArgs, SourceArgs, SurrogateArgs};
 /// `detect`.
 #[derive(Args)]
 #[command(after_help = "\
-A detector is trained for one model, on photos and on what attacks make of them. It looks at the masks that keep the evidence of the
-answer and of the runner-up, and at how far their log-odds move when the image is mirrored, moved by a pixel, blurred, smoothed by a
-median, made larger or smaller. What it does not promise: an attacker who knows the detector gets around it (see
+A detector is trained for one model, on photos and on what attacks make of them. It looks at the masks that keep the evidence of the \
+answer and of the runner-up, and at how far their log-odds move when the image is mirrored, moved by a pixel, blurred, smoothed by a \
+median, made larger or smaller. What it does not promise: an attacker who knows the detector gets around it (see \
 docs/detection.md), and an attack unlike those it learned from may pass.
 
 Examples:
@@ -43,6 +43,9 @@ pub struct CorpusArgs {
     /// Photos to use at most, drawn at random from those that the model answers rightly
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
+    /// Further clean photos that set the thresholds, beside a fifth of those of --limit
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "limit")]
+    pub calibration: usize,
     /// Attacks, each NAME or NAME+KEY=VALUE+… (see `candor attack`)
     #[arg(
         long,
@@ -78,9 +81,9 @@ pub struct CorpusArgs {
 /// `detect train`.
 #[derive(Args)]
 #[command(after_help = "\
-Half of the photos train the network, as they are and after JPEG, noise or blur; a fifth sets the thresholds, the rest is left for
+Half of the photos train the network, as they are and after JPEG, noise or blur; a fifth sets the thresholds, the rest is left for \
 `candor detect eval` with the same seed.
-Adversarial images are kept under --out and made once: a run that was stopped goes on, and attacks can be added.
+Adversarial images are kept under --out and made once: a run that was stopped goes on, and attacks can be added. \
 Written are detector.onnx (features → probability) and detector.json, its card.
 
 Example:
@@ -128,13 +131,13 @@ pub struct ScoreArgs {
 /// `detect eval`.
 #[derive(Args)]
 #[command(after_help = "\
-Trains detectors on all attacks, on each attack alone, and on all but one, and measures them on photos that none of them saw: area
-under the ROC curve with its interval, and detection at 1 % and 5 % false alarms. Also: the weakest budget that succeeds, and false
+Trains detectors on all attacks, on each attack alone, and on all but one, and measures them on photos that none of them saw: area \
+under the ROC curve with its interval, and detection at 1 % and 5 % false alarms. Also: the weakest budget that succeeds, and false \
 alarms on photos after JPEG, noise and blur.
 Written are detect.html, with clean and adversarial masks side by side, and detect.json.
 
 Example:
-  candor detect eval cifar10_resnet20.onnx train.bin --limit 1000 --baselines --ablations --out study")]
+  candor detect eval cifar10_resnet20.onnx train.bin --limit 1000 --baselines --out study")]
 pub struct EvalArgs {
     #[command(flatten)]
     pub corpus: CorpusArgs,

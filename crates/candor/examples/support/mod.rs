@@ -8,13 +8,15 @@ use serde_json::{Value, json};
 
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// The engine of that name.
+/// The engine of that name: `rten`, `onnxruntime`, or a device of ONNX Runtime's such as `cuda`.
 pub fn engine(name: &str, threads: usize) -> Outcome<Box<dyn Engine>> {
-    match name {
-        "rten" => Ok(Box::new(RTen::new(threads))),
-        "onnxruntime" => Ok(Box::new(OnnxRuntime::new(None, threads, Device::Cpu)?)),
-        other => Err(format!("unknown engine {other:?}").into()),
-    }
+    let device = match name {
+        "rten" => return Ok(Box::new(RTen::new(threads))),
+        "onnxruntime" => Some(Device::Cpu),
+        device => Device::ALL.iter().find(|(known, _)| *known == device).map(|(_, device)| *device),
+    };
+    let device = device.ok_or_else(|| format!("unknown engine {name:?}"))?;
+    Ok(Box::new(OnnxRuntime::new(None, threads, device)?))
 }
 
 /// A server of the comparisons in `tools/compare`: says that it is ready, then answers each line of stdin with one of JSON.

@@ -1,7 +1,7 @@
 //! Pairs of clean and adversarial images, as a detector meets them: in whole grey levels, successful on the model itself. Kept in a
 //! folder as PNG files with a journal, so that a run that was killed goes on, and more attacks can be added.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -47,7 +47,7 @@ impl FromStr for AttackSpec {
 pub enum Part {
     /// Half of the images.
     Train,
-    /// A fifth.
+    /// A fifth, and those that are for nothing else. They are clean ones: none is attacked.
     Calibration,
     /// The rest.
     Test,
@@ -82,6 +82,8 @@ pub struct Adversaries {
     pub pictures: Vec<Option<RgbImage>>,
     /// Their norms.
     pub norms: Vec<Option<Norms>>,
+    /// How many images were attacked.
+    pub tried: usize,
 }
 
 /// Clean images and what attacks made of them.
@@ -102,6 +104,10 @@ pub struct Recipe<'r> {
     pub samples: &'r [Sample],
     /// Images to use at most.
     pub limit: Option<usize>,
+    /// Further images for [`Part::Calibration`].
+    pub calibration: usize,
+    /// The parts whose images are attacked.
+    pub attacked: &'r [Part],
     /// Seed of their order and of the attacks.
     pub seed: u64,
 }
@@ -133,20 +139,23 @@ impl Corpus {
                 found.insert((entry.method, entry.item), attacked);
             }
         }
+        let of_parts = corpus.of_any(recipe.attacked);
         for spec in attacks {
             let (mut pictures, mut norms) = (vec![], vec![]);
             for i in 0..corpus.clean.len() {
-                let attacked = found.get(&(spec.label.clone(), i)).filter(|a| a.success);
+                let attacked =
+                    found.get(&(spec.label.clone(), i)).filter(|a| a.success && of_parts.contains(&i));
                 let file = file(folder, &spec.label, i);
                 pictures.push(attacked.map(|_| decode(&file)).transpose()?);
                 norms.push(attacked.and_then(|a| a.norms));
             }
-            corpus.attacks.push(Adversaries { spec: spec.clone(), pictures, norms });
+            corpus.attacks.push(Adversaries { spec: spec.clone(), pictures, norms, tried: of_parts.len() });
         }
         Ok(corpus)
     }
 
-    /// Attacks the images that the journal lacks.
+    /// Attacks the images that the journal lacks. A batch that lacks one is made anew whole, so that a run that goes on computes what an
+    /// uninterrupted one does.
     fn attack(
         &self,
         recipe: &Recipe<'_>,
@@ -156,9 +165,11 @@ impl Corpus {
         journal: &mut Journal,
         tick: &mut dyn FnMut(&str, usize),
     ) -> Result<()> {
-        let missing = (0..self.clean.len()).filter(|&i| !journal.has(&spec.label, i)).count();
-        tick(&spec.label, self.clean.len() - missing);
-        if missing == 0 {
+        let wanted = self.of_any(recipe.attacked);
+        let missing: BTreeSet<usize> =
+            wanted.iter().copied().filter(|&i| !journal.has(&spec.label, i)).collect();
+        tick(&spec.label, wanted.len() - missing.len());
+        if missing.is_empty() {
             return Ok(());
         }
         let mut attack = match (spec.name.as_str(), surrogate.take()) {
@@ -172,9 +183,9 @@ impl Corpus {
         let mut rounding = Rounding::new(recipe.model, recipe.preprocessing)?;
         let made = folder.join(slug(&spec.label));
         std::fs::create_dir_all(&made).map_err(|e| Error::io(&made, e))?;
-        let all: Vec<usize> = (0..self.clean.len()).collect();
-        let open = |part: &&[usize]| part.iter().any(|&i| !journal.has(&spec.label, i));
-        let parts: Vec<&[usize]> = all.chunks(victim.batch()).filter(open).collect();
+        let open = |part: &&[usize]| part.iter().any(|i| missing.contains(i));
+        let runs = wanted.chunk_by(|a, b| a + 1 == *b);
+        let parts: Vec<&[usize]> = runs.flat_map(|run| run.chunks(victim.batch())).filter(open).collect();
         for part in parts {
             let images: Vec<Vec<f32>> = part
                 .iter()
@@ -202,11 +213,15 @@ impl Corpus {
 
     /// Numbers of the images of a part.
     pub fn of(&self, part: Part) -> Vec<usize> {
-        (0..self.clean.len()).filter(|&i| self.clean[i].part == part).collect()
+        self.of_any(&[part])
+    }
+
+    fn of_any(&self, parts: &[Part]) -> Vec<usize> {
+        (0..self.clean.len()).filter(|&i| parts.contains(&self.clean[i].part)).collect()
     }
 }
 
-/// All on which the pictures depend, but the attack.
+/// All on which the pictures depend, but the attack. Images for calibration alone come behind the others and change nothing.
 fn configuration(recipe: &Recipe<'_>) -> serde_json::Value {
     let engine = recipe.model.engine.info();
     let ids: Vec<&str> = recipe.samples.iter().map(|s| s.id.as_str()).collect();
@@ -225,7 +240,7 @@ fn configuration(recipe: &Recipe<'_>) -> serde_json::Value {
 fn clean(recipe: &Recipe<'_>) -> Result<Vec<Clean>> {
     let mut noise = Noise::new(recipe.seed);
     let order = noise.choose(recipe.samples.len(), recipe.samples.len());
-    let most = recipe.limit.unwrap_or(usize::MAX);
+    let most = recipe.limit.map_or(usize::MAX, |limit| limit.saturating_add(recipe.calibration));
     let mut forward = recipe.model.forward()?;
     let mut all = vec![];
     for i in order {
@@ -241,19 +256,17 @@ fn clean(recipe: &Recipe<'_>) -> Result<Vec<Clean>> {
             all.push(Clean { id: sample.id.clone(), picture, answer, part: Part::Train });
         }
     }
-    let (train, test) = (all.len() / 2, all.len() - all.len() * 3 / 10);
+    let shared = all.len().min(recipe.limit.unwrap_or(usize::MAX));
+    let (train, test) = (shared / 2, shared - shared * 3 / 10);
     if train == 0 || test <= train {
-        let reason =
-            format!("{} of the photos are answered rightly; a detector needs ten at least", all.len());
+        let reason = format!("{shared} of the photos are answered rightly; a detector needs ten at least");
         return Err(Error::Detector(reason));
     }
     for (i, clean) in all.iter_mut().enumerate() {
-        clean.part = if i < train {
-            Part::Train
-        } else if i < test {
-            Part::Calibration
-        } else {
-            Part::Test
+        clean.part = match i {
+            i if i < train => Part::Train,
+            i if (test..shared).contains(&i) => Part::Test,
+            _ => Part::Calibration,
         };
     }
     Ok(all)

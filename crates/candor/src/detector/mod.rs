@@ -1,6 +1,6 @@
 //! Adversarial images told from clean ones by their hierarchical masks (METHOD section 6 in docs/method.md): [`Detector`], what it
-//! sees ([`features`]), what it is ([`network`]) and how it learns ([`training`]), the pairs that it learns from ([`corpus`]), and what it is compared with
-//! ([`views`], [`judges`]).
+//! sees ([`features`]), what it is ([`network`]) and how it learns ([`training`]), the pairs that it learns from ([`corpus`]), and what
+//! it is compared with ([`views`], [`judges`]).
 //!
 //! A detector is two files in a folder: `detector.onnx`, a network from features to a probability, and `detector.json`, its card.
 

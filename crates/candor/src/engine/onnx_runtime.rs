@@ -54,7 +54,8 @@ impl Device {
     fn provider(self) -> Option<ep::ExecutionProviderDispatch> {
         let provider = match self {
             Device::Cpu => return None,
-            Device::Cuda => ep::CUDA::default().build(),
+            // In TF32, ONNX Runtime's default, gradients keep three digits (docs/results/speed.md).
+            Device::Cuda => ep::CUDA::default().with_tf32(false).build(),
             Device::TensorRt => ep::TensorRT::default().build(),
             Device::CoreMl => ep::CoreML::default().build(),
             Device::DirectMl => ep::DirectML::default().build(),

@@ -16,7 +16,7 @@ use crate::output;
 const SHOWN: usize = 3;
 
 pub fn run(args: &EvalArgs) -> Result<ExitCode> {
-    let made = make(&args.corpus, &args.out)?;
+    let made = make(&args.corpus, &[Part::Train, Part::Test], &args.out)?;
     let Made { setup, dataset, corpus, features } = &made;
     let study = Study {
         model: &setup.model,
@@ -28,7 +28,7 @@ pub fn run(args: &EvalArgs) -> Result<ExitCode> {
         ablations: args.ablations,
         adaptive: args.adaptive,
     };
-    let bar = output::progress(study.ticks()?);
+    let bar = output::progress(study.ticks(true)?);
     let report = study.run(&args.out.join(FEATURES), &mut told(&bar))?;
     bar.finish_and_clear();
     let result = DetectResult {

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candor::attacks::Victim;
 use candor::dataset::Dataset;
-use candor::detector::corpus::{AttackSpec, Corpus, Recipe};
+use candor::detector::corpus::{AttackSpec, Corpus, Part, Recipe};
 use candor::detector::features::FeatureSettings;
 use candor::error::Error;
 use indicatif::ProgressBar;
@@ -39,8 +39,8 @@ struct Made {
     features: FeatureSettings,
 }
 
-/// Makes the images, or reads what is there of them.
-fn make(args: &CorpusArgs, out: &Path) -> Result<Made> {
+/// Makes the images, or reads what is there of them. Those of the parts `attacked` are attacked.
+fn make(args: &CorpusArgs, attacked: &[Part], out: &Path) -> Result<Made> {
     // What is wrong with an attack's name or parameters is said before a model is loaded.
     let attacks: Vec<AttackSpec> = args
         .attacks
@@ -71,6 +71,8 @@ fn make(args: &CorpusArgs, out: &Path) -> Result<Made> {
         preprocessing: &setup.preprocessing,
         samples: &dataset.samples,
         limit: args.limit,
+        calibration: args.calibration,
+        attacked,
         seed: args.seed,
     };
     let most = args.limit.unwrap_or(dataset.samples.len()).min(dataset.samples.len());

@@ -13,7 +13,7 @@ use crate::arguments::TrainArgs;
 use crate::output;
 
 pub fn run(args: &TrainArgs) -> Result<ExitCode> {
-    let Made { setup, dataset, corpus, features } = make(&args.corpus, &args.out)?;
+    let Made { setup, dataset, corpus, features } = make(&args.corpus, &[Part::Train], &args.out)?;
     // Its settings have what was chosen.
     let features = Extractor::new(&setup.model, features)?.settings().clone();
     let study = Study {
@@ -26,7 +26,7 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
         ablations: false,
         adaptive: 0,
     };
-    let bar = output::progress(study.ticks()?);
+    let bar = output::progress(study.ticks(false)?);
     let (network, thresholds, attacks) = study.train(&args.out.join(FEATURES), &mut told(&bar))?;
     bar.finish_and_clear();
     let card = Card {
@@ -64,11 +64,13 @@ fn text(card: &Card, out: &str) -> String {
         text += &format!("  {:<52} {:>6}\n", a.attack, a.images);
     }
     for t in &card.thresholds {
+        let few = (card.data.calibration as f64) * t.false_alarms < 1.0;
         text += &format!(
-            "alarm above {:.4} at {:.0} % false alarms, by {} clean images\n",
+            "alarm above {:.4} at {:.0} % false alarms, by {} clean images{}\n",
             t.score,
             100.0 * t.false_alarms,
-            card.data.calibration
+            card.data.calibration,
+            if few { ": too few to tell (--calibration takes more)" } else { "" }
         );
     }
     text + &format!("Detector: {out}\n")

@@ -71,7 +71,7 @@ pub struct Report {
 pub struct AttackRow {
     /// As it was asked for.
     pub label: String,
-    /// Share of images on which it succeeds in whole levels, 0..=1.
+    /// Share of the images of training and test on which it succeeds in whole levels, 0..=1.
     pub success: f64,
     /// Adversarial images of the test part.
     pub test: usize,
@@ -118,18 +118,18 @@ struct Table {
     adversarial: Vec<Vec<Option<Vec<f32>>>>,
     /// The training images after an everyday change each.
     handled: Vec<Vec<f32>>,
-    /// For each everyday change, the test images.
+    /// For each everyday change, the test images, where they are asked for.
     everyday: Vec<Vec<Vec<f32>>>,
 }
 
 impl Study<'_> {
-    /// Steps that [`Study::run`] reports, at most.
-    pub fn ticks(&self) -> Result<u64> {
+    /// Steps that [`Study::run`] reports, at most; or [`Study::train`], which changes no test images.
+    pub fn ticks(&self, tested: bool) -> Result<u64> {
         let (views, contenders) = self.contenders()?;
         let adversarial: usize =
             self.corpus.attacks.iter().map(|a| a.pictures.iter().flatten().count()).sum();
-        let test = self.corpus.of(Part::Test).len();
-        let handled = self.corpus.of(Part::Train).len() + (everyday::COUNTED.len() - 1) * test;
+        let changes = if tested { everyday::COUNTED.len() - 1 } else { 0 };
+        let handled = self.corpus.of(Part::Train).len() + changes * self.corpus.of(Part::Test).len();
         let pictures = self.corpus.clean.len() + adversarial + handled;
         Ok((views.len() * pictures + contenders.len()) as u64)
     }
@@ -148,7 +148,9 @@ impl Study<'_> {
         for (v, view) in views.iter_mut().enumerate() {
             let of_view = contenders.iter().filter(|c| c.view == v).map(|c| c.name.as_str()).next();
             let name = of_view.unwrap_or_default();
-            tables.push(self.table(view.as_mut(), folder, &mut |n| tick(name, n))?);
+            let mut table = self.table(view.as_mut(), folder, &mut |n| tick(name, n))?;
+            table.everyday = self.everyday(view.as_mut(), &table.clean, folder, &mut |n| tick(name, n))?;
+            tables.push(table);
         }
         let mut detectors = vec![];
         for contender in &contenders {
@@ -200,7 +202,7 @@ impl Study<'_> {
             };
             AttackRow {
                 label: a.spec.label.clone(),
-                success: norms.len() as f64 / a.pictures.len().max(1) as f64,
+                success: norms.len() as f64 / a.tried.max(1) as f64,
                 test: test.iter().filter(|&&i| a.pictures[i].is_some()).count(),
                 norms: middle(&|n| n.linf).zip(middle(&|n| n.l2)).map(|(a, b)| [a, b]),
             }
@@ -224,6 +226,17 @@ impl Study<'_> {
         });
         let handled = handled.collect::<Result<Vec<_>>>()?;
         let handled = rows(&handled.iter().collect::<Vec<_>>())?;
+        Ok(Table { clean, adversarial, handled, everyday: vec![] })
+    }
+
+    /// For each everyday change, the rows of the test images. `clean`: the rows of all images as they are.
+    fn everyday(
+        &self,
+        view: &mut dyn View,
+        clean: &[Vec<f32>],
+        folder: &Path,
+        tick: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Vec<Vec<f32>>>> {
         let test = self.corpus.of(Part::Test);
         let mut everyday = vec![];
         for (_, change) in everyday::COUNTED {
@@ -231,11 +244,14 @@ impl Study<'_> {
                 everyday.push(test.iter().map(|&i| clean[i].clone()).collect());
                 continue;
             }
-            let changed = test.iter().map(|&i| change.of(picture(i), &mut Noise::of_item(0, i)));
-            let changed = changed.collect::<Result<Vec<_>>>()?;
-            everyday.push(rows(&changed.iter().collect::<Vec<_>>())?);
+            let changed = test
+                .iter()
+                .map(|&i| change.of(&self.corpus.clean[i].picture, &mut Noise::of_item(0, i)))
+                .collect::<Result<Vec<_>>>()?;
+            let changed: Vec<&RgbImage> = changed.iter().collect();
+            everyday.push(rows::rows(view, self.model, &changed, folder, tick)?);
         }
-        Ok(Table { clean, adversarial, handled, everyday })
+        Ok(everyday)
     }
 
     /// Training rows of some attacks.
