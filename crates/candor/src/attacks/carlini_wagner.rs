@@ -1,6 +1,7 @@
 //! Carlini & Wagner's L2 attack: minimise ‖x' − x‖² + c · max(0, κ − margin(x')) over w, x' = (tanh w + 1) / 2, by Adam, with a
 //! binary search for the smallest c that succeeds (Carlini, Wagner 2017, section VI). Schedule and search are Foolbox's; whether
-//! a descent has come to rest is decided for each image by itself.
+//! a descent has come to rest is decided for each image by itself, and by its least loss: Foolbox's goes by the last loss, of all
+//! images' sum, which goes up and down less than one image's does.
 
 use super::budget::{Budget, length};
 use super::loss::Loss;
@@ -33,7 +34,7 @@ const PARAMETERS: &[Parameter] = &[
         name: "abort-early",
         default: "true",
         kind: Kind::Flag,
-        help: "end a descent that a tenth of the steps did not lower by a ten-thousandth",
+        help: "end a descent whose least loss a tenth of the steps did not lower by a ten-thousandth",
     },
 ];
 
@@ -80,7 +81,9 @@ struct Descent {
     first: Vec<f32>,
     second: Vec<f32>,
     found: bool,
-    loss_at_check: f64,
+    /// The least loss so far, and what it was a tenth of the steps ago.
+    least: f64,
+    least_at_check: f64,
 }
 
 impl CarliniWagner {
@@ -111,7 +114,8 @@ impl CarliniWagner {
                 first: zeros(s),
                 second: zeros(s),
                 found: false,
-                loss_at_check: f64::INFINITY,
+                least: f64::INFINITY,
+                least_at_check: f64::INFINITY,
             })
             .collect();
         let mut images: Vec<Vec<f32>> = searches.iter().map(|s| s.origin.clone()).collect();
@@ -130,11 +134,12 @@ impl CarliniWagner {
                 let squared: f64 =
                     image.iter().zip(&search.origin).map(|(a, b)| f64::from(a - b).powi(2)).sum();
                 let loss = squared + search.c * (f64::from(self.confidence) - margin).max(0.0);
+                descent.least = descent.least.min(loss);
                 if checks {
-                    if loss > 0.9999 * descent.loss_at_check {
+                    if descent.least > 0.9999 * descent.least_at_check {
                         continue;
                     }
-                    descent.loss_at_check = loss;
+                    descent.least_at_check = descent.least;
                 }
                 if self.succeeds(&found.logits, &items[row].goal) {
                     descent.found = true;
