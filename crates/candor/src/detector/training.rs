@@ -10,8 +10,10 @@ use crate::methods::noise::Noise;
 /// How the network is trained. The defaults were chosen on training images alone.
 #[derive(Clone, Debug)]
 pub struct Training {
-    /// Passes over the clean images; each meets as many adversarial ones, of every attack equally many.
+    /// Passes over the clean images at least; each meets as many adversarial ones, of every attack equally many.
     pub epochs: usize,
+    /// Steps at least: few images are passed over more often.
+    pub steps: usize,
     /// Images in one step.
     pub batch: usize,
     /// Learning rate of AdamW at the start; it falls to nothing by a cosine.
@@ -24,7 +26,7 @@ pub struct Training {
 
 impl Default for Training {
     fn default() -> Self {
-        Training { epochs: 30, batch: 64, rate: 2e-3, decay: 1e-2, seed: 0 }
+        Training { epochs: 30, steps: 480, batch: 64, rate: 2e-3, decay: 1e-2, seed: 0 }
     }
 }
 
@@ -61,10 +63,11 @@ impl Network {
         let steps = (2 * examples.clean.len()).div_ceil(how.batch).max(1);
         let settings = ParamsAdamW { lr: how.rate, weight_decay: how.decay, ..ParamsAdamW::default() };
         let mut adam = AdamW::new(parameters.all(), settings).map_err(candle)?;
-        for epoch in 0..how.epochs {
+        let epochs = how.epochs.max(how.steps.div_ceil(steps));
+        for epoch in 0..epochs {
             let order = noise.choose(examples.clean.len(), examples.clean.len());
             for (step, part) in order.chunks(how.batch.div_ceil(2)).enumerate() {
-                let done = (epoch * steps + step) as f64 / (how.epochs * steps) as f64;
+                let done = (epoch * steps + step) as f64 / (epochs * steps) as f64;
                 adam.set_learning_rate(how.rate * 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos()));
                 let mut values = vec![];
                 for &i in part {
