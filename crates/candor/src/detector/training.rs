@@ -12,7 +12,7 @@ use crate::methods::noise::Noise;
 pub struct Training {
     /// Passes over the clean images at least; each meets as many adversarial ones, of every attack equally many.
     pub epochs: usize,
-    /// Steps at least: few images are passed over more often.
+    /// Steps at least: few images are passed over more often, four times as often at most.
     pub steps: usize,
     /// Images in one step.
     pub batch: usize,
@@ -63,7 +63,7 @@ impl Network {
         let steps = (2 * examples.clean.len()).div_ceil(how.batch).max(1);
         let settings = ParamsAdamW { lr: how.rate, weight_decay: how.decay, ..ParamsAdamW::default() };
         let mut adam = AdamW::new(parameters.all(), settings).map_err(candle)?;
-        let epochs = how.epochs.max(how.steps.div_ceil(steps));
+        let epochs = how.steps.div_ceil(steps).clamp(how.epochs, 4 * how.epochs);
         for epoch in 0..epochs {
             let order = noise.choose(examples.clean.len(), examples.clean.len());
             for (step, part) in order.chunks(how.batch.div_ceil(2)).enumerate() {
