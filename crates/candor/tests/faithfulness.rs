@@ -6,7 +6,7 @@ mod support;
 
 use candor::error::Result;
 use candor::faithfulness::substrate::Substrate;
-use candor::faithfulness::{Case, curve, infidelity, road, sparseness};
+use candor::faithfulness::{Case, curve, impute, infidelity, road, sparseness};
 use candor::map::Map;
 use serde_json::Value;
 use support::deterministic::{noise, noise_image};
@@ -144,7 +144,7 @@ fn imputation_and_road_are_the_authors() {
         let pixels: Vec<usize> = want["removed"].as_array().unwrap().iter().map(integer).collect();
         let mut removed = vec![false; height * width];
         pixels.iter().for_each(|&i| removed[i] = true);
-        let out = road::impute(&small.image, [height, width], &removed);
+        let out = impute::impute(&small.image, [height, width], &removed);
         let values = out.chunks(height * width).flat_map(|channel| pixels.iter().map(|&i| channel[i]));
         let values: Vec<f32> = values.collect();
         close(&format!("imputation {n}"), &wide(&values), &floats(&want["values"]));

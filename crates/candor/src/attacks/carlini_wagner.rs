@@ -34,7 +34,7 @@ const PARAMETERS: &[Parameter] = &[
         name: "abort-early",
         default: "true",
         kind: Kind::Flag,
-        help: "end a descent whose least loss a tenth of the steps did not lower by a ten-thousandth",
+        help: "end a descent whose least loss a quarter of the steps did not lower by a ten-thousandth",
     },
 ];
 
@@ -81,7 +81,7 @@ struct Descent {
     first: Vec<f32>,
     second: Vec<f32>,
     found: bool,
-    /// The least loss so far, and what it was a tenth of the steps ago.
+    /// The least loss so far, and what it was a quarter of the steps ago.
     least: f64,
     least_at_check: f64,
 }
@@ -125,7 +125,7 @@ impl CarliniWagner {
                 let (margin, seed) = Loss::Margin.at(logits, &items[row].goal);
                 if margin < f64::from(self.confidence) { vec![seed] } else { vec![] }
             })?;
-            let checks = self.abort_early && step % self.steps.div_ceil(10) == 0;
+            let checks = self.abort_early && step % self.steps.div_ceil(4) == 0;
             let mut still = vec![];
             for (&row, found) in active.iter().zip(&found) {
                 let (search, descent) = (&mut searches[row], &mut descents[row]);

@@ -54,8 +54,12 @@ impl Device {
     fn provider(self) -> Option<ep::ExecutionProviderDispatch> {
         let provider = match self {
             Device::Cpu => return None,
-            // In TF32, ONNX Runtime's default, gradients keep three digits (docs/results/speed.md).
-            Device::Cuda => ep::CUDA::default().with_tf32(false).build(),
+            // In TF32, ONNX Runtime's default, gradients keep three digits; trying all of cuDNN's algorithms, its other default, takes
+            // longer than sixteen photos do (docs/results/speed.md).
+            Device::Cuda => ep::CUDA::default()
+                .with_tf32(false)
+                .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
+                .build(),
             Device::TensorRt => ep::TensorRT::default().build(),
             Device::CoreMl => ep::CoreML::default().build(),
             Device::DirectMl => ep::DirectML::default().build(),

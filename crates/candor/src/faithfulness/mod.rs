@@ -9,7 +9,9 @@
 
 pub mod curve;
 pub mod drop;
+pub mod impute;
 pub mod infidelity;
+mod multigrid;
 pub mod road;
 pub mod sparseness;
 pub mod substrate;

@@ -1,6 +1,6 @@
 //! What is put where pixels are taken away.
 
-use super::road;
+use super::impute::{check, impute};
 use crate::methods::{baseline, noise::Noise};
 
 /// What stands in the place of removed pixels, in the model's own units.
@@ -8,7 +8,7 @@ use crate::methods::{baseline, noise::Noise};
 pub enum Substrate {
     /// The pixels of this image, C×H×W.
     Fixed(Vec<f32>),
-    /// What the pixels left around suggest: noisy linear imputation ([`road::impute`]; Rong et al. 2022), made anew for each
+    /// What the pixels left around suggest: noisy linear imputation ([`impute`]; Rong et al. 2022), made anew for each
     /// set of removed pixels.
     Inpaint {
         /// Standard deviation of the Gaussian noise; the published code has 0.01.
@@ -43,12 +43,12 @@ impl Substrate {
         match self {
             Substrate::Fixed(other) => {
                 assert_eq!(other.len(), image.len(), "a substrate has the size of the image");
-                road::check(image, grid, removed);
+                check(image, grid, removed);
                 let gone = removed.iter().cycle();
                 image.iter().zip(other).zip(gone).map(|((x, s), gone)| if *gone { *s } else { *x }).collect()
             }
             Substrate::Inpaint { noise, seed } => {
-                let mut out = road::impute(image, grid, removed);
+                let mut out = impute(image, grid, removed);
                 if *noise > 0.0 {
                     let mut random = Noise::new(*seed);
                     for (v, gone) in out.iter_mut().zip(removed.iter().cycle()) {
@@ -84,7 +84,7 @@ mod tests {
         let substrate = Substrate::Inpaint { noise: 0.1, seed: 3 };
         let noise = |removed: [bool; 4]| {
             let with = substrate.without(&IMAGE, [2, 2], &removed);
-            with[3] - road::impute(&IMAGE, [2, 2], &removed)[3]
+            with[3] - impute(&IMAGE, [2, 2], &removed)[3]
         };
         let (one, two) = (noise([false, false, false, true]), noise([false, true, false, true]));
         assert!((one - two).abs() < 1e-6 && one != 0.0, "{one} {two}");
