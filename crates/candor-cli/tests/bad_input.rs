@@ -208,6 +208,18 @@ fn arguments() {
 }
 
 #[test]
+fn photos_for_the_thresholds_are_taken_beyond_a_limit() {
+    let done = Command::cargo_bin("candor")
+        .unwrap()
+        .args(["detect", "train", "model.onnx", "photos", "--calibration", "4"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(2), "{text}");
+    assert!(text.contains("--limit"), "{text}");
+}
+
+#[test]
 fn one_bad_photo_of_two_is_named_and_the_other_explained() {
     let bench = Bench::new();
     let bad = bench.file("bad.png", b"not a picture");

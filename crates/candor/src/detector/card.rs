@@ -65,6 +65,23 @@ impl Threshold {
     /// The shares that thresholds are set for.
     pub const SHARES: [f64; 2] = [0.01, 0.05];
 
+    /// Whether `images` clean ones are enough to set the threshold for a `share` of false alarms: one of them lies above it.
+    pub fn enough(share: f64, images: usize) -> bool {
+        images as f64 * share >= 1.0
+    }
+
+    /// What is to be said of thresholds set by `images` clean ones: for which of [`Threshold::SHARES`] these are too few.
+    pub fn caveat(images: usize) -> Option<String> {
+        let few: Vec<String> = Self::SHARES
+            .into_iter()
+            .filter(|&share| !Self::enough(share, images))
+            .map(|share| format!("{:.0} %", 100.0 * share))
+            .collect();
+        let shares = few.join(" and ");
+        (!few.is_empty())
+            .then(|| format!("{images} clean images set the thresholds: too few to tell {shares}"))
+    }
+
     /// The thresholds of clean images' scores.
     ///
     /// # Errors
@@ -99,5 +116,12 @@ mod tests {
         assert_eq!(thresholds[0].alarms(&clean), 0.01);
         assert_eq!(thresholds[1].alarms(&clean), 0.05);
         assert!(Threshold::calibrate(&[]).is_err());
+    }
+
+    #[test]
+    fn few_images_cannot_tell_rare_alarms() {
+        assert_eq!(Threshold::caveat(100), None);
+        assert!(Threshold::caveat(99).unwrap().ends_with("too few to tell 1 %"));
+        assert!(Threshold::caveat(19).unwrap().ends_with("too few to tell 1 % and 5 %"));
     }
 }

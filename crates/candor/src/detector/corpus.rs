@@ -139,17 +139,17 @@ impl Corpus {
                 found.insert((entry.method, entry.item), attacked);
             }
         }
-        let of_parts = corpus.of_any(recipe.attacked);
+        let tried = corpus.of_any(recipe.attacked).len();
         for spec in attacks {
             let (mut pictures, mut norms) = (vec![], vec![]);
-            for i in 0..corpus.clean.len() {
-                let attacked =
-                    found.get(&(spec.label.clone(), i)).filter(|a| a.success && of_parts.contains(&i));
+            for (i, clean) in corpus.clean.iter().enumerate() {
+                let attacked = found.get(&(spec.label.clone(), i));
+                let attacked = attacked.filter(|a| a.success && recipe.attacked.contains(&clean.part));
                 let file = file(folder, &spec.label, i);
                 pictures.push(attacked.map(|_| decode(&file)).transpose()?);
                 norms.push(attacked.and_then(|a| a.norms));
             }
-            corpus.attacks.push(Adversaries { spec: spec.clone(), pictures, norms, tried: of_parts.len() });
+            corpus.attacks.push(Adversaries { spec: spec.clone(), pictures, norms, tried });
         }
         Ok(corpus)
     }

@@ -209,6 +209,21 @@ mod tests {
     }
 
     #[test]
+    fn a_cycle_of_multigrid_takes_most_of_a_smooth_error_and_the_diagonal_little() {
+        let hole: Vec<bool> = (0..64 * 64).map(|i| (4..60).contains(&(i / 64)) && i % 64 >= 4).collect();
+        let system = System::of([64, 64], &hole);
+        let smooth = [vec![[1.0; LANES]; system.pixels.len()], vec![[0.0; LANES]]].concat();
+        let of = system.times(&smooth);
+        let left = |found: Vec<Lanes>| {
+            let error: Vec<Lanes> = found.iter().map(|f| f.map(|f| 1.0 - f)).collect();
+            (dot(&error, &error)[0] / found.len() as f64).sqrt()
+        };
+        let diagonal = left(of.iter().zip(&system.diagonal).map(|(v, d)| v.map(|v| v / d)).collect());
+        let cycle = left(system.multigrid.apply(&of));
+        assert!(cycle < 0.5 && diagonal > 0.9, "{cycle} {diagonal}");
+    }
+
+    #[test]
     fn without_anything_left_there_is_nothing() {
         assert_eq!(impute(&[1.0, 2.0], [1, 2], &[true, true]), [0.0, 0.0]);
         assert_eq!(impute(&[1.0, 2.0], [1, 2], &[false, false]), [1.0, 2.0]);

@@ -147,14 +147,14 @@ impl Level {
 
     /// b − A x; `x` has a zero at its end.
     fn residual(&self, x: &[Lanes], b: &[Lanes]) -> Vec<Lanes> {
-        let rows = self.neighbours.iter().zip(&self.weights).zip(&self.diagonal);
-        let row = |(((of, weights), d), (x_i, b)): (((&[u32; 8], &[f32; 8]), &f32), (&Lanes, &Lanes))| {
+        let row = |(i, b): (usize, &Lanes)| {
             let mut out = *b;
-            add(&mut out, -d, x_i);
-            of.iter().zip(weights).for_each(|(&j, weight)| add(&mut out, *weight, &x[j as usize]));
+            add(&mut out, -self.diagonal[i], &x[i]);
+            let around = self.neighbours[i].iter().zip(&self.weights[i]);
+            around.for_each(|(&j, weight)| add(&mut out, *weight, &x[j as usize]));
             out
         };
-        rows.zip(x.iter().zip(b)).map(row).collect()
+        b.iter().enumerate().map(row).collect()
     }
 }
 

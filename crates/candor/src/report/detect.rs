@@ -236,8 +236,9 @@ fn tables(report: &Report) -> Vec<TableView> {
         .detectors
         .first()
         .map_or(vec![], |d| d.false_alarms.iter().map(|(name, _)| name.clone()).collect());
+    let caveat = Threshold::caveat(report.clean[1]).map_or(String::new(), |c| format!(" ({c})"));
     tables.push(TableView {
-        title: "Alarms on clean images, at the thresholds for 1 % and 5 %".into(),
+        title: format!("Alarms on clean images, at the thresholds for 1 % and 5 %{caveat}"),
         head: head("Detector", &changes),
         rows: report
             .detectors

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candor::detector::Extractor;
 use candor::detector::corpus::Part;
+use candor::detector::{Extractor, Threshold};
 use candor::report::detect::{DetectResult, Hierarchy, Pair, write_study};
 use candor::tasks::detect::{Figure, Report, Study};
 
@@ -114,6 +114,9 @@ fn text(report: &Report) -> String {
         );
     }
     text += "\nfalse alarms at the 1 % and 5 % thresholds\n";
+    if let Some(caveat) = Threshold::caveat(calibration) {
+        text += &format!("({caveat}; --calibration takes more)\n");
+    }
     for d in &report.detectors {
         text += &format!("{:<36}", d.name);
         for (change, shares) in &d.false_alarms {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candor::detector::card::{Card, Data};
+use candor::detector::card::{Card, Data, Threshold};
 use candor::detector::corpus::Part;
 use candor::detector::{Extractor, save};
 use candor::tasks::detect::Study;
@@ -64,7 +64,7 @@ fn text(card: &Card, out: &str) -> String {
         text += &format!("  {:<52} {:>6}\n", a.attack, a.images);
     }
     for t in &card.thresholds {
-        let few = (card.data.calibration as f64) * t.false_alarms < 1.0;
+        let few = !Threshold::enough(t.false_alarms, card.data.calibration);
         text += &format!(
             "alarm above {:.4} at {:.0} % false alarms, by {} clean images{}\n",
             t.score,
