@@ -1,7 +1,7 @@
 //! Pixels that are not there, from those that are: the noisy linear imputation of ROAD (Rong et al. 2022), without its noise.
 //!
 //! Each is the weighted mean of its neighbours, all of them at once: a system with an unknown for each pixel, which the published
-//! code hands to a direct solver. Here conjugate gradients solve it, with [multigrid](super::multigrid) as preconditioner.
+//! code hands to a direct solver. Here conjugate gradients solve it, with multigrid as preconditioner.
 
 use super::multigrid::Multigrid;
 
