@@ -164,7 +164,8 @@ fn a_study_measures_all_detectors_on_images_that_none_saw() {
         }
     }
     assert_eq!(study["adaptive"].as_array().unwrap().len(), 2);
-    assert!(bench.path("study/detect.html").is_file());
+    let page = fs::read_to_string(bench.path("study/detect.html")).unwrap();
+    assert!(page.contains("By one who knows the detector") && page.contains("8/255, 60 steps"), "{page}");
 }
 
 #[test]

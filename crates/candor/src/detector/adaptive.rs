@@ -3,6 +3,7 @@
 //! wrongly is moved against the detector ("selective" descent: Bryniarski et al. 2021, section 3).
 
 use candor_graph::builder::Builder;
+use candor_graph::footprint::computed_bytes;
 use candor_graph::grad::gradients;
 use candor_graph::rewrite;
 use candor_graph::shape::Dim;
@@ -47,10 +48,13 @@ pub struct Adaptive {
     session: Box<dyn Session>,
     classes: usize,
     shape: [usize; 3],
+    batch: usize,
 }
 
-/// Images at once: the graph has every step of mask learning in it.
-const BATCH: usize = 8;
+/// Most images at once: the graph has every step of mask learning in it.
+const MOST_IMAGES: u64 = 8;
+/// Most bytes that the graph's values may have, all together.
+const BYTES: u64 = 4 << 30;
 
 impl Adaptive {
     /// Builds and compiles the graph.
@@ -127,7 +131,8 @@ impl Adaptive {
         graph.outputs = [&[score], &slopes[..]].concat();
         rewrite::remove_dead(&mut graph);
         let session = model.engine.compile(&graph)?;
-        Ok(Adaptive { session, classes: model.classes, shape: model.input_shape })
+        let batch = (BYTES / computed_bytes(&graph).max(1)).clamp(1, MOST_IMAGES) as usize;
+        Ok(Adaptive { session, classes: model.classes, shape: model.input_shape, batch })
     }
 
     /// For images that the model answers `predicted`, the detector's logits, and the gradients of the seeds.
@@ -176,7 +181,7 @@ impl Adaptive {
         tick: &mut dyn FnMut(),
     ) -> Result<Vec<Vec<f32>>> {
         let mut found = vec![];
-        for (images, goals) in images.chunks(BATCH).zip(goals.chunks(BATCH)) {
+        for (images, goals) in images.chunks(self.batch).zip(goals.chunks(self.batch)) {
             found.extend(self.run_part(victim, images, goals, moves, tick)?);
         }
         Ok(found)

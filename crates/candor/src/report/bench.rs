@@ -16,6 +16,7 @@ use super::atomic;
 use super::error::ReportError;
 use super::figures::figure;
 use super::html::templates;
+use super::names;
 use super::paint::{Scale, overlay};
 use super::result::{EngineInfo, FailedImage, MethodInfo, ModelInfo};
 use super::view::Picture;
@@ -247,9 +248,8 @@ struct CurveView<'r> {
 
 impl<'r> PageView<'r> {
     fn new(result: &'r BenchResult, examples: &'r [Example]) -> Self {
-        let file = Path::new(&result.model.path).file_name();
         PageView {
-            title: file.map_or_else(String::new, |n| n.to_string_lossy().into()),
+            title: names::file(&result.model.path),
             benchmark: &result.benchmark,
             items: result.dataset.items,
             tuning: result.dataset.tuning,

@@ -11,6 +11,7 @@ use super::atomic;
 use super::error::ReportError;
 use super::figures::figure;
 use super::html::templates;
+use super::names;
 use super::paint::{Scale, overlay};
 use super::result::{EngineInfo, ModelInfo};
 use super::view::Picture;
@@ -221,11 +222,8 @@ struct GradientView {
 
 impl<'r> PageView<'r> {
     fn new(result: &'r CheckResult, galleries: &'r [Gallery]) -> Self {
-        let title = Path::new(&result.model.path)
-            .file_name()
-            .map_or_else(String::new, |n| n.to_string_lossy().into());
         PageView {
-            title,
+            title: names::file(&result.model.path),
             images: result.images,
             passed: result.methods.iter().filter(|m| m.passed).count(),
             rule: format!(

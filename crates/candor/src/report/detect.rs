@@ -12,12 +12,13 @@ use super::atomic;
 use super::error::ReportError;
 use super::figures::{figure, percent};
 use super::html::templates;
+use super::names;
 use super::paint::{Scale, overlay};
 use super::result::{EngineInfo, FailedImage, ModelInfo};
 use super::view::Picture;
 use crate::detector::{Card, Extractor, FeatureSettings, Seen, Threshold};
 use crate::map::Map;
-use crate::tasks::detect::{DetectorRow, Figure, Report};
+use crate::tasks::detect::{AdaptiveRow, DetectorRow, Figure, Report};
 
 /// Pixels a side of a picture on the page.
 const SIDE: u32 = 112;
@@ -183,7 +184,7 @@ pub fn write_scores(
         rows: scores.collect(),
     };
     let pairs = vec![Pair { name: "The masks that led to the scores".into(), rows: shown }];
-    let page = Page { title: result.card.model.path.clone(), lead, tables: vec![table], pairs: &pairs };
+    let page = Page { title: names::file(&result.card.model.path), lead, tables: vec![table], pairs: &pairs };
     write(folder, "score", result, &page)
 }
 
@@ -197,7 +198,7 @@ pub fn write_study(folder: &Path, result: &DetectResult, pairs: &[Pair]) -> Resu
     let lead = format!(
         "{train} clean images and what attacks made of them train, {calibration} clean ones set the thresholds, {test} others judge."
     );
-    let page = Page { title: result.model.path.clone(), lead, tables: tables(report), pairs };
+    let page = Page { title: names::file(&result.model.path), lead, tables: tables(report), pairs };
     write(folder, "detect", result, &page)
 }
 
@@ -232,6 +233,23 @@ fn tables(report: &Report) -> Vec<TableView> {
             d.seen.iter().map(|f| f.as_ref().map_or("–".into(), |f| percent(f.detected[1]))).collect()
         }),
     ];
+    if !report.adaptive.is_empty() {
+        tables.push(TableView {
+            title: "By one who knows the detector".into(),
+            head: [
+                "L∞ budget",
+                "images",
+                "succeeds on",
+                "of those found at 1 %",
+                "at 5 %",
+                "AUROC",
+                "pass unseen",
+            ]
+            .map(String::from)
+            .to_vec(),
+            rows: report.adaptive.iter().map(adaptive).collect(),
+        });
+    }
     let changes: Vec<String> = report
         .detectors
         .first()
@@ -252,6 +270,20 @@ fn tables(report: &Report) -> Vec<TableView> {
             .collect(),
     });
     tables
+}
+
+fn adaptive(row: &AdaptiveRow) -> Vec<String> {
+    let found = |share: f64| if share.is_nan() { "–".to_string() } else { percent(share) };
+    let [rare, frequent] = [0, 1].map(|i| found(row.detected[i]));
+    vec![
+        format!("{:.0}/255, {} steps", 255.0 * row.eps, row.steps),
+        row.images.to_string(),
+        percent(row.success),
+        rare,
+        frequent,
+        row.auroc.map_or("–".into(), |v| format!("{v:.3}")),
+        percent(row.evades),
+    ]
 }
 
 #[derive(Serialize)]

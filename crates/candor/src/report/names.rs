@@ -23,6 +23,11 @@ impl Names {
     }
 }
 
+/// The file's name without the folders before it.
+pub(crate) fn file(path: &str) -> String {
+    Path::new(path).file_name().map_or_else(String::new, |name| name.to_string_lossy().into())
+}
+
 /// The folder name of an image: its file name without the last extension, made safe.
 pub(crate) fn folder(path: &str) -> String {
     let stem = Path::new(path).file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
