@@ -40,7 +40,7 @@ SETTINGS = {
     "pgd": {"eps": 8, "steps": 40, "step": 0.0333333},
     "pgd-l2": {"eps": 0.5, "steps": 50, "step": 0.025},
     "deepfool": {"steps": 50, "candidates": 10, "overshoot": 0.02},
-    "cw": {"steps": 200, "step": 0.01, "binary-search-steps": 9, "initial-c": 0.001},
+    "cw": {"steps": 200, "step": 0.01, "binary-search-steps": 9, "initial-c": 0.001, "abort-early": "true"},
     "apgd": {"eps": 2, "steps": 20},
     "square": {"eps": 4, "queries": 500},
     "jsma": {"theta": 1.0, "gamma": 0.1},
@@ -77,7 +77,11 @@ def foolbox_attack(name: str, how: dict):
         ),
         "cw": lambda: (
             attacks.L2CarliniWagnerAttack(
-                binary_search_steps=how["binary-search-steps"], steps=steps, stepsize=step, initial_const=how["initial-c"]
+                binary_search_steps=how["binary-search-steps"],
+                steps=steps,
+                stepsize=step,
+                initial_const=how["initial-c"],
+                abort_early=how["abort-early"] == "true",
             ),
             None,
         ),
