@@ -12,9 +12,14 @@ pub fn computed_bytes(graph: &Graph) -> u64 {
     4 * elements.sum::<u64>()
 }
 
+/// How many rows (1..=`most`) a batch may have for the values that `graph` computes to stay within `bytes`, all together.
+pub fn batch_within(graph: &Graph, bytes: u64, most: u64) -> usize {
+    (bytes / computed_bytes(graph).max(1)).clamp(1, most) as usize
+}
+
 #[cfg(test)]
 mod tests {
-    use super::computed_bytes;
+    use super::{batch_within, computed_bytes};
     use crate::builder::Builder;
     use crate::graph::Graph;
     use crate::shape::Dim;
@@ -28,5 +33,6 @@ mod tests {
         let mut graph = b.finish().unwrap();
         graph.outputs = vec![y];
         assert_eq!(computed_bytes(&graph), 4 * (6 + 2));
+        assert_eq!([31, 100, 1000].map(|bytes| batch_within(&graph, bytes, 8)), [1, 3, 8]);
     }
 }

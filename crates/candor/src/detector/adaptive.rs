@@ -3,7 +3,7 @@
 //! wrongly is moved against the detector ("selective" descent: Bryniarski et al. 2021, section 3).
 
 use candor_graph::builder::Builder;
-use candor_graph::footprint::computed_bytes;
+use candor_graph::footprint::batch_within;
 use candor_graph::grad::gradients;
 use candor_graph::rewrite;
 use candor_graph::shape::Dim;
@@ -131,7 +131,7 @@ impl Adaptive {
         graph.outputs = [&[score], &slopes[..]].concat();
         rewrite::remove_dead(&mut graph);
         let session = model.engine.compile(&graph)?;
-        let batch = (BYTES / computed_bytes(&graph).max(1)).clamp(1, MOST_IMAGES) as usize;
+        let batch = batch_within(&graph, BYTES, MOST_IMAGES);
         Ok(Adaptive { session, classes: model.classes, shape: model.input_shape, batch })
     }
 

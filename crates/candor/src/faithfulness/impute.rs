@@ -113,9 +113,8 @@ impl System {
             b.iter().zip(self.times(&p)).map(|(b, a)| each_lane(|l| b[l] - a[l])).collect();
         let (norms, start) = (dot(&b, &b), dot(&r, &r));
         let enough = each_lane(|l| TOLERANCE * (norms[l].sqrt() + start[l].sqrt()));
-        let z = self.multigrid.apply(&r);
-        p[..z.len()].copy_from_slice(&z);
-        let mut rz = dot(&r, &z);
+        // The first direction has no other before it.
+        let mut rz = [f64::INFINITY; LANES];
         // In exact arithmetic as many steps as unknowns suffice; the tolerance is met long before.
         for _ in 0..b.len() + 100 {
             let left = dot(&r, &r);
@@ -123,18 +122,18 @@ impl System {
             if open.iter().all(|&o| o == 0.0) {
                 break;
             }
-            let a = self.times(&p);
             // A channel that is solved stays as it is.
             let ratio = |a: f64, b: f64, open: f64| if open > 0.0 { a / b } else { 0.0 };
-            let pa = dot(&p, &a);
-            let step = each_lane(|l| ratio(rz[l], pa[l], open[l]));
-            x.iter_mut().zip(&p).for_each(|(x, p)| *x = each_lane(|l| x[l] + step[l] * p[l]));
-            r.iter_mut().zip(&a).for_each(|(r, a)| *r = each_lane(|l| r[l] - step[l] * a[l]));
             let z = self.multigrid.apply(&r);
             let next = dot(&r, &z);
             let turn = each_lane(|l| ratio(next[l], rz[l], open[l]));
             rz = next;
             p.iter_mut().zip(&z).for_each(|(p, z)| *p = each_lane(|l| z[l] + turn[l] * p[l]));
+            let a = self.times(&p);
+            let pa = dot(&p, &a);
+            let step = each_lane(|l| ratio(rz[l], pa[l], open[l]));
+            x.iter_mut().zip(&p).for_each(|(x, p)| *x = each_lane(|l| x[l] + step[l] * p[l]));
+            r.iter_mut().zip(&a).for_each(|(r, a)| *r = each_lane(|l| r[l] - step[l] * a[l]));
         }
         x
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::error::{GraphError, Result as GraphResult};
-use candor_graph::footprint::computed_bytes;
+use candor_graph::footprint::batch_within;
 use candor_graph::graph::{Graph, ValueId};
 use candor_graph::insert::MaskSite;
 use candor_graph::tensor::{DataType, Tensor};
@@ -105,7 +105,11 @@ impl Step {
             session: model.engine.compile(&graph)?,
             sites: masked.sites.clone(),
             fixed_batch: model.fixed_batch,
-            max_batch: if masked.cut.crosses_in_rows() { max_batch(&graph) } else { 1 },
+            max_batch: if masked.cut.crosses_in_rows() {
+                batch_within(&graph, STEP_BYTES, MOST_QUERIES)
+            } else {
+                1
+            },
         })
     }
 
@@ -258,11 +262,6 @@ fn row_of(i: usize, used: usize) -> usize {
 const STEP_BYTES: u64 = 1 << 30;
 /// Most queries in one batch, however small: convolutions gain nothing from more.
 const MOST_QUERIES: u64 = 64;
-
-/// Most queries in one batch of a step, by memory.
-fn max_batch(step: &Graph) -> usize {
-    (STEP_BYTES / computed_bytes(step).max(1)).clamp(1, MOST_QUERIES) as usize
-}
 
 fn tensor(shape: &[usize], values: Vec<f32>) -> Result<Tensor> {
     Tensor::floats(shape, values).map_err(|e| Error::graph("mask", e))
