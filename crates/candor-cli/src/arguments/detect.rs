@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use candor::detector::training::Training;
 use clap::{Args, Subcommand};
 
 use super::{ModelArgs, SourceArgs, SurrogateArgs};
@@ -73,9 +74,19 @@ pub struct CorpusArgs {
     /// Adam's decay of the second moment [default: 0.999]
     #[arg(long, value_name = "β₂")]
     pub beta2: Option<f32>,
+    /// Passes of the network's training over the clean photos; up to four times as many where photos are few
+    #[arg(long, value_name = "N", default_value_t = Training::default().epochs as u32, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub epochs: u32,
     /// Seed of the split, of the attacks and of the training, recorded in the result
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+}
+
+impl CorpusArgs {
+    /// How networks are trained.
+    pub fn training(&self) -> Training {
+        Training { epochs: self.epochs as usize, seed: self.seed, ..Training::default() }
+    }
 }
 
 /// `detect train`.

@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use super::{DatasetError, Object, Result, Sample};
+use crate::report::names;
 
 const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
 
 pub(super) fn read(path: &Path) -> Result<Vec<Sample>> {
     let mut samples = vec![];
     for folder in entries(path)?.into_iter().filter(|p| p.is_dir()) {
-        let name = file_name(&folder);
+        let name = names::file(&folder);
         for photo in entries(&folder)?.into_iter().filter(|p| is_photo(p)) {
             let object = Object { name: name.clone(), classes: vec![], bbox: None, mask_value: None };
-            samples.push(Sample::file(format!("{name}/{}", file_name(&photo)), photo, vec![object]));
+            samples.push(Sample::file(format!("{name}/{}", names::file(&photo)), photo, vec![object]));
         }
     }
     if samples.is_empty() {
@@ -31,10 +32,6 @@ pub(super) fn entries(path: &Path) -> Result<Vec<PathBuf>> {
     let mut found = entries.map(|e| Ok(e.map_err(fail)?.path())).collect::<Result<Vec<_>>>()?;
     found.sort();
     Ok(found)
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into())
 }
 
 fn is_photo(path: &Path) -> bool {

@@ -26,6 +26,8 @@ pub struct Card {
     pub data: Data,
     /// Seed of the split, of the attacks and of the training.
     pub seed: u64,
+    /// Passes of the training over the clean images, at least.
+    pub epochs: usize,
     /// Scores at which it raises an alarm.
     pub thresholds: Vec<Threshold>,
 }

@@ -76,6 +76,8 @@ pub struct DetectResult {
     pub features: FeatureSettings,
     /// Seed of the split, of the attacks and of the training.
     pub seed: u64,
+    /// Passes of the networks' training over the clean images, at least.
+    pub epochs: usize,
     /// The figures.
     #[serde(flatten)]
     pub report: Report,

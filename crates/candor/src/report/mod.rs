@@ -12,7 +12,7 @@ mod error;
 mod figures;
 mod html;
 pub mod json;
-mod names;
+pub(crate) mod names;
 pub mod npz;
 pub mod paint;
 pub mod png;

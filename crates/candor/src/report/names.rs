@@ -24,8 +24,8 @@ impl Names {
 }
 
 /// The file's name without the folders before it.
-pub(crate) fn file(path: &str) -> String {
-    Path::new(path).file_name().map_or_else(String::new, |name| name.to_string_lossy().into())
+pub(crate) fn file(path: impl AsRef<Path>) -> String {
+    path.as_ref().file_name().map_or_else(String::new, |name| name.to_string_lossy().into())
 }
 
 /// The folder name of an image: its file name without the last extension, made safe.

@@ -23,7 +23,7 @@ pub fn run(args: &EvalArgs) -> Result<ExitCode> {
         preprocessing: &setup.preprocessing,
         corpus,
         features: features.clone(),
-        seed: args.corpus.seed,
+        training: args.corpus.training(),
         baselines: args.baselines,
         ablations: args.ablations,
         adaptive: args.adaptive,
@@ -39,6 +39,7 @@ pub fn run(args: &EvalArgs) -> Result<ExitCode> {
         sha256: dataset.fingerprint(),
         features: Extractor::new(&setup.model, features.clone())?.settings().clone(),
         seed: args.corpus.seed,
+        epochs: study.training.epochs,
         report,
     };
     let page = write_study(&args.out, &result, &pairs(&made)?)?;
@@ -101,17 +102,17 @@ fn text(report: &Report) -> String {
     }
     for a in &report.adaptive {
         text += &format!(
-            "L∞ {:.0}/255, {} steps, {} images: {:.1} % succeed; of those {:.1} % and {:.1} % raise an alarm; AUROC {}; unseen by \
-             model and detector {:.1} % of all\n",
+            "L∞ {:.0}/255, {} steps, {} images: {:.1} % succeed",
             255.0 * a.eps,
             a.steps,
             a.images,
-            100.0 * a.success,
-            100.0 * a.detected[0],
-            100.0 * a.detected[1],
-            a.auroc.map_or("–".into(), |v| format!("{v:.3}")),
-            100.0 * a.evades
+            100.0 * a.success
         );
+        if let (true, Some(area)) = (a.success > 0.0, a.auroc) {
+            let [rare, frequent] = [0, 1].map(|i| 100.0 * a.detected[i]);
+            text += &format!("; of those {rare:.1} % and {frequent:.1} % raise an alarm; AUROC {area:.3}");
+        }
+        text += &format!("; unseen by model and detector {:.1} % of all\n", 100.0 * a.evades);
     }
     text += "\nfalse alarms at the 1 % and 5 % thresholds\n";
     if let Some(caveat) = Threshold::caveat(calibration) {

@@ -21,7 +21,7 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
         preprocessing: &setup.preprocessing,
         corpus: &corpus,
         features: features.clone(),
-        seed: args.corpus.seed,
+        training: args.corpus.training(),
         baselines: false,
         ablations: false,
         adaptive: 0,
@@ -43,6 +43,7 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
             calibration: corpus.of(Part::Calibration).len(),
         },
         seed: args.corpus.seed,
+        epochs: study.training.epochs,
         thresholds,
     };
     save(&card, &network, &args.out)?;

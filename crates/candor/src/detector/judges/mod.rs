@@ -37,17 +37,22 @@ pub enum Judging {
 }
 
 impl Judging {
-    /// Learns from examples.
+    /// Learns from examples. `how`: how networks do; the others take its seed.
     ///
     /// # Errors
     /// [`crate::error::Error::Detector`] if there is nothing to learn from or a library fails.
-    pub fn train(&self, engine: &dyn Engine, examples: &Examples<'_>, seed: u64) -> Result<Box<dyn Judge>> {
+    pub fn train(
+        &self,
+        engine: &dyn Engine,
+        examples: &Examples<'_>,
+        how: &Training,
+    ) -> Result<Box<dyn Judge>> {
         Ok(match self {
             Judging::Value => Box::new(Value),
             Judging::Logistic => Box::new(linear::Linear::train(examples)?),
-            Judging::Forest => Box::new(forest::Forest::train(examples, seed)?),
+            Judging::Forest => Box::new(forest::Forest::train(examples, how.seed)?),
             Judging::Mahalanobis(segments) => Box::new(mahalanobis::Mahalanobis::train(segments, examples)?),
-            Judging::Lid(segments) => Box::new(lid::Lid::train(segments, examples, seed)?),
+            Judging::Lid(segments) => Box::new(lid::Lid::train(segments, examples, how.seed)?),
             Judging::Network(pick) => {
                 let own = examples.clean.iter().chain(examples.adversarial.iter().flatten());
                 let own: Vec<Vec<f32>> = own.map(|row| pick.of(row)).collect();
@@ -55,8 +60,7 @@ impl Judging {
                 let clean = rows.by_ref().take(examples.clean.len()).collect();
                 let lists = examples.adversarial.iter();
                 let adversarial = lists.map(|list| rows.by_ref().take(list.len()).collect()).collect();
-                let how = Training { seed, ..Training::default() };
-                let network = Network::train(pick.layout(), &Examples { clean, adversarial }, &how)?;
+                let network = Network::train(pick.layout(), &Examples { clean, adversarial }, how)?;
                 let scorer = Scorer::new(engine, &network.graph()?)?;
                 Box::new(Networked { scorer, pick: pick.clone() })
             }

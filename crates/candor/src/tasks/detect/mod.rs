@@ -32,6 +32,8 @@ pub use adaptive::AdaptiveRow;
 use contenders::{Contender, Contest, Kind};
 use everyday::Change;
 
+const ALL: [Part; 3] = [Part::Train, Part::Calibration, Part::Test];
+
 /// What a study is made of.
 pub struct Study<'s> {
     /// The model.
@@ -42,8 +44,8 @@ pub struct Study<'s> {
     pub corpus: &'s Corpus,
     /// How features are made.
     pub features: FeatureSettings,
-    /// Seed of the training and of the intervals.
-    pub seed: u64,
+    /// How networks are trained. Its seed is also that of the other detectors and of the intervals.
+    pub training: Training,
     /// Whether published detectors are compared.
     pub baselines: bool,
     /// Whether other parts of the features are compared.
@@ -113,6 +115,7 @@ pub struct Figure {
 
 /// Rows of one view.
 struct Table {
+    /// For each clean image; empty for those of parts that were not asked for.
     clean: Vec<Vec<f32>>,
     /// For each attack, for each clean image.
     adversarial: Vec<Vec<Option<Vec<f32>>>>,
@@ -123,14 +126,15 @@ struct Table {
 }
 
 impl Study<'_> {
-    /// Steps that [`Study::run`] reports, at most; or [`Study::train`], which changes no test images.
+    /// Steps that [`Study::run`] reports, at most; or [`Study::train`], which looks at no test images.
     pub fn ticks(&self, tested: bool) -> Result<u64> {
         let (views, contenders) = self.contenders()?;
         let adversarial: usize =
             self.corpus.attacks.iter().map(|a| a.pictures.iter().flatten().count()).sum();
-        let changes = if tested { everyday::COUNTED.len() - 1 } else { 0 };
-        let handled = self.corpus.of(Part::Train).len() + changes * self.corpus.of(Part::Test).len();
-        let pictures = self.corpus.clean.len() + adversarial + handled;
+        let [train, calibration, test] = self.sizes();
+        // Training images also after an everyday change, test images as they are and after each.
+        let pictures =
+            2 * train + calibration + if tested { everyday::COUNTED.len() * test } else { 0 } + adversarial;
         Ok((views.len() * pictures + contenders.len()) as u64)
     }
 
@@ -148,7 +152,7 @@ impl Study<'_> {
         for (v, view) in views.iter_mut().enumerate() {
             let of_view = contenders.iter().filter(|c| c.view == v).map(|c| c.name.as_str()).next();
             let name = of_view.unwrap_or_default();
-            let mut table = self.table(view.as_mut(), folder, &mut |n| tick(name, n))?;
+            let mut table = self.table(view.as_mut(), &ALL, folder, &mut |n| tick(name, n))?;
             table.everyday = self.everyday(view.as_mut(), &table.clean, folder, &mut |n| tick(name, n))?;
             tables.push(table);
         }
@@ -157,9 +161,13 @@ impl Study<'_> {
             detectors.push(self.judge(contender, &tables[contender.view])?);
             tick(&contender.name, 1);
         }
-        let parts = [Part::Train, Part::Calibration, Part::Test].map(|p| self.corpus.of(p).len());
         let adaptive = if self.adaptive > 0 { self.adapt(folder, tick)? } else { vec![] };
-        Ok(Report { attacks: self.attacks(), clean: parts, detectors, adaptive })
+        Ok(Report { attacks: self.attacks(), clean: self.sizes(), detectors, adaptive })
+    }
+
+    /// Clean images of each part.
+    fn sizes(&self) -> [usize; 3] {
+        ALL.map(|part| self.corpus.of(part).len())
     }
 
     /// Trains the network that is to be kept, on all attacks; its thresholds, and what it learned from.
@@ -174,13 +182,13 @@ impl Study<'_> {
         let (mut views, contenders) =
             contenders::all(self.model, self.preprocessing, &self.features, (false, false))?;
         let name = contenders::OURS;
-        let table = self.table(views[0].as_mut(), folder, &mut |n| tick(name, n))?;
+        let parts = [Part::Train, Part::Calibration];
+        let table = self.table(views[0].as_mut(), &parts, folder, &mut |n| tick(name, n))?;
         let Judging::Network(pick) = &contenders[0].judging else {
             return Err(Error::Detector("the detector is a network".into()));
         };
         let all: Vec<usize> = (0..self.corpus.attacks.len()).collect();
-        let how = Training { seed: self.seed, ..Training::default() };
-        let network = Network::train(pick.layout(), &self.examples(&table, &all), &how)?;
+        let network = Network::train(pick.layout(), &self.examples(&table, &all), &self.training)?;
         let mut scorer = crate::detector::Scorer::new(self.model.engine.as_ref(), &network.graph()?)?;
         let calibration = self.corpus.of(Part::Calibration);
         let rows: Vec<Vec<f32>> = calibration.iter().map(|&i| pick.of(&table.clean[i])).collect();
@@ -210,9 +218,21 @@ impl Study<'_> {
         self.corpus.attacks.iter().map(row).collect()
     }
 
-    fn table(&self, view: &mut dyn View, folder: &Path, tick: &mut dyn FnMut(usize)) -> Result<Table> {
+    /// The rows of clean images of some parts, and of what attacks made of any.
+    fn table(
+        &self,
+        view: &mut dyn View,
+        parts: &[Part],
+        folder: &Path,
+        tick: &mut dyn FnMut(usize),
+    ) -> Result<Table> {
         let mut rows = |pictures: &[&RgbImage]| rows::rows(view, self.model, pictures, folder, tick);
-        let clean = rows(&self.corpus.clean.iter().map(|c| &c.picture).collect::<Vec<_>>())?;
+        let mut clean = vec![vec![]; self.corpus.clean.len()];
+        for part in parts {
+            let of = self.corpus.of(*part);
+            let pictures: Vec<&RgbImage> = of.iter().map(|&i| &self.corpus.clean[i].picture).collect();
+            of.iter().zip(rows(&pictures)?).for_each(|(&i, row)| clean[i] = row);
+        }
         let mut adversarial = vec![];
         for attack in &self.corpus.attacks {
             let pictures: Vec<&RgbImage> = attack.pictures.iter().flatten().collect();
@@ -221,7 +241,7 @@ impl Study<'_> {
         }
         let picture = |i: usize| &self.corpus.clean[i].picture;
         let handled = self.corpus.of(Part::Train).into_iter().map(|i| {
-            let mut noise = Noise::of_item(self.seed, i);
+            let mut noise = Noise::of_item(self.training.seed, i);
             Change::drawn(&mut noise).of(picture(i), &mut noise)
         });
         let handled = handled.collect::<Result<Vec<_>>>()?;
@@ -353,7 +373,7 @@ impl Study<'_> {
 
     fn taught(&self, contender: &Contender, table: &Table, attacks: &[usize]) -> Result<Trained> {
         let engine = self.model.engine.as_ref();
-        let mut judge = contender.judging.train(engine, &self.examples(table, attacks), self.seed)?;
+        let mut judge = contender.judging.train(engine, &self.examples(table, attacks), &self.training)?;
         let calibration = self.corpus.of(Part::Calibration);
         let rows: Vec<&[f32]> = calibration.iter().map(|&i| table.clean[i].as_slice()).collect();
         let thresholds = Threshold::calibrate(&judge.scores(&rows)?)?;
@@ -370,7 +390,7 @@ impl Study<'_> {
         let Some(area) = auroc(&adversarial, &clean) else { return Ok(None) };
         Ok(Some(Figure {
             auroc: area,
-            interval: statistics::auroc_interval(&adversarial, &clean, self.seed),
+            interval: statistics::auroc_interval(&adversarial, &clean, self.training.seed),
             detected: trained.thresholds.iter().map(|t| t.alarms(&adversarial)).collect(),
             count: rows.len(),
         }))
