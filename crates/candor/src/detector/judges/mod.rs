@@ -17,6 +17,11 @@ pub trait Judge: Send {
     /// # Errors
     /// If an engine fails.
     fn scores(&mut self, rows: &[&[f32]]) -> Result<Vec<f64>>;
+
+    /// The network, of a judge that is one.
+    fn network(&self) -> Option<&Network> {
+        None
+    }
 }
 
 /// How a view is judged.
@@ -62,7 +67,7 @@ impl Judging {
                 let adversarial = lists.map(|list| rows.by_ref().take(list.len()).collect()).collect();
                 let network = Network::train(pick.layout(), &Examples { clean, adversarial }, how)?;
                 let scorer = Scorer::new(engine, &network.graph()?)?;
-                Box::new(Networked { scorer, pick: pick.clone() })
+                Box::new(Networked { network, scorer, pick: pick.clone() })
             }
         })
     }
@@ -102,6 +107,7 @@ impl Judge for Value {
 }
 
 struct Networked {
+    network: Network,
     scorer: Scorer,
     pick: Pick,
 }
@@ -110,5 +116,9 @@ impl Judge for Networked {
     fn scores(&mut self, rows: &[&[f32]]) -> Result<Vec<f64>> {
         let picked: Vec<Vec<f32>> = rows.iter().map(|row| self.pick.of(row)).collect();
         self.scorer.scores(&picked.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    }
+
+    fn network(&self) -> Option<&Network> {
+        Some(&self.network)
     }
 }

@@ -1,10 +1,8 @@
 //! What is left of a detector before an attacker who knows it.
 
-use std::path::Path;
-
 use serde::Serialize;
 
-use super::{Study, contenders};
+use super::{Study, Trained, contenders};
 use crate::attacks::{Budget, Goal, Rounding, Victim, of_picture};
 use crate::detector::adaptive::{Adaptive, Moves};
 use crate::detector::corpus::Part;
@@ -35,12 +33,16 @@ pub struct AdaptiveRow {
 }
 
 impl Study<'_> {
-    /// Attacks the detector that [`Study::train`] gives.
-    pub(super) fn adapt(&self, folder: &Path, tick: &mut dyn FnMut(&str, usize)) -> Result<Vec<AdaptiveRow>> {
-        let (network, thresholds, _) = self.train(folder, tick)?;
+    /// Attacks the detector that learned from all attacks.
+    pub(super) fn adapt(
+        &self,
+        trained: &Trained,
+        tick: &mut dyn FnMut(&str, usize),
+    ) -> Result<Vec<AdaptiveRow>> {
+        let (network, thresholds) = (trained.network()?, &trained.thresholds);
         let (model, preprocessing) = (self.model, self.preprocessing);
         let mut extractor = Extractor::new(model, self.features.clone())?;
-        let mut attack = Adaptive::new(model, preprocessing, &extractor, &network)?;
+        let mut attack = Adaptive::new(model, preprocessing, &extractor, network)?;
         let mut scorer = Scorer::new(model.engine.as_ref(), &network.graph()?)?;
         let mut victim = Victim::new(model, preprocessing)?;
         let mut rounding = Rounding::new(model, preprocessing)?;

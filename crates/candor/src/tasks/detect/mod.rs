@@ -156,12 +156,15 @@ impl Study<'_> {
             table.everyday = self.everyday(view.as_mut(), &table.clean, folder, &mut |n| tick(name, n))?;
             tables.push(table);
         }
-        let mut detectors = vec![];
+        let (mut detectors, mut adaptive) = (vec![], vec![]);
         for contender in &contenders {
-            detectors.push(self.judge(contender, &tables[contender.view])?);
+            let (row, trained) = self.judge(contender, &tables[contender.view])?;
+            detectors.push(row);
             tick(&contender.name, 1);
+            if contender.kind == Kind::Ours && self.adaptive > 0 {
+                adaptive = self.adapt(&trained, tick)?;
+            }
         }
-        let adaptive = if self.adaptive > 0 { self.adapt(folder, tick)? } else { vec![] };
         Ok(Report { attacks: self.attacks(), clean: self.sizes(), detectors, adaptive })
     }
 
@@ -184,21 +187,14 @@ impl Study<'_> {
         let name = contenders::OURS;
         let parts = [Part::Train, Part::Calibration];
         let table = self.table(views[0].as_mut(), &parts, folder, &mut |n| tick(name, n))?;
-        let Judging::Network(pick) = &contenders[0].judging else {
-            return Err(Error::Detector("the detector is a network".into()));
-        };
         let all: Vec<usize> = (0..self.corpus.attacks.len()).collect();
-        let network = Network::train(pick.layout(), &self.examples(&table, &all), &self.training)?;
-        let mut scorer = crate::detector::Scorer::new(self.model.engine.as_ref(), &network.graph()?)?;
-        let calibration = self.corpus.of(Part::Calibration);
-        let rows: Vec<Vec<f32>> = calibration.iter().map(|&i| pick.of(&table.clean[i])).collect();
-        let scores = scorer.scores(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+        let trained = self.taught(&contenders[0], &table, &all)?;
         let train = self.corpus.of(Part::Train);
         let learned = self.corpus.attacks.iter().map(|a| Learned {
             attack: a.spec.label.clone(),
             images: train.iter().filter(|&&i| a.pictures[i].is_some()).count(),
         });
-        Ok((network, Threshold::calibrate(&scores)?, learned.collect()))
+        Ok((trained.network()?.clone(), trained.thresholds, learned.collect()))
     }
 
     fn attacks(&self) -> Vec<AttackRow> {
@@ -289,7 +285,8 @@ impl Study<'_> {
         self.examples(table, attacks).adversarial.iter().any(|list| !list.is_empty())
     }
 
-    fn judge(&self, contender: &Contender, table: &Table) -> Result<DetectorRow> {
+    /// A detector's figures, and the judge that learned from all attacks.
+    fn judge(&self, contender: &Contender, table: &Table) -> Result<(DetectorRow, Trained)> {
         let attacks = &self.corpus.attacks;
         let count = attacks.len();
         let all: Vec<usize> = (0..count).collect();
@@ -330,7 +327,8 @@ impl Study<'_> {
             }
         }
         let mut false_alarms = vec![];
-        let trained = trained.get_mut(&all).ok_or_else(|| Error::Detector("nothing was learned".into()))?;
+        let mut trained =
+            trained.remove(&all).ok_or_else(|| Error::Detector("nothing was learned".into()))?;
         for ((name, _), rows) in everyday::COUNTED.iter().zip(&table.everyday) {
             let scores = trained.judge.scores(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
             let shares = trained.thresholds.iter().map(|t| t.alarms(&scores)).collect();
@@ -341,7 +339,8 @@ impl Study<'_> {
             Kind::Baseline => "baseline",
             Kind::Ablation => "ablation",
         };
-        Ok(DetectorRow { name: contender.name.clone(), kind, seen, unseen, same, weakest, false_alarms })
+        let name = contender.name.clone();
+        Ok((DetectorRow { name, kind, seen, unseen, same, weakest, false_alarms }, trained))
     }
 
     fn test_rows<'t>(&self, table: &'t Table, attack: usize) -> Vec<&'t [f32]> {
@@ -401,4 +400,10 @@ impl Study<'_> {
 struct Trained {
     judge: Box<dyn Judge>,
     thresholds: Vec<Threshold>,
+}
+
+impl Trained {
+    fn network(&self) -> Result<&Network> {
+        self.judge.network().ok_or_else(|| Error::Detector("the detector is a network".into()))
+    }
 }
