@@ -209,7 +209,9 @@ def main() -> None:
         for path, pixels in zip(files, raw):
             Image.fromarray(pixels).save(path)
         for name in a.attacks.split(","):
-            figures = measured.setdefault(f"{name} {a.settings[name]}, {len(raw)} images", {})
+            how = f"{a.model.stem} on {a.engine} and {'float64' if a.float64 else 'float32'}, {len(raw)} of {a.photos.name}"
+            source = f" from {a.source.stem}" if name == "transfer" else ""
+            figures = measured.setdefault(f"{how}: {name}{source} {a.settings[name]}", {})
             if a.side != "reference" and "candor" not in figures:
                 figures["candor"] = ours(name, a, Path(folder), files, answers)
             if a.side != "candor" and "reference" not in figures:

@@ -142,11 +142,16 @@ fn photos_for_the_thresholds_alone_are_not_attacked_and_change_no_network() {
 #[test]
 fn a_study_measures_all_detectors_on_images_that_none_saw() {
     let bench = Bench::new();
-    let study = printed(&bench.learn("eval", "study", FAST, &["--baselines", "--adaptive", "1"]));
+    let attacks = "fgsm+eps=8/255,pgd+eps=4/255+steps=5,pgd+eps=8/255+steps=5";
+    let extra = ["--baselines", "--ablations", "--adaptive", "1"];
+    let study = printed(&bench.learn("eval", "study", attacks, &extra));
     let names: Vec<&str> =
         study["detectors"].as_array().unwrap().iter().map(|d| d["name"].as_str().unwrap()).collect();
     assert_eq!(names[0], "hierarchical masks");
-    assert_eq!(names.len(), 10, "{names:?}");
+    assert_eq!(names.len(), 23, "{names:?}");
+    for budgets in ["trained on weakest budgets", "trained on strongest budgets"] {
+        assert!(names.contains(&budgets), "{names:?}");
+    }
     for detector in study["detectors"].as_array().unwrap() {
         for cell in detector["unseen"].as_array().unwrap().iter().filter(|c| !c.is_null()) {
             let (area, interval) = (cell["auroc"].as_f64().unwrap(), &cell["interval"]);

@@ -155,7 +155,7 @@ pub struct EvalArgs {
     /// Also measure published detectors on the same images
     #[arg(long)]
     pub baselines: bool,
-    /// Also measure the detector with other features
+    /// Also measure the detector with other features, and with one budget of each attack to learn from
     #[arg(long)]
     pub ablations: bool,
     /// Also attack so many test images by one who knows the detector, through the learning of its masks

@@ -21,6 +21,18 @@ pub(super) struct Contender {
     pub view: usize,
     /// How the view is judged.
     pub judging: Judging,
+    /// What it learns from.
+    pub budgets: Budgets,
+}
+
+/// Of the budgets of an attack (the weakest first, as they are asked for), those that a detector learns from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Budgets {
+    All,
+    /// The weakest that succeeds on a training image.
+    Weakest,
+    /// The strongest that does.
+    Strongest,
 }
 
 /// Which table a contender belongs to.
@@ -84,6 +96,7 @@ pub(super) fn all(
         kind,
         view,
         judging,
+        budgets: Budgets::All,
     };
     let mut contenders = vec![of(OURS, Kind::Ours, 0, network(&own))];
     let mut views: Vec<Box<dyn View>> = vec![Box::new(Masks::new(extractor, preprocessing))];
@@ -103,6 +116,14 @@ pub(super) fn all(
             ("everything", &[Masks, RunnerUp, Full, Shapes, Evidence, Levels, Stability]),
         ];
         contenders.extend(rows.map(|(name, wanted)| of(name, Kind::Ablation, 0, network(wanted))));
+        let budgets = [
+            ("trained on weakest budgets", Budgets::Weakest),
+            ("trained on strongest budgets", Budgets::Strongest),
+        ];
+        contenders.extend(
+            budgets
+                .map(|(name, budgets)| Contender { budgets, ..of(name, Kind::Ablation, 0, network(&own)) }),
+        );
     }
     if baselines {
         let [channels, height, _] = model.input_shape;

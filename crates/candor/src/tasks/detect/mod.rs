@@ -29,7 +29,7 @@ use crate::methods::noise::Noise;
 use crate::model::Model;
 use crate::statistics::{self, auroc, median};
 pub use adaptive::AdaptiveRow;
-use contenders::{Contender, Contest, Kind};
+use contenders::{Budgets, Contender, Contest, Kind};
 use everyday::Change;
 
 const ALL: [Part; 3] = [Part::Train, Part::Calibration, Part::Test];
@@ -289,7 +289,7 @@ impl Study<'_> {
     fn judge(&self, contender: &Contender, table: &Table) -> Result<(DetectorRow, Trained)> {
         let attacks = &self.corpus.attacks;
         let count = attacks.len();
-        let all: Vec<usize> = (0..count).collect();
+        let all = self.learned(contender.budgets, table);
         let families: Vec<&str> = attacks.iter().map(|a| a.spec.name.as_str()).collect();
         let others = |a: usize| -> Vec<usize> {
             all.iter().copied().filter(|&b| families[b] != families[a]).collect()
@@ -318,7 +318,7 @@ impl Study<'_> {
         }
         let mut weakest = vec![];
         for family in families.iter().collect::<BTreeSet<_>>() {
-            let budgets: Vec<usize> = all.iter().copied().filter(|&a| families[a] == *family).collect();
+            let budgets: Vec<usize> = (0..count).filter(|&a| families[a] == *family).collect();
             if budgets.len() > 1 {
                 let test = self.corpus.of(Part::Test);
                 let first = |i: usize| budgets.iter().find_map(|&a| table.adversarial[a][i].as_deref());
@@ -341,6 +341,24 @@ impl Study<'_> {
         };
         let name = contender.name.clone();
         Ok((DetectorRow { name, kind, seen, unseen, same, weakest, false_alarms }, trained))
+    }
+
+    /// Attacks to learn from, where not every budget is.
+    fn learned(&self, budgets: Budgets, table: &Table) -> Vec<usize> {
+        let count = self.corpus.attacks.len();
+        if budgets == Budgets::All {
+            return (0..count).collect();
+        }
+        let mut of_name: BTreeMap<&str, usize> = BTreeMap::new();
+        for a in (0..count).filter(|&a| self.succeeds(table, &[a])) {
+            let kept = of_name.entry(&self.corpus.attacks[a].spec.name).or_insert(a);
+            if budgets == Budgets::Strongest {
+                *kept = a;
+            }
+        }
+        let mut learned: Vec<usize> = of_name.into_values().collect();
+        learned.sort_unstable();
+        learned
     }
 
     fn test_rows<'t>(&self, table: &'t Table, attack: usize) -> Vec<&'t [f32]> {
