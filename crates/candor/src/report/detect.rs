@@ -18,7 +18,7 @@ use super::result::{EngineInfo, FailedImage, ModelInfo};
 use super::view::Picture;
 use crate::detector::{Card, Extractor, FeatureSettings, Seen, Threshold};
 use crate::map::Map;
-use crate::tasks::detect::{AdaptiveRow, DetectorRow, Figure, Report};
+use crate::tasks::detect::{AdaptiveRow, AttackRow, DetectorRow, Figure, Report};
 
 /// Pixels a side of a picture on the page.
 const SIDE: u32 = 112;
@@ -205,14 +205,28 @@ pub fn write_study(folder: &Path, result: &DetectResult, pairs: &[Pair]) -> Resu
 }
 
 fn tables(report: &Report) -> Vec<TableView> {
-    let labels: Vec<String> = report.attacks.iter().map(|a| a.label.clone()).collect();
-    let head = |first: &str, rest: &[String]| [&[first.to_string()], rest].concat();
-    let shown = |f: &Option<Figure>| f.as_ref().map_or("–".to_string(), |f| format!("{:.3}", f.auroc));
-    let of = |title: &str, cells: &dyn Fn(&DetectorRow) -> Vec<String>| TableView {
-        title: title.into(),
-        head: head("Detector", &labels),
-        rows: report.detectors.iter().map(|d| [vec![d.name.clone()], cells(d)].concat()).collect(),
+    // A label is long: columns have the attack's number and name.
+    let numbered = |(i, a): (usize, &AttackRow)| {
+        let name = a.label.split('+').next().unwrap_or_default();
+        format!("{} {name}", i + 1)
     };
+    let columns: Vec<String> =
+        std::iter::once("mean".into()).chain(report.attacks.iter().enumerate().map(numbered)).collect();
+    let head = |first: &str, rest: &[String]| [&[first.to_string()], rest].concat();
+    type Cells = fn(&DetectorRow) -> &[Option<Figure>];
+    let of = |title: &str, cells: Cells, value: fn(&Figure) -> f64, shown: fn(f64) -> String| {
+        let row = |d: &DetectorRow| {
+            let values: Vec<Option<f64>> = cells(d).iter().map(|f| f.as_ref().map(value)).collect();
+            let texts = std::iter::once(Figure::mean(cells(d), value)).chain(values);
+            std::iter::once(d.name.clone()).chain(texts.map(|v| v.map_or("–".into(), shown))).collect()
+        };
+        TableView {
+            title: title.into(),
+            head: head("Detector", &columns),
+            rows: report.detectors.iter().map(row).collect(),
+        }
+    };
+    let area = |v: f64| format!("{v:.3}");
     let mut tables = vec![
         TableView {
             title: "Attacks".into(),
@@ -222,18 +236,17 @@ fn tables(report: &Report) -> Vec<TableView> {
             rows: report
                 .attacks
                 .iter()
-                .map(|a| {
+                .enumerate()
+                .map(|(i, a)| {
                     let [linf, l2] = a.norms.map_or(["–".into(), "–".into()], |n| n.map(figure));
-                    vec![a.label.clone(), percent(a.success), linf, l2, a.test.to_string()]
+                    vec![format!("{} {}", i + 1, a.label), percent(a.success), linf, l2, a.test.to_string()]
                 })
                 .collect(),
         },
-        of("AUROC, trained on all attacks", &|d| d.seen.iter().map(shown).collect()),
-        of("AUROC, trained on attacks of other names", &|d| d.unseen.iter().map(shown).collect()),
-        of("AUROC, trained on this attack alone", &|d| d.same.iter().map(shown).collect()),
-        of("Detected at 5 % false alarms, trained on all attacks", &|d| {
-            d.seen.iter().map(|f| f.as_ref().map_or("–".into(), |f| percent(f.detected[1]))).collect()
-        }),
+        of("AUROC, trained on all attacks", |d| &d.seen, |f| f.auroc, area),
+        of("AUROC, trained on attacks of other names", |d| &d.unseen, |f| f.auroc, area),
+        of("AUROC, trained on this attack alone", |d| &d.same, |f| f.auroc, area),
+        of("Detected at 5 % false alarms, trained on all attacks", |d| &d.seen, |f| f.detected[1], percent),
     ];
     if !report.adaptive.is_empty() {
         tables.push(TableView {

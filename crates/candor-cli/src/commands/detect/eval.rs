@@ -77,22 +77,30 @@ fn pairs(made: &Made) -> Result<Vec<Pair>> {
 fn text(report: &Report) -> String {
     let [train, calibration, test] = report.clean;
     let mut text = format!("clean images: {train} training, {calibration} calibration, {test} test\n");
-    for a in &report.attacks {
-        text +=
-            &format!("  {:<52} {:>5.1} % succeed, {} in the test part\n", a.label, 100.0 * a.success, a.test);
+    for (i, a) in report.attacks.iter().enumerate() {
+        text += &format!(
+            "{:>3} {:<52} {:>5.1} % succeed, {} in the test part\n",
+            i + 1,
+            a.label,
+            100.0 * a.success,
+            a.test
+        );
     }
     type Cells = fn(&candor::tasks::detect::DetectorRow) -> &Vec<Option<Figure>>;
     let tables: [(&str, Cells); 3] = [
         ("trained on all attacks", |d| &d.seen),
-        ("trained on the other attacks", |d| &d.unseen),
+        ("trained on attacks of other names", |d| &d.unseen),
         ("trained on this attack alone", |d| &d.same),
     ];
     for (title, cells) in tables {
-        text += &format!("\nAUROC, {title}\n");
+        text += &format!("\n{:<42}  mean", format!("AUROC, {title}"));
+        (1..=report.attacks.len()).for_each(|i| text += &format!(" {i:>5}"));
+        text += "\n";
         for d in &report.detectors {
-            text += &format!("{:<36}", d.name);
-            for cell in cells(d) {
-                text += &cell.as_ref().map_or("     –".to_string(), |f| format!(" {:>5.3}", f.auroc));
+            text += &format!("{:<42}", d.name);
+            let areas = cells(d).iter().map(|f| f.as_ref().map(|f| f.auroc));
+            for area in std::iter::once(Figure::mean(cells(d), |f| f.auroc)).chain(areas) {
+                text += &area.map_or("     –".to_string(), |v| format!(" {v:>5.3}"));
             }
             text += "\n";
         }
@@ -119,7 +127,7 @@ fn text(report: &Report) -> String {
         text += &format!("({caveat}; --calibration takes more)\n");
     }
     for d in &report.detectors {
-        text += &format!("{:<36}", d.name);
+        text += &format!("{:<42}", d.name);
         for (change, shares) in &d.false_alarms {
             let shares: Vec<String> = shares.iter().map(|s| format!("{:.1} %", 100.0 * s)).collect();
             text += &format!(" {change}: {};", shares.join(", "));

@@ -113,6 +113,14 @@ pub struct Figure {
     pub count: usize,
 }
 
+impl Figure {
+    /// The mean of a value over the attacks that have figures.
+    pub fn mean(figures: &[Option<Figure>], value: fn(&Figure) -> f64) -> Option<f64> {
+        let values: Vec<f64> = figures.iter().flatten().map(value).collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    }
+}
+
 /// Rows of one view.
 struct Table {
     /// For each clean image; empty for those of parts that were not asked for.
