@@ -18,6 +18,7 @@ use super::result::{EngineInfo, FailedImage, ModelInfo};
 use super::view::Picture;
 use crate::detector::{Card, Extractor, FeatureSettings, Seen, Threshold};
 use crate::map::Map;
+use crate::methods::parameters::name_and_settings;
 use crate::tasks::detect::{AdaptiveRow, AttackRow, DetectorRow, Figure, Report};
 
 /// Pixels a side of a picture on the page.
@@ -207,7 +208,7 @@ pub fn write_study(folder: &Path, result: &DetectResult, pairs: &[Pair]) -> Resu
 fn tables(report: &Report) -> Vec<TableView> {
     // A label is long: columns have the attack's number and name.
     let numbered = |(i, a): (usize, &AttackRow)| {
-        let name = a.label.split('+').next().unwrap_or_default();
+        let name = name_and_settings(&a.label).map_or(a.label.as_str(), |(name, _)| name);
         format!("{} {name}", i + 1)
     };
     let columns: Vec<String> =

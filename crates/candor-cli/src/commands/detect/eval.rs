@@ -116,7 +116,7 @@ fn text(report: &Report) -> String {
             a.images,
             100.0 * a.success
         );
-        if let (true, Some(area)) = (a.success > 0.0, a.auroc) {
+        if let Some(area) = a.auroc {
             let [rare, frequent] = [0, 1].map(|i| 100.0 * a.detected[i]);
             text += &format!("; of those {rare:.1} % and {frequent:.1} % raise an alarm; AUROC {area:.3}");
         }

@@ -195,7 +195,7 @@ impl Study<'_> {
         let name = contenders::OURS;
         let parts = [Part::Train, Part::Calibration];
         let table = self.table(views[0].as_mut(), &parts, folder, &mut |n| tick(name, n))?;
-        let all: Vec<usize> = (0..self.corpus.attacks.len()).collect();
+        let all = self.learned(contenders[0].budgets, &table);
         let trained = self.taught(&contenders[0], &table, &all)?;
         let train = self.corpus.of(Part::Train);
         let learned = self.corpus.attacks.iter().map(|a| Learned {
