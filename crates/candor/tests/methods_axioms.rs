@@ -111,7 +111,8 @@ fn recorded_parameters_make_the_same_bytes() {
     // A wrapped method's parameters are recorded, too.
     let wrapped: &[(&str, &str)] = &[("samples", "2"), ("method", "lrp"), ("method.composite", "epsilon")];
     let all = methods::all().into_iter().map(|m| m.description().name);
-    let cases = all.map(|name| (name, settings(name))).chain([("smoothgrad", wrapped)]);
+    let cases =
+        all.map(|name| (name, settings(name))).chain([("smoothgrad", wrapped), ("evident", &wrapped[1..])]);
     for (name, set) in cases {
         let model = model_for(name);
         let photo = scene(&model, 0);
@@ -244,6 +245,8 @@ fn costs_are_counted() {
     assert_eq!(cost("grad-cam", &[0]), (1, 1));
     assert_eq!(cost("integrated-gradients", &[0, 1]), (4, 4));
     assert_eq!(cost("smoothgrad", &[0, 1]), (3, 4));
+    // FullGrad's own passes, the photo for its evidence and the empty masks.
+    assert_eq!(cost("evident", &[0, 1]), (3, 2));
     assert_eq!(cost("rise", &[0, 1]), (9, 0));
     assert_eq!(cost("occlusion", &[0]), (5, 0));
     assert_eq!(cost("meaningful-perturbation", &[0, 1]), (5, 4));
@@ -256,15 +259,46 @@ fn costs_are_counted() {
 }
 
 #[test]
+fn a_map_on_the_scale_of_evidence_is_empty_where_the_mask_is() {
+    let model = model();
+    let classes: Vec<usize> = (0..model.classes).collect();
+    let mut empty = 0;
+    for photo in (0..embedded::DEMO_SCENES.len()).map(|i| scene(&model, i)) {
+        let all = |name: &str, set| explain(prepare(&model, name, set, 0).as_mut(), &model, &photo, &classes);
+        let masks = all("reliable", &[("iterations", "2")]);
+        let plain = all("layer-cam", &[]);
+        let scaled = all("evident", &[("method", "layer-cam")]);
+        let most = |e: &Explanation| e.map.max();
+        for ((m, p), s) in masks.iter().zip(&plain).zip(&scaled) {
+            assert_eq!((m.evidence, m.null_log_odds), (s.evidence, s.null_log_odds));
+            let there = s.evidence.unwrap() > 0.0;
+            assert_eq!((most(s) > 0.0, most(m) > 0.0), (there, there));
+            empty += usize::from(!there && most(p) > 0.0);
+            if there {
+                let (largest, ratio) = (most(p), most(p) / most(s));
+                let off = |(s, p): (&f32, &f32)| (s * ratio - p).abs();
+                assert!(s.map.data.iter().zip(&p.map.data).all(|pair| off(pair) < 1e-5 * largest));
+            }
+        }
+        // The answer's is the scale.
+        assert!(scaled.iter().any(|e| (most(e) - 1.0).abs() < 1e-6));
+    }
+    assert!(empty > 0, "no class was absent");
+}
+
+#[test]
 fn a_method_that_is_not_defined_says_so_in_a_line() {
     let model = model();
-    let method = methods::find("smoothgrad").unwrap();
-    let refused = |set: &[(String, String)]| {
-        let prepared = methods::prepare(&model, method.as_ref(), set, &Choices::default());
+    let refused = |name: &str, key: &str, value: &str| {
+        let method = methods::find(name).unwrap();
+        let set = [(key.to_string(), value.to_string())];
+        let prepared = methods::prepare(&model, method.as_ref(), &set, &Choices::default());
         prepared.err().unwrap().to_string()
     };
-    let error = refused(&[("method".to_string(), "smoothgrad".to_string())]);
-    assert!(error.contains("cannot average itself") && !error.contains('\n'), "{error}");
-    let error = refused(&[("method.channels".to_string(), "many".to_string())]);
+    for name in ["smoothgrad", "evident"] {
+        let error = refused(name, "method", name);
+        assert!(error.contains("cannot wrap itself") && !error.contains('\n'), "{error}");
+    }
+    let error = refused("smoothgrad", "method.channels", "many");
     assert!(error.contains("max-abs"), "{error}");
 }

@@ -304,38 +304,18 @@ impl Learner {
         cases: &[(&Prepared, usize)],
         progress: &mut dyn FnMut(),
     ) -> Result<Vec<Learned>> {
-        let mut queries: Vec<Query> = cases
-            .iter()
-            .map(|&(prepared, class)| {
-                let top1 = argmax(&prepared.reference);
-                let leave_out = self.settings.leave_out_top1 && class != top1;
-                Query {
-                    class,
-                    left_out: if leave_out { vec![top1] } else { vec![] },
-                    reference: prepared.reference.clone(),
-                    floor: f64::NEG_INFINITY,
-                    ..self.blank()
-                }
-            })
-            .collect();
-        let (empty_logits, mut passes) = self.empty_logits(cases)?;
-        let nulls: Vec<f64> = queries.iter().zip(&empty_logits).map(|(q, empty)| q.log_odds(empty)).collect();
-        let chance = -((self.classes.saturating_sub(1)).max(1) as f64).ln();
-        for (query, &null) in queries.iter_mut().zip(&nulls) {
-            query.floor =
-                if self.settings.floor_at_chance && !self.multi_label { null.max(chance) } else { null };
-        }
-        let mut found: Vec<Searched> =
-            queries.iter().map(|_| Searched::nothing(self.step.masks(0.0))).collect();
+        let mut learned = self.empty(cases)?;
         // Without evidence the empty mask costs nothing, and nothing costs less.
         let known = |q: &Query| {
             self.settings.exact && self.settings.objective == Objective::Evidence && q.target() <= q.floor
         };
-        let open: Vec<usize> = (0..queries.len()).filter(|&q| !known(&queries[q])).collect();
+        let open: Vec<usize> = (0..cases.len()).filter(|&q| !known(&learned[q].query)).collect();
         self.step.expect(open.len());
-        let rows: Vec<Case<'_>> = open.iter().map(|&q| case(cases, &queries, q)).collect();
+        let rows: Vec<Case<'_>> =
+            open.iter().map(|&q| Case { prepared: cases[q].0, query: &learned[q].query }).collect();
         let batches = self.step.batches(&rows);
         let (steps, mut ticks) = (self.settings.iterations, 0);
+        let mut found = vec![];
         for (done, part) in batches.iter().enumerate() {
             // However many batches there are, they tell of as many steps as one.
             let mut tick = |step: usize| {
@@ -343,27 +323,46 @@ impl Learner {
                 (ticks..until).for_each(|_| progress());
                 ticks = until;
             };
-            let searched = self.search(model, &rows[part.clone()], &mut tick)?;
-            open[part.clone()].iter().zip(searched).for_each(|(&q, s)| found[q] = s);
+            found.extend(self.search(model, &rows[part.clone()], &mut tick)?);
         }
         (ticks..steps).for_each(|_| progress());
-        let mut logits = empty_logits;
-        let masks: Vec<_> = open.iter().map(|&q| &found[q].masks).collect();
-        let kept = self.step.logits(&rows, &masks)?;
-        for (&q, kept) in open.iter().zip(kept) {
-            logits[q] = kept;
-            passes[q] += found[q].passes;
-            passes[q].forward += 1;
+        let kept = self.step.logits(&rows, &found.iter().map(|f| &f.masks).collect::<Vec<_>>())?;
+        for ((&q, kept_logits), Searched { masks, losses, passes }) in open.iter().zip(kept).zip(found) {
+            let l = &mut learned[q];
+            (l.kept_logits, l.masks, l.losses) = (kept_logits, masks, losses);
+            l.passes += passes;
+            l.passes.forward += 1;
         }
-        let mut learned = vec![];
-        for ((((query, null_log_odds), kept_logits), found), passes) in
-            queries.into_iter().zip(nulls).zip(logits).zip(found).zip(passes)
-        {
-            let Searched { masks, mut losses, .. } = found;
-            losses.push(self.loss(&query, &kept_logits, &masks));
-            learned.push(Learned { query, null_log_odds, kept_logits, masks, losses, passes });
+        for l in &mut learned {
+            l.losses.push(self.loss(&l.query, &l.kept_logits, &l.masks));
         }
         Ok(learned)
+    }
+
+    /// The empty mask of each case, with its query's reference and floor: how much evidence there is, before any mask is learned.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub fn empty(&mut self, cases: &[(&Prepared, usize)]) -> Result<Vec<Learned>> {
+        let chance = -((self.classes.saturating_sub(1)).max(1) as f64).ln();
+        let masks = self.step.masks(0.0);
+        let (logits, passes) = self.empty_logits(cases)?;
+        let empty =
+            |((&(prepared, class), kept_logits), passes): ((&(&Prepared, usize), Vec<f32>), Passes)| {
+                let top1 = argmax(&prepared.reference);
+                let leave_out = self.settings.leave_out_top1 && class != top1;
+                let mut query = Query {
+                    class,
+                    left_out: if leave_out { vec![top1] } else { vec![] },
+                    reference: prepared.reference.clone(),
+                    ..self.blank()
+                };
+                let null_log_odds = query.log_odds(&kept_logits);
+                let at_chance = self.settings.floor_at_chance && !self.multi_label;
+                query.floor = if at_chance { null_log_odds.max(chance) } else { null_log_odds };
+                Learned { query, null_log_odds, kept_logits, masks: masks.clone(), losses: vec![], passes }
+            };
+        Ok(cases.iter().zip(logits).zip(passes).map(empty).collect())
     }
 
     /// Learns the masks of cases that fit into one batch. `tick` is told the number of steps taken.
@@ -487,10 +486,6 @@ fn fold_in(mean: &mut [Vec<f32>], masks: &[Vec<f32>], count: usize) {
     for (mean, mask) in mean.iter_mut().flatten().zip(masks.iter().flatten()) {
         *mean += (mask - *mean) / count as f32;
     }
-}
-
-fn case<'c>(cases: &[(&'c Prepared, usize)], queries: &'c [Query], q: usize) -> Case<'c> {
-    Case { prepared: cases[q].0, query: &queries[q] }
 }
 
 fn missing(model: &Model) -> Error {

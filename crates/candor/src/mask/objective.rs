@@ -76,6 +76,11 @@ impl Query {
     pub fn target(&self) -> f64 {
         self.log_odds(&self.reference).max(self.floor)
     }
+
+    /// The evidence t − n_c: log-odds beyond those of nothing, at least 0.
+    pub fn evidence(&self) -> f64 {
+        self.target() - self.floor
+    }
 }
 
 /// ln Σ eˣ without overflow.

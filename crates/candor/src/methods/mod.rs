@@ -10,6 +10,7 @@ mod cam;
 mod completeness;
 mod deep_lift;
 mod eigen_cam;
+mod evident;
 mod excitation;
 mod expected_gradients;
 mod extremal;
@@ -239,6 +240,20 @@ pub fn prepare(
     Ok((explainer, parameters))
 }
 
+/// The method that the parameter `method` of another names, made ready; its parameters, set as `method.NAME`, are recorded so.
+fn prepare_wrapped(model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+    let method = find(p.word("method"))?;
+    if method.description().name == p.method() {
+        let reason = "cannot wrap itself; name another method with --set method=…".to_string();
+        return Err(Error::Parameter { method: p.method().to_string(), reason });
+    }
+    let (explainer, inner) = prepare(model, method.as_ref(), p.inner(), choices)?;
+    for (name, value) in inner.values() {
+        p.record(&format!("method.{name}"), value.clone());
+    }
+    Ok(explainer)
+}
+
 /// All methods, the default first.
 pub fn all() -> Vec<Box<dyn Method>> {
     let mut all: Vec<Box<dyn Method>> = vec![
@@ -262,6 +277,7 @@ pub fn all() -> Vec<Box<dyn Method>> {
         Box::new(excitation::Excitation { contrastive: false }),
         Box::new(excitation::Excitation { contrastive: true }),
         Box::new(deep_lift::DeepLift),
+        Box::new(evident::Evident),
     ];
     all.extend(rest);
     all.extend(attention::BOTH.map(|method| Box::new(method) as Box<dyn Method>));

@@ -350,7 +350,7 @@ impl ReliableExplainer {
                     path,
                     log_odds: Some(l.query.log_odds(&l.query.reference)),
                     null_log_odds: Some(l.null_log_odds),
-                    evidence: Some(l.query.target() - l.query.floor),
+                    evidence: Some(l.query.evidence()),
                     kept: Some(kept(&l)),
                     passes: passes.share(q, classes.len()),
                     warnings: warnings(&l).into_iter().chain(unstable).collect(),
@@ -421,7 +421,7 @@ fn unstable(map: &Map, path: &[PathPoint]) -> Option<String> {
 const LOST_EVIDENCE: f64 = 0.2;
 
 fn warnings(l: &Learned) -> Vec<String> {
-    let evidence = l.query.target() - l.query.floor;
+    let evidence = l.query.evidence();
     let kept = l.query.log_odds(&l.kept_logits) - l.query.floor;
     if evidence <= 0.0 || (kept / evidence - 1.0).abs() <= LOST_EVIDENCE {
         return vec![];

@@ -6,8 +6,8 @@
 use super::attribution::Attribution;
 use super::noise::Noise;
 use super::parameters::{Kind, Parameter, Parameters};
-use super::{Choices, Description, Explainer, Explanation, Method, find, prepare};
-use crate::error::{Error, Result};
+use super::{Choices, Description, Explainer, Explanation, Method, prepare_wrapped};
+use crate::error::Result;
 use crate::map::Map;
 use crate::mask::learn::Passes;
 use crate::model::Model;
@@ -56,17 +56,8 @@ impl Method for SmoothGrad {
     }
 
     fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
-        let method = find(p.word("method"))?;
-        if method.description().name == self.description().name {
-            let reason = "cannot average itself; name another method with --set method=…".to_string();
-            return Err(Error::Parameter { method: p.method().to_string(), reason });
-        }
-        let (explainer, inner) = prepare(model, method.as_ref(), p.inner(), choices)?;
-        for (name, value) in inner.values() {
-            p.record(&format!("method.{name}"), value.clone());
-        }
         Ok(Box::new(SmoothGradExplainer {
-            explainer,
+            explainer: prepare_wrapped(model, p, choices)?,
             samples: p.integer("samples"),
             noise: p.number("noise").unwrap_or(0.15) as f32,
             variant: match p.word("variant") {

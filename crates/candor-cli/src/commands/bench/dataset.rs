@@ -25,7 +25,7 @@ use crate::output;
 use crate::setup::{self, Setup, Usage};
 
 /// Methods measured unless others are named: those of at most 200 passes a map, and the null methods.
-const DEFAULT: [&str; 21] = [
+const DEFAULT: [&str; 22] = [
     "reliable",
     "gradient",
     "gradient-times-input",
@@ -45,6 +45,7 @@ const DEFAULT: [&str; 21] = [
     "excitation-backprop",
     "contrastive-excitation-backprop",
     "deeplift",
+    "evident",
     "random",
     "edges",
 ];

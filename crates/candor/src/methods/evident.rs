@@ -1,0 +1,119 @@
+//! Another method's map on the scale of the class's evidence, empty for a class that has none (ours):
+//!
+//! m'_c = m_c / max |m_c| · min(1, e_c / e_1), e_c = max(0, o_c(S(x)) − n_c),
+//!
+//! with the log-odds o_c, the odds of nothing n_c of the reliable mask ([`crate::mask`]), and e_1 the evidence of the model's answer. No
+//! search is needed for it: one pass of the photo and one of the network with every mask zero.
+
+use super::parameters::{Kind, Parameter, Parameters};
+use super::{Choices, Description, Explainer, Explanation, Method, prepare_wrapped};
+use crate::error::Result;
+use crate::map::Map;
+use crate::mask::learn::{Learned, Learner, Prepared, Settings, argmax};
+use crate::mask::levels;
+use crate::model::Model;
+
+const PARAMETERS: &[Parameter] = &[Parameter {
+    name: "method",
+    default: "fullgrad",
+    kind: Kind::Method,
+    help: "the method whose map it is; its own parameters are set as method.NAME=VALUE",
+}];
+
+/// The method.
+pub(super) struct Evident;
+
+impl Method for Evident {
+    fn description(&self) -> Description {
+        Description {
+            name: "evident",
+            summary: "another method's map on the scale of the class's evidence: empty where there is none",
+            source: "ours",
+            cost: "2 forward, and those of the method: 1 forward, 1 backward with FullGrad",
+            signed: true,
+            class_sensitive: true,
+            parameters: PARAMETERS,
+        }
+    }
+
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+        let explainer = prepare_wrapped(model, p, choices)?;
+        let levels = levels::choose(model, &choices.levels)?;
+        p.record("levels", levels.iter().map(|l| l.name.clone()).collect::<Vec<_>>());
+        let learner = Learner::new(model, levels, Settings::default())?;
+        Ok(Box::new(EvidentExplainer { explainer, learner, prepared: None }))
+    }
+}
+
+struct EvidentExplainer {
+    explainer: Box<dyn Explainer>,
+    /// Asked for its empty masks only.
+    learner: Learner,
+    prepared: Option<Prepared>,
+}
+
+impl Explainer for EvidentExplainer {
+    fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
+        self.prepared = Some(self.learner.prepare(model, image)?);
+        self.explainer.scores(model, image)
+    }
+
+    fn explain(
+        &mut self,
+        model: &Model,
+        classes: &[usize],
+        steps: &mut dyn FnMut(),
+    ) -> Result<Vec<Explanation>> {
+        let Some(prepared) = &self.prepared else { return Ok(vec![]) };
+        let answer = argmax(&prepared.reference);
+        let asked: Vec<_> = classes.iter().chain([&answer]).map(|&class| (prepared, class)).collect();
+        let mut empty = self.learner.empty(&asked)?;
+        let most = empty.pop().map_or(0.0, |l| l.query.evidence());
+        let explained = self.explainer.explain(model, classes, steps)?.into_iter().zip(empty).enumerate();
+        let scaled = |(q, (e, l)): (usize, (Explanation, Learned))| {
+            let mut passes = e.passes;
+            passes += l.passes;
+            passes += Prepared::PASSES.share(q, classes.len());
+            let evidence = l.query.evidence();
+            Explanation {
+                log_odds: Some(l.query.log_odds(&l.query.reference)),
+                null_log_odds: Some(l.null_log_odds),
+                evidence: Some(evidence),
+                warnings: e.warnings,
+                ..Explanation::of_map(on_scale(e.map, share(evidence, most)), passes)
+            }
+        };
+        Ok(explained.map(scaled).collect())
+    }
+
+    fn steps(&self, classes: usize) -> u64 {
+        self.explainer.steps(classes)
+    }
+}
+
+/// min(1, e_c / e_1), and 0 without evidence.
+fn share(evidence: f64, most: f64) -> f32 {
+    if evidence > 0.0 { (evidence / most).min(1.0) as f32 } else { 0.0 }
+}
+
+/// The map with `largest` as its largest magnitude; an empty map stays empty.
+fn on_scale(map: Map, largest: f32) -> Map {
+    let magnitude = map.data.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+    let scale = if magnitude > 0.0 { largest / magnitude } else { 0.0 };
+    Map { data: map.data.iter().map(|v| v * scale).collect(), ..map }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_value_is_the_share_of_the_evidence() {
+        let map = || Map { height: 1, width: 3, data: vec![-8.0, 2.0, 0.0] };
+        assert_eq!(on_scale(map(), share(2.0, 8.0)).data, [-0.25, 0.0625, 0.0]);
+        assert_eq!(on_scale(map(), share(0.0, 8.0)).data, [0.0, 0.0, 0.0]);
+        // An answer may have less evidence than another class has over its own null, or none.
+        assert_eq!((share(9.0, 3.0), share(1.0, 0.0), share(0.0, 0.0)), (1.0, 1.0, 0.0));
+        assert_eq!(on_scale(Map::zeros(1, 2), 1.0).data, [0.0, 0.0]);
+    }
+}
