@@ -98,7 +98,7 @@ fn share(evidence: f64, most: f64) -> f32 {
 
 /// The map with `largest` as its largest magnitude; an empty map stays empty.
 fn on_scale(map: Map, largest: f32) -> Map {
-    let magnitude = map.data.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+    let magnitude = map.max().max(-map.min());
     let scale = if magnitude > 0.0 { largest / magnitude } else { 0.0 };
     Map { data: map.data.iter().map(|v| v * scale).collect(), ..map }
 }
