@@ -5,7 +5,7 @@ mod detect;
 use std::path::PathBuf;
 
 use candor::image::Preset;
-use candor::methods::parameters::key_value;
+use candor::parameters::key_value;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use detect::{CorpusArgs, Detect, DetectArgs, EvalArgs, ScoreArgs, TrainArgs};
@@ -289,7 +289,7 @@ pub struct AdversarialArgs {
     pub dataset: DatasetArgs,
     /// The attack, as NAME+KEY=VALUE+…; one that can aim at a class
     #[arg(long, value_name = "NAME", default_value = "pgd+early-stop=false")]
-    pub attack: candor::detector::AttackSpec,
+    pub attack: candor_adversarial::detector::AttackSpec,
 }
 
 /// `bench grid`.

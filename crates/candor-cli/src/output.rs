@@ -4,7 +4,8 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candor::report::result::{ExplainResult, Verdict};
+use candor::explanation::Verdict;
+use candor_report::result::ExplainResult;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A progress bar of `length` steps on stderr, hidden where stderr is no terminal.

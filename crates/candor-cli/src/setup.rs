@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use candor::config::{Layout as SidecarLayout, Sidecar};
-use candor::dataset::{self, ClassMap, Dataset};
 use candor::engine::{Device, Engine, OnnxRuntime, RTen};
 use candor::image::{Preprocessing, Preset};
 use candor::labels::Labels;
 use candor::methods::Choices;
 use candor::model::{Layout, Model, ModelOptions};
+use candor::sidecar::{Layout as SidecarLayout, Sidecar};
+use candor_eval::dataset::{self, ClassMap, Dataset};
 
 use crate::arguments::{DeviceName, EngineArgs, EngineName, ModelArgs, SourceArgs};
 use crate::output;

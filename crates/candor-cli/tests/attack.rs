@@ -17,9 +17,9 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("model.onnx"), candor::scenes::embedded::MODEL).unwrap();
+        fs::write(dir.path().join("model.onnx"), candor_scenes::embedded::MODEL).unwrap();
         let mut photos = vec![];
-        for (i, scene) in candor::scenes::embedded::DEMO_SCENES.iter().enumerate() {
+        for (i, scene) in candor_scenes::embedded::DEMO_SCENES.iter().enumerate() {
             photos.push(dir.path().join(format!("scene{i}.png")));
             fs::write(&photos[i], scene.png).unwrap();
         }

@@ -14,8 +14,8 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let bench = Bench { dir: tempfile::tempdir().unwrap() };
-        fs::write(bench.path("model.onnx"), candor::scenes::embedded::MODEL).unwrap();
-        fs::write(bench.path("photo.png"), candor::scenes::embedded::DEMO_SCENES[0].png).unwrap();
+        fs::write(bench.path("model.onnx"), candor_scenes::embedded::MODEL).unwrap();
+        fs::write(bench.path("photo.png"), candor_scenes::embedded::DEMO_SCENES[0].png).unwrap();
         bench
     }
 
@@ -57,7 +57,7 @@ impl Bench {
 fn model_files() {
     let bench = Bench::new();
     let photo = bench.path("photo.png");
-    let model = candor::scenes::embedded::MODEL;
+    let model = candor_scenes::embedded::MODEL;
     let fails = |file: &Path, parts: &[&str]| bench.fails(file, &photo, &[], 1, parts);
     fails(&bench.path("missing.onnx"), &["missing.onnx", "No such file"]);
     fails(bench.dir.path(), &["is a directory"]);
@@ -172,7 +172,7 @@ fn photos() {
     fails(bench.dir.path(), &["directory"]);
     fails(&bench.file("empty.png", b""), &["empty.png", "empty"]);
     fails(&bench.file("text.png", b"not a picture at all"), &["text.png"]);
-    let png = candor::scenes::embedded::DEMO_SCENES[0].png;
+    let png = candor_scenes::embedded::DEMO_SCENES[0].png;
     fails(&bench.file("cut.png", &png[..png.len() / 2]), &["cut.png", "truncated"]);
     // Width and height of the header say 30000; its checksum is put right.
     let mut huge = png.to_vec();
@@ -194,7 +194,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 fn arguments() {
     let bench = Bench::new();
     let (model, photo) = (bench.path("model.onnx"), bench.path("photo.png"));
-    let labels = bench.file("labels.txt", candor::scenes::embedded::LABELS.as_bytes());
+    let labels = bench.file("labels.txt", candor_scenes::embedded::LABELS.as_bytes());
     let labels = labels.to_str().unwrap();
     let fails = |extra: &[&str], code: i32, parts: &[&str]| bench.fails(&model, &photo, extra, code, parts);
     fails(&["--class", "12"], 2, &["12"]);

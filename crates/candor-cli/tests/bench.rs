@@ -10,7 +10,7 @@ use serde_json::Value;
 fn speed(more: &[&str]) -> Output {
     let dir = tempfile::tempdir().unwrap();
     let model = dir.path().join("model.onnx");
-    fs::write(&model, candor::scenes::embedded::MODEL).unwrap();
+    fs::write(&model, candor_scenes::embedded::MODEL).unwrap();
     Command::cargo_bin("candor").unwrap().args(["bench", "speed"]).arg(model).args(more).output().unwrap()
 }
 
@@ -61,8 +61,8 @@ fn the_table_names_each_part_and_what_is_wrong_is_one_line() {
 /// A folder with the embedded model and `count` scenes with their boxes and masks.
 fn scenes(count: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("model.onnx"), candor::scenes::embedded::MODEL).unwrap();
-    fs::write(dir.path().join("labels.txt"), candor::scenes::embedded::LABELS).unwrap();
+    fs::write(dir.path().join("model.onnx"), candor_scenes::embedded::MODEL).unwrap();
+    fs::write(dir.path().join("labels.txt"), candor_scenes::embedded::LABELS).unwrap();
     let scenes = ["scenes", "scenes", "--count", count, "--seed", "500000", "--size", "112"];
     let made = Command::cargo_bin("candor").unwrap().args(scenes).current_dir(&dir).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -80,7 +80,7 @@ fn result(dir: &tempfile::TempDir, name: &str, more: &[&str]) -> Value {
     let more = [&["--json"], more].concat();
     let done = bench(dir, name, "out", &more).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    for extension in ["json", "csv", "parquet", "html"] {
+    for extension in ["json", "csv", "html"] {
         assert!(dir.path().join(format!("out/{name}.{extension}")).exists());
     }
     serde_json::from_slice(&done.stdout).unwrap()
@@ -201,7 +201,7 @@ fn a_run_killed_ten_times_gives_the_bytes_of_one_that_was_not() {
     }
     assert!(interrupted >= 5, "{interrupted} of ten kills came before the end");
     assert!(bench(&dir, "wsol", "killed", &more).output().unwrap().status.success());
-    for file in ["localization.jsonl", "wsol.json", "wsol.csv", "wsol.parquet", "wsol.html"] {
+    for file in ["localization.jsonl", "wsol.json", "wsol.csv", "wsol.html"] {
         let [a, b] = ["whole", "killed"].map(|out| fs::read(dir.path().join(out).join(file)).unwrap());
         assert!(a == b, "{file} differs");
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use candor::scenes::embedded;
+use candor_scenes::embedded;
 use serde_json::Value;
 
 /// The embedded model and two scenes as files.

@@ -16,7 +16,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("model.onnx"), candor::scenes::embedded::MODEL).unwrap();
+        fs::write(dir.path().join("model.onnx"), candor_scenes::embedded::MODEL).unwrap();
         let bench = Bench { dir };
         let scenes = bench.path("scenes");
         let count = ["--count", "20", "--objects", "1-1", "--seed", "5", "--size", "112"];
@@ -66,7 +66,7 @@ impl Bench {
     /// The names of the embedded model's classes.
     fn labels(&self) -> PathBuf {
         let path = self.path("labels.txt");
-        fs::write(&path, candor::scenes::embedded::LABELS).unwrap();
+        fs::write(&path, candor_scenes::embedded::LABELS).unwrap();
         path
     }
 }
@@ -97,7 +97,7 @@ fn a_detector_is_trained_goes_on_where_it_was_and_scores() {
     assert_eq!(fs::read(bench.path("detector/detector.onnx")).unwrap(), network);
 
     let photo = bench.path("scene.png");
-    fs::write(&photo, candor::scenes::embedded::DEMO_SCENES[0].png).unwrap();
+    fs::write(&photo, candor_scenes::embedded::DEMO_SCENES[0].png).unwrap();
     let out = bench.path("score").display().to_string();
     let scored = bench.run("score", &[bench.path("detector"), photo.clone()], &["--out", &out]);
     let scored = printed(&scored);

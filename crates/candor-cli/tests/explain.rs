@@ -58,7 +58,7 @@ fn the_same_command_twice_gives_the_same_bytes() {
 fn present_classes_have_a_map_on_their_object_and_absent_ones_none() {
     let dir = tempfile::tempdir().unwrap();
     let result = demo(dir.path(), &[]);
-    let scenes = candor::scenes::embedded::DEMO_SCENES;
+    let scenes = candor_scenes::embedded::DEMO_SCENES;
     for (image, demo) in result["images"].as_array().unwrap().iter().zip(&scenes) {
         let scene = demo.scene(112);
         for query in image["queries"].as_array().unwrap() {
@@ -93,10 +93,10 @@ fn help_teaches_and_methods_are_listed() {
 fn calibrate_writes_the_sidecar_and_explain_reads_it() {
     let dir = tempfile::tempdir().unwrap();
     let model = dir.path().join("model.onnx");
-    fs::write(&model, candor::scenes::embedded::MODEL).unwrap();
+    fs::write(&model, candor_scenes::embedded::MODEL).unwrap();
     let sidecar = dir.path().join("model.candor.toml");
     fs::write(&sidecar, "# kept\npreset = \"inception\"\n").unwrap();
-    let photos: Vec<_> = candor::scenes::embedded::DEMO_SCENES[..2]
+    let photos: Vec<_> = candor_scenes::embedded::DEMO_SCENES[..2]
         .iter()
         .map(|scene| {
             let path = dir.path().join(scene.name);

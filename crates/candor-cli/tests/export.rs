@@ -6,12 +6,12 @@ use std::path::Path;
 use std::process::Output;
 
 use assert_cmd::Command;
-use candor::config::Sidecar;
 use candor::engine::{Engine, RTen};
 use candor::image::{Preset, decode};
-use candor::scenes::embedded;
+use candor::sidecar::Sidecar;
 use candor_graph::onnx;
 use candor_graph::tensor::{Tensor, TensorData};
+use candor_scenes::embedded;
 use serde_json::Value;
 
 /// The embedded model and a scene as files.

@@ -7,12 +7,12 @@ use std::path::Path;
 use std::process::Output;
 
 use assert_cmd::Command;
-use candor::scenes::embedded;
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::graph::{Attr, Graph};
 use candor_graph::onnx;
 use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor};
+use candor_scenes::embedded;
 use serde_json::Value;
 
 fn inspect(model: &Path, args: &[&str]) -> Output {

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use candor::engine::{Folding, RTen};
+use candor_engine::{Folding, RTen};
 use candor_graph::builder::Builder;
 use candor_graph::{grad, onnx, rewrite, shape};
 

@@ -5,12 +5,12 @@ mod support;
 
 use std::path::Path;
 
-use candor::engine::{Engine, Folding, RTen};
+use candor_engine::{Engine, Folding, RTen};
 use candor_graph::rewrite::{LOWERINGS, standard};
 use candor_graph::tensor::{Tensor, TensorData};
 use candor_graph::{onnx, shape};
+use candor_testing::noise;
 use serde_json::Value;
-use support::deterministic::noise;
 
 /// Largest difference, in units of the output's largest value.
 const TOLERANCE: f64 = 1e-5;

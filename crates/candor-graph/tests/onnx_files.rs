@@ -5,7 +5,7 @@ mod support;
 
 use std::path::PathBuf;
 
-use candor::engine::{Engine, Folding, RTen};
+use candor_engine::{Engine, Folding, RTen};
 use candor_graph::onnx;
 use candor_graph::rewrite;
 use candor_graph::shape;

@@ -5,11 +5,12 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::image::Preprocessing;
-use crate::mask::learn::{Learner, argmax};
+use crate::mask::learn::Learner;
 use crate::mask::{Settings, levels};
 use crate::methods::default_lambda;
 use crate::model::Model;
-use crate::statistics::median;
+use crate::quantile::median;
+use crate::scores::argmax;
 
 /// Number of λ that are tried.
 pub const TRIALS: usize = 7;

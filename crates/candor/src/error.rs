@@ -1,16 +1,14 @@
-//! The library's errors: each one line that names the file or value and says what to do.
+//! Errors of explaining: each one line that names the file or value and says what to do.
 
 use std::path::Path;
 
+use candor_engine::EngineError;
 use candor_graph::error::GraphError;
 use thiserror::Error;
 
-use crate::dataset::DatasetError;
-use crate::engine::EngineError;
 use crate::image::ImageError;
-use crate::report::ReportError;
 
-/// Anything that can go wrong between a model file and a report.
+/// Anything that can go wrong between a model file and a map.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -41,26 +39,9 @@ pub enum Error {
         /// The parameter and the values it takes.
         reason: String,
     },
-    /// An attack's name, parameter or goal.
-    #[error("attack '{attack}': {reason}")]
-    Attack {
-        /// The attack.
-        attack: String,
-        /// What is wrong, and what there is.
-        reason: String,
-    },
-    /// A detector that cannot be trained, loaded or used.
-    #[error("{0}")]
-    Detector(String),
-    /// A dataset or one of its photos.
-    #[error(transparent)]
-    Dataset(#[from] DatasetError),
     /// A picture.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// A file of a result.
-    #[error(transparent)]
-    Report(#[from] ReportError),
     /// A file could not be read or written.
     #[error("{path}: {reason}")]
     Io {
@@ -76,7 +57,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// An error of a model's graph. Errors that name the file already are not named twice.
-    pub(crate) fn graph(path: &str, source: GraphError) -> Self {
+    pub fn graph(path: &str, source: GraphError) -> Self {
         match source {
             GraphError::Unreadable { .. } | GraphError::NotOnnx { .. } => Error::Model {
                 path: path.to_string(),

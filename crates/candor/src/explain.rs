@@ -5,23 +5,15 @@ use std::time::Instant;
 use image::RgbImage;
 
 use crate::error::{Error, Result};
+use crate::explanation::{ClassExplanation, Cost, Explanation, PhotoExplanation, TopClass, Verdict};
 use crate::image::Preprocessing;
 use crate::labels::{ClassError, Labels};
-use crate::methods::parameters::Parameters;
-use crate::methods::{Choices, Explainer, Explanation, Method, prepare};
+use crate::methods::{Choices, Explainer, Method, prepare};
 use crate::model::{Head, Model};
+use crate::parameters::MethodInfo;
+use crate::parameters::Parameters;
 use crate::probe;
-use crate::report::result::{
-    Cost, ExplainedImage, ExplainedQuery, ImageResult, LevelInfo, MapInfo, MethodInfo, PathInfo, QueryResult,
-    TopClass, Verdict,
-};
-
-/// The classes from the highest score to the lowest; of equal ones the smaller number first.
-pub fn ranking(scores: &[f32]) -> Vec<usize> {
-    let mut ranking: Vec<usize> = (0..scores.len()).collect();
-    ranking.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
-    ranking
-}
+use crate::scores::ranking;
 
 /// A class as asked for: by rank on the image, or itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,7 +123,7 @@ impl Explain {
         photo: &RgbImage,
         queries: &[ClassQuery],
         steps: &mut dyn FnMut(),
-    ) -> Result<ExplainedImage> {
+    ) -> Result<PhotoExplanation> {
         let mut explained = self.batch(&[(path, photo)], queries, steps)?;
         explained
             .pop()
@@ -144,7 +136,7 @@ impl Explain {
         photos: &[(&str, &RgbImage)],
         queries: &[ClassQuery],
         steps: &mut dyn FnMut(),
-    ) -> Vec<Result<ExplainedImage>> {
+    ) -> Vec<Result<PhotoExplanation>> {
         if photos.len() > 1
             && let Ok(explained) = self.batch(photos, queries, steps)
         {
@@ -159,7 +151,7 @@ impl Explain {
         photos: &[(&str, &RgbImage)],
         queries: &[ClassQuery],
         steps: &mut dyn FnMut(),
-    ) -> Result<Vec<ExplainedImage>> {
+    ) -> Result<Vec<PhotoExplanation>> {
         let start = Instant::now();
         let inputs: Vec<Vec<f32>> = photos.iter().map(|(_, photo)| self.preprocessing.apply(photo)).collect();
         let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
@@ -193,7 +185,7 @@ impl Explain {
         (scores, ranking): (&[f32], &[usize]),
         explanations: impl Iterator<Item = (&'c usize, Explanation)>,
         seconds: f64,
-    ) -> ExplainedImage {
+    ) -> PhotoExplanation {
         let probabilities = self.model.probabilities(scores);
         let top = ranking
             .iter()
@@ -205,19 +197,13 @@ impl Explain {
                 probability: probabilities[c],
             })
             .collect();
-        let mut results = vec![];
-        let mut arrays = vec![];
-        for (&class, explanation) in explanations {
-            let rank = 1 + ranking.iter().position(|&c| c == class).unwrap_or(0);
-            results.push(self.query_result(class, rank, scores, probabilities[class], &explanation, seconds));
-            let Explanation { map, levels, path, .. } = explanation;
-            arrays.push(ExplainedQuery { map, levels, path: path.into_iter().map(|p| p.map).collect() });
-        }
-        ExplainedImage {
-            photo: self.preprocessing.view(photo),
-            result: ImageResult { path: path.to_string(), top, queries: results },
-            queries: arrays,
-        }
+        let classes = explanations
+            .map(|(&class, explanation)| {
+                let rank = 1 + ranking.iter().position(|&c| c == class).unwrap_or(0);
+                self.of_class(class, rank, scores, probabilities[class], explanation, seconds)
+            })
+            .collect();
+        PhotoExplanation { path: path.to_string(), photo: self.preprocessing.view(photo), top, classes }
     }
 
     /// Explanations of the classes asked for, with the warnings of a probe for the class with the lowest score, which is the last if it
@@ -247,44 +233,37 @@ impl Explain {
         explanations
     }
 
-    fn query_result(
+    fn of_class(
         &self,
         class: usize,
         rank: usize,
         scores: &[f32],
         probability: f64,
-        e: &Explanation,
+        e: Explanation,
         seconds: f64,
-    ) -> QueryResult {
-        let log_odds = e.log_odds.unwrap_or_else(|| self.model.log_odds(scores, class));
-        let mut warnings = e.warnings.clone();
+    ) -> ClassExplanation {
+        let verdict = verdict(&e);
+        let mut warnings = e.warnings;
         if self.model.head == Head::LogProbability {
             let note =
                 "the model gives probabilities whose logits cannot be found; scores are their logarithms";
             warnings.push(note.to_string());
         }
-        QueryResult {
+        ClassExplanation {
             class_id: class,
             class_name: self.labels.name(class),
             rank,
             score: scores[class].into(),
             probability,
-            log_odds,
+            log_odds: e.log_odds.unwrap_or_else(|| self.model.log_odds(scores, class)),
             null_log_odds: e.null_log_odds,
+            evidence: e.evidence,
             kept: e.kept,
-            map: MapInfo::of(&e.map),
-            levels: e
-                .levels
-                .iter()
-                .map(|l| LevelInfo { value: l.value.clone(), shape: l.shape, mass: l.mean.mass() })
-                .collect(),
-            lambda_path: e
-                .path
-                .iter()
-                .map(|p| PathInfo { lambda: p.lambda, mass: p.map.mass(), kept: p.kept })
-                .collect(),
+            map: e.map,
+            levels: e.levels,
+            lambda_path: e.path,
             cost: Cost { forward: e.passes.forward, backward: e.passes.backward, seconds },
-            verdict: verdict(e),
+            verdict,
             warnings,
         }
     }

@@ -1,7 +1,9 @@
 //! A saliency map: raw magnitudes on the pixel grid of the model's input.
 
-use image::{ImageBuffer, Luma};
-use imageproc::filter::gaussian_blur_f32;
+use crate::blur::blurred;
+
+/// Standard deviations after which the Gaussian of [`Map::blurred`] ends.
+const REACH: f32 = 2.0;
 
 /// A saliency map of H×W raw magnitudes (never normalised). Row-major.
 ///
@@ -57,10 +59,7 @@ impl Map {
         if sigma <= 0.0 || self.data.iter().all(|&v| v == 0.0) {
             return self.clone();
         }
-        let image: ImageBuffer<Luma<f32>, Vec<f32>> =
-            ImageBuffer::from_raw(self.width as u32, self.height as u32, self.data.clone())
-                .expect("a map has height · width values");
-        Map { data: gaussian_blur_f32(&image, sigma).into_raw(), ..*self }
+        Map { data: blurred(&self.data, [1, self.height, self.width], sigma, REACH), ..*self }
     }
 
     /// The map on another grid, bilinear, with half-pixel centres and the border values repeated (what frameworks

@@ -10,13 +10,26 @@ use candor_graph::onnx::{self, Loaded};
 use candor_graph::shape::{self, Dim};
 use candor_graph::tensor::{DataType, Tensor};
 use candor_graph::{insert, rewrite};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::engine::{Engine, Folding, Session};
 use crate::error::{Error, Result};
-use crate::mask::objective::log_sum_exp;
-use crate::mask::objective::softmax;
-use crate::report::result::ModelInfo;
+use crate::scores::log_sum_exp;
+use crate::scores::softmax;
+
+/// The model of a run, identified by content.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Path as given.
+    pub path: String,
+    /// SHA-256 of the file, lower-case hex.
+    pub sha256: String,
+    /// Operator set of the file (default domain).
+    pub opset: i64,
+    /// Producer name and version from the file; may be empty.
+    pub producer: String,
+}
 
 /// How the model's file orders an image's axes. Graphs are NCHW once loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -405,7 +418,7 @@ fn flat(graph: &mut Graph, id: ValueId) -> Result<ValueId, GraphError> {
 }
 
 /// The error for a value that does not exist, with the names that come nearest.
-pub(crate) fn unknown_value(graph: &Graph, name: &str, what: &str) -> GraphError {
+pub fn unknown_value(graph: &Graph, name: &str, what: &str) -> GraphError {
     let outputs = graph.nodes.iter().flat_map(|n| n.outputs.iter().flatten());
     let mut names: Vec<(f64, &str)> =
         outputs.map(|&id| graph.name(id)).map(|n| (strsim::jaro_winkler(n, name), n)).collect();

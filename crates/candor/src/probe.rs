@@ -1,6 +1,6 @@
 //! Warning signs of a map: a class that is not there lights the same pixels.
 
-use crate::methods::Explanation;
+use crate::explanation::Explanation;
 use crate::similarity::{SAME, overlap};
 
 /// Least mass of the probe's map, as a share of the map's, that is told.

@@ -4,8 +4,6 @@
 #![cfg(feature = "onnxruntime")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-mod support;
-
 use candor::engine::{Device, Engine, OnnxRuntime, RTen};
 use candor::image::Preset;
 use candor::map::{Interpolation, Map};
@@ -13,12 +11,12 @@ use candor::mask::learn::{Learned, Learner};
 use candor::mask::{Level, Settings, automatic_levels, fuse};
 use candor::methods::{Choices, find, prepare};
 use candor::model::{Model, ModelOptions};
-use candor::scenes::embedded;
 use candor_graph::builder::Builder;
 use candor_graph::graph::Graph;
 use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor};
-use support::deterministic::noise_image;
+use candor_scenes::embedded;
+use candor_testing::noise_image;
 
 const TOLERANCE: f32 = 1e-4;
 /// Two units in the last place: as little as an input can be changed.
@@ -75,7 +73,7 @@ fn work(model: &Model, image: &[f32], iterations: usize) -> Vec<(String, Vec<f32
     let settings = Settings { iterations, exact: false, ..Settings::default() };
     let mut learner = Learner::new(model, automatic_levels(model).unwrap(), settings).unwrap();
     let prepared = learner.prepare(model, image).unwrap();
-    let top = candor::mask::learn::argmax(&prepared.reference);
+    let top = candor::scores::argmax(&prepared.reference);
     let classes = [top, (top + 1) % model.classes];
     let learned = learner.learn(model, &prepared, &classes, &mut || {}).unwrap();
     let mut found = vec![("scores".to_string(), prepared.reference)];
@@ -197,8 +195,9 @@ fn a_loop_carries_what_it_wrote_and_keeps_what_it_holds() {
 }
 
 #[test]
+#[ignore = "needs real models and photos: CANDOR_DATA"]
 fn real_models() {
-    let Some(data) = support::data_dir() else { return };
+    let data = candor_testing::data_dir();
     // Later some single mask jumps: Adam makes a whole step of a gradient near zero, whichever sign rounding gives it.
     for (name, iterations) in
         [("cifar10_resnet20", 20), ("mobilenet_v2_1.0_224", 5), ("squeezenet1_0_deepcompressed", 5)]

@@ -6,13 +6,13 @@ use std::path::Path;
 use candor::engine::RTen;
 use candor::error::{Error, Result};
 use candor::explain::{ClassQuery, Explain};
+use candor::explanation::{ClassExplanation, Explanation, PhotoExplanation, Verdict};
 use candor::image::{Preset, RgbImage, decode_bytes};
 use candor::labels::Labels;
-use candor::methods::parameters::Parameters;
-use candor::methods::{Choices, Description, Explainer, Explanation, Method, find};
+use candor::methods::{Choices, Description, Explainer, Method, find};
 use candor::model::{Model, ModelOptions};
-use candor::report::result::{ExplainedImage, QueryResult, Verdict};
-use candor::scenes::embedded;
+use candor::parameters::Parameters;
+use candor_scenes::embedded;
 
 fn explain(method: &dyn Method, set: &[(&str, &str)]) -> Explain {
     let model =
@@ -35,18 +35,20 @@ fn given<'p>(photos: &'p [(&'static str, RgbImage)]) -> Vec<(&'p str, &'p RgbIma
 }
 
 /// The maps of an image: the levels', those at other λ, and the map itself, query by query.
-fn maps(image: ExplainedImage) -> Vec<Vec<f32>> {
-    let of_query = image.queries.into_iter().map(|q| {
-        let (levels, path) = (q.levels.into_iter().map(|l| l.data), q.path.into_iter().map(|m| m.data));
+fn maps(image: PhotoExplanation) -> Vec<Vec<f32>> {
+    let of_query = image.classes.into_iter().map(|q| {
+        let (levels, path) =
+            (q.levels.into_iter().map(|l| l.data), q.lambda_path.into_iter().map(|p| p.map.data));
         levels.chain(path).chain([q.map.data]).collect::<Vec<_>>()
     });
     of_query.collect::<Vec<_>>().concat()
 }
 
 /// What is counted, not measured: it is the same to the last digit.
-fn counted(image: &ExplainedImage) -> Vec<(usize, u64, u64, Verdict, Vec<String>)> {
-    let of = |q: &QueryResult| (q.class_id, q.cost.forward, q.cost.backward, q.verdict, q.warnings.clone());
-    image.result.queries.iter().map(of).collect()
+fn counted(image: &PhotoExplanation) -> Vec<(usize, u64, u64, Verdict, Vec<String>)> {
+    let of =
+        |q: &ClassExplanation| (q.class_id, q.cost.forward, q.cost.backward, q.verdict, q.warnings.clone());
+    image.classes.iter().map(of).collect()
 }
 
 #[test]
@@ -66,7 +68,7 @@ fn a_photo_is_explained_the_same_beside_others() {
         for ((name, photo), together) in photos.iter().zip(together) {
             let alone = explain.photo(name, photo, &queries, &mut || ()).unwrap();
             let together = together.unwrap();
-            assert!(!alone.queries.is_empty());
+            assert!(!alone.classes.is_empty());
             assert_eq!(counted(&together), counted(&alone), "{method} {set:?}: {name}");
             // A product of other sizes adds up in another order.
             let (together, alone) = (maps(together).concat(), maps(alone).concat());
@@ -118,5 +120,5 @@ fn a_photo_that_fails_keeps_no_other_from_its_map() {
     let found = explain.photos(&given(&photos), &[ClassQuery::Rank(1)], &mut || ());
     let failed: Vec<bool> = found.iter().map(Result::is_err).collect();
     assert_eq!(failed, [false, true, false]);
-    assert_eq!(found[2].as_ref().unwrap().result.path, photos[2].0);
+    assert_eq!(found[2].as_ref().unwrap().path, photos[2].0);
 }

@@ -1,20 +1,18 @@
 //! Exported methods, run by an engine as any other model, against Candor's own maps.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-mod support;
-
 use std::path::Path;
 
-use candor::config::Sidecar;
 use candor::engine::RTen;
-use candor::explain::ranking;
 use candor::export::{export, exportable};
 use candor::image::Preprocessing;
 use candor::methods::{self, Choices};
 use candor::model::{Model, ModelOptions};
-use candor::scenes::embedded;
+use candor::scores::ranking;
+use candor::sidecar::Sidecar;
 use candor_graph::onnx;
 use candor_graph::tensor::{Tensor, TensorData};
+use candor_scenes::embedded;
 
 /// Largest difference in units of the largest value of Candor's own map.
 const TOLERANCE: f32 = 1e-4;
@@ -132,8 +130,9 @@ fn the_embedded_model_explains_itself() {
 }
 
 #[test]
+#[ignore = "needs real models and photos: CANDOR_DATA"]
 fn a_real_model_explains_itself() {
-    let Some(data) = support::data_dir() else { return };
+    let data = candor_testing::data_dir();
     let path = data.join("models/cifar10_resnet20.onnx");
     let model = Model::load(&path, &ModelOptions::default(), Box::new(RTen::new(2))).unwrap();
     let wrong = differences(&model);
@@ -141,9 +140,9 @@ fn a_real_model_explains_itself() {
 }
 
 #[test]
-#[ignore = "takes a minute and a half"]
+#[ignore = "needs real models and photos: CANDOR_DATA"]
 fn larger_models_explain_themselves() {
-    let Some(data) = support::data_dir() else { return };
+    let data = candor_testing::data_dir();
     let mut wrong = vec![];
     for name in ["mobilenet_v2_1.0_224", "squeezenet1_0_deepcompressed"] {
         let path = data.join(format!("models/{name}.onnx"));

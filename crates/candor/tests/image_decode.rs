@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -11,14 +9,14 @@ use std::time::Instant;
 use candor::image::{ImageError, decode, decode_bytes};
 use image::RgbImage;
 
-use support::{data_dir, fixture};
+use candor_testing::{data_dir, fixture};
 
 fn read(name: &str) -> RgbImage {
-    decode(&fixture(&format!("image/decode/{name}"))).unwrap()
+    decode(&fixture!(&format!("image/decode/{name}"))).unwrap()
 }
 
 fn bytes(name: &str) -> Vec<u8> {
-    fs::read(fixture(&format!("image/decode/{name}"))).unwrap()
+    fs::read(fixture!(&format!("image/decode/{name}"))).unwrap()
 }
 
 /// The error of decoding `bytes` as a file called `photo`.
@@ -200,8 +198,9 @@ fn damaged_files_give_one_line_and_never_panic() {
 }
 
 #[test]
+#[ignore = "needs real models and photos: CANDOR_DATA"]
 fn real_photos_decode() {
-    let Some(data) = data_dir() else { return };
+    let data = data_dir();
     let mut photos: Vec<PathBuf> = Vec::new();
     for folder in ["imagenet/val_full", "imagenet/samples", "coco/images", "multi", "medical/images"] {
         let entries = fs::read_dir(data.join(folder)).unwrap().map(|entry| entry.unwrap().path());

@@ -2,12 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use candor::image::{Filter, Preprocessing, Preset, ResizeMode, decode, resize};
 use image::{Rgb, RgbImage};
 
-use support::fixture;
+use candor_testing::fixture;
 
 /// `large()` of tools/goldens_image.py.
 fn large() -> RgbImage {
@@ -21,7 +19,7 @@ fn large() -> RgbImage {
 
 /// (largest difference in levels, samples that differ, samples)
 fn compare(ours: &RgbImage, golden: &str) -> (u8, usize, usize) {
-    let theirs = decode(&fixture(golden)).unwrap();
+    let theirs = decode(&fixture!(golden)).unwrap();
     assert_eq!(ours.dimensions(), theirs.dimensions(), "{golden}");
     let differences = ours.as_raw().iter().zip(theirs.as_raw()).map(|(a, b)| a.abs_diff(*b));
     let largest = differences.clone().max().unwrap();
@@ -30,7 +28,7 @@ fn compare(ours: &RgbImage, golden: &str) -> (u8, usize, usize) {
 
 #[test]
 fn every_filter_is_pillows() {
-    let source = decode(&fixture("image/resize/source.png")).unwrap();
+    let source = decode(&fixture!("image/resize/source.png")).unwrap();
     let filters = [
         ("nearest", Filter::Nearest),
         ("bilinear", Filter::Bilinear),

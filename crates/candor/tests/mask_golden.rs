@@ -1,14 +1,13 @@
 //! The reliable mask against plain PyTorch in float64: losses, and the masks after ten steps.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-mod support;
-
 use std::path::Path;
 
 use candor::engine::RTen;
-use candor::mask::learn::{Learner, Passes, Prepared};
+use candor::mask::learn::{Learner, Prepared};
 use candor::mask::{Settings, automatic_levels, named_levels};
 use candor::model::{Model, ModelOptions};
+use candor::passes::Passes;
 use serde_json::Value;
 
 /// `smooth_image` of tools/deterministic.py: amplitude · sin(2π(x + c)·3/W) · cos(2π(y − c)·2/H).
@@ -27,8 +26,9 @@ fn floats(v: &Value) -> Vec<f64> {
 }
 
 #[test]
+#[ignore = "needs real models and photos: CANDOR_DATA"]
 fn ten_steps_agree_with_pytorch() {
-    let Some(data) = support::data_dir() else { return };
+    let data = candor_testing::data_dir();
     for text in
         [include_str!("golden/mask_resnet20.json"), include_str!("golden/mask_resnet20_beta2_0.9.json")]
     {

@@ -1,13 +1,13 @@
 //! What must hold of methods whatever the model: completeness, independence of photos and queries, the seed.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-mod support;
-
 use candor::engine::RTen;
+use candor::explanation::Explanation;
 use candor::map::Map;
-use candor::methods::{self, Choices, Explainer, Explanation};
+use candor::methods::{self, Choices, Explainer};
 use candor::model::{Model, ModelOptions};
-use candor::scenes::embedded;
+use candor_scenes::embedded;
+use candor_testing::fixture;
 
 fn model() -> Model {
     let options = ModelOptions::default();
@@ -19,7 +19,7 @@ fn model_for(method: &str) -> Model {
     if !method.contains("attention") {
         return model();
     }
-    let path = support::fixture("transformer.onnx");
+    let path = fixture!("transformer.onnx");
     Model::load(&path, &ModelOptions::default(), Box::new(RTen::new(2))).unwrap()
 }
 
@@ -160,7 +160,7 @@ fn completeness(name: &str, set: &[(&str, &str)]) -> (f64, f64) {
     let mut e = prepare(&model, name, set, 0);
     let nothing = e.scores(&model, &vec![0.0; photo.len()]).unwrap();
     let scores = e.scores(&model, &photo).unwrap();
-    let class = candor::mask::learn::argmax(&scores);
+    let class = candor::scores::argmax(&scores);
     let found = explain(e.as_mut(), &model, &photo, &[class]).remove(0);
     assert!(found.warnings.is_empty(), "{name}: {:?}", found.warnings);
     let sum = found.map.data.iter().map(|&v| f64::from(v)).sum::<f64>();

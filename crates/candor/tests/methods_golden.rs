@@ -1,14 +1,12 @@
 //! Maps of the methods against Captum, zennit and pytorch-grad-cam in float64: see tools/goldens_methods.py.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-mod support;
-
 use candor::engine::RTen;
 use candor::map::Map;
 use candor::methods::{self, Choices};
 use candor::model::{Model, ModelOptions};
+use candor_testing::{noise, noise_image};
 use serde_json::Value;
-use support::deterministic::{noise, noise_image};
 
 /// Relative error by the L2 norm that a map may have.
 const TOLERANCE: f64 = 1e-3;
@@ -58,8 +56,9 @@ fn error(golden: &Value, entry: &Value, map: &Map) -> f64 {
 }
 
 #[test]
+#[ignore = "needs real models and photos: CANDOR_DATA"]
 fn maps_agree_with_the_reference_implementations() {
-    let Some(data) = support::data_dir() else { return };
+    let data = candor_testing::data_dir();
     let goldens = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/methods");
     let mut files: Vec<_> = std::fs::read_dir(goldens).unwrap().map(|f| f.unwrap().path()).collect();
     files.sort();

@@ -6,13 +6,13 @@ use candor::mask::learn::{Learned, Learner, Returned, SETTLING};
 use candor::mask::{Settings, automatic_levels};
 use candor::methods::{Choices, prepare};
 use candor::model::{Head, Layout, Model, ModelOptions};
-use candor::scenes::embedded;
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::graph::{Attr, Graph};
 use candor_graph::insert::MaskShape;
 use candor_graph::onnx;
 use candor_graph::shape::{self, Dim};
 use candor_graph::tensor::{DataType, Tensor, TensorData};
+use candor_scenes::embedded;
 
 const SIZE: usize = embedded::INPUT_SIZE as usize;
 
@@ -199,7 +199,7 @@ fn a_free_size_must_be_named() {
 fn settings_do_what_they_say() {
     let model = load(&network(), &ModelOptions::default()).unwrap();
     let image = image(3);
-    let top = candor::mask::learn::argmax(&scores(&model, &image));
+    let top = candor::scores::argmax(&scores(&model, &image));
     let with = |settings: Settings| learn(&model, &image, settings, &[top]).remove(0);
     let full = with(Settings { shape: MaskShape::Full, ..short() });
     let levels = automatic_levels(&model).unwrap();

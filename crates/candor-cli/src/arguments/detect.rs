@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use candor::detector::training::Training;
+use candor_adversarial::detector::training::Training;
 use clap::{Args, Subcommand};
 
 use super::{ModelArgs, SourceArgs, SurrogateArgs};

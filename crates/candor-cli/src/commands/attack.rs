@@ -3,14 +3,17 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candor::attacks::{self, Adversarial, Attack, Goal, Rounded, Rounding, Victim, answer};
-use candor::error::Error;
 use candor::image::decode;
 use candor::labels::Labels;
-use candor::methods::parameters::Parameters;
 use candor::model::Model;
-use candor::report::attack::{Answer, AttackResult, AttackWriter, AttackedImage, RoundedImage, Summary};
-use candor::report::result::{FailedImage, ModelInfo};
+use candor::model::ModelInfo;
+use candor::parameters::Parameters;
+use candor_adversarial::attacks::report::{
+    Answer, AttackResult, AttackWriter, AttackedImage, RoundedImage, Summary,
+};
+use candor_adversarial::attacks::{self, Adversarial, Attack, Goal, Rounded, Rounding, Victim, answer};
+use candor_adversarial::error::Error;
+use candor_report::result::FailedImage;
 
 use crate::arguments::AttackArgs;
 use crate::output;
@@ -57,7 +60,9 @@ fn no_other_model() -> Usage {
 
 fn usage(e: Error) -> anyhow::Error {
     match e {
-        Error::Attack { .. } | Error::Parameter { .. } => Usage(e.to_string()).into(),
+        Error::Attack { .. } | Error::Explain(candor::error::Error::Parameter { .. }) => {
+            Usage(e.to_string()).into()
+        }
         other => other.into(),
     }
 }

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use candor::calibrate::{TRIALS, calibrate};
-use candor::config::Sidecar;
 use candor::image::decode;
+use candor::sidecar::Sidecar;
+use candor_report::atomic;
 
 use crate::arguments::CalibrateArgs;
 use crate::output;
@@ -30,7 +31,8 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
         calibrate(&setup.model, &setup.preprocessing, &photos, &levels, args.tolerance, &mut || bar.inc(1))?;
     bar.finish_and_clear();
     let path = setup.sidecar_path.display().to_string();
-    Sidecar::set_lambda(&setup.sidecar_path, found.lambda).with_context(|| {
+    let text = Sidecar::with_lambda(&setup.sidecar_path, found.lambda)?;
+    atomic::write(&setup.sidecar_path, text.as_bytes()).with_context(|| {
         format!("λ is {}, but the sidecar could not be written; pass --sidecar FILE", found.lambda)
     })?;
     if args.json {

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candor::image::decode;
 use candor::methods::{self, Method};
-use candor::report::check::{CheckResult, Gallery, Randomization, Shifted, write};
-use candor::report::result::FailedImage;
-use candor::tasks::check::{Input, Kind, MethodCheck, Skipped, Subject, check_method};
-use candor::tasks::input_shift::input_shift;
-use candor::tasks::randomize::cascade;
-use candor::tasks::vanishing::vanishing;
+use candor_eval::check::input_shift::input_shift;
+use candor_eval::check::randomize::cascade;
+use candor_eval::check::report::{CheckResult, Gallery, Randomization, Shifted, write};
+use candor_eval::check::vanishing::vanishing;
+use candor_eval::check::{Input, Kind, MethodCheck, Skipped, Subject, check_method};
+use candor_report::result::FailedImage;
 
 use crate::arguments::CheckArgs;
 use crate::output;

@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candor::config::Sidecar;
 use candor::explain::ClassQuery;
 use candor::image::Preset;
 use candor::labels::Labels;
 use candor::methods;
 use candor::model::{Model, ModelOptions};
-use candor::scenes::embedded;
+use candor::sidecar::Sidecar;
+use candor_scenes::embedded;
 
 use super::explain::{Photo, Source, explain_all, finish, prepare};
 use crate::arguments::DemoArgs;

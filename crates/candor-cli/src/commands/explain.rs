@@ -7,8 +7,8 @@ use anyhow::Result;
 use candor::explain::{ClassQuery, Explain};
 use candor::image::{RgbImage, decode};
 use candor::methods;
-use candor::report::ReportWriter;
-use candor::report::result::{ExplainResult, FailedImage};
+use candor_report::ReportWriter;
+use candor_report::result::{ExplainResult, FailedImage};
 
 use crate::arguments::{ExplainArgs, MethodArgs};
 use crate::output;
@@ -92,8 +92,8 @@ pub fn explain_all(
         let given: Vec<_> = decoded.iter().map(|(photo, pixels)| (photo.name.as_str(), pixels)).collect();
         let explained = explain.photos(&given, queries, &mut || bar.inc(1));
         for ((photo, _), image) in decoded.iter().zip(explained) {
-            match image.map(|image| writer.add(image)) {
-                Ok(Err(e @ candor::report::ReportError::BadImage { .. })) => fail(photo, e.to_string()),
+            match image.map(|image| writer.add(image.into())) {
+                Ok(Err(e @ candor_report::ReportError::BadImage { .. })) => fail(photo, e.to_string()),
                 Ok(written) => drop(written?),
                 Err(e) => fail(photo, output::one_line(&e.into())),
             }
@@ -130,7 +130,7 @@ pub fn finish(result: &ExplainResult, json: bool, out: &Path) -> Result<ExitCode
         output::json(result)?;
     } else {
         output::explained(result)?;
-        output::print(&format!("Report: {}\n", out.join(candor::report::HTML_FILE).display()))?;
+        output::print(&format!("Report: {}\n", out.join(candor_report::HTML_FILE).display()))?;
     }
     Ok(output::exit_code(result))
 }

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candor::methods::parameters::Kind;
 use candor::methods::{Description, all};
+use candor::parameters::Kind;
 use serde_json::{Value, json};
 
 use crate::arguments::MethodsArgs;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candor::scenes::{SceneOptions, dataset};
+use candor_scenes::{SceneOptions, dataset};
 
 use crate::arguments::ScenesArgs;
 use crate::output;

@@ -1,14 +1,9 @@
 //! What integration tests share: an engine, deterministic numbers, the folder of real models.
 #![allow(dead_code, missing_docs, reason = "each test uses its part")]
 
-#[path = "../../../candor/tests/support/deterministic.rs"]
-pub mod deterministic;
-
 pub mod wire;
 
-use std::path::PathBuf;
-
-use candor::engine::{Engine, Folding, RTen};
+use candor_engine::{Engine, Folding, RTen};
 use candor_graph::graph::Graph;
 use candor_graph::rewrite;
 use candor_graph::tensor::Tensor;
@@ -39,18 +34,4 @@ pub fn spread(n: usize, gap: f32, salt: u64) -> Vec<f32> {
         values[i] = (rank as f32 - (n / 2) as f32 + 0.5) * gap;
     }
     values
-}
-
-/// The folder of real models and photos, if it is there. Prints that the test was skipped if it is not; fails if
-/// `CANDOR_REQUIRE_DATA` is set.
-pub fn data_dir() -> Option<PathBuf> {
-    let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let dir = std::env::var_os("CANDOR_DATA").map_or(default, PathBuf::from);
-    if dir.join("models").is_dir() {
-        return Some(dir);
-    }
-    let required = std::env::var_os("CANDOR_REQUIRE_DATA").is_some();
-    assert!(!required, "CANDOR_REQUIRE_DATA is set, but {} has no models", dir.display());
-    println!("skipped: no real models at {} (set CANDOR_DATA)", dir.display());
-    None
 }

@@ -11,6 +11,8 @@ use super::step::{Case, Step};
 use crate::engine::Session;
 use crate::error::{Error, Result};
 use crate::model::{Head, Model};
+use crate::passes::Passes;
+use crate::scores::argmax;
 
 /// How masks are learned.
 #[derive(Clone, Debug)]
@@ -112,39 +114,6 @@ pub struct Learned {
     pub losses: Vec<f64>,
     /// Passes that this query took. The null's, which all queries of an image share, are its first query's.
     pub passes: Passes,
-}
-
-/// Passes of one image through the network, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Passes {
-    /// Forward passes.
-    pub forward: u64,
-    /// Backward passes.
-    pub backward: u64,
-}
-
-impl std::ops::AddAssign for Passes {
-    fn add_assign(&mut self, other: Passes) {
-        self.forward += other.forward;
-        self.backward += other.backward;
-    }
-}
-
-impl std::iter::Sum for Passes {
-    fn sum<I: Iterator<Item = Passes>>(all: I) -> Passes {
-        all.fold(Passes::default(), |mut sum, one| {
-            sum += one;
-            sum
-        })
-    }
-}
-
-impl Passes {
-    /// The part of query `q` of `count` in passes that all of them share. The parts add up to the whole.
-    pub fn share(self, q: usize, count: usize) -> Passes {
-        let part = |n: u64| n / count.max(1) as u64 + u64::from((q as u64) < n % count.max(1) as u64);
-        Passes { forward: part(self.forward), backward: part(self.backward) }
-    }
 }
 
 /// A model with masks in it, compiled once: the part before the first mask, and one optimiser step of the rest.
@@ -493,15 +462,4 @@ fn missing(model: &Model) -> Error {
         path: model.info.path.clone(),
         reason: "a level depends on nothing the prefix computes".into(),
     }
-}
-
-/// Index of the largest score; the first among equals.
-pub fn argmax(scores: &[f32]) -> usize {
-    let mut best = 0;
-    for (i, s) in scores.iter().enumerate() {
-        if *s > scores[best] {
-            best = i;
-        }
-    }
-    best
 }

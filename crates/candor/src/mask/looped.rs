@@ -15,16 +15,16 @@ use super::levels::Level;
 use super::masked::{Masked, l1_weight, masked};
 use super::objective::{EXCLUDED, Objective, QueryInputs, log_odds_of, maximum};
 use super::step::with_adam;
-use crate::export::{canvas, maps};
 use crate::map::Interpolation;
 use crate::model::{Head, Model};
+use crate::nodes::{canvas, maps};
 
 /// The graph from image and class to the fused map. The masks of the top-1 class, whose maxima are the scales, are learned in
 /// a loop of their own.
 ///
 /// # Errors
 /// A node without a gradient rule, or a graph that is malformed.
-pub(crate) fn as_nodes(
+pub fn as_nodes(
     model: &Model,
     levels: &[Level],
     settings: &Settings,
@@ -58,7 +58,7 @@ pub(crate) fn as_nodes(
 }
 
 /// The network without masks, and what the masked one takes from before the first mask.
-pub(crate) fn unmasked(model: &Model, masked: &Masked) -> Graph {
+pub fn unmasked(model: &Model, masked: &Masked) -> Graph {
     let mut graph = masked.cut.prefix.clone();
     let prefix = std::mem::take(&mut graph.nodes);
     let constant = |n: &&Node, graph: &Graph| graph.constant(n.output()).is_some();

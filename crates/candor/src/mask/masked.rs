@@ -16,7 +16,8 @@ use crate::engine::Folding;
 use crate::model::{Head, Model};
 
 /// The two parts, and where the masks are.
-pub(crate) struct Masked {
+pub struct Masked {
+    /// Where the masks are.
     pub sites: Vec<MaskSite>,
     /// The inputs of [`QueryInputs`], in its order.
     pub queries: Vec<ValueId>,
@@ -25,7 +26,7 @@ pub(crate) struct Masked {
 }
 
 /// Puts masks and the objective into a model's graph and cuts it.
-pub(crate) fn masked(model: &Model, levels: &[Level], settings: &Settings) -> Result<Masked> {
+pub fn masked(model: &Model, levels: &[Level], settings: &Settings) -> Result<Masked> {
     let features: Vec<_> = levels.iter().map(Level::feature).collect();
     let (mut graph, sites) = insert::insert_masks(model.graph.clone(), &features, settings.shape)?;
     if !settings.keep_features {

@@ -5,11 +5,11 @@ pub mod adam;
 pub mod fuse;
 pub mod learn;
 pub mod levels;
-pub(crate) mod looped;
-pub(crate) mod masked;
+pub mod looped;
+pub mod masked;
 pub mod objective;
 mod step;
-pub(crate) mod unrolled;
+pub mod unrolled;
 
 pub use learn::{Learned, Learner, Settings};
 pub use levels::{Level, automatic_levels, named_levels};

@@ -3,8 +3,10 @@
 
 use candor_graph::builder::Expr;
 
+use crate::scores::{log_sum_exp, softmax};
+
 /// Keeps a class out of a logsumexp.
-pub(crate) const EXCLUDED: f32 = -1e9;
+pub const EXCLUDED: f32 = -1e9;
 
 /// The output distance D(S(x; m), S(x); c).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,22 +85,6 @@ impl Query {
     }
 }
 
-/// ln Σ eˣ without overflow.
-pub fn log_sum_exp(values: &[f64]) -> f64 {
-    let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if max == f64::NEG_INFINITY {
-        return max;
-    }
-    max + values.iter().map(|v| (v - max).exp()).sum::<f64>().ln()
-}
-
-/// Softmax probabilities.
-pub fn softmax(logits: &[f32]) -> Vec<f64> {
-    let wide: Vec<f64> = logits.iter().map(|&v| v.into()).collect();
-    let total = log_sum_exp(&wide);
-    wide.iter().map(|v| (v - total).exp()).collect()
-}
-
 impl Objective {
     /// All objectives by name.
     pub const ALL: [(&'static str, Objective); 5] = [
@@ -160,12 +146,7 @@ impl Objective {
 }
 
 /// [`Query::log_odds`] as nodes, N×K → N×1.
-pub(crate) fn log_odds_of<'b>(
-    logits: Expr<'b>,
-    one_hot: Expr<'b>,
-    rivals: Expr<'b>,
-    multi_label: bool,
-) -> Expr<'b> {
+pub fn log_odds_of<'b>(logits: Expr<'b>, one_hot: Expr<'b>, rivals: Expr<'b>, multi_label: bool) -> Expr<'b> {
     let score = (logits * one_hot).sum(&[1], true);
     if multi_label { score } else { score - log_sum_exp_of(logits + rivals) }
 }

@@ -13,7 +13,7 @@ use super::masked::{Masked, l1_weight};
 use super::objective::{EXCLUDED, QueryInputs, log_odds_of, maximum};
 
 /// What mask learning comes to for one class an image.
-pub(crate) struct Unrolled<'b> {
+pub struct Unrolled<'b> {
     /// The learned masks, one a level.
     pub masks: Vec<Expr<'b>>,
     /// Log-odds over the floor of the unmasked image, N×1.
@@ -27,7 +27,7 @@ pub(crate) struct Unrolled<'b> {
 ///
 /// # Errors
 /// [`GraphError`] if the graph is malformed.
-pub(crate) fn unrolled<'b>(
+pub fn unrolled<'b>(
     b: &'b Builder,
     masked: &Masked,
     settings: &Settings,

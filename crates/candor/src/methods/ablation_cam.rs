@@ -2,12 +2,13 @@
 
 use super::cam::enlarged;
 use super::layer::LayerFeatures;
-use super::parameters::Parameters;
-use super::{Choices, Description, Explainer, Explanation, Method};
+use super::{Choices, Description, Explainer, Method};
 use crate::error::Result;
+use crate::explanation::Explanation;
 use crate::map::Map;
-use crate::mask::learn::Passes;
 use crate::model::Model;
+use crate::parameters::Parameters;
+use crate::passes::Passes;
 
 /// The method.
 pub(super) struct AblationCam;

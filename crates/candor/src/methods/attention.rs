@@ -9,12 +9,13 @@ use candor_graph::graph::{Graph, Node, ValueId};
 use candor_graph::shape::Dim;
 
 use super::backward::{OneSweep, Plan, View};
-use super::parameters::Parameters;
-use super::{Choices, Description, Explainer, Explanation, Method};
+use super::{Choices, Description, Explainer, Method};
 use crate::error::{Error, Result};
+use crate::explanation::Explanation;
 use crate::map::{Interpolation, Map};
 use crate::mask::{Level, levels};
 use crate::model::Model;
+use crate::parameters::Parameters;
 
 /// What a layer's attention does to the row of weights v.
 type Layer = fn(&Attention<'_>, row: usize, column: usize) -> f32;

@@ -1,7 +1,7 @@
 //! Attributions to input channels, and how they become a map.
 
-use super::parameters::{Kind, Parameter, Parameters};
 use crate::map::Map;
+use crate::parameters::{Kind, Parameter, Parameters};
 
 /// How the channels of one pixel become one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

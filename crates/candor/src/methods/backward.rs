@@ -13,19 +13,20 @@ use candor_graph::rewrite;
 use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor};
 
-use super::{Explainer, Explanation};
+use super::Explainer;
 use crate::engine::{Folding, Session};
 use crate::error::{Error, Result};
+use crate::explanation::Explanation;
 use crate::map::Map;
-use crate::mask::learn::Passes;
 use crate::model::Model;
+use crate::passes::Passes;
 
 /// Most queries in one batch: bounds the memory.
 const MAX_BATCH: usize = 8;
 
 /// What the sweep starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Seed {
+pub enum Seed {
     /// 1 at the queried class: gradients and probabilities.
     One,
     /// The class's logit: relevance, which then adds up to it.
@@ -33,7 +34,7 @@ pub(crate) enum Seed {
 }
 
 /// What to compile.
-pub(crate) struct Plan<'p> {
+pub struct Plan<'p> {
     /// The model's graph, or one with more in it.
     pub graph: Graph,
     /// An input beside the image, of its shape.
@@ -51,7 +52,7 @@ pub(crate) struct Plan<'p> {
 }
 
 /// What [`Plan::combine`] works with.
-pub(crate) struct Swept<'b> {
+pub struct Swept<'b> {
     /// The image, N×C×H×W.
     pub image: Expr<'b>,
     /// The reference; the image itself if the plan has none.
@@ -63,11 +64,11 @@ pub(crate) struct Swept<'b> {
 }
 
 /// Makes one value, N×C×H×W, of what a sweep found.
-pub(crate) type Combine = Box<dyn for<'b> Fn(&Swept<'b>) -> Expr<'b>>;
+pub type Combine = Box<dyn for<'b> Fn(&Swept<'b>) -> Expr<'b>>;
 
 impl Plan<'_> {
     /// Plain gradients of the class's logit with respect to `wrt`.
-    pub(crate) fn gradient(model: &Model, wrt: &[ValueId]) -> Self {
+    pub fn gradient(model: &Model, wrt: &[ValueId]) -> Self {
         Plan {
             graph: model.graph.clone(),
             reference: None,
@@ -119,7 +120,7 @@ enum Source {
 }
 
 /// A compiled [`Plan`].
-pub(crate) struct Backward {
+pub struct Backward {
     forward: Box<dyn Session>,
     sweep: Box<dyn Session>,
     /// Inputs of the sweep's part behind the one-hot queries.
@@ -157,7 +158,7 @@ impl Backward {
     ///
     /// # Errors
     /// A node without a rule, one that the policy refuses, or an operator that the engine lacks.
-    pub(crate) fn compile(model: &Model, plan: Plan<'_>) -> Result<Self> {
+    pub fn compile(model: &Model, plan: Plan<'_>) -> Result<Self> {
         let at = |e| Error::graph(&model.info.path, e);
         let (reference, values) = (plan.reference, plan.values.clone());
         let one_hot = |b: &'_ Builder, shape: &[Dim]| b.input("query_one_hot", DataType::Float, shape).id();
@@ -235,7 +236,7 @@ impl Backward {
     ///
     /// # Errors
     /// As [`Backward::forward`].
-    pub(crate) fn forward_batch(&mut self, model: &Model, images: Tensor) -> Result<Vec<f32>> {
+    pub fn forward_batch(&mut self, model: &Model, images: Tensor) -> Result<Vec<f32>> {
         let computed = self.forward.run(&[&images])?;
         let scores = computed[self.logits].as_floats().unwrap_or_default().to_vec();
         self.photo = Photo { inputs: vec![images], computed };
@@ -248,7 +249,7 @@ impl Backward {
     ///
     /// # Errors
     /// If the engine fails.
-    pub(crate) fn sweep_batch(&mut self, seeds: &Tensor) -> Result<Vec<f32>> {
+    pub fn sweep_batch(&mut self, seeds: &Tensor) -> Result<Vec<f32>> {
         let inputs: Vec<&Tensor> =
             std::iter::once(seeds).chain(self.sources.iter().map(|s| self.photo.find(s))).collect();
         let found = self.sweep.run_first(&inputs, 1)?;

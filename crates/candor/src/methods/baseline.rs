@@ -5,10 +5,11 @@ use candor_graph::graph::Graph;
 use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor};
 
-use super::parameters::{Kind, Parameter};
+use crate::blur::blurred;
 use crate::error::{Error, Result};
-use crate::export::maps::rows_and_columns;
 use crate::model::Model;
+use crate::nodes::maps::rows_and_columns;
+use crate::parameters::{Kind, Parameter};
 
 /// The parameter `baseline`.
 pub(super) const BASELINE: Parameter = Parameter {
@@ -41,6 +42,9 @@ pub(super) fn make(word: &str, model: &Model, image: &[f32]) -> Result<Vec<f32>>
     Ok(out.into_iter().next().and_then(Tensor::into_floats).unwrap_or_default())
 }
 
+/// Standard deviations after which the Gaussian of the baseline `blur` ends.
+pub const REACH: f32 = 3.0;
+
 /// Standard deviation of the baseline `blur`: a twentieth of the shorter side.
 fn sigma(model: &Model) -> f32 {
     let [_, height, width] = model.input_shape;
@@ -65,54 +69,14 @@ pub(super) fn as_nodes<'b>(
 }
 
 /// n×n, row-major: row i is what [`blurred`] makes of place i in a row of n places.
-pub(crate) fn blurring(n: usize, sigma: f32) -> Vec<f32> {
+pub fn blurring(n: usize, sigma: f32) -> Vec<f32> {
     let points: Vec<f32> = (0..n * n).map(|i| f32::from(u8::from(i % n == i / n))).collect();
-    let of_point = blurred(&points, [n, 1, n], sigma);
+    let of_point = blurred(&points, [n, 1, n], sigma, REACH);
     (0..n * n).map(|i| of_point[i % n * n + i / n]).collect()
 }
 
 /// The image's mean colour everywhere; `area` is H·W.
-pub(crate) fn mean(image: &[f32], area: usize) -> Vec<f32> {
+pub fn mean(image: &[f32], area: usize) -> Vec<f32> {
     let plain = |c: &[f32]| std::iter::repeat_n(c.iter().sum::<f32>() / area as f32, area);
     image.chunks(area).flat_map(plain).collect()
-}
-
-/// The image under a Gaussian of standard deviation `sigma` pixels, the border repeated.
-pub(crate) fn blurred(image: &[f32], [_, height, width]: [usize; 3], sigma: f32) -> Vec<f32> {
-    if sigma <= 0.0 {
-        return image.to_vec();
-    }
-    let reach = (3.0 * sigma).ceil() as isize;
-    let weights: Vec<f32> =
-        (-reach..=reach).map(|d| (-(d * d) as f32 / (2.0 * sigma * sigma)).exp()).collect();
-    let total: f32 = weights.iter().sum();
-    let along = |values: &[f32], at: &dyn Fn(usize, isize) -> usize| -> Vec<f32> {
-        let one = |i: usize| {
-            let terms = weights.iter().zip(-reach..=reach).map(|(w, d)| w * values[at(i, d)]);
-            terms.sum::<f32>() / total
-        };
-        (0..values.len()).map(one).collect()
-    };
-    let shift = |at: usize, d: isize, size: usize| (at as isize + d).clamp(0, size as isize - 1) as usize;
-    let rows = along(image, &|i, d| i - i % width + shift(i % width, d, width));
-    along(&rows, &|i, d| {
-        let row = i / width % height;
-        i - row * width + shift(row, d, height) * width
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn blurring_keeps_a_plain_image_and_spreads_a_point() {
-        let plain = vec![2.0; 2 * 5 * 7];
-        assert!(blurred(&plain, [2, 5, 7], 1.5).iter().all(|v| (v - 2.0).abs() < 1e-5));
-        let mut point = vec![0.0; 21 * 21];
-        point[10 * 21 + 10] = 1.0;
-        let out = blurred(&point, [1, 21, 21], 2.0);
-        assert!((out.iter().sum::<f32>() - 1.0).abs() < 1e-4);
-        assert!((out[10 * 21 + 12] - out[12 * 21 + 10]).abs() < 1e-7 && out[10 * 21 + 12] < out[220]);
-    }
 }

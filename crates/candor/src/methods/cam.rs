@@ -6,13 +6,13 @@
 use candor_graph::builder::Expr;
 
 use super::backward::{Combine, Plan};
-use super::parameters::Parameters;
 use super::recipe::{OneRecipe, Reading, Recipe};
 use super::{Choices, Description, Explainer, Export, Method};
 use crate::error::Result;
 use crate::map::{Interpolation, Map};
 use crate::mask::{Level, levels};
 use crate::model::Model;
+use crate::parameters::Parameters;
 
 /// Combines A and G, N×C×H×W, into a map on the layer's grid, N×1×H×W.
 type Formula = for<'b> fn(Expr<'b>, Expr<'b>) -> Expr<'b>;

@@ -9,11 +9,11 @@ use super::attribution::Channels;
 use super::backward::{Combine, OneSweep, Plan, Seed};
 use super::baseline::{self, BASELINE};
 use super::completeness;
-use super::parameters::{Parameter, Parameters};
 use super::recipe::{OneRecipe, Reading, Recipe, read};
 use super::{Choices, Description, Explainer, Export, Method};
 use crate::error::Result;
 use crate::model::Model;
+use crate::parameters::{Parameter, Parameters};
 
 const PARAMETERS: &[Parameter] = &[BASELINE];
 

@@ -3,12 +3,13 @@
 
 use super::cam::enlarged;
 use super::layer::LayerFeatures;
-use super::parameters::{Kind, Parameter, Parameters};
-use super::{Choices, Description, Explainer, Explanation, Method};
+use super::{Choices, Description, Explainer, Method};
 use crate::error::Result;
+use crate::explanation::Explanation;
 use crate::map::Map;
-use crate::mask::learn::Passes;
 use crate::model::Model;
+use crate::parameters::{Kind, Parameter, Parameters};
+use crate::passes::Passes;
 
 const PARAMETERS: &[Parameter] = &[Parameter {
     name: "center",

@@ -5,13 +5,15 @@
 //! with the log-odds o_c, the odds of nothing n_c of the reliable mask ([`crate::mask`]), and e_1 the evidence of the model's answer. No
 //! search is needed for it: one pass of the photo and one of the network with every mask zero.
 
-use super::parameters::{Kind, Parameter, Parameters};
-use super::{Choices, Description, Explainer, Explanation, Method, prepare_wrapped};
+use super::{Choices, Description, Explainer, Method, prepare_wrapped};
 use crate::error::Result;
+use crate::explanation::Explanation;
 use crate::map::Map;
-use crate::mask::learn::{Learned, Learner, Prepared, Settings, argmax};
+use crate::mask::learn::{Learned, Learner, Prepared, Settings};
 use crate::mask::levels;
 use crate::model::Model;
+use crate::parameters::{Kind, Parameter, Parameters};
+use crate::scores::argmax;
 
 const PARAMETERS: &[Parameter] = &[Parameter {
     name: "method",

@@ -5,11 +5,11 @@ use candor_graph::grad::lrp::{Composite, LayerRule, lrp};
 
 use super::backward::{Combine, Plan};
 use super::cam::layer;
-use super::parameters::Parameters;
 use super::recipe::{OneRecipe, Reading, Recipe};
 use super::{Choices, Description, Explainer, Export, Method};
 use crate::error::Result;
 use crate::model::Model;
+use crate::parameters::Parameters;
 
 /// The method, plain or contrastive.
 pub(super) struct Excitation {

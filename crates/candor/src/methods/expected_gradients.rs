@@ -4,12 +4,13 @@
 
 use super::attribution::{Attribution, Channels};
 use super::backward::{Backward, Plan};
-use super::noise::Noise;
-use super::parameters::{Kind, Parameter, Parameters};
-use super::{Choices, Description, Explainer, Explanation, Method};
+use super::{Choices, Description, Explainer, Method};
 use crate::error::Result;
-use crate::mask::learn::Passes;
+use crate::explanation::Explanation;
 use crate::model::Model;
+use crate::noise::Noise;
+use crate::parameters::{Kind, Parameter, Parameters};
+use crate::passes::Passes;
 
 const PARAMETERS: &[Parameter] = &[Parameter {
     name: "samples",

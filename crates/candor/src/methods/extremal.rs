@@ -8,14 +8,16 @@
 //! mean of the masks of several areas.
 
 use super::backward::{Backward, Plan, class_by_class};
-use super::baseline::blurred;
+use super::baseline::REACH;
 use super::blend::{blend_gradient, blended};
-use super::parameters::{Kind, Parameter, Parameters};
 use super::smooth_mask::SmoothMask;
-use super::{Choices, Description, Explainer, Explanation, Method};
+use super::{Choices, Description, Explainer, Method};
+use crate::blur::blurred;
 use crate::error::Result;
+use crate::explanation::Explanation;
 use crate::map::Map;
 use crate::model::Model;
+use crate::parameters::{Kind, Parameter, Parameters};
 
 const PARAMETERS: &[Parameter] = &[
     Parameter {
@@ -116,7 +118,7 @@ impl Explainer for ExtremalExplainer {
         steps: &mut dyn FnMut(),
     ) -> Result<Vec<Explanation>> {
         let [_, height, width] = model.input_shape;
-        let blur = blurred(&self.backward.image, model.input_shape, self.blur);
+        let blur = blurred(&self.backward.image, model.input_shape, self.blur, REACH);
         let n = (self.areas.len() * self.iterations) as u64;
         class_by_class(classes, n, |class| {
             let mut map = Map::zeros(height, width);

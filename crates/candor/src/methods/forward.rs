@@ -1,9 +1,9 @@
 //! Scores of many perturbed copies of a photo, in batches.
 
-use super::parameters::{Kind, Parameter, Parameters};
 use crate::engine::Session;
 use crate::error::Result;
 use crate::model::Model;
+use crate::parameters::{Kind, Parameter, Parameters};
 
 /// Copies in one batch: larger ones bring these engines nothing and cost memory.
 const BATCH: usize = 8;
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use crate::engine::RTen;
     use crate::model::{Head, ModelOptions};
-    use crate::scenes::embedded;
+    use candor_scenes::embedded;
 
     #[test]
     fn the_slope_is_the_difference_quotient_of_the_score() {

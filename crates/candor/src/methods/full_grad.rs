@@ -5,11 +5,12 @@ use candor_graph::graph::{Graph, ValueId};
 use candor_graph::insert::image_shape;
 
 use super::backward::{OneSweep, Plan};
-use super::parameters::{Kind, Parameter, Parameters};
-use super::{Choices, Description, Explainer, Explanation, Method};
+use super::{Choices, Description, Explainer, Method};
 use crate::error::Result;
+use crate::explanation::Explanation;
 use crate::map::{Interpolation, Map};
 use crate::model::Model;
+use crate::parameters::{Kind, Parameter, Parameters};
 
 const PARAMETERS: &[Parameter] = &[Parameter {
     name: "rescale",

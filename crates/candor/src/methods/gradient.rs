@@ -2,11 +2,11 @@
 
 use super::attribution::{CHANNELS, channels};
 use super::backward::Plan;
-use super::parameters::{Parameter, Parameters};
 use super::recipe::{OneRecipe, Reading, Recipe};
 use super::{Choices, Description, Explainer, Export, Method};
 use crate::error::Result;
 use crate::model::Model;
+use crate::parameters::{Parameter, Parameters};
 
 const PARAMETERS: &[Parameter] = &[CHANNELS];
 

@@ -2,11 +2,11 @@
 
 use super::attribution::Channels;
 use super::backward::{Combine, Plan};
-use super::parameters::Parameters;
 use super::recipe::{OneRecipe, Reading, Recipe};
 use super::{Choices, Description, Explainer, Export, Method};
 use crate::error::Result;
 use crate::model::Model;
+use crate::parameters::Parameters;
 
 /// The method.
 pub(super) struct GradientTimesInput;

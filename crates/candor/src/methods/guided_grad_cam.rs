@@ -5,14 +5,15 @@ use candor_graph::grad::policy;
 use super::attribution::{Attribution, CHANNELS, channels};
 use super::backward::{Backward, Plan};
 use super::cam::{enlarged, grad_cam, layer, plan};
-use super::parameters::{Parameter, Parameters};
 use super::relu_rules::require_relu;
-use super::{Choices, Description, Explainer, Explanation, Method};
+use super::{Choices, Description, Explainer, Method};
 use crate::error::Result;
+use crate::explanation::Explanation;
 use crate::map::Map;
 use crate::mask::Level;
-use crate::mask::learn::Passes;
 use crate::model::Model;
+use crate::parameters::{Parameter, Parameters};
+use crate::passes::Passes;
 
 const PARAMETERS: &[Parameter] = &[CHANNELS];
 

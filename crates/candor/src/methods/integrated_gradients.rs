@@ -13,13 +13,14 @@ use super::attribution::{Attribution, Channels};
 use super::backward::{Backward, Plan};
 use super::baseline::{self, BASELINE};
 use super::completeness;
-use super::parameters::{Kind, Parameter, Parameters};
-use super::{Choices, Description, Explainer, Explanation, Export, Method};
+use super::{Choices, Description, Explainer, Export, Method};
 use crate::engine::Folding;
 use crate::error::{Error, Result};
-use crate::export::{canvas, maps};
-use crate::mask::learn::Passes;
+use crate::explanation::Explanation;
 use crate::model::Model;
+use crate::nodes::{canvas, maps};
+use crate::parameters::{Kind, Parameter, Parameters};
+use crate::passes::Passes;
 
 const PARAMETERS: &[Parameter] = &[
     BASELINE,

@@ -4,12 +4,12 @@
 
 use super::forward::LOGIT;
 use super::least_squares::{Cholesky, normal_matrix, normal_right};
-use super::noise::Noise;
-use super::parameters::{Parameter, Parameters};
 use super::segments::{COMPACTNESS, Fit, HIDDEN, SAMPLES, SEGMENTS, SegmentExplainer};
 use super::{Choices, Description, Explainer, Method};
 use crate::error::Result;
 use crate::model::Model;
+use crate::noise::Noise;
+use crate::parameters::{Parameter, Parameters};
 
 const PARAMETERS: &[Parameter] = &[SEGMENTS, COMPACTNESS, HIDDEN, SAMPLES, LOGIT];
 

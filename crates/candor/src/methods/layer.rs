@@ -7,11 +7,11 @@ use candor_graph::tensor::Tensor;
 use super::Choices;
 use super::cam::layer;
 use super::forward::Forward;
-use super::parameters::Parameters;
 use crate::engine::Session;
 use crate::error::{Error, Result};
 use crate::mask::Level;
 use crate::model::Model;
+use crate::parameters::Parameters;
 
 /// Masked copies in one batch.
 const BATCH: usize = 16;

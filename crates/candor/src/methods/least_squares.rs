@@ -1,14 +1,14 @@
 //! Weighted least squares on few unknowns: (XᵀWX + αI) β = XᵀWy by Cholesky's factorisation.
 
 /// A symmetric positive definite system, n×n row-major, with its factorisation; `None` if it is not positive definite.
-pub(crate) struct Cholesky {
+pub struct Cholesky {
     lower: Vec<f64>,
     n: usize,
 }
 
 impl Cholesky {
     /// Factorises.
-    pub(crate) fn new(matrix: &[f64], n: usize) -> Option<Self> {
+    pub fn new(matrix: &[f64], n: usize) -> Option<Self> {
         let mut lower = vec![0.0; n * n];
         for i in 0..n {
             for j in 0..=i {
@@ -24,7 +24,7 @@ impl Cholesky {
     }
 
     /// L⁻¹ right, of the factor L: its squared length is rightᵀ · matrix⁻¹ · right.
-    pub(crate) fn whiten(&self, right: &[f64]) -> Vec<f64> {
+    pub fn whiten(&self, right: &[f64]) -> Vec<f64> {
         let (n, l) = (self.n, &self.lower);
         let mut x = right.to_vec();
         for i in 0..n {
@@ -35,7 +35,7 @@ impl Cholesky {
     }
 
     /// The solution for a right-hand side.
-    pub(crate) fn solve(&self, right: &[f64]) -> Vec<f64> {
+    pub fn solve(&self, right: &[f64]) -> Vec<f64> {
         let (n, l) = (self.n, &self.lower);
         let mut x = self.whiten(right);
         for i in (0..n).rev() {

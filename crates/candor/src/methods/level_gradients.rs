@@ -6,23 +6,23 @@ use crate::mask::Level;
 use crate::model::Model;
 
 /// The compiled sweep.
-pub(crate) struct LevelGradients(Backward);
+pub struct LevelGradients(Backward);
 
 impl LevelGradients {
     /// Compiles the gradients with respect to the image and then each level.
-    pub(crate) fn compile(model: &Model, levels: &[Level]) -> Result<Self> {
+    pub fn compile(model: &Model, levels: &[Level]) -> Result<Self> {
         let mut wrt = vec![model.input];
         wrt.extend(levels.iter().map(|l| l.value));
         Ok(LevelGradients(Backward::compile(model, Plan::gradient(model, &wrt))?))
     }
 
     /// Logits of an image (C·H·W preprocessed values).
-    pub(crate) fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
+    pub fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.0.begin(model, image)
     }
 
     /// For each class the gradients at the image and at each level, of the image last given.
-    pub(crate) fn of(&mut self, model: &Model, classes: &[usize]) -> Result<Vec<Vec<Vec<f32>>>> {
+    pub fn of(&mut self, model: &Model, classes: &[usize]) -> Result<Vec<Vec<Vec<f32>>>> {
         self.0.sweep(model, classes)
     }
 }

@@ -3,12 +3,12 @@
 
 use super::forward::PROBABILITY;
 use super::least_squares::{Cholesky, normal_matrix, normal_right};
-use super::noise::Noise;
-use super::parameters::{Kind, Parameter, Parameters};
 use super::segments::{COMPACTNESS, Fit, HIDDEN, SAMPLES, SEGMENTS, SegmentExplainer};
 use super::{Choices, Description, Explainer, Method};
 use crate::error::Result;
 use crate::model::Model;
+use crate::noise::Noise;
+use crate::parameters::{Kind, Parameter, Parameters};
 
 const PARAMETERS: &[Parameter] = &[
     SEGMENTS,

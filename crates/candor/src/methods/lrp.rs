@@ -6,11 +6,11 @@ use candor_graph::grad::lrp::{Composite, LayerRule, lrp};
 
 use super::attribution::Channels;
 use super::backward::{Plan, Seed};
-use super::parameters::{Kind, Parameter, Parameters};
 use super::recipe::{OneRecipe, Reading, Recipe};
 use super::{Choices, Description, Explainer, Export, Method};
 use crate::error::Result;
 use crate::model::Model;
+use crate::parameters::{Kind, Parameter, Parameters};
 
 const PARAMETERS: &[Parameter] = &[
     Parameter {

@@ -7,16 +7,18 @@
 //! on a coarse grid of n cells, enlarged to the photo. The map is 1 − m: what had to go.
 
 use super::backward::{Backward, Plan, class_by_class};
-use super::baseline::blurred;
+use super::baseline::REACH;
 use super::blend::{Enlarge, blend_gradient, blended};
 use super::forward::{PROBABILITY, Score};
-use super::noise::Noise;
-use super::parameters::{Kind, Parameter, Parameters};
-use super::{Choices, Description, Explainer, Explanation, Method};
+use super::{Choices, Description, Explainer, Method};
+use crate::blur::blurred;
 use crate::error::Result;
+use crate::explanation::Explanation;
 use crate::map::Map;
 use crate::mask::adam::{Adam, BETA_2};
 use crate::model::Model;
+use crate::noise::Noise;
+use crate::parameters::{Kind, Parameter, Parameters};
 
 const PARAMETERS: &[Parameter] = &[
     Parameter { name: "iterations", default: "300", kind: Kind::Integer(1, 100_000), help: "steps of Adam" },
@@ -121,7 +123,7 @@ impl Explainer for MeaningfulExplainer {
     ) -> Result<Vec<Explanation>> {
         let [_, height, width] = model.input_shape;
         let sigma = self.blur * height.min(width) as f32 / 224.0;
-        let blur = blurred(&self.backward.image, model.input_shape, sigma);
+        let blur = blurred(&self.backward.image, model.input_shape, sigma, REACH);
         class_by_class(classes, self.iterations as u64, |class| self.learn(model, class, &blur, steps))
     }
 

@@ -3,8 +3,8 @@
 mod ablation_cam;
 mod attention;
 pub mod attribution;
-pub(crate) mod backward;
-pub(crate) mod baseline;
+pub mod backward;
+pub mod baseline;
 mod blend;
 mod cam;
 mod completeness;
@@ -22,17 +22,15 @@ mod guided_grad_cam;
 mod integrated_gradients;
 pub mod kernel_shap;
 mod layer;
-pub(crate) mod least_squares;
-pub(crate) mod level_gradients;
+pub mod least_squares;
+pub mod level_gradients;
 pub mod lime;
 mod lrp;
 mod meaningful;
-pub(crate) mod noise;
 mod null_methods;
 mod occlusion;
-pub mod parameters;
 mod recipe;
-pub(crate) mod reliable;
+pub mod reliable;
 mod relu_rules;
 pub mod rise;
 mod score_cam;
@@ -41,16 +39,13 @@ mod smooth_grad;
 mod smooth_mask;
 pub mod superpixels;
 
-use attribution::Attribution;
 use candor_graph::graph::Graph;
 
 use crate::error::{Error, Result};
-use crate::map::Map;
-use crate::mask::learn::Passes;
+use crate::explanation::Explanation;
 use crate::model::Model;
-use crate::report::result::{Kept, LevelMask};
-use parameters::{Parameter, Parameters};
-pub(crate) use reliable::default_lambda;
+use crate::parameters::{Parameter, Parameters};
+pub use reliable::default_lambda;
 
 /// What a method is, for `candor methods` and for reports.
 #[derive(Clone, Copy, Debug)]
@@ -161,66 +156,6 @@ pub trait Explainer: Send {
     /// Number of steps that one call of [`Explainer::explain`] with so many classes reports.
     fn steps(&self, _classes: usize) -> u64 {
         1
-    }
-}
-
-/// What a mask is at another λ.
-#[derive(Clone, Debug)]
-pub struct PathPoint {
-    /// Weight of the L1 term.
-    pub lambda: f64,
-    /// The map, on the scale of the map that it belongs to.
-    pub map: Map,
-    /// What the masked model answers.
-    pub kept: Kept,
-}
-
-/// A method's answer for one class.
-#[derive(Clone, Debug)]
-pub struct Explanation {
-    /// The map on the model's input grid, raw magnitudes.
-    pub map: Map,
-    /// What the map was made of, for methods that attribute to single input channels.
-    pub attribution: Option<Attribution>,
-    /// The masks, for methods that mask; finest first.
-    pub levels: Vec<LevelMask>,
-    /// Log-odds on the unmasked image as the method counts them (some leave rivals out); `None`: over all classes.
-    pub log_odds: Option<f64>,
-    /// Log-odds with every mask zero.
-    pub null_log_odds: Option<f64>,
-    /// Log-odds beyond those of nothing, at least 0.
-    pub evidence: Option<f64>,
-    /// What the masked model answers.
-    pub kept: Option<Kept>,
-    /// Maps at other λ, from the smallest, where they were asked for.
-    pub path: Vec<PathPoint>,
-    /// What it cost.
-    pub passes: Passes,
-    /// What a reader must know.
-    pub warnings: Vec<String>,
-}
-
-impl Explanation {
-    /// That of a method which has a map and no more.
-    pub fn of_map(map: Map, passes: Passes) -> Self {
-        Explanation {
-            map,
-            attribution: None,
-            levels: vec![],
-            log_odds: None,
-            null_log_odds: None,
-            evidence: None,
-            kept: None,
-            path: vec![],
-            passes,
-            warnings: vec![],
-        }
-    }
-
-    /// That of a method which attributes to input channels.
-    pub fn of_attribution(attribution: Attribution) -> Self {
-        let map = attribution.map();
-        Explanation { attribution: Some(attribution), ..Explanation::of_map(map, Passes::default()) }
     }
 }
 

@@ -2,13 +2,14 @@
 //! and the middle of the picture, where photographers put what they show.
 
 use super::forward::Forward;
-use super::noise::Noise;
-use super::parameters::Parameters;
-use super::{Choices, Description, Explainer, Explanation, Method};
+use super::{Choices, Description, Explainer, Method};
 use crate::error::Result;
+use crate::explanation::Explanation;
 use crate::map::Map;
-use crate::mask::learn::Passes;
 use crate::model::Model;
+use crate::noise::Noise;
+use crate::parameters::Parameters;
+use crate::passes::Passes;
 
 /// Uniform noise, another one for each photo and class.
 pub(super) struct Random;

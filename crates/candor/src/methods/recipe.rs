@@ -7,12 +7,13 @@ use candor_graph::insert;
 use super::attribution::{Attribution, Channels};
 use super::backward::{OneSweep, Plan, View};
 use super::cam::enlarged;
-use super::parameters::Parameters;
-use super::{Choices, Explainer, Explanation, Export, baseline};
+use super::{Choices, Explainer, Export, baseline};
 use crate::error::{Error, Result};
-use crate::export::{canvas, maps};
+use crate::explanation::Explanation;
 use crate::map::{Interpolation, Map};
 use crate::model::Model;
+use crate::nodes::{canvas, maps};
+use crate::parameters::Parameters;
 
 /// What the result of a plan is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,16 +3,19 @@
 use candor_graph::graph::Graph;
 use candor_graph::insert::MaskShape;
 
-use super::parameters::{Kind, Parameter, Parameters};
-use super::{Choices, Description, Explainer, Explanation, Export, Method, PathPoint};
+use super::{Choices, Description, Explainer, Export, Method};
 use crate::error::{Error, Result};
+use crate::explanation::{Explanation, PathPoint};
+use crate::explanation::{Kept, LevelMask};
 use crate::map::{Interpolation, Map};
 use crate::mask::fuse::{self, Fusion};
-use crate::mask::learn::{Learner, Passes, Prepared, Returned, Settings, argmax};
+use crate::mask::learn::{Learner, Prepared, Returned, Settings};
 use crate::mask::looped::as_nodes;
 use crate::mask::{Learned, Level, Objective, levels};
 use crate::model::Model;
-use crate::report::result::{Kept, LevelMask};
+use crate::parameters::{Kind, Parameter, Parameters};
+use crate::passes::Passes;
+use crate::scores::argmax;
 use crate::similarity::{SAME, overlap};
 
 /// The L1 term of full masks at the default λ, in units of ln(K)²: the squared log-odds that lie between certainty and
@@ -207,7 +210,7 @@ fn settings(model: &Model, p: &mut Parameters, choices: &Choices) -> Result<(Vec
 }
 
 /// λ at which the L1 term of full masks, λ Σ_l C_l √(H_l·W_l), has the same size relative to the odds for every model.
-pub(crate) fn default_lambda(levels: &[Level], classes: usize) -> f64 {
+pub fn default_lambda(levels: &[Level], classes: usize) -> f64 {
     let size = |l: &Level| l.shape[0] as f64 * ((l.shape[1] * l.shape[2]) as f64).sqrt();
     FULL_SPARSITY * (classes.max(2) as f64).ln().powi(2) / levels.iter().map(size).sum::<f64>()
 }

@@ -5,11 +5,11 @@ use candor_graph::grad::{Policy, policy};
 
 use super::attribution::{CHANNELS, channels};
 use super::backward::Plan;
-use super::parameters::{Parameter, Parameters};
 use super::recipe::{OneRecipe, Reading, Recipe};
 use super::{Choices, Description, Explainer, Export, Method};
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::parameters::{Parameter, Parameters};
 
 const PARAMETERS: &[Parameter] = &[CHANNELS];
 

@@ -2,13 +2,14 @@
 //! Das, Saenko 2018, equation 6 and section 3.2). [`mask`] makes the masks, [`saliency`] the map.
 
 use super::forward::{Forward, PROBABILITY, Score};
-use super::noise::Noise;
-use super::parameters::{Kind, Parameter, Parameters};
-use super::{Choices, Description, Explainer, Explanation, Method};
+use super::{Choices, Description, Explainer, Method};
 use crate::error::Result;
+use crate::explanation::Explanation;
 use crate::map::{Interpolation, Map};
-use crate::mask::learn::Passes;
 use crate::model::Model;
+use crate::noise::Noise;
+use crate::parameters::{Kind, Parameter, Parameters};
+use crate::passes::Passes;
 
 const PARAMETERS: &[Parameter] = &[
     Parameter { name: "masks", default: "4000", kind: Kind::Integer(1, 1_000_000), help: "random masks" },

@@ -4,13 +4,14 @@
 use super::cam::enlarged;
 use super::forward::Score;
 use super::layer::LayerFeatures;
-use super::parameters::Parameters;
-use super::{Choices, Description, Explainer, Explanation, Method};
+use super::{Choices, Description, Explainer, Method};
 use crate::error::Result;
+use crate::explanation::Explanation;
 use crate::map::{Interpolation, Map};
-use crate::mask::learn::Passes;
-use crate::mask::objective::softmax;
 use crate::model::Model;
+use crate::parameters::Parameters;
+use crate::passes::Passes;
+use crate::scores::softmax;
 
 /// The method.
 pub(super) struct ScoreCam;

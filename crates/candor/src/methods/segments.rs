@@ -2,13 +2,14 @@
 
 use super::baseline;
 use super::forward::{Forward, Score};
-use super::parameters::{Kind, Parameter, Parameters};
 use super::superpixels::slic;
-use super::{Choices, Explainer, Explanation, kernel_shap, lime};
+use super::{Choices, Explainer, kernel_shap, lime};
 use crate::error::{Error, Result};
+use crate::explanation::Explanation;
 use crate::map::Map;
-use crate::mask::learn::Passes;
 use crate::model::Model;
+use crate::parameters::{Kind, Parameter, Parameters};
+use crate::passes::Passes;
 
 pub(super) const SEGMENTS: Parameter = Parameter {
     name: "segments",

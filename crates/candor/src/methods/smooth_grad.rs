@@ -4,13 +4,14 @@
 //! Where the method attributes to input channels, these are averaged and then become a map.
 
 use super::attribution::Attribution;
-use super::noise::Noise;
-use super::parameters::{Kind, Parameter, Parameters};
-use super::{Choices, Description, Explainer, Explanation, Method, prepare_wrapped};
+use super::{Choices, Description, Explainer, Method, prepare_wrapped};
 use crate::error::Result;
+use crate::explanation::Explanation;
 use crate::map::Map;
-use crate::mask::learn::Passes;
 use crate::model::Model;
+use crate::noise::Noise;
+use crate::parameters::{Kind, Parameter, Parameters};
+use crate::passes::Passes;
 
 const PARAMETERS: &[Parameter] = &[
     Parameter {

@@ -5,19 +5,19 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
-use candor::dataset::Dataset;
-use candor::methods::parameters::name_and_settings;
 use candor::methods::{self, Choices, Method};
-use candor::report::bench::{BenchResult, DatasetInfo, Example, write};
-use candor::report::result::FailedImage;
-use candor::tasks::bench::adversarial::Adversarial;
-use candor::tasks::bench::dwsol::Disturbance;
-use candor::tasks::bench::faithful::{self, Faithfulness, Settings};
-use candor::tasks::bench::grid::{self as composed, Grids};
-use candor::tasks::bench::localize::Localize;
-use candor::tasks::bench::table::{Plot, Table};
-use candor::tasks::bench::{Contender, Found, Measure, dwsol as disturbed, run, wsol as located};
-use candor::tasks::check::Subject;
+use candor::parameters::name_and_settings;
+use candor_adversarial::bench::Adversarial;
+use candor_eval::bench::dwsol::Disturbance;
+use candor_eval::bench::faithful::{self, Faithfulness, Settings};
+use candor_eval::bench::grid::{self as composed, Grids};
+use candor_eval::bench::localize::Localize;
+use candor_eval::bench::report::{BenchResult, DatasetInfo, Example, write};
+use candor_eval::bench::table::{Plot, Table};
+use candor_eval::bench::{Contender, Found, Measure, dwsol as disturbed, run, wsol as located};
+use candor_eval::check::Subject;
+use candor_eval::dataset::Dataset;
+use candor_report::result::FailedImage;
 
 use crate::arguments::{AdversarialArgs, DatasetArgs, FaithfulnessArgs, GridArgs};
 use crate::commands::check::for_method;
@@ -208,7 +208,7 @@ fn benchmark<M: Measure>(
         })
         .collect();
     std::fs::create_dir_all(&args.out)
-        .map_err(|reason| candor::report::ReportError::Directory { path: args.out.clone(), reason })?;
+        .map_err(|reason| candor_report::ReportError::Directory { path: args.out.clone(), reason })?;
     let configuration = configuration(args, setup, fingerprint, &choices);
     let path = args.out.join(format!("{journal}.jsonl"));
     let bar = output::progress(contenders.iter().map(|c| c.items(items).len() as u64).sum());

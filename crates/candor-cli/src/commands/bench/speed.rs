@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
-use candor::tasks::speed::{SpeedResult, measure, steps};
+use candor_eval::speed::{SpeedResult, measure, steps};
 
 use crate::arguments::SpeedArgs;
 use crate::commands::check::chosen;

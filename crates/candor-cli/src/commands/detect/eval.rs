@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candor::detector::corpus::Part;
-use candor::detector::{Extractor, Threshold};
-use candor::report::detect::{DetectResult, Hierarchy, Pair, write_study};
-use candor::tasks::detect::{Figure, Report, Study};
+use candor_adversarial::detector::corpus::Part;
+use candor_adversarial::detector::{Extractor, Threshold};
+use candor_adversarial::study::report::{DetectResult, Hierarchy, Pair, write_study};
+use candor_adversarial::study::{Figure, Report, Study};
 
 use super::{FEATURES, Made, make, told};
 use crate::arguments::EvalArgs;
@@ -86,7 +86,7 @@ fn text(report: &Report) -> String {
             a.test
         );
     }
-    type Cells = fn(&candor::tasks::detect::DetectorRow) -> &Vec<Option<Figure>>;
+    type Cells = fn(&candor_adversarial::study::DetectorRow) -> &Vec<Option<Figure>>;
     let tables: [(&str, Cells); 3] = [
         ("trained on all attacks", |d| &d.seen),
         ("trained on attacks of other names", |d| &d.unseen),

@@ -8,11 +8,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candor::attacks::Victim;
-use candor::dataset::Dataset;
-use candor::detector::corpus::{AttackSpec, Corpus, Part, Recipe};
-use candor::detector::features::FeatureSettings;
-use candor::error::Error;
+use candor_adversarial::attacks::Victim;
+use candor_adversarial::detector::corpus::{AttackSpec, Corpus, Part, Recipe};
+use candor_adversarial::detector::features::FeatureSettings;
+use candor_adversarial::error::Error;
+use candor_eval::dataset::Dataset;
 use indicatif::ProgressBar;
 
 use crate::arguments::{CorpusArgs, Detect, DetectArgs};
@@ -49,7 +49,7 @@ fn make(args: &CorpusArgs, attacked: &[Part], out: &Path) -> Result<Made> {
         .collect::<Result<_, Error>>()
         .map_err(|e| Usage(e.to_string()))?;
     for attack in attacks.iter().filter(|a| a.name != "transfer") {
-        candor::attacks::prepare(&attack.name, &attack.set).map_err(|e| Usage(e.to_string()))?;
+        candor_adversarial::attacks::prepare(&attack.name, &attack.set).map_err(|e| Usage(e.to_string()))?;
     }
     if args.surrogate.from.is_none() && attacks.iter().any(|a| a.name == "transfer") {
         return Err(Usage(

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candor::detector::{Detector, Threshold};
 use candor::image::decode;
-use candor::report::detect::{Hierarchy, ScoreResult, ScoredImage, write_scores};
-use candor::report::result::FailedImage;
+use candor_adversarial::detector::{Detector, Threshold};
+use candor_adversarial::study::report::{Hierarchy, ScoreResult, ScoredImage, write_scores};
+use candor_report::result::FailedImage;
 
 use crate::arguments::ScoreArgs;
 use crate::output;

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candor::detector::card::{Card, Data, Threshold};
-use candor::detector::corpus::Part;
-use candor::detector::{Extractor, save};
-use candor::tasks::detect::Study;
+use candor_adversarial::detector::card::{Card, Data, Threshold};
+use candor_adversarial::detector::corpus::Part;
+use candor_adversarial::detector::{Extractor, save};
+use candor_adversarial::study::Study;
 
 use super::{FEATURES, Made, make, told};
 use crate::arguments::TrainArgs;

@@ -1,0 +1,346 @@
+//! Attacks: images changed a little so that the model answers something else. One file an attack; their registry; and
+//! [`run`], which attacks any number of images and judges what came out.
+//!
+//! Images are C·H·W pixels in 0..=1, red first, at the model's input size; the model's normalisation is part of the
+//! [`Victim`]. All gradients are those of the model's own graph. What happens to an image depends on the seed and its number
+//! alone, not on the images beside it.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (model, preprocessing): (candor::model::Model, candor::image::Preprocessing) = todo!();
+//! use candor_adversarial::attacks::{self, Goal, Victim};
+//! let dataset = candor_eval::dataset::open("test.bin".as_ref(), None, None)?;
+//! let mut victim = Victim::new(&model, &preprocessing)?;
+//! let photos: Result<Vec<_>, _> = dataset.samples.iter().map(|s| s.photo()).collect();
+//! let images: Vec<Vec<f32>> = photos?.iter().map(|p| attacks::pixels(&preprocessing, p)).collect();
+//! let goals: Vec<Goal> = dataset.samples.iter().map(|s| Goal::away(s.class().unwrap_or(0))).collect();
+//! let (mut pgd, _) = attacks::prepare("pgd", &[("eps".into(), "8/255".into())])?;
+//! let found = attacks::run(pgd.as_mut(), &mut victim, &images, &goals, 0, &mut || ())?;
+//! println!("{}", found.iter().filter(|f| f.success).count());
+//! # Ok(()) }
+//! ```
+
+mod apgd;
+pub mod budget;
+mod carlini_wagner;
+mod deepfool;
+mod descent;
+mod fgsm;
+mod jsma;
+pub mod loss;
+mod pgd;
+pub mod report;
+mod rounding;
+mod square;
+mod transfer;
+mod victim;
+
+pub use budget::{Budget, Norms};
+pub use loss::{Goal, Loss, answer};
+pub use rounding::{Rounded, Rounding};
+pub(crate) use victim::of_pixels;
+pub use victim::{Gradients, Victim, input, of_picture, picture, pixels};
+
+use crate::error::{Error, Result};
+use candor::noise::Noise;
+use candor::parameters::{Kind, Parameter, Parameters};
+use candor::passes::Passes;
+
+/// What an attack is, for lists and results.
+#[derive(Clone, Copy, Debug)]
+pub struct Description {
+    /// Name on the command line.
+    pub name: &'static str,
+    /// What it does, one line.
+    pub summary: &'static str,
+    /// Paper.
+    pub source: &'static str,
+    /// The norm that it bounds or makes small.
+    pub norm: &'static str,
+    /// Whether it can aim at a class.
+    pub targeted: bool,
+    /// Its parameters, with their defaults.
+    pub parameters: &'static [Parameter],
+}
+
+/// An image under attack.
+pub struct Item<'i> {
+    /// Its pixels, C·H·W in 0..=1.
+    pub pixels: &'i [f32],
+    /// What counts as success.
+    pub goal: Goal,
+    /// Random numbers of its own.
+    pub(crate) noise: Noise,
+}
+
+/// A prepared attack.
+pub trait Attack: Send {
+    /// The ball that its images stay in.
+    fn budget(&self) -> Budget;
+
+    /// Most steps that one call of [`Attack::run`] reports.
+    fn ticks(&self) -> u64;
+
+    /// Takes note of the model that [`Attack::run`] will be given.
+    fn prepare(&mut self, _victim: &Victim) {}
+
+    /// Whether it can aim at a class.
+    fn targeted(&self) -> bool {
+        true
+    }
+
+    /// Least number of classes that the model must have.
+    fn least_classes(&self, _goal: &Goal) -> usize {
+        2
+    }
+
+    /// Perturbs the images: pixels in 0..=1, within the budget, successful or not. The victim counts the passes.
+    ///
+    /// # Errors
+    /// If the engine fails or a logit is not a finite number.
+    fn run(
+        &mut self,
+        victim: &mut Victim,
+        items: &mut [Item<'_>],
+        tick: &mut dyn FnMut(),
+    ) -> Result<Vec<Vec<f32>>>;
+}
+
+/// What an attack made of an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adversarial {
+    /// Its pixels, C·H·W in 0..=1.
+    pub pixels: Vec<f32>,
+    /// The model's answer to them.
+    pub answer: usize,
+    /// The logits of them.
+    pub logits: Vec<f32>,
+    /// Whether that is what was wanted.
+    pub success: bool,
+    /// How far they are from the image.
+    pub norms: Norms,
+    /// Forward and backward passes of the image that the attack took; its judgement afterwards is not counted.
+    pub passes: Passes,
+}
+
+/// All attacks.
+pub const ALL: &[Description] = &[
+    fgsm::DESCRIPTION,
+    pgd::BIM,
+    pgd::PGD,
+    pgd::PGD_L2,
+    apgd::DESCRIPTION,
+    deepfool::DESCRIPTION,
+    carlini_wagner::DESCRIPTION,
+    jsma::DESCRIPTION,
+    square::DESCRIPTION,
+    transfer::DESCRIPTION,
+];
+
+/// The description of the attack of that name.
+///
+/// # Errors
+/// [`Error::Attack`] with the nearest name, and all of them.
+pub fn find(name: &str) -> Result<&'static Description> {
+    ALL.iter().find(|d| d.name == name).ok_or_else(|| {
+        let nearest = ALL.iter().min_by_key(|d| strsim::damerau_levenshtein(d.name, &name.to_lowercase()));
+        let names: Vec<&str> = ALL.iter().map(|d| d.name).collect();
+        let guess = nearest.map_or("", |d| d.name);
+        let reason =
+            format!("there is no such attack; did you mean '{guess}'? There are: {}", names.join(", "));
+        Error::Attack { attack: name.to_string(), reason }
+    })
+}
+
+/// The attack of that name with the parameters of `set` over its defaults, and all parameters for the record. Numbers may be
+/// fractions: `8/255`. `transfer` needs another model: see [`prepare_transfer`].
+///
+/// # Errors
+/// [`Error::Attack`] for an unknown name, an unknown parameter, or a value out of range.
+pub fn prepare(name: &str, set: &[(String, String)]) -> Result<(Box<dyn Attack>, Parameters)> {
+    let p = parameters(find(name)?, set)?;
+    let attack: Box<dyn Attack> = match p.method() {
+        "fgsm" => Box::new(fgsm::Fgsm::new(&p)),
+        "bim" | "pgd" => Box::new(pgd::Pgd::new(&p, Budget::Linf)),
+        "pgd-l2" => Box::new(pgd::Pgd::new(&p, Budget::L2)),
+        "apgd" => Box::new(apgd::Apgd::new(&p)),
+        "deepfool" => Box::new(deepfool::DeepFool::new(&p)),
+        "cw" => Box::new(carlini_wagner::CarliniWagner::new(&p)),
+        "jsma" => Box::new(jsma::Jsma::new(&p)),
+        "square" => Box::new(square::Square::new(&p)),
+        other => {
+            return Err(Error::Attack {
+                attack: other.into(),
+                reason: "needs another model, with --from".into(),
+            });
+        }
+    };
+    Ok((attack, p))
+}
+
+/// The attack `transfer`: images made on `surrogate`, a model with inputs of the same size. Of `set`, `attack` names the attack
+/// on it (`pgd`) and `method.NAME` are its parameters; `early-stop` is false unless set.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_transfer(
+    set: &[(String, String)],
+    surrogate: Victim,
+) -> Result<(Box<dyn Attack>, Parameters)> {
+    let mut p = parameters(&transfer::DESCRIPTION, set)?;
+    let mut inner = p.inner().to_vec();
+    let name = p.word("attack").to_string();
+    let stops = find(&name)?.parameters.iter().any(|p| p.name == "early-stop");
+    if stops && !inner.iter().any(|(name, _)| name == "early-stop") {
+        inner.push(("early-stop".into(), "false".into()));
+    }
+    let (attack, own) = prepare(&name, &inner)?;
+    for (name, value) in own.values() {
+        p.record(&format!("method.{name}"), value.clone());
+    }
+    Ok((Box::new(transfer::Transfer::new(attack, surrogate)), p))
+}
+
+fn parameters(description: &Description, set: &[(String, String)]) -> Result<Parameters> {
+    Parameters::new(description.name, description.parameters, set).map_err(|e| match e {
+        candor::error::Error::Parameter { method, reason } => Error::Attack { attack: method, reason },
+        other => other.into(),
+    })
+}
+
+/// Attacks images (C·H·W pixels in 0..=1 each), as many at a time as fit the victim's batch. `tick` is told of each step,
+/// [`ticks`] of them in all at most. Image number i draws from the seed and i alone.
+///
+/// # Errors
+/// [`Error::Attack`] for a goal that the model or the attack cannot have; or if the engine fails.
+pub fn run(
+    attack: &mut dyn Attack,
+    victim: &mut Victim,
+    images: &[Vec<f32>],
+    goals: &[Goal],
+    seed: u64,
+    tick: &mut dyn FnMut(),
+) -> Result<Vec<Adversarial>> {
+    let step = victim.batch();
+    let mut all = vec![];
+    for (n, (images, goals)) in images.chunks(step).zip(goals.chunks(step)).enumerate() {
+        all.extend(run_chunk(attack, victim, images, goals, (seed, n * step), tick)?);
+    }
+    Ok(all)
+}
+
+/// [`run`] for images that are some of a longer row: the number of the first stands behind the seed.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_chunk(
+    attack: &mut dyn Attack,
+    victim: &mut Victim,
+    images: &[Vec<f32>],
+    goals: &[Goal],
+    (seed, first): (u64, usize),
+    tick: &mut dyn FnMut(),
+) -> Result<Vec<Adversarial>> {
+    goals.iter().try_for_each(|goal| check_goal(attack, victim, goal))?;
+    attack.prepare(victim);
+    let mut items: Vec<Item<'_>> = images
+        .iter()
+        .zip(goals)
+        .enumerate()
+        .map(|(i, (pixels, goal))| Item { pixels, goal: *goal, noise: Noise::of_item(seed, first + i) })
+        .collect();
+    victim.count_anew(items.len());
+    let found = attack.run(victim, &mut items, tick)?;
+    let passes = victim.passes().to_vec();
+    let logits = victim.logits(&found, &(0..items.len()).collect::<Vec<_>>())?;
+    let mut judged = vec![];
+    for ((item, pixels), (logits, passes)) in items.iter().zip(found).zip(logits.into_iter().zip(passes)) {
+        judged.push(Adversarial {
+            answer: answer(&logits),
+            success: item.goal.reached(&logits),
+            norms: Norms::between(&pixels, item.pixels),
+            pixels,
+            logits,
+            passes,
+        });
+    }
+    Ok(judged)
+}
+
+/// [`run_chunk`], and what it found in whole grey levels: `None` where the attack fails or its success does not survive the
+/// rounding.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_rounded(
+    attack: &mut dyn Attack,
+    victim: &mut Victim,
+    rounding: &mut Rounding<'_>,
+    (images, goals): (&[Vec<f32>], &[Goal]),
+    first: (u64, usize),
+) -> Result<Vec<Option<Rounded>>> {
+    let found = run_chunk(attack, victim, images, goals, first, &mut || ())?;
+    let budget = attack.budget();
+    let rows = found.iter().zip(images.iter().zip(goals));
+    rows.map(
+        |(found, (image, goal))| {
+            if found.success { rounding.of(image, &found.pixels, budget, goal) } else { Ok(None) }
+        },
+    )
+    .collect()
+}
+
+/// Steps that [`run`] reports for so many images, at most.
+pub fn ticks(attack: &mut dyn Attack, victim: &Victim, images: usize) -> u64 {
+    attack.prepare(victim);
+    images.div_ceil(victim.batch()) as u64 * attack.ticks()
+}
+
+fn check_goal(attack: &dyn Attack, victim: &Victim, goal: &Goal) -> Result<()> {
+    let fail = |reason: String| Err(Error::Attack { attack: "goal".into(), reason });
+    let (classes, least) = (victim.classes(), attack.least_classes(goal));
+    match goal.target {
+        Some(_) if !attack.targeted() => {
+            fail("this attack cannot aim at a class; leave the target out".into())
+        }
+        _ if goal.label >= classes => {
+            fail(format!("class {} is not among the model's {classes}", goal.label))
+        }
+        Some(t) if t >= classes => fail(format!("class {t} is not among the model's {classes}")),
+        _ if classes < least => fail(format!("the loss needs {least} classes, the model has {classes}")),
+        _ => Ok(()),
+    }
+}
+
+/// The budget of an attack in L∞.
+const fn eps_linf(default: &'static str) -> Parameter {
+    Parameter {
+        name: "eps",
+        default,
+        kind: Kind::Number(0.0, 1.0),
+        help: "most that a value may change; 8/255 is eight grey levels",
+    }
+}
+
+/// The budget of an attack in L2.
+const fn eps_l2(default: &'static str) -> Parameter {
+    Parameter {
+        name: "eps",
+        default,
+        kind: Kind::Number(0.0, 10_000.0),
+        help: "most that the change may be long, pixels counted in 0..=1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_attack_names_the_nearest() {
+        for (typed, meant) in [("pdg", "pgd"), ("PGD-L1", "pgd-l2"), ("deepfol", "deepfool")] {
+            let error = find(typed).unwrap_err().to_string();
+            assert!(error.contains(&format!("did you mean '{meant}'?")), "{error}");
+        }
+    }
+}

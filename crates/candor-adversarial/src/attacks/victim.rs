@@ -1,0 +1,221 @@
+//! The attacked model in image space: pixels in 0..=1 → logits, and gradients of losses of the logits back to the pixels.
+//!
+//! The normalisation is part of the graph, so that a step of 1/255 is one grey level whatever the model was trained on. The
+//! graph is cut behind the logits ([`Backward`]): the loss is evaluated on logits that were just computed, and its gradient
+//! takes the sweep alone, never a second forward pass. Several gradients of the same images cost one sweep each.
+
+use candor_graph::graph::Graph;
+use candor_graph::insert;
+use candor_graph::tensor::{DataType, Tensor};
+use image::{Rgb, RgbImage};
+
+use crate::error::{Error, Result};
+use candor::engine::Session;
+use candor::image::{ColorOrder, Preprocessing};
+use candor::methods::backward::{Backward, Plan};
+use candor::model::Model;
+use candor::passes::Passes;
+
+/// A model whose input is pixels, with the passes each image of the current batch has cost.
+pub struct Victim {
+    model: Model,
+    forward: Box<dyn Session>,
+    backward: Backward,
+    passes: Vec<Passes>,
+}
+
+impl Victim {
+    /// Compiles the model from pixels to logits and back.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for a model whose classes do not exclude each other; a node without a gradient rule; an operator that
+    /// the engine lacks.
+    pub fn new(model: &Model, preprocessing: &Preprocessing) -> Result<Self> {
+        if model.is_sigmoid() {
+            return Err(Error::MultiLabel { path: model.info.path.clone() });
+        }
+        let model = of_pixels(model, preprocessing)?;
+        Ok(Victim {
+            forward: model.forward()?,
+            backward: Backward::compile(&model, Plan::gradient(&model, &[model.input]))?,
+            model,
+            passes: vec![],
+        })
+    }
+
+    /// `[channels, height, width]` of the images.
+    pub fn shape(&self) -> [usize; 3] {
+        self.model.input_shape
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.model.classes
+    }
+
+    /// Images in one batch.
+    pub fn batch(&self) -> usize {
+        self.model.batch()
+    }
+
+    /// Starts to count the passes of `count` images anew.
+    pub fn count_anew(&mut self, count: usize) {
+        self.passes = vec![Passes::default(); count];
+    }
+
+    /// The passes that each image has cost since [`Victim::count_anew`].
+    pub fn passes(&self) -> &[Passes] {
+        &self.passes
+    }
+
+    /// Logits of those of `images` (C·H·W pixels in 0..=1 each, red first) that `rows` names, in the order of `rows`.
+    ///
+    /// # Errors
+    /// If the engine fails or a logit is not a finite number.
+    pub fn logits(&mut self, images: &[Vec<f32>], rows: &[usize]) -> Result<Vec<Vec<f32>>> {
+        let mut logits = vec![];
+        for part in rows.chunks(self.batch()) {
+            let pixels = part.iter().flat_map(|&row| images[row].iter().copied()).collect();
+            logits.extend(self.model.batch_scores(self.forward.as_mut(), pixels)?);
+            self.count(part, Passes { forward: 1, backward: 0 });
+        }
+        Ok(logits)
+    }
+
+    /// Logits of `rows` and, for each of them, the gradients with respect to the pixels of what has the given gradients with
+    /// respect to the logits: `seeds` makes those (K values each) from the row and its logits. A row with fewer seeds than others
+    /// gets fewer gradients; a row without any costs no sweep of its own.
+    ///
+    /// # Errors
+    /// As [`Victim::logits`].
+    pub fn gradients(
+        &mut self,
+        images: &[Vec<f32>],
+        rows: &[usize],
+        mut seeds: impl FnMut(usize, &[f32]) -> Vec<Vec<f32>>,
+    ) -> Result<Vec<Gradients>> {
+        let mut all = vec![];
+        for part in rows.chunks(self.batch()) {
+            let logits = self.forward_part(images, part)?;
+            let seeds: Vec<_> = part.iter().zip(&logits).map(|(&row, logits)| seeds(row, logits)).collect();
+            let mut found: Vec<Gradients> =
+                logits.into_iter().map(|logits| Gradients { logits, of_seeds: vec![] }).collect();
+            for i in 0..seeds.iter().map(Vec::len).max().unwrap_or(0) {
+                let of_row = |s: &Vec<Vec<f32>>| s.get(i).cloned().unwrap_or(vec![0.0; self.classes()]);
+                let gradients = self.sweep_part(seeds.iter().flat_map(of_row).collect())?;
+                for (r, gradient) in gradients.into_iter().enumerate().take(part.len()) {
+                    if i < seeds[r].len() {
+                        found[r].of_seeds.push(gradient);
+                        self.count(&part[r..=r], Passes { forward: 0, backward: 1 });
+                    }
+                }
+            }
+            all.extend(found);
+        }
+        Ok(all)
+    }
+
+    fn forward_part(&mut self, images: &[Vec<f32>], part: &[usize]) -> Result<Vec<Vec<f32>>> {
+        let batch = self.model.fixed_batch.unwrap_or(part.len());
+        let mut pixels: Vec<f32> = part.iter().flat_map(|&row| images[row].iter().copied()).collect();
+        pixels.resize(batch * self.shape().iter().product::<usize>(), 0.0);
+        let shape = self.model.batch_shape(batch);
+        let input = Tensor::floats(&shape, pixels)
+            .map_err(|e| candor::error::Error::graph(&self.model.info.path, e))?;
+        let logits = self.backward.forward_batch(&self.model, input)?;
+        self.count(part, Passes { forward: 1, backward: 0 });
+        Ok(logits.chunks(self.classes()).take(part.len()).map(<[f32]>::to_vec).collect())
+    }
+
+    fn sweep_part(&mut self, mut seeds: Vec<f32>) -> Result<Vec<Vec<f32>>> {
+        let batch = self.model.fixed_batch.unwrap_or(seeds.len() / self.classes());
+        seeds.resize(batch * self.classes(), 0.0);
+        let seeds = Tensor::floats(&[batch, self.classes()], seeds);
+        let seeds = seeds.map_err(|e| candor::error::Error::graph(&self.model.info.path, e))?;
+        let found = self.backward.sweep_batch(&seeds)?;
+        Ok(found.chunks(self.shape().iter().product()).map(<[f32]>::to_vec).collect())
+    }
+
+    fn count(&mut self, rows: &[usize], passes: Passes) {
+        for &row in rows {
+            if let Some(own) = self.passes.get_mut(row) {
+                *own += passes;
+            }
+        }
+    }
+}
+
+/// What [`Victim::gradients`] finds of one image.
+pub struct Gradients {
+    /// Its logits, K.
+    pub logits: Vec<f32>,
+    /// For each seed the gradient with respect to the pixels, C·H·W.
+    pub of_seeds: Vec<Vec<f32>>,
+}
+
+impl Gradients {
+    /// The gradient of the first seed; nothing if there was none.
+    pub fn first(&self) -> &[f32] {
+        self.of_seeds.first().map_or(&[], Vec::as_slice)
+    }
+}
+
+/// What the model sees of a photo, as pixels in 0..=1: C·H·W, red first.
+pub fn pixels(preprocessing: &Preprocessing, photo: &RgbImage) -> Vec<f32> {
+    of_picture(preprocessing.channels, &preprocessing.pixels(photo))
+}
+
+/// A picture at the input's size as pixels in 0..=1: C·H·W, red first.
+pub fn of_picture(channels: usize, picture: &RgbImage) -> Vec<f32> {
+    let plane = |c: usize| picture.pixels().map(move |p| f32::from(p.0[c]) / 255.0);
+    (0..channels).flat_map(plane).collect()
+}
+
+/// Pixels in 0..=1 (red first) as the model's own input: (255 · p · scale − mean) / std, channels in its order.
+pub fn input(preprocessing: &Preprocessing, pixels: &[f32]) -> Vec<f32> {
+    let p = preprocessing;
+    let plane = pixels.len() / p.channels.max(1);
+    let mut input = Vec::with_capacity(pixels.len());
+    for c in 0..p.channels {
+        let source = if p.color == ColorOrder::Bgr && p.channels == 3 { 2 - c } else { c };
+        let values = &pixels[source * plane..(source + 1) * plane];
+        input
+            .extend(values.iter().map(|v| ((f64::from(*v) * 255.0 * p.scale - p.mean[c]) / p.std[c]) as f32));
+    }
+    input
+}
+
+/// The picture of pixels that are whole levels (of 255); three equal channels for a model of grey images.
+pub fn picture(shape: [usize; 3], pixels: &[f32]) -> RgbImage {
+    let [channels, height, width] = shape;
+    let level = |c: usize, x: u32, y: u32| {
+        let at = (c.min(channels - 1) * height + y as usize) * width + x as usize;
+        (pixels[at] * 255.0).round().clamp(0.0, 255.0) as u8
+    };
+    RgbImage::from_fn(width as u32, height as u32, |x, y| Rgb([0, 1, 2].map(|c| level(c, x, y))))
+}
+
+/// The model with (255 · p · scale − mean) / std by channel, and the order of the colours, in front.
+pub(crate) fn of_pixels(model: &Model, preprocessing: &Preprocessing) -> Result<Model> {
+    let at = |e| candor::error::Error::graph(&model.info.path, e);
+    let [channels, ..] = model.input_shape;
+    let per_channel = |value: &dyn Fn(usize) -> f64| {
+        Tensor::floats(&[1, channels, 1, 1], (0..channels).map(|c| value(c) as f32).collect()).map_err(at)
+    };
+    let p = preprocessing;
+    let gain = per_channel(&|c| 255.0 * p.scale / p.std[c])?;
+    let shift = per_channel(&|c| -p.mean[c] / p.std[c])?;
+    let mut graph: Graph = model.graph.clone();
+    let shape = graph.shape(model.input).unwrap_or_default();
+    graph.inputs.retain(|i| *i != model.input);
+    let input = graph.add_input("pixels", DataType::Float, &shape);
+    let (graph, _) = insert::in_front(graph, model.input, |b| {
+        let rgb = b.value(input);
+        let channel = |c: i64| rgb.slice(&[1], &[c], &[c + 1], &[1]);
+        let swapped = p.color == ColorOrder::Bgr && channels == 3;
+        let ordered = if swapped { b.concat(&[channel(2), channel(1), channel(0)], 1) } else { rgb };
+        Ok(ordered * b.constant(gain) + b.constant(shift))
+    })
+    .map_err(at)?;
+    Ok(Model { input, ..model.with_graph(graph) })
+}

@@ -1,0 +1,188 @@
+//! Adversarially disturbed localisation: photos changed a little so that the model answers a class that is not there. Nothing of that
+//! class can be seen, so a box for it on the object is an error; the class that is there should still be found.
+
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+
+use crate::attacks::{self, Attack, Goal, Norms, Rounding, Victim};
+use crate::detector::AttackSpec;
+use crate::error::{Error, Result};
+use candor::image::decode;
+use candor::methods::Explainer;
+use candor::model::Model;
+use candor::scores::ranking;
+use candor_eval::bench::localize::{Asked, Localize, Localized, Located, absent, ask_for, localized, locate};
+use candor_eval::bench::{Measure, Shown, photo};
+use candor_eval::journal::{Entry, Journal, Outcome};
+use candor_report::{atomic, png};
+
+/// What became of a photo, for the journal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Attacked {
+    /// The class that it was to be taken for; `None` for a photo that the model answers wrongly, which is left alone.
+    target: Option<usize>,
+    /// The norms of the change, if the photo in whole grey levels is taken for the target.
+    norms: Option<Norms>,
+}
+
+/// The benchmark.
+pub struct Adversarial<'d> {
+    localize: Localize<'d>,
+    folder: PathBuf,
+    /// The photos that were changed with success: number of the sample, target.
+    made: Vec<(usize, usize)>,
+    /// Photos that the model answers right.
+    pub right: usize,
+}
+
+impl<'d> Adversarial<'d> {
+    /// Attacks the samples that the model answers right, each towards a class drawn as [`Localize`] draws the absent one, or what
+    /// is missing of them in `folder`: `adversarial.jsonl` and a PNG each, at the model's input size, in whole grey levels and asked
+    /// again. `progress` is told of each sample.
+    ///
+    /// # Errors
+    /// [`Error::Attack`] for an attack that cannot aim; a folder of other settings; or as attacks.
+    pub fn new(
+        localize: Localize<'d>,
+        model: &Model,
+        spec: &AttackSpec,
+        (folder, configuration): (&Path, &serde_json::Value),
+        progress: &mut dyn FnMut(),
+    ) -> Result<Self> {
+        let (mut attack, _) = attacks::prepare(&spec.name, &spec.set)?;
+        if !attack.targeted() {
+            let reason = "cannot aim at a class, which this benchmark needs".to_string();
+            return Err(Error::Attack { attack: spec.name.clone(), reason });
+        }
+        let pictures = folder.join("adversarial");
+        std::fs::create_dir_all(&pictures).map_err(|e| Error::io(&pictures, e))?;
+        let mut journal = Journal::open(&folder.join("adversarial.jsonl"), configuration)?;
+        let mut victim = Victim::new(model, localize.preprocessing)?;
+        let mut rounding = Rounding::new(model, localize.preprocessing)?;
+        let all: Vec<usize> = (0..localize.samples.len()).collect();
+        for part in all.chunks(victim.batch()) {
+            if part.iter().any(|&i| !journal.has(&spec.label, i)) {
+                let made = changed(&localize, (attack.as_mut(), &mut victim, &mut rounding), part)?;
+                for (&item, (outcome, picture)) in part.iter().zip(made) {
+                    if journal.has(&spec.label, item) {
+                        continue;
+                    }
+                    if let Some(picture) = picture {
+                        let about = format!("{} under {}", localize.name(item), spec.label);
+                        atomic::write(&file(&pictures, item), &png::rgb(&picture, &about)?)?;
+                    }
+                    journal.append(&Entry { method: spec.label.clone(), item, outcome })?;
+                }
+            }
+            part.iter().for_each(|_| progress());
+        }
+        let mut benchmark = Adversarial { localize, folder: pictures, made: vec![], right: 0 };
+        let mut entries = journal.entries::<Attacked>(&[spec.label.as_str()])?;
+        entries.retain(|e| e.item < benchmark.localize.samples.len());
+        entries.sort_by_key(|e| e.item);
+        for entry in entries {
+            if let Outcome::Measured(Attacked { target: Some(target), norms }) = entry.outcome {
+                benchmark.right += 1;
+                benchmark.made.extend(norms.map(|_| (entry.item, target)));
+            }
+        }
+        Ok(benchmark)
+    }
+
+    /// Asks for the class that is there and for the target: the class, the boxes on the model's grid, the maps, and the changed photo.
+    fn ask(
+        &self,
+        model: &Model,
+        explainer: &mut dyn Explainer,
+        item: usize,
+    ) -> candor_eval::error::Result<(usize, Located, Asked, RgbImage)> {
+        let (number, target) = self.made[item];
+        let sample = self.localize.samples[number];
+        let class = sample.class().unwrap_or(0);
+        let preprocessing = self.localize.preprocessing;
+        let picture = decode(&file(&self.folder, number)).map_err(candor::error::Error::from)?;
+        let mut located = locate(sample, &photo(sample)?, class, preprocessing)?;
+        located.input = preprocessing.normalize(&picture);
+        let ranking = ranking(&explainer.scores(model, &located.input)?);
+        let asked = ask_for(model, explainer, &[class], target, &ranking)?;
+        Ok((class, located, asked, picture))
+    }
+}
+
+impl Measure for Adversarial<'_> {
+    type Record = Localized;
+
+    fn items(&self) -> usize {
+        self.made.len()
+    }
+
+    fn name(&self, item: usize) -> String {
+        self.localize.name(self.made[item].0)
+    }
+
+    fn measure(
+        &mut self,
+        model: &Model,
+        explainer: &mut dyn Explainer,
+        item: usize,
+    ) -> candor_eval::error::Result<Localized> {
+        let (class, located, asked, _) = self.ask(model, explainer, item)?;
+        Ok(localized(&located, &asked, class))
+    }
+
+    fn show(
+        &mut self,
+        model: &Model,
+        explainer: &mut dyn Explainer,
+        item: usize,
+    ) -> candor_eval::error::Result<Shown> {
+        let (class, _, asked, picture) = self.ask(model, explainer, item)?;
+        let maps = [class, asked.absent].map(|c| (self.localize.labels.name(c), asked.map(c).clone()));
+        Ok(Shown { picture, maps: maps.into() })
+    }
+}
+
+fn file(folder: &Path, number: usize) -> PathBuf {
+    folder.join(format!("{number:06}.png"))
+}
+
+/// Attacks those of a part that are answered right: what became of each, and the picture that is taken for its target.
+fn changed(
+    localize: &Localize<'_>,
+    (attack, victim, rounding): (&mut dyn Attack, &mut Victim, &mut Rounding<'_>),
+    part: &[usize],
+) -> Result<Vec<(Outcome<Attacked>, Option<RgbImage>)>> {
+    let mut outcomes = vec![];
+    let (mut rows, mut images, mut goals) = (vec![], vec![], vec![]);
+    for (row, &number) in part.iter().enumerate() {
+        let sample = localize.samples[number];
+        let outcome = match photo(sample) {
+            Err(e) => Outcome::Failed(e.to_string()),
+            Ok(photo) => {
+                let pixels = attacks::pixels(localize.preprocessing, &photo);
+                let ranking = ranking(&victim.logits(std::slice::from_ref(&pixels), &[0])?.remove(0));
+                let label = sample.class().unwrap_or(0);
+                let target =
+                    (ranking[0] == label).then(|| absent(&sample.classes(), &ranking, localize.seed, number));
+                if target.is_some() {
+                    rows.push(row);
+                    images.push(pixels);
+                    goals.push(Goal { label, target });
+                }
+                Outcome::Measured(Attacked { target, norms: None })
+            }
+        };
+        outcomes.push((outcome, None));
+    }
+    let seed = (localize.seed, part[0]);
+    let found = attacks::run_rounded(attack, victim, rounding, (&images, &goals), seed)?;
+    for ((row, goal), rounded) in rows.into_iter().zip(&goals).zip(found) {
+        if let Some(rounded) = rounded {
+            let attacked = Attacked { target: goal.target, norms: Some(rounded.norms) };
+            outcomes[row] = (Outcome::Measured(attacked), Some(rounded.picture));
+        }
+    }
+    Ok(outcomes)
+}

@@ -1,0 +1,130 @@
+//! A detector's card: what it was trained for and on, and its thresholds.
+
+use serde::{Deserialize, Serialize};
+
+use super::features::FeatureSettings;
+use crate::error::{Error, Result};
+use candor::engine::EngineInfo;
+use candor::model::ModelInfo;
+use candor::quantile::percentile;
+
+/// The card.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Card {
+    /// Version of Candor that trained it.
+    pub candor: String,
+    /// The model whose inputs it screens.
+    pub model: ModelInfo,
+    /// How photos become its input.
+    pub preprocessing: serde_json::Value,
+    /// The engine on which it was trained.
+    pub engine: EngineInfo,
+    /// How its features are made.
+    pub features: FeatureSettings,
+    /// The attacks that it learned from, with the number of adversarial images of each.
+    pub attacks: Vec<Learned>,
+    /// The dataset.
+    pub data: Data,
+    /// Seed of the split, of the attacks and of the training.
+    pub seed: u64,
+    /// Passes of the training over the clean images, at least.
+    pub epochs: usize,
+    /// Scores at which it raises an alarm.
+    pub thresholds: Vec<Threshold>,
+}
+
+/// An attack among those that a detector learned from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Learned {
+    /// As it was asked for.
+    pub attack: String,
+    /// Adversarial images of it in the training part.
+    pub images: usize,
+}
+
+/// What a detector was trained and calibrated on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Data {
+    /// Where the photos were read from.
+    pub path: String,
+    /// SHA-256 of the list of samples.
+    pub sha256: String,
+    /// Clean images that it learned from, each as it is and after JPEG, noise or blur.
+    pub train: usize,
+    /// Clean images that set its thresholds.
+    pub calibration: usize,
+}
+
+/// A threshold calibrated on clean images that the network did not see.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Threshold {
+    /// Share of clean images that raise a false alarm, 0..=1.
+    pub false_alarms: f64,
+    /// The score above which an image raises an alarm.
+    pub score: f64,
+}
+
+impl Threshold {
+    /// The shares that thresholds are set for.
+    pub const SHARES: [f64; 2] = [0.01, 0.05];
+
+    /// Whether `images` clean ones are enough to set the threshold for a `share` of false alarms: one of them lies above it.
+    pub fn enough(share: f64, images: usize) -> bool {
+        images as f64 * share >= 1.0
+    }
+
+    /// What is to be said of thresholds set by `images` clean ones: for which of [`Threshold::SHARES`] these are too few.
+    pub fn caveat(images: usize) -> Option<String> {
+        let few: Vec<String> = Self::SHARES
+            .into_iter()
+            .filter(|&share| !Self::enough(share, images))
+            .map(|share| format!("{:.0} %", 100.0 * share))
+            .collect();
+        let shares = few.join(" and ");
+        (!few.is_empty())
+            .then(|| format!("{images} clean images set the thresholds: too few to tell {shares}"))
+    }
+
+    /// The thresholds of clean images' scores.
+    ///
+    /// # Errors
+    /// [`Error::Detector`] without scores.
+    pub fn calibrate(clean: &[f64]) -> Result<Vec<Threshold>> {
+        if clean.is_empty() {
+            return Err(Error::Detector("no clean images to calibrate on".into()));
+        }
+        let mut sorted = clean.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let at = |&share: &f64| Threshold {
+            false_alarms: share,
+            score: percentile(&sorted, 100.0 * (1.0 - share)),
+        };
+        Ok(Threshold::SHARES.iter().map(at).collect())
+    }
+
+    /// Share of scores above the threshold; NaN without scores.
+    pub fn alarms(&self, scores: &[f64]) -> f64 {
+        scores.iter().filter(|s| **s > self.score).count() as f64 / scores.len() as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_let_their_share_of_clean_images_through() {
+        let clean: Vec<f64> = (0..1000).map(|i| f64::from(i) / 1000.0).collect();
+        let thresholds = Threshold::calibrate(&clean).unwrap();
+        assert_eq!(thresholds[0].alarms(&clean), 0.01);
+        assert_eq!(thresholds[1].alarms(&clean), 0.05);
+        assert!(Threshold::calibrate(&[]).is_err());
+    }
+
+    #[test]
+    fn few_images_cannot_tell_rare_alarms() {
+        assert_eq!(Threshold::caveat(100), None);
+        assert!(Threshold::caveat(99).unwrap().ends_with("too few to tell 1 %"));
+        assert!(Threshold::caveat(19).unwrap().ends_with("too few to tell 1 % and 5 %"));
+    }
+}

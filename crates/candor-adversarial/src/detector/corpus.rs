@@ -1,0 +1,282 @@
+//! Pairs of clean and adversarial images, as a detector meets them: in whole grey levels, successful on the model itself. Kept in a
+//! folder as PNG files with a journal, so that a run that was killed goes on, and more attacks can be added.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+
+use crate::attacks::{self, Goal, Norms, Rounding, Victim, answer};
+use crate::error::{Error, Result};
+use candor::image::{Preprocessing, decode};
+use candor::model::Model;
+use candor::noise::Noise;
+use candor::parameters::name_and_settings;
+use candor_eval::dataset::Sample;
+use candor_eval::journal::{Entry, Journal, Outcome};
+use candor_report::{atomic, png};
+
+/// An attack with its parameters: `NAME` or `NAME+KEY=VALUE+…`, as `pgd+eps=2/255`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttackSpec {
+    /// As it was written.
+    pub label: String,
+    /// Name of the attack.
+    pub name: String,
+    /// Its parameters.
+    pub set: Vec<(String, String)>,
+}
+
+impl FromStr for AttackSpec {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let fail = |reason| Error::Attack { attack: text.to_string(), reason };
+        let (name, set) = name_and_settings(text).map_err(fail)?;
+        attacks::find(name)?;
+        Ok(AttackSpec { label: text.to_string(), name: name.to_string(), set })
+    }
+}
+
+/// What a detector may learn from, what sets its thresholds, and what judges it. An image and all that was made of it are in one
+/// of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// Half of the images.
+    Train,
+    /// A fifth, and those that are for nothing else. They are clean ones: none is attacked.
+    Calibration,
+    /// The rest.
+    Test,
+}
+
+/// A clean image.
+pub struct Clean {
+    /// Name within the dataset.
+    pub id: String,
+    /// At the model's input size.
+    pub picture: RgbImage,
+    /// The model's answer.
+    pub answer: usize,
+    /// What it is for.
+    pub part: Part,
+}
+
+/// What an attack made of an image, for the journal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Attacked {
+    /// Whether it succeeds as a picture in whole levels.
+    pub success: bool,
+    /// The norms of that picture's difference.
+    pub norms: Option<Norms>,
+}
+
+/// Adversarial images of one attack.
+pub struct Adversaries {
+    /// The attack.
+    pub spec: AttackSpec,
+    /// For each clean image the adversarial one, where there is one.
+    pub pictures: Vec<Option<RgbImage>>,
+    /// Their norms.
+    pub norms: Vec<Option<Norms>>,
+    /// How many images were attacked.
+    pub tried: usize,
+}
+
+/// Clean images and what attacks made of them.
+pub struct Corpus {
+    /// The clean images, in random order, parts one behind the other.
+    pub clean: Vec<Clean>,
+    /// The attacks, in the order asked for.
+    pub attacks: Vec<Adversaries>,
+}
+
+/// What a corpus is made of.
+pub struct Recipe<'r> {
+    /// The attacked model.
+    pub model: &'r Model,
+    /// How photos become its input.
+    pub preprocessing: &'r Preprocessing,
+    /// Photos, with their classes where they are known.
+    pub samples: &'r [Sample],
+    /// Images to use at most.
+    pub limit: Option<usize>,
+    /// Further images for [`Part::Calibration`].
+    pub calibration: usize,
+    /// The parts whose images are attacked.
+    pub attacked: &'r [Part],
+    /// Seed of their order and of the attacks.
+    pub seed: u64,
+}
+
+impl Corpus {
+    /// Makes the corpus, or what is missing of it in `folder`. Photos whose class is known and is not the model's answer are left
+    /// out. `surrogate`: the model on which the attack `transfer` makes its images. `tick` is told of each image of each attack.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a folder with a corpus of other settings; [`Error::Detector`] without images; or as attacks.
+    pub fn make(
+        recipe: &Recipe<'_>,
+        attacks: &[AttackSpec],
+        mut surrogate: Option<Victim>,
+        folder: &Path,
+        tick: &mut dyn FnMut(&str, usize),
+    ) -> Result<Corpus> {
+        std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+        let clean = clean(recipe)?;
+        let mut journal = Journal::open(&folder.join("corpus.jsonl"), &configuration(recipe))?;
+        let mut corpus = Corpus { clean, attacks: vec![] };
+        for spec in attacks {
+            corpus.attack(recipe, spec, &mut surrogate, folder, &mut journal, tick)?;
+        }
+        let labels: Vec<&str> = attacks.iter().map(|a| a.label.as_str()).collect();
+        let mut found: BTreeMap<(String, usize), Attacked> = BTreeMap::new();
+        for entry in journal.entries::<Attacked>(&labels)? {
+            if let Outcome::Measured(attacked) = entry.outcome {
+                found.insert((entry.method, entry.item), attacked);
+            }
+        }
+        let tried = corpus.of_any(recipe.attacked).len();
+        for spec in attacks {
+            let (mut pictures, mut norms) = (vec![], vec![]);
+            for (i, clean) in corpus.clean.iter().enumerate() {
+                let attacked = found.get(&(spec.label.clone(), i));
+                let attacked = attacked.filter(|a| a.success && recipe.attacked.contains(&clean.part));
+                let file = file(folder, &spec.label, i);
+                pictures.push(attacked.map(|_| decode(&file)).transpose()?);
+                norms.push(attacked.and_then(|a| a.norms));
+            }
+            corpus.attacks.push(Adversaries { spec: spec.clone(), pictures, norms, tried });
+        }
+        Ok(corpus)
+    }
+
+    /// Attacks the images that the journal lacks. A batch that lacks one is made anew whole, so that a run that goes on computes what an
+    /// uninterrupted one does.
+    fn attack(
+        &self,
+        recipe: &Recipe<'_>,
+        spec: &AttackSpec,
+        surrogate: &mut Option<Victim>,
+        folder: &Path,
+        journal: &mut Journal,
+        tick: &mut dyn FnMut(&str, usize),
+    ) -> Result<()> {
+        let wanted = self.of_any(recipe.attacked);
+        let missing: BTreeSet<usize> =
+            wanted.iter().copied().filter(|&i| !journal.has(&spec.label, i)).collect();
+        tick(&spec.label, wanted.len() - missing.len());
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut attack = match (spec.name.as_str(), surrogate.take()) {
+            ("transfer", Some(from)) => attacks::prepare_transfer(&spec.set, from)?.0,
+            (name, kept) => {
+                *surrogate = kept;
+                attacks::prepare(name, &spec.set)?.0
+            }
+        };
+        let mut victim = Victim::new(recipe.model, recipe.preprocessing)?;
+        let mut rounding = Rounding::new(recipe.model, recipe.preprocessing)?;
+        let made = folder.join(slug(&spec.label));
+        std::fs::create_dir_all(&made).map_err(|e| Error::io(&made, e))?;
+        let open = |part: &&[usize]| part.iter().any(|i| missing.contains(i));
+        let runs = wanted.chunk_by(|a, b| a + 1 == *b);
+        let parts: Vec<&[usize]> = runs.flat_map(|run| run.chunks(victim.batch())).filter(open).collect();
+        for part in parts {
+            let images: Vec<Vec<f32>> = part
+                .iter()
+                .map(|&i| attacks::of_picture(recipe.preprocessing.channels, &self.clean[i].picture))
+                .collect();
+            let goals: Vec<Goal> = part.iter().map(|&i| Goal::away(self.clean[i].answer)).collect();
+            let seed = (recipe.seed, part[0]);
+            let of = (images.as_slice(), goals.as_slice());
+            let found = attacks::run_rounded(attack.as_mut(), &mut victim, &mut rounding, of, seed)?;
+            for (&i, rounded) in part.iter().zip(found) {
+                if let Some(rounded) = &rounded {
+                    let about = format!("{} under {}", self.clean[i].id, spec.label);
+                    atomic::write(&file(folder, &spec.label, i), &png::rgb(&rounded.picture, &about)?)?;
+                }
+                let attacked = Attacked { success: rounded.is_some(), norms: rounded.map(|r| r.norms) };
+                if !journal.has(&spec.label, i) {
+                    let outcome = Outcome::Measured(attacked);
+                    journal.append(&Entry { method: spec.label.clone(), item: i, outcome })?;
+                    tick(&spec.label, 1);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Numbers of the images of a part.
+    pub fn of(&self, part: Part) -> Vec<usize> {
+        self.of_any(&[part])
+    }
+
+    fn of_any(&self, parts: &[Part]) -> Vec<usize> {
+        (0..self.clean.len()).filter(|&i| parts.contains(&self.clean[i].part)).collect()
+    }
+}
+
+/// All on which the pictures depend, but the attack. Images for calibration alone come behind the others and change nothing.
+fn configuration(recipe: &Recipe<'_>) -> serde_json::Value {
+    let engine = recipe.model.engine.info();
+    let ids: Vec<&str> = recipe.samples.iter().map(|s| s.id.as_str()).collect();
+    serde_json::json!({
+        "model": recipe.model.info.sha256,
+        "preprocessing": recipe.preprocessing,
+        "engine": format!("{} {}", engine.name, engine.version),
+        "samples": ids.len(),
+        "limit": recipe.limit,
+        "seed": recipe.seed,
+        "version": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// The photos in random order, rightly classified ones, shared among the parts.
+fn clean(recipe: &Recipe<'_>) -> Result<Vec<Clean>> {
+    let mut noise = Noise::new(recipe.seed);
+    let order = noise.choose(recipe.samples.len(), recipe.samples.len());
+    let most = recipe.limit.map_or(usize::MAX, |limit| limit.saturating_add(recipe.calibration));
+    let mut forward = recipe.model.forward()?;
+    let mut all = vec![];
+    for i in order {
+        if all.len() == most {
+            break;
+        }
+        let sample = &recipe.samples[i];
+        let photo = sample.photo()?;
+        let picture = recipe.preprocessing.pixels(&photo);
+        let logits = recipe.model.scores(forward.as_mut(), &recipe.preprocessing.normalize(&picture))?;
+        let answer = answer(&logits);
+        if sample.class().is_none_or(|class| class == answer) {
+            all.push(Clean { id: sample.id.clone(), picture, answer, part: Part::Train });
+        }
+    }
+    let shared = all.len().min(recipe.limit.unwrap_or(usize::MAX));
+    let (train, test) = (shared / 2, shared - shared * 3 / 10);
+    if train == 0 || test <= train {
+        let reason = format!("{shared} of the photos are answered rightly; a detector needs ten at least");
+        return Err(Error::Detector(reason));
+    }
+    for (i, clean) in all.iter_mut().enumerate() {
+        clean.part = match i {
+            i if i < train => Part::Train,
+            i if (test..shared).contains(&i) => Part::Test,
+            _ => Part::Calibration,
+        };
+    }
+    Ok(all)
+}
+
+fn file(folder: &Path, label: &str, item: usize) -> PathBuf {
+    folder.join(slug(label)).join(format!("{item:06}.png"))
+}
+
+/// A label as the name of a folder.
+fn slug(label: &str) -> String {
+    label.chars().map(|c| if c.is_ascii_alphanumeric() || ".-=".contains(c) { c } else { '_' }).collect()
+}

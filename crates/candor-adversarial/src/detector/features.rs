@@ -1,0 +1,315 @@
+//! What the detector sees of an image: the masks of the predicted class and of the runner-up, level by level on one grid, not fused
+//! (METHOD section 6 in docs/method.md), what they keep of the evidence, and
+//! whether the evidence stands when the image is disturbed.
+
+use candor_graph::insert::MaskShape;
+use serde::{Deserialize, Serialize};
+
+use super::disturbances::{self, Disturber};
+use super::network::Layout;
+use crate::error::{Error, Result};
+use candor::map::{Interpolation, Map};
+use candor::mask::adam::BETA_2;
+use candor::mask::learn::{Learned, Prepared};
+use candor::mask::{Learner, Level, Settings, fuse, levels};
+use candor::methods::reliable::default_lambda;
+use candor::model::Model;
+use candor::scores::ranking;
+
+/// A group of planes or of numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// The spatial mask of the predicted class at each level: the paper's form.
+    Masks,
+    /// The spatial mask of the runner-up at each level.
+    RunnerUp,
+    /// The channel mean of the full mask of the predicted class at each level.
+    Full,
+    /// [`Part::Masks`], each divided by its own mean: shape without magnitude.
+    Shapes,
+    /// Numbers: log-odds of the predicted class and of the runner-up, over chance; and what their masks keep of them.
+    Evidence,
+    /// Numbers: what the predicted class keeps of its log-odds with one level's mask alone, one a level.
+    Levels,
+    /// The masks of the predicted class as one map: the hierarchy thrown away.
+    Fused,
+    /// Numbers: how far the log-odds of the predicted class, and of the runner-up, move when the image is disturbed, one a
+    /// disturbance (see [`super::disturbances`]) and class.
+    Stability,
+}
+
+impl Part {
+    /// All parts by name.
+    pub const ALL: [(&'static str, Part); 8] = [
+        ("masks", Part::Masks),
+        ("runner-up", Part::RunnerUp),
+        ("full", Part::Full),
+        ("shapes", Part::Shapes),
+        ("evidence", Part::Evidence),
+        ("levels", Part::Levels),
+        ("fused", Part::Fused),
+        ("stability", Part::Stability),
+    ];
+
+    /// Planes that it takes with so many levels.
+    pub fn planes(self, levels: usize) -> usize {
+        match self {
+            Part::Evidence | Part::Levels | Part::Stability => 0,
+            Part::Fused => 1,
+            _ => levels,
+        }
+    }
+
+    /// Numbers that it takes with so many levels.
+    pub fn numbers(self, levels: usize) -> usize {
+        match self {
+            Part::Evidence => 4,
+            Part::Levels => levels,
+            Part::Stability => 2 * disturbances::NAMES.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// How features are made; recorded in the detector's card.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FeatureSettings {
+    /// Groups of planes and of numbers, in order.
+    pub parts: Vec<Part>,
+    /// Height and width of the planes.
+    pub grid: usize,
+    /// Steps of Adam for the masks.
+    pub iterations: usize,
+    /// Its learning rate.
+    pub rate: f32,
+    /// Its decay of the second moment.
+    #[serde(default = "unnamed_beta_2")]
+    pub beta_2: f32,
+    /// Weight of the masks' L1 term; by the levels' sizes if not given.
+    pub lambda: Option<f32>,
+    /// Names of the masked values; the automatic levels if empty.
+    pub levels: Vec<String>,
+}
+
+impl FeatureSettings {
+    /// The default for a model: ten long steps, on 16×16 planes for inputs up to 64², on 28×28 else.
+    pub fn for_model(model: &Model) -> Self {
+        let [_, h, w] = model.input_shape;
+        FeatureSettings {
+            parts: vec![Part::Masks, Part::RunnerUp, Part::Evidence, Part::Stability],
+            grid: if h.max(w) <= 64 { 16 } else { 28 },
+            iterations: 10,
+            rate: 0.1,
+            beta_2: BETA_2,
+            lambda: None,
+            levels: vec![],
+        }
+    }
+}
+
+/// That of cards which do not say.
+fn unnamed_beta_2() -> f32 {
+    BETA_2
+}
+
+/// Makes features; compiled once for a model.
+pub struct Extractor {
+    settings: FeatureSettings,
+    learner: Learner,
+    full: Option<Learner>,
+    disturber: Option<Disturber>,
+}
+
+impl Extractor {
+    /// Compiles the model with masks in it. The settings' free choices are filled in.
+    ///
+    /// # Errors
+    /// As [`Learner::new`] and [`levels::choose`]; [`Error::Model`] for a model of one class, which has no runner-up.
+    pub fn new(model: &Model, mut settings: FeatureSettings) -> Result<Self> {
+        if model.is_sigmoid() {
+            return Err(Error::MultiLabel { path: model.info.path.clone() });
+        }
+        let levels = levels::choose(model, &settings.levels)?;
+        let lambda = settings.lambda.unwrap_or_else(|| default_lambda(&levels, model.classes) as f32);
+        settings.lambda = Some(lambda);
+        settings.levels = levels.iter().map(|l| l.name.clone()).collect();
+        let compile = |shape: MaskShape| {
+            let how = Settings {
+                shape,
+                lambda,
+                iterations: settings.iterations,
+                rate: settings.rate,
+                beta_2: settings.beta_2,
+                ..Settings::default()
+            };
+            Learner::new(model, levels.clone(), how)
+        };
+        let full = settings.parts.contains(&Part::Full).then(|| compile(MaskShape::Full)).transpose()?;
+        let disturber =
+            settings.parts.contains(&Part::Stability).then(|| Disturber::new(model)).transpose()?;
+        Ok(Extractor { learner: compile(MaskShape::Spatial)?, full, disturber, settings })
+    }
+
+    /// The settings with what was chosen.
+    pub fn settings(&self) -> &FeatureSettings {
+        &self.settings
+    }
+
+    /// The masked levels, finest first.
+    pub fn levels(&self) -> &[Level] {
+        &self.learner.levels
+    }
+
+    /// What a row holds.
+    pub fn layout(&self) -> Layout {
+        let (parts, levels) = (&self.settings.parts, self.levels().len());
+        Layout {
+            planes: parts.iter().map(|p| p.planes(levels)).sum(),
+            grid: self.settings.grid,
+            numbers: parts.iter().map(|p| p.numbers(levels)).sum(),
+        }
+    }
+
+    /// Features of preprocessed images (C·H·W values each): planes×grid×grid, row-major, and the numbers behind them.
+    ///
+    /// # Errors
+    /// If the engine fails or a logit is not a finite number.
+    pub fn features(&mut self, model: &Model, images: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
+        let seen = self.look(model, images)?;
+        Ok(seen.iter().map(|s| self.lay(s)).collect())
+    }
+
+    /// What the detector looks at, before it is laid on the grid.
+    ///
+    /// # Errors
+    /// As [`Extractor::features`].
+    pub fn look(&mut self, model: &Model, images: &[&[f32]]) -> Result<Vec<Seen>> {
+        let prepared = self.learner.prepare_all(model, images)?;
+        let mut cases = vec![];
+        for p in &prepared {
+            let order = ranking(&p.reference);
+            cases.extend([(p, order[0]), (p, order[1])]);
+        }
+        let mut learned = self.learner.learn_all(model, &cases, &mut || ())?.into_iter();
+        let predicted: Vec<(&Prepared, usize)> = cases.iter().step_by(2).copied().collect();
+        let mut full = match &mut self.full {
+            Some(full) => {
+                let own = full.prepare_all(model, images)?;
+                let own: Vec<_> = own.iter().zip(&predicted).map(|(p, (_, class))| (p, *class)).collect();
+                full.learn_all(model, &own, &mut || ())?
+            }
+            None => vec![],
+        }
+        .into_iter();
+        let mut all = vec![];
+        while let (Some(predicted), Some(runner_up)) = (learned.next(), learned.next()) {
+            all.push(Seen { predicted, runner_up, full: full.next(), alone: vec![], disturbed: vec![] });
+        }
+        if let Some(disturber) = &mut self.disturber {
+            for (seen, logits) in all.iter_mut().zip(disturber.logits(model, images)?) {
+                seen.disturbed = logits;
+            }
+        }
+        if self.settings.parts.contains(&Part::Levels) {
+            for level in 0..self.levels().len() {
+                let masks: Vec<Vec<Vec<f32>>> = all.iter().map(|s| only(&s.predicted.masks, level)).collect();
+                let cases: Vec<_> = prepared.iter().zip(&masks).collect();
+                for (seen, logits) in all.iter_mut().zip(self.learner.answers(&cases)?) {
+                    seen.alone.push(seen.predicted.query.log_odds(&logits));
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// The masks of a query as maps, one a level.
+    pub fn maps(&self, learned: &Learned) -> Vec<Map> {
+        let mean = |(level, mask): (&Level, &Vec<f32>)| {
+            let [_, h, w] = level.shape;
+            fuse::channel_mean(mask, [mask.len() / (h * w), h, w])
+        };
+        self.levels().iter().zip(&learned.masks).map(mean).collect()
+    }
+
+    /// The row of what was seen.
+    pub(super) fn lay(&self, seen: &Seen) -> Vec<f32> {
+        let g = self.settings.grid;
+        let (mut row, mut numbers): (Vec<f32>, Vec<f64>) = (vec![], vec![]);
+        for part in &self.settings.parts {
+            let maps = match part {
+                Part::Masks => self.maps(&seen.predicted),
+                Part::RunnerUp => self.maps(&seen.runner_up),
+                Part::Full => seen.full.as_ref().map_or(vec![], |full| self.maps(full)),
+                Part::Shapes => self.maps(&seen.predicted).into_iter().map(shape).collect(),
+                Part::Fused => {
+                    let maps = self.maps(&seen.predicted);
+                    let scales: Vec<f32> = maps.iter().map(Map::max).collect();
+                    vec![fuse::Fusion::Mean.fuse(&maps, &scales, [g, g], Interpolation::Bilinear)]
+                }
+                Part::Evidence => {
+                    numbers.extend(seen.evidence());
+                    vec![]
+                }
+                Part::Levels => {
+                    numbers.extend(seen.alone.iter().map(|o| o - seen.predicted.query.floor));
+                    vec![]
+                }
+                Part::Stability => {
+                    numbers.extend(seen.moves().into_iter().flat_map(|(_, by)| by));
+                    vec![]
+                }
+            };
+            row.extend(maps.into_iter().flat_map(|m| m.resized(g, g).data));
+        }
+        row.extend(numbers.into_iter().map(|v| v as f32));
+        row
+    }
+}
+
+/// What was seen of an image.
+pub struct Seen {
+    /// Masks of the predicted class.
+    pub predicted: Learned,
+    /// Masks of the class with the second score.
+    pub runner_up: Learned,
+    /// Full masks of the predicted class, if they are asked for.
+    pub full: Option<Learned>,
+    /// Log-odds of the predicted class with one level's mask alone, level by level, if they are asked for.
+    pub(super) alone: Vec<f64>,
+    /// Logits of the disturbed image, one row a disturbance, if they are asked for.
+    pub(super) disturbed: Vec<Vec<f32>>,
+}
+
+impl Seen {
+    /// Log-odds over the floor of both classes, and what the masks keep of them.
+    pub fn evidence(&self) -> [f64; 4] {
+        let over = |l: &Learned, logits: &[f32]| l.query.log_odds(logits) - l.query.floor;
+        let of = |l: &Learned| [over(l, &l.query.reference), over(l, &l.kept_logits)];
+        let ([a, b], [c, d]) = (of(&self.predicted), of(&self.runner_up));
+        [a, b, c, d]
+    }
+
+    /// How far the log-odds move under each of [`disturbances::NAMES`], if they were asked for: its name, by how much the predicted
+    /// class's move, and by how much the runner-up's.
+    pub fn moves(&self) -> Vec<(&'static str, [f64; 2])> {
+        let classes = [&self.predicted.query, &self.runner_up.query];
+        let of = |logits: &Vec<f32>| classes.map(|q| q.log_odds(logits) - q.log_odds(&q.reference));
+        disturbances::NAMES.into_iter().zip(self.disturbed.iter().map(of)).collect()
+    }
+}
+
+/// A map over its own mean; empty if it is empty.
+fn shape(mut map: Map) -> Map {
+    let mean = map.mass() as f32;
+    if mean > 0.0 {
+        map.data.iter_mut().for_each(|v| *v /= mean);
+    }
+    map
+}
+
+/// The masks with all but one level's open.
+fn only(masks: &[Vec<f32>], level: usize) -> Vec<Vec<f32>> {
+    let one = |(l, mask): (usize, &Vec<f32>)| if l == level { mask.clone() } else { vec![1.0; mask.len()] };
+    masks.iter().enumerate().map(one).collect()
+}

@@ -1,0 +1,124 @@
+//! Judges: from a view's row (see [`super::views`]) to a score, the higher the more likely adversarial. One file a judge.
+
+mod forest;
+mod lid;
+mod linear;
+mod mahalanobis;
+
+use super::network::{Layout, Network, Scorer};
+use super::training::{Examples, Training};
+use crate::error::Result;
+use candor::engine::Engine;
+
+/// A trained judge.
+pub trait Judge: Send {
+    /// Scores of rows.
+    ///
+    /// # Errors
+    /// If an engine fails.
+    fn scores(&mut self, rows: &[&[f32]]) -> Result<Vec<f64>>;
+
+    /// The network, of a judge that is one.
+    fn network(&self) -> Option<&Network> {
+        None
+    }
+}
+
+/// How a view is judged.
+#[derive(Clone, Debug)]
+pub enum Judging {
+    /// The row's first number is the score; nothing is learned.
+    Value,
+    /// Logistic regression.
+    Logistic,
+    /// Random forest.
+    Forest,
+    /// Mahalanobis distances of segments of these lengths, by the answer behind them, weighed by logistic regression.
+    Mahalanobis(Vec<usize>),
+    /// Local intrinsic dimensionality of segments of these lengths, weighed by logistic regression.
+    Lid(Vec<usize>),
+    /// The network, on some of the row.
+    Network(Pick),
+}
+
+impl Judging {
+    /// Learns from examples. `how`: how networks do; the others take its seed.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Detector`] if there is nothing to learn from or a library fails.
+    pub fn train(
+        &self,
+        engine: &dyn Engine,
+        examples: &Examples<'_>,
+        how: &Training,
+    ) -> Result<Box<dyn Judge>> {
+        Ok(match self {
+            Judging::Value => Box::new(Value),
+            Judging::Logistic => Box::new(linear::Linear::train(examples)?),
+            Judging::Forest => Box::new(forest::Forest::train(examples, how.seed)?),
+            Judging::Mahalanobis(segments) => Box::new(mahalanobis::Mahalanobis::train(segments, examples)?),
+            Judging::Lid(segments) => Box::new(lid::Lid::train(segments, examples, how.seed)?),
+            Judging::Network(pick) => {
+                let own = examples.clean.iter().chain(examples.adversarial.iter().flatten());
+                let own: Vec<Vec<f32>> = own.map(|row| pick.of(row)).collect();
+                let mut rows = own.iter().map(Vec::as_slice);
+                let clean = rows.by_ref().take(examples.clean.len()).collect();
+                let lists = examples.adversarial.iter();
+                let adversarial = lists.map(|list| rows.by_ref().take(list.len()).collect()).collect();
+                let network = Network::train(pick.layout(), &Examples { clean, adversarial }, how)?;
+                let scorer = Scorer::new(engine, &network.graph()?)?;
+                Box::new(Networked { network, scorer, pick: pick.clone() })
+            }
+        })
+    }
+}
+
+/// Some planes and numbers of a row.
+#[derive(Clone, Debug)]
+pub struct Pick {
+    /// What the row holds.
+    pub whole: Layout,
+    /// Which planes.
+    pub planes: Vec<usize>,
+    /// Which numbers.
+    pub numbers: Vec<usize>,
+}
+
+impl Pick {
+    /// What a picked row holds.
+    pub fn layout(&self) -> Layout {
+        Layout { planes: self.planes.len(), grid: self.whole.grid, numbers: self.numbers.len() }
+    }
+
+    /// A row's picked part.
+    pub fn of(&self, row: &[f32]) -> Vec<f32> {
+        let area = self.whole.grid * self.whole.grid;
+        let planes = self.planes.iter().flat_map(|p| &row[p * area..(p + 1) * area]);
+        planes.chain(self.numbers.iter().map(|n| &row[self.whole.area() + n])).copied().collect()
+    }
+}
+
+struct Value;
+
+impl Judge for Value {
+    fn scores(&mut self, rows: &[&[f32]]) -> Result<Vec<f64>> {
+        Ok(rows.iter().map(|r| r.first().copied().unwrap_or_default().into()).collect())
+    }
+}
+
+struct Networked {
+    network: Network,
+    scorer: Scorer,
+    pick: Pick,
+}
+
+impl Judge for Networked {
+    fn scores(&mut self, rows: &[&[f32]]) -> Result<Vec<f64>> {
+        let picked: Vec<Vec<f32>> = rows.iter().map(|row| self.pick.of(row)).collect();
+        self.scorer.scores(&picked.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    }
+
+    fn network(&self) -> Option<&Network> {
+        Some(&self.network)
+    }
+}

@@ -1,0 +1,181 @@
+//! The detector's network: three blocks of convolution and global average pooling over the planes (METHOD section 6), and two linear
+//! layers over what they found and the numbers beside them. Learned in [`super::training`], kept as an ONNX graph, and run like every
+//! other graph by the engine.
+
+use candor_graph::builder::{Builder, Expr};
+use candor_graph::graph::{Attr, Graph};
+use candor_graph::shape::Dim;
+use candor_graph::tensor::{DataType, Tensor};
+
+use crate::error::{Error, Result};
+use candor::engine::{Engine, Session};
+
+/// Channels of the three blocks.
+pub(super) const WIDTHS: [usize; 3] = [16, 32, 32];
+pub(super) const KERNEL: usize = 3;
+/// Units of the layer between.
+pub(super) const HIDDEN: usize = 32;
+
+/// What a row of features holds: planes×grid×grid values, row-major, and the numbers behind them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Planes; may be 0.
+    pub planes: usize,
+    /// Height and width of a plane.
+    pub grid: usize,
+    /// Numbers; may be 0.
+    pub numbers: usize,
+}
+
+impl Layout {
+    /// Values of the planes.
+    pub fn area(self) -> usize {
+        self.planes * self.grid * self.grid
+    }
+
+    /// Values of a row.
+    pub fn length(self) -> usize {
+        self.area() + self.numbers
+    }
+
+    /// What a value of a row belongs to: planes are counted first.
+    #[cfg(feature = "train")]
+    pub(super) fn column(self, i: usize) -> usize {
+        if i < self.area() { i / (self.grid * self.grid) } else { self.planes + i - self.area() }
+    }
+
+    /// What the linear layers see.
+    pub(super) fn found(self) -> usize {
+        let pooled = if self.planes > 0 { WIDTHS[WIDTHS.len() - 1] } else { 0 };
+        pooled + self.numbers
+    }
+}
+
+/// A trained network.
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub(super) layout: Layout,
+    /// Of each plane and number.
+    pub(super) mean: Vec<f32>,
+    /// Of each plane and number.
+    pub(super) deviation: Vec<f32>,
+    /// Kernel and bias of each convolution, if there are planes, and of the two linear layers.
+    pub(super) weights: Vec<(Vec<f32>, Vec<f32>)>,
+}
+
+impl Network {
+    /// The network as a graph: `features` N×length → `score` N×1 in 0..=1, the standardisation in front.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] if a weight has another size than its layer.
+    pub fn graph(&self) -> Result<Graph> {
+        let b = Builder::new(Graph::new(18));
+        let shape = [Dim::Batch(1), Dim::Fixed(self.layout.length())];
+        let input = b.input("features", DataType::Float, &shape);
+        let score = self.logit(&b, input)?.op("Sigmoid", &[], &[]).id();
+        let mut graph = b.finish().map_err(|e| candor::error::Error::graph("the detector", e))?;
+        graph.rename(score, "score");
+        graph.outputs = vec![score];
+        Ok(graph)
+    }
+
+    /// The logit of the score, N×1, of features N×length.
+    pub(super) fn logit<'b>(&self, b: &'b Builder, features: Expr<'b>) -> Result<Expr<'b>> {
+        let constant = |shape: &[usize], values: &[f32]| {
+            let tensor = Tensor::floats(shape, values.to_vec());
+            tensor.map(|t| b.constant(t)).map_err(|e| candor::error::Error::graph("the detector", e))
+        };
+        let Layout { planes, grid, numbers } = self.layout;
+        let area = self.layout.area() as i64;
+        let part = |from: i64, to: i64| features.slice(&[1], &[from], &[to], &[1]);
+        let mut found = vec![];
+        if planes > 0 {
+            let moments = [1, planes, 1, 1];
+            let mean = constant(&moments, &self.mean[..planes])?;
+            let deviation = constant(&moments, &self.deviation[..planes])?;
+            let x = part(0, area).reshape(&[-1, planes as i64, grid as i64, grid as i64]);
+            let mut x = (x - mean) / deviation;
+            let mut channels = planes;
+            for (i, width) in WIDTHS.into_iter().enumerate() {
+                let (kernel, bias) = &self.weights[i];
+                let kernel = constant(&[width, channels, KERNEL, KERNEL], kernel)?;
+                let bias = constant(&[width], bias)?;
+                let same = [
+                    ("pads", Attr::Ints(vec![1; 4])),
+                    ("kernel_shape", Attr::Ints(vec![KERNEL as i64; 2])),
+                    ("strides", Attr::Ints(vec![1; 2])),
+                    ("dilations", Attr::Ints(vec![1; 2])),
+                ];
+                x = x.op("Conv", &[kernel, bias], &same).op("Relu", &[], &[]);
+                if i + 1 < WIDTHS.len() {
+                    let halve = [
+                        ("kernel_shape", Attr::Ints(vec![2, 2])),
+                        ("strides", Attr::Ints(vec![2, 2])),
+                        ("pads", Attr::Ints(vec![0; 4])),
+                        ("dilations", Attr::Ints(vec![1; 2])),
+                    ];
+                    x = x.op("MaxPool", &[], &halve);
+                }
+                channels = width;
+            }
+            found.push(x.op("GlobalAveragePool", &[], &[]).reshape(&[-1, channels as i64]));
+        }
+        if numbers > 0 {
+            let mean = constant(&[1, numbers], &self.mean[planes..])?;
+            let deviation = constant(&[1, numbers], &self.deviation[planes..])?;
+            found.push((part(area, area + numbers as i64) - mean) / deviation);
+        }
+        let linear = |x: Expr<'b>, i: usize, from: usize, to: usize| {
+            let (kernel, bias) = &self.weights[self.weights.len() - 2 + i];
+            Ok(x.op("MatMul", &[constant(&[from, to], kernel)?], &[]) + constant(&[1, to], bias)?)
+        };
+        let hidden = linear(b.concat(&found, 1), 0, self.layout.found(), HIDDEN)?.op("Relu", &[], &[]);
+        linear(hidden, 1, HIDDEN, 1)
+    }
+}
+
+/// Runs a detector's graph.
+pub struct Scorer {
+    session: Box<dyn Session>,
+    length: usize,
+}
+
+/// Images in one batch.
+const BATCH: usize = 64;
+
+impl Scorer {
+    /// Compiles a graph `features` N×length → `score` N×1.
+    ///
+    /// # Errors
+    /// [`Error::Detector`] if the graph has another form; or if the engine lacks an operator.
+    pub fn new(engine: &dyn Engine, graph: &Graph) -> Result<Self> {
+        let shape = graph.inputs.first().and_then(|&i| graph.shape(i));
+        match shape.as_deref() {
+            Some([_, Dim::Fixed(length)]) if graph.outputs.len() == 1 => {
+                Ok(Scorer { session: engine.compile(graph)?, length: *length })
+            }
+            _ => Err(Error::Detector("not a detector of this version: its input is not rows of features; train it again with `candor detect train`".into())),
+        }
+    }
+
+    /// Values of a row that it takes.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Probability, 0..=1, that each image is adversarial.
+    ///
+    /// # Errors
+    /// If the engine fails, or for features of another size.
+    pub fn scores(&mut self, features: &[&[f32]]) -> Result<Vec<f64>> {
+        let mut all = vec![];
+        for part in features.chunks(BATCH) {
+            let batch = Tensor::floats(&[part.len(), self.length], part.concat());
+            let out =
+                self.session.run(&[&batch.map_err(|e| candor::error::Error::graph("the detector", e))?])?;
+            let scores = out.first().and_then(Tensor::as_floats).unwrap_or_default();
+            all.extend(scores.iter().map(|&s| f64::from(s)));
+        }
+        Ok(all)
+    }
+}

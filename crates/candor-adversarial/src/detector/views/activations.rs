@@ -1,0 +1,66 @@
+//! Activations: the mean over places of each channel at each level, and the answer. What Mahalanobis distances (Lee et al. 2018) and
+//! local intrinsic dimensionality (Ma et al. 2018) are computed from.
+
+use candor_graph::tensor::Tensor;
+use image::RgbImage;
+
+use super::View;
+use crate::attacks::answer;
+use crate::error::{Error, Result};
+use candor::engine::Session;
+use candor::image::Preprocessing;
+use candor::mask::Level;
+use candor::model::Model;
+
+/// The view: the channels of all levels, one behind the other, then the logits, then the number of the answer.
+pub struct Activations {
+    preprocessing: Preprocessing,
+    levels: Vec<Level>,
+    session: Box<dyn Session>,
+}
+
+impl Activations {
+    /// Compiles the model with the levels as outputs.
+    ///
+    /// # Errors
+    /// If the engine lacks an operator.
+    pub fn new(model: &Model, preprocessing: &Preprocessing, levels: &[Level]) -> Result<Self> {
+        let mut graph = model.graph.clone();
+        graph.outputs = levels.iter().map(|l| l.value).chain([model.logits]).collect();
+        let session = model.engine.compile(&graph)?;
+        Ok(Activations { preprocessing: preprocessing.clone(), levels: levels.to_vec(), session })
+    }
+
+    /// Lengths of the parts of a row that belong together: one a level, and the logits.
+    pub fn segments(&self, model: &Model) -> Vec<usize> {
+        self.levels.iter().map(|l| l.shape[0]).chain([model.classes]).collect()
+    }
+}
+
+impl View for Activations {
+    fn rows(&mut self, model: &Model, pictures: &[&RgbImage]) -> Result<Vec<Vec<f32>>> {
+        let mut rows = vec![];
+        for picture in pictures {
+            let input = model.input_tensor(&self.preprocessing.normalize(picture))?;
+            let mut out = self.session.run(&[&input])?;
+            let logits = out.pop().and_then(Tensor::into_floats).unwrap_or_default();
+            let logits = &logits[..model.classes.min(logits.len())];
+            model.check_scores(logits)?;
+            let mut row = vec![];
+            for (level, value) in self.levels.iter().zip(out) {
+                let [c, h, w] = level.shape;
+                let fail = || Error::Detector(format!("level {} holds no floats", level.name));
+                let values = level.feature().channels_first(value.as_floats().ok_or_else(fail)?);
+                row.extend(values.chunks(h * w).take(c).map(|p| p.iter().sum::<f32>() / (h * w) as f32));
+            }
+            row.extend(logits);
+            row.push(answer(logits) as f32);
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+
+    fn describe(&self) -> serde_json::Value {
+        serde_json::json!({"activations": self.levels.iter().map(|l| &l.name).collect::<Vec<_>>()})
+    }
+}

@@ -1,0 +1,9 @@
+//! Adversarial attacks on ONNX classifiers, a detector that reads explanation masks, and studies of how far it can be believed.
+#![deny(missing_docs)]
+
+pub mod attacks;
+pub mod bench;
+pub mod detector;
+pub mod error;
+#[cfg(feature = "train")]
+pub mod study;

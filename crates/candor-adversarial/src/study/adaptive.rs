@@ -1,0 +1,86 @@
+//! What is left of a detector before an attacker who knows it.
+
+use serde::Serialize;
+
+use super::{Study, Trained, contenders};
+use crate::attacks::{Budget, Goal, Rounding, Victim, of_picture};
+use crate::detector::adaptive::{Adaptive, Moves};
+use crate::detector::corpus::Part;
+use crate::detector::{Extractor, Scorer};
+use crate::error::Result;
+use candor_eval::statistics::auroc;
+
+/// Budgets in L∞, of 255.
+const BUDGETS: [f64; 2] = [2.0, 8.0];
+
+/// What the adaptive attack reached with one budget.
+#[derive(Clone, Debug, Serialize)]
+pub struct AdaptiveRow {
+    /// Budget in L∞, pixels counted in 0..=1.
+    pub eps: f64,
+    /// Steps.
+    pub steps: usize,
+    /// Attacked images, all of the test part.
+    pub images: usize,
+    /// Share on which it misleads the model in whole levels, 0..=1.
+    pub success: f64,
+    /// Of those, the shares above the thresholds for 1 % and 5 % false alarms.
+    pub detected: Vec<f64>,
+    /// Of those, against clean test images.
+    pub auroc: Option<f64>,
+    /// Share of all images on which the model is misled and the threshold for 5 % raises no alarm.
+    pub evades: f64,
+}
+
+impl Study<'_> {
+    /// Attacks the detector that learned from all attacks.
+    pub(super) fn adapt(
+        &self,
+        trained: &Trained,
+        tick: &mut dyn FnMut(&str, usize),
+    ) -> Result<Vec<AdaptiveRow>> {
+        let (network, thresholds) = (trained.network()?, &trained.thresholds);
+        let (model, preprocessing) = (self.model, self.preprocessing);
+        let mut extractor = Extractor::new(model, self.features.clone())?;
+        let mut attack = Adaptive::new(model, preprocessing, &extractor, network)?;
+        let mut scorer = Scorer::new(model.engine.as_ref(), &network.graph()?)?;
+        let mut victim = Victim::new(model, preprocessing)?;
+        let mut rounding = Rounding::new(model, preprocessing)?;
+        let test = self.corpus.of(Part::Test);
+        let chosen = &test[..self.adaptive.min(test.len())];
+        let clean: Vec<_> = chosen.iter().map(|&i| &self.corpus.clean[i]).collect();
+        let images: Vec<Vec<f32>> =
+            clean.iter().map(|c| of_picture(preprocessing.channels, &c.picture)).collect();
+        let goals: Vec<Goal> = clean.iter().map(|c| Goal::away(c.answer)).collect();
+        let mut score = |pictures: &[&image::RgbImage]| -> Result<Vec<f64>> {
+            let inputs: Vec<Vec<f32>> = pictures.iter().map(|p| preprocessing.normalize(p)).collect();
+            let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+            let features = extractor.features(model, &inputs)?;
+            scorer.scores(&features.iter().map(Vec::as_slice).collect::<Vec<_>>())
+        };
+        let honest = score(&test.iter().map(|&i| &self.corpus.clean[i].picture).collect::<Vec<_>>())?;
+        let mut all = vec![];
+        for eps in BUDGETS.map(|levels| levels / 255.0) {
+            let moves = Moves { eps, ..Moves::default() };
+            let found =
+                attack.run(&mut victim, &images, &goals, &moves, &mut || tick(contenders::OURS, 0))?;
+            let mut pictures = vec![];
+            for (i, found) in found.iter().enumerate() {
+                let rounded = rounding.of(&images[i], found, Budget::Linf(eps), &goals[i])?;
+                pictures.extend(rounded.map(|r| r.picture));
+            }
+            let scores = score(&pictures.iter().collect::<Vec<_>>())?;
+            let missed = scores.iter().filter(|s| **s <= thresholds[1].score).count();
+            all.push(AdaptiveRow {
+                eps,
+                steps: moves.steps,
+                images: images.len(),
+                success: scores.len() as f64 / images.len().max(1) as f64,
+                detected: thresholds.iter().map(|t| t.alarms(&scores)).collect(),
+                auroc: auroc(&scores, &honest),
+                evades: missed as f64 / images.len().max(1) as f64,
+            });
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,71 @@
+//! Many explanations in one process: memory must stay what it was after the first.
+//!
+//! `cargo run --release -p candor-bench --example soak -- --count 5000`; with `--set iterations=6` in a tenth of the time; with
+//! `--engine onnxruntime` on ONNX Runtime.
+#![allow(missing_docs, reason = "an example")]
+
+use std::time::Instant;
+
+use candor::explain::{ClassQuery, Explain};
+use candor::image::{Preset, decode_bytes};
+use candor::labels::Labels;
+use candor::methods::{self, Choices};
+use candor::model::{Model, ModelOptions};
+use candor::parameters::key_value;
+use candor_eval::memory;
+use candor_scenes::embedded;
+use clap::Parser;
+
+use candor_bench::{Outcome, engine};
+
+#[derive(Parser)]
+struct Arguments {
+    /// rten or onnxruntime
+    #[arg(long, default_value = "rten")]
+    engine: String,
+    /// Explanations, of two classes each
+    #[arg(long, default_value_t = 1000)]
+    count: usize,
+    /// Method
+    #[arg(long, default_value = "reliable")]
+    method: String,
+    /// Settings of the method, as `candor explain --set` takes them
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Threads; 0 is one for each core
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+}
+
+fn main() -> Outcome<()> {
+    let arguments = Arguments::parse();
+    let engine = engine(&arguments.engine, arguments.threads)?;
+    let model =
+        Model::from_bytes("scenes.onnx (embedded)", embedded::MODEL, &ModelOptions::default(), engine)?;
+    let size = embedded::INPUT_SIZE as usize;
+    let preprocessing = Preset::Inception.preprocessing(size, size);
+    let labels = Labels::new(embedded::LABELS.lines().map(str::to_string).collect());
+    let method = methods::find(&arguments.method)?;
+    let choices = Choices { calibrated_lambda: Some(embedded::LAMBDA), ..Choices::default() };
+    let pairs: Result<Vec<_>, String> = arguments.settings.iter().map(|s| key_value(s)).collect();
+    let mut explain = Explain::new(model, preprocessing, labels, method.as_ref(), &pairs?, &choices)?;
+    let photos: Result<Vec<_>, _> =
+        embedded::DEMO_SCENES.iter().map(|s| decode_bytes(s.png, s.name.as_ref())).collect();
+    let photos = photos?;
+    let megabytes = |bytes: Option<u64>| bytes.map_or(f64::NAN, |b| b as f64 / f64::from(1 << 20));
+    let start = Instant::now();
+    println!("explanations  resident MB  peak MB  seconds");
+    for i in 1..=arguments.count {
+        let photo = &photos[i % photos.len()];
+        explain.photo("photo", photo, &[ClassQuery::Rank(1), ClassQuery::Lowest], &mut || ())?;
+        if i == 1 || i % (arguments.count / 10).max(1) == 0 {
+            println!(
+                "{i:>12} {:>12.1} {:>8.1} {:>8.1}",
+                megabytes(memory::resident()),
+                megabytes(memory::peak()),
+                start.elapsed().as_secs_f64()
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! Engines execute graphs: compile once, run many times.
+#![deny(missing_docs)]
+
+mod forms;
+#[cfg(feature = "onnxruntime")]
+pub mod library;
+#[cfg(feature = "onnxruntime")]
+mod onnx_runtime;
+mod rten;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use candor_graph::graph::Graph;
+use candor_graph::rewrite::Evaluate;
+use candor_graph::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+#[cfg(feature = "onnxruntime")]
+pub use onnx_runtime::{Device, OnnxRuntime};
+pub use rten::RTen;
+
+/// The engine of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EngineInfo {
+    /// `rten` or `onnxruntime`.
+    pub name: String,
+    /// Version of the engine.
+    pub version: String,
+    /// Threads it was allowed.
+    pub threads: usize,
+}
+
+/// What an engine could not do.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The engine's library is missing or cannot be used.
+    #[error("{engine}: {reason}")]
+    Library {
+        /// Name of the engine.
+        engine: &'static str,
+        /// What was looked at, and what to do.
+        reason: String,
+    },
+    /// The graph could not be compiled.
+    #[error("{engine} cannot load the graph: {reason}")]
+    Compile {
+        /// Name of the engine.
+        engine: &'static str,
+        /// The engine's own words.
+        reason: String,
+    },
+    /// A run failed.
+    #[error("{engine} failed while running the graph: {reason}")]
+    Run {
+        /// Name of the engine.
+        engine: &'static str,
+        /// The engine's own words.
+        reason: String,
+    },
+}
+
+/// The number of threads meant: 0 is one for each core the process may use.
+fn threads_or_cores(threads: usize) -> usize {
+    if threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { threads }
+}
+
+/// Refuses a wrong number of inputs, before an engine does so in its own words.
+fn check_count(engine: &'static str, given: usize, expected: usize) -> Result<(), EngineError> {
+    if given == expected {
+        return Ok(());
+    }
+    Err(EngineError::Run { engine, reason: format!("{given} inputs given, {expected} expected") })
+}
+
+/// Compiles graphs.
+pub trait Engine: Send + Sync {
+    /// Name, version and threads, as recorded in results.
+    fn info(&self) -> EngineInfo;
+
+    /// Compiles a graph whose inputs and outputs stay in the graph's order.
+    ///
+    /// # Errors
+    /// [`EngineError::Compile`] if the graph holds something the engine does not know.
+    fn compile(&self, graph: &Graph) -> Result<Box<dyn Session>, EngineError>;
+
+    /// Images that a batch should hold where so many wait: more gain nothing.
+    fn images_together(&self) -> usize {
+        1
+    }
+}
+
+/// What a loop of runs has in common: see [`Session::lay_out`].
+pub struct Laid<'t> {
+    carried: Vec<Tensor>,
+    held: Vec<&'t Tensor>,
+    /// The same in an engine's own memory, if it has put them there.
+    own: Option<Box<dyn Any + Send>>,
+}
+
+/// A compiled graph with its warm buffers.
+pub trait Session: Send {
+    /// Runs the graph. `inputs` in the order of the graph's inputs; the result in the order of its outputs.
+    ///
+    /// # Errors
+    /// [`EngineError::Run`] with the engine's reason.
+    fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, EngineError>;
+
+    /// Only the first `count` outputs. An engine that can leaves out the nodes that no other output needs.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    fn run_first(&mut self, inputs: &[&Tensor], count: usize) -> Result<Vec<Tensor>, EngineError> {
+        let mut outputs = self.run(inputs)?;
+        outputs.truncate(count);
+        Ok(outputs)
+    }
+
+    /// Prepares a loop over the graph, whose inputs are those that each turn brings, then `carried`, then `held`; its last outputs are
+    /// what `carried` is in the next turn. An engine with memory of its own copies both there once.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    fn lay_out<'t>(&mut self, carried: Vec<Tensor>, held: Vec<&'t Tensor>) -> Result<Laid<'t>, EngineError> {
+        Ok(Laid { carried, held, own: None })
+    }
+
+    /// One turn of a loop. Returns the outputs before the carried ones and, if they are asked `back`, those, too.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    fn turn(
+        &mut self,
+        laid: &mut Laid<'_>,
+        inputs: &[&Tensor],
+        back: bool,
+    ) -> Result<Vec<Tensor>, EngineError> {
+        let all = inputs.iter().copied().chain(&laid.carried).chain(laid.held.iter().copied());
+        let mut outputs = self.run(&all.collect::<Vec<_>>())?;
+        laid.carried = outputs.split_off(outputs.len().saturating_sub(laid.carried.len()));
+        if back {
+            outputs.extend(laid.carried.iter().cloned());
+        }
+        Ok(outputs)
+    }
+
+    /// Says that many runs follow with this batch size: an engine that is faster where it knows the size may prepare for it. Other
+    /// sizes still run.
+    fn expect_batch(&mut self, _batch: usize) {}
+}
+
+/// Constant folding by an engine.
+pub struct Folding<'e>(pub &'e dyn Engine);
+
+impl Evaluate for Folding<'_> {
+    fn evaluate(&self, graph: &Graph) -> Result<Vec<Tensor>, String> {
+        let run = || self.0.compile(graph)?.run(&[]);
+        // Constants of a damaged file may be anything; an engine's panic over them is an error of the file.
+        let outcome = catch_unwind(AssertUnwindSafe(run));
+        let outcome =
+            outcome.map_err(|_| "the engine cannot compute them; the model is damaged".to_string())?;
+        outcome.map_err(|e| e.to_string())
+    }
+}

@@ -1,0 +1,124 @@
+//! The embedded engine: RTen, pure Rust.
+
+use std::sync::Arc;
+
+use candor_graph::graph::{Graph, ValueId};
+use candor_graph::onnx;
+use candor_graph::tensor::{Tensor, TensorData};
+use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView, ValueView};
+use rten_tensor::{Layout, TensorView};
+
+use crate::{Engine, EngineError, EngineInfo, Session, check_count, forms, threads_or_cores};
+
+const NAME: &str = "rten";
+/// Version of the `rten` crate that Candor is built with; kept equal to Cargo.lock by a test.
+const VERSION: &str = "0.27.0";
+
+/// The RTen engine with a pool of threads of its own.
+pub struct RTen {
+    pool: Arc<ThreadPool>,
+    threads: usize,
+}
+
+impl RTen {
+    /// An engine with that many threads; 0 means one for each core the process may use.
+    pub fn new(threads: usize) -> Self {
+        let threads = threads_or_cores(threads);
+        keep_activations_on_the_heap();
+        RTen { pool: Arc::new(ThreadPool::with_num_threads(threads)), threads }
+    }
+}
+
+/// glibc gives each block above a threshold pages of its own and takes them back when it is freed, so that every run would fault its
+/// activations in anew (a third more time on MobileNetV2). Its threshold follows the largest block that was freed, up to 32 MiB:
+/// here is one. Other allocators lose nothing by it; the pages are never touched.
+fn keep_activations_on_the_heap() {
+    const LARGEST: usize = (32 << 20) - (64 << 10);
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGEST)));
+}
+
+impl Engine for RTen {
+    fn info(&self) -> EngineInfo {
+        EngineInfo { name: NAME.to_string(), version: VERSION.to_string(), threads: self.threads }
+    }
+
+    fn compile(&self, graph: &Graph) -> Result<Box<dyn Session>, EngineError> {
+        let fail = |reason: String| EngineError::Compile { engine: NAME, reason };
+        let mut graph = graph.clone();
+        forms::rten(&mut graph).map_err(|e| fail(e.to_string()))?;
+        let (bytes, weights) = onnx::to_parts(&graph).map_err(|e| fail(e.to_string()))?;
+        let mut options = ModelOptions::with_all_ops();
+        options.external_data(onnx::WEIGHTS, weights);
+        let model = options.load(bytes).map_err(|e| fail(e.to_string()))?;
+        let ids = |ids: &[ValueId]| {
+            let ids = ids.iter().map(|&id| model.node_id(graph.name(id)));
+            ids.collect::<Result<Vec<_>, _>>().map_err(|e| fail(e.to_string()))
+        };
+        let (inputs, outputs) = (ids(&graph.inputs)?, ids(&graph.outputs)?);
+        Ok(Box::new(RTenSession { model, inputs, outputs, pool: self.pool.clone() }))
+    }
+}
+
+struct RTenSession {
+    model: Model,
+    inputs: Vec<NodeId>,
+    outputs: Vec<NodeId>,
+    pool: Arc<ThreadPool>,
+}
+
+impl Session for RTenSession {
+    fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, EngineError> {
+        self.run_first(inputs, self.outputs.len())
+    }
+
+    fn run_first(&mut self, inputs: &[&Tensor], count: usize) -> Result<Vec<Tensor>, EngineError> {
+        let fail = |reason: String| EngineError::Run { engine: NAME, reason };
+        check_count(NAME, inputs.len(), self.inputs.len())?;
+        let given = self.inputs.iter().zip(inputs).map(|(&id, t)| (id, to_rten(t))).collect();
+        let options = RunOptions::default().with_thread_pool(Some(self.pool.clone()));
+        let wanted = &self.outputs[..count.min(self.outputs.len())];
+        let values = self.model.run(given, wanted, Some(options)).map_err(|e| fail(e.to_string()))?;
+        values.into_iter().map(|v| from_rten(v).map_err(fail)).collect()
+    }
+}
+
+/// Floats and 8-bit integers are lent; wider integers and booleans become RTen's 32-bit ones.
+fn to_rten(tensor: &Tensor) -> ValueOrView<'_> {
+    let shape = tensor.shape();
+    let ints = |v: Vec<i32>| ValueOrView::Value(Value::from(rten_tensor::Tensor::from_data(shape, v)));
+    match tensor.data() {
+        TensorData::Float(v) => {
+            ValueOrView::View(ValueView::from(TensorView::from_data(shape, v.as_slice())))
+        }
+        TensorData::Uint8(v) => {
+            ValueOrView::View(ValueView::from(TensorView::from_data(shape, v.as_slice())))
+        }
+        TensorData::Int8(v) => ValueOrView::View(ValueView::from(TensorView::from_data(shape, v.as_slice()))),
+        TensorData::Int32(v) => ints(v.clone()),
+        TensorData::Int64(v) => {
+            ints(v.iter().map(|&x| x.clamp(i32::MIN.into(), i32::MAX.into()) as i32).collect())
+        }
+        TensorData::Bool(v) => ints(v.iter().map(|&x| x.into()).collect()),
+    }
+}
+
+fn from_rten(value: Value) -> Result<Tensor, String> {
+    let (shape, data) = match value {
+        Value::FloatTensor(t) => (t.shape().to_vec(), TensorData::Float(t.into_data())),
+        Value::Int32Tensor(t) => (t.shape().to_vec(), TensorData::Int32(t.into_data())),
+        Value::UInt8Tensor(t) => (t.shape().to_vec(), TensorData::Uint8(t.into_data())),
+        Value::Int8Tensor(t) => (t.shape().to_vec(), TensorData::Int8(t.into_data())),
+        other => return Err(format!("an output has the unexpected type {:?}", other.dtype())),
+    };
+    Tensor::new(shape, data).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_version_is_that_of_the_lock_file() {
+        let lock = include_str!("../../../Cargo.lock");
+        let entry = format!("name = \"rten\"\nversion = \"{}\"", super::VERSION);
+        assert!(lock.contains(&entry), "VERSION must follow Cargo.lock");
+    }
+}

@@ -1,0 +1,315 @@
+//! Faithfulness of methods on a dataset: what the model says when parts of its photos go ([`crate::faithfulness`]).
+
+use serde::{Deserialize, Serialize};
+
+use super::table::{Better, Cell, Column, Curve, Plot, Row, Table, rate};
+use super::{Found, Measure, Shown, photo};
+use crate::dataset::{Dataset, Sample};
+use crate::error::Result;
+use crate::faithfulness::drop::{Confidence, Region};
+use crate::faithfulness::road::Road;
+use crate::faithfulness::substrate::Substrate;
+use crate::faithfulness::{Case, curve, drop, infidelity, road, sparseness};
+use candor::blur::blurred;
+use candor::engine::Session;
+use candor::image::Preprocessing;
+use candor::labels::Labels;
+use candor::map::Map;
+use candor::methods::Explainer;
+use candor::methods::baseline::REACH;
+use candor::model::Model;
+use candor::scores::ranking;
+
+/// Images in one batch.
+const BATCH: usize = 8;
+/// Standard deviation of the blur that stands for nothing, as a share of the shorter side.
+const BLUR: f32 = 0.05;
+/// Percentages of pixels that are infilled in the curves of deletion and insertion. ROAD has those between the ends.
+const INFILLED: [f64; 5] = [0.0, 20.0, 50.0, 80.0, 100.0];
+/// Noise of the infill.
+const NOISE: f32 = 0.01;
+/// Random regions of the agreement by removal.
+const REGIONS: usize = 5;
+/// Perturbations of infidelity, and their side as a share of the shorter one.
+const PERTURBATIONS: usize = 10;
+const SIDE: f64 = 0.25;
+/// Photos near by of max-sensitivity, and how far away in units of the photo's standard deviation.
+const NEARBY: usize = 2;
+const RADIUS: f32 = 0.05;
+
+/// The figures of one map, of the model's answer. `None`: the figure is not defined for the map.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Faithful {
+    /// The class: the model's answer.
+    pub class: usize,
+    /// Whether the map is constant, so that it has no order.
+    pub constant: bool,
+    /// Probability while pixels go, at each step.
+    pub deletion: Ways,
+    /// Probability while pixels come back, at each step.
+    pub insertion: Ways,
+    /// ROAD: (least − most relevant first) ÷ 2, mean over percentages.
+    pub road: Option<f64>,
+    /// Probabilities of the photo, and of the photo times the map.
+    pub confidence: Option<Confidence>,
+    /// Log-odds of the whole, of the region alone, and without the region.
+    pub region: Option<Region>,
+    /// By how much more the log-odds fall without the region than without others of its shape.
+    pub excess: Option<f64>,
+    /// Infidelity in log-odds², at the best scale of the map.
+    pub infidelity: Option<f64>,
+    /// Largest change of the map near by, in units of its norm.
+    pub sensitivity: Option<f64>,
+    /// Gini index.
+    pub gini: Option<f64>,
+    /// Share of pixels that hold 90 % of the mass.
+    pub pixels: Option<f64>,
+}
+
+/// A curve for each of what stands in the place of pixels that are not there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Ways {
+    /// The photo's mean colour, at equal steps.
+    pub mean: Vec<f64>,
+    /// The blurred photo, at equal steps.
+    pub blur: Vec<f64>,
+    /// What the pixels that are there suggest ([`Substrate::Inpaint`]), with 0, 20, 50, 80 and 100 percent of the pixels infilled.
+    pub infill: Vec<f64>,
+}
+
+impl Ways {
+    /// The area under the last of them, whose steps are not equal.
+    fn infill_area(&self) -> f64 {
+        let points = INFILLED.iter().zip(&self.infill).map(|(x, y)| [x / 100.0, *y]);
+        curve::trapezoids(&points.collect::<Vec<_>>())
+    }
+}
+
+/// The benchmark of faithfulness on a dataset.
+pub struct Faithfulness<'d> {
+    samples: &'d [Sample],
+    preprocessing: &'d Preprocessing,
+    labels: &'d Labels,
+    session: Box<dyn Session>,
+    settings: Settings,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Seed of all draws.
+    pub seed: u64,
+    /// Steps of deletion and insertion.
+    pub steps: usize,
+    /// Share of the photo that a region has.
+    pub area: f64,
+}
+
+impl<'d> Faithfulness<'d> {
+    /// All photos of a dataset; what is in them does not matter.
+    ///
+    /// # Errors
+    /// If the engine cannot compile the model.
+    pub fn new(
+        dataset: &'d Dataset,
+        preprocessing: &'d Preprocessing,
+        labels: &'d Labels,
+        model: &Model,
+        settings: Settings,
+    ) -> Result<Self> {
+        Ok(Faithfulness {
+            samples: &dataset.samples,
+            preprocessing,
+            labels,
+            session: model.forward()?,
+            settings,
+        })
+    }
+}
+
+impl Measure for Faithfulness<'_> {
+    type Record = Faithful;
+
+    fn items(&self) -> usize {
+        self.samples.len()
+    }
+
+    fn name(&self, item: usize) -> String {
+        self.samples[item].id.clone()
+    }
+
+    fn measure(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Faithful> {
+        let image = self.preprocessing.apply(&photo(&self.samples[item])?);
+        let class = ranking(&explainer.scores(model, &image)?)[0];
+        let mut explain = |image: &[f32]| -> Result<Map> {
+            explainer.scores(model, image)?;
+            Ok(explainer.explain(model, &[class], &mut || {})?.swap_remove(0).map)
+        };
+        let map = explain(&image)?;
+        let [_, height, width] = model.input_shape;
+        let (grid, Settings { seed, steps, area }) = ([height, width], self.settings);
+        let session = std::cell::RefCell::new(self.session.as_mut());
+        let rows = |images: &[Vec<f32>]| {
+            let images: Vec<&[f32]> = images.iter().map(Vec::as_slice).collect();
+            model.all_scores(&mut **session.borrow_mut(), &images)
+        };
+        let mut probability =
+            |images: &[Vec<f32>]| Ok(rows(images)?.iter().map(|l| model.probabilities(l)[class]).collect());
+        let mut log_odds =
+            |images: &[Vec<f32>]| Ok(rows(images)?.iter().map(|l| model.log_odds(l, class)).collect());
+        let case = Case { image: &image, map: &map, batch: BATCH };
+        let blurred = blurred(&image, model.input_shape, BLUR * height.min(width) as f32, REACH);
+        let blur = Substrate::Fixed(blurred.clone());
+        let mean = Substrate::mean(&image, grid);
+        let mut deletion = |by: &Substrate| curve::deletion(&mut probability, case, by, steps);
+        let (without, smooth) = (deletion(&mean)?, deletion(&blur)?);
+        let constant = without.uninformative;
+        let mut insertion = |by: &Substrate| curve::insertion(&mut probability, case, by, steps);
+        let (with, sharp) = (insertion(&mean)?, insertion(&blur)?);
+        let infilled = road::road(&mut probability, case, &INFILLED, NOISE, seed)?;
+        let road = between_ends(&infilled).combined();
+        let region = drop::region(&mut log_odds, case, &blur, area)?;
+        let removal = drop::removal(&mut log_odds, case, &blur, area, (REGIONS, seed))?;
+        let side = ((height.min(width) as f64 * SIDE) as usize).max(1);
+        let squares = (0..PERTURBATIONS).map(|i| infidelity::square(seed, i, &image, &blurred, grid, side));
+        let infidelity = infidelity::infidelity(&mut log_odds, &image, &map.data, squares, true, BATCH)?;
+        let radius = RADIUS * deviation(&image);
+        let nearby = (0..NEARBY).map(|i| infidelity::nearby(seed, i, &image, radius));
+        let sensitivity = infidelity::max_sensitivity(&mut explain, &image, nearby)?;
+        Ok(Faithful {
+            class,
+            constant,
+            deletion: Ways { mean: without.values, blur: smooth.values, infill: infilled.most },
+            insertion: Ways { mean: with.values, blur: sharp.values, infill: infilled.least },
+            road,
+            confidence: drop::confidence(&mut probability, case)?,
+            region,
+            excess: removal.and_then(|r| r.excess()),
+            infidelity: infidelity.map(|i| i.value),
+            sensitivity: sensitivity.and_then(|s| s.relative),
+            gini: sparseness::gini(&map),
+            pixels: sparseness::pixels_of_mass(&map, 0.9),
+        })
+    }
+
+    fn show(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Shown> {
+        let photo = photo(&self.samples[item])?;
+        let class = ranking(&explainer.scores(model, &self.preprocessing.apply(&photo))?)[0];
+        let map = explainer.explain(model, &[class], &mut || {})?.swap_remove(0).map;
+        Ok(Shown { picture: self.preprocessing.view(&photo), maps: vec![(self.labels.name(class), map)] })
+    }
+}
+
+/// Without the whole photo and without nothing, which say nothing of a map.
+fn between_ends(road: &Road) -> Road {
+    let cut = |values: &[f64]| values[1..values.len() - 1].to_vec();
+    let (percentages, most, least) = (cut(&road.percentages), cut(&road.most), cut(&road.least));
+    Road { percentages, most, least, uninformative: road.uninformative }
+}
+
+fn deviation(values: &[f32]) -> f32 {
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+    (values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n).sqrt() as f32
+}
+
+/// The table and the curves. Nothing is chosen, so all items are reported.
+pub fn tables(found: &Found<Faithful>, seed: u64) -> (Table, Vec<Plot>) {
+    let (mut rows, mut deletions, mut insertions) = (vec![], vec![], vec![]);
+    for m in &found.methods {
+        let all = found.of(&m.name);
+        let figure = |of: &dyn Fn(&Faithful) -> Option<f64>| {
+            Cell::of(all.iter().filter_map(|(i, r)| Some((*i, of(r)?))), seed)
+        };
+        rows.push(Row {
+            method: m.name.clone(),
+            setting: String::new(),
+            cells: vec![
+                figure(&|r| Some(curve::area(&r.deletion.mean))),
+                figure(&|r| Some(curve::area(&r.deletion.blur))),
+                figure(&|r| Some(r.deletion.infill_area())),
+                figure(&|r| Some(curve::area(&r.insertion.blur))),
+                figure(&|r| Some(curve::area(&r.insertion.mean))),
+                figure(&|r| Some(r.insertion.infill_area())),
+                figure(&|r| r.road),
+                figure(&|r| r.confidence?.drop()),
+                figure(&|r| Some(rate(r.confidence?.increases()))),
+                figure(&|r| Some(r.region?.sufficiency())),
+                figure(&|r| Some(r.region?.necessity())),
+                figure(&|r| r.excess),
+                figure(&|r| r.infidelity),
+                figure(&|r| r.sensitivity),
+                figure(&|r| r.gini),
+                figure(&|r| r.pixels),
+            ],
+        });
+        for (curves, of) in [
+            (&mut deletions, (|r| &r.deletion.mean) as fn(&Faithful) -> &Vec<f64>),
+            (&mut insertions, |r| &r.insertion.blur),
+        ] {
+            let steps = all.first().map_or(0, |(_, r)| of(r).len());
+            let height = |s: usize| all.iter().map(|(_, r)| of(r)[s]).sum::<f64>() / all.len() as f64;
+            let points = (0..steps).map(|s| [s as f64 / (steps - 1) as f64, height(s)]).collect();
+            curves.push(Curve { method: m.name.clone(), points });
+        }
+    }
+    let plot = |title: &str, x: &str, curves| Plot {
+        title: title.into(),
+        x: x.into(),
+        y: "probability".into(),
+        curves,
+    };
+    let plots = vec![
+        plot("Deletion", "share of pixels removed, the map's highest first", deletions),
+        plot("Insertion", "share of pixels put back, the map's highest first", insertions),
+    ];
+    let note = "Of the model's answer. A figure that a constant or empty map does not have is left out of the mean; deletion and \
+                insertion of such a map go row by row.";
+    (Table::new("Faithfulness", note, columns(), rows, seed), plots)
+}
+
+fn columns() -> Vec<Column> {
+    let of = Column::new;
+    vec![
+        of(
+            "deletion",
+            Better::Lower,
+            "area under the probability while pixels go, mean colour in their place",
+        ),
+        of("deletion-blur", Better::Lower, "the same, the blurred photo in their place"),
+        of("deletion-infill", Better::Lower, "the same, imputed from the pixels that are left"),
+        of(
+            "insertion",
+            Better::Higher,
+            "area under the probability while pixels come back into the blurred photo",
+        ),
+        of("insertion-mean", Better::Higher, "the same, into the mean colour"),
+        of("insertion-infill", Better::Higher, "the same, the others imputed from those that are back"),
+        of(
+            "road",
+            Better::Higher,
+            "(least − most relevant first) ÷ 2 of the probability, pixels imputed from their neighbours",
+        ),
+        of("average-drop", Better::Lower, "share of the probability lost by the photo times the map"),
+        of("increase", Better::Higher, "share of photos whose probability rises by that"),
+        of(
+            "sufficiency",
+            Better::Higher,
+            "log-odds gained by keeping only the map's region, the rest blurred",
+        ),
+        of("necessity", Better::Higher, "log-odds lost by blurring the map's region"),
+        of(
+            "excess",
+            Better::Higher,
+            "log-odds lost by that beyond what other places of the same shape lose: agreement by removal",
+        ),
+        of(
+            "infidelity",
+            Better::Lower,
+            "mean square of what the map foretells of squares blurred, less what happens, at its best scale; log-odds²",
+        ),
+        of("sensitivity", Better::Lower, "largest change of the map among photos near by ÷ its norm"),
+        of("gini", Better::Neither, "0 if all pixels are equal, near 1 if one has all"),
+        of("pixels-90", Better::Neither, "share of the pixels that hold 90 % of the positive mass"),
+    ]
+}

@@ -1,0 +1,343 @@
+//! Image-disturbed localisation: pictures made of several, so that it is known what is where and what is not there.
+//!
+//! Grids of photos that the model answers right with a probability of at least [`LEAST`], one cell each, and photos with another
+//! one pasted into them (Böhle et al. 2021 have grids on larger inputs; here a grid is as large as the model's input). Every class
+//! in the picture is asked for, and one that is not.
+
+use image::{RgbImage, imageops};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde::{Deserialize, Serialize};
+
+use super::localize::{Asked, Localize, SIGMAS, ask, locate, overlaps, pixels};
+use super::table::{Better, Cell, Column, Row, Table, rate};
+use super::wsol::{Choice, RIGHT, choose};
+use super::{Found, Measure, Shown, photo};
+use crate::error::{Error, Result};
+use crate::localization::boxes::{Box4, Rule, VALUES};
+use crate::localization::{in_boxes, points, share};
+use candor::image::resize;
+use candor::map::Map;
+use candor::methods::Explainer;
+use candor::model::Model;
+use candor::noise::below;
+use candor::scores::ranking;
+
+/// Least probability of the right answer of a photo that becomes part of a picture.
+pub const LEAST: f64 = 0.5;
+/// Side of a pasted photo as a share of the picture's.
+const PASTED: f64 = 0.4;
+
+/// How a picture is made of photos.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// Four cells.
+    Two,
+    /// Nine cells.
+    Three,
+    /// One photo, and another pasted into a corner of it.
+    Pasted,
+}
+
+impl Layout {
+    /// All layouts.
+    pub const ALL: [Layout; 3] = [Layout::Two, Layout::Three, Layout::Pasted];
+
+    fn parts(self) -> usize {
+        [4, 9, 2][self as usize]
+    }
+
+    fn title(self) -> &'static str {
+        ["2×2 grids", "3×3 grids", "Pasted distractors"][self as usize]
+    }
+
+    /// Where part `i` goes in a picture of `[height, width]`; both ends excluded.
+    fn rectangle(self, i: usize, [height, width]: [usize; 2], corner: usize) -> Box4 {
+        let cell = |n: usize| {
+            let edge = |k: usize, size: usize| (k * size / n) as i32;
+            let (row, column) = (i / n, i % n);
+            [edge(column, width), edge(row, height), edge(column + 1, width), edge(row + 1, height)]
+        };
+        match self {
+            Layout::Two => cell(2),
+            Layout::Three => cell(3),
+            Layout::Pasted if i == 0 => [0, 0, width as i32, height as i32],
+            Layout::Pasted => {
+                let (h, w) = ((height as f64 * PASTED) as i32, (width as f64 * PASTED) as i32);
+                let x = if corner.is_multiple_of(2) { 0 } else { width as i32 - w };
+                let y = if corner < 2 { 0 } else { height as i32 - h };
+                [x, y, x + w, y + h]
+            }
+        }
+    }
+}
+
+/// What a method showed on a picture.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Composed {
+    layout: Layout,
+    parts: Vec<Part>,
+    /// IoU of the absent class's box with the object that it overlaps most, at each α of each σ.
+    absent: Vec<Vec<f32>>,
+}
+
+/// What a method showed of one class in a picture.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Part {
+    class: usize,
+    /// Share of the map's positive mass in its own part of the picture; `None` for an empty map.
+    own: Option<f64>,
+    /// Own part's share of the picture.
+    area: f64,
+    /// Whether the maximum lies in its own part.
+    hit: bool,
+    /// IoU of its box with the object's, at each α of each σ, on the scale of the picture.
+    there: Vec<Vec<f32>>,
+}
+
+/// The benchmark of composed pictures.
+pub struct Grids<'d> {
+    localize: Localize<'d>,
+    pictures: Vec<Picture>,
+}
+
+/// A part of a picture: its class, its rectangle (far edges excluded) and the boxes of its object.
+struct Placed {
+    class: usize,
+    own: Box4,
+    truth: Vec<Box4>,
+}
+
+struct Picture {
+    layout: Layout,
+    corner: usize,
+    /// Samples and their classes.
+    parts: Vec<(usize, usize)>,
+}
+
+impl<'d> Grids<'d> {
+    /// Chooses the photos and composes `count` pictures of each layout. `progress` is called for each photo tried.
+    ///
+    /// # Errors
+    /// If the engine fails, or too few classes are answered right.
+    pub fn new(
+        localize: Localize<'d>,
+        model: &Model,
+        count: usize,
+        progress: &mut dyn FnMut(),
+    ) -> Result<Self> {
+        let mut forward = model.forward()?;
+        let mut sure: Vec<(usize, usize)> = vec![];
+        for (i, sample) in localize.samples.iter().enumerate() {
+            let class = sample.class().unwrap_or(0);
+            // What cannot be read is no part of a picture.
+            let located = photo(sample).and_then(|p| locate(sample, &p, class, localize.preprocessing));
+            if let Ok(located) = located {
+                let scores = model.scores(forward.as_mut(), &located.input)?;
+                if ranking(&scores)[0] == class && model.probabilities(&scores)[class] >= LEAST {
+                    sure.push((i, class));
+                }
+            }
+            progress();
+        }
+        let mut classes: Vec<usize> = sure.iter().map(|(_, c)| *c).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        if classes.len() < Layout::Three.parts() {
+            let needed = Layout::Three.parts();
+            return Err(Error::FewClasses { found: classes.len(), needed, probability: LEAST });
+        }
+        let mut random = ChaCha8Rng::seed_from_u64(localize.seed);
+        let mut pictures = vec![];
+        for i in 0..count * Layout::ALL.len() {
+            let layout = Layout::ALL[i % Layout::ALL.len()];
+            let mut parts: Vec<(usize, usize)> = vec![];
+            while parts.len() < layout.parts() {
+                let next = sure[below(&mut random, sure.len())];
+                if parts.iter().all(|(_, class)| *class != next.1) {
+                    parts.push(next);
+                }
+            }
+            pictures.push(Picture { layout, corner: below(&mut random, 4), parts });
+        }
+        Ok(Grids { localize, pictures })
+    }
+
+    /// The picture on the input's grid, and its parts.
+    fn compose(&self, item: usize) -> Result<(RgbImage, Vec<Placed>)> {
+        let Picture { layout, corner, parts } = &self.pictures[item];
+        let p = self.localize.preprocessing;
+        let mut picture = RgbImage::new(p.width as u32, p.height as u32);
+        let mut there = vec![];
+        for (i, &(sample, class)) in parts.iter().enumerate() {
+            let sample = self.localize.samples[sample];
+            let photo = photo(sample)?;
+            let seen = p.pixels(&photo);
+            let located = locate(sample, &photo, class, p)?;
+            let rectangle @ [x0, y0, x1, y1] = layout.rectangle(i, [p.height, p.width], *corner);
+            let small = resize(&seen, (y1 - y0) as u32, (x1 - x0) as u32, p.filter);
+            imageops::replace(&mut picture, &small, i64::from(x0), i64::from(y0));
+            let (sx, sy) = (f64::from(x1 - x0) / p.width as f64, f64::from(y1 - y0) / p.height as f64);
+            let moved = |b: &Box4| {
+                let x = |v: i32| x0 + (f64::from(v) * sx) as i32;
+                let y = |v: i32| y0 + (f64::from(v) * sy) as i32;
+                [x(b[0]), y(b[1]), x(b[2]), y(b[3])]
+            };
+            there.push(Placed { class, own: rectangle, truth: located.truth.iter().map(moved).collect() });
+        }
+        Ok((picture, there))
+    }
+
+    /// The picture, its parts, and maps of their classes, of an absent one, and of the answer.
+    fn ask(
+        &self,
+        model: &Model,
+        explainer: &mut dyn Explainer,
+        item: usize,
+    ) -> Result<(RgbImage, Vec<Placed>, Asked)> {
+        let (picture, there) = self.compose(item)?;
+        let present: Vec<usize> = there.iter().map(|p| p.class).collect();
+        let input = self.localize.preprocessing.normalize(&picture);
+        let asked = ask(model, explainer, &input, (&present, &present), (self.localize.seed, item))?;
+        Ok((picture, there, asked))
+    }
+}
+
+impl Measure for Grids<'_> {
+    type Record = Composed;
+
+    fn items(&self) -> usize {
+        self.pictures.len()
+    }
+
+    fn name(&self, item: usize) -> String {
+        let Picture { layout, parts, .. } = &self.pictures[item];
+        let names = parts.iter().map(|(s, _)| self.localize.samples[*s].id.as_str());
+        format!("{}: {}", layout.title(), names.collect::<Vec<_>>().join(" "))
+    }
+
+    fn measure(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Composed> {
+        let (_, there, asked) = self.ask(model, explainer, item)?;
+        let answer = asked.map(asked.top1);
+        let objects: Vec<Box4> = there.iter().flat_map(|p| p.truth.iter().copied()).collect();
+        let [height, width] = [answer.height, answer.width];
+        let smoothed = |map: &Map, truth: &[Box4]| -> Vec<Vec<f32>> {
+            let under = |sigma: f32| overlaps(&map.blurred(sigma), answer.blurred(sigma).max(), truth);
+            SIGMAS.iter().map(|&sigma| under(pixels(sigma, map))).collect()
+        };
+        let parts = there.iter().enumerate().map(|(i, Placed { class, own, truth })| {
+            let map = asked.map(*class);
+            // What lies under a later part is not seen.
+            let later: Vec<Box4> = there[i + 1..].iter().map(|p| inner(p.own)).collect();
+            let mine = |r: usize, c: usize| in_boxes(&[inner(*own)], r, c) && !in_boxes(&later, r, c);
+            let count = (0..height * width).filter(|p| mine(p / width, p % width)).count();
+            let (row, column) = map.argmax();
+            Part {
+                class: *class,
+                own: share(map, mine),
+                area: count as f64 / (height * width) as f64,
+                hit: points(map, &[inner(*own)], 0.0) && mine(row, column),
+                there: smoothed(map, truth),
+            }
+        });
+        let parts = parts.collect();
+        Ok(Composed {
+            layout: self.pictures[item].layout,
+            parts,
+            absent: smoothed(asked.map(asked.absent), &objects),
+        })
+    }
+
+    fn show(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Shown> {
+        let (picture, there, asked) = self.ask(model, explainer, item)?;
+        let shown = there.iter().take(4).map(|p| p.class).chain([asked.absent]);
+        let maps = shown.map(|c| (self.localize.labels.name(c), asked.map(c).clone())).collect();
+        Ok(Shown { picture, maps })
+    }
+}
+
+/// A box whose far edges are included.
+fn inner([x0, y0, x1, y1]: Box4) -> Box4 {
+    [x0, y0, x1 - 1, y1 - 1]
+}
+
+/// One table a layout. Items below `tuning` choose σ and α; the others are reported.
+pub fn tables(found: &Found<Composed>, tuning: usize, seed: u64) -> Vec<Table> {
+    let table = |layout: Layout| {
+        let rows = found.methods.iter().map(|m| {
+            let all = found.of(&m.name);
+            let of_layout = all.into_iter().filter(|(_, r)| r.layout == layout);
+            let (tune, report): (Vec<_>, Vec<_>) = of_layout.partition(|(i, _)| *i < tuning);
+            row(&m.name, &tune, &report, seed)
+        });
+        let columns = vec![
+            Column::new(
+                "own-share",
+                Better::Higher,
+                "share of a class's mass in its own part; an empty map counts as chance, the part's area",
+            ),
+            Column::new("own-share-seen", Better::Higher, "the same of maps that are not empty"),
+            Column::new("empty", Better::Neither, "share of classes in the picture whose map is empty"),
+            Column::new("own-point", Better::Higher, "the maximum lies in its own part"),
+            Column::new("t-f", Better::Higher, "T − F"),
+            Column::new(
+                "t",
+                Better::Higher,
+                "a class in the picture is found: IoU of at least 0.5 with a box of it",
+            ),
+            Column::new("f", Better::Lower, "a class that is not in the picture is found on an object"),
+        ];
+        let note = "Means over the classes of a picture, then over pictures. One threshold on the scale of the picture: the \
+                    maximum of its answer's map.";
+        Table::new(layout.title(), note, columns, rows.collect(), seed)
+    };
+    Layout::ALL.map(table).into()
+}
+
+fn row(method: &str, tune: &[(usize, &Composed)], report: &[(usize, &Composed)], seed: u64) -> Row {
+    let mean = |values: &dyn Fn(&Part) -> Option<f64>, r: &Composed| {
+        let all: Vec<f64> = r.parts.iter().filter_map(values).collect();
+        (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
+    };
+    let found =
+        |r: &Composed, c: Choice| mean(&|p| Some(rate(p.there[c.sigma][c.alpha] >= RIGHT)), r).unwrap_or(0.0);
+    let choice = choose(VALUES, |c| tune.iter().map(|(_, r)| found(r, c)).sum());
+    let wrong = |r: &Composed| rate(r.absent[choice.sigma][choice.alpha] >= RIGHT);
+    let figure = |of: &dyn Fn(&Composed) -> Option<f64>| {
+        Cell::of(report.iter().filter_map(|(i, r)| Some((*i, of(r)?))), seed)
+    };
+    Row {
+        method: method.to_string(),
+        setting: choice.words(Rule::Value),
+        cells: vec![
+            figure(&|r| mean(&|p| Some(p.own.unwrap_or(p.area)), r)),
+            figure(&|r| mean(&|p| p.own, r)),
+            figure(&|r| mean(&|p| Some(rate(p.own.is_none())), r)),
+            figure(&|r| mean(&|p| Some(rate(p.hit)), r)),
+            figure(&|r| Some(found(r, choice) - wrong(r))),
+            figure(&|r| Some(found(r, choice))),
+            figure(&|r| Some(wrong(r))),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cells_of_a_grid_cover_it_once() {
+        for layout in [Layout::Two, Layout::Three] {
+            let mut seen = vec![0; 31 * 20];
+            for i in 0..layout.parts() {
+                let [x0, y0, x1, y1] = layout.rectangle(i, [31, 20], 0);
+                for y in y0..y1 {
+                    (x0..x1).for_each(|x| seen[(y * 20 + x) as usize] += 1);
+                }
+            }
+            assert!(seen.iter().all(|&n| n == 1), "{layout:?}");
+        }
+        assert_eq!(Layout::Pasted.rectangle(1, [100, 100], 3), [60, 60, 100, 100]);
+    }
+}

@@ -1,0 +1,331 @@
+//! One photo's part of the localisation benchmarks: boxes and the pointing game for the class that is there, and the same box for
+//! one that is not.
+
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+
+use super::{Measure, Shown, photo};
+use crate::dataset::{Dataset, Sample};
+use crate::error::{Error, Result};
+use crate::localization::boxes::{Box4, Levels, Rule, share_of_scale};
+use crate::localization::pixels::Histogram;
+use crate::localization::{TOLERANCE, in_boxes, points, share};
+use candor::image::Preprocessing;
+use candor::labels::Labels;
+use candor::map::Map;
+use candor::methods::Explainer;
+use candor::model::Model;
+use candor::noise::{below, stream};
+use candor::scores::ranking;
+
+/// Standard deviations of the Gaussians under which maps are tried, in pixels of a 224×224 input.
+pub const SIGMAS: [f32; 4] = [0.0, 4.0, 8.0, 14.0];
+
+/// What a map of a photo shows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Localized {
+    /// The class asked for, which is there.
+    pub class: usize,
+    /// The model's answer.
+    pub top1: usize,
+    /// A class that is not there, drawn by the seed.
+    pub absent: usize,
+    /// Number of boxes of the class.
+    pub boxes: usize,
+    /// Area of the first box as a share of the input's.
+    pub area: f64,
+    /// Masses of the maps of the class, of the answer and of the absent class.
+    pub mass: [f64; 3],
+    /// Share of the map's mass inside the boxes; `None` for an empty map.
+    pub inside: Option<f64>,
+    /// Figures of the map under each of [`SIGMAS`].
+    pub smoothed: Vec<Smoothed>,
+}
+
+/// Figures of a map under a Gaussian.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Smoothed {
+    /// Whether the maximum lies in a box.
+    pub hit: bool,
+    /// Whether it lies in a box or within [`TOLERANCE`] of one.
+    pub near: bool,
+    /// Best IoU of the largest contour's box, at each α of each [`Rule`].
+    pub single: [Vec<f32>; 3],
+    /// Best IoU of any contour's box, at each α of [`Rule::Value`].
+    pub multi: Vec<f32>,
+    /// IoU of the largest contour's box, at each α of [`Rule::Value`] on the scale of the image: the maximum of its answer's map.
+    pub there: Vec<f32>,
+    /// The same of the absent class's map, with any object of the photo.
+    pub absent: Vec<f32>,
+    /// Pixels on the object and beside it, where the dataset has masks.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pixels: Option<Histogram>,
+}
+
+/// The benchmark of localisation on a dataset.
+pub struct Localize<'d> {
+    /// Photos with boxes or masks.
+    pub samples: Vec<&'d Sample>,
+    /// How photos become input.
+    pub preprocessing: &'d Preprocessing,
+    /// Names of the classes.
+    pub labels: &'d Labels,
+    /// Draws the absent classes.
+    pub seed: u64,
+}
+
+impl<'d> Localize<'d> {
+    /// The samples of a dataset that say where a class is.
+    pub fn new(
+        dataset: &'d Dataset,
+        preprocessing: &'d Preprocessing,
+        labels: &'d Labels,
+        seed: u64,
+    ) -> Self {
+        let located = |s: &&Sample| s.class().is_some() && s.objects.iter().any(|o| o.bbox.is_some());
+        Localize { samples: dataset.samples.iter().filter(located).collect(), preprocessing, labels, seed }
+    }
+}
+
+/// A photo made ready: input, and what is where on its grid.
+pub struct Located {
+    /// Preprocessed values, C·H·W.
+    pub input: Vec<f32>,
+    /// Boxes of the class, at least one.
+    pub truth: Vec<Box4>,
+    /// Boxes of all objects.
+    pub objects: Vec<Box4>,
+    /// Pixels of the class, where the dataset has masks.
+    pub mask: Option<Vec<bool>>,
+}
+
+/// Lays a sample's boxes of `class` on the grid of the input that its photo becomes.
+///
+/// # Errors
+/// The mask cannot be read, or the model sees none of the class's boxes.
+pub fn locate(
+    sample: &Sample,
+    photo: &RgbImage,
+    class: usize,
+    preprocessing: &Preprocessing,
+) -> Result<Located> {
+    let fail = |reason: String| Error::Io { path: sample.id.clone(), reason };
+    let (width, height) = photo.dimensions();
+    let region = preprocessing.region(height, width);
+    let grid = [preprocessing.width as f64, preprocessing.height as f64];
+    let to_grid = |[x0, y0, x1, y1]: [f64; 4]| -> Option<Box4> {
+        let x = |v: f64| (v * f64::from(width) - region.left) / region.width * grid[0];
+        let y = |v: f64| (v * f64::from(height) - region.top) / region.height * grid[1];
+        let cut = |v: f64, most: f64| v.clamp(0.0, most) as i32;
+        let b = [cut(x(x0), grid[0]), cut(y(y0), grid[1]), cut(x(x1), grid[0]), cut(y(y1), grid[1])];
+        (b[2] > b[0] && b[3] > b[1]).then_some(b)
+    };
+    let truth: Vec<Box4> = sample.boxes(class, photo).into_iter().filter_map(to_grid).collect();
+    if truth.is_empty() {
+        return Err(fail("no box of its class lies in what the model sees".to_string()));
+    }
+    let classes = sample.classes();
+    let objects =
+        classes.iter().flat_map(|&c| sample.boxes(c, photo)).filter_map(to_grid).collect::<Vec<_>>();
+    let mask = sample.mask_of(class).map_err(|e| fail(e.to_string()))?.map(|mask| {
+        let at = |i: usize| {
+            let (row, column) = (i / preprocessing.width, i % preprocessing.width);
+            let x = (region.left + (column as f64 + 0.5) / grid[0] * region.width) / f64::from(width);
+            let y = (region.top + (row as f64 + 0.5) / grid[1] * region.height) / f64::from(height);
+            mask.at(x, y)
+        };
+        (0..preprocessing.width * preprocessing.height).map(at).collect()
+    });
+    Ok(Located { input: preprocessing.apply(photo), truth, objects, mask })
+}
+
+/// A class that is not there: none of the sample's, nor near the model's first answers. It depends on the seed and the item alone
+/// but for the ranking.
+pub fn absent(sample_classes: &[usize], ranking: &[usize], seed: u64, item: usize) -> usize {
+    let first = (ranking.len() / 10).clamp(1, 5);
+    let free: Vec<usize> = ranking[first..].iter().copied().filter(|c| !sample_classes.contains(c)).collect();
+    let mut random = stream(seed, item);
+    match free.len() {
+        0 => ranking[ranking.len() - 1],
+        n => free[below(&mut random, n)],
+    }
+}
+
+impl Measure for Localize<'_> {
+    type Record = Localized;
+
+    fn items(&self) -> usize {
+        self.samples.len()
+    }
+
+    fn name(&self, item: usize) -> String {
+        self.samples[item].id.clone()
+    }
+
+    fn measure(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Localized> {
+        let (class, photo) = self.sample(item)?;
+        let (located, asked) = self.ask(model, explainer, (class, &photo), item)?;
+        Ok(localized(&located, &asked, class))
+    }
+
+    fn show(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Shown> {
+        let (class, photo) = self.sample(item)?;
+        let (_, asked) = self.ask(model, explainer, (class, &photo), item)?;
+        let maps = [class, asked.absent].map(|c| (self.labels.name(c), asked.map(c).clone()));
+        Ok(Shown { picture: self.preprocessing.view(&photo), maps: maps.into() })
+    }
+}
+
+impl Localize<'_> {
+    /// The class that is there, and the photo.
+    fn sample(&self, item: usize) -> Result<(usize, RgbImage)> {
+        Ok((self.samples[item].class().unwrap_or(0), photo(self.samples[item])?))
+    }
+
+    fn ask(
+        &self,
+        model: &Model,
+        explainer: &mut dyn Explainer,
+        (class, photo): (usize, &RgbImage),
+        item: usize,
+    ) -> Result<(Located, Asked)> {
+        let sample = self.samples[item];
+        let located = locate(sample, photo, class, self.preprocessing)?;
+        let known = sample.classes();
+        let asked = ask(model, explainer, &located.input, (&[class], &known), (self.seed, item))?;
+        Ok((located, asked))
+    }
+}
+
+/// Classes asked for, and their maps.
+pub struct Asked {
+    /// The model's answer.
+    pub top1: usize,
+    /// A class that is not there.
+    pub absent: usize,
+    classes: Vec<usize>,
+    maps: Vec<Map>,
+}
+
+impl Asked {
+    /// The map of one of the classes.
+    pub fn map(&self, class: usize) -> &Map {
+        &self.maps[self.classes.iter().position(|&c| c == class).unwrap_or(0)]
+    }
+}
+
+/// Maps of the classes `present`, of one that is not among the `known` ones, and of the answer.
+pub fn ask(
+    model: &Model,
+    explainer: &mut dyn Explainer,
+    input: &[f32],
+    (present, known): (&[usize], &[usize]),
+    (seed, item): (u64, usize),
+) -> Result<Asked> {
+    let ranking = ranking(&explainer.scores(model, input)?);
+    ask_for(model, explainer, present, absent(known, &ranking, seed, item), &ranking)
+}
+
+/// Maps of the classes `present`, of one that is `absent`, and of the answer, the first of the ranking. The explainer has just
+/// been given the photo.
+pub fn ask_for(
+    model: &Model,
+    explainer: &mut dyn Explainer,
+    present: &[usize],
+    absent: usize,
+    ranking: &[usize],
+) -> Result<Asked> {
+    let mut classes = present.to_vec();
+    classes.push(absent);
+    if !classes.contains(&ranking[0]) {
+        classes.push(ranking[0]);
+    }
+    let maps = explainer.explain(model, &classes, &mut || {})?.into_iter().map(|e| e.map).collect();
+    Ok(Asked { top1: ranking[0], absent, classes, maps })
+}
+
+/// What the maps of a photo say of the class that is there.
+pub fn localized(located: &Located, asked: &Asked, class: usize) -> Localized {
+    let &Asked { top1, absent, .. } = asked;
+    let maps = [class, top1, absent].map(|c| asked.map(c));
+    let b = located.truth[0];
+    Localized {
+        class,
+        top1,
+        absent,
+        boxes: located.truth.len(),
+        area: f64::from((b[2] - b[0]) * (b[3] - b[1])) / maps[0].data.len() as f64,
+        mass: maps.map(Map::mass),
+        inside: share(maps[0], |r, c| in_boxes(&located.truth, r, c)),
+        smoothed: smoothed(located, maps),
+    }
+}
+
+/// One of [`SIGMAS`] in pixels of a map.
+pub fn pixels(sigma: f32, map: &Map) -> f32 {
+    sigma * map.height.min(map.width) as f32 / 224.0
+}
+
+/// IoU of the largest contour's box with one of `truth`, at each α of [`Rule::Value`] on a scale that need not be the map's own.
+/// An empty map has no box: a pixel without any value is never foreground.
+pub fn overlaps(map: &Map, scale: f32, truth: &[Box4]) -> Vec<f32> {
+    let (levels, empty) = (Levels::of(map, scale), map.max() <= 0.0);
+    let overlap = |alpha| if empty { 0.0 } else { levels.boxes(share_of_scale(alpha)).single(truth) as f32 };
+    Rule::Value.alphas().into_iter().map(overlap).collect()
+}
+
+/// The figures under each Gaussian, side by side on the cores.
+fn smoothed(located: &Located, maps: [&Map; 3]) -> Vec<Smoothed> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = SIGMAS.iter().map(|&s| scope.spawn(move || under(s, located, maps))).collect();
+        threads.into_iter().map(|t| t.join().expect("figures of a map do not panic")).collect()
+    })
+}
+
+fn under(sigma: f32, located: &Located, [there, answer, absent]: [&Map; 3]) -> Smoothed {
+    let sigma = pixels(sigma, there);
+    let tolerance = TOLERANCE * there.height.min(there.width) as f64 / 224.0;
+    let map = there.blurred(sigma);
+    let scale = if std::ptr::eq(answer, there) { map.max() } else { answer.blurred(sigma).max() };
+    let own = Levels::of(&map, map.max());
+    let mut multi = vec![];
+    let single = Rule::ALL.map(|rule| {
+        let mut overlap = |alpha| {
+            let boxes = own.boxes(rule.level(alpha, &map, &own));
+            if rule == Rule::Value {
+                multi.push(boxes.multi(&located.truth) as f32);
+            }
+            boxes.single(&located.truth) as f32
+        };
+        rule.alphas().into_iter().map(&mut overlap).collect::<Vec<f32>>()
+    });
+    let same = (scale - map.max()).abs() <= f32::EPSILON * scale;
+    Smoothed {
+        hit: points(&map, &located.truth, 0.0),
+        near: points(&map, &located.truth, tolerance),
+        there: if same { single[0].clone() } else { overlaps(&map, scale, &located.truth) },
+        absent: overlaps(&absent.blurred(sigma), scale, &located.objects),
+        pixels: located.mask.as_ref().map(|mask| Histogram::of(&map, mask, map.max())),
+        single,
+        multi,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absent_class_is_none_of_the_photos_and_none_of_the_first_answers() {
+        let ranking: Vec<usize> = (0..100).rev().collect();
+        let mut drawn = std::collections::BTreeSet::new();
+        for item in 0..200 {
+            let class = absent(&[7, 8], &ranking, 3, item);
+            assert!(![7, 8, 99, 98, 97, 96, 95].contains(&class));
+            assert_eq!(class, absent(&[7, 8], &ranking, 3, item));
+            drawn.insert(class);
+        }
+        assert!(drawn.len() > 50);
+        assert_eq!(absent(&[0], &[0, 1], 0, 0), 1);
+    }
+}

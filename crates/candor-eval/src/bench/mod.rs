@@ -1,0 +1,185 @@
+//! Benchmarks: methods × items, measured one by one into a journal, then summed up.
+
+pub mod dwsol;
+pub mod faithful;
+pub mod grid;
+pub mod localize;
+#[cfg(feature = "parquet")]
+mod parquet;
+pub mod report;
+pub mod table;
+pub mod wsol;
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use image::RgbImage;
+
+use super::check::{Skipped, Subject};
+use crate::dataset::Sample;
+use crate::error::{Error, Result};
+use crate::journal::{Entry, Journal, Outcome};
+use candor::map::Map;
+use candor::methods::Explainer;
+use candor::model::Model;
+use candor::parameters::MethodInfo;
+
+/// What a benchmark measures.
+pub trait Measure {
+    /// The figures of one method on one item.
+    type Record: Serialize + DeserializeOwned;
+
+    /// Number of items.
+    fn items(&self) -> usize;
+
+    /// Name of an item, for tables.
+    fn name(&self, item: usize) -> String;
+
+    /// Measures a method on an item.
+    ///
+    /// # Errors
+    /// Whatever keeps this item from being measured; the others go on.
+    fn measure(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Self::Record>;
+
+    /// The picture of an item and a method's maps of it, each with its name, for the page. The first sets the scale.
+    ///
+    /// # Errors
+    /// As [`Measure::measure`].
+    fn show(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Shown>;
+}
+
+/// An item to look at.
+pub struct Shown {
+    /// What the model sees.
+    pub picture: RgbImage,
+    /// Name and map of each class asked for.
+    pub maps: Vec<(String, Map)>,
+}
+
+/// A sample's photo.
+///
+/// # Errors
+/// Naming the sample.
+pub fn photo(sample: &Sample) -> Result<RgbImage> {
+    sample.photo().map_err(|e| Error::Io { path: sample.id.clone(), reason: e.to_string() })
+}
+
+/// A method of a run, and on how many of the items it is measured.
+#[derive(Clone, Copy)]
+pub struct Contender<'m> {
+    /// Its name in the tables: the method's, or that with settings where one method runs with several.
+    pub name: &'m str,
+    /// The method and its settings.
+    pub subject: Subject<'m>,
+    /// At most so many items, spread evenly; all if `None`.
+    pub most: Option<usize>,
+}
+
+impl Contender<'_> {
+    /// The items on which it is measured, of so many.
+    pub fn items(&self, count: usize) -> Vec<usize> {
+        let most = self.most.unwrap_or(count).min(count);
+        (0..most).map(|i| i * count / most).collect()
+    }
+}
+
+/// What a run found.
+pub struct Found<R> {
+    /// The methods, those skipped left out, with all their parameters.
+    pub methods: Vec<MethodInfo>,
+    /// What was measured, by method and item.
+    pub entries: Vec<Entry<R>>,
+    /// Methods that are not defined for the model.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Measures all methods on all items, but for what the journal has. `progress` is told the method, once an item.
+///
+/// # Errors
+/// The journal cannot be written, or is another run's.
+pub fn run<M: Measure>(
+    model: &Model,
+    contenders: &[Contender<'_>],
+    measure: &mut M,
+    (journal, configuration): (&Path, &serde_json::Value),
+    progress: &mut dyn FnMut(&str),
+) -> Result<Found<M::Record>> {
+    let mut journal = Journal::open(journal, configuration)?;
+    let (mut methods, mut skipped, mut asked) = (vec![], vec![], HashSet::new());
+    for contender in contenders {
+        let name = contender.name;
+        let items = contender.items(measure.items());
+        let (mut explainer, parameters) = match contender.subject.prepare(model) {
+            Ok(prepared) => prepared,
+            Err(e) => {
+                skipped.push(Skipped { method: name.to_string(), reason: e.to_string() });
+                items.iter().for_each(|_| progress(name));
+                continue;
+            }
+        };
+        methods.push(MethodInfo { name: name.to_string(), ..parameters.info() });
+        for item in items {
+            asked.insert((name.to_string(), item));
+            if !journal.has(name, item) {
+                let outcome = match measure.measure(model, explainer.as_mut(), item) {
+                    Ok(record) => Outcome::Measured(record),
+                    Err(e) => Outcome::Failed(e.to_string()),
+                };
+                journal.append(&Entry { method: name.to_string(), item, outcome })?;
+            }
+            progress(name);
+        }
+    }
+    // Read back even where all was measured just now: the figures of a resumed run come by the same way.
+    let names: Vec<&str> = methods.iter().map(|m| m.name.as_str()).collect();
+    let mut entries = journal.entries(&names)?;
+    // A journal may hold more than this run asks for: another limit, more items of a method.
+    entries.retain(|e: &Entry<_>| asked.contains(&(e.method.clone(), e.item)));
+    Ok(Found { entries, methods, skipped })
+}
+
+impl<R> Found<R> {
+    /// Items that could not be measured, each once, with its number and the reason.
+    pub fn failed(&self) -> Vec<(usize, String)> {
+        let mut failed: Vec<(usize, String)> = vec![];
+        for entry in &self.entries {
+            if let Outcome::Failed(reason) = &entry.outcome
+                && !failed.iter().any(|(item, _)| *item == entry.item)
+            {
+                failed.push((entry.item, reason.clone()));
+            }
+        }
+        failed
+    }
+
+    /// What a method measured, item by item; failures left out.
+    pub fn of(&self, method: &str) -> Vec<(usize, &R)> {
+        let of_method = self.entries.iter().filter(|e| e.method == method);
+        of_method
+            .filter_map(|e| match &e.outcome {
+                Outcome::Measured(record) => Some((e.item, record)),
+                Outcome::Failed(_) => None,
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candor::methods::{Choices, find};
+
+    #[test]
+    fn fewer_items_are_spread_over_all() {
+        let (method, choices) = (find("random").unwrap(), Choices::default());
+        let subject = Subject { method: method.as_ref(), set: &[], choices: &choices };
+        let items = |most, count| Contender { name: "random", subject, most }.items(count);
+        assert_eq!(items(Some(4), 10), [0, 2, 5, 7]);
+        assert_eq!(items(None, 3), [0, 1, 2]);
+        assert_eq!(items(Some(9), 3), [0, 1, 2]);
+        assert!(items(Some(0), 3).is_empty() && items(None, 0).is_empty());
+    }
+}

@@ -1,0 +1,317 @@
+//! A benchmark's files: NAME.json, NAME.csv and NAME.parquet with each item's figures, and NAME.html.
+
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+use image::imageops::{FilterType, resize};
+use serde::Serialize;
+
+use crate::bench::Shown;
+use crate::bench::table::{Better, Cell, Plot, Table};
+use crate::check::Skipped;
+use candor::engine::EngineInfo;
+use candor::map::Map;
+use candor::model::ModelInfo;
+use candor::parameters::MethodInfo;
+use candor_report::ReportError;
+use candor_report::atomic;
+use candor_report::figures::figure;
+use candor_report::html;
+use candor_report::names;
+use candor_report::paint::{Scale, overlay};
+use candor_report::picture::Picture;
+use candor_report::result::FailedImage;
+
+/// Pixels a side of an example's picture.
+const SIDE: u32 = 132;
+
+/// What a benchmark was run on.
+#[derive(Clone, Debug, Serialize)]
+pub struct DatasetInfo {
+    /// Its path as given.
+    pub path: String,
+    /// Items measured.
+    pub items: usize,
+    /// Of them, the first ones, on which settings were chosen and nothing is reported.
+    pub tuning: usize,
+}
+
+/// The result of a benchmark: all that is needed to get it again, and what it found.
+#[derive(Clone, Debug, Serialize)]
+pub struct BenchResult {
+    /// Name of the benchmark.
+    pub benchmark: String,
+    /// The model.
+    pub model: ModelInfo,
+    /// How photos became input.
+    pub preprocessing: serde_json::Value,
+    /// What executed it.
+    pub engine: EngineInfo,
+    /// The data.
+    pub dataset: DatasetInfo,
+    /// Seed of all draws.
+    pub seed: u64,
+    /// The methods with all their parameters.
+    pub methods: Vec<MethodInfo>,
+    /// Figures.
+    pub tables: Vec<Table>,
+    /// Curves.
+    pub plots: Vec<Plot>,
+    /// Items that could not be measured, and why.
+    pub failed: Vec<FailedImage>,
+    /// Methods that are not defined for the model.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A method's best or worst item, drawn.
+#[derive(Debug, Serialize)]
+pub struct Example {
+    method: String,
+    kind: &'static str,
+    item: String,
+    figure: String,
+    pictures: Vec<(String, Picture)>,
+}
+
+impl Example {
+    /// Draws an item: the picture and each map on the scale of the first. `kind`: best or worst; `value`: its figure.
+    ///
+    /// # Errors
+    /// [`ReportError::Encode`] if a picture cannot be encoded.
+    pub fn draw(
+        method: &str,
+        (kind, item, value): (&'static str, &str, f64),
+        shown: &Shown,
+    ) -> Result<Self, ReportError> {
+        let view = &shown.picture;
+        let small: RgbImage =
+            resize(view, SIDE, SIDE * view.height() / view.width().max(1), FilterType::Triangle);
+        let maps: Vec<&Map> = shown.maps.iter().map(|(_, m)| m).collect();
+        let scale = Scale::common(&maps, maps.first().copied(), false);
+        let mut pictures = vec![("picture".to_string(), Picture::jpeg(&small, item.to_string())?)];
+        for (name, map) in &shown.maps {
+            let alt = format!("map of {name} by {method}");
+            pictures.push((name.clone(), Picture::jpeg(&overlay(&small, map, &scale), alt)?));
+        }
+        Ok(Example { method: method.into(), kind, item: item.into(), figure: figure(value), pictures })
+    }
+}
+
+/// Writes the four files into `directory`. `names`: the items'.
+///
+/// # Errors
+/// [`ReportError`] naming the file and the reason.
+pub fn write(
+    directory: &Path,
+    result: &BenchResult,
+    names: &dyn Fn(usize) -> String,
+    examples: &[Example],
+) -> Result<PathBuf, ReportError> {
+    let path = |extension: &str| directory.join(format!("{}.{extension}", result.benchmark));
+    let json = serde_json::to_string_pretty(result).map_err(ReportError::encode("the result as JSON"))?;
+    let values = values(result, names);
+    atomic::write(&path("csv"), &csv(&values)?)?;
+    #[cfg(feature = "parquet")]
+    atomic::write(&path("parquet"), &super::parquet::bytes(&values)?)?;
+    let view = PageView::new(result, examples);
+    let html = html::render("bench.html", include_str!("../template/bench.html"), &view)?;
+    atomic::write(&path("html"), html.as_bytes())?;
+    // Last, so that whoever finds it finds the others.
+    atomic::write(&path("json"), (json + "\n").as_bytes())?;
+    Ok(path("html"))
+}
+
+/// One figure of one item.
+#[derive(Serialize)]
+pub(super) struct Value<'r> {
+    pub table: &'r str,
+    pub method: &'r str,
+    pub item: String,
+    pub figure: &'r str,
+    pub value: f64,
+}
+
+fn values<'r>(result: &'r BenchResult, names: &dyn Fn(usize) -> String) -> Vec<Value<'r>> {
+    let mut values = vec![];
+    for table in &result.tables {
+        for row in &table.rows {
+            for (column, cell) in table.columns.iter().zip(&row.cells) {
+                let all = cell.iter().flat_map(|c| &c.values);
+                values.extend(all.map(|(&item, &value)| Value {
+                    table: &table.title,
+                    method: &row.method,
+                    item: names(item),
+                    figure: &column.name,
+                    value,
+                }));
+            }
+        }
+    }
+    values
+}
+
+fn csv(values: &[Value<'_>]) -> Result<Vec<u8>, ReportError> {
+    let mut writer = csv::Writer::from_writer(vec![]);
+    for value in values {
+        writer.serialize(value).map_err(ReportError::encode("the table as CSV"))?;
+    }
+    writer.into_inner().map_err(|e| ReportError::encode("the table as CSV")(e.to_string()))
+}
+
+/// What the template is given: text and coordinates.
+#[derive(Serialize)]
+struct PageView<'r> {
+    title: String,
+    benchmark: &'r str,
+    items: usize,
+    tuning: usize,
+    tables: Vec<TableView<'r>>,
+    plots: Vec<PlotView<'r>>,
+    examples: &'r [Example],
+    failed: &'r [FailedImage],
+    skipped: &'r [Skipped],
+    facts: Vec<(&'static str, String)>,
+}
+
+#[derive(Serialize)]
+struct TableView<'r> {
+    title: &'r str,
+    note: &'r str,
+    columns: Vec<[String; 2]>,
+    rows: Vec<RowView<'r>>,
+}
+
+#[derive(Serialize)]
+struct RowView<'r> {
+    method: &'r str,
+    setting: &'r str,
+    cells: Vec<CellView>,
+}
+
+/// Figure, interval, comparison with the first method, value to sort by, whether it is among the best.
+#[derive(Serialize)]
+struct CellView {
+    figure: String,
+    interval: String,
+    against: String,
+    sort: f64,
+    best: bool,
+}
+
+#[derive(Serialize)]
+struct PlotView<'r> {
+    title: &'r str,
+    x: &'r str,
+    y: &'r str,
+    curves: Vec<CurveView<'r>>,
+}
+
+#[derive(Serialize)]
+struct CurveView<'r> {
+    method: &'r str,
+    colour: String,
+    /// Points of an SVG polyline, the unit square being 300 × 300 with y upwards.
+    points: String,
+}
+
+impl<'r> PageView<'r> {
+    fn new(result: &'r BenchResult, examples: &'r [Example]) -> Self {
+        PageView {
+            title: names::file(&result.model.path),
+            benchmark: &result.benchmark,
+            items: result.dataset.items,
+            tuning: result.dataset.tuning,
+            tables: result.tables.iter().map(TableView::new).collect(),
+            plots: result.plots.iter().map(PlotView::new).collect(),
+            examples,
+            failed: &result.failed,
+            skipped: &result.skipped,
+            facts: vec![
+                ("Model", format!("{} (SHA-256 {})", result.model.path, result.model.sha256)),
+                ("Dataset", result.dataset.path.clone()),
+                ("Preprocessing", result.preprocessing.to_string()),
+                ("Engine", format!("{} {}", result.engine.name, result.engine.version)),
+                ("Seed", result.seed.to_string()),
+            ],
+        }
+    }
+}
+
+impl<'r> TableView<'r> {
+    fn new(table: &'r Table) -> Self {
+        let arrow = |better| match better {
+            Better::Higher => " ↑",
+            Better::Lower => " ↓",
+            Better::Neither => "",
+        };
+        TableView {
+            title: &table.title,
+            note: &table.note,
+            columns: table
+                .columns
+                .iter()
+                .map(|c| [format!("{}{}", c.name, arrow(c.better)), c.help.clone()])
+                .collect(),
+            rows: table
+                .rows
+                .iter()
+                .map(|r| RowView {
+                    method: &r.method,
+                    setting: &r.setting,
+                    cells: r.cells.iter().map(|c| CellView::new(c.as_ref())).collect(),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl CellView {
+    fn new(cell: Option<&Cell>) -> Self {
+        let Some(cell) = cell else {
+            let none = String::new;
+            return CellView {
+                figure: "–".into(),
+                interval: none(),
+                against: none(),
+                sort: f64::NEG_INFINITY,
+                best: false,
+            };
+        };
+        let interval = |[low, high]: [f64; 2]| format!("{} to {}", figure(low), figure(high));
+        CellView {
+            figure: figure(cell.mean),
+            interval: cell.interval.map_or_else(String::new, interval),
+            against: cell.against_first.map_or_else(String::new, |p| {
+                format!(
+                    "against the first: {} ({}), p {}",
+                    figure(p.difference),
+                    interval(p.interval),
+                    figure(p.p)
+                )
+            }),
+            sort: cell.mean,
+            best: cell.among_best,
+        }
+    }
+}
+
+impl<'r> PlotView<'r> {
+    fn new(plot: &'r Plot) -> Self {
+        let count = plot.curves.len().max(1);
+        let curve = |(i, c): (usize, &'r crate::bench::table::Curve)| {
+            let colour = colorous::SINEBOW.eval_rational(i, count);
+            let point = |[x, y]: &[f64; 2]| format!("{:.1},{:.1}", 300.0 * x, 300.0 * (1.0 - y));
+            CurveView {
+                method: &c.method,
+                colour: format!("#{colour:x}"),
+                points: c.points.iter().map(point).collect::<Vec<_>>().join(" "),
+            }
+        };
+        PlotView {
+            title: &plot.title,
+            x: &plot.x,
+            y: &plot.y,
+            curves: plot.curves.iter().enumerate().map(curve).collect(),
+        }
+    }
+}

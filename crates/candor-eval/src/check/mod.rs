@@ -1,0 +1,380 @@
+//! The sanity check with non-maximum classes: does a method's map of a class that is not there stay empty?
+//!
+//! Each image is asked for its top-1 class, the second, the one of median rank, a seeded random one and the lowest. All
+//! figures are of raw magnitudes; nothing is normalised per query.
+
+pub mod input_shift;
+pub mod randomize;
+pub mod report;
+pub mod vanishing;
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::scatter::{components, entropy, total_variation};
+use crate::statistics::{Summary, auroc, summarize};
+use candor::explanation::Explanation;
+use candor::map::Map;
+use candor::methods::{Choices, Explainer, Method, prepare};
+use candor::model::Model;
+use candor::noise::{below, stream};
+use candor::parameters::MethodInfo;
+use candor::parameters::Parameters;
+use candor::passes::Passes;
+use candor::quantile::median;
+use candor::scores::ranking;
+use candor::similarity::Profile;
+
+/// Which class of an image is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The model's answer.
+    Top1,
+    /// Its second answer, which may well be there.
+    Top2,
+    /// The class of median rank.
+    Median,
+    /// A seeded random class other than the first two.
+    Random,
+    /// The class with the lowest score.
+    Lowest,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Kind; 5] = [Kind::Top1, Kind::Top2, Kind::Median, Kind::Random, Kind::Lowest];
+    /// Classes taken not to be in the image.
+    pub const ABSENT: [Kind; 3] = [Kind::Median, Kind::Random, Kind::Lowest];
+
+    /// Name in results.
+    pub fn name(self) -> &'static str {
+        ["top1", "top2", "median", "random", "lowest"][self as usize]
+    }
+}
+
+/// An image to check on.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Its path, for results.
+    pub path: String,
+    /// Preprocessed values, C·H·W.
+    pub values: Vec<f32>,
+}
+
+/// One map's figures, against the map of top-1 of the same image.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// The image.
+    pub image: String,
+    /// Which class.
+    pub kind: Kind,
+    /// Its id.
+    pub class_id: usize,
+    /// Its rank, 1 being the model's answer.
+    pub rank: usize,
+    /// Mean over the pixels of the positive part.
+    pub mass: f64,
+    /// Largest value.
+    pub max: f64,
+    /// Mass divided by that of top-1; `None` if that is 0.
+    pub ratio: Option<f64>,
+    /// Rank correlation with top-1's map; `None` if one of the two is constant.
+    pub spearman: Option<f64>,
+    /// Structural similarity to top-1's map.
+    pub ssim: f64,
+    /// Overlap of the largest 5 % of pixels.
+    pub iou_5: f64,
+    /// Overlap of the largest 20 % of pixels.
+    pub iou_20: f64,
+    /// Total variation.
+    pub total_variation: f64,
+    /// Entropy; `None` for an empty map.
+    pub entropy: Option<f64>,
+    /// Connected parts above half the maximum.
+    pub components: usize,
+    /// Log-odds of the masked model beyond the original ones, for methods that mask and classes with evidence: far above 0
+    /// is adversarial noise.
+    pub gain: Option<f64>,
+    /// Mass of the mask at each level, finest first, for methods that mask.
+    #[serde(skip)]
+    pub level_mass: Vec<f64>,
+}
+
+/// The figures of one kind of query over all images.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figures {
+    /// Mass divided by that of top-1.
+    pub ratio: Option<Summary>,
+    /// Rank correlation with top-1's map, of those that have one.
+    pub spearman: Option<Summary>,
+    /// Structural similarity to top-1's map. Of the random class it is the random-logit test (Sixt et al. 2020).
+    pub ssim: Option<Summary>,
+    /// Median overlap of the largest 5 %.
+    pub iou_5: Option<f64>,
+    /// Median overlap of the largest 20 %.
+    pub iou_20: Option<f64>,
+    /// Median total variation.
+    pub total_variation: Option<f64>,
+    /// Median entropy of maps that are not empty.
+    pub entropy: Option<f64>,
+    /// Median number of connected parts.
+    pub components: Option<f64>,
+    /// Largest gain in log-odds.
+    pub gain: Option<f64>,
+    /// Median mass of the mask at each level, finest first, for methods that mask.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub level_mass: Vec<f64>,
+}
+
+/// What one method showed.
+#[derive(Clone, Debug, Serialize)]
+pub struct MethodCheck {
+    /// The method and its parameters.
+    pub method: MethodInfo,
+    /// Whether it passed: [`judge`].
+    pub passed: bool,
+    /// Why, one clause a reason.
+    pub reasons: Vec<String>,
+    /// Figures by kind of query.
+    pub queries: BTreeMap<Kind, Figures>,
+    /// Probability that a top-1 class's map has more mass than one of an absent class, over all images.
+    pub existence_auroc_mass: Option<f64>,
+    /// The same by the maps' maxima.
+    pub existence_auroc_max: Option<f64>,
+    /// Whether the first image gave the same bytes twice.
+    pub repeatable: bool,
+    /// Forward passes of all images and queries.
+    pub forward: u64,
+    /// Backward passes.
+    pub backward: u64,
+    /// Seconds for all images and queries.
+    pub seconds: f64,
+    /// Every map's figures.
+    pub rows: Vec<Row>,
+}
+
+/// A method that could not be checked, and why.
+#[derive(Clone, Debug, Serialize)]
+pub struct Skipped {
+    /// Name of the method.
+    pub method: String,
+    /// Why, in one line.
+    pub reason: String,
+}
+
+/// Largest median, over images, of mass(absent)/mass(top-1) with which a method passes, for each kind of absent class.
+pub const MOST_MEDIAN: f64 = 0.01;
+/// Largest 95th percentile of the same.
+pub const MOST_P95: f64 = 0.1;
+/// Least existence AUROC by mass.
+pub const LEAST_AUROC: f64 = 0.95;
+
+/// A method with what the caller chose for it.
+#[derive(Clone, Copy)]
+pub struct Subject<'m> {
+    /// The method.
+    pub method: &'m dyn Method,
+    /// Its parameters that differ from the defaults.
+    pub set: &'m [(String, String)],
+    /// Levels, calibrated λ, seed.
+    pub choices: &'m Choices,
+}
+
+impl Subject<'_> {
+    /// The method made ready for a model, and all its parameters.
+    ///
+    /// # Errors
+    /// As [`prepare`].
+    pub fn prepare(&self, model: &Model) -> Result<(Box<dyn Explainer>, Parameters)> {
+        Ok(prepare(model, self.method, self.set, self.choices)?)
+    }
+}
+
+/// The number of an image, and its classes and their maps in the order of [`Kind::ALL`], for whoever draws them.
+pub type Maps<'m> = &'m mut dyn FnMut(usize, &[usize], &[Map]);
+
+/// Checks one method on images. `seed` draws the random class of each image (and the method's own randomness). `progress` is
+/// called once an image. `maps` sees each image's maps.
+///
+/// # Errors
+/// If the method is not defined for the model, or the engine fails.
+pub fn check_method(
+    model: &Model,
+    subject: Subject<'_>,
+    images: &[Input],
+    seed: u64,
+    progress: &mut dyn FnMut(),
+    maps: Maps<'_>,
+) -> Result<MethodCheck> {
+    let (mut explainer, parameters) = subject.prepare(model)?;
+    let mut rows = vec![];
+    let mut passes = Passes::default();
+    let mut repeatable = true;
+    let mut seconds = 0.0;
+    for (i, image) in images.iter().enumerate() {
+        let start = Instant::now();
+        let scores = explainer.scores(model, &image.values)?;
+        let classes = queried(&scores, seed, i);
+        let mut distinct: Vec<usize> = vec![];
+        for &(_, class, _) in &classes {
+            if !distinct.contains(&class) {
+                distinct.push(class);
+            }
+        }
+        let explained = explainer.explain(model, &distinct, &mut || {})?;
+        seconds += start.elapsed().as_secs_f64();
+        explained.iter().for_each(|e| passes += e.passes);
+        if i == 0 {
+            explainer.scores(model, &image.values)?;
+            let again = explainer.explain(model, &distinct, &mut || {})?;
+            repeatable = again.iter().zip(&explained).all(|(a, b)| a.map == b.map);
+        }
+        let profiles: Vec<Profile> = explained.iter().map(|e| Profile::of(&e.map)).collect();
+        // The first of the distinct classes is top-1.
+        let at = |class: usize| distinct.iter().position(|&c| c == class).unwrap_or(0);
+        let pair = |i: usize| (&explained[i], &profiles[i]);
+        rows.extend(classes.iter().map(|&query| row(image, query, pair(at(query.1)), pair(0))));
+        let (ids, all): (Vec<usize>, Vec<Map>) =
+            classes.iter().map(|&(_, class, _)| (class, explained[at(class)].map.clone())).unzip();
+        maps(i, &ids, &all);
+        progress();
+    }
+    let mut found = MethodCheck {
+        method: parameters.info(),
+        passed: false,
+        reasons: vec![],
+        queries: Kind::ALL.iter().map(|&kind| (kind, figures(&rows, kind, seed))).collect(),
+        existence_auroc_mass: existence(&rows, |r| r.mass),
+        existence_auroc_max: existence(&rows, |r| r.max),
+        repeatable,
+        forward: passes.forward,
+        backward: passes.backward,
+        seconds,
+        rows,
+    };
+    found.reasons = judge(&found);
+    found.passed = found.reasons.is_empty();
+    Ok(found)
+}
+
+/// The classes asked for: kind, class and rank. The random one depends on `seed` and the image's number alone.
+pub(super) fn queried(scores: &[f32], seed: u64, image: usize) -> Vec<(Kind, usize, usize)> {
+    let ranking = ranking(scores);
+    let last = ranking.len() - 1;
+    let mut random = stream(seed, image);
+    let drawn = if last >= 2 { 2 + below(&mut random, last - 1) } else { last };
+    let ranks = [0, 1.min(last), ranking.len() / 2, drawn, last];
+    Kind::ALL.iter().zip(ranks).map(|(&kind, rank)| (kind, ranking[rank], rank + 1)).collect()
+}
+
+fn row(
+    image: &Input,
+    (kind, class_id, rank): (Kind, usize, usize),
+    (e, profile): (&Explanation, &Profile),
+    (top, of_top): (&Explanation, &Profile),
+) -> Row {
+    let (mass, top_mass) = (e.map.mass(), top.map.mass());
+    Row {
+        image: image.path.clone(),
+        kind,
+        class_id,
+        rank,
+        mass,
+        max: e.map.max().into(),
+        ratio: (top_mass > 0.0).then(|| mass / top_mass),
+        spearman: profile.spearman(of_top),
+        ssim: profile.ssim(of_top),
+        iou_5: profile.top_iou(of_top, 0.05),
+        iou_20: profile.top_iou(of_top, 0.2),
+        total_variation: total_variation(&e.map),
+        entropy: entropy(&e.map),
+        components: components(&e.map),
+        gain: e
+            .kept
+            .zip(e.log_odds)
+            .filter(|_| e.evidence > Some(0.0))
+            .map(|(kept, before)| kept.log_odds - before),
+        level_mass: e.levels.iter().map(|l| l.mean.mass()).collect(),
+    }
+}
+
+fn figures(rows: &[Row], kind: Kind, seed: u64) -> Figures {
+    let rows: Vec<&Row> = rows.iter().filter(|r| r.kind == kind).collect();
+    let values = |f: &dyn Fn(&Row) -> Option<f64>| rows.iter().filter_map(|r| f(r)).collect::<Vec<f64>>();
+    let middle = |f: &dyn Fn(&Row) -> Option<f64>| median(&values(f));
+    Figures {
+        ratio: summarize(&values(&|r| r.ratio), seed),
+        spearman: summarize(&values(&|r| r.spearman), seed),
+        ssim: summarize(&values(&|r| Some(r.ssim)), seed),
+        iou_5: middle(&|r| Some(r.iou_5)),
+        iou_20: middle(&|r| Some(r.iou_20)),
+        total_variation: middle(&|r| Some(r.total_variation)),
+        entropy: middle(&|r| r.entropy),
+        components: middle(&|r| Some(r.components as f64)),
+        gain: values(&|r| r.gain).into_iter().reduce(f64::max),
+        level_mass: (0..rows.first().map_or(0, |r| r.level_mass.len()))
+            .filter_map(|l| middle(&|r| r.level_mass.get(l).copied()))
+            .collect(),
+    }
+}
+
+/// AUROC of telling top-1 classes from absent ones by a figure of their maps.
+fn existence(rows: &[Row], figure: impl Fn(&Row) -> f64) -> Option<f64> {
+    let of = |absent: bool| -> Vec<f64> {
+        let wanted = |r: &&Row| if absent { Kind::ABSENT.contains(&r.kind) } else { r.kind == Kind::Top1 };
+        rows.iter().filter(wanted).map(&figure).collect()
+    };
+    auroc(&of(false), &of(true))
+}
+
+/// Reasons to fail; none is a pass. A method passes if, for each kind of absent class, the median ratio is at most
+/// [`MOST_MEDIAN`] and its 95th percentile at most [`MOST_P95`], and masses tell present from absent classes with an AUROC of
+/// at least [`LEAST_AUROC`].
+pub fn judge(check: &MethodCheck) -> Vec<String> {
+    let mut reasons = vec![];
+    for kind in Kind::ABSENT {
+        let Some(figures) = check.queries.get(&kind) else { continue };
+        let Some(ratio) = figures.ratio else {
+            reasons.push("the map of top-1 is empty on every image".to_string());
+            return reasons;
+        };
+        if ratio.median > MOST_MEDIAN || ratio.p95 > MOST_P95 {
+            let alike = |s: Option<Summary>| s.is_some_and(|s| s.median > 0.7);
+            let same = alike(figures.spearman) || alike(figures.ssim);
+            let how = if same { "nearly the map of top-1" } else { "scattered patterns" };
+            reasons.push(format!(
+                "{}: median {:.2} of top-1's mass ({:.2} at the 95th percentile), {how}",
+                kind.name(),
+                ratio.median,
+                ratio.p95
+            ));
+        }
+    }
+    if let Some(auroc) = check.existence_auroc_mass.filter(|a| *a < LEAST_AUROC) {
+        reasons.push(format!("mass tells present from absent classes with an AUROC of {auroc:.2} only"));
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_classes_asked_for_are_of_their_rank() {
+        let scores: Vec<f32> = (0..10).map(|i| ((i * 7) % 10) as f32).collect();
+        for image in 0..20 {
+            let asked = queried(&scores, 3, image);
+            assert_eq!(asked[0].1, 7);
+            assert_eq!(asked[4].1, 0);
+            assert!((3..=10).contains(&asked[3].2), "{asked:?}");
+            assert_eq!(asked, queried(&scores, 3, image));
+        }
+        let two = queried(&[0.1, 0.9], 0, 0);
+        assert_eq!((two[0].1, two[1].1, two[3].1), (1, 0, 0));
+    }
+}

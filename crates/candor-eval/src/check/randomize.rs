@@ -1,0 +1,171 @@
+//! Model parameter randomisation (Adebayo et al. 2018, section 3): a map that does not change when the weights do explains
+//! something else than the model.
+
+use std::sync::Arc;
+
+use candor_graph::graph::{Graph, ValueId};
+use candor_graph::tensor::Tensor;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde::Serialize;
+
+use super::{Input, Subject};
+use crate::error::Result;
+use crate::scatter::entropy;
+use candor::map::Map;
+use candor::methods::Explainer;
+use candor::model::Model;
+use candor::noise::Noise;
+use candor::noise::below;
+use candor::quantile::median;
+use candor::scores::argmax;
+use candor::similarity::{spearman, ssim};
+
+/// Shares of the weighted layers, from the top, whose weights are random.
+pub const SHARES: [f64; 4] = [0.0, 0.25, 0.5, 1.0];
+
+/// Maps of the class the original model answered, on the model with its top layers randomised, against those of the original.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stage {
+    /// Weighted layers that are random, counted from the top; at least one.
+    pub layers: usize,
+    /// Median structural similarity to the original map.
+    pub ssim: Option<f64>,
+    /// Median rank correlation with the original map; `None` if all maps of one side are constant.
+    pub spearman: Option<f64>,
+    /// Median rise of the map's entropy over the original's, for the efficient variant (Hedström et al. 2023, eMPRT): above
+    /// 0, random weights made the map more complex.
+    pub entropy_rise: Option<f64>,
+    /// Median structural similarity of maps averaged over noisy copies of the photo, for the smooth variant (Hedström et al.
+    /// 2023, sMPRT), if it was asked for: what single maps owe to noise is averaged out of the comparison.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smooth_ssim: Option<f64>,
+}
+
+/// Standard deviation of the noise of the smooth variant, as a share of the range of a photo's values.
+const NOISE: f32 = 0.1;
+
+/// The cascade for one method: the last layer, a quarter, a half, and all of the weighted layers randomised. `copies` noisy
+/// copies of each photo serve the smooth variant; 0 leaves it out.
+///
+/// # Errors
+/// If the method is not defined for the model or the engine fails. A stage whose model gives scores that are no numbers is
+/// left out.
+pub fn cascade(
+    model: &Model,
+    subject: Subject<'_>,
+    images: &[Input],
+    copies: usize,
+    seed: u64,
+) -> Result<Vec<Stage>> {
+    let weights = weights(&model.graph);
+    let answers = answers(model, images)?;
+    let original = maps(model, subject, images, &answers)?;
+    let smooth = |model: &Model| smooth_maps(model, subject, images, &answers, copies, seed);
+    let original_smooth = smooth(model)?;
+    let mut stages: Vec<Stage> = vec![];
+    for share in SHARES {
+        let count = ((share * weights.len() as f64).round() as usize).max(1);
+        if stages.last().is_some_and(|s| s.layers >= count) {
+            continue;
+        }
+        let graph = randomized(&model.graph, &weights[weights.len().saturating_sub(count)..], seed);
+        let shuffled = model.with_graph(graph);
+        let (Ok(random), Ok(random_smooth)) = (maps(&shuffled, subject, images, &answers), smooth(&shuffled))
+        else {
+            continue;
+        };
+        let pairs = || original.iter().zip(&random);
+        stages.push(Stage {
+            layers: count,
+            ssim: median(&pairs().map(|(a, b)| ssim(a, b)).collect::<Vec<_>>()),
+            spearman: median(&pairs().filter_map(|(a, b)| spearman(a, b)).collect::<Vec<_>>()),
+            entropy_rise: median(
+                &pairs().filter_map(|(a, b)| Some(entropy(b)? - entropy(a)?)).collect::<Vec<_>>(),
+            ),
+            smooth_ssim: median(
+                &original_smooth.iter().zip(&random_smooth).map(|(a, b)| ssim(a, b)).collect::<Vec<_>>(),
+            ),
+        });
+    }
+    Ok(stages)
+}
+
+/// Each image's answer.
+pub(super) fn answers(model: &Model, images: &[Input]) -> Result<Vec<usize>> {
+    let mut forward = model.forward()?;
+    images.iter().map(|i| Ok(argmax(&model.scores(forward.as_mut(), &i.values)?))).collect()
+}
+
+/// Each image's map of its class by one method.
+pub(super) fn maps(
+    model: &Model,
+    subject: Subject<'_>,
+    images: &[Input],
+    classes: &[usize],
+) -> Result<Vec<Map>> {
+    let (mut explainer, _) = subject.prepare(model)?;
+    let one = |(image, &class): (&Input, &usize)| map(explainer.as_mut(), model, &image.values, class);
+    images.iter().zip(classes).map(one).collect()
+}
+
+fn map(explainer: &mut dyn Explainer, model: &Model, image: &[f32], class: usize) -> Result<Map> {
+    explainer.scores(model, image)?;
+    Ok(explainer.explain(model, &[class], &mut || {})?.swap_remove(0).map)
+}
+
+/// The same, averaged over noisy copies of each image; none for no copies.
+fn smooth_maps(
+    model: &Model,
+    subject: Subject<'_>,
+    images: &[Input],
+    classes: &[usize],
+    copies: usize,
+    seed: u64,
+) -> Result<Vec<Map>> {
+    if copies == 0 {
+        return Ok(vec![]);
+    }
+    let (mut explainer, _) = subject.prepare(model)?;
+    let mut noise = Noise::new(seed);
+    let [_, height, width] = model.input_shape;
+    let mut sums = vec![Map::zeros(height, width); images.len()];
+    for _ in 0..copies {
+        for ((image, &class), sum) in images.iter().zip(classes).zip(&mut sums) {
+            let noisy = noise.added(&image.values, NOISE);
+            let map = map(explainer.as_mut(), model, &noisy, class)?;
+            sum.data.iter_mut().zip(map.data).for_each(|(s, v)| *s += v);
+        }
+    }
+    sums.iter_mut().flat_map(|m| &mut m.data).for_each(|v| *v /= copies as f32);
+    Ok(sums)
+}
+
+/// The weights of the weighted layers, in the order of the layers.
+fn weights(graph: &Graph) -> Vec<ValueId> {
+    let weighted = graph.nodes.iter().filter(|n| matches!(n.op.as_str(), "Conv" | "Gemm" | "MatMul"));
+    let mut found: Vec<ValueId> = vec![];
+    for id in weighted.filter_map(|n| n.input(1)) {
+        if graph.constant(id).is_some() && !found.contains(&id) {
+            found.push(id);
+        }
+    }
+    found
+}
+
+/// The graph with the elements of some weights shuffled, which keeps their distribution.
+fn randomized(graph: &Graph, weights: &[ValueId], seed: u64) -> Graph {
+    let mut graph = graph.clone();
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    for &id in weights {
+        let Some(tensor) = graph.constant(id).cloned() else { continue };
+        let Some(mut values) = tensor.as_floats().map(<[f32]>::to_vec) else { continue };
+        for i in (1..values.len()).rev() {
+            values.swap(i, below(&mut random, i + 1));
+        }
+        if let Ok(shuffled) = Tensor::floats(tensor.shape(), values) {
+            graph.set_constant(id, Arc::new(shuffled));
+        }
+    }
+    graph
+}

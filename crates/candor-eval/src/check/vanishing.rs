@@ -1,0 +1,102 @@
+//! Attribution vanishing: does what the gradient says of a class die on the way down to the image?
+//!
+//! The deeper a level, the more its gradient is of the class asked for. Where gradients of different classes point the same way,
+//! what is left is the image's own structure, whatever the query (Wang et al. 2020 name it as a cause of unreliable maps).
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Input, Kind, queried};
+use crate::error::Result;
+use candor::mask::levels;
+use candor::methods::level_gradients::LevelGradients;
+use candor::model::Model;
+use candor::quantile::median;
+
+/// Gradients at one place of the network.
+#[derive(Clone, Debug, Serialize)]
+pub struct LevelGradient {
+    /// Name of the value.
+    pub value: String,
+    /// By kind of query, figures of the gradient of that class's logit.
+    pub queries: BTreeMap<Kind, GradientFigures>,
+}
+
+/// Medians over the images.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct GradientFigures {
+    /// Euclidean norm.
+    pub norm: Option<f64>,
+    /// Norm divided by that of top-1's gradient.
+    pub ratio: Option<f64>,
+    /// Magnitude of the cosine between it and top-1's gradient: 1 is the same direction.
+    pub cosine: Option<f64>,
+}
+
+/// The figures at the image and at each level, from the image on.
+///
+/// # Errors
+/// A level that does not exist, a node without a gradient rule, or a failure of the engine.
+pub fn vanishing(model: &Model, names: &[String], images: &[Input], seed: u64) -> Result<Vec<LevelGradient>> {
+    let levels = levels::choose(model, names)?;
+    let mut gradients = LevelGradients::compile(model, &levels)?;
+    let mut rows: Vec<BTreeMap<Kind, Vec<Row>>> = vec![BTreeMap::new(); levels.len() + 1];
+    for (i, image) in images.iter().enumerate() {
+        let scores = gradients.scores(model, &image.values)?;
+        let asked = queried(&scores, seed, i);
+        let classes: Vec<usize> = asked.iter().map(|q| q.1).collect();
+        let found = gradients.of(model, &classes)?;
+        for (&(kind, ..), gradient) in asked.iter().zip(&found) {
+            for (l, rows) in rows.iter_mut().enumerate() {
+                rows.entry(kind).or_default().push(Row::of(&gradient[l], &found[0][l]));
+            }
+        }
+    }
+    let names = std::iter::once("image").chain(levels.iter().map(|l| l.name.as_str()));
+    let level = |(name, kinds): (&str, BTreeMap<Kind, Vec<Row>>)| LevelGradient {
+        value: name.to_string(),
+        queries: kinds.iter().map(|(kind, rows)| (*kind, figures(rows))).collect(),
+    };
+    Ok(names.zip(rows).map(level).collect())
+}
+
+/// One image's gradient at one level.
+#[derive(Clone, Copy)]
+struct Row {
+    norm: f64,
+    top: f64,
+    dot: f64,
+}
+
+impl Row {
+    fn of(gradient: &[f32], top: &[f32]) -> Self {
+        let dot =
+            |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        Row { norm: dot(gradient, gradient).sqrt(), top: dot(top, top).sqrt(), dot: dot(gradient, top) }
+    }
+}
+
+/// Quotients by a norm of zero are left out.
+fn figures(rows: &[Row]) -> GradientFigures {
+    let middle =
+        |f: &dyn Fn(&Row) -> f64| median(&rows.iter().map(f).filter(|v| v.is_finite()).collect::<Vec<_>>());
+    GradientFigures {
+        norm: middle(&|r| r.norm),
+        ratio: middle(&|r| r.norm / r.top),
+        cosine: middle(&|r| (r.dot / (r.norm * r.top)).abs()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_of_the_gradients() {
+        let rows = [Row::of(&[3.0, 4.0], &[10.0, 0.0]), Row::of(&[0.0, 0.0], &[10.0, 0.0])];
+        let of_first = figures(&rows[..1]);
+        assert_eq!((of_first.norm, of_first.ratio, of_first.cosine), (Some(5.0), Some(0.5), Some(0.6)));
+        assert_eq!(figures(&rows).cosine, Some(0.6), "a gradient of zero has no direction");
+    }
+}

@@ -1,0 +1,68 @@
+//! From a dataset's classes to a model's: by a file, or by the model's labels.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::{Dataset, DatasetError, Result, text};
+use candor::labels::Labels;
+
+/// Which of the model's classes count as a class of the dataset.
+#[derive(Clone, Debug, Default)]
+pub struct ClassMap(HashMap<String, Vec<usize>>);
+
+impl ClassMap {
+    /// Reads a map from JSON, `{"class": [1, 2], …}` or `{"class": 1, …}`, or from text with a line `class,1 2` for each class.
+    ///
+    /// # Errors
+    /// [`DatasetError::Read`] with the line that is neither.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = text(path)?;
+        if text.trim_start().starts_with('{') {
+            return ClassMap::from_json(&text).map_err(|e| DatasetError::read(path, e));
+        }
+        let line = |(i, line): (usize, &str)| {
+            let wrong = || DatasetError::read(path, format!("line {}: expected CLASS,NUMBERS", i + 1));
+            let (class, numbers) = line.rsplit_once([',', '\t']).ok_or_else(wrong)?;
+            let numbers: Result<Vec<usize>, _> = numbers.split_whitespace().map(str::parse).collect();
+            Ok((class.trim().to_string(), numbers.map_err(|_| wrong())?))
+        };
+        let lines = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty());
+        Ok(ClassMap(lines.map(line).collect::<Result<_>>()?))
+    }
+
+    fn from_json(text: &str) -> Result<Self, String> {
+        #[derive(serde::Deserialize)]
+        #[serde(untagged)]
+        enum Numbers {
+            One(usize),
+            Many(Vec<usize>),
+        }
+        let map: HashMap<String, Numbers> = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        let numbers = |n| match n {
+            Numbers::One(n) => vec![n],
+            Numbers::Many(n) => n,
+        };
+        Ok(ClassMap(map.into_iter().map(|(class, n)| (class, numbers(n))).collect()))
+    }
+
+    /// Fills in the model's classes of all objects: by this map, else those that the dataset gives, else by the name among the
+    /// labels.
+    ///
+    /// # Errors
+    /// [`DatasetError::Class`] for the first class that is nowhere, or out of the model's range.
+    pub fn resolve(&self, dataset: &mut Dataset, labels: &Labels) -> Result<()> {
+        let path = dataset.path.display().to_string();
+        for object in dataset.samples.iter_mut().flat_map(|s| &mut s.objects) {
+            let unknown = || DatasetError::Class { class: object.name.clone(), path: path.clone() };
+            if let Some(classes) = self.0.get(&object.name) {
+                object.classes = classes.clone();
+            } else if object.classes.is_empty() {
+                object.classes = vec![labels.find_class(&object.name).map_err(|_| unknown())?];
+            }
+            if object.classes.iter().any(|&c| c >= labels.len()) {
+                return Err(unknown());
+            }
+        }
+        Ok(())
+    }
+}

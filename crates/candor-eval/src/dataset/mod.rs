@@ -1,0 +1,253 @@
+//! Datasets of photos with what is in them: classes, boxes, pixel masks. One reader a format.
+//!
+//! A reader lists samples and reads no picture; pictures are decoded when their turn comes, so memory does not grow with them.
+
+mod cifar;
+mod class_map;
+mod coco;
+mod cub;
+mod folders;
+mod mask;
+mod table;
+mod voc;
+mod wsol_metadata;
+
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+use thiserror::Error;
+
+pub use class_map::ClassMap;
+pub use mask::Mask;
+
+use candor::image::{ImageError, decode};
+
+/// Why a dataset cannot be read; each in one line that names the file.
+#[derive(Debug, Error)]
+pub enum DatasetError {
+    /// A file or folder is missing or cannot be read.
+    #[error("{path}: {reason}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What is wrong, and what was expected.
+        reason: String,
+    },
+    /// A class of the dataset that the model does not know.
+    #[error("class '{class}' of {path} is not among the model's labels; map it with --class-map FILE")]
+    Class {
+        /// The class as the dataset names it.
+        class: String,
+        /// The dataset.
+        path: String,
+    },
+    /// A picture.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+}
+
+impl DatasetError {
+    fn read(path: &Path, reason: impl ToString) -> Self {
+        DatasetError::Read { path: path.display().to_string(), reason: reason.to_string() }
+    }
+}
+
+/// Shorthand for results of this module.
+pub type Result<T, E = DatasetError> = std::result::Result<T, E>;
+
+/// An object in a photo.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object {
+    /// Its class as the dataset names it.
+    pub name: String,
+    /// The model's classes that count as it; filled in by [`ClassMap::resolve`] where the dataset does not say.
+    pub classes: Vec<usize>,
+    /// `[x0, y0, x1, y1]` in the pixels of the photo, x1 and y1 excluded; `None` if only the class is known.
+    pub bbox: Option<[f64; 4]>,
+    /// The value that its pixels have in the sample's mask.
+    pub mask_value: Option<u8>,
+}
+
+/// Where a photo is.
+#[derive(Clone, Debug, PartialEq)]
+enum Picture {
+    File(PathBuf),
+    /// Record of CIFAR's binary layout.
+    Cifar {
+        file: PathBuf,
+        record: usize,
+        labels: usize,
+    },
+}
+
+/// A photo and what is in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Name within the dataset.
+    pub id: String,
+    picture: Picture,
+    /// Width and height to which boxes refer, if that is not the photo's own size.
+    frame: Option<[f64; 2]>,
+    /// What is in it.
+    pub objects: Vec<Object>,
+    /// An image of the photo's size, with the value of [`Object::mask_value`] at each object's pixels.
+    pub mask: Option<PathBuf>,
+}
+
+impl Sample {
+    fn file(id: String, path: PathBuf, objects: Vec<Object>) -> Self {
+        Sample { id, picture: Picture::File(path), frame: None, objects, mask: None }
+    }
+
+    /// Decodes the photo.
+    ///
+    /// # Errors
+    /// [`DatasetError::Image`], or [`DatasetError::Read`] for a truncated record.
+    pub fn photo(&self) -> Result<RgbImage> {
+        match &self.picture {
+            Picture::File(path) => Ok(decode(path)?),
+            Picture::Cifar { file, record, labels } => cifar::picture(file, *record, *labels),
+        }
+    }
+
+    /// Boxes of the objects that count as a class, `[x0, y0, x1, y1]` as shares of the photo's width and height, 0..=1.
+    pub fn boxes(&self, class: usize, photo: &RgbImage) -> Vec<[f64; 4]> {
+        let [w, h] = self.frame.unwrap_or([f64::from(photo.width()), f64::from(photo.height())]);
+        let of_class = self.objects.iter().filter(|o| o.classes.contains(&class));
+        let share = |[x0, y0, x1, y1]: [f64; 4]| [x0 / w, y0 / h, x1 / w, y1 / h].map(|v| v.clamp(0.0, 1.0));
+        of_class.filter_map(|o| o.bbox).map(share).collect()
+    }
+
+    /// The pixels of the objects that count as a class; `None` if the sample has no masks.
+    ///
+    /// # Errors
+    /// [`DatasetError::Read`] for a mask that is no indexed or grey PNG.
+    pub fn mask_of(&self, class: usize) -> Result<Option<Mask>> {
+        let of_class = self.objects.iter().filter(|o| o.classes.contains(&class));
+        let values: Vec<u8> = of_class.filter_map(|o| o.mask_value).collect();
+        match &self.mask {
+            Some(path) if !values.is_empty() => Ok(Some(mask::read(path, &values)?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The first of the model's classes that count as an object of the sample.
+    pub fn class(&self) -> Option<usize> {
+        self.objects.iter().find_map(|o| o.classes.first().copied())
+    }
+
+    /// All of the model's classes that count as an object of the sample, in ascending order.
+    pub fn classes(&self) -> Vec<usize> {
+        let all: std::collections::BTreeSet<usize> =
+            self.objects.iter().flat_map(|o| o.classes.iter().copied()).collect();
+        all.into_iter().collect()
+    }
+}
+
+/// A list of samples.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// Its samples, in the order of the files.
+    pub samples: Vec<Sample>,
+}
+
+impl Dataset {
+    /// SHA-256 over the samples: their names and what is in them, not their pictures.
+    pub fn fingerprint(&self) -> String {
+        use sha2::{Digest, Sha256};
+        let mut hash = Sha256::new();
+        for s in &self.samples {
+            hash.update(format!("{}\n{:?}\n{:?}\n", s.id, s.frame, s.objects));
+        }
+        hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+/// Forms of datasets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A CSV table: `file`, a class, and a box or a mask a row.
+    Table,
+    /// A folder for each class, with photos in it.
+    Folders,
+    /// A folder of VOC's XML files, as ImageNet's validation boxes and Pascal VOC have them.
+    Voc,
+    /// COCO's JSON.
+    Coco,
+    /// The folder of CUB-200-2011.
+    Cub,
+    /// The metadata folder of `wsolevaluation`.
+    WsolMetadata,
+    /// CIFAR's binary layout: 3072 bytes of red, green and blue behind one label (CIFAR-10) or two (CIFAR-100).
+    Cifar,
+}
+
+impl Format {
+    /// All formats by name.
+    pub const ALL: [(&'static str, Format); 7] = [
+        ("csv", Format::Table),
+        ("folders", Format::Folders),
+        ("voc", Format::Voc),
+        ("coco", Format::Coco),
+        ("cub", Format::Cub),
+        ("wsolevaluation", Format::WsolMetadata),
+        ("cifar", Format::Cifar),
+    ];
+
+    /// The format that a path looks like.
+    fn guess(path: &Path) -> Result<Format> {
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase();
+        let has = |name: &str| path.join(name).exists();
+        match extension.as_str() {
+            _ if path.is_dir() && has("image_class_labels.txt") => Ok(Format::Cub),
+            _ if path.is_dir() && has("image_ids.txt") => Ok(Format::WsolMetadata),
+            _ if path.is_dir() && (has("Annotations") || voc::is_folder_of_xml(path)) => Ok(Format::Voc),
+            _ if path.is_dir() && has("scenes.csv") => Ok(Format::Table),
+            _ if path.is_dir() => Ok(Format::Folders),
+            "csv" => Ok(Format::Table),
+            "json" => Ok(Format::Coco),
+            "bin" => Ok(Format::Cifar),
+            _ if !path.exists() => Err(DatasetError::read(path, "there is no such file or folder")),
+            _ => {
+                let names: Vec<&str> = Format::ALL.iter().map(|(name, _)| *name).collect();
+                let reason =
+                    format!("not a known form of dataset; name it with --format ({})", names.join(", "));
+                Err(DatasetError::read(path, reason))
+            }
+        }
+    }
+}
+
+/// Reads the list of a dataset's samples. `format`: told from the path if not given. `images`: the folder with the photos,
+/// where they do not lie beside the list.
+///
+/// # Errors
+/// [`DatasetError::Read`] naming the file and what was expected; also for a dataset without samples.
+pub fn open(path: &Path, format: Option<Format>, images: Option<&Path>) -> Result<Dataset> {
+    let format = format.map_or_else(|| Format::guess(path), Ok)?;
+    let samples = match format {
+        Format::Table => table::read(path, images)?,
+        Format::Folders => folders::read(path)?,
+        Format::Voc => voc::read(path, images)?,
+        Format::Coco => coco::read(path, images)?,
+        Format::Cub => cub::read(path)?,
+        Format::WsolMetadata => wsol_metadata::read(path, images)?,
+        Format::Cifar => cifar::read(path)?,
+    };
+    if samples.is_empty() {
+        return Err(DatasetError::read(path, "the dataset has no samples"));
+    }
+    Ok(Dataset { path: path.to_path_buf(), samples })
+}
+
+fn text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|e| DatasetError::read(path, e))
+}
+
+/// The file `name` in the first of the folders that has it; the first folder's if none has.
+fn find_file(name: &str, folders: &[&Path]) -> PathBuf {
+    let all = || folders.iter().map(|f| f.join(name));
+    all().find(|p| p.is_file()).or_else(|| all().next()).unwrap_or_else(|| PathBuf::from(name))
+}

@@ -1,0 +1,15 @@
+//! Measures explanations: whether a method stays silent about what is not there ([`check`]), where it points ([`bench`]), what
+//! removing that does to the network ([`faithfulness`]), and what it costs ([`speed`]).
+#![deny(missing_docs)]
+
+pub mod bench;
+pub mod check;
+pub mod dataset;
+pub mod error;
+pub mod faithfulness;
+pub mod journal;
+pub mod localization;
+pub mod memory;
+pub mod scatter;
+pub mod speed;
+pub mod statistics;

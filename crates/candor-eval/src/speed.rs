@@ -1,0 +1,293 @@
+//! How fast a model is explained here: its passes against what the engine can do at best, and whole explanations.
+
+use std::time::Instant;
+
+use candor_graph::builder::Builder;
+use candor_graph::flops;
+use candor_graph::graph::{Graph, ValueId};
+use candor_graph::shape::Dim;
+use candor_graph::tensor::{DataType, Tensor};
+use serde::Serialize;
+
+use super::memory;
+use crate::check::Skipped;
+use crate::error::Result;
+use candor::engine::EngineInfo;
+use candor::engine::{Engine, Session};
+use candor::mask::learn::Learner;
+use candor::mask::{Settings, automatic_levels};
+use candor::methods::{Choices, Method, find, prepare};
+use candor::model::Model;
+use candor::model::ModelInfo;
+use candor::parameters::MethodInfo;
+use candor::passes::Passes;
+use candor::quantile::percentile;
+
+/// Rows and columns of the matrices by whose product the engine's best is measured.
+const PEAK_SIZE: usize = 2048;
+/// What has taken longer than this is not repeated further, in seconds.
+const PATIENCE: f64 = 10.0;
+
+/// What was measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct SpeedResult {
+    /// The model.
+    pub model: ModelInfo,
+    /// What executed it.
+    pub engine: EngineInfo,
+    /// Runs of each part, at most.
+    pub repeats: usize,
+    /// Images and queries in a batch.
+    pub batch: usize,
+    /// Reading the model file and making the graph ready, once, in seconds.
+    pub load_seconds: f64,
+    /// The engine's best, 10⁹ operations a second: the product of two 2048×2048 matrices, the fastest run.
+    pub peak_gflops: f64,
+    /// Single passes.
+    pub parts: Vec<Part>,
+    /// Whole explanations of one class.
+    pub methods: Vec<MethodSpeed>,
+    /// Methods that could not be measured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
+    /// The most memory that the process used at once, in bytes; `null` where the system does not say.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// Seconds of several runs.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Seconds {
+    /// The middle one.
+    pub median: f64,
+    /// The fastest.
+    pub min: f64,
+    /// The slowest.
+    pub max: f64,
+    /// How many.
+    pub runs: usize,
+}
+
+/// One pass.
+#[derive(Clone, Debug, Serialize)]
+pub struct Part {
+    /// What was run.
+    pub name: &'static str,
+    /// How long it took.
+    pub seconds: Seconds,
+    /// Operations of its convolutions and matrix products, 10⁹; a multiplication with its addition counts as two.
+    pub gflop: f64,
+    /// 10⁹ operations a second, at the median.
+    pub gflops: f64,
+    /// `gflops` as a share of the engine's best, 0 to 1.
+    pub share_of_peak: f64,
+}
+
+/// A method's explanation of one class, forward pass included.
+#[derive(Clone, Debug, Serialize)]
+pub struct MethodSpeed {
+    /// The method with every parameter.
+    pub method: MethodInfo,
+    /// Making it ready for the model (rewriting, compiling), once, in seconds.
+    pub prepare_seconds: f64,
+    /// One explanation.
+    pub seconds: Seconds,
+    /// Passes of one explanation.
+    pub forward: u64,
+    /// Passes of one explanation.
+    pub backward: u64,
+}
+
+/// Measures `model` and the methods on it. `load_seconds` is what loading it took; `progress` is called after each part,
+/// [`steps`] times.
+///
+/// # Errors
+/// If the engine fails, or there is no gradient of the model.
+pub fn measure(
+    model: &Model,
+    methods: &[Box<dyn Method>],
+    repeats: usize,
+    load_seconds: f64,
+    progress: &mut dyn FnMut(&str),
+) -> Result<SpeedResult> {
+    let repeats = repeats.max(1);
+    let image = noise(model.input_shape.iter().product());
+    let peak_gflops = peak(model.engine.as_ref(), repeats)?;
+    progress("matrix product");
+    let mut parts = vec![];
+    let mut add = |name: &'static str, seconds: Seconds, operations: u64| {
+        let gflop = operations as f64 / 1e9;
+        let gflops = gflop / seconds.median;
+        parts.push(Part { name, seconds, gflop, gflops, share_of_peak: gflops / peak_gflops });
+    };
+    let batch = model.fixed_batch.unwrap_or(1);
+    let forward = flops::forward(&model.graph, batch);
+    add("forward", time_forward(model, &image, repeats)?, forward);
+    progress("forward");
+    let both = forward + flops::backward(&model.graph, &[model.input], batch);
+    add("gradient", time_gradient(model, &image, repeats)?, both);
+    progress("gradient");
+    let (iteration, levels) = time_iteration(model, &image, repeats)?;
+    let behind_masks = flops::forward_from(&model.graph, &levels, batch);
+    add("mask iteration", iteration, behind_masks + flops::backward(&model.graph, &levels, batch));
+    progress("mask iteration");
+    let (mut measured, mut skipped) = (vec![], vec![]);
+    for method in methods {
+        let name = method.description().name;
+        match time_method(model, method.as_ref(), &image, repeats) {
+            Ok(speed) => measured.push(speed),
+            Err(e) => skipped.push(Skipped { method: name.to_string(), reason: e.to_string() }),
+        }
+        progress(name);
+    }
+    Ok(SpeedResult {
+        model: model.info.clone(),
+        engine: model.engine.info(),
+        repeats,
+        batch,
+        load_seconds,
+        peak_gflops,
+        parts,
+        methods: measured,
+        skipped,
+        peak_memory_bytes: memory::peak(),
+    })
+}
+
+/// How often [`measure`] reports progress.
+pub fn steps(methods: &[Box<dyn Method>]) -> u64 {
+    4 + methods.len() as u64
+}
+
+/// Values in −1..1 that look like nothing: a Weyl sequence.
+fn noise(count: usize) -> Vec<f32> {
+    let value = |i: usize| (i as u32).wrapping_mul(2_654_435_761) as f32 / u32::MAX as f32 * 2.0 - 1.0;
+    (0..count).map(value).collect()
+}
+
+/// Runs once to warm up, then up to `repeats` times. A first run that tries the patience is the only one.
+fn time(repeats: usize, mut run: impl FnMut() -> Result<()>) -> Result<Seconds> {
+    let mut timed = || -> Result<f64> {
+        let start = Instant::now();
+        run()?;
+        Ok(start.elapsed().as_secs_f64())
+    };
+    let first = timed()?;
+    if first > PATIENCE {
+        return Ok(spread(vec![first]));
+    }
+    let begin = Instant::now();
+    let mut seconds = vec![];
+    while seconds.len() < repeats && (seconds.is_empty() || begin.elapsed().as_secs_f64() < PATIENCE) {
+        seconds.push(timed()?);
+    }
+    Ok(spread(seconds))
+}
+
+fn spread(mut seconds: Vec<f64>) -> Seconds {
+    seconds.sort_by(f64::total_cmp);
+    let (n, median) = (seconds.len(), percentile(&seconds, 50.0));
+    let end = |v: Option<&f64>| v.copied().unwrap_or(f64::NAN);
+    Seconds { median, min: end(seconds.first()), max: end(seconds.last()), runs: n }
+}
+
+/// The fastest product of two large matrices, in 10⁹ operations a second.
+fn peak(engine: &dyn Engine, repeats: usize) -> Result<f64> {
+    let at = |e| candor::error::Error::graph("matrix product", e);
+    let builder = Builder::new(Graph::new(18));
+    let values = Tensor::floats(&[PEAK_SIZE, PEAK_SIZE], noise(PEAK_SIZE * PEAK_SIZE)).map_err(at)?;
+    let a = builder.input("a", DataType::Float, &[Dim::Fixed(PEAK_SIZE); 2]);
+    // A constant factor, as weights are: engines lay it out once.
+    let product = a.op("MatMul", &[builder.constant(values.clone())], &[]).id();
+    let mut graph = builder.finish().map_err(at)?;
+    graph.outputs = vec![product];
+    let operations = flops::forward(&graph, 1) as f64;
+    let mut session = engine.compile(&graph)?;
+    let seconds = time(repeats, || run(session.as_mut(), &values))?;
+    Ok(operations / seconds.min / 1e9)
+}
+
+fn run(session: &mut dyn Session, input: &Tensor) -> Result<()> {
+    session.run(&[input])?;
+    Ok(())
+}
+
+fn time_forward(model: &Model, image: &[f32], repeats: usize) -> Result<Seconds> {
+    let mut forward = model.forward()?;
+    time(repeats, || Ok(model.scores(forward.as_mut(), image).map(|_| ())?))
+}
+
+fn time_gradient(model: &Model, image: &[f32], repeats: usize) -> Result<Seconds> {
+    let (mut explainer, _) = prepare(model, find("gradient")?.as_ref(), &[], &Choices::default())?;
+    time(repeats, || {
+        explainer.scores(model, image)?;
+        explainer.explain(model, &[0], &mut || {})?;
+        Ok(())
+    })
+}
+
+/// Time from step to step of one query's masks, and the levels that are masked.
+fn time_iteration(model: &Model, image: &[f32], repeats: usize) -> Result<(Seconds, Vec<ValueId>)> {
+    let levels = automatic_levels(model)?;
+    let values = levels.iter().map(|l| l.value).collect();
+    // Every class takes every step, and the first steps warm up.
+    let settings = Settings { iterations: repeats + 2, exact: false, ..Settings::default() };
+    let mut learner = Learner::new(model, levels, settings)?;
+    let prepared = learner.prepare(model, image)?;
+    let mut ends = vec![];
+    learner.learn(model, &prepared, &[0], &mut || ends.push(Instant::now()))?;
+    let between = ends.windows(2).skip(1).map(|w| (w[1] - w[0]).as_secs_f64());
+    Ok((spread(between.collect()), values))
+}
+
+fn time_method(model: &Model, method: &dyn Method, image: &[f32], repeats: usize) -> Result<MethodSpeed> {
+    // A class without evidence must not end the work early: noise has none.
+    let full = method.description().parameters.iter().filter(|p| p.name == "exact");
+    let set: Vec<_> = full.map(|p| (p.name.to_string(), "false".to_string())).collect();
+    let start = Instant::now();
+    let (mut explainer, parameters) = prepare(model, method, &set, &Choices::default())?;
+    let prepare_seconds = start.elapsed().as_secs_f64();
+    let mut passes = Passes::default();
+    let seconds = time(repeats, || {
+        let scores = explainer.scores(model, image)?;
+        let class = candor::scores::argmax(&scores);
+        let explained = explainer.explain(model, &[class], &mut || {})?;
+        passes = explained.first().map_or_else(Passes::default, |e| e.passes);
+        Ok(())
+    })?;
+    let Passes { forward, backward } = passes;
+    Ok(MethodSpeed { method: parameters.info(), prepare_seconds, seconds, forward, backward })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candor::engine::RTen;
+    use candor::model::ModelOptions;
+    use candor_scenes::embedded;
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between() {
+        let s = spread(vec![4.0, 1.0, 2.0, 3.0]);
+        assert_eq!((s.min, s.median, s.max, s.runs), (1.0, 2.5, 4.0, 4));
+        assert_eq!(spread(vec![5.0]).median, 5.0);
+    }
+
+    #[test]
+    fn every_part_and_method_of_the_embedded_model_is_measured() {
+        let engine = Box::new(RTen::new(1));
+        let model = Model::from_bytes("scenes", embedded::MODEL, &ModelOptions::default(), engine).unwrap();
+        let chosen = ["gradient", "grad-cam"].map(|n| find(n).unwrap());
+        let mut told = 0;
+        let result = measure(&model, &chosen, 2, 0.1, &mut |_| told += 1).unwrap();
+        assert_eq!(told, steps(&chosen));
+        assert_eq!(
+            result.parts.iter().map(|p| p.name).collect::<Vec<_>>(),
+            ["forward", "gradient", "mask iteration"]
+        );
+        assert!(result.parts.iter().all(|p| p.seconds.runs == 2 && p.gflops > 0.0 && p.gflops.is_finite()));
+        // The gradient's first convolution included, backward costs what forward costs.
+        assert!((result.parts[1].gflop / result.parts[0].gflop - 2.0).abs() < 1e-9);
+        assert_eq!(result.methods.len(), 2);
+        assert!(result.skipped.is_empty());
+    }
+}

@@ -1,0 +1,24 @@
+//! Results and their formats: one file a format.
+//!
+//! [`result`] is plain data. [`ReportWriter`] turns it into the files of an output directory; [`json`], [`npz`] and
+//! [`png`] each make the bytes of one format, [`paint`] chooses the colours, [`atomic`] puts files in place.
+#![deny(missing_docs)]
+
+pub mod atomic;
+mod error;
+pub mod figures;
+pub mod html;
+pub mod json;
+pub mod names;
+pub mod npz;
+pub mod paint;
+pub mod picture;
+pub mod png;
+/// Plain serde results.
+pub mod result;
+mod view;
+mod words;
+mod writer;
+
+pub use error::ReportError;
+pub use writer::{HTML_FILE, JSON_FILE, ReportWriter};

@@ -1,0 +1,184 @@
+//! The result of `explain` as plain data: exactly the fields of the command line's JSON contract.
+
+use candor::engine::EngineInfo;
+use candor::explanation::{ClassExplanation, Cost, Kept, LevelMask, PhotoExplanation, TopClass, Verdict};
+use candor::map::Map;
+use candor::model::ModelInfo;
+use candor::parameters::MethodInfo;
+use serde::Serialize;
+
+/// One run of `explain`: what was asked of which model, and what came out.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExplainResult {
+    /// The model, by content.
+    pub model: ModelInfo,
+    /// How images became input.
+    pub preprocessing: serde_json::Value,
+    /// What executed the graphs.
+    pub engine: EngineInfo,
+    /// The explanation method and every parameter it used.
+    pub method: MethodInfo,
+    /// The seed from which all randomness of the run flows.
+    pub seed: u64,
+    /// One entry per image that could be explained, in the order given.
+    pub images: Vec<ImageResult>,
+    /// Images that failed, with the reason (exit code 3).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedImage>,
+}
+
+/// An image that could not be explained.
+#[derive(Clone, Debug, Serialize)]
+pub struct FailedImage {
+    /// Path as given.
+    pub path: String,
+    /// One line that says what and where.
+    pub error: String,
+}
+
+/// What was found for one image.
+#[derive(Clone, Debug, Serialize)]
+pub struct ImageResult {
+    /// Path as given.
+    pub path: String,
+    /// The five classes with the highest score, best first (fewer if the model has fewer).
+    pub top: Vec<TopClass>,
+    /// One entry per queried class, in the order asked.
+    pub queries: Vec<QueryResult>,
+}
+
+/// The explanation of one class on one image.
+#[derive(Clone, Debug, Serialize)]
+pub struct QueryResult {
+    /// Index of the class.
+    pub class_id: usize,
+    /// Label, or `class N`.
+    pub class_name: String,
+    /// Rank of the class among the model's scores; 1 is the model's answer.
+    pub rank: usize,
+    /// Logit of the class on the unmasked image.
+    pub score: f64,
+    /// Softmax probability, 0..=1.
+    pub probability: f64,
+    /// Log-odds o_c = S_c − logsumexp of the other logits, on the unmasked image.
+    pub log_odds: f64,
+    /// Log-odds of the class when every mask is zero (nothing of the image is left); `null` in JSON for methods
+    /// that mask nothing.
+    pub null_log_odds: Option<f64>,
+    /// Score and log-odds of the masked model at the returned masks; `null` for methods that mask nothing.
+    pub kept: Option<Kept>,
+    /// The fused map.
+    pub map: MapInfo,
+    /// The masks of each level, finest first; empty for methods without levels.
+    pub levels: Vec<LevelInfo>,
+    /// Maps at other λ, from the smallest, if the path was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lambda_path: Vec<PathInfo>,
+    /// What it cost.
+    pub cost: Cost,
+    /// `evidence` or `no-evidence`.
+    pub verdict: Verdict,
+    /// Anything a reader must know before believing the map; each says what to do.
+    pub warnings: Vec<String>,
+}
+
+/// A map's figures and files.
+#[derive(Clone, Debug, Serialize)]
+pub struct MapInfo {
+    /// `[height, width]`.
+    pub shape: [usize; 2],
+    /// Smallest raw value.
+    pub min: f64,
+    /// Largest raw value.
+    pub max: f64,
+    /// Mean over pixels of the positive part, raw.
+    pub mass: f64,
+    /// Raw magnitudes, path relative to the output directory.
+    pub npz: Option<String>,
+    /// The map alone, painted; path relative to the output directory.
+    pub png: Option<String>,
+    /// The map over the photo; path relative to the output directory.
+    pub overlay: Option<String>,
+}
+
+/// The mask at another λ; its map is `path_0_map`, `path_1_map`, … of the NPZ file.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PathInfo {
+    /// Weight of the L1 term.
+    pub lambda: f64,
+    /// Mean over pixels of the positive part of the map, raw.
+    pub mass: f64,
+    /// What the masked model still answers.
+    pub kept: Kept,
+}
+
+/// One level's mask.
+#[derive(Clone, Debug, Serialize)]
+pub struct LevelInfo {
+    /// Name of the masked value in the graph.
+    pub value: String,
+    /// Shape of the mask, `[channels, height, width]`; channels is 1 for spatial masks.
+    pub shape: [usize; 3],
+    /// Mean of the mask, 0..=1.
+    pub mass: f64,
+}
+
+/// One explained image with its arrays: what the report writers need beside [`ImageResult`].
+#[derive(Clone, Debug)]
+pub struct ExplainedImage {
+    /// The photo as the model sees it (cropped as the model crops), at display resolution.
+    pub photo: image::RgbImage,
+    /// Figures; `result.queries` runs parallel to `queries`. File paths are filled in by the writers.
+    pub result: ImageResult,
+    /// Arrays of each query.
+    pub queries: Vec<ExplainedQuery>,
+}
+
+/// Arrays of one query.
+#[derive(Clone, Debug)]
+pub struct ExplainedQuery {
+    /// The fused map on the model's input grid.
+    pub map: Map,
+    /// Each level's mask, finest first.
+    pub levels: Vec<LevelMask>,
+    /// The fused maps at other λ, from the smallest, if they were asked for.
+    pub path: Vec<Map>,
+}
+
+impl From<PhotoExplanation> for ExplainedImage {
+    fn from(e: PhotoExplanation) -> Self {
+        let (figures, arrays) = e.classes.into_iter().map(split).unzip();
+        let result = ImageResult { path: e.path, top: e.top, queries: figures };
+        ExplainedImage { photo: e.photo, result, queries: arrays }
+    }
+}
+
+/// The figures of a class and its arrays.
+fn split(e: ClassExplanation) -> (QueryResult, ExplainedQuery) {
+    let figures = QueryResult {
+        class_id: e.class_id,
+        class_name: e.class_name,
+        rank: e.rank,
+        score: e.score,
+        probability: e.probability,
+        log_odds: e.log_odds,
+        null_log_odds: e.null_log_odds,
+        kept: e.kept,
+        map: MapInfo::of(&e.map),
+        levels: e
+            .levels
+            .iter()
+            .map(|l| LevelInfo { value: l.value.clone(), shape: l.shape, mass: l.mean.mass() })
+            .collect(),
+        lambda_path: e
+            .lambda_path
+            .iter()
+            .map(|p| PathInfo { lambda: p.lambda, mass: p.map.mass(), kept: p.kept })
+            .collect(),
+        cost: e.cost,
+        verdict: e.verdict,
+        warnings: e.warnings,
+    };
+    let path = e.lambda_path.into_iter().map(|p| p.map).collect();
+    (figures, ExplainedQuery { map: e.map, levels: e.levels, path })
+}

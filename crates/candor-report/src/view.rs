@@ -1,0 +1,284 @@
+//! What the HTML templates are given: results turned into text, widths and data URIs, no logic left to do.
+//! Here the view of one image; [`page`] has the page around the images.
+
+mod page;
+
+use image::RgbImage;
+use image::imageops::{self, FilterType};
+use serde::Serialize;
+
+use super::error::ReportError;
+use super::figures::{figure, percent, width};
+use super::paint::{self, Scale, Scales};
+use super::picture::Picture;
+use super::result::{ExplainedImage, ExplainedQuery, LevelInfo, QueryResult};
+use super::words;
+use candor::explanation::Verdict;
+use candor::map::Map;
+
+pub(crate) use page::{PageView, Row};
+
+/// Longer side of a picture in the page, in pixels; the files beside the page have the full size.
+const SIDE: u32 = 400;
+/// Longer side of a map alone in the page.
+const MAP_SIDE: usize = 112;
+
+/// One image's part of the page.
+#[derive(Debug, Serialize)]
+pub(crate) struct ImageView {
+    number: usize,
+    name: String,
+    path: String,
+    photo: Picture,
+    top: Vec<Top>,
+    scale: Legend,
+    queries: Vec<Query>,
+    /// Whether the method masks, and so knows evidence.
+    masks: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Top {
+    id: usize,
+    name: String,
+    synonyms: String,
+    score: String,
+    probability: String,
+    width: String,
+    asked: bool,
+}
+
+/// A colour bar with its ticks in raw units.
+#[derive(Debug, Serialize)]
+struct Legend {
+    gradient: String,
+    from: String,
+    middle: String,
+    to: String,
+    signed: bool,
+    sentence: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Query {
+    id: usize,
+    name: String,
+    synonyms: String,
+    rank: usize,
+    evidence: bool,
+    overlay: Picture,
+    overlay_file: Option<String>,
+    map_file: Option<String>,
+    npz_file: Option<String>,
+    alone: Tile,
+    levels: Vec<Tile>,
+    score: String,
+    probability: String,
+    log_odds: String,
+    null_log_odds: String,
+    kept_score: String,
+    kept_log_odds: String,
+    bars: Option<Bars>,
+    min: String,
+    max: String,
+    mass: String,
+    ratio: String,
+    forward: u64,
+    backward: u64,
+    seconds: String,
+    warnings: Vec<String>,
+}
+
+/// Evidence in the photo and evidence kept by the masks, on the image's axis.
+#[derive(Debug, Serialize)]
+struct Bars {
+    evidence: String,
+    evidence_width: String,
+    kept: String,
+    kept_width: String,
+    share: String,
+}
+
+/// A map or a level's mean mask on its own grid.
+#[derive(Debug, Serialize)]
+struct Tile {
+    name: String,
+    picture: Picture,
+    shape: String,
+    mass: String,
+    gradient: String,
+    from: String,
+    to: String,
+    /// Fewer than 64 values a side: show the squares.
+    coarse: bool,
+}
+
+impl ImageView {
+    /// The view of the `number`-th image.
+    pub(crate) fn new(number: usize, image: &ExplainedImage, scales: &Scales) -> Result<Self, ReportError> {
+        let result = &image.result;
+        let photo = display_size(&image.photo);
+        let name = result.path.rsplit(['/', '\\']).next().unwrap_or(&result.path).to_owned();
+        let top_mass = result.queries.iter().find(|query| query.rank == 1).map(|query| query.map.mass);
+        let axis = result
+            .queries
+            .iter()
+            .filter_map(evidence)
+            .map(|(there, kept)| there.max(kept))
+            .fold(0.0, f64::max);
+        let queries = result.queries.iter().zip(&image.queries);
+        let queries: Vec<Query> = queries
+            .map(|(q, a)| Query::new(q, a, &photo, scales, top_mass, axis))
+            .collect::<Result<_, _>>()?;
+        let top = result.top.iter().map(|class| Top {
+            id: class.class_id,
+            name: words::short(&class.name).to_owned(),
+            synonyms: words::synonyms(&class.name).to_owned(),
+            score: figure(class.score),
+            probability: percent(class.probability),
+            width: width(class.probability, 1.0),
+            asked: result.queries.iter().any(|query| query.class_id == class.class_id),
+        });
+        Ok(ImageView {
+            number,
+            path: result.path.clone(),
+            photo: Picture::jpeg(&photo, format!("{name}, as the model sees it"))?,
+            top: top.collect(),
+            scale: Legend::new(scales.map, words::scale(&result.queries, &scales.map)),
+            masks: queries.iter().any(|query| query.bars.is_some()),
+            queries,
+            name,
+        })
+    }
+}
+
+impl Query {
+    fn new(
+        result: &QueryResult,
+        arrays: &ExplainedQuery,
+        photo: &RgbImage,
+        scales: &Scales,
+        top_mass: Option<f64>,
+        axis: f64,
+    ) -> Result<Self, ReportError> {
+        let overlay = paint::overlay(photo, &arrays.map, &scales.map);
+        let levels = arrays.levels.iter().zip(&result.levels).zip(&scales.levels);
+        let or_none = |value: Option<f64>| value.map_or("–".to_owned(), figure);
+        Ok(Query {
+            id: result.class_id,
+            name: words::short(&result.class_name).to_owned(),
+            synonyms: words::synonyms(&result.class_name).to_owned(),
+            rank: result.rank,
+            evidence: result.verdict == Verdict::Evidence,
+            overlay: Picture::jpeg(&overlay, words::overlay(result, &arrays.map, &scales.map))?,
+            overlay_file: result.map.overlay.clone(),
+            map_file: result.map.png.clone(),
+            npz_file: result.map.npz.clone(),
+            alone: Tile::fused(arrays, result, &scales.map)?,
+            levels: levels
+                .map(|((mask, info), scale)| Tile::level(&mask.mean, info, scale))
+                .collect::<Result<_, _>>()?,
+            score: figure(result.score),
+            probability: percent(result.probability),
+            log_odds: figure(result.log_odds),
+            null_log_odds: or_none(result.null_log_odds),
+            kept_score: or_none(result.kept.map(|kept| kept.score)),
+            kept_log_odds: or_none(result.kept.map(|kept| kept.log_odds)),
+            bars: evidence(result).map(|(there, kept)| Bars::new(there, kept, axis)),
+            min: figure(result.map.min),
+            max: figure(result.map.max),
+            mass: figure(result.map.mass),
+            ratio: top_mass
+                .filter(|&top| top > 0.0)
+                .map_or("–".into(), |top| percent(result.map.mass / top)),
+            forward: result.cost.forward,
+            backward: result.cost.backward,
+            seconds: format!("{:.2}", result.cost.seconds),
+            warnings: result.warnings.clone(),
+        })
+    }
+}
+
+/// What the photo adds to the class's log-odds beyond nothing, and what the masked photo still adds; not below 0.
+fn evidence(query: &QueryResult) -> Option<(f64, f64)> {
+    let (null, kept) = (query.null_log_odds?, query.kept?);
+    Some(((query.log_odds - null).max(0.0), (kept.log_odds - null).max(0.0)))
+}
+
+impl Bars {
+    fn new(there: f64, kept: f64, axis: f64) -> Self {
+        Bars {
+            evidence: figure(there),
+            evidence_width: width(there, axis),
+            kept: figure(kept),
+            kept_width: width(kept, axis),
+            share: if there > 0.0 { percent(kept / there) } else { "–".to_owned() },
+        }
+    }
+}
+
+impl Tile {
+    fn fused(arrays: &ExplainedQuery, result: &QueryResult, scale: &Scale) -> Result<Self, ReportError> {
+        let map = &arrays.map;
+        let shrink = (MAP_SIDE as f64 / map.height.max(map.width) as f64).min(1.0);
+        let side = |n: usize| ((n as f64 * shrink).round() as usize).max(1);
+        let small = map.resized(side(map.height), side(map.width));
+        let alt = format!("Map alone for {}", words::short(&result.class_name));
+        let shape = format!("{} × {}", map.height, map.width);
+        Tile::new("fused map".into(), Picture::map(&small, scale, alt)?, shape, result.map.mass, scale)
+    }
+
+    fn level(mean: &Map, info: &LevelInfo, scale: &Scale) -> Result<Self, ReportError> {
+        let [channels, height, width] = info.shape;
+        let shape = format!("{channels} × {height} × {width}");
+        let picture = Picture::map(mean, scale, format!("Mean mask at {}", info.value))?;
+        Tile::new(info.value.clone(), picture, shape, info.mass, scale)
+    }
+
+    fn new(
+        name: String,
+        picture: Picture,
+        shape: String,
+        mass: f64,
+        scale: &Scale,
+    ) -> Result<Self, ReportError> {
+        let (from, _, to) = ticks(scale);
+        let palette = scale.palette();
+        let gradient = gradient(&palette.iter().step_by(palette.len() / 16).copied().collect::<Vec<_>>());
+        let coarse = picture.width.max(picture.height) < 64;
+        Ok(Tile { name, shape, mass: figure(mass), gradient, from, to, coarse, picture })
+    }
+}
+
+impl Legend {
+    fn new(scale: Scale, sentence: String) -> Self {
+        let (from, middle, to) = ticks(&scale);
+        let gradient = gradient(&paint::legend(&scale, 25));
+        Legend { gradient, from, middle, to, signed: scale.signed, sentence }
+    }
+}
+
+/// First, middle and last value of a scale.
+fn ticks(scale: &Scale) -> (String, String, String) {
+    let max = f64::from(scale.max);
+    let (from, middle) = if scale.signed { (-max, 0.0) } else { (0.0, max / 2.0) };
+    (figure(from), figure(middle), figure(max))
+}
+
+/// A CSS gradient from left to right.
+fn gradient(colors: &[[u8; 3]]) -> String {
+    let stops: Vec<String> = colors.iter().map(|[r, g, b]| format!("#{r:02x}{g:02x}{b:02x}")).collect();
+    format!("linear-gradient(to right,{})", stops.join(","))
+}
+
+/// The photo at the page's size. A tiny one is enlarged by a whole factor, so that its pixels stay pixels.
+fn display_size(photo: &RgbImage) -> RgbImage {
+    let longest = photo.width().max(photo.height());
+    if longest > SIDE {
+        let side = |n: u32| (n * SIDE).div_ceil(longest).max(1);
+        imageops::resize(photo, side(photo.width()), side(photo.height()), FilterType::CatmullRom)
+    } else {
+        let factor = (SIDE / longest.max(1)).max(1);
+        imageops::resize(photo, photo.width() * factor, photo.height() * factor, FilterType::Nearest)
+    }
+}

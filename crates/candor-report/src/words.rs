@@ -1,0 +1,71 @@
+//! The sentences of a report: which scale was used, what a picture shows.
+
+use super::figures::{figure, percent};
+use super::paint::{Scale, ScaleSource};
+use super::result::QueryResult;
+use candor::explanation::Verdict;
+use candor::map::Map;
+
+/// Which scale the maps of `queries`, all of one image, are painted on, and why that one.
+pub(crate) fn scale(queries: &[QueryResult], scale: &Scale) -> String {
+    let max = figure(f64::from(scale.max));
+    let from = if scale.signed { format!("−{max}") } else { "0".to_owned() };
+    let why = match scale.source {
+        ScaleSource::TopClass => {
+            let top = queries.iter().find(|query| query.rank == 1).map_or("", |query| &query.class_name);
+            format!("the maximum for “{}”, the model’s answer", short(top))
+        }
+        ScaleSource::MaskRange => {
+            "a mask’s full range, as the model’s answer was not asked for or has no evidence".to_owned()
+        }
+        ScaleSource::AllQueries => {
+            "the maximum of these maps, as the model’s answer was not asked for or is empty".to_owned()
+        }
+    };
+    let mut text = format!("All maps of this image share one scale: {from} to {max} in raw units, {why}.");
+    let most = queries.iter().map(|query| query.map.max.max(-query.map.min)).fold(0.0, f64::max);
+    if most > f64::from(scale.max) * 1.0005 {
+        text += &format!(" Values beyond it (up to {}) have the last colour.", figure(most));
+    }
+    text
+}
+
+/// What the overlay of one query shows, for those who do not see it.
+pub(crate) fn overlay(query: &QueryResult, map: &Map, scale: &Scale) -> String {
+    let class = short(&query.class_name);
+    let painted = map.data.iter().filter(|&&v| scale.index(v) != scale.index(0.0)).count();
+    if painted == 0 {
+        return format!("The photo in grey without any colour: the map for {class} is empty.");
+    }
+    let strong = map.data.iter().filter(|&&v| scale.position(v).abs() >= 0.5).count();
+    let (row, column) = map.argmax();
+    let third = |at: usize, of: usize, names: [&'static str; 3]| names[(3 * at / of.max(1)).min(2)];
+    let place = match (
+        third(row, map.height, ["top", "middle", "bottom"]),
+        third(column, map.width, ["left", "centre", "right"]),
+    ) {
+        ("middle", "centre") => "centre".to_owned(),
+        ("middle", side) => side.to_owned(),
+        (edge, "centre") => edge.to_owned(),
+        (edge, side) => format!("{edge} {side}"),
+    };
+    let share = percent(strong as f64 / map.data.len() as f64);
+    let verdict = match query.verdict {
+        Verdict::Evidence => "evidence",
+        Verdict::NoEvidence => "no evidence",
+    };
+    format!(
+        "Map for {class} over the grey photo, {verdict}: strongest at the {place}; {share} of it above half scale."
+    )
+}
+
+/// A class's further synonyms: `Tinca tinca` of `tench, Tinca tinca`; empty where there is only one.
+pub(crate) fn synonyms(class: &str) -> &str {
+    if short(class) == class { "" } else { class.split_once(',').map_or("", |(_, rest)| rest.trim()) }
+}
+
+/// The first of a class's synonyms: `tench` of `tench, Tinca tinca`.
+pub(crate) fn short(class: &str) -> &str {
+    let first = class.split(',').next().unwrap_or(class).trim();
+    if first.is_empty() { class } else { first }
+}

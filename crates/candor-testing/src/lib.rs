@@ -1,0 +1,50 @@
+//! What tests share: inputs that any language can make again (tools/deterministic.py), and where real data is.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+/// `noise`: entry `i` of a sequence in [−1, 1), as `spec` says (`multiplier`, `increment`, `scrambled`).
+///
+/// # Panics
+/// If `spec` lacks a number.
+pub fn noise(i: u64, spec: &Value) -> f64 {
+    let part = |name: &str| spec[name].as_u64().unwrap_or_else(|| panic!("no {name} in {spec}"));
+    let mut u = i.wrapping_mul(part("multiplier")).wrapping_add(part("increment")) as u32;
+    if spec["scrambled"].as_bool().unwrap_or(false) {
+        u = (u ^ (u >> 16)).wrapping_mul(0x85EB_CA6B);
+        u = (u ^ (u >> 13)).wrapping_mul(0xC2B2_AE35);
+        u ^= u >> 16;
+    }
+    f64::from(u) / 4_294_967_296.0 * 2.0 - 1.0
+}
+
+/// `noise_image`: `count` values, float32(noise · amplitude + offset); without an offset it is 0.
+///
+/// # Panics
+/// If `spec` lacks a number.
+pub fn noise_image(count: usize, spec: &Value) -> Vec<f32> {
+    let amplitude = spec["amplitude"].as_f64().unwrap_or_else(|| panic!("no amplitude in {spec}"));
+    let offset = spec["offset"].as_f64().unwrap_or(0.0);
+    (0..count as u64).map(|i| (noise(i, spec) * amplitude + offset) as f32).collect()
+}
+
+/// The folder with real models and photos: `CANDOR_DATA`, by default `shared/data` beside the repository. Tests that need it are ignored
+/// unless `--include-ignored` asks for them.
+///
+/// # Panics
+/// If it is not there.
+pub fn data_dir() -> PathBuf {
+    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let directory = std::env::var_os("CANDOR_DATA").map_or_else(beside, PathBuf::from);
+    assert!(directory.join("models").is_dir(), "no real models in {}; set CANDOR_DATA", directory.display());
+    directory
+}
+
+/// A file below the folder tests/data of the crate that asks.
+#[macro_export]
+macro_rules! fixture {
+    ($name:expr) => {
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join($name)
+    };
+}

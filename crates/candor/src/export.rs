@@ -1,0 +1,89 @@
+//! A method as an ordinary ONNX model: image and class in, logits and map out. Any runtime then explains, without Candor.
+
+use std::path::Path;
+
+use candor_graph::graph::Graph;
+use candor_graph::onnx::{self, Notes};
+
+use crate::error::{Error, Result};
+use crate::image::Preprocessing;
+use crate::methods::{Choices, Method, all};
+use crate::model::Model;
+use crate::parameters::MethodInfo;
+use crate::parameters::Parameters;
+
+pub use crate::nodes::canvas::{CLASS, LOGITS, MAP};
+
+/// A method written down as a graph.
+pub struct Exported {
+    /// Inputs: the image, N×C×H×W, and `class`, int64, N. Outputs: `logits`, N×K, and `map`, N×1×H×W, raw magnitudes.
+    pub graph: Graph,
+    /// What the file says beside it: inputs, method and every parameter, preprocessing, hash of the model.
+    pub notes: Notes,
+    /// The method with every parameter.
+    pub method: MethodInfo,
+}
+
+impl Exported {
+    /// Writes the model; a reader sees a whole file or none.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the file.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        onnx::save_with(&self.graph, &self.notes, path)
+            .map_err(|e| Error::graph(&path.display().to_string(), e))
+    }
+}
+
+/// The methods that can be exported.
+pub fn exportable() -> Vec<&'static str> {
+    all().iter().filter(|m| m.exporter().is_some()).map(|m| m.description().name).collect()
+}
+
+/// Writes a method for a model as a graph, with the parameters of `set`.
+///
+/// # Errors
+/// [`Error::Parameter`] for a method or a setting that cannot be exported, naming what can; else as
+/// [`crate::methods::prepare`].
+pub fn export(
+    model: &Model,
+    preprocessing: &Preprocessing,
+    method: &dyn Method,
+    set: &[(String, String)],
+    choices: &Choices,
+) -> Result<Exported> {
+    let description = method.description();
+    let exporter = method.exporter().ok_or_else(|| Error::Parameter {
+        method: description.name.to_string(),
+        reason: format!("cannot be exported; these can: {}", exportable().join(", ")),
+    })?;
+    let mut parameters = Parameters::new(description.name, description.parameters, set)?;
+    let graph = exporter.export(model, &mut parameters, choices)?;
+    let notes = notes(model, preprocessing, &parameters, &graph);
+    Ok(Exported { graph, notes, method: parameters.info() })
+}
+
+fn notes(model: &Model, preprocessing: &Preprocessing, parameters: &Parameters, graph: &Graph) -> Notes {
+    let [c, h, w] = model.input_shape;
+    let info = parameters.info();
+    let text = |value: serde_json::Result<String>| value.unwrap_or_default();
+    let doc = format!(
+        "{method} of {path} by Candor. Inputs: '{image}', float N×{c}×{h}×{w}, preprocessed as the property \
+         candor.preprocessing says; '{CLASS}', int64 N, the class to explain, 0 to {last}. Outputs: '{LOGITS}', N×{k}; \
+         '{MAP}', N×1×{h}×{w}, raw magnitudes.",
+        method = info.name,
+        path = Path::new(&model.info.path).file_name().map_or("a model".into(), |n| n.to_string_lossy()),
+        image = graph.name(model.input),
+        last = model.classes.saturating_sub(1),
+        k = model.classes,
+    );
+    let property = |key: &str, value: String| (format!("candor.{key}"), value);
+    Notes {
+        doc,
+        properties: vec![
+            property("method", text(serde_json::to_string(&info))),
+            property("preprocessing", text(serde_json::to_string(preprocessing))),
+            property("model.sha256", model.info.sha256.clone()),
+        ],
+    }
+}

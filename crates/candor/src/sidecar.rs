@@ -1,0 +1,309 @@
+//! The sidecar: a small TOML file beside a model that says what the model file itself does not.
+//!
+//! `resnet.candor.toml` (or `resnet.onnx.candor.toml`) beside `resnet.onnx`, every key optional:
+//!
+//! ```toml
+//! preset = "imagenet"          # imagenet, inception, unit, caffe, raw; the keys below refine it
+//! size = [224, 224]            # height, width
+//! scale = 1.0                  # input = (v · scale − mean) / std, v in 0..=255
+//! mean = [123.0, 117.0, 104.0]
+//! std = [1.0, 1.0, 1.0]
+//! color = "rgb"                # rgb, bgr
+//! layout = "nchw"              # nchw, nhwc: the model file's own
+//! resize = "squash"            # squash, crop
+//! filter = "bilinear"          # nearest, bilinear, bicubic, lanczos
+//! labels = "classes.txt"       # beside the sidecar; or a list of names
+//! logits = "fc_out"            # name of the value that holds the logits
+//! levels = ["conv1", "conv5"]  # names of the values that masks multiply
+//! lambda = 0.01                # written by `candor calibrate`
+//! ```
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::image::{ColorOrder, Filter, MAX_SIDE, Preprocessing, Preset, ResizeMode};
+use crate::labels::{Labels, LabelsError};
+
+/// What a sidecar says; `None` where it says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sidecar {
+    /// Where preprocessing starts from; the fields down to `filter` refine it.
+    pub preset: Option<Preset>,
+    /// Height and width of the input, 1..=[`MAX_SIDE`].
+    pub size: Option<[usize; 2]>,
+    /// Multiplies the 8-bit sample; finite, not 0.
+    pub scale: Option<f64>,
+    /// Subtracted from the scaled sample, by channel in the model's order; finite.
+    pub mean: Option<[f64; 3]>,
+    /// Divides the difference, by channel in the model's order; finite, not 0.
+    pub std: Option<[f64; 3]>,
+    /// Order of the input channels.
+    pub color: Option<ColorOrder>,
+    /// Layout of the input in the model file.
+    pub layout: Option<Layout>,
+    /// Squash or crop.
+    pub resize: Option<ResizeMode>,
+    /// Resampling filter.
+    pub filter: Option<Filter>,
+    /// The classes' names.
+    pub labels: Option<LabelSource>,
+    /// Name of the value that holds the logits.
+    pub logits: Option<String>,
+    /// Names of the values that masks multiply.
+    pub levels: Option<Vec<String>>,
+    /// The model's λ; finite, above 0.
+    pub lambda: Option<f64>,
+}
+
+/// Order of the axes of a model's input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// N×C×H×W.
+    #[default]
+    Nchw,
+    /// N×H×W×C.
+    Nhwc,
+}
+
+/// Where labels come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a file name or a list of names")]
+pub enum LabelSource {
+    /// A file as [`Labels::load`] reads it, relative to the sidecar.
+    File(PathBuf),
+    /// The names themselves, in class order.
+    Names(Vec<String>),
+}
+
+/// What can be wrong with a sidecar, in one line.
+#[derive(Debug, thiserror::Error)]
+pub enum SidecarError {
+    /// It cannot be read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Unreadable {
+        /// The sidecar.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// It has no form as TOML.
+    #[error("{}: cannot be put into words: {reason}", path.display())]
+    Text {
+        /// The sidecar.
+        path: PathBuf,
+        /// What the encoder says.
+        reason: String,
+    },
+    /// It is not TOML, has an unknown key or a value of the wrong kind or range.
+    #[error("{}: line {line}, key `{key}`: {message}", path.display())]
+    Invalid {
+        /// The sidecar.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// The key, or what stands in its place.
+        key: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A model has two.
+    #[error("{} and {} both exist; keep one", .0.display(), .1.display())]
+    Two(PathBuf, PathBuf),
+    /// Neither the model nor the sidecar says the input's size.
+    #[error("the model takes any input size; say which one in its sidecar: size = [height, width]")]
+    UnknownSize,
+    /// Sidecar and model contradict each other.
+    #[error(
+        "the sidecar says size = {sidecar:?}, but the model takes {}x{} (height x width); remove `size`",
+        model[0].map_or("any".into(), |n| n.to_string()), model[1].map_or("any".into(), |n| n.to_string())
+    )]
+    Size {
+        /// Height and width in the sidecar.
+        sidecar: [usize; 2],
+        /// Height and width of the model, where fixed.
+        model: [Option<usize>; 2],
+    },
+    /// The model takes no image.
+    #[error("the model's input has {0} channels; an image gives 3, or 1 when grey")]
+    Channels(usize),
+}
+
+impl Sidecar {
+    /// The sidecar's path for a model: `resnet.onnx` → `resnet.candor.toml`.
+    pub fn path_for(model: &Path) -> PathBuf {
+        model.with_extension("candor.toml")
+    }
+
+    /// The sidecar beside `model` with its path, if there is one; `MODEL.onnx.candor.toml` counts as well.
+    ///
+    /// # Errors
+    /// Two of them, or one that [`load`](Self::load) refuses.
+    pub fn find(model: &Path) -> Result<Option<(PathBuf, Sidecar)>, SidecarError> {
+        let short = Self::path_for(model);
+        let mut long = model.as_os_str().to_owned();
+        long.push(".candor.toml");
+        let long = PathBuf::from(long);
+        let path = match (short.exists(), long.exists()) {
+            (true, true) if short != long => return Err(SidecarError::Two(short, long)),
+            (true, _) => short,
+            (_, true) => long,
+            _ => return Ok(None),
+        };
+        Self::load(&path).map(|sidecar| Some((path, sidecar)))
+    }
+
+    /// The sidecar in the file at `path`.
+    ///
+    /// # Errors
+    /// A file that cannot be read, and any key or value that is not as documented: nothing is ignored.
+    pub fn load(path: &Path) -> Result<Sidecar, SidecarError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| SidecarError::Unreadable { path: path.into(), source })?;
+        Self::parse(&text, path)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Sidecar, SidecarError> {
+        let invalid = |line, key: &str, message: &str| SidecarError::Invalid {
+            path: path.into(),
+            line,
+            key: key.into(),
+            message: message.split_whitespace().collect::<Vec<_>>().join(" "),
+        };
+        let sidecar: Sidecar = toml::from_str(text).map_err(|error| {
+            let (line, key) = place(text, error.span().map_or(0, |span| span.start));
+            invalid(line, key, error.message())
+        })?;
+        match sidecar.out_of_range() {
+            Some((key, message)) => Err(invalid(line_of(text, key).map_or(1, |at| at + 1), key, message)),
+            None => Ok(sidecar),
+        }
+    }
+
+    /// The first key whose value is of the right kind but makes no sense, and why.
+    fn out_of_range(&self) -> Option<(&'static str, &'static str)> {
+        let usable = |v: &f64| v.is_finite() && *v != 0.0;
+        let side = |n: &usize| (1..=MAX_SIDE as usize).contains(n);
+        let checks = [
+            (
+                "size",
+                "must be [height, width], each in 1..=16384",
+                self.size.is_none_or(|s| s.iter().all(side)),
+            ),
+            ("scale", "must be finite and not 0", self.scale.is_none_or(|s| usable(&s))),
+            ("mean", "must be finite", self.mean.is_none_or(|m| m.iter().all(|v| v.is_finite()))),
+            ("std", "must be finite and not 0", self.std.is_none_or(|s| s.iter().all(usable))),
+            ("lambda", "must be finite and above 0", self.lambda.is_none_or(|l| l.is_finite() && l > 0.0)),
+        ];
+        checks.into_iter().find(|(_, _, fine)| !fine).map(|(key, message, _)| (key, message))
+    }
+
+    /// The sidecar as text, for a file at `path`.
+    ///
+    /// # Errors
+    /// A value out of its range.
+    pub fn to_text(&self, path: &Path) -> Result<String, SidecarError> {
+        let text = toml::to_string(self)
+            .map_err(|error| SidecarError::Text { path: path.into(), reason: error.to_string() })?;
+        Self::parse(&text, path)?;
+        Ok(text)
+    }
+
+    /// The text of the sidecar at `path` with `lambda` in it, and everything else there kept, comments included; a text of its own if there
+    /// is no file.
+    ///
+    /// # Errors
+    /// What is there is not a sidecar, or `lambda` is not above 0.
+    pub fn with_lambda(path: &Path, lambda: f64) -> Result<String, SidecarError> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(SidecarError::Unreadable { path: path.into(), source }),
+        };
+        let wanted = Sidecar { lambda: Some(lambda), ..Self::parse(&text, path)? };
+        let new_line = format!("lambda = {lambda:?}");
+        let mut lines: Vec<&str> = text.lines().collect();
+        match line_of(&text, "lambda") {
+            Some(at) => lines[at] = &new_line,
+            None => lines.push(&new_line),
+        }
+        let edited = lines.join("\n") + "\n";
+        if Self::parse(&edited, path).ok().as_ref() != Some(&wanted) {
+            return wanted.to_text(path); // `lambda =` is part of something else, or λ makes no sense
+        }
+        Ok(edited)
+    }
+
+    /// How a photo becomes the model's input: `preset` (the command line's) if given, else the sidecar's fields over its
+    /// preset, else [`Preset::Imagenet`].
+    ///
+    /// `model_size` is the height and width of the model's input where they are fixed, `channels` how many
+    /// channels it has.
+    ///
+    /// # Errors
+    /// A size that nobody says or about which model and sidecar differ; channels other than 1 and 3.
+    pub fn preprocessing(
+        &self,
+        preset: Option<Preset>,
+        model_size: [Option<usize>; 2],
+        channels: usize,
+    ) -> Result<Preprocessing, SidecarError> {
+        if channels != 1 && channels != 3 {
+            return Err(SidecarError::Channels(channels));
+        }
+        let differ = |sidecar: [usize; 2]| (0..2).any(|i| model_size[i].is_some_and(|n| n != sidecar[i]));
+        let [height, width] = match (self.size, model_size) {
+            (Some(sidecar), model) if differ(sidecar) => return Err(SidecarError::Size { sidecar, model }),
+            (Some(sidecar), _) => sidecar,
+            (None, [Some(height), Some(width)]) => [height, width],
+            (None, _) => return Err(SidecarError::UnknownSize),
+        };
+        let base = preset.or(self.preset).unwrap_or_default().preprocessing(height, width);
+        // A preset asked for replaces the sidecar's numbers too; it would mean nothing beside them.
+        let numbers = if preset.is_some() { &Sidecar::default() } else { self };
+        Ok(Preprocessing {
+            channels,
+            color: numbers.color.unwrap_or(base.color),
+            resize: self.resize.unwrap_or(base.resize),
+            filter: self.filter.unwrap_or(base.filter),
+            scale: numbers.scale.unwrap_or(base.scale),
+            mean: numbers.mean.unwrap_or(base.mean),
+            std: numbers.std.unwrap_or(base.std),
+            ..base
+        })
+    }
+
+    /// The labels that this sidecar, which lies at `path`, names; `None` where it names none.
+    ///
+    /// # Errors
+    /// Those of [`Labels::load`].
+    pub fn labels(&self, path: &Path) -> Result<Option<Labels>, LabelsError> {
+        match &self.labels {
+            None => Ok(None),
+            Some(LabelSource::Names(names)) => Ok(Some(Labels::new(names.clone()))),
+            Some(LabelSource::File(file)) => Labels::load(&path.with_file_name("").join(file)).map(Some),
+        }
+    }
+}
+
+/// Line number (from 1) of byte `at` of a TOML text, and the key whose value it belongs to.
+fn place(text: &str, at: usize) -> (usize, &str) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count();
+    let up_to: Vec<&str> = text.lines().take(line + 1).collect();
+    let assigned = up_to.iter().rev().find_map(|line| line.split_once('=')).map(|(key, _)| key);
+    let key = assigned.or(up_to.last().copied()).unwrap_or_default();
+    (line + 1, key.trim())
+}
+
+/// Index of the line that assigns `key`.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    text.lines().position(|line| line.split_once('=').is_some_and(|(left, _)| left.trim() == key))
+}
+
+#[cfg(test)]
+mod tests;

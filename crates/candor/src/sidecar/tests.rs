@@ -1,0 +1,160 @@
+//! Tests of the sidecar.
+
+use super::*;
+
+const EVERY_KEY: &str = r#"preset = "caffe"
+size = [227, 200]
+scale = 1
+mean = [123, 117.0, 104.5]
+std = [1.0, 2.0, 3.0]
+color = "rgb"
+layout = "nhwc"
+resize = "crop"
+filter = "lanczos"
+labels = "classes.txt"
+logits = "fc"
+levels = ["conv1", "conv5"]
+lambda = 0.25
+"#;
+
+fn parse(text: &str) -> Result<Sidecar, SidecarError> {
+    Sidecar::parse(text, Path::new("m.candor.toml"))
+}
+
+fn error(text: &str) -> String {
+    parse(text).unwrap_err().to_string()
+}
+
+#[test]
+fn every_key_is_read_and_written() {
+    let sidecar = parse(EVERY_KEY).unwrap();
+    let text = sidecar.to_text(Path::new("m.candor.toml")).unwrap();
+    assert_eq!(parse(&text).unwrap(), sidecar);
+    assert_eq!(text.lines().count(), 13);
+}
+
+#[test]
+fn the_sidecar_refines_the_preset() {
+    let sidecar = parse(EVERY_KEY).unwrap();
+    let preprocessing = sidecar.preprocessing(None, [None, Some(200)], 3).unwrap();
+    let expected = Preprocessing {
+        height: 227,
+        width: 200,
+        channels: 3,
+        color: ColorOrder::Rgb,
+        resize: ResizeMode::Crop,
+        filter: Filter::Lanczos,
+        scale: 1.0,
+        mean: [123.0, 117.0, 104.5],
+        std: [1.0, 2.0, 3.0],
+    };
+    assert_eq!(preprocessing, expected);
+    // A preset asked for brings its own numbers; how the photo is resized stays the sidecar's.
+    let asked = sidecar.preprocessing(Some(Preset::Unit), [None, Some(200)], 3).unwrap();
+    let unit = Preset::Unit.preprocessing(227, 200);
+    assert_eq!((asked.scale, asked.mean, asked.std), (unit.scale, unit.mean, unit.std));
+    assert_eq!((asked.resize, asked.filter), (ResizeMode::Crop, Filter::Lanczos));
+}
+
+#[test]
+fn presets_give_way_in_order() {
+    let none = Sidecar::default();
+    let fixed = [Some(4), Some(5)];
+    assert_eq!(none.preprocessing(None, fixed, 3).unwrap(), Preset::Imagenet.preprocessing(4, 5));
+    assert_eq!(none.preprocessing(Some(Preset::Raw), fixed, 3).unwrap(), Preset::Raw.preprocessing(4, 5));
+    let unit = parse("preset = 'unit'").unwrap();
+    assert_eq!(unit.preprocessing(None, fixed, 3).unwrap(), Preset::Unit.preprocessing(4, 5));
+    assert_eq!(unit.preprocessing(Some(Preset::Raw), fixed, 3).unwrap(), Preset::Raw.preprocessing(4, 5));
+}
+
+#[test]
+fn an_input_that_makes_no_sense_is_refused() {
+    let none = Sidecar::default();
+    let message = none.preprocessing(None, [Some(4), None], 3).unwrap_err().to_string();
+    assert!(message.contains("size = [height, width]"), "{message}");
+    let message = none.preprocessing(None, [Some(4), Some(4)], 12).unwrap_err().to_string();
+    assert_eq!(message, "the model's input has 12 channels; an image gives 3, or 1 when grey");
+    let message =
+        parse("size = [8, 8]").unwrap().preprocessing(None, [Some(4), None], 3).unwrap_err().to_string();
+    let expected =
+        "the sidecar says size = [8, 8], but the model takes 4xany (height x width); remove `size`";
+    assert_eq!(message, expected);
+}
+
+#[test]
+fn errors_name_file_line_and_key() {
+    let unknown = error("# comment\n\nprest = 'unit'\n");
+    assert!(unknown.starts_with("m.candor.toml: line 3, key `prest`: unknown field `prest`"), "{unknown}");
+    let wrong = error("preset = 'unit'\nmean = [1.0, 2.0]\n");
+    assert!(wrong.starts_with("m.candor.toml: line 2, key `mean`: invalid length 2"), "{wrong}");
+    let variant = error("resize = 'fit'");
+    assert!(variant.starts_with("m.candor.toml: line 1, key `resize`: unknown variant `fit`"), "{variant}");
+    let labels = error("\nlabels = 7");
+    assert_eq!(labels, "m.candor.toml: line 2, key `labels`: expected a file name or a list of names");
+    let later = error("levels = [\n  'a',\n  3,\n]");
+    assert!(later.starts_with("m.candor.toml: line 3, key `levels`: invalid type: integer `3`"), "{later}");
+    let syntax = error("size = [8, 8\nstd = 1");
+    assert!(syntax.starts_with("m.candor.toml: line ") && !syntax.contains('\n'), "{syntax}");
+}
+
+#[test]
+fn values_out_of_range_are_refused() {
+    let cases = [
+        ("std = [1, 0, 1]", "line 1, key `std`: must be finite and not 0"),
+        ("\nscale = 0", "line 2, key `scale`: must be finite and not 0"),
+        ("mean = [nan, 0, 0]", "line 1, key `mean`: must be finite"),
+        ("size = [0, 4]", "line 1, key `size`: must be [height, width], each in 1..=16384"),
+        ("lambda = -1.0", "line 1, key `lambda`: must be finite and above 0"),
+    ];
+    for (text, message) in cases {
+        assert_eq!(error(text), format!("m.candor.toml: {message}"));
+    }
+}
+
+#[test]
+fn both_names_are_found_but_not_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("net.v2.onnx");
+    assert!(Sidecar::find(&model).unwrap().is_none());
+    let long = folder.path().join("net.v2.onnx.candor.toml");
+    fs::write(&long, "preset = 'unit'").unwrap();
+    assert_eq!(Sidecar::find(&model).unwrap().unwrap().0, long);
+    fs::write(folder.path().join("net.v2.candor.toml"), "preset = 'raw'").unwrap();
+    let message = Sidecar::find(&model).unwrap_err().to_string();
+    assert!(message.ends_with("net.v2.onnx.candor.toml both exist; keep one"), "{message}");
+    fs::remove_file(long).unwrap();
+    assert_eq!(Sidecar::find(&model).unwrap().unwrap().1.preset, Some(Preset::Raw));
+}
+
+#[test]
+fn lambda_is_set_and_the_rest_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.candor.toml");
+    assert_eq!(Sidecar::with_lambda(&path, 0.5).unwrap(), "lambda = 0.5\n");
+    fs::write(&path, "# mine\nlambda = 3 # old\npreset = 'unit' # why\n").unwrap();
+    assert_eq!(Sidecar::with_lambda(&path, 1e-7).unwrap(), "# mine\nlambda = 1e-7\npreset = 'unit' # why\n");
+    let tricky = "logits = '''\nlambda = 9'''\n";
+    fs::write(&path, tricky).unwrap();
+    let loaded = parse(&Sidecar::with_lambda(&path, 2.0).unwrap()).unwrap();
+    assert_eq!((loaded.lambda, loaded.logits.as_deref()), (Some(2.0), Some("lambda = 9")));
+}
+
+#[test]
+fn a_lambda_that_makes_no_sense_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.candor.toml");
+    fs::write(&path, "lambda = 1.0\n").unwrap();
+    assert!(Sidecar::with_lambda(&path, f64::NAN).is_err());
+}
+
+#[test]
+fn labels_lie_beside_the_sidecar() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("classes.txt"), "cat\ndog\n").unwrap();
+    let path = folder.path().join("m.candor.toml");
+    let names = parse(EVERY_KEY).unwrap().labels(&path).unwrap().unwrap();
+    assert_eq!(names.name(1), "dog");
+    let inline = parse("labels = ['a', 'b', 'c']").unwrap().labels(&path).unwrap().unwrap();
+    assert_eq!(inline.len(), 3);
+    assert!(Sidecar::default().labels(&path).unwrap().is_none());
+}
