@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use candor::image::decode;
 use candor::methods::Explainer;
 use candor::model::Model;
+use candor::progress::Progress;
 use candor::scores::ranking;
 use candor_eval::bench::localize::{Asked, Localize, Localized, Located, absent, ask_for, localized, locate};
 use candor_eval::bench::{Measure, Shown, photo};
@@ -49,7 +50,7 @@ impl<'d> Adversarial<'d> {
         model: &Model,
         spec: &AttackSpec,
         (folder, configuration): (&Path, &serde_json::Value),
-        progress: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Self> {
         let (mut attack, _) = attacks::prepare(&spec.name, &spec.set)?;
         if !attack.targeted() {
@@ -76,7 +77,7 @@ impl<'d> Adversarial<'d> {
                     journal.append(&Entry { method: spec.label.clone(), item, outcome })?;
                 }
             }
-            part.iter().for_each(|_| progress());
+            progress.steps(part.len() as u64)?;
         }
         let mut benchmark = Adversarial { localize, folder: pictures, made: vec![], right: 0 };
         let mut entries = journal.entries::<Attacked>(&[spec.label.as_str()])?;

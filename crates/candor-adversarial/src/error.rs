@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use candor::error::MethodError;
 use candor_eval::dataset::DatasetError;
 use candor_report::ReportError;
 use thiserror::Error;
@@ -23,6 +24,14 @@ pub enum Error {
         attack: String,
         /// What is wrong, and what there is.
         reason: String,
+    },
+    /// An attack's parameter.
+    #[error("attack '{attack}'")]
+    Setting {
+        /// The attack.
+        attack: String,
+        /// What is wrong with it.
+        source: MethodError,
     },
     /// A detector that cannot be trained, loaded or used.
     #[error("{0}")]
@@ -73,6 +82,12 @@ impl From<DatasetError> for Error {
 
 impl From<candor::image::ImageError> for Error {
     fn from(e: candor::image::ImageError) -> Self {
+        Error::Explain(e.into())
+    }
+}
+
+impl From<candor::Cancelled> for Error {
+    fn from(e: candor::Cancelled) -> Self {
         Error::Explain(e.into())
     }
 }

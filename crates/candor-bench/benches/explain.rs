@@ -8,6 +8,7 @@ use candor::mask::learn::Learner;
 use candor::mask::{Settings, automatic_levels};
 use candor::methods::{Choices, find, prepare};
 use candor::model::{Model, ModelOptions};
+use candor::progress::Unwatched;
 use candor_scenes::embedded;
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -28,7 +29,7 @@ fn benches(c: &mut Criterion) {
     let gradient = find("gradient").unwrap();
     let (mut gradient, _) = prepare(&model, gradient.as_ref(), &[], &Choices::default()).unwrap();
     gradient.scores(&model, &image).unwrap();
-    c.bench_function("gradient", |b| b.iter(|| gradient.explain(&model, &[0], &mut || {}).unwrap()));
+    c.bench_function("gradient", |b| b.iter(|| gradient.explain(&model, &[0], &mut Unwatched).unwrap()));
 
     for (name, iterations) in [("one mask iteration", 1), ("one explanation", 60)] {
         // Without `exact`, so that the work does not depend on the class.
@@ -36,7 +37,7 @@ fn benches(c: &mut Criterion) {
         let mut learner = Learner::new(&model, automatic_levels(&model).unwrap(), settings).unwrap();
         let prepared = learner.prepare(&model, &image).unwrap();
         c.bench_function(name, |b| {
-            b.iter(|| learner.learn(&model, &prepared, &[0], &mut || {}).unwrap());
+            b.iter(|| learner.learn(&model, &prepared, &[0], &mut Unwatched).unwrap());
         });
     }
 }

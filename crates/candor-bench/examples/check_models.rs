@@ -6,12 +6,14 @@
 //! The folder holds NAME.json (PyTorch's answers in float64, see tools/export_models.py) and NAME.EXPORTER.onnx. Prints a
 //! Markdown table; the exit code is 1 if a model fails. NAMEs restrict it to models whose file name starts so.
 
+use candor::progress::Unwatched;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use candor::engine::{Folding, RTen};
-use candor::mask::learn::{Learner, Settings};
+use candor::mask::Settings;
+use candor::mask::learn::Learner;
 use candor::mask::levels::automatic_levels;
 use candor::model::{Model, ModelOptions};
 use candor_graph::builder::Builder;
@@ -200,7 +202,7 @@ fn mask(model: &Model, image: &Tensor, class: usize) -> (String, Result<f64>) {
         let one = image.as_floats().unwrap_or_default();
         let one = &one[..model.input_shape.iter().product()];
         let prepared = learner.prepare(model, one)?;
-        let learned = learner.learn(model, &prepared, &[class], &mut || ())?;
+        let learned = learner.learn(model, &prepared, &[class], &mut Unwatched)?;
         let moved = learned[0].masks.iter().all(|m| m.iter().any(|&v| v < 1.0));
         if !moved {
             return Err("a level's mask did not move".into());

@@ -5,6 +5,7 @@
 //! `tools/compare/mask_time.py MODEL --candor target/release/examples/mask_time`.
 #![allow(missing_docs, reason = "an example")]
 
+use candor::progress::Unwatched;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -113,7 +114,7 @@ impl Server {
         let learner = self.learner.as_mut().ok_or("no learner")?;
         let start = Instant::now();
         let prepared = learner.prepare(&self.model, &self.image)?;
-        let learned = learner.learn(&self.model, &prepared, &self.classes, &mut || {})?;
+        let learned = learner.learn(&self.model, &prepared, &self.classes, &mut Unwatched)?;
         let seconds = start.elapsed().as_secs_f64();
         let mass = |m: &Vec<f32>| m.iter().map(|&v| f64::from(v)).sum::<f64>();
         let masses: Vec<Vec<f64>> = learned.iter().map(|l| l.masks.iter().map(mass).collect()).collect();
@@ -146,7 +147,7 @@ impl Server {
         let explainer = self.explainers.get_mut(request).ok_or("no explainer")?;
         let start = Instant::now();
         explainer.scores(&self.model, &self.image)?;
-        let explained = explainer.explain(&self.model, &self.classes[..1], &mut || {})?;
+        let explained = explainer.explain(&self.model, &self.classes[..1], &mut Unwatched)?;
         let seconds = start.elapsed().as_secs_f64();
         Ok(json!({ "seconds": seconds, "map": explained[0].map.data }))
     }

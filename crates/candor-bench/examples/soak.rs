@@ -4,13 +4,12 @@
 //! `--engine onnxruntime` on ONNX Runtime.
 #![allow(missing_docs, reason = "an example")]
 
+use candor::image::decode_bytes;
+use candor::progress::Unwatched;
+use candor::sidecar::Sidecar;
+use candor::{Class, Classifier, Method};
 use std::time::Instant;
 
-use candor::explain::{ClassQuery, Explain};
-use candor::image::{Preset, decode_bytes};
-use candor::labels::Labels;
-use candor::methods::{self, Choices};
-use candor::model::{Model, ModelOptions};
 use candor::parameters::key_value;
 use candor_eval::memory;
 use candor_scenes::embedded;
@@ -40,15 +39,11 @@ struct Arguments {
 fn main() -> Outcome<()> {
     let arguments = Arguments::parse();
     let engine = engine(&arguments.engine, arguments.threads)?;
-    let model =
-        Model::from_bytes("scenes.onnx (embedded)", embedded::MODEL, &ModelOptions::default(), engine)?;
-    let size = embedded::INPUT_SIZE as usize;
-    let preprocessing = Preset::Inception.preprocessing(size, size);
-    let labels = Labels::new(embedded::LABELS.lines().map(str::to_string).collect());
-    let method = methods::find(&arguments.method)?;
-    let choices = Choices { calibrated_lambda: Some(embedded::LAMBDA), ..Choices::default() };
+    let sidecar = Sidecar::parse(embedded::SIDECAR, "scenes.candor.toml".as_ref())?;
+    let classifier =
+        Classifier::from_bytes("scenes.onnx (embedded)", embedded::MODEL, sidecar, Some(engine))?;
     let pairs: Result<Vec<_>, String> = arguments.settings.iter().map(|s| key_value(s)).collect();
-    let mut explain = Explain::new(model, preprocessing, labels, method.as_ref(), &pairs?, &choices)?;
+    let mut explain = classifier.explainer(&Method { set: pairs?, ..Method::named(arguments.method) })?;
     let photos: Result<Vec<_>, _> =
         embedded::DEMO_SCENES.iter().map(|s| decode_bytes(s.png, s.name.as_ref())).collect();
     let photos = photos?;
@@ -57,7 +52,7 @@ fn main() -> Outcome<()> {
     println!("explanations  resident MB  peak MB  seconds");
     for i in 1..=arguments.count {
         let photo = &photos[i % photos.len()];
-        explain.photo("photo", photo, &[ClassQuery::Rank(1), ClassQuery::Lowest], &mut || ())?;
+        explain.photo("photo", photo, &[Class::top(1), Class::Lowest], &mut Unwatched)?;
         if i == 1 || i % (arguments.count / 10).max(1) == 0 {
             println!(
                 "{i:>12} {:>12.1} {:>8.1} {:>8.1}",

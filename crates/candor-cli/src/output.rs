@@ -1,9 +1,11 @@
 //! What people read: progress on stderr, tables on stdout.
 
 use std::io::{IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use candor::Progress;
 use candor::explanation::Verdict;
 use candor_report::result::ExplainResult;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -20,15 +22,23 @@ pub fn progress(length: u64) -> ProgressBar {
     ProgressBar::with_draw_target(Some(length), target).with_style(style)
 }
 
-/// An error in one line: causes follow their effect, unless it names them itself.
-pub fn one_line(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
+/// A bar as the progress of work that nobody cancels.
+pub struct Watching<'b>(pub &'b ProgressBar);
+
+impl Progress for Watching<'_> {
+    fn advance(&mut self, steps: u64) -> ControlFlow<()> {
+        self.0.inc(steps);
+        ControlFlow::Continue(())
     }
-    text.replace('\n', " ")
+
+    fn stage(&mut self, name: &str) {
+        self.0.set_message(name.to_string());
+    }
+}
+
+/// An error with its causes in one line.
+pub fn one_line(error: &anyhow::Error) -> String {
+    candor::error::one_line(error.as_ref())
 }
 
 /// A remark for the user, on stderr.

@@ -2,13 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use candor::engine::{Device, Engine, OnnxRuntime, RTen};
-use candor::image::{Preprocessing, Preset};
-use candor::labels::Labels;
-use candor::methods::Choices;
-use candor::model::{Layout, Model, ModelOptions};
-use candor::sidecar::{Layout as SidecarLayout, Sidecar};
+use candor::error::one_line;
+use candor::image::Preset;
+use candor::{Classifier, OpenOptions};
 use candor_eval::dataset::{self, ClassMap, Dataset};
 
 use crate::arguments::{DeviceName, EngineArgs, EngineName, ModelArgs, SourceArgs};
@@ -26,24 +24,24 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// A model and what belongs to it.
-pub struct Setup {
-    pub model: Model,
-    pub preprocessing: Preprocessing,
-    pub labels: Labels,
-    pub sidecar: Sidecar,
-    /// Where the sidecar is, or would be written.
-    pub sidecar_path: PathBuf,
-    /// What the user should know about the choices made for them.
-    pub notes: Vec<String>,
+/// An error of the library as one of usage, if it is one.
+pub fn usage(error: candor::Error) -> anyhow::Error {
+    if error.is_usage() { Usage(one_line(&error)).into() } else { error.into() }
 }
 
-impl Setup {
-    /// What is chosen beside a method's parameters: levels of the command line, else of the sidecar, and the sidecar's λ.
-    pub fn choices(&self, levels: &[String], seed: u64) -> Choices {
-        let own = || self.sidecar.levels.clone().unwrap_or_default();
-        let levels = if levels.is_empty() { own() } else { levels.to_vec() };
-        Choices { levels, calibrated_lambda: self.sidecar.lambda, seed }
+/// A model and what belongs to it.
+pub type Setup = Classifier;
+
+/// What a user should know about the choices made for them.
+fn tell_assumed(classifier: &Classifier) {
+    if !classifier.preprocessing_stated {
+        let names: Vec<&str> = Preset::ALL.iter().map(|p| p.name()).collect();
+        output::note(&format!(
+            "preprocessing is assumed to be 'imagenet'; if the answers look wrong choose another with --preset ({}) or \
+             write {}",
+            names.join(", "),
+            classifier.sidecar_path.display()
+        ));
     }
 }
 
@@ -87,17 +85,23 @@ pub fn dataset(setup: &Setup, args: &SourceArgs) -> Result<Dataset> {
     Ok(dataset)
 }
 
-/// Loads a model with its sidecar, and says what the user should know of it.
-pub fn load_telling(args: &ModelArgs) -> Result<Setup> {
-    let setup = load(args)?;
-    setup.notes.iter().for_each(|note| output::note(note));
-    Ok(setup)
+/// Opens a model with its sidecar, and says what the user should know of it.
+pub fn load(args: &ModelArgs) -> Result<Setup> {
+    let options = OpenOptions {
+        engine: Some(engine(&args.engine)?),
+        preset: args.preset,
+        labels: args.labels.clone(),
+        sidecar: args.sidecar.clone(),
+    };
+    let classifier = Classifier::open_with(&args.model, options)?;
+    tell_assumed(&classifier);
+    Ok(classifier)
 }
 
 /// Loads the model on which the attack `transfer` makes images for that of `setup`.
 pub fn surrogate(setup: &Setup, args: &ModelArgs, path: PathBuf, preset: Option<Preset>) -> Result<Setup> {
     let own = ModelArgs { model: path, preset, labels: None, sidecar: None, ..args.clone() };
-    let other = load_telling(&own)?;
+    let other = load(&own)?;
     let (a, b) = (setup.model.input_shape, other.model.input_shape);
     if a != b || setup.model.classes != other.model.classes {
         return Err(Usage(format!(
@@ -108,45 +112,4 @@ pub fn surrogate(setup: &Setup, args: &ModelArgs, path: PathBuf, preset: Option<
         .into());
     }
     Ok(other)
-}
-
-/// Loads a model with its sidecar.
-pub fn load(args: &ModelArgs) -> Result<Setup> {
-    let found = match &args.sidecar {
-        Some(path) => Some((path.clone(), Sidecar::load(path)?)),
-        None => Sidecar::find(&args.model)?,
-    };
-    let no_sidecar = found.is_none();
-    let (sidecar_path, sidecar) =
-        found.unwrap_or_else(|| (Sidecar::path_for(&args.model), Sidecar::default()));
-    let options = ModelOptions {
-        size: sidecar.size,
-        layout: sidecar.layout.map(|l| match l {
-            SidecarLayout::Nchw => Layout::Nchw,
-            SidecarLayout::Nhwc => Layout::Nhwc,
-        }),
-        logits: sidecar.logits.clone(),
-    };
-    let model = Model::load(&args.model, &options, engine(&args.engine)?)?;
-    let [channels, height, width] = model.input_shape;
-    let preprocessing = sidecar
-        .preprocessing(args.preset, [Some(height), Some(width)], channels)
-        .with_context(|| sidecar_path.display().to_string())?;
-    let labels = match &args.labels {
-        Some(path) => Some(Labels::load(path)?),
-        None => sidecar.labels(&sidecar_path)?,
-    };
-    let mut notes = vec![];
-    if args.preset.is_none() && no_sidecar {
-        let names: Vec<&str> = Preset::ALL.iter().map(|p| p.name()).collect();
-        notes.push(format!(
-            "preprocessing is assumed to be 'imagenet'; if the answers look wrong choose another with --preset ({}) or \
-             write {}",
-            names.join(", "),
-            sidecar_path.display()
-        ));
-    }
-    let labels = labels.unwrap_or_else(|| Labels::unnamed(model.classes));
-    labels.check_count(model.classes).with_context(|| format!("labels of {}", args.model.display()))?;
-    Ok(Setup { model, preprocessing, labels, sidecar, sidecar_path, notes })
 }

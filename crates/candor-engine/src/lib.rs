@@ -91,10 +91,10 @@ pub trait Engine: Send + Sync {
     }
 }
 
-/// What a loop of runs has in common: see [`Session::lay_out`].
-pub struct Laid<'t> {
-    carried: Vec<Tensor>,
-    held: Vec<&'t Tensor>,
+/// What a loop of runs has in common: see [`Session::start_loop`].
+pub struct LoopState<'t> {
+    state: Vec<Tensor>,
+    constants: Vec<&'t Tensor>,
     /// The same in an engine's own memory, if it has put them there.
     own: Option<Box<dyn Any + Send>>,
 }
@@ -117,30 +117,34 @@ pub trait Session: Send {
         Ok(outputs)
     }
 
-    /// Prepares a loop over the graph, whose inputs are those that each turn brings, then `carried`, then `held`; its last outputs are
-    /// what `carried` is in the next turn. An engine with memory of its own copies both there once.
+    /// Prepares a loop over the graph, whose inputs are those that each turn brings, then `state`, then `constants`; its last outputs are
+    /// what `state` is in the next turn. An engine with memory of its own copies both there once.
     ///
     /// # Errors
     /// As [`Session::run`].
-    fn lay_out<'t>(&mut self, carried: Vec<Tensor>, held: Vec<&'t Tensor>) -> Result<Laid<'t>, EngineError> {
-        Ok(Laid { carried, held, own: None })
+    fn start_loop<'t>(
+        &mut self,
+        state: Vec<Tensor>,
+        constants: Vec<&'t Tensor>,
+    ) -> Result<LoopState<'t>, EngineError> {
+        Ok(LoopState { state, constants, own: None })
     }
 
-    /// One turn of a loop. Returns the outputs before the carried ones and, if they are asked `back`, those, too.
+    /// One turn of a loop. Returns the outputs before the state ones and, if they are asked `back`, those, too.
     ///
     /// # Errors
     /// As [`Session::run`].
-    fn turn(
+    fn step_loop(
         &mut self,
-        laid: &mut Laid<'_>,
+        loop_state: &mut LoopState<'_>,
         inputs: &[&Tensor],
         back: bool,
     ) -> Result<Vec<Tensor>, EngineError> {
-        let all = inputs.iter().copied().chain(&laid.carried).chain(laid.held.iter().copied());
+        let all = inputs.iter().copied().chain(&loop_state.state).chain(loop_state.constants.iter().copied());
         let mut outputs = self.run(&all.collect::<Vec<_>>())?;
-        laid.carried = outputs.split_off(outputs.len().saturating_sub(laid.carried.len()));
+        loop_state.state = outputs.split_off(outputs.len().saturating_sub(loop_state.state.len()));
         if back {
-            outputs.extend(laid.carried.iter().cloned());
+            outputs.extend(loop_state.state.iter().cloned());
         }
         Ok(outputs)
     }

@@ -16,7 +16,9 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{IoBinding, Session as OrtSession, SessionInputValue};
 use ort::value::{DynValue, Tensor as OrtTensor, TensorElementType, TensorRef};
 
-use crate::{Engine, EngineError, EngineInfo, Laid, Session, check_count, forms, library, threads_or_cores};
+use crate::{
+    Engine, EngineError, EngineInfo, LoopState, Session, check_count, forms, library, threads_or_cores,
+};
 
 const NAME: &str = "onnxruntime";
 
@@ -179,7 +181,7 @@ impl Maker {
             .with_config_entry("session.force_spinning_stop", "1")?
             // Longer sums inside a pointwise convolution; 4 % faster than its default of 128 on MobileNetV2 and ResNet-50.
             .with_nchwc_pointwise_conv_max_input_channel_batch(512)?
-            // Patterns of memory are learned for each batch size and held in one block; without them a run needs less and no more time.
+            // Patterns of memory are learned for each batch size and constants in one block; without them a run needs less and no more time.
             .with_memory_pattern(false)?
             .with_deterministic_compute(true)?
             .with_log_level(LogLevel::Error)?;
@@ -235,8 +237,8 @@ struct Loop {
     bindings: [IoBinding; 2],
     /// Names of the inputs that each turn brings.
     brought: Vec<String>,
-    /// Names of the inputs and of the outputs that are carried.
-    carried: Vec<(String, String)>,
+    /// Names of the inputs and of the outputs that are state.
+    state: Vec<(String, String)>,
     /// Names of the outputs before them.
     read: Vec<String>,
 }
@@ -244,32 +246,29 @@ struct Loop {
 impl Loop {
     fn begin(
         session: Shared,
-        carried: &[Tensor],
-        held: &[&Tensor],
+        state: &[Tensor],
+        constants: &[&Tensor],
         device: &MemoryInfo<'_>,
     ) -> ort::Result<Self> {
         let made = session.lock().unwrap_or_else(PoisonError::into_inner);
         let mut brought: Vec<String> = made.inputs().iter().map(|i| i.name().to_string()).collect();
-        let mut given = brought.split_off(brought.len().saturating_sub(carried.len() + held.len()));
-        let kept = given.split_off(carried.len());
+        let mut given = brought.split_off(brought.len().saturating_sub(state.len() + constants.len()));
+        let kept = given.split_off(state.len());
         let mut read: Vec<String> = made.outputs().iter().map(|o| o.name().to_string()).collect();
-        let written = read.split_off(read.len().saturating_sub(carried.len()));
+        let written = read.split_off(read.len().saturating_sub(state.len()));
         let mut bindings = [made.create_binding()?, made.create_binding()?];
         for binding in &mut bindings {
-            kept.iter().zip(held).try_for_each(|(name, tensor)| bind_input(binding, name, tensor))?;
+            kept.iter().zip(constants).try_for_each(|(name, tensor)| bind_input(binding, name, tensor))?;
             read.iter().try_for_each(|name| binding.bind_output_to_device(name, &MemoryInfo::default()))?;
             written.iter().try_for_each(|name| binding.bind_output_to_device(name, device))?;
         }
-        given
-            .iter()
-            .zip(carried)
-            .try_for_each(|(name, tensor)| bind_input(&mut bindings[0], name, tensor))?;
+        given.iter().zip(state).try_for_each(|(name, tensor)| bind_input(&mut bindings[0], name, tensor))?;
         drop(made);
-        Ok(Loop { session, bindings, brought, carried: given.into_iter().zip(written).collect(), read })
+        Ok(Loop { session, bindings, brought, state: given.into_iter().zip(written).collect(), read })
     }
 
-    /// One turn, and the outputs before the carried ones; with those, too, if the carried ones are asked `back`.
-    fn turn(&mut self, inputs: &[&Tensor], back: bool) -> ort::Result<Vec<Result<Tensor, String>>> {
+    /// One turn, and the outputs before the state ones; with those, too, if the state ones are asked `back`.
+    fn step_loop(&mut self, inputs: &[&Tensor], back: bool) -> ort::Result<Vec<Result<Tensor, String>>> {
         let [now, next] = &mut self.bindings;
         for (name, tensor) in self.brought.iter().zip(inputs) {
             bind_input(now, name, tensor)?;
@@ -277,13 +276,13 @@ impl Loop {
         if back {
             // The engine brings them to where outputs are read; from there it takes them the next time.
             let host = MemoryInfo::default();
-            self.carried.iter().try_for_each(|(_, output)| now.bind_output_to_device(output, &host))?;
+            self.state.iter().try_for_each(|(_, output)| now.bind_output_to_device(output, &host))?;
         }
         now.synchronize_inputs()?;
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let mut values = session.run_binding(now)?;
         let mut outputs: Vec<_> = self.read.iter().map(|name| from_ort(&values[name.as_str()])).collect();
-        for (input, output) in &self.carried {
+        for (input, output) in &self.state {
             let value =
                 values.remove(output).ok_or_else(|| ort::Error::new(format!("no output {output}")))?;
             if back {
@@ -337,23 +336,27 @@ impl Session for OnnxRuntimeSession {
         (0..outputs).map(|i| from_ort(&values[i]).map_err(failed)).collect()
     }
 
-    fn lay_out<'t>(&mut self, carried: Vec<Tensor>, held: Vec<&'t Tensor>) -> Result<Laid<'t>, EngineError> {
-        let last: Vec<&Tensor> = carried.iter().chain(held.iter().copied()).collect();
+    fn start_loop<'t>(
+        &mut self,
+        state: Vec<Tensor>,
+        constants: Vec<&'t Tensor>,
+    ) -> Result<LoopState<'t>, EngineError> {
+        let last: Vec<&Tensor> = state.iter().chain(constants.iter().copied()).collect();
         let session = self.find(self.form(&last, self.graph.outputs.len()))?;
         let device = self.maker.device.memory().map_err(failed)?;
-        let looped = Loop::begin(session, &carried, &held, &device).map_err(failed)?;
-        Ok(Laid { carried: vec![], held: vec![], own: Some(Box::new(looped)) })
+        let looped = Loop::begin(session, &state, &constants, &device).map_err(failed)?;
+        Ok(LoopState { state: vec![], constants: vec![], own: Some(Box::new(looped)) })
     }
 
-    fn turn(
+    fn step_loop(
         &mut self,
-        laid: &mut Laid<'_>,
+        loop_state: &mut LoopState<'_>,
         inputs: &[&Tensor],
         back: bool,
     ) -> Result<Vec<Tensor>, EngineError> {
-        let own = laid.own.as_mut().and_then(|own| own.downcast_mut::<Loop>());
-        let own = own.ok_or_else(|| failed("a loop that another engine laid out"))?;
-        let values = own.turn(inputs, back).map_err(failed)?;
+        let own = loop_state.own.as_mut().and_then(|own| own.downcast_mut::<Loop>());
+        let own = own.ok_or_else(|| failed("a loop that another engine loop_state out"))?;
+        let values = own.step_loop(inputs, back).map_err(failed)?;
         values.into_iter().map(|v| v.map_err(failed)).collect()
     }
 

@@ -1,7 +1,10 @@
-//! Errors of measuring: each one line that names the file or value and says what to do.
+//! Errors of measuring. `Display` says what happened at this layer; the cause is its source
+//! ([`one_line`](candor::error::one_line) tells both).
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
+use candor::Cancelled;
 use candor_report::ReportError;
 use thiserror::Error;
 
@@ -13,10 +16,18 @@ use crate::dataset::DatasetError;
 pub enum Error {
     /// An explanation.
     #[error(transparent)]
-    Explain(#[from] candor::error::Error),
-    /// A dataset or one of its photos.
+    Explain(#[from] candor::Error),
+    /// A dataset.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// A sample of a dataset.
+    #[error("{id}")]
+    Sample {
+        /// Name of the sample.
+        id: String,
+        /// What is wrong with it.
+        source: SampleError,
+    },
     /// A file of a result.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -32,13 +43,51 @@ pub enum Error {
         /// Probability that is asked of an answer.
         probability: f64,
     },
-    /// A file could not be read or written.
-    #[error("{path}: {reason}")]
-    Io {
+    /// The journal of a run.
+    #[error("{}", path.display())]
+    Journal {
         /// The file.
-        path: String,
-        /// The system's reason.
-        reason: String,
+        path: PathBuf,
+        /// What is wrong with it.
+        source: JournalError,
+    },
+}
+
+/// Why a sample cannot be measured.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SampleError {
+    /// Its photo or mask cannot be read.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// Its boxes or its mask do not fit its photo.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+/// What can be wrong with a journal.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// It cannot be read or written.
+    #[error("cannot be read or written")]
+    File(#[from] io::Error),
+    /// It is another file, or damaged.
+    #[error("line {line} is not one of a benchmark's journal; choose another --out")]
+    Line {
+        /// Number of the line, from 1.
+        line: usize,
+        /// What the parser says.
+        source: serde_json::Error,
+    },
+    /// A line cannot be written down.
+    #[error("a line has no form as JSON")]
+    Encode(#[source] serde_json::Error),
+    /// It is of a run with other settings.
+    #[error("was begun with another {which}; choose another --out, or delete the file to begin anew")]
+    Other {
+        /// The first setting that differs.
+        which: String,
     },
 }
 
@@ -46,14 +95,24 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// A file error.
-    pub fn io(path: &Path, e: impl std::fmt::Display) -> Self {
-        Error::Io { path: path.display().to_string(), reason: e.to_string() }
+    pub(crate) fn journal(path: &Path, source: impl Into<JournalError>) -> Self {
+        Error::Journal { path: path.to_path_buf(), source: source.into() }
+    }
+
+    /// An error of a sample.
+    pub fn sample(id: &str, source: impl Into<SampleError>) -> Self {
+        Error::Sample { id: id.to_string(), source: source.into() }
     }
 }
 
 impl From<candor::engine::EngineError> for Error {
     fn from(e: candor::engine::EngineError) -> Self {
+        Error::Explain(e.into())
+    }
+}
+
+impl From<Cancelled> for Error {
+    fn from(e: Cancelled) -> Self {
         Error::Explain(e.into())
     }
 }

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, JournalError, Result};
 
 /// A line: what one method showed on one item.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -49,22 +49,23 @@ impl Journal {
     /// line that was cut off is dropped, and what it measured is measured again.
     ///
     /// # Errors
-    /// [`Error::Io`] naming the file.
+    /// [`Error::Journal`] naming the file.
     pub fn open(path: &Path, configuration: &serde_json::Value) -> Result<Self> {
-        let fail = |e| Error::io(path, e);
+        let fail = |e: io::Error| Error::journal(path, e);
         let begun = path.exists();
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(fail)?;
         let mut done = HashSet::new();
-        let mut whole = 0;
+        let (mut whole, mut number) = (0, 0);
         if begun {
             let mut reader = BufReader::new(&file);
             let mut line = String::new();
             while reader.read_line(&mut line).map_err(fail)? > 0 && line.ends_with('\n') {
+                number += 1;
                 if whole == 0 {
                     check(path, &line, configuration)?;
                 } else {
                     let entry: Entry<serde::de::IgnoredAny> =
-                        serde_json::from_str(&line).map_err(|e| broken(path, e))?;
+                        serde_json::from_str(&line).map_err(|e| broken(path, number, e))?;
                     done.insert((entry.method, entry.item));
                 }
                 whole += line.len() as u64;
@@ -98,7 +99,7 @@ impl Journal {
     /// Appends a line.
     ///
     /// # Errors
-    /// [`Error::Io`] naming the file.
+    /// [`Error::Journal`] naming the file.
     pub fn append<R: Serialize>(&mut self, entry: &Entry<R>) -> Result<()> {
         self.write(entry)?;
         self.done.insert((entry.method.clone(), entry.item));
@@ -108,13 +109,13 @@ impl Journal {
     /// All lines, in the order of `methods` and of items whatever order they were measured in.
     ///
     /// # Errors
-    /// [`Error::Io`] naming the file.
+    /// [`Error::Journal`] naming the file.
     pub fn entries<R: DeserializeOwned>(&self, methods: &[&str]) -> Result<Vec<Entry<R>>> {
-        let file = File::open(&self.path).map_err(|e| Error::io(&self.path, e))?;
+        let file = File::open(&self.path).map_err(|e| Error::journal(&self.path, e))?;
         let mut entries = vec![];
-        for line in BufReader::new(file).lines().skip(1) {
-            let line = line.map_err(|e| Error::io(&self.path, e))?;
-            let entry: Entry<R> = serde_json::from_str(&line).map_err(|e| broken(&self.path, e))?;
+        for (at, line) in BufReader::new(file).lines().enumerate().skip(1) {
+            let line = line.map_err(|e| Error::journal(&self.path, e))?;
+            let entry: Entry<R> = serde_json::from_str(&line).map_err(|e| broken(&self.path, at + 1, e))?;
             if let Some(at) = methods.iter().position(|m| *m == entry.method) {
                 entries.push((at, entry));
             }
@@ -125,38 +126,32 @@ impl Journal {
 
     /// One call of the system for each line: what was written is there if the process dies.
     fn write(&mut self, value: &impl Serialize) -> Result<()> {
-        let mut line = serde_json::to_string(value).map_err(|e| broken(&self.path, e))?;
+        let mut line =
+            serde_json::to_string(value).map_err(|e| Error::journal(&self.path, JournalError::Encode(e)))?;
         line.push('\n');
-        self.file.write_all(line.as_bytes()).map_err(|e| Error::io(&self.path, e))
+        self.file.write_all(line.as_bytes()).map_err(|e| Error::journal(&self.path, e))
     }
 }
 
 fn check(path: &Path, line: &str, configuration: &serde_json::Value) -> Result<()> {
-    let header: Header = serde_json::from_str(line).map_err(|e| broken(path, e))?;
+    let header: Header = serde_json::from_str(line).map_err(|e| broken(path, 1, e))?;
     if header.candor_benchmark == *configuration {
         return Ok(());
     }
     let (there, asked) = (header.candor_benchmark, configuration);
     let differs = asked.as_object().into_iter().flatten().find(|(key, value)| there.get(key) != Some(value));
     let which = differs.map_or_else(|| "settings".to_string(), |(key, _)| key.clone());
-    Err(Error::Io {
-        path: path.display().to_string(),
-        reason: format!(
-            "was begun with another {which}; choose another --out, or delete the file to begin anew"
-        ),
-    })
+    Err(Error::journal(path, JournalError::Other { which }))
 }
 
-fn broken(path: &Path, e: impl ToString) -> Error {
-    Error::Io {
-        path: path.display().to_string(),
-        reason: format!("not a benchmark's journal ({}); choose another --out", e.to_string()),
-    }
+fn broken(path: &Path, line: usize, source: serde_json::Error) -> Error {
+    Error::journal(path, JournalError::Line { line, source })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candor::error::one_line;
 
     fn entry(item: usize) -> Entry<f64> {
         Entry { method: "gradient".into(), item, outcome: Outcome::Measured(0.1 + item as f64) }
@@ -186,10 +181,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.jsonl");
         Journal::open(&path, &serde_json::json!({ "seed": 1 })).unwrap();
-        let other = Journal::open(&path, &serde_json::json!({ "seed": 2 })).unwrap_err().to_string();
+        let other = Journal::open(&path, &serde_json::json!({ "seed": 2 })).unwrap_err();
+        let other = one_line(&other);
         assert!(other.contains("begun with another seed"), "{other}");
         std::fs::write(&path, "hello\n").unwrap();
-        let wrong = Journal::open(&path, &serde_json::json!({})).unwrap_err().to_string();
-        assert!(wrong.contains("not a benchmark's journal"), "{wrong}");
+        let wrong = Journal::open(&path, &serde_json::json!({})).unwrap_err();
+        let wrong = one_line(&wrong);
+        assert!(wrong.contains("line 1 is not one of a benchmark's journal"), "{wrong}");
     }
 }

@@ -1,5 +1,7 @@
 //! How fast a model is explained here: its passes against what the engine can do at best, and whole explanations.
 
+use candor::progress::{Progress, Unwatched};
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use candor_graph::builder::Builder;
@@ -14,6 +16,7 @@ use crate::check::Skipped;
 use crate::error::Result;
 use candor::engine::EngineInfo;
 use candor::engine::{Engine, Session};
+use candor::error::one_line;
 use candor::mask::learn::Learner;
 use candor::mask::{Settings, automatic_levels};
 use candor::methods::{Choices, Method, find, prepare};
@@ -107,12 +110,13 @@ pub fn measure(
     methods: &[Box<dyn Method>],
     repeats: usize,
     load_seconds: f64,
-    progress: &mut dyn FnMut(&str),
+    progress: &mut dyn Progress,
 ) -> Result<SpeedResult> {
     let repeats = repeats.max(1);
     let image = noise(model.input_shape.iter().product());
     let peak_gflops = peak(model.engine.as_ref(), repeats)?;
-    progress("matrix product");
+    progress.stage("matrix product");
+    progress.step()?;
     let mut parts = vec![];
     let mut add = |name: &'static str, seconds: Seconds, operations: u64| {
         let gflop = operations as f64 / 1e9;
@@ -122,22 +126,26 @@ pub fn measure(
     let batch = model.fixed_batch.unwrap_or(1);
     let forward = flops::forward(&model.graph, batch);
     add("forward", time_forward(model, &image, repeats)?, forward);
-    progress("forward");
+    progress.stage("forward");
+    progress.step()?;
     let both = forward + flops::backward(&model.graph, &[model.input], batch);
     add("gradient", time_gradient(model, &image, repeats)?, both);
-    progress("gradient");
+    progress.stage("gradient");
+    progress.step()?;
     let (iteration, levels) = time_iteration(model, &image, repeats)?;
     let behind_masks = flops::forward_from(&model.graph, &levels, batch);
     add("mask iteration", iteration, behind_masks + flops::backward(&model.graph, &levels, batch));
-    progress("mask iteration");
+    progress.stage("mask iteration");
+    progress.step()?;
     let (mut measured, mut skipped) = (vec![], vec![]);
     for method in methods {
         let name = method.description().name;
         match time_method(model, method.as_ref(), &image, repeats) {
             Ok(speed) => measured.push(speed),
-            Err(e) => skipped.push(Skipped { method: name.to_string(), reason: e.to_string() }),
+            Err(e) => skipped.push(Skipped { method: name.to_string(), reason: one_line(&e) }),
         }
-        progress(name);
+        progress.stage(name);
+        progress.step()?;
     }
     Ok(SpeedResult {
         model: model.info.clone(),
@@ -220,7 +228,7 @@ fn time_gradient(model: &Model, image: &[f32], repeats: usize) -> Result<Seconds
     let (mut explainer, _) = prepare(model, find("gradient")?.as_ref(), &[], &Choices::default())?;
     time(repeats, || {
         explainer.scores(model, image)?;
-        explainer.explain(model, &[0], &mut || {})?;
+        explainer.explain(model, &[0], &mut Unwatched)?;
         Ok(())
     })
 }
@@ -234,7 +242,11 @@ fn time_iteration(model: &Model, image: &[f32], repeats: usize) -> Result<(Secon
     let mut learner = Learner::new(model, levels, settings)?;
     let prepared = learner.prepare(model, image)?;
     let mut ends = vec![];
-    learner.learn(model, &prepared, &[0], &mut || ends.push(Instant::now()))?;
+    let mut timed = |_| {
+        ends.push(Instant::now());
+        ControlFlow::Continue(())
+    };
+    learner.learn(model, &prepared, &[0], &mut timed)?;
     let between = ends.windows(2).skip(1).map(|w| (w[1] - w[0]).as_secs_f64());
     Ok((spread(between.collect()), values))
 }
@@ -250,7 +262,7 @@ fn time_method(model: &Model, method: &dyn Method, image: &[f32], repeats: usize
     let seconds = time(repeats, || {
         let scores = explainer.scores(model, image)?;
         let class = candor::scores::argmax(&scores);
-        let explained = explainer.explain(model, &[class], &mut || {})?;
+        let explained = explainer.explain(model, &[class], &mut Unwatched)?;
         passes = explained.first().map_or_else(Passes::default, |e| e.passes);
         Ok(())
     })?;
@@ -278,7 +290,11 @@ mod tests {
         let model = Model::from_bytes("scenes", embedded::MODEL, &ModelOptions::default(), engine).unwrap();
         let chosen = ["gradient", "grad-cam"].map(|n| find(n).unwrap());
         let mut told = 0;
-        let result = measure(&model, &chosen, 2, 0.1, &mut |_| told += 1).unwrap();
+        let mut count = |steps| {
+            told += steps;
+            ControlFlow::Continue(())
+        };
+        let result = measure(&model, &chosen, 2, 0.1, &mut count).unwrap();
         assert_eq!(told, steps(&chosen));
         assert_eq!(
             result.parts.iter().map(|p| p.name).collect::<Vec<_>>(),

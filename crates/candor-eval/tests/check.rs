@@ -4,6 +4,7 @@
 use candor::engine::RTen;
 use candor::methods::{self, Choices};
 use candor::model::{Model, ModelOptions};
+use candor::progress::Unwatched;
 use candor_eval::check::input_shift::{InputShift, input_shift};
 use candor_eval::check::randomize::cascade;
 use candor_eval::check::vanishing::vanishing;
@@ -38,7 +39,7 @@ fn the_reliable_mask_passes_and_null_methods_fail() {
     let images = scenes(&model, 4);
     let check = |name: &str, set: &[(&str, &str)]| {
         with_subject(name, set, |s| {
-            check_method(&model, s, &images, 0, &mut || {}, &mut |_, _, _| {}).unwrap()
+            check_method(&model, s, &images, 0, &mut Unwatched, &mut |_, _, _| {}).unwrap()
         })
     };
     let reliable = check("reliable", &[("iterations", "30")]);

@@ -11,6 +11,9 @@ use super::{Scene, SceneOptions};
 /// bias: features that are zero everywhere give every class the same logit.
 pub const MODEL: &[u8] = include_bytes!("../assets/scenes.onnx");
 
+/// What a file beside the model would say: preprocessing, labels, [`LAMBDA`].
+pub const SIDECAR: &str = include_str!("../assets/scenes.candor.toml");
+
 /// The classes' names as a labels file, one a line, in the order of [`super::CLASSES`].
 pub const LABELS: &str = include_str!("../assets/scenes_labels.txt");
 

@@ -1,9 +1,10 @@
 //! λ of a model: the sparsest masks that still keep the evidence.
 
+use crate::progress::{Progress, Unwatched};
 use image::RgbImage;
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ModelError, Result};
 use crate::image::Preprocessing;
 use crate::mask::learn::Learner;
 use crate::mask::{Settings, levels};
@@ -51,7 +52,7 @@ pub fn calibrate(
     photos: &[RgbImage],
     levels: &[String],
     tolerance: f64,
-    progress: &mut dyn FnMut(),
+    progress: &mut dyn Progress,
 ) -> Result<Calibration> {
     let levels = levels::choose(model, levels)?;
     let base = default_lambda(&levels, model.classes);
@@ -64,7 +65,7 @@ pub fn calibrate(
         for photo in photos {
             let prepared = learner.prepare(model, &preprocessing.apply(photo))?;
             let top1 = argmax(&prepared.reference);
-            let learned = learner.learn(model, &prepared, &[top1], &mut || {})?;
+            let learned = learner.learn(model, &prepared, &[top1], &mut Unwatched)?;
             for l in &learned {
                 let evidence = l.query.target() - l.null_log_odds;
                 if evidence > 0.0 {
@@ -74,24 +75,17 @@ pub fn calibrate(
                     sizes.push(l.masks.iter().flatten().map(|&m| f64::from(m)).sum::<f64>() / cells as f64);
                 }
             }
-            progress();
+            progress.step()?;
         }
         let (Some(median_change), Some(median_mask)) = (median(&changes), median(&sizes)) else {
-            return Err(fail(
-                model,
-                "none of the photos shows evidence for its top class; give other photos",
-            ));
+            return Err(Error::model(&model.info.path, ModelError::NoEvidence));
         };
         trials.push(Trial { lambda, median_change, median_mask });
     }
     match trials.iter().find(|t| t.median_change <= tolerance) {
         Some(best) => Ok(Calibration { lambda: best.lambda, tolerance, trials }),
-        None => Err(fail(model, "no λ tried keeps the evidence; raise --tolerance or name other levels")),
+        None => Err(Error::model(&model.info.path, ModelError::NoLambda)),
     }
-}
-
-fn fail(model: &Model, reason: &str) -> Error {
-    Error::Model { path: model.info.path.clone(), reason: reason.to_string() }
 }
 
 /// Two significant digits: more would pretend.

@@ -1,19 +1,44 @@
-//! Errors of explaining: each one line that names the file or value and says what to do.
+//! Errors of explaining. Each variant can be matched; [`one_line`] tells an error with its causes.
+//!
+//! `Display` says what happened at this layer and leaves the cause to [`std::error::Error::source`]: a program that prints errors prints
+//! the chain, as [`one_line`] does.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use candor_engine::EngineError;
 use candor_graph::error::GraphError;
+use candor_graph::tensor::Tensor;
 use thiserror::Error;
 
 use crate::image::ImageError;
+use crate::labels::{ClassError, LabelsError};
+use crate::progress::Cancelled;
+use crate::sidecar::SidecarError;
 
 /// Anything that can go wrong between a model file and a map.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The model's graph.
-    #[error("{path}: {source}")]
+    /// A file could not be read.
+    #[error("{}: cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A directory was given for a model.
+    #[error("{}: is a directory, not a model file", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The file is no ONNX file, or cannot be read or written; the cause names it.
+    #[error(transparent)]
+    File(GraphError),
+    /// The graph of a model.
+    #[error("{path}")]
     Graph {
         /// The model file.
         path: String,
@@ -21,33 +46,206 @@ pub enum Error {
         source: GraphError,
     },
     /// The file is a valid graph but not one that can be explained.
-    #[error("{path}: {reason}")]
+    #[error("{path}")]
     Model {
         /// The model file.
         path: String,
         /// Why, and what to do.
-        reason: String,
+        source: ModelError,
     },
     /// The engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// A method's parameter.
-    #[error("method '{method}': {reason}")]
-    Parameter {
+    /// An engine's output that should hold floats does not.
+    #[error("the engine gave no float values for {what}; try the other --engine")]
+    NoFloats {
+        /// What was computed.
+        what: &'static str,
+    },
+    /// An explanation was asked of a method before it was given a photo.
+    #[error("no photo was given: call `scores` before `explain`")]
+    NoPhoto,
+    /// No method has that name.
+    #[error("there is no method '{name}'; there are: {}", known.join(", "))]
+    UnknownMethod {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<&'static str>,
+    },
+    /// A method's parameter, or a method that is not for this model.
+    #[error("method '{method}'")]
+    Method {
         /// The method.
         method: String,
-        /// The parameter and the values it takes.
-        reason: String,
+        /// What is wrong.
+        source: MethodError,
     },
     /// A picture.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// A file could not be read or written.
-    #[error("{path}: {reason}")]
-    Io {
-        /// The file.
-        path: String,
-        /// The system's reason.
+    /// Labels of a model.
+    #[error(transparent)]
+    Labels(#[from] LabelsError),
+    /// A class that was asked for.
+    #[error(transparent)]
+    Class(#[from] ClassError),
+    /// The sidecar.
+    #[error(transparent)]
+    Sidecar(#[from] SidecarError),
+    /// Whoever watched the work ended it.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+/// Why a model cannot be explained, and what to do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// Not exactly one input is an image.
+    #[error("it has {count} image inputs (float, four axes), not one; its inputs are: {inputs}")]
+    ImageInputs {
+        /// Inputs that could be an image.
+        count: usize,
+        /// All inputs with their shapes.
+        inputs: String,
+    },
+    /// It has inputs beside the image.
+    #[error("it has other inputs beside the image; its inputs are: {inputs}")]
+    OtherInputs {
+        /// All inputs with their shapes.
+        inputs: String,
+    },
+    /// The image has neither one channel nor three.
+    #[error("its input has {channels} channels, not 1 or 3; its inputs are: {inputs}")]
+    Channels {
+        /// The channels as the file says.
+        channels: String,
+        /// All inputs with their shapes.
+        inputs: String,
+    },
+    /// The file leaves the input's size free.
+    #[error(
+        "it takes images of any size; say which in its sidecar: size = [height, width]; its inputs are: {inputs}"
+    )]
+    FreeSize {
+        /// All inputs with their shapes.
+        inputs: String,
+    },
+    /// No output is N×classes.
+    #[error("none of its outputs is N×classes: {outputs}")]
+    NoClassOutput {
+        /// All outputs with their shapes.
+        outputs: String,
+    },
+    /// The value of the logits is not N×classes.
+    #[error(
+        "its output has shape {shape}, not N×classes: not an image classifier (name the logits' value with `logits` in the sidecar)"
+    )]
+    NotClasses {
+        /// The shape found.
+        shape: String,
+    },
+    /// A score is NaN or infinite.
+    #[error(
+        "the score of class {class} is {score}; the weights or the preprocessing are wrong for this model"
+    )]
+    NotFinite {
+        /// The first such class.
+        class: usize,
+        /// Its score.
+        score: f32,
+    },
+    /// The graph could not be brought into the form of a classifier.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// Labels of another number of classes.
+    #[error(transparent)]
+    Labels(#[from] LabelsError),
+    /// The sidecar contradicts the model.
+    #[error(transparent)]
+    Sidecar(#[from] SidecarError),
+    /// No feature map can be masked.
+    #[error(
+        "no feature map between image and logits is passed by everything; name levels with --levels (see `candor inspect`)"
+    )]
+    NoLevel,
+    /// Nothing behind a level reads it, or it depends on nothing before it.
+    #[error("level '{level}' is not between the image and the logits; name others with --levels")]
+    LevelApart {
+        /// Name of the level.
+        level: String,
+    },
+    /// A value that a method needs is computed by neither part of the cut graph.
+    #[error("a method reads a value that nothing computes; please report this model")]
+    NotComputed,
+    /// Calibration found no photo to learn from.
+    #[error("none of the photos shows evidence for its top class; give other photos")]
+    NoEvidence,
+    /// Calibration found no λ.
+    #[error("no λ tried keeps the evidence; raise --tolerance or name other levels")]
+    NoLambda,
+}
+
+/// What is wrong with a method's setting, or with the method for a model.
+#[derive(Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum MethodError {
+    /// A parameter that the method does not have.
+    #[error("has no parameter '{name}'; its parameters are: {}", if known.is_empty() { "none".to_string() } else { known.join(", ") })]
+    UnknownParameter {
+        /// The name given.
+        name: String,
+        /// The names there are.
+        known: Vec<&'static str>,
+    },
+    /// A value that a parameter does not take.
+    #[error("parameter '{name}' must be {wanted}, not '{given}'")]
+    Value {
+        /// The parameter.
+        name: &'static str,
+        /// The values it takes.
+        wanted: String,
+        /// The value given.
+        given: String,
+    },
+    /// A wrapper that wraps itself.
+    #[error("cannot wrap itself; name another method with --set method=…")]
+    WrapsItself,
+    /// A method that has no form as a graph.
+    #[error("cannot be exported; these can: {}", known.join(", "))]
+    NotExportable {
+        /// The methods that can.
+        known: Vec<&'static str>,
+    },
+    /// A setting that has no form as a graph.
+    #[error("can only be exported with {name}={only}, not {given}")]
+    NotExportableWith {
+        /// The parameter.
+        name: &'static str,
+        /// The value it must have.
+        only: &'static str,
+        /// The value it has.
+        given: String,
+    },
+    /// The model has no operators for which the method is defined.
+    #[error("is defined for {networks}, and this model is none; choose another method")]
+    NotForModel {
+        /// What it is defined for.
+        networks: &'static str,
+    },
+    /// Samples that do not determine what is asked of them.
+    #[error("{samples} samples do not determine {segments} superpixels; raise samples or lower segments")]
+    FewSamples {
+        /// Samples drawn.
+        samples: usize,
+        /// Superpixels of the photo.
+        segments: usize,
+    },
+    /// Attention that is not written as the method reads it.
+    #[error("{reason}")]
+    Attention {
+        /// What was found where.
         reason: String,
     },
 }
@@ -56,19 +254,94 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error of a model's graph. Errors that name the file already are not named twice.
+    /// An error of a model's graph. Errors that name the file already do not name it twice.
     pub fn graph(path: &str, source: GraphError) -> Self {
         match source {
-            GraphError::Unreadable { .. } | GraphError::NotOnnx { .. } => Error::Model {
-                path: path.to_string(),
-                reason: source.to_string().replacen(&format!("{path}: "), "", 1),
-            },
+            GraphError::Unreadable { .. } | GraphError::Unwritable { .. } | GraphError::NotOnnx { .. } => {
+                Error::File(source)
+            }
             source => Error::Graph { path: path.to_string(), source },
         }
     }
 
-    /// A file error.
-    pub(crate) fn io(path: &Path, e: impl std::fmt::Display) -> Self {
-        Error::Io { path: path.display().to_string(), reason: e.to_string() }
+    /// An error of a model.
+    pub fn model(path: &str, source: impl Into<ModelError>) -> Self {
+        Error::Model { path: path.to_string(), source: source.into() }
+    }
+
+    /// An error of a method.
+    pub(crate) fn method(method: &str, source: MethodError) -> Self {
+        Error::Method { method: method.to_string(), source }
+    }
+
+    pub(crate) fn read(path: &Path, source: io::Error) -> Self {
+        Error::Read { path: path.to_path_buf(), source }
+    }
+
+    /// Whether what was asked for does not exist or makes no sense: the name of a method or of a class, a parameter's value. Everything
+    /// else is a failure of files, models or engines.
+    pub fn is_usage(&self) -> bool {
+        use MethodError::{NotExportable, NotExportableWith, UnknownParameter, Value, WrapsItself};
+        match self {
+            Error::UnknownMethod { .. } | Error::Class(_) => true,
+            Error::Method { source, .. } => matches!(
+                source,
+                UnknownParameter { .. }
+                    | Value { .. }
+                    | WrapsItself
+                    | NotExportable { .. }
+                    | NotExportableWith { .. }
+            ),
+            _ => false,
+        }
+    }
+}
+
+/// The float values of an engine's output.
+pub(crate) fn floats<'t>(tensor: Option<&'t Tensor>, what: &'static str) -> Result<&'t [f32]> {
+    tensor.and_then(Tensor::as_floats).ok_or(Error::NoFloats { what })
+}
+
+/// The float values of an engine's first output, without a copy.
+pub(crate) fn first_floats(outputs: Vec<Tensor>, what: &'static str) -> Result<Vec<f32>> {
+    outputs.into_iter().next().and_then(Tensor::into_floats).ok_or(Error::NoFloats { what })
+}
+
+/// An error and its causes in one line, outermost first, joined by colons. A cause whose text is said already is left out.
+pub fn one_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text.split('\n').map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_is_one_line_that_names_each_cause_once() {
+        let denied = || io::Error::new(io::ErrorKind::PermissionDenied, "no permission");
+        let read = Error::read(Path::new("m.onnx"), denied());
+        assert_eq!(read.to_string(), "m.onnx: cannot be read");
+        assert_eq!(one_line(&read), "m.onnx: cannot be read: no permission");
+        let node = Error::model("m.onnx", ModelError::NoLevel);
+        assert!(one_line(&node).starts_with("m.onnx: no feature map"), "{}", one_line(&node));
+        let image: Error = ImageError::Unreadable { path: "x.png".into(), source: denied() }.into();
+        assert_eq!(one_line(&image), "x.png: cannot be read: no permission");
+    }
+
+    #[test]
+    fn what_the_user_asked_wrongly_is_usage() {
+        let value = MethodError::Value { name: "rate", wanted: "a number".into(), given: "x".into() };
+        assert!(Error::method("reliable", value).is_usage());
+        assert!(!Error::method("lime", MethodError::FewSamples { samples: 1, segments: 9 }).is_usage());
+        assert!(!Error::model("m.onnx", ModelError::NoLevel).is_usage());
     }
 }

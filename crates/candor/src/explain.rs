@@ -1,34 +1,49 @@
-//! Explaining photos: from a decoded picture and the classes asked for to figures and maps.
+//! Explaining photos: from a picture and the classes asked for to figures and maps.
 
+use std::path::Path;
 use std::time::Instant;
 
 use image::RgbImage;
 
-use crate::error::{Error, Result};
+use crate::classifier::Classifier;
+use crate::error::{Error, ModelError, Result};
 use crate::explanation::{ClassExplanation, Cost, Explanation, PhotoExplanation, TopClass, Verdict};
-use crate::image::Preprocessing;
+use crate::image::decode;
 use crate::labels::{ClassError, Labels};
-use crate::methods::{Choices, Explainer, Method, prepare};
-use crate::model::{Head, Model};
-use crate::parameters::MethodInfo;
-use crate::parameters::Parameters;
+use crate::mask::Settings;
+use crate::methods::{self, Explainer as Prepared, Method as Definition, prepare};
+use crate::model::Head;
+use crate::parameters::{MethodInfo, Pairs, Parameters};
 use crate::probe;
+use crate::progress::{Progress, Unwatched};
 use crate::scores::ranking;
 
-/// A class as asked for: by rank on the image, or itself.
+/// A class as asked for: by rank on the photo, by its number, or by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClassQuery {
+pub enum Class {
     /// The class of that rank, 1 being the model's answer.
-    Rank(usize),
+    Top(usize),
     /// The class with the lowest score.
     Lowest,
     /// The class of median rank.
     Median,
-    /// This class.
-    Class(usize),
+    /// The class of that index.
+    Index(usize),
+    /// The class of that name, as [`Labels::find_class`] understands names.
+    Named(String),
 }
 
-impl ClassQuery {
+impl Class {
+    /// The class of rank `n`, 1 being the model's answer.
+    pub fn top(n: usize) -> Self {
+        Class::Top(n)
+    }
+
+    /// The class of that name.
+    pub fn named(name: impl Into<String>) -> Self {
+        Class::Named(name.into())
+    }
+
     /// Reads `top1` … `topN`, `median`, `lowest`, a class's number or its name.
     ///
     /// # Errors
@@ -36,66 +51,122 @@ impl ClassQuery {
     pub fn parse(text: &str, labels: &Labels) -> Result<Self, ClassError> {
         let rank = text.strip_prefix("top").and_then(|n| n.parse().ok());
         Ok(match (text, rank) {
-            (_, Some(rank)) if (1..=labels.len()).contains(&rank) => ClassQuery::Rank(rank),
-            ("lowest", _) => ClassQuery::Lowest,
-            ("median", _) => ClassQuery::Median,
-            _ => ClassQuery::Class(labels.find_class(text)?),
+            (_, Some(rank)) if (1..=labels.len()).contains(&rank) => Class::Top(rank),
+            ("lowest", _) => Class::Lowest,
+            ("median", _) => Class::Median,
+            _ => Class::Index(labels.find_class(text)?),
         })
     }
 
-    fn resolve(&self, ranking: &[usize]) -> usize {
+    /// The index that a name means; everything else stays what it is.
+    fn known(&self, labels: &Labels) -> Result<Self, ClassError> {
         match self {
-            ClassQuery::Rank(n) => ranking[(n - 1).min(ranking.len() - 1)],
-            ClassQuery::Lowest => ranking[ranking.len() - 1],
-            ClassQuery::Median => ranking[ranking.len() / 2],
-            ClassQuery::Class(c) => *c,
+            Class::Named(name) => Ok(Class::Index(labels.find_class(name)?)),
+            Class::Index(id) if *id >= labels.len() => {
+                Err(ClassError::OutOfRange { id: *id, classes: labels.len() })
+            }
+            other => Ok(other.clone()),
+        }
+    }
+
+    /// The index on a photo of that ranking; names must be known.
+    fn resolve(&self, ranking: &[usize]) -> Option<usize> {
+        match self {
+            Class::Top(n) => ranking.get(n.saturating_sub(1).min(ranking.len() - 1)).copied(),
+            Class::Lowest => ranking.last().copied(),
+            Class::Median => ranking.get(ranking.len() / 2).copied(),
+            Class::Index(c) => Some(*c),
+            Class::Named(_) => None,
         }
     }
 }
 
-/// The classes that queries mean, each once, and the class with the lowest score.
-fn asked(queries: &[ClassQuery], ranking: &[usize]) -> (Vec<usize>, usize) {
-    let mut classes: Vec<usize> = vec![];
-    for class in queries.iter().map(|q| q.resolve(ranking)) {
-        if !classes.contains(&class) {
-            classes.push(class);
+/// The classes that are meant, each once, and the class with the lowest score.
+fn asked(classes: &[Class], ranking: &[usize]) -> (Vec<usize>, usize) {
+    let mut found: Vec<usize> = vec![];
+    for class in classes.iter().filter_map(|q| q.resolve(ranking)) {
+        if !found.contains(&class) {
+            found.push(class);
         }
     }
-    (classes, ranking[ranking.len() - 1])
+    (found, ranking[ranking.len() - 1])
 }
 
-/// A model with a method, preprocessing and labels: explains photos.
-pub struct Explain {
-    /// The model.
-    pub model: Model,
-    /// How photos become input.
-    pub preprocessing: Preprocessing,
-    /// Names of the classes.
-    pub labels: Labels,
+/// A method as chosen: its name, and settings over its defaults. The default is the reliable mask.
+///
+/// ```
+/// use candor::Method;
+/// use candor::mask::Settings;
+///
+/// let mask = Method::from(Settings { iterations: 30, ..Settings::default() }); // typed options of the mask
+/// let lime = Method::named("lime").with("samples", 500); // name and options of the others
+/// # let _ = (mask, lime);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Method {
+    /// Name, as `candor methods` lists them.
+    pub name: String,
+    /// Names and values of parameters.
+    pub set: Pairs,
+    /// Names of the levels, finest first; those of the sidecar, or automatic ones, if empty.
+    pub levels: Vec<String>,
+    /// Seed of all randomness.
+    pub seed: u64,
+}
+
+impl Default for Method {
+    fn default() -> Self {
+        Method::named("reliable")
+    }
+}
+
+impl Method {
+    /// The method of that name with its defaults.
+    pub fn named(name: impl Into<String>) -> Self {
+        Method { name: name.into(), set: vec![], levels: vec![], seed: 0 }
+    }
+
+    /// With a parameter set.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl ToString) -> Self {
+        self.set.push((name.into(), value.to_string()));
+        self
+    }
+}
+
+/// The reliable mask with these options. λ stays the model's own (the sidecar's, or one by the levels' sizes) unless `lambda` is set
+/// [`with`](Method::with) it: it has no value that suits every model.
+impl From<Settings> for Method {
+    fn from(settings: Settings) -> Self {
+        Method { set: settings.pairs(), ..Method::default() }
+    }
+}
+
+/// A method compiled for a classifier: explains photos.
+pub struct Explainer {
+    /// The classifier.
+    pub classifier: Classifier,
     /// Whether each photo is asked for its lowest class, too, to warn where that lights the same pixels ([`probe`]).
     pub probe: bool,
     parameters: Parameters,
-    explainer: Box<dyn Explainer>,
+    prepared: Box<dyn Prepared>,
 }
 
-impl Explain {
-    /// Compiles `method` for `model`.
+impl Explainer {
+    /// Compiles a method of the registry.
     ///
     /// # Errors
-    /// As [`Method::prepare`]; or labels that are not as many as the classes.
-    pub fn new(
-        model: Model,
-        preprocessing: Preprocessing,
-        labels: Labels,
-        method: &dyn Method,
-        set: &[(String, String)],
-        choices: &Choices,
-    ) -> Result<Self> {
-        labels
-            .check_count(model.classes)
-            .map_err(|e| Error::Model { path: model.info.path.clone(), reason: e.to_string() })?;
-        let (explainer, parameters) = prepare(&model, method, set, choices)?;
-        Ok(Explain { model, preprocessing, labels, probe: true, parameters, explainer })
+    /// As [`Classifier::explainer`].
+    pub(crate) fn new(classifier: Classifier, method: &Method) -> Result<Self> {
+        let definition = methods::find(&method.name)?;
+        Explainer::of(classifier, definition.as_ref(), method)
+    }
+
+    /// Compiles a method.
+    pub(crate) fn of(classifier: Classifier, definition: &dyn Definition, method: &Method) -> Result<Self> {
+        let choices = classifier.choices(&method.levels, method.seed);
+        let (prepared, parameters) = prepare(&classifier.model, definition, &method.set, &choices)?;
+        Ok(Explainer { classifier, probe: true, parameters, prepared })
     }
 
     /// The method and every parameter it uses.
@@ -105,67 +176,80 @@ impl Explain {
 
     /// Steps of work that each photo takes with so many classes, at most, for a progress bar.
     pub fn steps(&self, classes: usize) -> u64 {
-        self.explainer.steps(classes + usize::from(self.probe))
+        self.prepared.steps(classes + usize::from(self.probe))
     }
 
-    /// Photos which [`Explain::photos`] should be given where so many wait: more gain nothing.
+    /// How many photos [`Explainer::photos`] should be given at once when at least as many are queued: more gain nothing.
     pub fn together(&self) -> usize {
-        self.explainer.together(&self.model)
+        self.prepared.together(&self.classifier.model)
     }
 
-    /// Explains one photo. A class asked for twice, by rank and by name, say, is explained once.
+    /// Explains classes of the photo in a file, in the order asked; a class asked for twice is explained once.
     ///
     /// # Errors
-    /// If the engine fails or a score is not a number.
+    /// A file that is no photo, a class that does not exist, an engine that fails, a score that is not a number.
+    pub fn explain(&mut self, photo: impl AsRef<Path>, classes: &[Class]) -> Result<Vec<ClassExplanation>> {
+        let path = photo.as_ref();
+        let pixels = decode(path)?;
+        Ok(self.photo(&path.display().to_string(), &pixels, classes, &mut Unwatched)?.classes)
+    }
+
+    /// Explains a decoded photo; `path` is its name in results.
+    ///
+    /// # Errors
+    /// As [`Explainer::explain`], and [`Error::Cancelled`].
     pub fn photo(
         &mut self,
         path: &str,
         photo: &RgbImage,
-        queries: &[ClassQuery],
-        steps: &mut dyn FnMut(),
+        classes: &[Class],
+        progress: &mut dyn Progress,
     ) -> Result<PhotoExplanation> {
-        let mut explained = self.batch(&[(path, photo)], queries, steps)?;
-        explained
-            .pop()
-            .ok_or_else(|| Error::Io { path: path.into(), reason: "the method gives no answer".into() })
+        let mut explained = self.batch(&[(path, photo)], classes, progress)?;
+        explained.pop().ok_or_else(|| Error::model(&self.classifier.model.info.path, ModelError::NotComputed))
     }
 
-    /// [`Explain::photo`] of several photos, each with its path, in one batch where the method has one.
+    /// [`Explainer::photo`] of several photos, each with its path, in one batch where the method has one.
     pub fn photos(
         &mut self,
         photos: &[(&str, &RgbImage)],
-        queries: &[ClassQuery],
-        steps: &mut dyn FnMut(),
+        classes: &[Class],
+        progress: &mut dyn Progress,
     ) -> Vec<Result<PhotoExplanation>> {
-        if photos.len() > 1
-            && let Ok(explained) = self.batch(photos, queries, steps)
-        {
-            return explained.into_iter().map(Ok).collect();
+        if photos.len() > 1 {
+            match self.batch(photos, classes, progress) {
+                Ok(explained) => return explained.into_iter().map(Ok).collect(),
+                Err(Error::Cancelled(c)) => return photos.iter().map(|_| Err(c.into())).collect(),
+                // Alone, those that fail do not keep the others from their maps.
+                Err(_) => {}
+            }
         }
-        // Alone, those that fail do not keep the others from their maps.
-        photos.iter().map(|(path, photo)| self.photo(path, photo, queries, steps)).collect()
+        photos.iter().map(|(path, photo)| self.photo(path, photo, classes, progress)).collect()
     }
 
     fn batch(
         &mut self,
         photos: &[(&str, &RgbImage)],
-        queries: &[ClassQuery],
-        steps: &mut dyn FnMut(),
+        classes: &[Class],
+        progress: &mut dyn Progress,
     ) -> Result<Vec<PhotoExplanation>> {
         let start = Instant::now();
-        let inputs: Vec<Vec<f32>> = photos.iter().map(|(_, photo)| self.preprocessing.apply(photo)).collect();
+        let known =
+            classes.iter().map(|c| c.known(&self.classifier.labels)).collect::<Result<Vec<_>, _>>()?;
+        let inputs: Vec<Vec<f32>> =
+            photos.iter().map(|(_, photo)| self.classifier.preprocessing.apply(photo)).collect();
         let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
         let probe = self.probe;
         let choose = |scores: &[f32]| {
-            let (mut classes, lowest) = asked(queries, &ranking(scores));
+            let (mut classes, lowest) = asked(&known, &ranking(scores));
             if probe && !classes.contains(&lowest) {
                 classes.push(lowest);
             }
             classes
         };
-        let found = self.explainer.explain_all(&self.model, &inputs, &choose, steps)?;
+        let found = self.prepared.explain_all(&self.classifier.model, &inputs, &choose, progress)?;
         let rankings: Vec<Vec<usize>> = found.iter().map(|(scores, _)| ranking(scores)).collect();
-        let asked: Vec<_> = rankings.iter().map(|ranking| asked(queries, ranking)).collect();
+        let asked: Vec<_> = rankings.iter().map(|ranking| asked(&known, ranking)).collect();
         let count: usize = asked.iter().map(|(classes, _)| classes.len()).sum();
         let seconds = start.elapsed().as_secs_f64() / count.max(1) as f64;
         let all = photos.iter().zip(found).zip(rankings.iter().zip(asked));
@@ -186,13 +270,13 @@ impl Explain {
         explanations: impl Iterator<Item = (&'c usize, Explanation)>,
         seconds: f64,
     ) -> PhotoExplanation {
-        let probabilities = self.model.probabilities(scores);
+        let probabilities = self.classifier.model.probabilities(scores);
         let top = ranking
             .iter()
             .take(5)
             .map(|&c| TopClass {
                 class_id: c,
-                name: self.labels.name(c),
+                name: self.classifier.labels.name(c),
                 score: scores[c].into(),
                 probability: probabilities[c],
             })
@@ -203,7 +287,12 @@ impl Explain {
                 self.of_class(class, rank, scores, probabilities[class], explanation, seconds)
             })
             .collect();
-        PhotoExplanation { path: path.to_string(), photo: self.preprocessing.view(photo), top, classes }
+        PhotoExplanation {
+            path: path.to_string(),
+            photo: self.classifier.preprocessing.view(photo),
+            top,
+            classes,
+        }
     }
 
     /// Explanations of the classes asked for, with the warnings of a probe for the class with the lowest score, which is the last if it
@@ -218,7 +307,7 @@ impl Explain {
             return explanations;
         }
         let at = classes.iter().position(|&c| c == lowest).unwrap_or(classes.len());
-        let name = self.labels.name(lowest);
+        let name = self.classifier.labels.name(lowest);
         let warn = |e: &Explanation| probe::warning(e, &explanations[at], &name);
         let warnings: Vec<Option<String>> = explanations.iter().map(warn).collect();
         for (q, warning) in warnings.into_iter().enumerate().filter(|(q, _)| *q != at) {
@@ -244,18 +333,18 @@ impl Explain {
     ) -> ClassExplanation {
         let verdict = verdict(&e);
         let mut warnings = e.warnings;
-        if self.model.head == Head::LogProbability {
+        if self.classifier.model.head == Head::LogProbability {
             let note =
                 "the model gives probabilities whose logits cannot be found; scores are their logarithms";
             warnings.push(note.to_string());
         }
         ClassExplanation {
             class_id: class,
-            class_name: self.labels.name(class),
+            class_name: self.classifier.labels.name(class),
             rank,
             score: scores[class].into(),
             probability,
-            log_odds: e.log_odds.unwrap_or_else(|| self.model.log_odds(scores, class)),
+            log_odds: e.log_odds.unwrap_or_else(|| self.classifier.model.log_odds(scores, class)),
             null_log_odds: e.null_log_odds,
             evidence: e.evidence,
             kept: e.kept,

@@ -5,7 +5,7 @@ use std::path::Path;
 use candor_graph::graph::Graph;
 use candor_graph::onnx::{self, Notes};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, MethodError, Result};
 use crate::image::Preprocessing;
 use crate::methods::{Choices, Method, all};
 use crate::model::Model;
@@ -28,7 +28,7 @@ impl Exported {
     /// Writes the model; a reader sees a whole file or none.
     ///
     /// # Errors
-    /// [`Error::Io`] naming the file.
+    /// [`Error::File`] naming the file.
     pub fn save(&self, path: &Path) -> Result<()> {
         onnx::save_with(&self.graph, &self.notes, path)
             .map_err(|e| Error::graph(&path.display().to_string(), e))
@@ -43,7 +43,7 @@ pub fn exportable() -> Vec<&'static str> {
 /// Writes a method for a model as a graph, with the parameters of `set`.
 ///
 /// # Errors
-/// [`Error::Parameter`] for a method or a setting that cannot be exported, naming what can; else as
+/// [`Error::Method`] for a method or a setting that cannot be exported, naming what can; else as
 /// [`crate::methods::prepare`].
 pub fn export(
     model: &Model,
@@ -53,10 +53,9 @@ pub fn export(
     choices: &Choices,
 ) -> Result<Exported> {
     let description = method.description();
-    let exporter = method.exporter().ok_or_else(|| Error::Parameter {
-        method: description.name.to_string(),
-        reason: format!("cannot be exported; these can: {}", exportable().join(", ")),
-    })?;
+    let exporter = method
+        .exporter()
+        .ok_or_else(|| Error::method(description.name, MethodError::NotExportable { known: exportable() }))?;
     let mut parameters = Parameters::new(description.name, description.parameters, set)?;
     let graph = exporter.export(model, &mut parameters, choices)?;
     let notes = notes(model, preprocessing, &parameters, &graph);

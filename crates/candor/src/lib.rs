@@ -3,6 +3,7 @@
 
 pub mod blur;
 pub mod calibrate;
+pub mod classifier;
 pub mod error;
 pub mod explain;
 pub mod explanation;
@@ -18,9 +19,15 @@ pub mod noise;
 pub mod parameters;
 pub mod passes;
 pub mod probe;
+pub mod progress;
 pub mod quantile;
 pub mod scores;
 pub mod sidecar;
 pub mod similarity;
 
 pub use candor_engine as engine;
+pub use classifier::{Classifier, OpenOptions};
+pub use error::{Error, Result};
+pub use explain::{Class, Explainer, Method};
+pub use explanation::{ClassExplanation, PhotoExplanation, Verdict};
+pub use progress::{Cancelled, Progress, Unwatched};

@@ -14,9 +14,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::engine::{Engine, Folding, Session};
-use crate::error::{Error, Result};
-use crate::scores::log_sum_exp;
-use crate::scores::softmax;
+use crate::error::{Error, ModelError, Result, first_floats, floats};
+use crate::scores::{log_odds, softmax};
 
 /// The model of a run, identified by content.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,8 +30,9 @@ pub struct ModelInfo {
     pub producer: String,
 }
 
-/// How the model's file orders an image's axes. Graphs are NCHW once loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How the model's file orders an image's axes. Graphs are N×C×H×W once loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Layout {
     /// Batch, channels, height, width.
     Nchw,
@@ -98,9 +98,9 @@ impl Model {
     pub fn load(path: &Path, options: &ModelOptions, engine: Box<dyn Engine>) -> Result<Self> {
         let shown = path.display().to_string();
         if path.is_dir() {
-            return Err(Error::Io { path: shown, reason: "is a directory, not a model file".into() });
+            return Err(Error::Directory { path: path.to_path_buf() });
         }
-        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+        let bytes = std::fs::read(path).map_err(|e| Error::read(path, e))?;
         let loaded = onnx::load_beside(&bytes, path).map_err(|e| Error::graph(&shown, e))?;
         Model::from_loaded(loaded, &shown, &bytes, options, engine)
     }
@@ -126,7 +126,6 @@ impl Model {
         options: &ModelOptions,
         engine: Box<dyn Engine>,
     ) -> Result<Self> {
-        let fail = |reason: String| Error::Model { path: name.to_string(), reason };
         let at = |e: GraphError| Error::graph(name, e);
         let described = loaded.describe_inputs();
         let info = ModelInfo {
@@ -137,8 +136,7 @@ impl Model {
         };
         let mut graph = loaded.graph;
         graph.check_finite().map_err(at)?;
-        let input = image_input(&mut graph, options)
-            .map_err(|reason| fail(format!("{reason}; its inputs are: {described}")))?;
+        let input = image_input(&mut graph, options, described).map_err(|e| Error::model(name, e))?;
         // Sizes that exporters compute from constants alone, before shapes are asked for. The batch is not settled yet, so
         // nothing may be folded that follows from it.
         shape::infer(&mut graph).map_err(at)?;
@@ -147,21 +145,12 @@ impl Model {
         rewrite::settle_shapes(&mut graph, &Folding(engine.as_ref())).map_err(at)?;
         shape::check_known(&graph).map_err(at)?;
         rewrite::standard(&mut graph, &Folding(engine.as_ref())).map_err(at)?;
-        let (logits, head) = find_logits(&mut graph, options.logits.as_deref()).map_err(|e| match e {
-            GraphError::Malformed(reason) => fail(reason),
-            other => at(other),
-        })?;
+        let (logits, head) = find_logits(&mut graph, options.logits.as_deref(), name)?;
         graph.outputs = vec![logits];
         rewrite::remove_dead(&mut graph);
         let classes = match graph.shape(logits).as_deref() {
             Some([_, Dim::Fixed(k)]) => *k,
-            other => {
-                let shape = shape::display(other);
-                return Err(fail(format!(
-                    "its output has shape {shape}, not N×classes: not an image classifier (name the logits' value \
-                     with `logits` in the sidecar)"
-                )));
-            }
+            other => return Err(Error::model(name, ModelError::NotClasses { shape: shape::display(other) })),
         };
         let input_shape = insert::image_shape(&graph, input).map_err(at)?;
         let engine = Arc::from(engine);
@@ -208,7 +197,7 @@ impl Model {
     /// If the engine fails or a score is not a finite number.
     pub fn scores(&self, forward: &mut dyn Session, image: &[f32]) -> Result<Vec<f32>> {
         let out = forward.run(&[&self.input_tensor(image)?])?;
-        let mut scores = out.into_iter().next().and_then(Tensor::into_floats).unwrap_or_default();
+        let mut scores = first_floats(out, "the scores")?;
         scores.truncate(self.classes);
         self.check_scores(&scores)?;
         Ok(scores)
@@ -226,7 +215,7 @@ impl Model {
         images.resize(batch * size, 0.0);
         let input = Tensor::floats(&self.batch_shape(batch), images);
         let out = forward.run(&[&input.map_err(|e| Error::graph(&self.info.path, e))?])?;
-        let scores = out.first().and_then(Tensor::as_floats).unwrap_or_default();
+        let scores = floats(out.first(), "the scores")?;
         let checked = |row: &[f32]| self.check_scores(row).map(|()| row.to_vec());
         scores.chunks(self.classes).take(count).map(checked).collect()
     }
@@ -257,14 +246,10 @@ impl Model {
     pub fn check_scores(&self, scores: &[f32]) -> Result<()> {
         match scores.iter().position(|s| !s.is_finite()) {
             None => Ok(()),
-            Some(i) => Err(Error::Model {
-                path: self.info.path.clone(),
-                reason: format!(
-                    "the score of class {} is {}; the weights or the preprocessing are wrong for this model",
-                    i % self.classes,
-                    scores[i]
-                ),
-            }),
+            Some(i) => {
+                let (class, score) = (i % self.classes, scores[i]);
+                Err(Error::model(&self.info.path, ModelError::NotFinite { class, score }))
+            }
         }
     }
 
@@ -283,12 +268,7 @@ impl Model {
 
     /// Log-odds of a class against all others, from logits; its logit where it has a probability of its own.
     pub fn log_odds(&self, logits: &[f32], class: usize) -> f64 {
-        let score = f64::from(logits[class]);
-        if self.is_sigmoid() {
-            return score;
-        }
-        let rivals: Vec<f64> = (0..logits.len()).filter(|&k| k != class).map(|k| logits[k].into()).collect();
-        score - log_sum_exp(&rivals)
+        if self.is_sigmoid() { f64::from(logits[class]) } else { log_odds(logits, class, &[]) }
     }
 
     /// If the model turns a blank image into probabilities, its scores become their logarithms.
@@ -310,7 +290,7 @@ impl Model {
 }
 
 /// The only float input of four axes; made NCHW, with known sizes.
-fn image_input(graph: &mut Graph, options: &ModelOptions) -> Result<ValueId, String> {
+fn image_input(graph: &mut Graph, options: &ModelOptions, inputs: String) -> Result<ValueId, ModelError> {
     let images: Vec<(ValueId, Vec<Dim>)> = graph
         .inputs
         .iter()
@@ -318,10 +298,10 @@ fn image_input(graph: &mut Graph, options: &ModelOptions) -> Result<ValueId, Str
         .filter_map(|&id| Some((id, graph.shape(id).filter(|s| s.len() == 4)?)))
         .collect();
     let [(input, shape)] = &images[..] else {
-        return Err(format!("it has {} image inputs (float, four axes), not one", images.len()));
+        return Err(ModelError::ImageInputs { count: images.len(), inputs });
     };
     if graph.inputs.len() > 1 {
-        return Err("it has other inputs beside the image".to_string());
+        return Err(ModelError::OtherInputs { inputs });
     }
     let (input, shape) = (*input, shape.clone());
     let is_channels = |d: Dim| matches!(d, Dim::Fixed(1 | 3));
@@ -332,17 +312,14 @@ fn image_input(graph: &mut Graph, options: &ModelOptions) -> Result<ValueId, Str
     let order = if layout == Layout::Nhwc { [0, 3, 1, 2] } else { [0, 1, 2, 3] };
     let [batch, channels, height, width] = order.map(|i| shape[i]);
     if !is_channels(channels) {
-        return Err(format!("its input has {} channels, not 1 or 3", shape::display(Some(&[channels]))));
+        let channels = shape::display(Some(&[channels]));
+        return Err(ModelError::Channels { channels, inputs });
     }
     let free = [height, width].contains(&Dim::Unknown);
     let size = match (options.size, free) {
         (Some(size), _) => size.map(Dim::Fixed),
         (None, false) => [height, width],
-        (None, true) => {
-            return Err(
-                "it takes images of any size; say which in its sidecar: size = [height, width]".into()
-            );
-        }
+        (None, true) => return Err(ModelError::FreeSize { inputs }),
     };
     let known = |d: Dim, told: Dim| if d == Dim::Unknown { told } else { d };
     let nchw = [batch, channels, known(height, size[0]), known(width, size[1])];
@@ -354,7 +331,7 @@ fn image_input(graph: &mut Graph, options: &ModelOptions) -> Result<ValueId, Str
     let image = graph.add_input("image_nchw", DataType::Float, &nchw);
     let turned =
         insert::in_front(std::mem::take(graph), input, |b| Ok(b.value(image).transpose(&[0, 2, 3, 1])));
-    (*graph, _) = turned.map_err(|e| e.to_string())?;
+    (*graph, _) = turned?;
     Ok(image)
 }
 
@@ -371,12 +348,13 @@ fn settle_batch(graph: &mut Graph, input: ValueId, folding: &Folding<'_>) -> Opt
     }
 }
 
-/// The value that holds the logits, N×K.
-fn find_logits(graph: &mut Graph, name: Option<&str>) -> Result<(ValueId, Head), GraphError> {
+/// The value that holds the logits, N×K, of the model at `path`.
+fn find_logits(graph: &mut Graph, name: Option<&str>, path: &str) -> Result<(ValueId, Head)> {
+    let at = |e| Error::graph(path, e);
     if let Some(name) = name {
         let found = graph.find(name).filter(|&id| graph.shape(id).is_some());
-        let found = found.ok_or_else(|| unknown_value(graph, name, "logits"))?;
-        return Ok((flat(graph, found)?, Head::Logits));
+        let found = found.ok_or_else(|| at(unknown_value(graph, name, "logits")))?;
+        return Ok((flat(graph, found).map_err(at)?, Head::Logits));
     }
     let is_float = |&id: &ValueId| graph.value(id).dtype == Some(DataType::Float);
     let scores = graph.outputs.iter().copied().filter(is_float);
@@ -388,7 +366,7 @@ fn find_logits(graph: &mut Graph, name: Option<&str>) -> Result<(ValueId, Head),
         let describe =
             |&id: &ValueId| format!("'{}' {}", graph.name(id), shape::display(graph.shape(id).as_deref()));
         let outputs: Vec<String> = graph.outputs.iter().map(describe).collect();
-        GraphError::Malformed(format!("none of its outputs is N×classes: {}", outputs.join(", ")))
+        Error::model(path, ModelError::NoClassOutput { outputs: outputs.join(", ") })
     })?;
     let producer = |id: ValueId| graph.nodes.iter().find(|n| n.outputs.contains(&Some(id)));
     let mut node: Option<&Node> = producer(output);
@@ -403,7 +381,7 @@ fn find_logits(graph: &mut Graph, name: Option<&str>) -> Result<(ValueId, Head),
         Some(("Sigmoid", Some(id))) => (id, Head::MultiLabel),
         _ => (output, Head::Logits),
     };
-    Ok((flat(graph, id)?, head))
+    Ok((flat(graph, id).map_err(at)?, head))
 }
 
 /// N×K×1×1 and the like as N×K.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, MethodError, Result};
 
 /// The method of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -29,6 +29,17 @@ pub enum Kind {
     Flag,
     /// Name of another method, whose own parameters are set as `method.NAME`.
     Method,
+}
+
+/// The words of a table of choices, for [`Kind::Choice`].
+pub const fn names<T: Copy, const N: usize>(table: &[(&'static str, T); N]) -> [&'static str; N] {
+    let mut names = [""; N];
+    let mut i = 0;
+    while i < N {
+        names[i] = table[i].0;
+        i += 1;
+    }
+    names
 }
 
 /// A declared parameter.
@@ -84,13 +95,13 @@ impl Parameters {
     /// Defaults, overridden by `set` (pairs of name and text).
     ///
     /// # Errors
-    /// [`Error::Parameter`] for a name that is not declared or a value out of range.
+    /// [`Error::Method`] for a name that is not declared or a value out of range.
     pub fn new(
         method: &'static str,
         declared: &'static [Parameter],
         set: &[(String, String)],
     ) -> Result<Self> {
-        let fail = |reason: String| Error::Parameter { method: method.to_string(), reason };
+        let fail = |source| Error::method(method, source);
         let mut values = BTreeMap::new();
         for p in declared {
             values.insert(p.name.to_string(), parse(p, p.default).map_err(fail)?);
@@ -103,13 +114,20 @@ impl Parameters {
                 continue;
             }
             let Some(p) = declared.iter().find(|p| p.name == name) else {
-                let names: Vec<&str> = declared.iter().map(|p| p.name).collect();
-                let known = if names.is_empty() { "none".to_string() } else { names.join(", ") };
-                return Err(fail(format!("has no parameter '{name}'; its parameters are: {known}")));
+                let known = declared.iter().map(|p| p.name).collect();
+                return Err(fail(MethodError::UnknownParameter { name: name.clone(), known }));
             };
             values.insert(name.clone(), parse(p, text).map_err(fail)?);
         }
         Ok(Parameters { method, values, inner })
+    }
+
+    /// The defaults alone.
+    ///
+    /// # Panics
+    /// If a declared default is not a value of its parameter.
+    pub fn defaults(method: &'static str, declared: &'static [Parameter]) -> Self {
+        Parameters::new(method, declared, &[]).expect("declared defaults are values of their parameters")
     }
 
     /// What was set for the method that this one wraps.
@@ -127,24 +145,62 @@ impl Parameters {
         self.values.insert(name.to_string(), value.into());
     }
 
-    /// A number; `None` if it is `auto`.
-    pub fn number(&self, name: &str) -> Option<f64> {
+    /// A number whose default is `auto`; `None` if it was left so.
+    pub fn auto(&self, name: &str) -> Option<f64> {
         self.values.get(name).and_then(Value::as_f64)
     }
 
+    /// A number.
+    ///
+    /// # Panics
+    /// If the method declares no number of that name.
+    pub fn real(&self, name: &str) -> f64 {
+        self.declared(name, Value::as_f64)
+    }
+
     /// A whole number.
+    ///
+    /// # Panics
+    /// If the method declares no whole number of that name.
     pub fn integer(&self, name: &str) -> usize {
-        self.values.get(name).and_then(Value::as_u64).unwrap_or(0) as usize
+        self.declared(name, Value::as_u64) as usize
     }
 
     /// A word.
+    ///
+    /// # Panics
+    /// If the method declares no word of that name.
     pub fn word(&self, name: &str) -> &str {
-        self.values.get(name).and_then(Value::as_str).unwrap_or("")
+        self.declared(name, Value::as_str)
     }
 
     /// A flag.
+    ///
+    /// # Panics
+    /// If the method declares no flag of that name.
     pub fn flag(&self, name: &str) -> bool {
-        self.values.get(name).and_then(Value::as_bool).unwrap_or(false)
+        self.declared(name, Value::as_bool)
+    }
+
+    /// What a word of a table means; [`Kind::Choice`] of the table's [`names`] lets no other word pass.
+    ///
+    /// # Panics
+    /// If the method declares no such choice.
+    pub fn choice<T: Copy>(&self, table: &[(&str, T)], name: &str) -> T {
+        let word = self.word(name);
+        let found = table.iter().find(|(known, _)| *known == word);
+        found.unwrap_or_else(|| panic!("'{word}' of parameter '{name}' is not in its table")).1
+    }
+
+    /// Whether the method declares the parameter.
+    pub fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// A method reads the parameters that it declares, whose values were checked against their kinds.
+    fn declared<'v, T>(&'v self, name: &str, read: impl Fn(&'v Value) -> Option<T>) -> T {
+        let value = self.values.get(name).and_then(read);
+        value.unwrap_or_else(|| panic!("method '{}' declares no such parameter '{name}'", self.method))
     }
 
     /// The method with all values, for results.
@@ -158,11 +214,11 @@ impl Parameters {
     }
 }
 
-fn parse(p: &Parameter, text: &str) -> Result<Value, String> {
+fn parse(p: &Parameter, text: &str) -> Result<Value, MethodError> {
     if text == "auto" && p.default == "auto" {
         return Ok(Value::from("auto"));
     }
-    let bad = |want: String| format!("parameter '{}' must be {want}, not '{text}'", p.name);
+    let bad = |wanted: String| MethodError::Value { name: p.name, wanted, given: text.to_string() };
     match p.kind {
         Kind::Number(low, high) => match number(text) {
             Some(v) if v >= low && v <= high => Ok(Value::from(v)),
@@ -213,11 +269,11 @@ mod tests {
     fn values_are_checked_and_unknown_names_list_the_known() {
         let set = |name: &str, value: &str| {
             Parameters::new("m", DECLARED, &[(name.to_string(), value.to_string())])
-                .map_err(|e| e.to_string())
+                .map_err(|e| crate::error::one_line(&e))
         };
-        assert_eq!(set("rate", "0.5").unwrap().number("rate"), Some(0.5));
-        assert_eq!(set("rate", "0.5").unwrap().number("lambda"), None);
-        assert_eq!(set("rate", "8/255").unwrap().number("rate"), Some(8.0 / 255.0));
+        assert_eq!(set("rate", "0.5").unwrap().real("rate"), 0.5);
+        assert_eq!(set("rate", "0.5").unwrap().auto("lambda"), None);
+        assert_eq!(set("rate", "8/255").unwrap().real("rate"), 8.0 / 255.0);
         assert!(set("rate", "1/0").is_err());
         assert_eq!(
             set("rate", "2").unwrap_err(),

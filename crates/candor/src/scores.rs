@@ -33,3 +33,25 @@ pub fn softmax(logits: &[f32]) -> Vec<f64> {
     let total = log_sum_exp(&wide);
     wide.iter().map(|v| (v - total).exp()).collect()
 }
+
+/// The log-odds o_c = S_c − ln Σ_k eˣᵏ over the classes k other than `class` and those `left_out`.
+pub fn log_odds(logits: &[f32], class: usize, left_out: &[usize]) -> f64 {
+    let competes = |k: &usize| *k != class && !left_out.contains(k);
+    let rivals: Vec<f64> = (0..logits.len()).filter(competes).map(|k| f64::from(logits[k])).collect();
+    f64::from(logits[class]) - log_sum_exp(&rivals)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_odds_are_those_of_the_probability() {
+        let logits = [2.0f32, 0.5, -1.0];
+        let p = softmax(&logits);
+        let odds = |c: usize| (p[c] / (1.0 - p[c])).ln();
+        (0..3).for_each(|c| assert!((log_odds(&logits, c, &[]) - odds(c)).abs() < 1e-9));
+        assert!((log_odds(&logits, 1, &[0]) - 1.5).abs() < 1e-9);
+        assert_eq!((argmax(&logits), ranking(&[1.0, 3.0, 3.0])), (0, vec![1, 2, 0]));
+    }
+}

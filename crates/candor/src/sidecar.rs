@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::{ColorOrder, Filter, MAX_SIDE, Preprocessing, Preset, ResizeMode};
 use crate::labels::{Labels, LabelsError};
+use crate::model::Layout;
 
 /// What a sidecar says; `None` where it says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -57,17 +58,6 @@ pub struct Sidecar {
     pub levels: Option<Vec<String>>,
     /// The model's λ; finite, above 0.
     pub lambda: Option<f64>,
-}
-
-/// Order of the axes of a model's input.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Layout {
-    /// N×C×H×W.
-    #[default]
-    Nchw,
-    /// N×H×W×C.
-    Nhwc,
 }
 
 /// Where labels come from.
@@ -167,7 +157,11 @@ impl Sidecar {
         Self::parse(&text, path)
     }
 
-    fn parse(text: &str, path: &Path) -> Result<Sidecar, SidecarError> {
+    /// The sidecar in a text; `path` stands in errors.
+    ///
+    /// # Errors
+    /// As [`Sidecar::load`].
+    pub fn parse(text: &str, path: &Path) -> Result<Sidecar, SidecarError> {
         let invalid = |line, key: &str, message: &str| SidecarError::Invalid {
             path: path.into(),
             line,

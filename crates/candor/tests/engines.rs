@@ -11,6 +11,7 @@ use candor::mask::learn::{Learned, Learner};
 use candor::mask::{Level, Settings, automatic_levels, fuse};
 use candor::methods::{Choices, find, prepare};
 use candor::model::{Model, ModelOptions};
+use candor::progress::Unwatched;
 use candor_graph::builder::Builder;
 use candor_graph::graph::Graph;
 use candor_graph::shape::Dim;
@@ -75,7 +76,7 @@ fn work(model: &Model, image: &[f32], iterations: usize) -> Vec<(String, Vec<f32
     let prepared = learner.prepare(model, image).unwrap();
     let top = candor::scores::argmax(&prepared.reference);
     let classes = [top, (top + 1) % model.classes];
-    let learned = learner.learn(model, &prepared, &classes, &mut || {}).unwrap();
+    let learned = learner.learn(model, &prepared, &classes, &mut Unwatched).unwrap();
     let mut found = vec![("scores".to_string(), prepared.reference)];
     let means = |l: &Learned| -> Vec<Map> {
         let mean = |(mask, level): (&Vec<f32>, &Level)| {
@@ -95,7 +96,7 @@ fn work(model: &Model, image: &[f32], iterations: usize) -> Vec<(String, Vec<f32
     gradient.scores(model, image).unwrap();
     found.push((
         "gradient".to_string(),
-        gradient.explain(model, &[top], &mut || {}).unwrap().remove(0).map.data,
+        gradient.explain(model, &[top], &mut Unwatched).unwrap().remove(0).map.data,
     ));
     found
 }
@@ -162,9 +163,10 @@ fn a_loop_carries_what_it_wrote_and_keeps_what_it_holds() {
     let builder = Builder::new(Graph::new(18));
     let row = [Dim::Batch(1), Dim::Fixed(2)];
     let by = builder.input("by", DataType::Float, &[]);
-    let [one, two, held] = ["one", "two", "held"].map(|name| builder.input(name, DataType::Float, &row));
+    let [one, two, constants] =
+        ["one", "two", "constants"].map(|name| builder.input(name, DataType::Float, &row));
     // Each reads what the other was: a run that writes where it reads gives something else.
-    let outputs = vec![(one + two).id(), (two * by + held).id(), (one - held).id()];
+    let outputs = vec![(one + two).id(), (two * by + constants).id(), (one - constants).id()];
     let mut graph = builder.finish().unwrap();
     graph.outputs = outputs;
     let tensor = |v: f32, batch: usize| Tensor::floats(&[batch, 2], vec![v; 2 * batch]).unwrap();
@@ -172,14 +174,14 @@ fn a_loop_carries_what_it_wrote_and_keeps_what_it_holds() {
         let mut session = engine.compile(&graph).unwrap();
         session.expect_batch(2);
         for (batch, start, hold) in [(2, 1.0, 3.0), (1, 2.0, 5.0)] {
-            let held = tensor(hold, batch);
-            let carried = vec![tensor(start, batch), tensor(10.0 * start, batch)];
-            let mut laid = session.lay_out(carried, vec![&held]).unwrap();
+            let constants = tensor(hold, batch);
+            let state = vec![tensor(start, batch), tensor(10.0 * start, batch)];
+            let mut loop_state = session.start_loop(state, vec![&constants]).unwrap();
             let (mut one, mut two) = (start, 10.0 * start);
             for step in 0..7_u8 {
                 let (by, back) = (f32::from(step) - 2.0, step % 3 == 1);
                 let by_tensor = Tensor::floats(&[], vec![by]).unwrap();
-                let found = session.turn(&mut laid, &[&by_tensor], back).unwrap();
+                let found = session.step_loop(&mut loop_state, &[&by_tensor], back).unwrap();
                 let sum = one + two;
                 (one, two) = (two * by + hold, one - hold);
                 let want = if back { vec![sum, one, two] } else { vec![sum] };

@@ -1,28 +1,30 @@
 //! Several photos explained together.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use candor::progress::{Progress, Unwatched};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use candor::engine::RTen;
 use candor::error::{Error, Result};
-use candor::explain::{ClassQuery, Explain};
 use candor::explanation::{ClassExplanation, Explanation, PhotoExplanation, Verdict};
-use candor::image::{Preset, RgbImage, decode_bytes};
-use candor::labels::Labels;
-use candor::methods::{Choices, Description, Explainer, Method, find};
-use candor::model::{Model, ModelOptions};
+use candor::image::{RgbImage, decode_bytes};
+use candor::methods::{Choices, Description, Explainer as Prepared, Method as Definition, find};
+use candor::model::Model;
 use candor::parameters::Parameters;
+use candor::sidecar::Sidecar;
+use candor::{Class, Classifier, Explainer, Method};
 use candor_scenes::embedded;
 
-fn explain(method: &dyn Method, set: &[(&str, &str)]) -> Explain {
-    let model =
-        Model::from_bytes("embedded", embedded::MODEL, &ModelOptions::default(), Box::new(RTen::new(2)))
-            .unwrap();
-    let set: Vec<_> = set.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-    let size = embedded::INPUT_SIZE as usize;
-    let preprocessing = Preset::Inception.preprocessing(size, size);
-    let labels = Labels::new(embedded::LABELS.lines().map(str::to_string).collect());
-    Explain::new(model, preprocessing, labels, method, &set, &Choices::default()).unwrap()
+fn classifier() -> Classifier {
+    let sidecar =
+        Sidecar { lambda: None, ..Sidecar::parse(embedded::SIDECAR, Path::new("embedded")).unwrap() };
+    Classifier::from_bytes("embedded", embedded::MODEL, sidecar, Some(Box::new(RTen::new(2)))).unwrap()
+}
+
+fn explainer(name: &str, set: &[(&str, &str)]) -> Explainer {
+    let method = set.iter().fold(Method::named(name), |method, (k, v)| method.with(*k, v));
+    classifier().explainer(&method).unwrap()
 }
 
 fn photos(count: usize) -> Vec<(&'static str, RgbImage)> {
@@ -58,15 +60,19 @@ fn a_photo_is_explained_the_same_beside_others() {
         ("reliable", &[("iterations", "8"), ("return", "best"), ("fuse", "attribution")]),
         ("grad-cam", &[]),
     ] {
-        let mut explain = explain(find(method).unwrap().as_ref(), set);
+        let mut explain = explainer(method, set);
         let photos = photos(4);
         // Some are asked for the class that they answer anyway, some for one more.
-        let queries = [ClassQuery::Rank(1), ClassQuery::Class(2), ClassQuery::Lowest];
+        let queries = [Class::Top(1), Class::Index(2), Class::Lowest];
         let mut steps = 0;
-        let together = explain.photos(&given(&photos), &queries, &mut || steps += 1);
+        let mut count = |more| {
+            steps += more;
+            ControlFlow::Continue(())
+        };
+        let together = explain.photos(&given(&photos), &queries, &mut count);
         assert!(steps <= 4 * explain.steps(queries.len()), "{steps} steps");
         for ((name, photo), together) in photos.iter().zip(together) {
-            let alone = explain.photo(name, photo, &queries, &mut || ()).unwrap();
+            let alone = explain.photo(name, photo, &queries, &mut Unwatched).unwrap();
             let together = together.unwrap();
             assert!(!alone.classes.is_empty());
             assert_eq!(counted(&together), counted(&alone), "{method} {set:?}: {name}");
@@ -82,22 +88,22 @@ fn a_photo_is_explained_the_same_beside_others() {
 /// A gradient that refuses dark pictures.
 struct Picky;
 
-struct PickyExplainer(Box<dyn Explainer>);
+struct PickyExplainer(Box<dyn Prepared>);
 
-impl Method for Picky {
+impl Definition for Picky {
     fn description(&self) -> Description {
         find("gradient").unwrap().description()
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Prepared>> {
         Ok(Box::new(PickyExplainer(find("gradient")?.prepare(model, p, choices)?)))
     }
 }
 
-impl Explainer for PickyExplainer {
+impl Prepared for PickyExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         if image.iter().all(|&v| v == image[0]) {
-            return Err(Error::Io { path: "photo".into(), reason: "nothing but one colour".into() });
+            return Err(Error::NoPhoto);
         }
         self.0.scores(model, image)
     }
@@ -106,19 +112,52 @@ impl Explainer for PickyExplainer {
         &mut self,
         model: &Model,
         classes: &[usize],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Explanation>> {
-        self.0.explain(model, classes, steps)
+        self.0.explain(model, classes, progress)
     }
 }
 
 #[test]
 fn a_photo_that_fails_keeps_no_other_from_its_map() {
-    let mut explain = explain(&Picky, &[]);
+    let mut explain = classifier().explainer_of(&Picky, &Method::named("gradient")).unwrap();
     let mut photos = photos(3);
     photos[1].1.pixels_mut().for_each(|p| p.0 = [9; 3]);
-    let found = explain.photos(&given(&photos), &[ClassQuery::Rank(1)], &mut || ());
+    let found = explain.photos(&given(&photos), &[Class::Top(1)], &mut Unwatched);
     let failed: Vec<bool> = found.iter().map(Result::is_err).collect();
     assert_eq!(failed, [false, true, false]);
     assert_eq!(found[2].as_ref().unwrap().path, photos[2].0);
+}
+
+#[test]
+fn a_watcher_can_end_a_search() {
+    let mut explain = explainer("reliable", &[]);
+    let photos = photos(2);
+    let mut left = 5;
+    let mut impatient = |steps: u64| {
+        left -= steps as i64;
+        if left > 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    let one = explain.photo("one", &photos[0].1, &[Class::top(1)], &mut impatient);
+    assert!(matches!(one, Err(Error::Cancelled(_))));
+    assert_eq!(left, 0, "it ends at the step at which it was asked to");
+    let all = explain.photos(&given(&photos), &[Class::top(1)], &mut |_| ControlFlow::Break(()));
+    assert!(all.iter().all(|e| matches!(e, Err(Error::Cancelled(_)))) && all.len() == 2);
+    // It works on.
+    assert!(explain.photo("one", &photos[0].1, &[Class::top(1)], &mut Unwatched).is_ok());
+}
+
+#[test]
+fn names_are_understood_and_unknown_ones_refused() {
+    let mut explain = explainer("grad-cam", &[]);
+    let (name, photo) = &photos(1)[0];
+    let label = explain.classifier.labels.name(3);
+    let classes = [Class::named(label.to_uppercase()), Class::Index(3), Class::top(1)];
+    let found = explain.photo(name, photo, &classes, &mut Unwatched).unwrap().classes;
+    assert_eq!(found[0].class_id, 3);
+    assert!(found.len() <= 2, "a class asked for twice is explained once");
+    for wrong in [Class::named("no such thing"), Class::Index(12)] {
+        let error = explain.photo(name, photo, &[wrong], &mut Unwatched).err().unwrap();
+        assert!(matches!(error, Error::Class(_)) && error.is_usage(), "{error}");
+    }
 }

@@ -1,6 +1,8 @@
 //! Exported methods, run by an engine as any other model, against Candor's own maps.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use candor::error::one_line;
+use candor::progress::Unwatched;
 use std::path::Path;
 
 use candor::engine::RTen;
@@ -86,7 +88,7 @@ fn differences(model: &Model) -> Vec<String> {
         let scores = own.scores(model, image).unwrap();
         let order = ranking(&scores);
         let classes = [order[0], order[order.len() - 1]];
-        let maps = own.explain(model, &classes, &mut || ()).unwrap();
+        let maps = own.explain(model, &classes, &mut Unwatched).unwrap();
         let exported = export(model, &preprocessing, method.as_ref(), &set, &Choices::default())
             .unwrap_or_else(|e| panic!("{name}: {e}"));
         // By way of the file, as others will read it.
@@ -159,7 +161,7 @@ fn what_cannot_be_exported_says_what_can() {
     let try_it = |name: &str, set: &[(String, String)]| {
         let method = methods::find(name).unwrap();
         let result = export(&model, &preprocessing, method.as_ref(), set, &Choices::default());
-        result.err().expect("refused").to_string()
+        one_line(&result.err().expect("refused"))
     };
     let rise = try_it("rise", &[]);
     assert!(

@@ -1,10 +1,12 @@
 //! The reliable mask against plain PyTorch in float64: losses, and the masks after ten steps.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use candor::progress::Unwatched;
 use std::path::Path;
 
 use candor::engine::RTen;
-use candor::mask::learn::{Learner, Prepared};
+use candor::mask::Prepared;
+use candor::mask::learn::Learner;
 use candor::mask::{Settings, automatic_levels, named_levels};
 use candor::model::{Model, ModelOptions};
 use candor::passes::Passes;
@@ -60,7 +62,7 @@ fn agrees(data: &Path, golden: &Value) {
     let prepared = learner.prepare(&model, &image).unwrap();
     let queries = golden["queries"].as_array().unwrap();
     let classes: Vec<usize> = queries.iter().map(|q| q["class"].as_u64().unwrap() as usize).collect();
-    let learned = learner.learn(&model, &prepared, &classes, &mut || {}).unwrap();
+    let learned = learner.learn(&model, &prepared, &classes, &mut Unwatched).unwrap();
     let mut passes = Prepared::PASSES;
     learned.iter().for_each(|l| passes += l.passes);
     for (query, learned) in queries.iter().zip(&learned) {

@@ -1,7 +1,10 @@
 //! What must hold of methods whatever the model: completeness, independence of photos and queries, the seed.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::ops::ControlFlow;
+
 use candor::engine::RTen;
+use candor::error::one_line;
 use candor::explanation::Explanation;
 use candor::map::Map;
 use candor::methods::{self, Choices, Explainer};
@@ -57,7 +60,11 @@ fn prepare(model: &Model, name: &str, set: &[(&str, &str)], seed: u64) -> Box<dy
 fn explain(e: &mut dyn Explainer, model: &Model, image: &[f32], classes: &[usize]) -> Vec<Explanation> {
     e.scores(model, image).unwrap();
     let mut steps = 0;
-    let explanations = e.explain(model, classes, &mut || steps += 1).unwrap();
+    let mut count = |more| {
+        steps += more;
+        ControlFlow::Continue(())
+    };
+    let explanations = e.explain(model, classes, &mut count).unwrap();
     assert_eq!(steps, e.steps(classes.len()), "steps told and steps promised");
     assert!(explanations.iter().all(|e| e.map.data.iter().all(|v| v.is_finite())));
     explanations
@@ -293,7 +300,7 @@ fn a_method_that_is_not_defined_says_so_in_a_line() {
         let method = methods::find(name).unwrap();
         let set = [(key.to_string(), value.to_string())];
         let prepared = methods::prepare(&model, method.as_ref(), &set, &Choices::default());
-        prepared.err().unwrap().to_string()
+        one_line(&prepared.err().unwrap())
     };
     for name in ["smoothgrad", "evident"] {
         let error = refused(name, "method", name);

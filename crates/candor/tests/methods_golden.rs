@@ -5,6 +5,7 @@ use candor::engine::RTen;
 use candor::map::Map;
 use candor::methods::{self, Choices};
 use candor::model::{Model, ModelOptions};
+use candor::progress::Unwatched;
 use candor_testing::{noise, noise_image};
 use serde_json::Value;
 
@@ -31,7 +32,7 @@ fn maps(model: &Model, golden: &Value, entries: &[&Value]) -> Vec<Map> {
     let image = noise_image(model.input_shape.iter().product(), &golden["input"]);
     explainer.scores(model, &image).unwrap();
     let classes: Vec<usize> = entries.iter().map(|e| e["class"].as_u64().unwrap() as usize).collect();
-    explainer.explain(model, &classes, &mut || {}).unwrap().into_iter().map(|e| e.map).collect()
+    explainer.explain(model, &classes, &mut Unwatched).unwrap().into_iter().map(|e| e.map).collect()
 }
 
 /// The largest of the relative errors of samples, norm and projections.

@@ -6,6 +6,7 @@ use candor::engine::RTen;
 use candor::map::Map;
 use candor::methods::{self, Choices, kernel_shap, lime, rise, superpixels};
 use candor::model::{Model, ModelOptions};
+use candor::progress::Unwatched;
 use candor_scenes::embedded;
 use candor_testing::{noise, noise_image};
 use serde_json::Value;
@@ -168,7 +169,7 @@ impl Case {
         let method = methods::find(method).unwrap();
         let mut explainer = methods::prepare(&self.model, method.as_ref(), &set, &choices).unwrap().0;
         explainer.scores(&self.model, &self.image).unwrap();
-        wide(&explainer.explain(&self.model, &[CLASS], &mut || {}).unwrap()[0].map)
+        wide(&explainer.explain(&self.model, &[CLASS], &mut Unwatched).unwrap()[0].map)
     }
 
     /// Superpixels, and the photo with each pixel the mean of its superpixel.

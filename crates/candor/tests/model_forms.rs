@@ -2,10 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use candor::engine::RTen;
-use candor::mask::learn::{Learned, Learner, Returned, SETTLING};
+use candor::error::one_line;
+use candor::mask::Returned;
+use candor::mask::learn::{Learned, Learner};
+use candor::mask::settings::SETTLING;
 use candor::mask::{Settings, automatic_levels};
 use candor::methods::{Choices, prepare};
 use candor::model::{Head, Layout, Model, ModelOptions};
+use candor::progress::Unwatched;
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::graph::{Attr, Graph};
 use candor_graph::insert::MaskShape;
@@ -24,7 +28,7 @@ fn network() -> Graph {
 
 fn load(graph: &Graph, options: &ModelOptions) -> Result<Model, String> {
     let bytes = onnx::to_bytes(graph).unwrap();
-    Model::from_bytes("variant.onnx", &bytes, options, Box::new(RTen::new(2))).map_err(|e| e.to_string())
+    Model::from_bytes("variant.onnx", &bytes, options, Box::new(RTen::new(2))).map_err(|e| one_line(&e))
 }
 
 /// The network with `head` behind its output.
@@ -64,7 +68,7 @@ fn image(channels: usize) -> Vec<f32> {
 fn learn(model: &Model, image: &[f32], settings: Settings, classes: &[usize]) -> Vec<Learned> {
     let mut learner = Learner::new(model, automatic_levels(model).unwrap(), settings).unwrap();
     let prepared = learner.prepare(model, image).unwrap();
-    learner.learn(model, &prepared, classes, &mut || {}).unwrap()
+    learner.learn(model, &prepared, classes, &mut Unwatched).unwrap()
 }
 
 fn scores(model: &Model, image: &[f32]) -> Vec<f32> {
@@ -249,7 +253,7 @@ fn several_classes_of_rows_that_are_parts_of_an_image() {
     let (mut gradient, _) = prepare(&model, method.as_ref(), &[], &Choices::default()).unwrap();
     gradient.scores(&model, &image(3)).unwrap();
     let mut maps = |classes: &[usize]| -> Vec<Vec<f32>> {
-        let explained = gradient.explain(&model, classes, &mut || {}).unwrap();
+        let explained = gradient.explain(&model, classes, &mut Unwatched).unwrap();
         explained.into_iter().map(|e| e.map.data).collect()
     };
     let together = maps(&[0, 5, 7]);
@@ -297,8 +301,8 @@ fn several_classes_where_places_count_in_batches() {
 /// Feature and mask fuse as the mean over channels of m ⊙ a.
 #[test]
 fn the_attribution_form_weighs_masks_by_features() {
-    let feature = Tensor::floats(&[1, 2, 1, 2], vec![1.0, 2.0, 3.0, 4.0]).unwrap();
-    let map = candor::mask::fuse::attribution_mean(&[0.5, 1.0], [1, 1, 2], &feature, 0);
+    let feature = [1.0, 2.0, 3.0, 4.0];
+    let map = candor::mask::fuse::attribution_mean(&[0.5, 1.0], [1, 1, 2], &feature);
     assert_eq!(map.data, vec![1.0, 3.0]);
 }
 

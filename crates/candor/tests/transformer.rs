@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use candor::engine::RTen;
+use candor::error::one_line;
 use candor::map::{Interpolation, Map};
 use candor::methods::{self, Choices};
 use candor::model::{Model, ModelOptions};
+use candor::progress::Unwatched;
 use candor::scores::argmax;
 use candor_scenes::embedded;
 use candor_testing::fixture;
@@ -46,7 +48,7 @@ fn attention_is_followed_as_the_papers_say() {
         for (got, want) in scores.iter().zip(golden["logits"].as_array().unwrap()) {
             assert!((f64::from(*got) - want.as_f64().unwrap()).abs() < 1e-4);
         }
-        let found = e.explain(&model, &classes, &mut || {}).unwrap();
+        let found = e.explain(&model, &classes, &mut Unwatched).unwrap();
         for (found, query) in found.iter().zip(golden["queries"].as_array().unwrap()) {
             let data = query[key].as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect();
             let side = golden["grid"].as_u64().unwrap() as usize;
@@ -76,12 +78,12 @@ fn refused(model: &Model, image: &[f32]) -> Vec<&'static str> {
             Ok((mut e, _)) => {
                 let scores = e.scores(model, image).unwrap();
                 let classes = [argmax(&scores), 1];
-                let found = e.explain(model, &classes, &mut || {}).unwrap();
+                let found = e.explain(model, &classes, &mut Unwatched).unwrap();
                 assert!(found.iter().flat_map(|e| &e.map.data).all(|v| v.is_finite()), "{name}");
                 assert!(found[0].map.data.iter().any(|&v| v != 0.0), "{name}: the answer's map is empty");
             }
             Err(e) => {
-                let line = e.to_string();
+                let line = one_line(&e);
                 assert!(!line.contains('\n') && line.len() > 30, "{name}: {line}");
                 println!("{line}");
                 refused.push(name);
@@ -122,6 +124,6 @@ fn attention_of_a_convolutional_network_is_refused_in_a_line() {
     let model = Model::from_bytes("scenes.onnx", embedded::MODEL, &options, Box::new(RTen::new(2))).unwrap();
     let method = methods::find("attention-rollout").unwrap();
     let refused =
-        methods::prepare(&model, method.as_ref(), &[], &Choices::default()).err().unwrap().to_string();
+        one_line(&methods::prepare(&model, method.as_ref(), &[], &Choices::default()).err().unwrap());
     assert!(refused.contains("transformers") && !refused.contains('\n'), "{refused}");
 }

@@ -7,6 +7,7 @@ use super::{Attack, Description, Goal, Item, Victim};
 use crate::error::Result;
 use candor::noise::Noise;
 use candor::parameters::{Kind, Parameter, Parameters};
+use candor::progress::Progress;
 
 const PARAMETERS: &[Parameter] = &[
     Parameter {
@@ -91,14 +92,14 @@ struct Walk {
 
 impl Apgd {
     pub(super) fn new(p: &Parameters) -> Self {
-        let eps = p.number("eps").unwrap_or_default();
+        let eps = p.real("eps");
         Apgd {
             budget: if p.word("norm") == "l2" { Budget::L2(eps) } else { Budget::Linf(eps) },
             eps,
             steps: p.integer("steps"),
             restarts: p.integer("restarts"),
             loss: Loss::named(p.word("loss")),
-            rho: p.number("rho").unwrap_or_default(),
+            rho: p.real("rho"),
             early_stop: p.flag("early-stop"),
         }
     }
@@ -194,7 +195,7 @@ impl Apgd {
         items: &[Item<'_>],
         walks: &mut [Walk],
         rows: &[usize],
-        tick: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<()> {
         let part = |share: f64| ((share * self.steps as f64) as usize).max(1);
         let (mut window, shrink, least) = (part(0.22), part(0.03), part(0.06));
@@ -216,7 +217,7 @@ impl Apgd {
                 since = 0;
                 window = window.saturating_sub(shrink).max(least);
             }
-            tick();
+            progress.step()?;
         }
         Ok(())
     }
@@ -239,14 +240,14 @@ impl Attack for Apgd {
         &mut self,
         victim: &mut Victim,
         items: &mut [Item<'_>],
-        tick: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
         let mut best: Vec<Vec<f32>> = items.iter().map(|i| i.pixels.to_vec()).collect();
         let mut highest = vec![f64::NEG_INFINITY; items.len()];
         let mut open: Vec<usize> = (0..items.len()).collect();
         for _ in 0..self.restarts {
             let mut walks: Vec<Walk> = items.iter_mut().map(|i| self.start(i.pixels, &mut i.noise)).collect();
-            self.walk(victim, items, &mut walks, &open, tick)?;
+            self.walk(victim, items, &mut walks, &open, progress)?;
             for &row in &open {
                 if let Some(success) = walks[row].success.clone() {
                     best[row] = success;

@@ -8,6 +8,7 @@ use super::loss::Loss;
 use super::{Attack, Description, Goal, Item, Victim};
 use crate::error::Result;
 use candor::parameters::{Kind, Parameter, Parameters};
+use candor::progress::Progress;
 
 const PARAMETERS: &[Parameter] = &[
     Parameter {
@@ -91,9 +92,9 @@ impl CarliniWagner {
         CarliniWagner {
             searches: p.integer("binary-search-steps"),
             steps: p.integer("steps"),
-            step: p.number("step").unwrap_or_default() as f32,
-            confidence: p.number("confidence").unwrap_or_default() as f32,
-            initial: p.number("initial-c").unwrap_or_default(),
+            step: p.real("step") as f32,
+            confidence: p.real("confidence") as f32,
+            initial: p.real("initial-c"),
             abort_early: p.flag("abort-early"),
         }
     }
@@ -104,7 +105,7 @@ impl CarliniWagner {
         victim: &mut Victim,
         items: &[Item<'_>],
         searches: &mut [Search],
-        tick: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<bool>> {
         let zeros = |s: &Search| vec![0.0; s.start.len()];
         let mut descents: Vec<Descent> = searches
@@ -154,7 +155,7 @@ impl CarliniWagner {
                 still.push(row);
             }
             active = still;
-            tick();
+            progress.step()?;
         }
         Ok(descents.into_iter().map(|d| d.found).collect())
     }
@@ -198,7 +199,7 @@ impl Attack for CarliniWagner {
         &mut self,
         victim: &mut Victim,
         items: &mut [Item<'_>],
-        tick: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
         let begin = |i: &Item<'_>| {
             let start: Vec<f32> = i.pixels.iter().map(|p| ((p - 0.5) / 0.5 * SHRINK).atanh()).collect();
@@ -211,7 +212,7 @@ impl Attack for CarliniWagner {
             if turn + 1 == self.searches && self.searches >= 10 {
                 searches.iter_mut().for_each(|s| s.c = s.high.min(LARGEST_C));
             }
-            let found = self.descend(victim, items, &mut searches, tick)?;
+            let found = self.descend(victim, items, &mut searches, progress)?;
             for (s, found) in searches.iter_mut().zip(found) {
                 if found {
                     s.high = s.c

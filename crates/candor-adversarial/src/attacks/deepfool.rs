@@ -8,6 +8,7 @@ use super::loss::answer;
 use super::{Attack, Description, Item, Victim};
 use crate::error::Result;
 use candor::parameters::{Kind, Parameter, Parameters};
+use candor::progress::Progress;
 use candor::scores::ranking;
 
 const PARAMETERS: &[Parameter] = &[
@@ -51,7 +52,7 @@ impl DeepFool {
         DeepFool {
             steps: p.integer("steps"),
             candidates: p.integer("candidates"),
-            overshoot: p.number("overshoot").unwrap_or_default(),
+            overshoot: p.real("overshoot"),
         }
     }
 }
@@ -73,7 +74,7 @@ impl Attack for DeepFool {
         &mut self,
         victim: &mut Victim,
         items: &mut [Item<'_>],
-        tick: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
         let mut images: Vec<Vec<f32>> = items.iter().map(|i| i.pixels.to_vec()).collect();
         let mut total: Vec<Vec<f64>> = items.iter().map(|i| vec![0.0; i.pixels.len()]).collect();
@@ -108,7 +109,7 @@ impl Attack for DeepFool {
                 still.push(row);
             }
             active = still;
-            tick();
+            progress.step()?;
         }
         Ok(images)
     }

@@ -5,6 +5,7 @@ use super::budget::Budget;
 use super::loss::Loss;
 use super::{Item, Victim};
 use crate::error::Result;
+use candor::progress::Progress;
 
 /// What tells the attacks of this family apart.
 #[derive(Clone, Debug)]
@@ -32,7 +33,7 @@ impl Descent {
         &self,
         victim: &mut Victim,
         items: &mut [Item<'_>],
-        tick: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
         let mut best: Vec<Vec<f32>> = items.iter().map(|i| i.pixels.to_vec()).collect();
         let mut highest = vec![f64::NEG_INFINITY; items.len()];
@@ -46,7 +47,7 @@ impl Descent {
                     false => pixels.to_vec(),
                 };
             }
-            self.walk(victim, items, &mut images, &open, tick)?;
+            self.walk(victim, items, &mut images, &open, progress)?;
             if self.restarts == 1 {
                 return Ok(images);
             }
@@ -74,7 +75,7 @@ impl Descent {
         items: &[Item<'_>],
         images: &mut [Vec<f32>],
         rows: &[usize],
-        tick: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<()> {
         let mut active = rows.to_vec();
         for _ in 0..self.steps {
@@ -95,7 +96,7 @@ impl Descent {
                 still.push(row);
             }
             active = still;
-            tick();
+            progress.step()?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use super::loss::Loss;
 use super::{Attack, Description, Item, Victim, eps_linf};
 use crate::error::Result;
 use candor::parameters::{Parameter, Parameters};
+use candor::progress::Progress;
 
 const PARAMETERS: &[Parameter] = &[eps_linf("8/255")];
 
@@ -23,7 +24,7 @@ pub(super) struct Fgsm(Descent);
 
 impl Fgsm {
     pub(super) fn new(p: &Parameters) -> Self {
-        let eps = p.number("eps").unwrap_or_default();
+        let eps = p.real("eps");
         Fgsm(Descent {
             budget: Budget::Linf(eps),
             step: eps,
@@ -49,8 +50,8 @@ impl Attack for Fgsm {
         &mut self,
         victim: &mut Victim,
         items: &mut [Item<'_>],
-        tick: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
-        self.0.run(victim, items, tick)
+        self.0.run(victim, items, progress)
     }
 }

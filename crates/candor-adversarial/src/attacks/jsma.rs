@@ -6,6 +6,7 @@ use super::budget::Budget;
 use super::{Attack, Description, Item, Victim};
 use crate::error::Result;
 use candor::parameters::{Kind, Parameter, Parameters};
+use candor::progress::Progress;
 use candor::scores::ranking;
 
 const PARAMETERS: &[Parameter] = &[
@@ -52,8 +53,8 @@ pub(super) struct Jsma {
 impl Jsma {
     pub(super) fn new(p: &Parameters) -> Self {
         Jsma {
-            theta: p.number("theta").unwrap_or_default() as f32,
-            gamma: p.number("gamma").unwrap_or_default(),
+            theta: p.real("theta") as f32,
+            gamma: p.real("gamma"),
             shortlist: p.integer("shortlist"),
             values: 0,
         }
@@ -103,7 +104,7 @@ impl Attack for Jsma {
         &mut self,
         victim: &mut Victim,
         items: &mut [Item<'_>],
-        tick: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
         let mut images: Vec<Vec<f32>> = items.iter().map(|i| i.pixels.to_vec()).collect();
         let can_move = |v: &f32| if self.theta < 0.0 { *v > BORDER } else { *v < 1.0 - BORDER };
@@ -130,7 +131,7 @@ impl Attack for Jsma {
                 still.push(row);
             }
             active = still;
-            tick();
+            progress.step()?;
         }
         Ok(images)
     }

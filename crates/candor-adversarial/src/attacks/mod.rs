@@ -15,7 +15,7 @@
 //! let images: Vec<Vec<f32>> = photos?.iter().map(|p| attacks::pixels(&preprocessing, p)).collect();
 //! let goals: Vec<Goal> = dataset.samples.iter().map(|s| Goal::away(s.class().unwrap_or(0))).collect();
 //! let (mut pgd, _) = attacks::prepare("pgd", &[("eps".into(), "8/255".into())])?;
-//! let found = attacks::run(pgd.as_mut(), &mut victim, &images, &goals, 0, &mut || ())?;
+//! let found = attacks::run(pgd.as_mut(), &mut victim, &images, &goals, 0, &mut Unwatched)?;
 //! println!("{}", found.iter().filter(|f| f.success).count());
 //! # Ok(()) }
 //! ```
@@ -45,6 +45,7 @@ use crate::error::{Error, Result};
 use candor::noise::Noise;
 use candor::parameters::{Kind, Parameter, Parameters};
 use candor::passes::Passes;
+use candor::progress::{Progress, Unwatched};
 
 /// What an attack is, for lists and results.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +103,7 @@ pub trait Attack: Send {
         &mut self,
         victim: &mut Victim,
         items: &mut [Item<'_>],
-        tick: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>>;
 }
 
@@ -203,12 +204,12 @@ pub fn prepare_transfer(
 
 fn parameters(description: &Description, set: &[(String, String)]) -> Result<Parameters> {
     Parameters::new(description.name, description.parameters, set).map_err(|e| match e {
-        candor::error::Error::Parameter { method, reason } => Error::Attack { attack: method, reason },
+        candor::Error::Method { method, source } => Error::Setting { attack: method, source },
         other => other.into(),
     })
 }
 
-/// Attacks images (C·H·W pixels in 0..=1 each), as many at a time as fit the victim's batch. `tick` is told of each step,
+/// Attacks images (C·H·W pixels in 0..=1 each), as many at a time as fit the victim's batch. `progress` is told of each step,
 /// [`ticks`] of them in all at most. Image number i draws from the seed and i alone.
 ///
 /// # Errors
@@ -219,12 +220,12 @@ pub fn run(
     images: &[Vec<f32>],
     goals: &[Goal],
     seed: u64,
-    tick: &mut dyn FnMut(),
+    progress: &mut dyn Progress,
 ) -> Result<Vec<Adversarial>> {
     let step = victim.batch();
     let mut all = vec![];
     for (n, (images, goals)) in images.chunks(step).zip(goals.chunks(step)).enumerate() {
-        all.extend(run_chunk(attack, victim, images, goals, (seed, n * step), tick)?);
+        all.extend(run_chunk(attack, victim, images, goals, (seed, n * step), progress)?);
     }
     Ok(all)
 }
@@ -239,7 +240,7 @@ pub fn run_chunk(
     images: &[Vec<f32>],
     goals: &[Goal],
     (seed, first): (u64, usize),
-    tick: &mut dyn FnMut(),
+    progress: &mut dyn Progress,
 ) -> Result<Vec<Adversarial>> {
     goals.iter().try_for_each(|goal| check_goal(attack, victim, goal))?;
     attack.prepare(victim);
@@ -250,7 +251,7 @@ pub fn run_chunk(
         .map(|(i, (pixels, goal))| Item { pixels, goal: *goal, noise: Noise::of_item(seed, first + i) })
         .collect();
     victim.count_anew(items.len());
-    let found = attack.run(victim, &mut items, tick)?;
+    let found = attack.run(victim, &mut items, progress)?;
     let passes = victim.passes().to_vec();
     let logits = victim.logits(&found, &(0..items.len()).collect::<Vec<_>>())?;
     let mut judged = vec![];
@@ -279,7 +280,7 @@ pub fn run_rounded(
     (images, goals): (&[Vec<f32>], &[Goal]),
     first: (u64, usize),
 ) -> Result<Vec<Option<Rounded>>> {
-    let found = run_chunk(attack, victim, images, goals, first, &mut || ())?;
+    let found = run_chunk(attack, victim, images, goals, first, &mut Unwatched)?;
     let budget = attack.budget();
     let rows = found.iter().zip(images.iter().zip(goals));
     rows.map(

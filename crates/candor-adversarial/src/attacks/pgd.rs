@@ -7,6 +7,7 @@ use super::loss::Loss;
 use super::{Attack, Description, Item, Victim, eps_l2, eps_linf};
 use crate::error::Result;
 use candor::parameters::{Kind, Parameter, Parameters};
+use candor::progress::Progress;
 
 const EARLY_STOP: Parameter = Parameter {
     name: "early-stop",
@@ -87,10 +88,10 @@ pub(super) struct Pgd(Descent);
 impl Pgd {
     /// BIM has no random starts among its parameters.
     pub(super) fn new(p: &Parameters, ball: fn(f64) -> Budget) -> Self {
-        let eps = p.number("eps").unwrap_or_default();
+        let eps = p.real("eps");
         Pgd(Descent {
             budget: ball(eps),
-            step: eps * p.number("step").unwrap_or_default(),
+            step: eps * p.real("step"),
             steps: p.integer("steps"),
             random_start: p.flag("random-start"),
             restarts: p.integer("restarts").max(1),
@@ -117,8 +118,8 @@ impl Attack for Pgd {
         &mut self,
         victim: &mut Victim,
         items: &mut [Item<'_>],
-        tick: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
-        self.0.run(victim, items, tick)
+        self.0.run(victim, items, progress)
     }
 }

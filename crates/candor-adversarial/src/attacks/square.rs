@@ -7,6 +7,7 @@ use super::loss::Loss;
 use super::{Attack, Description, Item, Victim, eps_linf};
 use crate::error::Result;
 use candor::parameters::{Kind, Parameter, Parameters};
+use candor::progress::Progress;
 
 const PARAMETERS: &[Parameter] = &[
     eps_linf("8/255"),
@@ -46,11 +47,7 @@ pub(super) struct Square {
 
 impl Square {
     pub(super) fn new(p: &Parameters) -> Self {
-        Square {
-            eps: p.number("eps").unwrap_or_default(),
-            queries: p.integer("queries"),
-            p: p.number("p").unwrap_or_default(),
-        }
+        Square { eps: p.real("eps"), queries: p.integer("queries"), p: p.real("p") }
     }
 
     /// Side of the squares of a query, in pixels.
@@ -108,7 +105,7 @@ impl Attack for Square {
         &mut self,
         victim: &mut Victim,
         items: &mut [Item<'_>],
-        tick: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
         let shape = victim.shape();
         let mut best: Vec<Vec<f32>> = items.iter().map(|i| i.pixels.to_vec()).collect();
@@ -137,7 +134,7 @@ impl Attack for Square {
                 }
             }
             active = still;
-            tick();
+            progress.step()?;
             if active.is_empty() {
                 break;
             }

@@ -4,6 +4,7 @@ use super::budget::Budget;
 use super::{Attack, Description, Goal, Item, Victim};
 use crate::error::Result;
 use candor::parameters::{Kind, Parameter};
+use candor::progress::Progress;
 
 const PARAMETERS: &[Parameter] = &[Parameter {
     name: "attack",
@@ -58,8 +59,8 @@ impl Attack for Transfer {
         &mut self,
         _victim: &mut Victim,
         items: &mut [Item<'_>],
-        tick: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
-        self.inner.run(&mut self.surrogate, items, tick)
+        self.inner.run(&mut self.surrogate, items, progress)
     }
 }

@@ -2,6 +2,7 @@
 //! through the detector's network. An image that the model still answers rightly is moved against the model; one that it answers
 //! wrongly is moved against the detector ("selective" descent: Bryniarski et al. 2021, section 3).
 
+use candor::progress::Progress;
 use candor_graph::builder::Builder;
 use candor_graph::footprint::batch_within;
 use candor_graph::grad::gradients;
@@ -168,7 +169,7 @@ impl Adaptive {
     }
 
     /// Attacks images (C·H·W pixels in 0..=1): of the images on the way that the model answers wrongly the one that the detector
-    /// finds least suspicious, else the last. `tick` is told of each step.
+    /// finds least suspicious, else the last. `progress` is told of each step.
     ///
     /// # Errors
     /// If the engine fails.
@@ -178,11 +179,11 @@ impl Adaptive {
         images: &[Vec<f32>],
         goals: &[Goal],
         moves: &Moves,
-        tick: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
         let mut found = vec![];
         for (images, goals) in images.chunks(self.batch).zip(goals.chunks(self.batch)) {
-            found.extend(self.run_part(victim, images, goals, moves, tick)?);
+            found.extend(self.run_part(victim, images, goals, moves, progress)?);
         }
         Ok(found)
     }
@@ -193,7 +194,7 @@ impl Adaptive {
         images: &[Vec<f32>],
         goals: &[Goal],
         moves: &Moves,
-        tick: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
         let budget = Budget::Linf(moves.eps);
         let rows: Vec<usize> = (0..images.len()).collect();
@@ -226,7 +227,7 @@ impl Adaptive {
                 }
                 budget.project(&mut now[i], &images[i]);
             }
-            tick();
+            progress.step()?;
         }
         Ok(best.into_iter().zip(now).map(|(best, now)| best.map_or(now, |(_, image)| image)).collect())
     }

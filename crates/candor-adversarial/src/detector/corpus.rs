@@ -1,6 +1,7 @@
 //! Pairs of clean and adversarial images, as a detector meets them: in whole grey levels, successful on the model itself. Kept in a
 //! folder as PNG files with a journal, so that a run that was killed goes on, and more attacks can be added.
 
+use candor::progress::Progress;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -114,7 +115,7 @@ pub struct Recipe<'r> {
 
 impl Corpus {
     /// Makes the corpus, or what is missing of it in `folder`. Photos whose class is known and is not the model's answer are left
-    /// out. `surrogate`: the model on which the attack `transfer` makes its images. `tick` is told of each image of each attack.
+    /// out. `surrogate`: the model on which the attack `transfer` makes its images. `progress` is told of each image of each attack.
     ///
     /// # Errors
     /// [`Error::Io`] for a folder with a corpus of other settings; [`Error::Detector`] without images; or as attacks.
@@ -123,14 +124,14 @@ impl Corpus {
         attacks: &[AttackSpec],
         mut surrogate: Option<Victim>,
         folder: &Path,
-        tick: &mut dyn FnMut(&str, usize),
+        progress: &mut dyn Progress,
     ) -> Result<Corpus> {
         std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
         let clean = clean(recipe)?;
         let mut journal = Journal::open(&folder.join("corpus.jsonl"), &configuration(recipe))?;
         let mut corpus = Corpus { clean, attacks: vec![] };
         for spec in attacks {
-            corpus.attack(recipe, spec, &mut surrogate, folder, &mut journal, tick)?;
+            corpus.attack(recipe, spec, &mut surrogate, folder, &mut journal, progress)?;
         }
         let labels: Vec<&str> = attacks.iter().map(|a| a.label.as_str()).collect();
         let mut found: BTreeMap<(String, usize), Attacked> = BTreeMap::new();
@@ -163,12 +164,13 @@ impl Corpus {
         surrogate: &mut Option<Victim>,
         folder: &Path,
         journal: &mut Journal,
-        tick: &mut dyn FnMut(&str, usize),
+        progress: &mut dyn Progress,
     ) -> Result<()> {
         let wanted = self.of_any(recipe.attacked);
         let missing: BTreeSet<usize> =
             wanted.iter().copied().filter(|&i| !journal.has(&spec.label, i)).collect();
-        tick(&spec.label, wanted.len() - missing.len());
+        progress.stage(&spec.label);
+        progress.steps((wanted.len() - missing.len()) as u64)?;
         if missing.is_empty() {
             return Ok(());
         }
@@ -204,7 +206,7 @@ impl Corpus {
                 if !journal.has(&spec.label, i) {
                     let outcome = Outcome::Measured(attacked);
                     journal.append(&Entry { method: spec.label.clone(), item: i, outcome })?;
-                    tick(&spec.label, 1);
+                    progress.step()?;
                 }
             }
         }

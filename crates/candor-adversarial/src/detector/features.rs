@@ -2,6 +2,7 @@
 //! (METHOD section 6 in docs/method.md), what they keep of the evidence, and
 //! whether the evidence stands when the image is disturbed.
 
+use candor::progress::Unwatched;
 use candor_graph::insert::MaskShape;
 use serde::{Deserialize, Serialize};
 
@@ -9,8 +10,9 @@ use super::disturbances::{self, Disturber};
 use super::network::Layout;
 use crate::error::{Error, Result};
 use candor::map::{Interpolation, Map};
+use candor::mask::Prepared;
 use candor::mask::adam::BETA_2;
-use candor::mask::learn::{Learned, Prepared};
+use candor::mask::learn::Learned;
 use candor::mask::{Learner, Level, Settings, fuse, levels};
 use candor::methods::reliable::default_lambda;
 use candor::model::Model;
@@ -191,13 +193,13 @@ impl Extractor {
             let order = ranking(&p.reference);
             cases.extend([(p, order[0]), (p, order[1])]);
         }
-        let mut learned = self.learner.learn_all(model, &cases, &mut || ())?.into_iter();
+        let mut learned = self.learner.learn_all(model, &cases, &mut Unwatched)?.into_iter();
         let predicted: Vec<(&Prepared, usize)> = cases.iter().step_by(2).copied().collect();
         let mut full = match &mut self.full {
             Some(full) => {
                 let own = full.prepare_all(model, images)?;
                 let own: Vec<_> = own.iter().zip(&predicted).map(|(p, (_, class))| (p, *class)).collect();
-                full.learn_all(model, &own, &mut || ())?
+                full.learn_all(model, &own, &mut Unwatched)?
             }
             None => vec![],
         }

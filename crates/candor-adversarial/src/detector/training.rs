@@ -2,6 +2,7 @@
 
 use candle_core::{Device, Tensor as Array, Var};
 use candle_nn::optim::{AdamW, Optimizer, ParamsAdamW};
+use candor::progress::Progress;
 
 use super::network::{HIDDEN, KERNEL, Layout, Network, WIDTHS};
 use crate::error::{Error, Result};
@@ -42,8 +43,13 @@ impl Network {
     /// Trains a network of rows of that layout to tell adversarial images (1) from clean ones (0).
     ///
     /// # Errors
-    /// [`Error::Detector`] if there is nothing to learn from, or if candle fails.
-    pub fn train(layout: Layout, examples: &Examples<'_>, how: &Training) -> Result<Network> {
+    /// [`Error::Detector`] if there is nothing to learn from, if candle fails, or [`candor::Error::Cancelled`]: `progress` is told of no steps, and may end it at each.
+    pub fn train(
+        layout: Layout,
+        examples: &Examples<'_>,
+        how: &Training,
+        progress: &mut dyn Progress,
+    ) -> Result<Network> {
         let attacks: Vec<&Vec<&[f32]>> = examples.adversarial.iter().filter(|a| !a.is_empty()).collect();
         if examples.clean.is_empty() || attacks.is_empty() {
             return Err(Error::Detector("there are no clean or no adversarial images to learn from".into()));
@@ -67,6 +73,7 @@ impl Network {
         for epoch in 0..epochs {
             let order = noise.choose(examples.clean.len(), examples.clean.len());
             for (step, part) in order.chunks(how.batch.div_ceil(2)).enumerate() {
+                progress.poll()?;
                 let done = (epoch * steps + step) as f64 / (epochs * steps) as f64;
                 adam.set_learning_rate(how.rate * 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos()));
                 let mut values = vec![];
@@ -232,6 +239,7 @@ fn windows(x: &Array) -> candle_core::Result<Array> {
 mod tests {
     use super::*;
     use crate::detector::Scorer;
+    use candor::Unwatched;
     use candor::engine::RTen;
 
     /// Planes of noise, with a bright corner for one class and a bright middle for the other, and numbers that say nothing.
@@ -258,14 +266,14 @@ mod tests {
         };
         let how = Training { epochs: 40, rate: 1e-2, ..Training::default() };
         let layout = Layout { planes: 2, grid, numbers: 3 };
-        let network = Network::train(layout, &examples, &how).unwrap();
+        let network = Network::train(layout, &examples, &how, &mut Unwatched).unwrap();
         let mut scorer = Scorer::new(&RTen::new(1), &network.graph().unwrap()).unwrap();
         let mut score = |all: &[Vec<f32>]| {
             scorer.scores(&all[20..].iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap()
         };
         let area = candor_eval::statistics::auroc(&score(&adversarial), &score(&clean)).unwrap();
         assert!(area > 0.95, "{area}");
-        let again = Network::train(layout, &examples, &how).unwrap();
+        let again = Network::train(layout, &examples, &how, &mut Unwatched).unwrap();
         assert_eq!(network.weights, again.weights, "the same seed, the same network");
         // candle's logits are the graph's.
         let weights = Parameters::of(&network).unwrap();

@@ -1,8 +1,11 @@
 //! What is left of a detector before an attacker who knows it.
 
+use std::ops::ControlFlow;
+
+use candor::progress::Progress;
 use serde::Serialize;
 
-use super::{Study, Trained, contenders};
+use super::{Study, Trained};
 use crate::attacks::{Budget, Goal, Rounding, Victim, of_picture};
 use crate::detector::adaptive::{Adaptive, Moves};
 use crate::detector::corpus::Part;
@@ -34,11 +37,7 @@ pub struct AdaptiveRow {
 
 impl Study<'_> {
     /// Attacks the detector that learned from all attacks.
-    pub(super) fn adapt(
-        &self,
-        trained: &Trained,
-        tick: &mut dyn FnMut(&str, usize),
-    ) -> Result<Vec<AdaptiveRow>> {
+    pub(super) fn adapt(&self, trained: &Trained, progress: &mut dyn Progress) -> Result<Vec<AdaptiveRow>> {
         let (network, thresholds) = (trained.network()?, &trained.thresholds);
         let (model, preprocessing) = (self.model, self.preprocessing);
         let mut extractor = Extractor::new(model, self.features.clone())?;
@@ -62,8 +61,7 @@ impl Study<'_> {
         let mut all = vec![];
         for eps in BUDGETS.map(|levels| levels / 255.0) {
             let moves = Moves { eps, ..Moves::default() };
-            let found =
-                attack.run(&mut victim, &images, &goals, &moves, &mut || tick(contenders::OURS, 0))?;
+            let found = attack.run(&mut victim, &images, &goals, &moves, &mut Silent(progress))?;
             let mut pictures = vec![];
             for (i, found) in found.iter().enumerate() {
                 let rounded = rounding.of(&images[i], found, Budget::Linf(eps), &goals[i])?;
@@ -82,5 +80,14 @@ impl Study<'_> {
             });
         }
         Ok(all)
+    }
+}
+
+/// Steps that are not counted; whoever watches may end them.
+struct Silent<'p>(&'p mut dyn Progress);
+
+impl Progress for Silent<'_> {
+    fn advance(&mut self, _: u64) -> ControlFlow<()> {
+        self.0.advance(0)
     }
 }

@@ -10,9 +10,12 @@ mod everyday;
 pub mod report;
 mod rows;
 
+use candor::progress::Progress;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use image::RgbImage;
 use serde::Serialize;
@@ -35,6 +38,18 @@ use contenders::{Budgets, Contender, Contest, Kind};
 use everyday::Change;
 
 const ALL: [Part; 3] = [Part::Train, Part::Calibration, Part::Test];
+
+/// How often those who watch are asked whether training is to end.
+const POLLED: Duration = Duration::from_millis(5);
+
+/// Ends training on another thread.
+struct Stop<'s>(&'s AtomicBool);
+
+impl Progress for Stop<'_> {
+    fn advance(&mut self, _: u64) -> ControlFlow<()> {
+        if self.0.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
 
 /// What a study is made of.
 pub struct Study<'s> {
@@ -152,27 +167,29 @@ impl Study<'_> {
         contenders::all(self.model, self.preprocessing, &self.features, (self.baselines, self.ablations))
     }
 
-    /// Runs the study. Rows of views are kept in `folder`. `tick` is told what is done and how many steps it took.
+    /// Runs the study. Rows of views are kept in `folder`. `progress` is told what is done and how many steps it took.
     ///
     /// # Errors
     /// If an engine or a library fails, or if no attack succeeds on a training image.
-    pub fn run(&self, folder: &Path, tick: &mut dyn FnMut(&str, usize)) -> Result<Report> {
+    pub fn run(&self, folder: &Path, progress: &mut dyn Progress) -> Result<Report> {
         let (mut views, contenders) = self.contenders()?;
         let mut tables = vec![];
         for (v, view) in views.iter_mut().enumerate() {
             let of_view = contenders.iter().filter(|c| c.view == v).map(|c| c.name.as_str()).next();
             let name = of_view.unwrap_or_default();
-            let mut table = self.table(view.as_mut(), &ALL, folder, &mut |n| tick(name, n))?;
-            table.everyday = self.everyday(view.as_mut(), &table.clean, folder, &mut |n| tick(name, n))?;
+            progress.stage(name);
+            let mut table = self.table(view.as_mut(), &ALL, folder, progress)?;
+            table.everyday = self.everyday(view.as_mut(), &table.clean, folder, progress)?;
             tables.push(table);
         }
         let (mut detectors, mut adaptive) = (vec![], vec![]);
         for contender in &contenders {
-            let (row, trained) = self.judge(contender, &tables[contender.view])?;
+            progress.stage(&contender.name);
+            let (row, trained) = self.judge(contender, &tables[contender.view], progress)?;
             detectors.push(row);
-            tick(&contender.name, 1);
+            progress.step()?;
             if contender.kind == Kind::Ours && self.adaptive > 0 {
-                adaptive = self.adapt(&trained, tick)?;
+                adaptive = self.adapt(&trained, progress)?;
             }
         }
         Ok(Report { attacks: self.attacks(), clean: self.sizes(), detectors, adaptive })
@@ -190,15 +207,15 @@ impl Study<'_> {
     pub fn train(
         &self,
         folder: &Path,
-        tick: &mut dyn FnMut(&str, usize),
+        progress: &mut dyn Progress,
     ) -> Result<(Network, Vec<Threshold>, Vec<Learned>)> {
         let (mut views, contenders) =
             contenders::all(self.model, self.preprocessing, &self.features, (false, false))?;
-        let name = contenders::OURS;
+        progress.stage(contenders::OURS);
         let parts = [Part::Train, Part::Calibration];
-        let table = self.table(views[0].as_mut(), &parts, folder, &mut |n| tick(name, n))?;
+        let table = self.table(views[0].as_mut(), &parts, folder, progress)?;
         let all = self.learned(contenders[0].budgets, &table);
-        let trained = self.taught(&contenders[0], &table, &all)?;
+        let trained = self.taught(&contenders[0], &table, &all, progress)?;
         let train = self.corpus.of(Part::Train);
         let learned = self.corpus.attacks.iter().map(|a| Learned {
             attack: a.spec.label.clone(),
@@ -230,9 +247,9 @@ impl Study<'_> {
         view: &mut dyn View,
         parts: &[Part],
         folder: &Path,
-        tick: &mut dyn FnMut(usize),
+        progress: &mut dyn Progress,
     ) -> Result<Table> {
-        let mut rows = |pictures: &[&RgbImage]| rows::rows(view, self.model, pictures, folder, tick);
+        let mut rows = |pictures: &[&RgbImage]| rows::rows(view, self.model, pictures, folder, progress);
         let mut clean = vec![vec![]; self.corpus.clean.len()];
         for part in parts {
             let of = self.corpus.of(*part);
@@ -261,7 +278,7 @@ impl Study<'_> {
         view: &mut dyn View,
         clean: &[Vec<f32>],
         folder: &Path,
-        tick: &mut dyn FnMut(usize),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<Vec<f32>>>> {
         let test = self.corpus.of(Part::Test);
         let mut everyday = vec![];
@@ -275,7 +292,7 @@ impl Study<'_> {
                 .map(|&i| change.of(&self.corpus.clean[i].picture, &mut Noise::of_item(0, i)))
                 .collect::<Result<Vec<_>>>()?;
             let changed: Vec<&RgbImage> = changed.iter().collect();
-            everyday.push(rows::rows(view, self.model, &changed, folder, tick)?);
+            everyday.push(rows::rows(view, self.model, &changed, folder, progress)?);
         }
         Ok(everyday)
     }
@@ -296,7 +313,12 @@ impl Study<'_> {
     }
 
     /// A detector's figures, and the judge that learned from all attacks.
-    fn judge(&self, contender: &Contender, table: &Table) -> Result<(DetectorRow, Trained)> {
+    fn judge(
+        &self,
+        contender: &Contender,
+        table: &Table,
+        progress: &mut dyn Progress,
+    ) -> Result<(DetectorRow, Trained)> {
         let attacks = &self.corpus.attacks;
         let count = attacks.len();
         let all = self.learned(contender.budgets, table);
@@ -314,7 +336,7 @@ impl Study<'_> {
         lessons.extend((0..count).map(others));
         lessons.extend((0..count).filter(|_| alone).map(|a| vec![a]));
         lessons.retain(|attacks| *attacks == all || self.succeeds(table, attacks));
-        let mut trained = self.trained(contender, table, &lessons)?;
+        let mut trained = self.trained(contender, table, &lessons, progress)?;
         let mut figure = |lesson: &Vec<usize>, rows: &[&[f32]]| match trained.get_mut(lesson) {
             Some(judge) => self.figure(judge, table, rows),
             None => Ok(None),
@@ -382,25 +404,41 @@ impl Study<'_> {
         contender: &Contender,
         table: &Table,
         lessons: &BTreeSet<Vec<usize>>,
+        progress: &mut dyn Progress,
     ) -> Result<BTreeMap<Vec<usize>, Trained>> {
         let (lessons, next): (Vec<&Vec<usize>>, _) = (lessons.iter().collect(), AtomicUsize::new(0));
+        let stop = AtomicBool::new(false);
         let work = || {
             let mut done = vec![];
             while let Some(&attacks) = lessons.get(next.fetch_add(1, Ordering::Relaxed)) {
-                done.push(self.taught(contender, table, attacks).map(|t| (attacks.clone(), t)));
+                let taught = self.taught(contender, table, attacks, &mut Stop(&stop));
+                done.push(taught.map(|t| (attacks.clone(), t)));
             }
             done
         };
         let processors = std::thread::available_parallelism().map_or(1, |n| n.get()).min(lessons.len());
         std::thread::scope(|scope| {
             let threads: Vec<_> = (0..processors).map(|_| scope.spawn(work)).collect();
+            while threads.iter().any(|t| !t.is_finished()) {
+                if progress.poll().is_err() {
+                    stop.store(true, Ordering::Relaxed);
+                }
+                std::thread::sleep(POLLED);
+            }
             threads.into_iter().flat_map(|t| t.join().expect("training does not panic")).collect()
         })
     }
 
-    fn taught(&self, contender: &Contender, table: &Table, attacks: &[usize]) -> Result<Trained> {
+    fn taught(
+        &self,
+        contender: &Contender,
+        table: &Table,
+        attacks: &[usize],
+        progress: &mut dyn Progress,
+    ) -> Result<Trained> {
         let engine = self.model.engine.as_ref();
-        let mut judge = contender.judging.train(engine, &self.examples(table, attacks), &self.training)?;
+        let examples = self.examples(table, attacks);
+        let mut judge = contender.judging.train(engine, &examples, &self.training, progress)?;
         let calibration = self.corpus.of(Part::Calibration);
         let rows: Vec<&[f32]> = calibration.iter().map(|&i| table.clean[i].as_slice()).collect();
         let thresholds = Threshold::calibrate(&judge.scores(&rows)?)?;

@@ -1,5 +1,6 @@
 //! Rows of views, computed once and kept: what they depend on is their file's name.
 
+use candor::progress::Progress;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -15,13 +16,13 @@ use candor::model::Model;
 const AT_ONCE: usize = 16;
 const ROWS: &str = "rows";
 
-/// Rows of pictures, read from `folder` or computed and kept there. `tick` is told how many are ready.
+/// Rows of pictures, read from `folder` or computed and kept there. `progress` is told how many are ready.
 pub(super) fn rows(
     view: &mut dyn View,
     model: &Model,
     pictures: &[&RgbImage],
     folder: &Path,
-    tick: &mut dyn FnMut(usize),
+    progress: &mut dyn Progress,
 ) -> Result<Vec<Vec<f32>>> {
     if pictures.is_empty() {
         return Ok(vec![]);
@@ -30,7 +31,7 @@ pub(super) fn rows(
     let path = folder.join(format!("{}.safetensors", key(view, model, pictures)));
     let fail = |e: candle_core::Error| Error::io(&path, e);
     if path.exists() {
-        tick(pictures.len());
+        progress.steps(pictures.len() as u64)?;
         let kept = candle_core::safetensors::load(&path, &Device::Cpu).map_err(fail)?;
         let kept = kept.get(ROWS).ok_or_else(|| Error::io(&path, "it holds no rows; delete it"))?;
         return kept.to_vec2().map_err(fail);
@@ -38,7 +39,7 @@ pub(super) fn rows(
     let mut all = vec![];
     for part in pictures.chunks(AT_ONCE) {
         all.extend(view.rows(model, part)?);
-        tick(part.len());
+        progress.steps(part.len() as u64)?;
     }
     let length = all.first().map_or(0, Vec::len);
     let array = Array::from_vec(all.concat(), (all.len(), length), &Device::Cpu).map_err(fail)?;

@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use candor::Progress;
+use candor::error::one_line;
 use candor::image::decode;
 use candor::labels::Labels;
 use candor::model::Model;
@@ -31,9 +33,9 @@ pub fn run(args: &AttackArgs) -> Result<ExitCode> {
     if from.is_none() && args.surrogate.from.is_some() {
         return Err(Usage("--from is for --attack transfer".into()).into());
     }
-    let setup = setup::load_telling(&args.model)?;
+    let setup = setup::load(&args.model)?;
     let target = args.target.as_ref().map(|t| setup.labels.find_class(t)).transpose();
-    let target = target.map_err(|e| Usage(e.to_string()))?;
+    let target = target.map_err(|e| setup::usage(e.into()))?;
     let mut other = None;
     if let Some(path) = from.take() {
         let (made, chosen, info) = transfer(args, &setup, path)?;
@@ -60,9 +62,7 @@ fn no_other_model() -> Usage {
 
 fn usage(e: Error) -> anyhow::Error {
     match e {
-        Error::Attack { .. } | Error::Explain(candor::error::Error::Parameter { .. }) => {
-            Usage(e.to_string()).into()
-        }
+        Error::Attack { .. } | Error::Setting { .. } => Usage(one_line(&e)).into(),
         other => other.into(),
     }
 }
@@ -82,7 +82,7 @@ fn transfer(args: &AttackArgs, setup: &Setup, path: std::path::PathBuf) -> Resul
     let surrogate = Victim::new(&other.model, &other.preprocessing)?;
     let (attack, parameters) =
         attacks::prepare_transfer(&settings(args, "method.eps"), surrogate).map_err(usage)?;
-    Ok((attack, parameters, other.model.info))
+    Ok((attack, parameters, other.model.info.clone()))
 }
 
 /// One run over all photos.
@@ -121,7 +121,7 @@ impl Run<'_> {
                 &mut writer,
                 chunk,
                 n * batch,
-                &mut || bar.inc(1),
+                &mut output::Watching(&bar),
             )?);
             let chunks = args.images.len().div_ceil(batch) as u64;
             bar.set_position((n as u64 + 1) * ticks / chunks.max(1));
@@ -153,14 +153,14 @@ impl Run<'_> {
         writer: &mut AttackWriter,
         chunk: Chunk,
         first: usize,
-        tick: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<AttackedImage>> {
         let rows: Vec<usize> = (0..chunk.images.len()).collect();
         let before = victim.logits(&chunk.images, &rows)?;
         let goals: Vec<Goal> =
             before.iter().map(|logits| Goal { label: answer(logits), target: self.target }).collect();
         let seed = (self.args.seed, first);
-        let found = attacks::run_chunk(self.attack.as_mut(), victim, &chunk.images, &goals, seed, tick)?;
+        let found = attacks::run_chunk(self.attack.as_mut(), victim, &chunk.images, &goals, seed, progress)?;
         let mut images = vec![];
         for (row, found) in found.iter().enumerate() {
             let (original, goal) = (&chunk.images[row], &goals[row]);
@@ -219,7 +219,7 @@ fn read(setup: &Setup, paths: &[std::path::PathBuf], failed: &mut Vec<FailedImag
                 chunk.images.push(attacks::pixels(&setup.preprocessing, &photo));
                 chunk.paths.push(name);
             }
-            Err(e) => failed.push(FailedImage { path: name, error: e.to_string() }),
+            Err(e) => failed.push(FailedImage { path: name, error: one_line(&e) }),
         }
     }
     chunk

@@ -17,9 +17,6 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
         return Err(Usage(format!("--tolerance must be from 0 to 1, not {}", args.tolerance)).into());
     }
     let setup = setup::load(&args.model)?;
-    for note in &setup.notes {
-        output::note(note);
-    }
     let photos = args.images.iter().map(|p| decode(p)).collect::<Result<Vec<_>, _>>()?;
     let bar = output::progress((photos.len() * TRIALS) as u64);
     let levels = if args.levels.is_empty() {
@@ -27,8 +24,14 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     } else {
         args.levels.clone()
     };
-    let found =
-        calibrate(&setup.model, &setup.preprocessing, &photos, &levels, args.tolerance, &mut || bar.inc(1))?;
+    let found = calibrate(
+        &setup.model,
+        &setup.preprocessing,
+        &photos,
+        &levels,
+        args.tolerance,
+        &mut output::Watching(&bar),
+    )?;
     bar.finish_and_clear();
     let path = setup.sidecar_path.display().to_string();
     let text = Sidecar::with_lambda(&setup.sidecar_path, found.lambda)?;

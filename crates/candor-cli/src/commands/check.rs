@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use candor::error::one_line;
 use candor::image::decode;
 use candor::methods::{self, Method};
 use candor_eval::check::input_shift::input_shift;
@@ -14,7 +15,7 @@ use candor_report::result::FailedImage;
 
 use crate::arguments::CheckArgs;
 use crate::output;
-use crate::setup::{self, Setup, Usage};
+use crate::setup::{self, Setup};
 
 /// Images whose maps the page shows.
 const SHOWN: usize = 8;
@@ -22,9 +23,6 @@ const SHOWN: usize = 8;
 pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     let methods = chosen(&args.methods)?;
     let setup = setup::load(&args.model)?;
-    for note in &setup.notes {
-        output::note(note);
-    }
     let (inputs, mut galleries, failed) = read(&setup, args)?;
     let choices = setup.choices(&args.levels, args.seed);
     let bar = output::progress((inputs.len() * methods.len()) as u64);
@@ -53,11 +51,12 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         };
         let set = for_method(&args.set, method.as_ref());
         let subject = Subject { method: method.as_ref(), set: &set, choices: &choices };
-        let found = check_method(&setup.model, subject, &inputs, args.seed, &mut || bar.inc(1), &mut paint);
+        let found =
+            check_method(&setup.model, subject, &inputs, args.seed, &mut output::Watching(&bar), &mut paint);
         painted?;
         match found {
             Ok(found) => result.methods.push(found),
-            Err(e) => result.skipped.push(Skipped { method: name.to_string(), reason: e.to_string() }),
+            Err(e) => result.skipped.push(Skipped { method: name.to_string(), reason: one_line(&e) }),
         }
         if args.randomization
             && let Ok(stages) = cascade(&setup.model, subject, &inputs, args.smooth, args.seed)
@@ -86,7 +85,7 @@ pub fn chosen(names: &[String]) -> Result<Vec<Box<dyn Method>>> {
     if names.is_empty() {
         return Ok(methods::all());
     }
-    names.iter().map(|n| methods::find(n).map_err(|e| Usage(e.to_string()).into())).collect()
+    names.iter().map(|n| methods::find(n).map_err(setup::usage)).collect()
 }
 
 /// Of `--set METHOD.KEY=VALUE` and `--set KEY=VALUE`, what is meant for a method.
@@ -109,7 +108,7 @@ fn read(setup: &Setup, args: &CheckArgs) -> Result<Read> {
         let photo = match decode(path) {
             Ok(photo) => photo,
             Err(e) => {
-                failed.push(FailedImage { path: name, error: e.to_string() });
+                failed.push(FailedImage { path: name, error: one_line(&e) });
                 continue;
             }
         };

@@ -4,44 +4,48 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candor::explain::{ClassQuery, Explain};
+use candor::error::one_line;
 use candor::image::{RgbImage, decode};
 use candor::methods;
+use candor::{Class, Explainer, Method};
 use candor_report::ReportWriter;
 use candor_report::result::{ExplainResult, FailedImage};
 
 use crate::arguments::{ExplainArgs, MethodArgs};
 use crate::output;
-use crate::setup::{self, Setup, Usage};
+use crate::output::Watching;
+use crate::setup::{self, usage};
 
 pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
-    let method = methods::find(&args.method.chosen.method).map_err(|e| Usage(e.to_string()))?;
-    let setup = setup::load(&args.model)?;
-    for note in &setup.notes {
-        output::note(note);
-    }
+    // A name that does not exist is said before a model is loaded.
+    methods::find(&args.method.chosen.method).map_err(usage)?;
+    let classifier = setup::load(&args.model)?;
     let asked = if args.classes.is_empty() { vec!["top1".to_string()] } else { args.classes.clone() };
-    let queries: Result<Vec<ClassQuery>, Usage> =
-        asked.iter().map(|c| ClassQuery::parse(c, &setup.labels).map_err(|e| Usage(e.to_string()))).collect();
-    let queries = queries?;
-    let mut arguments = args.method.clone();
+    let classes = asked.iter().map(|c| Class::parse(c, &classifier.labels));
+    let classes = classes.collect::<Result<Vec<_>, _>>().map_err(|e| usage(e.into()))?;
+    let mut method = chosen(&args.method);
     if args.lambda_path {
-        arguments.chosen.set.push(("lambda-path".to_string(), "true".to_string()));
+        method = method.with("lambda-path", true);
     }
-    let mut explain = prepare(setup, method.as_ref(), &arguments)?;
-    explain.probe = !args.no_probe;
+    let mut explainer = classifier.explainer(&method)?;
+    explainer.probe = !args.no_probe;
     let photos = args
         .images
         .iter()
         .map(|path| Photo { name: path.display().to_string(), source: Source::File(path.clone()) });
-    let result = explain_all(explain, photos.collect(), &queries, args.method.seed, &args.out)?;
+    let result = explain_all(explainer, photos.collect(), &classes, args.method.seed, &args.out)?;
     finish(&result, args.json, &args.out)
 }
 
-/// Compiles the method for the model.
-pub fn prepare(setup: Setup, method: &dyn methods::Method, args: &MethodArgs) -> Result<Explain> {
-    let choices = setup.choices(&args.chosen.levels, args.seed);
-    Ok(Explain::new(setup.model, setup.preprocessing, setup.labels, method, &args.chosen.set, &choices)?)
+/// The method that the arguments choose.
+pub fn chosen(args: &MethodArgs) -> Method {
+    let MethodArgs { chosen, seed, .. } = args;
+    Method {
+        name: chosen.method.clone(),
+        set: chosen.set.clone(),
+        levels: chosen.levels.clone(),
+        seed: *seed,
+    }
 }
 
 /// A photo to explain, decoded when its turn comes.
@@ -67,17 +71,17 @@ impl Photo {
 
 /// Explains all photos and writes the report. A photo that fails is named in the result and the others go on.
 pub fn explain_all(
-    mut explain: Explain,
+    mut explainer: Explainer,
     photos: Vec<Photo>,
-    queries: &[ClassQuery],
+    classes: &[Class],
     seed: u64,
     out: &Path,
 ) -> Result<ExplainResult> {
     let mut writer = ReportWriter::create(out)?;
-    let bar = output::progress(photos.len() as u64 * explain.steps(queries.len()));
+    let bar = output::progress(photos.len() as u64 * explainer.steps(classes.len()));
     let mut failed = vec![];
     let mut done = 0;
-    for part in photos.chunks(explain.together()) {
+    for part in photos.chunks(explainer.together()) {
         let names: Vec<&str> = part.iter().map(|p| p.name.rsplit('/').next().unwrap_or("")).collect();
         bar.set_message(names.join(", "));
         let mut fail =
@@ -90,16 +94,17 @@ pub fn explain_all(
             }
         }
         let given: Vec<_> = decoded.iter().map(|(photo, pixels)| (photo.name.as_str(), pixels)).collect();
-        let explained = explain.photos(&given, queries, &mut || bar.inc(1));
+        let explained = explainer.photos(&given, classes, &mut Watching(&bar));
         for ((photo, _), image) in decoded.iter().zip(explained) {
             match image.map(|image| writer.add(image.into())) {
-                Ok(Err(e @ candor_report::ReportError::BadImage { .. })) => fail(photo, e.to_string()),
+                Ok(Err(e @ candor_report::ReportError::BadImage { .. })) => fail(photo, one_line(&e)),
                 Ok(written) => drop(written?),
-                Err(e) => fail(photo, output::one_line(&e.into())),
+                Err(e @ candor::Error::Cancelled(_)) => return Err(e.into()),
+                Err(e) => fail(photo, one_line(&e)),
             }
         }
         done += part.len() as u64;
-        bar.set_position(done * explain.steps(queries.len()));
+        bar.set_position(done * explainer.steps(classes.len()));
     }
     bar.finish_and_clear();
     if failed.len() == photos.len() {
@@ -113,10 +118,10 @@ pub fn explain_all(
         anyhow::bail!("{first}{rest}");
     }
     let header = ExplainResult {
-        model: explain.model.info.clone(),
-        preprocessing: serde_json::to_value(&explain.preprocessing)?,
-        engine: explain.model.engine.info(),
-        method: explain.method_info(),
+        model: explainer.classifier.model.info.clone(),
+        preprocessing: serde_json::to_value(&explainer.classifier.preprocessing)?,
+        engine: explainer.classifier.model.engine.info(),
+        method: explainer.method_info(),
         seed,
         images: vec![],
         failed,

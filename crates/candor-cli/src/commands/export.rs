@@ -9,14 +9,11 @@ use serde_json::json;
 
 use crate::arguments::ExportArgs;
 use crate::output;
-use crate::setup::{self, Usage};
+use crate::setup;
 
 pub fn run(args: &ExportArgs) -> Result<ExitCode> {
-    let method = methods::find(&args.chosen.method).map_err(|e| Usage(e.to_string()))?;
+    let method = methods::find(&args.chosen.method).map_err(setup::usage)?;
     let setup = setup::load(&args.model)?;
-    for note in &setup.notes {
-        output::note(note);
-    }
     let choices = setup.choices(&args.chosen.levels, 0);
     let exported =
         export::export(&setup.model, &setup.preprocessing, method.as_ref(), &args.chosen.set, &choices)?;

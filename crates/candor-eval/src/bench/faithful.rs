@@ -1,5 +1,6 @@
 //! Faithfulness of methods on a dataset: what the model says when parts of its photos go ([`crate::faithfulness`]).
 
+use candor::progress::Unwatched;
 use serde::{Deserialize, Serialize};
 
 use super::table::{Better, Cell, Column, Curve, Plot, Row, Table, rate};
@@ -143,7 +144,7 @@ impl Measure for Faithfulness<'_> {
         let class = ranking(&explainer.scores(model, &image)?)[0];
         let mut explain = |image: &[f32]| -> Result<Map> {
             explainer.scores(model, image)?;
-            Ok(explainer.explain(model, &[class], &mut || {})?.swap_remove(0).map)
+            Ok(explainer.explain(model, &[class], &mut Unwatched)?.swap_remove(0).map)
         };
         let map = explain(&image)?;
         let [_, height, width] = model.input_shape;
@@ -195,7 +196,7 @@ impl Measure for Faithfulness<'_> {
     fn show(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Shown> {
         let photo = photo(&self.samples[item])?;
         let class = ranking(&explainer.scores(model, &self.preprocessing.apply(&photo))?)[0];
-        let map = explainer.explain(model, &[class], &mut || {})?.swap_remove(0).map;
+        let map = explainer.explain(model, &[class], &mut Unwatched)?.swap_remove(0).map;
         Ok(Shown { picture: self.preprocessing.view(&photo), maps: vec![(self.labels.name(class), map)] })
     }
 }

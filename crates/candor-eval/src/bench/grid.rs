@@ -4,6 +4,7 @@
 //! one pasted into them (Böhle et al. 2021 have grids on larger inputs; here a grid is as large as the model's input). Every class
 //! in the picture is asked for, and one that is not.
 
+use candor::progress::Progress;
 use image::{RgbImage, imageops};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -125,7 +126,7 @@ impl<'d> Grids<'d> {
         localize: Localize<'d>,
         model: &Model,
         count: usize,
-        progress: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Self> {
         let mut forward = model.forward()?;
         let mut sure: Vec<(usize, usize)> = vec![];
@@ -139,7 +140,7 @@ impl<'d> Grids<'d> {
                     sure.push((i, class));
                 }
             }
-            progress();
+            progress.step()?;
         }
         let mut classes: Vec<usize> = sure.iter().map(|(_, c)| *c).collect();
         classes.sort_unstable();

@@ -1,12 +1,13 @@
 //! One photo's part of the localisation benchmarks: boxes and the pointing game for the class that is there, and the same box for
 //! one that is not.
 
+use candor::progress::Unwatched;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use super::{Measure, Shown, photo};
 use crate::dataset::{Dataset, Sample};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SampleError};
 use crate::localization::boxes::{Box4, Levels, Rule, share_of_scale};
 use crate::localization::pixels::Histogram;
 use crate::localization::{TOLERANCE, in_boxes, points, share};
@@ -109,7 +110,7 @@ pub fn locate(
     class: usize,
     preprocessing: &Preprocessing,
 ) -> Result<Located> {
-    let fail = |reason: String| Error::Io { path: sample.id.clone(), reason };
+    let fail = |reason: String| Error::sample(&sample.id, SampleError::Unfit(reason));
     let (width, height) = photo.dimensions();
     let region = preprocessing.region(height, width);
     let grid = [preprocessing.width as f64, preprocessing.height as f64];
@@ -127,7 +128,7 @@ pub fn locate(
     let classes = sample.classes();
     let objects =
         classes.iter().flat_map(|&c| sample.boxes(c, photo)).filter_map(to_grid).collect::<Vec<_>>();
-    let mask = sample.mask_of(class).map_err(|e| fail(e.to_string()))?.map(|mask| {
+    let mask = sample.mask_of(class).map_err(|e| Error::sample(&sample.id, e))?.map(|mask| {
         let at = |i: usize| {
             let (row, column) = (i / preprocessing.width, i % preprocessing.width);
             let x = (region.left + (column as f64 + 0.5) / grid[0] * region.width) / f64::from(width);
@@ -240,7 +241,7 @@ pub fn ask_for(
     if !classes.contains(&ranking[0]) {
         classes.push(ranking[0]);
     }
-    let maps = explainer.explain(model, &classes, &mut || {})?.into_iter().map(|e| e.map).collect();
+    let maps = explainer.explain(model, &classes, &mut Unwatched)?.into_iter().map(|e| e.map).collect();
     Ok(Asked { top1: ranking[0], absent, classes, maps })
 }
 

@@ -10,6 +10,7 @@ pub mod report;
 pub mod table;
 pub mod wsol;
 
+use candor::progress::Progress;
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -22,6 +23,7 @@ use super::check::{Skipped, Subject};
 use crate::dataset::Sample;
 use crate::error::{Error, Result};
 use crate::journal::{Entry, Journal, Outcome};
+use candor::error::one_line;
 use candor::map::Map;
 use candor::methods::Explainer;
 use candor::model::Model;
@@ -64,7 +66,7 @@ pub struct Shown {
 /// # Errors
 /// Naming the sample.
 pub fn photo(sample: &Sample) -> Result<RgbImage> {
-    sample.photo().map_err(|e| Error::Io { path: sample.id.clone(), reason: e.to_string() })
+    sample.photo().map_err(|e| Error::sample(&sample.id, e))
 }
 
 /// A method of a run, and on how many of the items it is measured.
@@ -96,7 +98,7 @@ pub struct Found<R> {
     pub skipped: Vec<Skipped>,
 }
 
-/// Measures all methods on all items, but for what the journal has. `progress` is told the method, once an item.
+/// Measures all methods on all items, but for what the journal has. `progress` is told each method as a stage, and a step an item.
 ///
 /// # Errors
 /// The journal cannot be written, or is another run's.
@@ -105,18 +107,19 @@ pub fn run<M: Measure>(
     contenders: &[Contender<'_>],
     measure: &mut M,
     (journal, configuration): (&Path, &serde_json::Value),
-    progress: &mut dyn FnMut(&str),
+    progress: &mut dyn Progress,
 ) -> Result<Found<M::Record>> {
     let mut journal = Journal::open(journal, configuration)?;
     let (mut methods, mut skipped, mut asked) = (vec![], vec![], HashSet::new());
     for contender in contenders {
         let name = contender.name;
+        progress.stage(name);
         let items = contender.items(measure.items());
         let (mut explainer, parameters) = match contender.subject.prepare(model) {
             Ok(prepared) => prepared,
             Err(e) => {
-                skipped.push(Skipped { method: name.to_string(), reason: e.to_string() });
-                items.iter().for_each(|_| progress(name));
+                skipped.push(Skipped { method: name.to_string(), reason: one_line(&e) });
+                progress.steps(items.len() as u64)?;
                 continue;
             }
         };
@@ -126,11 +129,11 @@ pub fn run<M: Measure>(
             if !journal.has(name, item) {
                 let outcome = match measure.measure(model, explainer.as_mut(), item) {
                     Ok(record) => Outcome::Measured(record),
-                    Err(e) => Outcome::Failed(e.to_string()),
+                    Err(e) => Outcome::Failed(one_line(&e)),
                 };
                 journal.append(&Entry { method: name.to_string(), item, outcome })?;
             }
-            progress(name);
+            progress.step()?;
         }
     }
     // Read back even where all was measured just now: the figures of a resumed run come by the same way.

@@ -8,6 +8,7 @@ pub mod randomize;
 pub mod report;
 pub mod vanishing;
 
+use candor::progress::{Progress, Unwatched};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -207,7 +208,7 @@ pub fn check_method(
     subject: Subject<'_>,
     images: &[Input],
     seed: u64,
-    progress: &mut dyn FnMut(),
+    progress: &mut dyn Progress,
     maps: Maps<'_>,
 ) -> Result<MethodCheck> {
     let (mut explainer, parameters) = subject.prepare(model)?;
@@ -225,12 +226,12 @@ pub fn check_method(
                 distinct.push(class);
             }
         }
-        let explained = explainer.explain(model, &distinct, &mut || {})?;
+        let explained = explainer.explain(model, &distinct, &mut Unwatched)?;
         seconds += start.elapsed().as_secs_f64();
         explained.iter().for_each(|e| passes += e.passes);
         if i == 0 {
             explainer.scores(model, &image.values)?;
-            let again = explainer.explain(model, &distinct, &mut || {})?;
+            let again = explainer.explain(model, &distinct, &mut Unwatched)?;
             repeatable = again.iter().zip(&explained).all(|(a, b)| a.map == b.map);
         }
         let profiles: Vec<Profile> = explained.iter().map(|e| Profile::of(&e.map)).collect();
@@ -241,7 +242,7 @@ pub fn check_method(
         let (ids, all): (Vec<usize>, Vec<Map>) =
             classes.iter().map(|&(_, class, _)| (class, explained[at(class)].map.clone())).unzip();
         maps(i, &ids, &all);
-        progress();
+        progress.step()?;
     }
     let mut found = MethodCheck {
         method: parameters.info(),

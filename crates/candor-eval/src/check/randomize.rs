@@ -1,6 +1,7 @@
 //! Model parameter randomisation (Adebayo et al. 2018, section 3): a map that does not change when the weights do explains
 //! something else than the model.
 
+use candor::progress::Unwatched;
 use std::sync::Arc;
 
 use candor_graph::graph::{Graph, ValueId};
@@ -111,7 +112,7 @@ pub(super) fn maps(
 
 fn map(explainer: &mut dyn Explainer, model: &Model, image: &[f32], class: usize) -> Result<Map> {
     explainer.scores(model, image)?;
-    Ok(explainer.explain(model, &[class], &mut || {})?.swap_remove(0).map)
+    Ok(explainer.explain(model, &[class], &mut Unwatched)?.swap_remove(0).map)
 }
 
 /// The same, averaged over noisy copies of each image; none for no copies.

@@ -2,7 +2,7 @@
 
 use candor_graph::builder::Expr;
 
-use super::learn::Settings;
+use super::settings::Settings;
 
 /// State for one vector of parameters.
 #[derive(Clone, Debug)]

@@ -1,7 +1,5 @@
 //! Hierarchical attribution fusion (HAF): the levels' masks as one map.
 
-use candor_graph::tensor::Tensor;
-
 use crate::map::{Interpolation, Map};
 
 /// The channel mean M_l of a C×H×W mask.
@@ -55,15 +53,13 @@ impl Fusion {
 /// A top-1 mask below this selects nothing: one step of the optimiser.
 pub(super) const MIN_SCALE: f32 = 0.05;
 
-/// The attribution form A_l = mean over channels of m_l ⊙ a_l, which also says how strong the feature is.
-pub fn attribution_mean(mask: &[f32], shape: [usize; 3], feature: &Tensor, row: usize) -> Map {
+/// The attribution form A_l = mean over channels of m_l ⊙ a_l, which also says how strong the feature is, a C×H×W.
+pub fn attribution_mean(mask: &[f32], shape: [usize; 3], feature: &[f32]) -> Map {
     let [mask_channels, height, width] = shape;
     let area = height * width;
-    let channels = feature.shape().get(1).copied().unwrap_or(1);
-    let values = feature.as_floats().unwrap_or_default();
-    let values = &values[row * channels * area..(row + 1) * channels * area];
+    let channels = feature.len() / area.max(1);
     let product = |i: usize| {
-        let one = |c: usize| mask[(c % mask_channels) * area + i] * values[c * area + i];
+        let one = |c: usize| mask[(c % mask_channels) * area + i] * feature[c * area + i];
         (0..channels).map(one).sum::<f32>() / channels as f32
     };
     Map { height, width, data: (0..area).map(product).collect() }

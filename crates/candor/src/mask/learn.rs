@@ -1,103 +1,19 @@
 //! Learning the masks of several queries, of one image or of several, in one batch.
 
-use candor_graph::insert::MaskShape;
+use crate::progress::{Cancelled, Progress};
 use candor_graph::tensor::Tensor;
 
-use super::adam::BETA_2;
 use super::levels::Level;
 use super::masked::{Masked, masked};
 use super::objective::{Objective, Query};
+use super::prepared::Prepared;
+use super::settings::{Returned, Settings};
 use super::step::{Case, Step};
 use crate::engine::Session;
-use crate::error::{Error, Result};
+use crate::error::{Error, ModelError, Result};
 use crate::model::{Head, Model};
 use crate::passes::Passes;
 use crate::scores::argmax;
-
-/// How masks are learned.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The output distance.
-    pub objective: Objective,
-    /// One mask for all channels, or one for each.
-    pub shape: MaskShape,
-    /// Weight of the L1 term.
-    pub lambda: f32,
-    /// Steps of the optimiser.
-    pub iterations: usize,
-    /// Learning rate of Adam.
-    pub rate: f32,
-    /// Adam's decay of the second moment. At [`BETA_2`] the large gradients of the first steps are remembered for a thousand: a gate
-    /// that nothing depends on any more, since one behind it closed, then hardly follows the L1 term.
-    pub beta_2: f32,
-    /// Share of the steps, the last ones, in which the rate falls to nothing along half a cosine; 0 keeps it. Gates between the two terms
-    /// come to rest then, which at a constant rate go on swinging, on each engine in another time.
-    pub anneal: f32,
-    /// Upper bound of a mask; 1 keeps it a selection.
-    pub cap: f32,
-    /// Raise the null to chance, −ln(K−1), where it lies below: odds worse than a guess are no evidence.
-    pub floor_at_chance: bool,
-    /// Return the empty mask without a step where it is known to be the objective's minimum: for a class whose odds do not
-    /// exceed the null. Adam would creep towards it, slowed by the large gradients of its first steps.
-    pub exact: bool,
-    /// Leave the top-1 class out of the rivals of other queries (photos with several objects).
-    pub leave_out_top1: bool,
-    /// Which masks are returned.
-    pub returned: Returned,
-    /// Stop when [`SETTLING`] steps together lowered the lowest total loss of every query by at most this share of it. 0 takes
-    /// every step.
-    pub settle: f64,
-    /// Hand the first level's features to each step, for [`Learner::feature`]; else they may stay behind in the part that runs once.
-    pub keep_features: bool,
-}
-
-/// Which masks a search returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Returned {
-    /// The last iterate.
-    Last,
-    /// The one with the lowest total loss.
-    Best,
-    /// The mean of the iterates after the first ⌈1/rate⌉ steps, in which a gate can come from 1 to 0. It is graded: what goes late is
-    /// worth more than what goes at once.
-    Mean,
-}
-
-/// Steps over which progress is measured where [`Settings::settle`] may end a search early.
-pub const SETTLING: usize = 10;
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            objective: Objective::Evidence,
-            shape: MaskShape::Spatial,
-            lambda: 0.05,
-            iterations: 60,
-            rate: 0.05,
-            beta_2: BETA_2,
-            anneal: 0.0,
-            cap: 1.0,
-            floor_at_chance: true,
-            exact: true,
-            leave_out_top1: false,
-            returned: Returned::Last,
-            settle: 0.0,
-            keep_features: false,
-        }
-    }
-}
-
-impl Settings {
-    /// Whether a query's total losses, step by step, have settled.
-    fn settled(&self, losses: &[f64]) -> bool {
-        let lowest = |l: &[f64]| l.iter().copied().fold(f64::INFINITY, f64::min);
-        let Some(before) = losses.len().checked_sub(SETTLING).filter(|&n| self.settle > 0.0 && n > 0) else {
-            return false;
-        };
-        let before = lowest(&losses[..before]);
-        before - lowest(losses) <= self.settle * before.abs()
-    }
-}
 
 /// The masks of one query.
 #[derive(Clone, Debug)]
@@ -131,18 +47,6 @@ pub struct Learner {
     crossing_is_image: Vec<bool>,
     /// Position among the crossing values of each level's unmasked feature map, where it crosses.
     level_crossing: Vec<Option<usize>>,
-}
-
-/// An image's values at the cut, computed once for all its queries.
-pub struct Prepared {
-    pub(super) crossing: Vec<Tensor>,
-    /// Logits of the unmasked image.
-    pub reference: Vec<f32>,
-}
-
-impl Prepared {
-    /// Passes that preparing an image takes.
-    pub const PASSES: Passes = Passes { forward: 1, backward: 0 };
 }
 
 impl Learner {
@@ -236,15 +140,13 @@ impl Learner {
         }
     }
 
-    /// The unmasked feature map of a level (1×C×H×W), if it is computed before the masks and
+    /// The unmasked feature map of a level (C×H×W), if it is computed before the masks and
     /// [`Settings::keep_features`] asked for it.
-    pub fn feature(&self, prepared: &Prepared, level: usize) -> Option<Tensor> {
+    pub fn feature(&self, prepared: &Prepared, level: usize) -> Option<Vec<f32>> {
         let values = prepared.crossing[self.level_crossing[level]?].as_floats()?;
-        let feature = self.levels[level].feature();
-        let [c, h, w] = feature.shape;
         // A fixed batch repeats the image; the first is enough.
         let one = &values[..values.len() / self.fixed_batch.unwrap_or(1)];
-        Tensor::floats(&[1, c, h, w], feature.channels_first(one)).ok()
+        Some(self.levels[level].feature().channels_first(one))
     }
 
     /// Learns the masks of several classes of one prepared image, in one batch where the model allows it.
@@ -257,7 +159,7 @@ impl Learner {
         model: &Model,
         prepared: &Prepared,
         classes: &[usize],
-        progress: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Learned>> {
         let cases: Vec<_> = classes.iter().map(|&class| (prepared, class)).collect();
         self.learn_all(model, &cases, progress)
@@ -271,7 +173,7 @@ impl Learner {
         &mut self,
         model: &Model,
         cases: &[(&Prepared, usize)],
-        progress: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Learned>> {
         let mut learned = self.empty(cases)?;
         // Without evidence the empty mask costs nothing, and nothing costs less.
@@ -289,12 +191,13 @@ impl Learner {
             // However many batches there are, they tell of as many steps as one.
             let mut tick = |step: usize| {
                 let until = (done * steps + step) / batches.len();
-                (ticks..until).for_each(|_| progress());
+                let more = (until - ticks) as u64;
                 ticks = until;
+                progress.steps(more)
             };
             found.extend(self.search(model, &rows[part.clone()], &mut tick)?);
         }
-        (ticks..steps).for_each(|_| progress());
+        progress.steps((steps - ticks) as u64)?;
         let kept = self.step.logits(&rows, &found.iter().map(|f| &f.masks).collect::<Vec<_>>())?;
         for ((&q, kept_logits), Searched { masks, losses, passes }) in open.iter().zip(kept).zip(found) {
             let l = &mut learned[q];
@@ -339,7 +242,7 @@ impl Learner {
         &mut self,
         model: &Model,
         cases: &[Case<'_>],
-        tick: &mut dyn FnMut(usize),
+        tick: &mut dyn FnMut(usize) -> Result<(), Cancelled>,
     ) -> Result<Vec<Searched>> {
         let Settings { returned, iterations, settle, .. } = self.settings;
         let batch = self.step.batch(cases)?;
@@ -353,7 +256,7 @@ impl Learner {
             }
             let before = (returned == Returned::Best).then(|| search.masks.clone());
             let back = step + 1 == iterations || returned != Returned::Last || settle > 0.0;
-            let seen = self.step.turn(&mut search, &self.settings, back)?;
+            let seen = self.step.step_loop(&mut search, &self.settings, back)?;
             for (i, (logits, size)) in seen.iter().enumerate() {
                 model.check_scores(logits)?;
                 found[i].passes += Passes { forward: 1, backward: 1 };
@@ -368,7 +271,7 @@ impl Learner {
                     fold_in(&mut found[i].masks, &search.masks[i], step - first + 1);
                 }
             }
-            tick(step + 1);
+            tick(step + 1)?;
         }
         match returned {
             Returned::Last => found.iter_mut().zip(search.masks).for_each(|(f, masks)| f.masks = masks),
@@ -458,8 +361,5 @@ fn fold_in(mean: &mut [Vec<f32>], masks: &[Vec<f32>], count: usize) {
 }
 
 fn missing(model: &Model) -> Error {
-    Error::Model {
-        path: model.info.path.clone(),
-        reason: "a level depends on nothing the prefix computes".into(),
-    }
+    Error::model(&model.info.path, ModelError::NotComputed)
 }

@@ -5,7 +5,7 @@ use candor_graph::feature::{Feature, Layout};
 use candor_graph::graph::{Graph, Node, ValueId};
 use candor_graph::insert::dominators;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ModelError, Result};
 use crate::model::{Model, unknown_value};
 
 /// Most levels that are chosen automatically.
@@ -60,13 +60,7 @@ pub fn automatic_levels(model: &Model) -> Result<Vec<Level>> {
     let chosen = survey(model).into_iter().filter(|s| s.chosen).map(|s| s.level);
     let levels: Vec<Level> = chosen.collect();
     if levels.is_empty() {
-        return Err(Error::Model {
-            path: model.info.path.clone(),
-            reason:
-                "no feature map between image and logits is passed by everything; name levels with --levels \
-                     (see `candor inspect`)"
-                    .to_string(),
-        });
+        return Err(Error::model(&model.info.path, ModelError::NoLevel));
     }
     Ok(levels)
 }

@@ -10,10 +10,10 @@ use candor_graph::tensor::{DataType, Tensor};
 
 use super::adam::search_correction_nodes;
 use super::fuse::MIN_SCALE;
-use super::learn::Settings;
 use super::levels::Level;
 use super::masked::{Masked, l1_weight, masked};
 use super::objective::{EXCLUDED, Objective, QueryInputs, log_odds_of, maximum};
+use super::settings::Settings;
 use super::step::with_adam;
 use crate::map::Interpolation;
 use crate::model::{Head, Model};

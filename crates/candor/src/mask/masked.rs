@@ -9,9 +9,9 @@ use candor_graph::rewrite;
 use candor_graph::shape::Dim;
 use candor_graph::tensor::DataType;
 
-use super::learn::Settings;
 use super::levels::Level;
 use super::objective::{Objective, QueryInputs};
+use super::settings::Settings;
 use crate::engine::Folding;
 use crate::model::{Head, Model};
 

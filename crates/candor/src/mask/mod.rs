@@ -8,9 +8,13 @@ pub mod levels;
 pub mod looped;
 pub mod masked;
 pub mod objective;
+pub mod prepared;
+pub mod settings;
 mod step;
 pub mod unrolled;
 
-pub use learn::{Learned, Learner, Settings};
+pub use learn::{Learned, Learner};
 pub use levels::{Level, automatic_levels, named_levels};
 pub use objective::Objective;
+pub use prepared::Prepared;
+pub use settings::{Returned, Settings};

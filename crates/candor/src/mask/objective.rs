@@ -3,7 +3,7 @@
 
 use candor_graph::builder::Expr;
 
-use crate::scores::{log_sum_exp, softmax};
+use crate::scores::{log_odds, softmax};
 
 /// Keeps a class out of a logsumexp.
 pub const EXCLUDED: f32 = -1e9;
@@ -65,13 +65,10 @@ impl Query {
 
     /// The log-odds o_c(S) = S_c − logsumexp of the rivals; S_c itself where labels do not exclude each other.
     pub fn log_odds(&self, logits: &[f32]) -> f64 {
-        let score = f64::from(logits[self.class]);
         if self.multi_label || logits.len() == 1 {
-            return score;
+            return f64::from(logits[self.class]);
         }
-        let competes = |k: &usize| *k != self.class && !self.left_out.contains(k);
-        let rivals: Vec<f64> = (0..logits.len()).filter(competes).map(|k| f64::from(logits[k])).collect();
-        score - log_sum_exp(&rivals)
+        log_odds(logits, self.class, &self.left_out)
     }
 
     /// The log-odds that the mask is to keep: max(o_c(S(x)), n_c).

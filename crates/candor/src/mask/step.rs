@@ -11,11 +11,12 @@ use candor_graph::insert::MaskSite;
 use candor_graph::tensor::{DataType, Tensor};
 
 use super::adam::{adam_step, search_corrections};
-use super::learn::{Prepared, Settings};
 use super::masked::{Masked, l1_weight};
 use super::objective::Query;
-use crate::engine::{Laid, Session};
-use crate::error::{Error, Result};
+use super::prepared::Prepared;
+use super::settings::Settings;
+use crate::engine::{LoopState, Session};
+use crate::error::{Error, Result, floats};
 use crate::model::Model;
 
 /// The values that Adam's step adds to the suffix of a masked model: masks, then means and squares of their gradients.
@@ -47,8 +48,8 @@ pub(super) fn with_adam<'b>(
     Ok(Carried { inputs: masks.chain(moments.concat()).collect(), outputs: next.concat() })
 }
 
-/// The graph of a step. Inputs: Adam's two corrections and λ (scalars), what is carried, queries, what crosses. Outputs: the logits,
-/// for each row the size Σ_l w_l ‖m_l‖₁ of its masks before the step, what is carried.
+/// The graph of a step. Inputs: Adam's two corrections and λ (scalars), what is state, queries, what crosses. Outputs: the logits,
+/// for each row the size Σ_l w_l ‖m_l‖₁ of its masks before the step, what is state.
 fn graph(masked: &Masked, settings: &Settings) -> GraphResult<Graph> {
     let suffix = &masked.cut.suffix;
     let b = Builder::new(suffix.clone());
@@ -56,14 +57,14 @@ fn graph(masked: &Masked, settings: &Settings) -> GraphResult<Graph> {
     let knobs = [scalar("correction_1"), scalar("correction_2"), scalar("lambda")];
     let [correct_1, correct_2, lambda] = knobs;
     let pull = |site: &MaskSite| lambda * l1_weight(site);
-    let carried = with_adam(&b, masked, settings, [correct_1, correct_2], &pull)?;
+    let state = with_adam(&b, masked, settings, [correct_1, correct_2], &pull)?;
     let sizes = masked.sites.iter().map(|s| b.value(s.mask).sum(&[1, 2, 3], false) * l1_weight(s));
     let size = sizes.reduce(|a, b| a + b).ok_or_else(|| GraphError::Malformed("no level to mask".into()))?;
     let (knobs, size) = (knobs.map(Expr::id), size.id());
     let mut graph = b.finish()?;
-    let rest = suffix.inputs.iter().filter(|id| !carried.inputs.contains(id));
-    graph.inputs = knobs.iter().chain(&carried.inputs).chain(rest).copied().collect();
-    graph.outputs = [&[suffix.outputs[0], size], carried.outputs.as_slice()].concat();
+    let rest = suffix.inputs.iter().filter(|id| !state.inputs.contains(id));
+    graph.inputs = knobs.iter().chain(&state.inputs).chain(rest).copied().collect();
+    graph.outputs = [&[suffix.outputs[0], size], state.outputs.as_slice()].concat();
     Ok(graph)
 }
 
@@ -83,7 +84,7 @@ pub(super) struct Case<'c> {
 
 /// A search under way in one batch.
 pub(super) struct Search<'b> {
-    laid: Laid<'b>,
+    loop_state: LoopState<'b>,
     used: usize,
     step: i32,
     /// The masks after the last step that was asked for them: row by row, level by level.
@@ -182,16 +183,16 @@ impl Step {
         for part in self.batches(cases) {
             let batch = self.batch(&cases[part.clone()])?;
             let knobs = knobs([1.0; 3])?;
-            let carried = self.carried(&batch, &masks[part])?;
-            let inputs = knobs.iter().chain(&carried).chain(&batch.queries).chain(batch.crossing.iter());
+            let state = self.state(&batch, &masks[part])?;
+            let inputs = knobs.iter().chain(&state).chain(&batch.queries).chain(batch.crossing.iter());
             let out = self.session.run_first(&inputs.collect::<Vec<_>>(), 1)?.into_iter().next();
-            all.extend(rows(out, batch.size, batch.used));
+            all.extend(rows(out, batch.size, batch.used)?);
         }
         Ok(all)
     }
 
     /// Masks as inputs, and Adam's moments, which are zero.
-    fn carried(&self, batch: &Batch<'_>, masks: &[&Vec<Vec<f32>>]) -> Result<Vec<Tensor>> {
+    fn state(&self, batch: &Batch<'_>, masks: &[&Vec<Vec<f32>>]) -> Result<Vec<Tensor>> {
         let shape = |site: &MaskSite| [&[batch.size], &site.mask_shape[..]].concat();
         let mask = |(l, site): (usize, &MaskSite)| {
             let values = (0..batch.size).flat_map(|i| masks[row_of(i, batch.used)][l].iter().copied());
@@ -205,14 +206,19 @@ impl Step {
     pub fn begin<'b>(&mut self, batch: &'b Batch<'_>) -> Result<Search<'b>> {
         let ones = self.masks(1.0);
         let masks = vec![ones; batch.used];
-        let carried = self.carried(batch, &masks.iter().collect::<Vec<_>>())?;
-        let held = batch.queries.iter().chain(batch.crossing.iter()).collect();
-        Ok(Search { laid: self.session.lay_out(carried, held)?, used: batch.used, step: 0, masks })
+        let state = self.state(batch, &masks.iter().collect::<Vec<_>>())?;
+        let constants = batch.queries.iter().chain(batch.crossing.iter()).collect();
+        Ok(Search {
+            loop_state: self.session.start_loop(state, constants)?,
+            used: batch.used,
+            step: 0,
+            masks,
+        })
     }
 
     /// One step of Adam for all cases of a search; for each its logits and the size of its masks, both before the step. With `back`,
     /// [`Search::masks`] are those after it.
-    pub fn turn(
+    pub fn step_loop(
         &mut self,
         search: &mut Search<'_>,
         settings: &Settings,
@@ -221,17 +227,17 @@ impl Step {
         search.step += 1;
         let [correct_1, correct_2] = search_corrections(settings, search.step);
         let knobs = knobs([correct_1, correct_2, settings.lambda])?;
-        let out = self.session.turn(&mut search.laid, &knobs.iter().collect::<Vec<_>>(), back)?;
+        let out = self.session.step_loop(&mut search.loop_state, &knobs.iter().collect::<Vec<_>>(), back)?;
         let mut out = out.into_iter();
         let mut next = || {
             let value = out.next();
             let size = value.as_ref().and_then(|t| t.shape().first().copied()).unwrap_or(0);
             rows(value, size, search.used)
         };
-        let logits = next();
-        let sizes = next();
+        let logits = next()?;
+        let sizes = next()?;
         if back {
-            let levels: Vec<_> = self.sites.iter().map(|_| next()).collect();
+            let levels = self.sites.iter().map(|_| next()).collect::<Result<Vec<_>>>()?;
             for (q, masks) in search.masks.iter_mut().enumerate() {
                 for (mask, level) in masks.iter_mut().zip(&levels) {
                     mask.clone_from(&level[q]);
@@ -243,10 +249,10 @@ impl Step {
 }
 
 /// The first `used` of a tensor's `size` rows.
-fn rows(tensor: Option<Tensor>, size: usize, used: usize) -> Vec<Vec<f32>> {
-    let values = tensor.and_then(Tensor::into_floats).unwrap_or_default();
+fn rows(tensor: Option<Tensor>, size: usize, used: usize) -> Result<Vec<Vec<f32>>> {
+    let values = floats(tensor.as_ref(), "a step of the search")?;
     let row = (values.len() / size.max(1)).max(1);
-    values.chunks(row).take(used).map(<[f32]>::to_vec).collect()
+    Ok(values.chunks(row).take(used).map(<[f32]>::to_vec).collect())
 }
 
 fn knobs(values: [f32; 3]) -> Result<Vec<Tensor>> {

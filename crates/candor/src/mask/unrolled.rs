@@ -7,10 +7,10 @@ use candor_graph::graph::Node;
 use candor_graph::tensor::Tensor;
 
 use super::adam::{adam_step, search_corrections};
-use super::learn::Settings;
 use super::looped::null_logits;
 use super::masked::{Masked, l1_weight};
 use super::objective::{EXCLUDED, QueryInputs, log_odds_of, maximum};
+use super::settings::Settings;
 
 /// What mask learning comes to for one class an image.
 pub struct Unrolled<'b> {

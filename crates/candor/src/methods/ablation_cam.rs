@@ -9,6 +9,7 @@ use crate::map::Map;
 use crate::model::Model;
 use crate::parameters::Parameters;
 use crate::passes::Passes;
+use crate::progress::Progress;
 
 /// The method.
 pub(super) struct AblationCam;
@@ -42,10 +43,10 @@ impl Explainer for AblationCamExplainer {
         &mut self,
         model: &Model,
         classes: &[usize],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Explanation>> {
         let [channels, height, width] = self.0.level.shape;
-        let without = self.0.cut.without_each_channel(model, steps)?;
+        let without = self.0.cut.without_each_channel(model, progress)?;
         let passes = Passes { forward: 2 + channels as u64, backward: 0 };
         let explain = |(q, &class): (usize, &usize)| {
             let own = self.0.forward.logits[class];

@@ -10,7 +10,7 @@ use candor_graph::shape::Dim;
 
 use super::backward::{OneSweep, Plan, View};
 use super::{Choices, Description, Explainer, Method};
-use crate::error::{Error, Result};
+use crate::error::{Error, MethodError, Result};
 use crate::explanation::Explanation;
 use crate::map::{Interpolation, Map};
 use crate::mask::{Level, levels};
@@ -103,15 +103,11 @@ impl Method for AttentionMethod {
     }
 
     fn prepare(&self, model: &Model, _: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
-        let refuse = |reason: String| Error::Parameter { method: self.name.to_string(), reason };
-        let tokens = tokens(model).ok_or_else(|| {
-            refuse(
-                "is defined for transformers whose tokens are patches of the photo, and this model is none; choose \
-                 another method"
-                    .into(),
-            )
-        })?;
-        let attention = attention(&model.graph, &tokens).map_err(refuse)?;
+        let refuse = |source| Error::method(self.name, source);
+        let networks = "transformers whose tokens are patches of the photo";
+        let tokens = tokens(model).ok_or_else(|| refuse(MethodError::NotForModel { networks }))?;
+        let attention =
+            attention(&model.graph, &tokens).map_err(|reason| refuse(MethodError::Attention { reason }))?;
         let (layer, keep) = (self.layer, self.keep);
         let plan = Plan { values: attention.clone(), ..Plan::gradient(model, &attention) };
         let read = move |v: &View<'_>| follow(v, &tokens, layer, keep);

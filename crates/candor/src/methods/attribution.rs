@@ -1,7 +1,7 @@
 //! Attributions to input channels, and how they become a map.
 
 use crate::map::Map;
-use crate::parameters::{Kind, Parameter, Parameters};
+use crate::parameters::{Kind, Parameter, Parameters, names};
 
 /// How the channels of one pixel become one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,17 +39,20 @@ impl Attribution {
     }
 }
 
+/// How channels become one value, by name.
+const CHANNELS_BY_NAME: [(&str, Channels); 2] = [("max-abs", Channels::MaxAbs), ("sum", Channels::Sum)];
+
 /// The parameter `channels`, largest magnitude by default.
 pub(super) const CHANNELS: Parameter = Parameter {
     name: "channels",
     default: "max-abs",
-    kind: Kind::Choice(&["max-abs", "sum"]),
+    kind: Kind::Choice(&names(&CHANNELS_BY_NAME)),
     help: "how the colour channels become one value: the largest magnitude, or the signed sum",
 };
 
 /// What the parameter `channels` says.
 pub(super) fn channels(p: &Parameters) -> Channels {
-    if p.word("channels") == "sum" { Channels::Sum } else { Channels::MaxAbs }
+    p.choice(&CHANNELS_BY_NAME, CHANNELS.name)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! The graph is cut where the queries come in: what depends on the image alone (activations, masks of the ReLUs, LRP's
 //! denominators) is computed once; the sweep's part has one row a query and meets the image's values by broadcasting.
 
+use crate::progress::Progress;
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::error::GraphError;
 use candor_graph::flops;
@@ -15,7 +16,7 @@ use candor_graph::tensor::{DataType, Tensor};
 
 use super::Explainer;
 use crate::engine::{Folding, Session};
-use crate::error::{Error, Result};
+use crate::error::{Error, ModelError, Result, first_floats, floats};
 use crate::explanation::Explanation;
 use crate::map::Map;
 use crate::model::Model;
@@ -182,10 +183,7 @@ impl Backward {
             _ if id == model.input => Ok(Source::Image),
             _ if Some(id) == reference => Ok(Source::Reference),
             Some(i) => Ok(Source::Computed(i)),
-            None => Err(Error::Model {
-                path: model.info.path.clone(),
-                reason: "the sweep reads a value that nothing computes".into(),
-            }),
+            None => Err(Error::model(&model.info.path, ModelError::NotComputed)),
         };
         let sources: Result<Vec<Source>> = suffix.inputs.iter().skip(1).map(|&id| source(id)).collect();
         let values: Result<Vec<Source>> = values.iter().map(|&id| source(id)).collect();
@@ -225,7 +223,7 @@ impl Backward {
     pub(super) fn forward(&mut self, model: &Model, images: &[&[f32]]) -> Result<Vec<f32>> {
         let inputs = images.iter().map(|image| model.input_tensor(image)).collect::<Result<Vec<_>>>()?;
         let computed = self.forward.run(&inputs.iter().collect::<Vec<_>>())?;
-        let mut scores = computed[self.logits].as_floats().unwrap_or_default().to_vec();
+        let mut scores = floats(computed.get(self.logits), "the scores")?.to_vec();
         self.photo = Photo { inputs, computed };
         scores.truncate(model.classes);
         model.check_scores(&scores)?;
@@ -238,7 +236,7 @@ impl Backward {
     /// As [`Backward::forward`].
     pub fn forward_batch(&mut self, model: &Model, images: Tensor) -> Result<Vec<f32>> {
         let computed = self.forward.run(&[&images])?;
-        let scores = computed[self.logits].as_floats().unwrap_or_default().to_vec();
+        let scores = floats(computed.get(self.logits), "the scores")?.to_vec();
         self.photo = Photo { inputs: vec![images], computed };
         model.check_scores(&scores)?;
         Ok(scores)
@@ -253,13 +251,13 @@ impl Backward {
         let inputs: Vec<&Tensor> =
             std::iter::once(seeds).chain(self.sources.iter().map(|s| self.photo.find(s))).collect();
         let found = self.sweep.run_first(&inputs, 1)?;
-        Ok(found.into_iter().next().and_then(Tensor::into_floats).unwrap_or_default())
+        first_floats(found, "a gradient")
     }
 
     /// Value `i` of the plan's, of the image last given (one row, without the batch).
-    pub(super) fn value(&self, model: &Model, i: usize) -> &[f32] {
-        let all = self.photo.find(&self.values[i]).as_floats().unwrap_or_default();
-        &all[..all.len() / model.fixed_batch.unwrap_or(1)]
+    pub(super) fn value(&self, model: &Model, i: usize) -> Result<&[f32]> {
+        let all = floats(Some(self.photo.find(&self.values[i])), "a value of the network")?;
+        Ok(&all[..all.len() / model.fixed_batch.unwrap_or(1)])
     }
 
     /// Runs the sweep for each class: for each of them the gradient of each of the plan's `wrt`, without the batch.
@@ -289,13 +287,13 @@ impl Backward {
             let out = self.sweep.run(&inputs)?;
             for row in 0..part.len() {
                 let of_row = |t: &Tensor| {
-                    let values = t.as_floats().unwrap_or_default();
+                    let values = floats(Some(t), "a gradient")?;
                     let size = values.len() / t.shape().first().copied().unwrap_or(1).max(1);
                     // A gradient that depends on no query has one row for all.
                     let row = if t.shape().first() == Some(&1) { 0 } else { row };
-                    values[row * size..(row + 1) * size].to_vec()
+                    Ok(values[row * size..(row + 1) * size].to_vec())
                 };
-                all.push(out.iter().map(of_row).collect());
+                all.push(out.iter().map(of_row).collect::<Result<_>>()?);
             }
         }
         Ok(all)
@@ -384,11 +382,11 @@ impl Explainer for OneSweep {
         &mut self,
         model: &Model,
         classes: &[usize],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Explanation>> {
         let found = self.backward.sweep(model, classes)?;
         let values: Vec<&[f32]> =
-            (0..self.backward.values.len()).map(|i| self.backward.value(model, i)).collect();
+            (0..self.backward.values.len()).map(|i| self.backward.value(model, i)).collect::<Result<_>>()?;
         let Passes { forward, backward } = self.backward.cost;
         let passes = Passes { forward, backward: backward * classes.len() as u64 };
         let explain = |(q, found): (usize, Vec<Vec<f32>>)| {
@@ -403,7 +401,7 @@ impl Explainer for OneSweep {
             Explanation { passes: passes.share(q, classes.len()), ..(self.read)(&view) }
         };
         let explanations = found.into_iter().enumerate().map(explain).collect();
-        steps();
+        progress.step()?;
         Ok(explanations)
     }
 }

@@ -6,7 +6,7 @@ use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor};
 
 use crate::blur::blurred;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, first_floats};
 use crate::model::Model;
 use crate::nodes::maps::rows_and_columns;
 use crate::parameters::{Kind, Parameter};
@@ -39,7 +39,7 @@ pub(super) fn make(word: &str, model: &Model, image: &[f32]) -> Result<Vec<f32>>
     graph.outputs = vec![baseline];
     let image = Tensor::floats(&sizes, image.to_vec()).map_err(at)?;
     let out = model.engine.compile(&graph)?.run(&[&image])?;
-    Ok(out.into_iter().next().and_then(Tensor::into_floats).unwrap_or_default())
+    first_floats(out, "a baseline")
 }
 
 /// Standard deviations after which the Gaussian of the baseline `blur` ends.

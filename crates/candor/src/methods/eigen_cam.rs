@@ -10,6 +10,7 @@ use crate::map::Map;
 use crate::model::Model;
 use crate::parameters::{Kind, Parameter, Parameters};
 use crate::passes::Passes;
+use crate::progress::Progress;
 
 const PARAMETERS: &[Parameter] = &[Parameter {
     name: "center",
@@ -57,12 +58,12 @@ impl Explainer for EigenCamExplainer {
         &mut self,
         model: &Model,
         classes: &[usize],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Explanation>> {
         let map = enlarged(principal(&self.at.features, self.at.level.shape, self.center), model);
         let passes = Passes { forward: 2, backward: 0 };
         let explain = |q| Explanation::of_map(map.clone(), passes.share(q, classes.len()));
-        steps();
+        progress.step()?;
         Ok((0..classes.len()).map(explain).collect())
     }
 }

@@ -6,13 +6,15 @@
 //! search is needed for it: one pass of the photo and one of the network with every mask zero.
 
 use super::{Choices, Description, Explainer, Method, prepare_wrapped};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::explanation::Explanation;
 use crate::map::Map;
-use crate::mask::learn::{Learned, Learner, Prepared, Settings};
+use crate::mask::learn::{Learned, Learner};
 use crate::mask::levels;
+use crate::mask::{Prepared, Settings};
 use crate::model::Model;
 use crate::parameters::{Kind, Parameter, Parameters};
+use crate::progress::Progress;
 use crate::scores::argmax;
 
 const PARAMETERS: &[Parameter] = &[Parameter {
@@ -64,14 +66,14 @@ impl Explainer for EvidentExplainer {
         &mut self,
         model: &Model,
         classes: &[usize],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Explanation>> {
-        let Some(prepared) = &self.prepared else { return Ok(vec![]) };
+        let Some(prepared) = &self.prepared else { return Err(Error::NoPhoto) };
         let answer = argmax(&prepared.reference);
         let asked: Vec<_> = classes.iter().chain([&answer]).map(|&class| (prepared, class)).collect();
         let mut empty = self.learner.empty(&asked)?;
         let most = empty.pop().map_or(0.0, |l| l.query.evidence());
-        let explained = self.explainer.explain(model, classes, steps)?.into_iter().zip(empty).enumerate();
+        let explained = self.explainer.explain(model, classes, progress)?.into_iter().zip(empty).enumerate();
         let scaled = |(q, (e, l)): (usize, (Explanation, Learned))| {
             let mut passes = e.passes;
             passes += l.passes;

@@ -11,6 +11,7 @@ use crate::model::Model;
 use crate::noise::Noise;
 use crate::parameters::{Kind, Parameter, Parameters};
 use crate::passes::Passes;
+use crate::progress::Progress;
 
 const PARAMETERS: &[Parameter] = &[Parameter {
     name: "samples",
@@ -59,7 +60,7 @@ impl Explainer for ExpectedGradientsExplainer {
         &mut self,
         model: &Model,
         classes: &[usize],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Explanation>> {
         let [_, height, width] = model.input_shape;
         let mut noise = Noise::new(self.seed);
@@ -87,7 +88,7 @@ impl Explainer for ExpectedGradientsExplainer {
                     *s += f64::from(g * d) / self.samples as f64;
                 }
             }
-            steps();
+            progress.step()?;
         }
         let (count, queries) = (self.samples as u64, classes.len());
         let passes = Passes { forward: 1 + count, backward: count * queries as u64 };

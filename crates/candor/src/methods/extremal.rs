@@ -18,6 +18,7 @@ use crate::explanation::Explanation;
 use crate::map::Map;
 use crate::model::Model;
 use crate::parameters::{Kind, Parameter, Parameters};
+use crate::progress::Progress;
 
 const PARAMETERS: &[Parameter] = &[
     Parameter {
@@ -80,13 +81,13 @@ impl Method for ExtremalPerturbation {
     }
 
     fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
-        let number = |name: &str| p.number(name).unwrap_or(0.0) as f32;
+        let number = |name: &str| p.real(name) as f32;
         let [_, height, width] = model.input_shape;
         let scale = height.min(width) as f32 / 224.0;
         let step = ((p.integer("step") as f32 * scale).round() as usize).max(1);
         Ok(Box::new(ExtremalExplainer {
             backward: Backward::compile(model, Plan::gradient(model, &[model.input]))?,
-            areas: p.number("area").map_or(AREAS.to_vec(), |a| vec![a as f32]),
+            areas: p.auto("area").map_or(AREAS.to_vec(), |a| vec![a as f32]),
             iterations: p.integer("iterations"),
             rate: number("rate"),
             regularity: number("regularity"),
@@ -115,7 +116,7 @@ impl Explainer for ExtremalExplainer {
         &mut self,
         model: &Model,
         classes: &[usize],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Explanation>> {
         let [_, height, width] = model.input_shape;
         let blur = blurred(&self.backward.image, model.input_shape, self.blur, REACH);
@@ -123,7 +124,7 @@ impl Explainer for ExtremalExplainer {
         class_by_class(classes, n, |class| {
             let mut map = Map::zeros(height, width);
             for area in self.areas.clone() {
-                let one = self.learn(model, class, area, &blur, steps)?;
+                let one = self.learn(model, class, area, &blur, progress)?;
                 let share = 1.0 / self.areas.len() as f32;
                 map.data.iter_mut().zip(&one.data).for_each(|(m, v)| *m += share * v);
             }
@@ -143,7 +144,7 @@ impl ExtremalExplainer {
         class: usize,
         area: f32,
         blur: &[f32],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Map> {
         let [_, height, width] = model.input_shape;
         let mut cells = vec![1.0f32; self.mask.cells()];
@@ -165,7 +166,7 @@ impl ExtremalExplainer {
                 *v = MOMENTUM * *v + (1.0 - MOMENTUM) * g;
                 *c = (*c - self.rate * *v).clamp(0.0, 1.0);
             }
-            steps();
+            progress.step()?;
         }
         Ok(self.mask.apply(&cells))
     }

@@ -3,7 +3,8 @@
 use crate::engine::Session;
 use crate::error::Result;
 use crate::model::Model;
-use crate::parameters::{Kind, Parameter, Parameters};
+use crate::parameters::{Kind, Parameter, Parameters, names};
+use crate::progress::Progress;
 
 /// Copies in one batch: larger ones bring these engines nothing and cost memory.
 const BATCH: usize = 8;
@@ -15,11 +16,14 @@ pub(super) enum Score {
     Probability,
 }
 
+/// What may be watched, by name.
+const SCORES: [(&str, Score); 2] = [("logit", Score::Logit), ("probability", Score::Probability)];
+
 /// The parameter `score`, the logit by default.
 pub(super) const LOGIT: Parameter = Parameter {
     name: "score",
     default: "logit",
-    kind: Kind::Choice(&["logit", "probability"]),
+    kind: Kind::Choice(&names(&SCORES)),
     help: "what is watched: the class's logit or its probability",
 };
 
@@ -29,7 +33,7 @@ pub(super) const PROBABILITY: Parameter = Parameter { default: "probability", ..
 impl Score {
     /// What the parameter `score` says.
     pub(super) fn of(p: &Parameters) -> Self {
-        if p.word("score") == "probability" { Score::Probability } else { Score::Logit }
+        p.choice(&SCORES, "score")
     }
 
     /// The scores of `classes` from logits.
@@ -91,7 +95,7 @@ impl Forward {
         count: usize,
         (classes, score): (&[usize], Score),
         mut make: impl FnMut(usize, &mut [f32]),
-        done: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
         let size = self.image.len();
         let mut all = vec![];
@@ -104,7 +108,7 @@ impl Forward {
             }
             for row in model.batch_scores(self.session.as_mut(), pixels)? {
                 all.push(score.read(model, &row, classes));
-                done();
+                progress.step()?;
             }
             self.passes += used as u64;
         }

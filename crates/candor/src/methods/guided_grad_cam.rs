@@ -1,5 +1,6 @@
 //! Guided Grad-CAM: guided backprop times Grad-CAM, pixel by pixel (Selvaraju et al. 2017).
 
+use crate::progress::Progress;
 use candor_graph::grad::policy;
 
 use super::attribution::{Attribution, CHANNELS, channels};
@@ -63,7 +64,7 @@ impl Explainer for GuidedGradCamExplainer {
         &mut self,
         model: &Model,
         classes: &[usize],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Explanation>> {
         let guided = self.guided.sweep(model, classes)?;
         let cams = self.cam.sweep(model, classes)?;
@@ -76,7 +77,7 @@ impl Explainer for GuidedGradCamExplainer {
             Explanation { passes: passes.share(q, classes.len()), ..Explanation::of_attribution(a) }
         };
         let explanations = (0..classes.len()).map(explain).collect();
-        steps();
+        progress.step()?;
         Ok(explanations)
     }
 }

@@ -1,6 +1,7 @@
 //! Integrated gradients: (x − x₀) · ∫₀¹ ∂S_c/∂x (x₀ + α (x − x₀)) dα, Σ over channels (Sundararajan, Taly, Yan 2017,
 //! equation 1). It adds up to S_c(x) − S_c(x₀) as far as the steps allow; a warning says how far if they do not.
 
+use crate::progress::Progress;
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::graph::Graph;
 use candor_graph::insert;
@@ -147,7 +148,7 @@ impl Explainer for IntegratedGradientsExplainer {
         &mut self,
         model: &Model,
         classes: &[usize],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Explanation>> {
         let baseline = baseline::make(&self.baseline, model, &self.backward.image)?;
         let baseline_scores = self.backward.forward(model, &[&baseline])?;
@@ -159,7 +160,7 @@ impl Explainer for IntegratedGradientsExplainer {
             for (sum, found) in sums.iter_mut().zip(self.backward.sweep(model, classes)?) {
                 sum.iter_mut().zip(&found[0]).for_each(|(s, g)| *s += weight * f64::from(*g));
             }
-            steps();
+            progress.step()?;
         }
         let (count, queries) = (self.points.len() as u64, classes.len());
         let passes = Passes { forward: 2 + count, backward: count * queries as u64 };

@@ -1,5 +1,6 @@
 //! One layer's feature maps, and the network behind it with some of them left out.
 
+use crate::progress::Progress;
 use candor_graph::insert::{self, MaskShape};
 use candor_graph::rewrite;
 use candor_graph::tensor::Tensor;
@@ -8,7 +9,7 @@ use super::Choices;
 use super::cam::layer;
 use super::forward::Forward;
 use crate::engine::Session;
-use crate::error::{Error, Result};
+use crate::error::{Error, ModelError, Result, floats};
 use crate::mask::Level;
 use crate::model::Model;
 use crate::parameters::Parameters;
@@ -63,9 +64,8 @@ impl CutAtLayer {
         let cut = insert::cut(&graph, &[sites[0].mask]);
         let in_rows = cut.crosses_in_rows();
         let find = |value| cut.crossing.iter().position(|c| *c == value);
-        let layer_at = find(level.value).ok_or_else(|| Error::Model {
-            path: model.info.path.clone(),
-            reason: format!("nothing behind '{}' reads it", level.name),
+        let layer_at = find(level.value).ok_or_else(|| {
+            Error::model(&model.info.path, ModelError::LevelApart { level: level.name.clone() })
         })?;
         let image_at = find(model.input);
         let mut prefix = cut.prefix;
@@ -88,7 +88,7 @@ impl CutAtLayer {
         if let Some(i) = self.image_at {
             self.crossing.insert(i, image);
         }
-        let features = self.crossing[self.layer_at].as_floats().unwrap_or_default();
+        let features = floats(self.crossing.get(self.layer_at), "a layer")?;
         Ok(self.level.feature().channels_first(&features[..features.len() / model.fixed_batch.unwrap_or(1)]))
     }
 
@@ -96,7 +96,7 @@ impl CutAtLayer {
     pub(super) fn without_each_channel(
         &mut self,
         model: &Model,
-        done: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
         let at = |e| Error::graph(&model.info.path, e);
         let [channels, height, width] = self.level.shape;
@@ -116,11 +116,11 @@ impl CutAtLayer {
             let tiled: Vec<Tensor> = tiled.collect::<Result<_, _>>().map_err(at)?;
             let inputs: Vec<&Tensor> = std::iter::once(&mask).chain(&tiled).collect();
             let out = self.behind.run(&inputs)?;
-            let logits = out.first().and_then(Tensor::as_floats).unwrap_or_default();
+            let logits = floats(out.first(), "the scores")?;
             for row in logits.chunks(model.classes).take(used) {
                 model.check_scores(row)?;
                 all.push(row.to_vec());
-                done();
+                progress.step()?;
             }
         }
         Ok(all)

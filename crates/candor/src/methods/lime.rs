@@ -47,7 +47,7 @@ impl Method for Lime {
     }
 
     fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
-        let (kernel, ridge) = (p.number("kernel").unwrap_or(0.25), p.number("ridge").unwrap_or(1.0));
+        let (kernel, ridge) = (p.real("kernel"), p.real("ridge"));
         SegmentExplainer::prepare(model, p, choices, Fit::Lime { kernel, ridge })
     }
 }

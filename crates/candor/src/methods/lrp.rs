@@ -96,10 +96,10 @@ impl OneRecipe for Lrp {
 }
 
 fn composite(p: &Parameters) -> Composite {
-    let number = |name: &str, default: f64| p.number(name).unwrap_or(default) as f32;
-    let epsilon = LayerRule::Epsilon(number("epsilon", 1e-6));
-    let gamma = LayerRule::Gamma(number("gamma", 0.25));
-    let alpha = number("alpha", 2.0);
+    let number = |name: &str| p.real(name) as f32;
+    let epsilon = LayerRule::Epsilon(number("epsilon"));
+    let gamma = LayerRule::Gamma(number("gamma"));
+    let alpha = number("alpha");
     let plus = LayerRule::AlphaBeta(1.0, 0.0);
     let of = |first: Option<LayerRule>, conv: LayerRule, dense: LayerRule| Composite {
         first,
@@ -111,9 +111,7 @@ fn composite(p: &Parameters) -> Composite {
         "epsilon-plus-flat" => of(Some(LayerRule::Flat), plus, epsilon),
         "epsilon-alpha2-beta1" => of(None, LayerRule::AlphaBeta(2.0, 1.0), epsilon),
         "epsilon-alpha2-beta1-flat" => of(Some(LayerRule::Flat), LayerRule::AlphaBeta(2.0, 1.0), epsilon),
-        "epsilon-gamma-box" => {
-            of(Some(LayerRule::ZBox(number("low", -3.0), number("high", 3.0))), gamma, epsilon)
-        }
+        "epsilon-gamma-box" => of(Some(LayerRule::ZBox(number("low"), number("high"))), gamma, epsilon),
         "epsilon" => of(None, epsilon, epsilon),
         "gamma" => of(None, gamma, gamma),
         "alpha-beta" => {

@@ -19,6 +19,7 @@ use crate::mask::adam::{Adam, BETA_2};
 use crate::model::Model;
 use crate::noise::Noise;
 use crate::parameters::{Kind, Parameter, Parameters};
+use crate::progress::Progress;
 
 const PARAMETERS: &[Parameter] = &[
     Parameter { name: "iterations", default: "300", kind: Kind::Integer(1, 100_000), help: "steps of Adam" },
@@ -79,7 +80,7 @@ impl Method for MeaningfulPerturbation {
     }
 
     fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
-        let number = |name: &str| p.number(name).unwrap_or(0.0) as f32;
+        let number = |name: &str| p.real(name) as f32;
         Ok(Box::new(MeaningfulExplainer {
             backward: Backward::compile(model, Plan::gradient(model, &[model.input]))?,
             iterations: p.integer("iterations"),
@@ -119,12 +120,12 @@ impl Explainer for MeaningfulExplainer {
         &mut self,
         model: &Model,
         classes: &[usize],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Explanation>> {
         let [_, height, width] = model.input_shape;
         let sigma = self.blur * height.min(width) as f32 / 224.0;
         let blur = blurred(&self.backward.image, model.input_shape, sigma, REACH);
-        class_by_class(classes, self.iterations as u64, |class| self.learn(model, class, &blur, steps))
+        class_by_class(classes, self.iterations as u64, |class| self.learn(model, class, &blur, progress))
     }
 
     fn steps(&self, classes: usize) -> u64 {
@@ -133,7 +134,13 @@ impl Explainer for MeaningfulExplainer {
 }
 
 impl MeaningfulExplainer {
-    fn learn(&mut self, model: &Model, class: usize, blur: &[f32], steps: &mut dyn FnMut()) -> Result<Map> {
+    fn learn(
+        &mut self,
+        model: &Model,
+        class: usize,
+        blur: &[f32],
+        progress: &mut dyn Progress,
+    ) -> Result<Map> {
         let [_, height, width] = model.input_shape;
         let cells = self.cells.min(height).min(width);
         let enlarge = Enlarge::new([cells, cells], [height, width]);
@@ -153,7 +160,7 @@ impl MeaningfulExplainer {
             let gradient =
                 slope.data.iter().zip(&variation.data).map(|(s, v)| s + self.smoothness * v - self.sparsity);
             adam.step(&mut mask.data, gradient, 1.0);
-            steps();
+            progress.step()?;
         }
         let mut map = enlarge.apply(&mask);
         map.data.iter_mut().for_each(|v| *v = 1.0 - *v);

@@ -39,9 +39,10 @@ mod smooth_grad;
 mod smooth_mask;
 pub mod superpixels;
 
+use crate::progress::Progress;
 use candor_graph::graph::Graph;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, MethodError, Result};
 use crate::explanation::Explanation;
 use crate::model::Model;
 use crate::parameters::{Parameter, Parameters};
@@ -125,7 +126,7 @@ pub trait Explainer: Send {
         &mut self,
         model: &Model,
         classes: &[usize],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Explanation>>;
 
     /// [`Explainer::scores`] and [`Explainer::explain`] of several images: for each its scores and the maps of the classes that
@@ -138,11 +139,11 @@ pub trait Explainer: Send {
         model: &Model,
         images: &[&[f32]],
         classes: &dyn Fn(&[f32]) -> Vec<usize>,
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<(Vec<f32>, Vec<Explanation>)>> {
         let one = |image: &&[f32]| {
             let scores = self.scores(model, image)?;
-            let explanations = self.explain(model, &classes(&scores), steps)?;
+            let explanations = self.explain(model, &classes(&scores), progress)?;
             Ok((scores, explanations))
         };
         images.iter().map(one).collect()
@@ -162,7 +163,7 @@ pub trait Explainer: Send {
 /// A method made ready for a model: the explainer, and all parameters, those of `set` over the defaults.
 ///
 /// # Errors
-/// As [`Method::prepare`], and [`Error::Parameter`] for a setting that the method does not know.
+/// As [`Method::prepare`], and [`Error::Method`] for a setting that the method does not know.
 pub fn prepare(
     model: &Model,
     method: &dyn Method,
@@ -179,8 +180,7 @@ pub fn prepare(
 fn prepare_wrapped(model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
     let method = find(p.word("method"))?;
     if method.description().name == p.method() {
-        let reason = "cannot wrap itself; name another method with --set method=…".to_string();
-        return Err(Error::Parameter { method: p.method().to_string(), reason });
+        return Err(Error::method(p.method(), MethodError::WrapsItself));
     }
     let (explainer, inner) = prepare(model, method.as_ref(), p.inner(), choices)?;
     for (name, value) in inner.values() {
@@ -234,12 +234,9 @@ pub fn all() -> Vec<Box<dyn Method>> {
 /// The method of that name.
 ///
 /// # Errors
-/// [`Error::Parameter`] listing the names there are.
+/// [`Error::UnknownMethod`] listing the names there are.
 pub fn find(name: &str) -> Result<Box<dyn Method>> {
-    let names: Vec<&str> = all().iter().map(|m| m.description().name).collect();
+    let names: Vec<&'static str> = all().iter().map(|m| m.description().name).collect();
     let found = all().into_iter().find(|m| m.description().name == name);
-    found.ok_or_else(|| Error::Parameter {
-        method: name.to_string(),
-        reason: format!("there is no such method; there are: {}", names.join(", ")),
-    })
+    found.ok_or_else(|| Error::UnknownMethod { name: name.to_string(), known: names })
 }

@@ -10,6 +10,7 @@ use crate::model::Model;
 use crate::noise::Noise;
 use crate::parameters::Parameters;
 use crate::passes::Passes;
+use crate::progress::Progress;
 
 /// Uniform noise, another one for each photo and class.
 pub(super) struct Random;
@@ -93,7 +94,7 @@ impl Explainer for NullExplainer {
         &mut self,
         model: &Model,
         classes: &[usize],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Explanation>> {
         let passes = Passes { forward: self.forward.passes, backward: 0 };
         let map = |class: usize| match self.map {
@@ -104,7 +105,7 @@ impl Explainer for NullExplainer {
         let explain =
             |(q, &class): (usize, &usize)| Explanation::of_map(map(class), passes.share(q, classes.len()));
         let explanations = classes.iter().enumerate().map(explain).collect();
-        steps();
+        progress.step()?;
         Ok(explanations)
     }
 }

@@ -10,6 +10,7 @@ use crate::map::Map;
 use crate::model::Model;
 use crate::parameters::{Kind, Parameter, Parameters};
 use crate::passes::Passes;
+use crate::progress::Progress;
 
 const PARAMETERS: &[Parameter] = &[
     Parameter {
@@ -46,8 +47,8 @@ impl Method for Occlusion {
 
     fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
         let [_, height, width] = model.input_shape;
-        let window = p.number("window").map_or(height.min(width) / 8, |v| v.round() as usize).max(1);
-        let stride = p.number("stride").map_or(window / 2, |v| v.round() as usize).max(1);
+        let window = p.auto("window").map_or(height.min(width) / 8, |v| v.round() as usize).max(1);
+        let stride = p.auto("stride").map_or(window / 2, |v| v.round() as usize).max(1);
         p.record("window", window);
         p.record("stride", stride);
         Ok(Box::new(OcclusionExplainer {
@@ -88,7 +89,7 @@ impl Explainer for OcclusionExplainer {
         &mut self,
         model: &Model,
         classes: &[usize],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Explanation>> {
         let [_, height, width] = model.input_shape;
         let image = self.forward.image.clone();
@@ -104,7 +105,7 @@ impl Explainer for OcclusionExplainer {
             }
         };
         let own = self.score.read(model, &self.forward.logits, classes);
-        let covered = self.forward.each(model, self.windows.len(), (classes, self.score), cover, steps)?;
+        let covered = self.forward.each(model, self.windows.len(), (classes, self.score), cover, progress)?;
         let passes = Passes { forward: self.forward.passes, backward: 0 };
         let explain = |q: usize| {
             let (mut map, mut count) = (Map::zeros(height, width), vec![0.0f32; height * width]);

@@ -38,7 +38,7 @@ pub(super) trait OneRecipe {
 
 impl<M: OneRecipe> Export for M {
     fn export(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Graph> {
-        let word = p.word("baseline").to_string();
+        let word = if p.has("baseline") { p.word("baseline").to_string() } else { String::new() };
         let recipe = self.recipe(model, p, choices)?;
         exported(model, recipe, &word).map_err(|e| Error::graph(&model.info.path, e))
     }

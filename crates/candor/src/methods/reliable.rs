@@ -1,19 +1,20 @@
 //! The reliable mask with hierarchical attribution fusion: see [`crate::mask`].
 
+use crate::progress::Progress;
 use candor_graph::graph::Graph;
-use candor_graph::insert::MaskShape;
 
 use super::{Choices, Description, Explainer, Export, Method};
-use crate::error::{Error, Result};
+use crate::error::{Error, MethodError, Result};
 use crate::explanation::{Explanation, PathPoint};
 use crate::explanation::{Kept, LevelMask};
 use crate::map::{Interpolation, Map};
 use crate::mask::fuse::{self, Fusion};
-use crate::mask::learn::{Learner, Prepared, Returned, Settings};
+use crate::mask::learn::Learner;
 use crate::mask::looped::as_nodes;
-use crate::mask::{Learned, Level, Objective, levels};
+use crate::mask::settings::{self, Settings};
+use crate::mask::{Learned, Level, Prepared, levels};
 use crate::model::Model;
-use crate::parameters::{Kind, Parameter, Parameters};
+use crate::parameters::{Kind, Parameter, Parameters, names};
 use crate::passes::Passes;
 use crate::scores::argmax;
 use crate::similarity::{SAME, overlap};
@@ -22,85 +23,49 @@ use crate::similarity::{SAME, overlap};
 /// chance among K classes. Chosen on twenty photos of imagenet/val and thirty of CIFAR-10 that no reported result uses.
 const FULL_SPARSITY: f64 = 1.5;
 
+/// How levels come to the image's size, by name.
+const INTERPOLATIONS: [(&str, Interpolation); 2] =
+    [("bilinear", Interpolation::Bilinear), ("nearest", Interpolation::Nearest)];
+/// What is fused, and how, by name.
+const FUSIONS: [(&str, (Fused, Fusion)); 4] = [
+    ("mask", (Fused::Masks, Fusion::Mean)),
+    ("attribution", (Fused::Features, Fusion::Mean)),
+    ("geometric", (Fused::Masks, Fusion::Geometric)),
+    ("gated", (Fused::Masks, Fusion::Gated)),
+];
+
+/// What the levels' maps are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fused {
+    /// The masks m.
+    Masks,
+    /// m ⊙ a, with the feature a under the mask.
+    Features,
+}
+
 const PARAMETERS: &[Parameter] = &[
-    Parameter {
-        name: "objective",
-        default: "evidence",
-        kind: Kind::Choice(&["evidence", "logit", "probability", "all-logits", "kl"]),
-        help: "what must stay as it was: the class's log-odds against nothing, its logit, its probability, all logits, \
-               all probabilities",
-    },
-    Parameter {
-        name: "shape",
-        default: "spatial",
-        kind: Kind::Choice(&["spatial", "full"]),
-        help: "one mask for all channels (where), or one for each (which feature, where)",
-    },
+    settings::OBJECTIVE,
+    settings::SHAPE,
     Parameter {
         name: "lambda",
         default: "auto",
         kind: Kind::Number(0.0, 1e6),
         help: "weight of the masks' L1 term; auto: the sidecar's (see calibrate), else by the levels' sizes",
     },
-    Parameter { name: "iterations", default: "60", kind: Kind::Integer(1, 100_000), help: "steps of Adam" },
-    Parameter {
-        name: "rate",
-        default: "0.05",
-        kind: Kind::Number(1e-6, 10.0),
-        help: "learning rate of Adam",
-    },
-    Parameter {
-        name: "beta2",
-        default: "0.9",
-        kind: Kind::Number(0.0, 0.999_999),
-        help: "Adam's decay of the second moment; at the usual 0.999 gates that nothing depends on any more hardly close",
-    },
-    Parameter {
-        name: "anneal",
-        default: "0",
-        kind: Kind::Number(0.0, 1.0),
-        help: "share of the steps, the last ones, in which the rate falls to nothing: gates come to rest, and engines agree more closely",
-    },
-    Parameter {
-        name: "cap",
-        default: "1",
-        kind: Kind::Number(1e-3, 1e6),
-        help: "upper bound of a mask; 1 keeps it a selection that can amplify nothing",
-    },
-    Parameter {
-        name: "floor",
-        default: "chance",
-        kind: Kind::Choice(&["chance", "null"]),
-        help: "the odds of nothing: those of the network with every mask zero (null), or chance where that is higher",
-    },
-    Parameter {
-        name: "exact",
-        default: "true",
-        kind: Kind::Flag,
-        help: "give a class without evidence the empty mask, its objective's known minimum, without taking steps",
-    },
-    Parameter {
-        name: "rivals",
-        default: "all",
-        kind: Kind::Choice(&["all", "no-top1"]),
-        help: "classes that compete with the query; no-top1 for photos of several objects",
-    },
-    Parameter {
-        name: "return",
-        default: "last",
-        kind: Kind::Choice(&["last", "best", "mean"]),
-        help: "the last iterate, the one with the lowest total loss, or the mean of those after the first 1/rate steps, which is graded",
-    },
-    Parameter {
-        name: "settle",
-        default: "0",
-        kind: Kind::Number(0.0, 1.0),
-        help: "stop when ten steps together lowered the total loss by no more than this share; 0 takes every step",
-    },
+    settings::ITERATIONS,
+    settings::RATE,
+    settings::BETA2,
+    settings::ANNEAL,
+    settings::CAP,
+    settings::FLOOR,
+    settings::EXACT,
+    settings::RIVALS,
+    settings::RETURN,
+    settings::SETTLE,
     Parameter {
         name: "upsample",
         default: "bilinear",
-        kind: Kind::Choice(&["bilinear", "nearest"]),
+        kind: Kind::Choice(&names(&INTERPOLATIONS)),
         help: "how the levels' masks come to the image's size",
     },
     Parameter {
@@ -112,7 +77,7 @@ const PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "fuse",
         default: "mask",
-        kind: Kind::Choice(&["mask", "attribution", "geometric", "gated"]),
+        kind: Kind::Choice(&names(&FUSIONS)),
         help: "the levels' mean of the masks m, of m times the feature under it; their geometric mean; or the coarsest level's \
                mask times the mean of the finer ones'",
     },
@@ -135,16 +100,13 @@ impl Method for Reliable {
     }
 
     fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
-        let (levels, settings) = settings(model, p, choices)?;
+        let (levels, settings) = search_settings(model, p, choices)?;
+        let (fused, fusion) = p.choice(&FUSIONS, "fuse");
         Ok(Box::new(ReliableExplainer {
             learner: Learner::new(model, levels, settings)?,
-            interpolation: interpolation(p),
-            attribution: p.word("fuse") == "attribution",
-            fusion: match p.word("fuse") {
-                "geometric" => Fusion::Geometric,
-                "gated" => Fusion::Gated,
-                _ => Fusion::Mean,
-            },
+            interpolation: p.choice(&INTERPOLATIONS, "upsample"),
+            attribution: fused == Fused::Features,
+            fusion,
             path: p.flag("lambda-path"),
             prepared: None,
         }))
@@ -159,54 +121,33 @@ impl Export for Reliable {
     fn export(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Graph> {
         for (name, only) in [("return", "last"), ("fuse", "mask")] {
             if p.word(name) != only {
-                let reason = format!("can only be exported with {name}={only}, not {}", p.word(name));
-                return Err(Error::Parameter { method: p.method().to_string(), reason });
+                let given = p.word(name).to_string();
+                return Err(Error::method(p.method(), MethodError::NotExportableWith { name, only, given }));
             }
         }
-        let (levels, settings) = settings(model, p, choices)?;
+        let (levels, settings) = search_settings(model, p, choices)?;
         if settings.settle > 0.0 {
-            let reason = "can only be exported with settle=0: a graph takes every step".to_string();
-            return Err(Error::Parameter { method: p.method().to_string(), reason });
+            // A graph takes every step.
+            let (name, only, given) = ("settle", "0", settings.settle.to_string());
+            return Err(Error::method(p.method(), MethodError::NotExportableWith { name, only, given }));
         }
-        as_nodes(model, &levels, &settings, interpolation(p)).map_err(|e| Error::graph(&model.info.path, e))
+        as_nodes(model, &levels, &settings, p.choice(&INTERPOLATIONS, "upsample"))
+            .map_err(|e| Error::graph(&model.info.path, e))
     }
 }
 
-fn interpolation(p: &Parameters) -> Interpolation {
-    if p.word("upsample") == "nearest" { Interpolation::Nearest } else { Interpolation::Bilinear }
-}
-
 /// The levels, and what the parameters say about learning their masks.
-fn settings(model: &Model, p: &mut Parameters, choices: &Choices) -> Result<(Vec<Level>, Settings)> {
+fn search_settings(model: &Model, p: &mut Parameters, choices: &Choices) -> Result<(Vec<Level>, Settings)> {
     let levels = levels::choose(model, &choices.levels)?;
     let lambda = p
-        .number("lambda")
+        .auto("lambda")
         .or(choices.calibrated_lambda)
         .unwrap_or_else(|| default_lambda(&levels, model.classes));
     p.record("lambda", lambda);
     p.record("levels", levels.iter().map(|l| l.name.clone()).collect::<Vec<_>>());
-    let objective = Objective::ALL.iter().find(|(name, _)| *name == p.word("objective"));
-    let settings = Settings {
-        objective: objective.map_or(Objective::Evidence, |(_, o)| *o),
-        shape: if p.word("shape") == "full" { MaskShape::Full } else { MaskShape::Spatial },
-        lambda: lambda as f32,
-        iterations: p.integer("iterations"),
-        rate: p.number("rate").unwrap_or(0.05) as f32,
-        beta_2: p.number("beta2").unwrap_or(0.9) as f32,
-        anneal: p.number("anneal").unwrap_or(0.0) as f32,
-        cap: p.number("cap").unwrap_or(1.0) as f32,
-        floor_at_chance: p.word("floor") == "chance",
-        leave_out_top1: p.word("rivals") == "no-top1",
-        returned: match p.word("return") {
-            "best" => Returned::Best,
-            "mean" => Returned::Mean,
-            _ => Returned::Last,
-        },
-        exact: p.flag("exact"),
-        settle: p.number("settle").unwrap_or(0.0),
-        keep_features: p.word("fuse") == "attribution",
-    };
-    Ok((levels, settings))
+    let (fused, _) = p.choice(&FUSIONS, "fuse");
+    let keep_features = fused == Fused::Features;
+    Ok((levels, Settings { keep_features, ..Settings::read(p, lambda as f32) }))
 }
 
 /// λ at which the L1 term of full masks, λ Σ_l C_l √(H_l·W_l), has the same size relative to the odds for every model.
@@ -236,10 +177,10 @@ impl Explainer for ReliableExplainer {
         &mut self,
         model: &Model,
         classes: &[usize],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Explanation>> {
-        let Some(prepared) = self.prepared.take() else { return Ok(vec![]) };
-        let explained = self.explain_prepared(model, &[(&prepared, classes.to_vec())], steps);
+        let Some(prepared) = self.prepared.take() else { return Err(Error::NoPhoto) };
+        let explained = self.explain_prepared(model, &[(&prepared, classes.to_vec())], progress);
         self.prepared = Some(prepared);
         Ok(explained?.into_iter().flatten().collect())
     }
@@ -249,11 +190,11 @@ impl Explainer for ReliableExplainer {
         model: &Model,
         images: &[&[f32]],
         classes: &dyn Fn(&[f32]) -> Vec<usize>,
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<(Vec<f32>, Vec<Explanation>)>> {
         let prepared = self.learner.prepare_all(model, images)?;
         let asked: Vec<_> = prepared.iter().map(|p| (p, classes(&p.reference))).collect();
-        let mut step_of_each = || images.iter().for_each(|_| steps());
+        let mut step_of_each = |steps| progress.advance(steps * images.len() as u64);
         let explained = self.explain_prepared(model, &asked, &mut step_of_each)?;
         Ok(prepared.into_iter().map(|p| p.reference).zip(explained).collect())
     }
@@ -279,7 +220,7 @@ impl ReliableExplainer {
         &mut self,
         model: &Model,
         asked: &[(&Prepared, Vec<usize>)],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<Explanation>>> {
         // The scale of an image is that of its top-1 query, asked or not.
         let with_top1 = |(prepared, classes): &(&Prepared, Vec<usize>)| {
@@ -289,8 +230,8 @@ impl ReliableExplainer {
         let all: Vec<Vec<usize>> = asked.iter().map(with_top1).collect();
         let cases: Vec<(&Prepared, usize)> =
             asked.iter().zip(&all).flat_map(|((p, _), all)| all.iter().map(|&c| (*p, c))).collect();
-        let mut learned = self.learner.learn_all(model, &cases, steps)?.into_iter();
-        let mut other = self.learn_paths(model, &cases, steps)?.into_iter();
+        let mut learned = self.learner.learn_all(model, &cases, progress)?.into_iter();
+        let mut other = self.learn_paths(model, &cases, progress)?.into_iter();
         let mut explained = vec![];
         for ((prepared, classes), all) in asked.iter().zip(&all) {
             let learned: Vec<Learned> = learned.by_ref().take(all.len()).collect();
@@ -305,13 +246,13 @@ impl ReliableExplainer {
         &mut self,
         model: &Model,
         cases: &[(&Prepared, usize)],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<(f32, Learned)>>> {
         let mut paths: Vec<Vec<(f32, Learned)>> = cases.iter().map(|_| vec![]).collect();
         let lambda = self.learner.settings.lambda;
         for factor in PATH.iter().filter(|_| self.path) {
             self.learner.settings.lambda = lambda * factor;
-            let learned = self.learner.learn_all(model, cases, steps);
+            let learned = self.learner.learn_all(model, cases, progress);
             self.learner.settings.lambda = lambda;
             paths.iter_mut().zip(learned?).for_each(|(path, l)| path.push((lambda * factor, l)));
         }
@@ -378,7 +319,7 @@ impl ReliableExplainer {
         let mean = |(l, mask): (usize, &Vec<f32>)| {
             let shape = self.mask_shape(l, mask);
             match self.learner.feature(prepared, l).filter(|_| self.attribution) {
-                Some(feature) => fuse::attribution_mean(mask, shape, &feature, 0),
+                Some(feature) => fuse::attribution_mean(mask, shape, &feature),
                 None => fuse::channel_mean(mask, shape),
             }
         };

@@ -7,7 +7,7 @@ use super::attribution::{CHANNELS, channels};
 use super::backward::Plan;
 use super::recipe::{OneRecipe, Reading, Recipe};
 use super::{Choices, Description, Explainer, Export, Method};
-use crate::error::{Error, Result};
+use crate::error::{Error, MethodError, Result};
 use crate::model::Model;
 use crate::parameters::{Parameter, Parameters};
 
@@ -86,8 +86,5 @@ pub(super) fn require_relu(model: &Model, method: &str) -> Result<()> {
     if model.graph.nodes.iter().any(|n| policy::is_relu(&model.graph, n)) {
         return Ok(());
     }
-    Err(Error::Parameter {
-        method: method.to_string(),
-        reason: "is defined for networks with ReLU, and this model has none; choose another method".into(),
-    })
+    Err(Error::method(method, MethodError::NotForModel { networks: "networks with ReLU" }))
 }

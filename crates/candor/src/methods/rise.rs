@@ -10,6 +10,7 @@ use crate::model::Model;
 use crate::noise::Noise;
 use crate::parameters::{Kind, Parameter, Parameters};
 use crate::passes::Passes;
+use crate::progress::Progress;
 
 const PARAMETERS: &[Parameter] = &[
     Parameter { name: "masks", default: "4000", kind: Kind::Integer(1, 1_000_000), help: "random masks" },
@@ -49,7 +50,7 @@ impl Method for Rise {
             forward: Forward::compile(model)?,
             masks: p.integer("masks"),
             cells: p.integer("cells"),
-            keep: p.number("keep").unwrap_or(0.5) as f32,
+            keep: p.real("keep") as f32,
             score: Score::of(p),
             seed: choices.seed,
         }))
@@ -74,7 +75,7 @@ impl Explainer for RiseExplainer {
         &mut self,
         model: &Model,
         classes: &[usize],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Explanation>> {
         let [_, height, width] = model.input_shape;
         let mask_of = |i: usize| mask(self.seed, i, self.cells, self.keep, [height, width]);
@@ -85,7 +86,7 @@ impl Explainer for RiseExplainer {
                 *o = x * m;
             }
         };
-        let scores = self.forward.each(model, self.masks, (classes, self.score), make, steps)?;
+        let scores = self.forward.each(model, self.masks, (classes, self.score), make, progress)?;
         // Masks are made again rather than kept.
         let maps = saliency((0..self.masks).map(mask_of), &scores, self.keep);
         let passes = Passes { forward: self.forward.passes, backward: 0 };

@@ -11,6 +11,7 @@ use crate::map::{Interpolation, Map};
 use crate::model::Model;
 use crate::parameters::Parameters;
 use crate::passes::Passes;
+use crate::progress::Progress;
 use crate::scores::softmax;
 
 /// The method.
@@ -45,7 +46,7 @@ impl Explainer for ScoreCamExplainer {
         &mut self,
         model: &Model,
         classes: &[usize],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Explanation>> {
         let [channels, height, width] = self.0.level.shape;
         let [_, tall, wide] = model.input_shape;
@@ -59,7 +60,7 @@ impl Explainer for ScoreCamExplainer {
                 *o = if range > 0.0 { x * (m - low) / range } else { 0.0 };
             }
         };
-        let scores = self.0.forward.each(model, channels, (classes, Score::Logit), make, steps)?;
+        let scores = self.0.forward.each(model, channels, (classes, Score::Logit), make, progress)?;
         let passes = Passes { forward: 1 + self.0.forward.passes, backward: 0 };
         let explain = |q: usize| {
             let weights = softmax(&scores.iter().map(|s| s[q]).collect::<Vec<f32>>());

@@ -4,12 +4,13 @@ use super::baseline;
 use super::forward::{Forward, Score};
 use super::superpixels::slic;
 use super::{Choices, Explainer, kernel_shap, lime};
-use crate::error::{Error, Result};
+use crate::error::{Error, MethodError, Result};
 use crate::explanation::Explanation;
 use crate::map::Map;
 use crate::model::Model;
 use crate::parameters::{Kind, Parameter, Parameters};
 use crate::passes::Passes;
+use crate::progress::Progress;
 
 pub(super) const SEGMENTS: Parameter = Parameter {
     name: "segments",
@@ -45,6 +46,7 @@ pub(super) enum Fit {
 /// The explainer of both.
 pub(super) struct SegmentExplainer {
     forward: Forward,
+    method: &'static str,
     fit: Fit,
     segments: usize,
     compactness: f32,
@@ -64,9 +66,10 @@ impl SegmentExplainer {
     ) -> Result<Box<dyn Explainer>> {
         Ok(Box::new(SegmentExplainer {
             forward: Forward::compile(model)?,
+            method: p.method(),
             fit,
             segments: p.integer("segments"),
-            compactness: p.number("compactness").unwrap_or(0.3) as f32,
+            compactness: p.real("compactness") as f32,
             hidden: p.word("hidden").to_string(),
             samples: p.integer("samples"),
             score: Score::of(p),
@@ -100,7 +103,7 @@ impl Explainer for SegmentExplainer {
         &mut self,
         model: &Model,
         classes: &[usize],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Explanation>> {
         let [_, height, width] = model.input_shape;
         let image = self.forward.image.clone();
@@ -120,9 +123,9 @@ impl Explainer for SegmentExplainer {
             }
         };
         let target = (classes, self.score);
-        let scores = self.forward.each(model, rows.len() + extra, target, make, steps)?;
+        let scores = self.forward.each(model, rows.len() + extra, target, make, progress)?;
         // Few superpixels have fewer coalitions than samples were asked for.
-        (scores.len() as u64..self.steps(classes.len())).for_each(|_| steps());
+        progress.steps(self.steps(classes.len()).saturating_sub(scores.len() as u64))?;
         let own = self.score.read(model, &self.forward.logits, classes);
         let passes = Passes { forward: self.forward.passes, backward: 0 };
         let mut explanations = vec![];
@@ -135,12 +138,9 @@ impl Explainer for SegmentExplainer {
                     kernel_shap::shapley_values(&rows, &weights, &y, nothing, own[q].into())
                 }
             };
-            let values = values.ok_or_else(|| Error::Model {
-                path: model.info.path.clone(),
-                reason: format!(
-                    "{} samples do not determine {n} superpixels; raise samples or lower segments",
-                    self.samples
-                ),
+            let values = values.ok_or_else(|| {
+                let few = MethodError::FewSamples { samples: self.samples, segments: n };
+                Error::method(self.method, few)
             })?;
             let data = labels.iter().map(|&k| values[k] as f32).collect();
             explanations

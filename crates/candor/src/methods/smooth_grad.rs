@@ -10,8 +10,13 @@ use crate::explanation::Explanation;
 use crate::map::Map;
 use crate::model::Model;
 use crate::noise::Noise;
-use crate::parameters::{Kind, Parameter, Parameters};
+use crate::parameters::{Kind, Parameter, Parameters, names};
 use crate::passes::Passes;
+use crate::progress::Progress;
+
+/// What is made of the noisy maps, by name.
+const VARIANTS: [(&str, Variant); 3] =
+    [("mean", Variant::Mean), ("square", Variant::Square), ("variance", Variant::Variance)];
 
 const PARAMETERS: &[Parameter] = &[
     Parameter {
@@ -35,7 +40,7 @@ const PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "variant",
         default: "mean",
-        kind: Kind::Choice(&["mean", "square", "variance"]),
+        kind: Kind::Choice(&names(&VARIANTS)),
         help: "mean (SmoothGrad), mean of the squares (SmoothGrad²), or variance (VarGrad)",
     },
 ];
@@ -60,12 +65,8 @@ impl Method for SmoothGrad {
         Ok(Box::new(SmoothGradExplainer {
             explainer: prepare_wrapped(model, p, choices)?,
             samples: p.integer("samples"),
-            noise: p.number("noise").unwrap_or(0.15) as f32,
-            variant: match p.word("variant") {
-                "square" => Variant::Square,
-                "variance" => Variant::Variance,
-                _ => Variant::Mean,
-            },
+            noise: p.real("noise") as f32,
+            variant: p.choice(&VARIANTS, "variant"),
             seed: choices.seed,
             image: vec![],
         }))
@@ -98,14 +99,14 @@ impl Explainer for SmoothGradExplainer {
         &mut self,
         model: &Model,
         classes: &[usize],
-        steps: &mut dyn FnMut(),
+        progress: &mut dyn Progress,
     ) -> Result<Vec<Explanation>> {
         let mut noise = Noise::new(self.seed);
         let mut moments: Vec<Moments> = classes.iter().map(|_| Moments::default()).collect();
         for _ in 0..self.samples {
             let noisy = noise.added(&self.image, self.noise);
             self.explainer.scores(model, &noisy)?;
-            let one = self.explainer.explain(model, classes, steps)?;
+            let one = self.explainer.explain(model, classes, progress)?;
             moments.iter_mut().zip(one).for_each(|(m, e)| m.add(e));
         }
         // The photo's own scores are one forward pass more, shared by its queries.

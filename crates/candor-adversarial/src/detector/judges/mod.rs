@@ -9,6 +9,7 @@ use super::network::{Layout, Network, Scorer};
 use super::training::{Examples, Training};
 use crate::error::Result;
 use candor::engine::Engine;
+use candor::progress::Progress;
 
 /// A trained judge.
 pub trait Judge: Send {
@@ -51,6 +52,7 @@ impl Judging {
         engine: &dyn Engine,
         examples: &Examples<'_>,
         how: &Training,
+        progress: &mut dyn Progress,
     ) -> Result<Box<dyn Judge>> {
         Ok(match self {
             Judging::Value => Box::new(Value),
@@ -65,7 +67,7 @@ impl Judging {
                 let clean = rows.by_ref().take(examples.clean.len()).collect();
                 let lists = examples.adversarial.iter();
                 let adversarial = lists.map(|list| rows.by_ref().take(list.len()).collect()).collect();
-                let network = Network::train(pick.layout(), &Examples { clean, adversarial }, how)?;
+                let network = Network::train(pick.layout(), &Examples { clean, adversarial }, how, progress)?;
                 let scorer = Scorer::new(engine, &network.graph()?)?;
                 Box::new(Networked { network, scorer, pick: pick.clone() })
             }

@@ -1,5 +1,6 @@
 //! Channel gates (critical data routing paths: Wang et al. 2018): one mask value a channel at each level, learned to keep the answer.
 
+use candor::progress::Unwatched;
 use candor_graph::insert::MaskShape;
 use image::RgbImage;
 
@@ -47,7 +48,7 @@ impl View for Gates {
         let images: Vec<&[f32]> = images.iter().map(Vec::as_slice).collect();
         let prepared = self.learner.prepare_all(model, &images)?;
         let cases: Vec<_> = prepared.iter().map(|p| (p, answer(&p.reference))).collect();
-        let learned = self.learner.learn_all(model, &cases, &mut || ())?;
+        let learned = self.learner.learn_all(model, &cases, &mut Unwatched)?;
         Ok(learned.into_iter().map(|l| l.masks.concat()).collect())
     }
 

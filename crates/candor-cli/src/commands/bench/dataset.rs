@@ -1,10 +1,12 @@
 //! Benchmarks on a dataset: measured map by map into a journal, then summed up.
 
 use std::io::IsTerminal;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
+use candor::Progress;
 use candor::methods::{self, Choices, Method};
 use candor::parameters::name_and_settings;
 use candor_adversarial::bench::Adversarial;
@@ -18,6 +20,7 @@ use candor_eval::bench::{Contender, Found, Measure, dwsol as disturbed, run, wso
 use candor_eval::check::Subject;
 use candor_eval::dataset::Dataset;
 use candor_report::result::FailedImage;
+use indicatif::ProgressBar;
 
 use crate::arguments::{AdversarialArgs, DatasetArgs, FaithfulnessArgs, GridArgs};
 use crate::commands::check::for_method;
@@ -87,7 +90,7 @@ pub fn adversarial(args: &AdversarialArgs) -> Result<ExitCode> {
     let choices = setup.choices(&args.levels, args.seed);
     let fingerprint = format!("{fingerprint}, {}", spec.label);
     let of = (args.out.as_path(), &configuration(args, &setup, &fingerprint, &choices));
-    let measure = Adversarial::new(localize, &setup.model, spec, of, &mut || bar.inc(1))?;
+    let measure = Adversarial::new(localize, &setup.model, spec, of, &mut output::Watching(&bar))?;
     bar.finish_and_clear();
     output::note(&format!(
         "{}: {} of {} photos that the model answers right are taken for another class ({samples} photos in all)",
@@ -112,7 +115,7 @@ pub fn grid(args: &GridArgs) -> Result<ExitCode> {
     let localize = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
     let bar = output::progress(localize.samples.len() as u64);
     bar.set_message("choosing photos");
-    let measure = Grids::new(localize, &setup.model, count, &mut || bar.inc(1))?;
+    let measure = Grids::new(localize, &setup.model, count, &mut output::Watching(&bar))?;
     bar.finish_and_clear();
     let fingerprint = format!("{fingerprint}, {} samples, {count} grids", dataset.samples.len());
     let sum = |found: &Found<_>, tuning| (composed::tables(found, tuning, args.seed), vec![]);
@@ -139,7 +142,7 @@ pub fn faithfulness(args: &FaithfulnessArgs) -> Result<ExitCode> {
 
 /// The model and the dataset, its classes mapped to the model's, and the dataset's fingerprint.
 fn open(args: &DatasetArgs) -> Result<(Setup, Dataset, String)> {
-    let setup = setup::load_telling(&args.model)?;
+    let setup = setup::load(&args.model)?;
     let mut dataset = setup::dataset(&setup, &args.source)?;
     // Of the whole list: a run may go on with more samples.
     let fingerprint = dataset.fingerprint();
@@ -170,7 +173,7 @@ fn methods(args: &DatasetArgs) -> Result<Vec<Asked>> {
 
 fn asked(name: String, set: &[(String, String)]) -> Result<Asked> {
     let (method, own) = name_and_settings(&name).map_err(Usage)?;
-    let method = methods::find(method).map_err(|e| Usage(e.to_string()))?;
+    let method = methods::find(method).map_err(setup::usage)?;
     let mut set = for_method(set, method.as_ref());
     set.retain(|(key, _)| own.iter().all(|(k, _)| k != key));
     set.extend(own);
@@ -212,18 +215,10 @@ fn benchmark<M: Measure>(
     let configuration = configuration(args, setup, fingerprint, &choices);
     let path = args.out.join(format!("{journal}.jsonl"));
     let bar = output::progress(contenders.iter().map(|c| c.items(items).len() as u64).sum());
-    let (start, mut at) = (Instant::now(), (String::new(), Instant::now(), 0_usize));
-    let mut progress = |method: &str| {
-        if at.0 != method {
-            told(&at);
-            at = (method.to_string(), Instant::now(), 0);
-        }
-        at.2 += 1;
-        bar.set_message(method.to_string());
-        bar.inc(1);
-    };
+    let start = Instant::now();
+    let mut progress = Told { bar: &bar, method: String::new(), since: start, items: 0 };
     let found = run(&setup.model, &contenders, &mut measure, (&path, &configuration), &mut progress)?;
-    told(&at);
+    progress.tell();
     bar.finish_and_clear();
     let (tables, plots) = sum(&found, tuning);
     let failed = found.failed().into_iter().map(|(i, error)| FailedImage { path: measure.name(i), error });
@@ -256,10 +251,34 @@ fn benchmark<M: Measure>(
     Ok(if result.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
-/// Where nobody sees a bar, a line for each method that is done.
-fn told((method, since, items): &(String, Instant, usize)) {
-    if *items > 0 && !std::io::stderr().is_terminal() {
-        output::note(&format!("{method}: {items} items, {:.0} s", since.elapsed().as_secs_f64()));
+/// A bar; where nobody sees it, a line for each method that is done.
+struct Told<'b> {
+    bar: &'b ProgressBar,
+    method: String,
+    since: Instant,
+    items: u64,
+}
+
+impl Told<'_> {
+    fn tell(&self) {
+        if self.items > 0 && !std::io::stderr().is_terminal() {
+            let seconds = self.since.elapsed().as_secs_f64();
+            output::note(&format!("{}: {} items, {seconds:.0} s", self.method, self.items));
+        }
+    }
+}
+
+impl Progress for Told<'_> {
+    fn advance(&mut self, steps: u64) -> ControlFlow<()> {
+        self.items += steps;
+        self.bar.inc(steps);
+        ControlFlow::Continue(())
+    }
+
+    fn stage(&mut self, name: &str) {
+        self.tell();
+        (self.method, self.since, self.items) = (name.to_string(), Instant::now(), 0);
+        self.bar.set_message(name.to_string());
     }
 }
 

@@ -19,10 +19,7 @@ pub fn run(args: &SpeedArgs) -> Result<ExitCode> {
     let load_seconds = start.elapsed().as_secs_f64();
     let bar = output::progress(steps(&methods));
     let repeats = args.repeats as usize;
-    let result = measure(&model, &methods, repeats, load_seconds, &mut |done| {
-        bar.set_message(done.to_string());
-        bar.inc(1);
-    })?;
+    let result = measure(&model, &methods, repeats, load_seconds, &mut output::Watching(&bar))?;
     bar.finish_and_clear();
     if args.json {
         output::json(&result)?;

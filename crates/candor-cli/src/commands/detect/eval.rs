@@ -8,7 +8,7 @@ use candor_adversarial::detector::{Extractor, Threshold};
 use candor_adversarial::study::report::{DetectResult, Hierarchy, Pair, write_study};
 use candor_adversarial::study::{Figure, Report, Study};
 
-use super::{FEATURES, Made, make, told};
+use super::{FEATURES, Made, make};
 use crate::arguments::EvalArgs;
 use crate::output;
 
@@ -29,7 +29,7 @@ pub fn run(args: &EvalArgs) -> Result<ExitCode> {
         adaptive: args.adaptive,
     };
     let bar = output::progress(study.ticks(true)?);
-    let report = study.run(&args.out.join(FEATURES), &mut told(&bar))?;
+    let report = study.run(&args.out.join(FEATURES), &mut output::Watching(&bar))?;
     bar.finish_and_clear();
     let result = DetectResult {
         model: setup.model.info.clone(),

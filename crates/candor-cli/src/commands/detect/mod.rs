@@ -8,12 +8,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use candor::error::one_line;
 use candor_adversarial::attacks::Victim;
 use candor_adversarial::detector::corpus::{AttackSpec, Corpus, Part, Recipe};
 use candor_adversarial::detector::features::FeatureSettings;
 use candor_adversarial::error::Error;
 use candor_eval::dataset::Dataset;
-use indicatif::ProgressBar;
 
 use crate::arguments::{CorpusArgs, Detect, DetectArgs};
 use crate::output;
@@ -47,9 +47,9 @@ fn make(args: &CorpusArgs, attacked: &[Part], out: &Path) -> Result<Made> {
         .iter()
         .map(|a| a.parse())
         .collect::<Result<_, Error>>()
-        .map_err(|e| Usage(e.to_string()))?;
+        .map_err(|e| Usage(one_line(&e)))?;
     for attack in attacks.iter().filter(|a| a.name != "transfer") {
-        candor_adversarial::attacks::prepare(&attack.name, &attack.set).map_err(|e| Usage(e.to_string()))?;
+        candor_adversarial::attacks::prepare(&attack.name, &attack.set).map_err(|e| Usage(one_line(&e)))?;
     }
     if args.surrogate.from.is_none() && attacks.iter().any(|a| a.name == "transfer") {
         return Err(Usage(
@@ -57,7 +57,7 @@ fn make(args: &CorpusArgs, attacked: &[Part], out: &Path) -> Result<Made> {
         )
         .into());
     }
-    let setup = setup::load_telling(&args.model)?;
+    let setup = setup::load(&args.model)?;
     let dataset = setup::dataset(&setup, &args.source)?;
     let surrogate = match args.surrogate.from.clone() {
         Some(path) => {
@@ -77,7 +77,7 @@ fn make(args: &CorpusArgs, attacked: &[Part], out: &Path) -> Result<Made> {
     };
     let most = args.limit.unwrap_or(dataset.samples.len()).min(dataset.samples.len());
     let bar = output::progress((attacks.len() * most) as u64);
-    let corpus = Corpus::make(&recipe, &attacks, surrogate, &out.join(CORPUS), &mut told(&bar))?;
+    let corpus = Corpus::make(&recipe, &attacks, surrogate, &out.join(CORPUS), &mut output::Watching(&bar))?;
     bar.finish_and_clear();
     let mut features = FeatureSettings::for_model(&setup.model);
     features.levels = setup.choices(&args.levels, args.seed).levels;
@@ -86,12 +86,4 @@ fn make(args: &CorpusArgs, attacked: &[Part], out: &Path) -> Result<Made> {
     features.rate = args.rate.unwrap_or(features.rate);
     features.beta_2 = args.beta2.unwrap_or(features.beta_2);
     Ok(Made { setup, dataset, corpus, features })
-}
-
-/// Tells a bar what is done.
-fn told(bar: &ProgressBar) -> impl FnMut(&str, usize) + '_ {
-    |label, n| {
-        bar.set_message(label.to_string());
-        bar.inc(n as u64);
-    }
 }

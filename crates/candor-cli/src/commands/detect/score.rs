@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use candor::error::one_line;
 use candor::image::decode;
 use candor_adversarial::detector::{Detector, Threshold};
 use candor_adversarial::study::report::{Hierarchy, ScoreResult, ScoredImage, write_scores};
@@ -16,7 +17,7 @@ use crate::setup::{self, Usage};
 const ALARM: u8 = 4;
 
 pub fn run(args: &ScoreArgs) -> Result<ExitCode> {
-    let setup = setup::load_telling(&args.model)?;
+    let setup = setup::load(&args.model)?;
     let mut detector = Detector::load(&setup.model, &args.detector)?;
     if serde_json::to_value(&setup.preprocessing)? != detector.card.preprocessing {
         anyhow::bail!(
@@ -30,7 +31,7 @@ pub fn run(args: &ScoreArgs) -> Result<ExitCode> {
         let name = path.display().to_string();
         bar.set_message(name.clone());
         match decode(path) {
-            Err(e) => failed.push(FailedImage { path: name, error: e.to_string() }),
+            Err(e) => failed.push(FailedImage { path: name, error: one_line(&e) }),
             Ok(photo) => {
                 let input = setup.preprocessing.apply(&photo);
                 let screened = detector.screen(&setup.model, &[&input])?.remove(0);

@@ -8,7 +8,7 @@ use candor_adversarial::detector::corpus::Part;
 use candor_adversarial::detector::{Extractor, save};
 use candor_adversarial::study::Study;
 
-use super::{FEATURES, Made, make, told};
+use super::{FEATURES, Made, make};
 use crate::arguments::TrainArgs;
 use crate::output;
 
@@ -27,7 +27,8 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
         adaptive: 0,
     };
     let bar = output::progress(study.ticks(false)?);
-    let (network, thresholds, attacks) = study.train(&args.out.join(FEATURES), &mut told(&bar))?;
+    let (network, thresholds, attacks) =
+        study.train(&args.out.join(FEATURES), &mut output::Watching(&bar))?;
     bar.finish_and_clear();
     let card = Card {
         candor: env!("CARGO_PKG_VERSION").into(),

@@ -1,0 +1,17 @@
+//! An image at the cut before the masks.
+
+use candor_graph::tensor::Tensor;
+
+use crate::passes::Passes;
+
+/// An image's values at the cut, computed once for all its queries.
+pub struct Prepared {
+    pub(super) crossing: Vec<Tensor>,
+    /// Logits of the unmasked image.
+    pub reference: Vec<f32>,
+}
+
+impl Prepared {
+    /// Passes that preparing an image takes.
+    pub const PASSES: Passes = Passes { forward: 1, backward: 0 };
+}

@@ -1,0 +1,250 @@
+//! How masks are learned: the options, their names and defaults on the command line, and their typed form.
+
+use candor_graph::insert::MaskShape;
+
+use super::objective::Objective;
+use crate::parameters::{Kind, Pairs, Parameter, Parameters, names};
+
+/// Shapes of a mask by name.
+const SHAPES: [(&str, MaskShape); 2] = [("spatial", MaskShape::Spatial), ("full", MaskShape::Full)];
+/// Whether the null is at least chance, by name.
+const FLOORS: [(&str, bool); 2] = [("chance", true), ("null", false)];
+/// Whether the top-1 class is left out of the rivals, by name.
+const RIVALS_LEFT_OUT: [(&str, bool); 2] = [("all", false), ("no-top1", true)];
+/// What a search returns, by name.
+pub(crate) const RETURNED: [(&str, Returned); 3] =
+    [("last", Returned::Last), ("best", Returned::Best), ("mean", Returned::Mean)];
+
+/// The parameter `objective`.
+pub const OBJECTIVE: Parameter = Parameter {
+    name: "objective",
+    default: "evidence",
+    kind: Kind::Choice(&names(&Objective::ALL)),
+    help: "what must stay as it was: the class's log-odds against nothing, its logit, its probability, all logits, \
+               all probabilities",
+};
+
+/// The parameter `shape`.
+pub const SHAPE: Parameter = Parameter {
+    name: "shape",
+    default: "spatial",
+    kind: Kind::Choice(&names(&SHAPES)),
+    help: "one mask for all channels (where), or one for each (which feature, where)",
+};
+
+/// The parameter `iterations`.
+pub const ITERATIONS: Parameter =
+    Parameter { name: "iterations", default: "60", kind: Kind::Integer(1, 100_000), help: "steps of Adam" };
+
+/// The parameter `rate`.
+pub const RATE: Parameter = Parameter {
+    name: "rate",
+    default: "0.05",
+    kind: Kind::Number(1e-6, 10.0),
+    help: "learning rate of Adam",
+};
+
+/// The parameter `beta2`.
+pub const BETA2: Parameter = Parameter {
+    name: "beta2",
+    default: "0.9",
+    kind: Kind::Number(0.0, 0.999_999),
+    help: "Adam's decay of the second moment; at the usual 0.999 gates that nothing depends on any more hardly close",
+};
+
+/// The parameter `anneal`.
+pub const ANNEAL: Parameter = Parameter {
+    name: "anneal",
+    default: "0",
+    kind: Kind::Number(0.0, 1.0),
+    help: "share of the steps, the last ones, in which the rate falls to nothing: gates come to rest, and engines agree more closely",
+};
+
+/// The parameter `cap`.
+pub const CAP: Parameter = Parameter {
+    name: "cap",
+    default: "1",
+    kind: Kind::Number(1e-3, 1e6),
+    help: "upper bound of a mask; 1 keeps it a selection that can amplify nothing",
+};
+
+/// The parameter `floor`.
+pub const FLOOR: Parameter = Parameter {
+    name: "floor",
+    default: "chance",
+    kind: Kind::Choice(&names(&FLOORS)),
+    help: "the odds of nothing: those of the network with every mask zero (null), or chance where that is higher",
+};
+
+/// The parameter `exact`.
+pub const EXACT: Parameter = Parameter {
+    name: "exact",
+    default: "true",
+    kind: Kind::Flag,
+    help: "give a class without evidence the empty mask, its objective's known minimum, without taking steps",
+};
+
+/// The parameter `rivals`.
+pub const RIVALS: Parameter = Parameter {
+    name: "rivals",
+    default: "all",
+    kind: Kind::Choice(&names(&RIVALS_LEFT_OUT)),
+    help: "classes that compete with the query; no-top1 for photos of several objects",
+};
+
+/// The parameter `return`.
+pub const RETURN: Parameter = Parameter {
+    name: "return",
+    default: "last",
+    kind: Kind::Choice(&names(&RETURNED)),
+    help: "the last iterate, the one with the lowest total loss, or the mean of those after the first 1/rate steps, which is graded",
+};
+
+/// The parameter `settle`.
+pub const SETTLE: Parameter = Parameter {
+    name: "settle",
+    default: "0",
+    kind: Kind::Number(0.0, 1.0),
+    help: "stop when ten steps together lowered the total loss by no more than this share; 0 takes every step",
+};
+
+/// The parameters of a search.
+pub const PARAMETERS: &[Parameter] =
+    &[OBJECTIVE, SHAPE, ITERATIONS, RATE, BETA2, ANNEAL, CAP, FLOOR, EXACT, RIVALS, RETURN, SETTLE];
+
+/// How masks are learned: the typed form of [`PARAMETERS`], whose defaults are the only ones.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The output distance.
+    pub objective: Objective,
+    /// One mask for all channels, or one for each.
+    pub shape: MaskShape,
+    /// Weight of the L1 term.
+    pub lambda: f32,
+    /// Steps of the optimiser.
+    pub iterations: usize,
+    /// Learning rate of Adam.
+    pub rate: f32,
+    /// Adam's decay of the second moment. At [`BETA_2`](super::adam::BETA_2), the usual one, the large gradients of the first steps are remembered
+    /// for a thousand: mask entries that the output no longer depends on then decay too slowly.
+    pub beta_2: f32,
+    /// Share of the steps, the last ones, in which the rate falls to nothing along half a cosine; 0 keeps it. Gates between the two terms
+    /// come to rest then, which at a constant rate go on swinging, on each engine in another time.
+    pub anneal: f32,
+    /// Upper bound of a mask; 1 keeps it a selection.
+    pub cap: f32,
+    /// Raise the null to chance, −ln(K−1), where it lies below: odds worse than a guess are no evidence.
+    pub floor_at_chance: bool,
+    /// Return the empty mask without a step where it is known to be the objective's minimum: for a class whose odds do not
+    /// exceed the null. Adam would creep towards it, slowed by the large gradients of its first steps.
+    pub exact: bool,
+    /// Leave the top-1 class out of the rivals of other queries (photos with several objects).
+    pub leave_out_top1: bool,
+    /// Which masks are returned.
+    pub returned: Returned,
+    /// Stop when [`SETTLING`] steps together lowered the lowest total loss of every query by at most this share of it. 0 takes
+    /// every step.
+    pub settle: f64,
+    /// Hand the first level's features to each step, for [`Learner::feature`]; else they may stay behind in the part that runs once.
+    pub keep_features: bool,
+}
+
+/// Which masks a search returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returned {
+    /// The last iterate.
+    Last,
+    /// The one with the lowest total loss.
+    Best,
+    /// The mean of the iterates after the first ⌈1/rate⌉ steps, in which a gate can come from 1 to 0. It is graded: what goes late is
+    /// worth more than what goes at once.
+    Mean,
+}
+
+/// Steps over which progress is measured where [`Settings::settle`] may end a search early.
+pub const SETTLING: usize = 10;
+
+impl Default for Settings {
+    /// The defaults of [`PARAMETERS`], at λ = 0.05.
+    fn default() -> Self {
+        Settings::read(&Parameters::defaults("reliable", PARAMETERS), DEFAULT_LAMBDA)
+    }
+}
+
+/// The word of a table for a value; a value without a word is told as its name in the code, which no method takes.
+fn word<T: Copy + PartialEq + std::fmt::Debug>(table: &[(&str, T)], value: T) -> String {
+    let found = table.iter().find(|(_, known)| *known == value);
+    found.map_or_else(|| format!("{value:?}"), |(word, _)| word.to_string())
+}
+
+/// λ of [`Settings::default`]; a method chooses one that fits its model.
+const DEFAULT_LAMBDA: f32 = 0.05;
+
+impl Settings {
+    /// What declared parameters say, with λ as chosen.
+    pub fn read(p: &Parameters, lambda: f32) -> Self {
+        Settings {
+            objective: p.choice(&Objective::ALL, OBJECTIVE.name),
+            shape: p.choice(&SHAPES, SHAPE.name),
+            lambda,
+            iterations: p.integer(ITERATIONS.name),
+            rate: p.real(RATE.name) as f32,
+            beta_2: p.real(BETA2.name) as f32,
+            anneal: p.real(ANNEAL.name) as f32,
+            cap: p.real(CAP.name) as f32,
+            floor_at_chance: p.choice(&FLOORS, FLOOR.name),
+            exact: p.flag(EXACT.name),
+            leave_out_top1: p.choice(&RIVALS_LEFT_OUT, RIVALS.name),
+            returned: p.choice(&RETURNED, RETURN.name),
+            settle: p.real(SETTLE.name),
+            keep_features: false,
+        }
+    }
+
+    /// The parameters as names and texts, λ and [`Settings::keep_features`] left out.
+    pub fn pairs(&self) -> Pairs {
+        let pair = |p: &Parameter, value: String| (p.name.to_string(), value);
+        vec![
+            pair(&OBJECTIVE, word(&Objective::ALL, self.objective)),
+            pair(&SHAPE, word(&SHAPES, self.shape)),
+            pair(&ITERATIONS, self.iterations.to_string()),
+            pair(&RATE, self.rate.to_string()),
+            pair(&BETA2, self.beta_2.to_string()),
+            pair(&ANNEAL, self.anneal.to_string()),
+            pair(&CAP, self.cap.to_string()),
+            pair(&FLOOR, word(&FLOORS, self.floor_at_chance)),
+            pair(&EXACT, self.exact.to_string()),
+            pair(&RIVALS, word(&RIVALS_LEFT_OUT, self.leave_out_top1)),
+            pair(&RETURN, word(&RETURNED, self.returned)),
+            pair(&SETTLE, self.settle.to_string()),
+        ]
+    }
+
+    /// Whether a query's total losses, step by step, have settled.
+    pub(super) fn settled(&self, losses: &[f64]) -> bool {
+        let lowest = |l: &[f64]| l.iter().copied().fold(f64::INFINITY, f64::min);
+        let Some(before) = losses.len().checked_sub(SETTLING).filter(|&n| self.settle > 0.0 && n > 0) else {
+            return false;
+        };
+        let before = lowest(&losses[..before]);
+        before - lowest(losses) <= self.settle * before.abs()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_declared_defaults_are_the_typed_ones() {
+        let default = Settings::default();
+        assert_eq!((default.iterations, default.beta_2, default.returned), (60, 0.9, Returned::Last));
+        assert!(default.exact && default.floor_at_chance && !default.leave_out_top1);
+        let set = [("beta2".to_string(), "0.999".to_string()), ("floor".to_string(), "null".to_string())];
+        let read = Settings::read(&Parameters::new("reliable", PARAMETERS, &set).unwrap(), 1.0);
+        assert_eq!((read.beta_2, read.floor_at_chance, read.lambda), (0.999, false, 1.0));
+        // Typed options and their texts are the same options.
+        let again = Settings::read(&Parameters::new("reliable", PARAMETERS, &read.pairs()).unwrap(), 1.0);
+        assert_eq!(again.pairs(), read.pairs());
+    }
+}
