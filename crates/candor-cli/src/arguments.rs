@@ -367,7 +367,7 @@ XML boxes, COCO JSON, CUB-200-2011, the metadata of wsolevaluation, CIFAR's bina
 Each map's figures are appended to a journal in --out as they come. A run that was stopped goes on where it was when it is \
 started again with the same arguments. Settings (threshold, smoothing) are chosen for each method on the first --tuning samples \
 and frozen; figures are of the others. `wsol` and `dwsol` measure the same maps: the second of them takes no time in the same \
---out. Written are NAME.html, NAME.json, and NAME.csv and NAME.parquet with the figures of each sample.
+--out. Written are NAME.html, NAME.json, and NAME.csv with the figures of each sample.
 
 Examples:
   candor bench wsol model.onnx val_boxes.csv --images val --out bench

@@ -6,6 +6,7 @@ use anyhow::Result;
 use candor::engine::{Device, Engine, OnnxRuntime, RTen};
 use candor::error::one_line;
 use candor::image::Preset;
+use candor::methods::{self, Method};
 use candor::{Classifier, OpenOptions};
 use candor_eval::dataset::{self, ClassMap, Dataset};
 
@@ -43,6 +44,15 @@ fn tell_assumed(classifier: &Classifier) {
             classifier.sidecar_path.display()
         ));
     }
+}
+
+/// The method of that name; an old name is noted.
+pub fn method(name: &str) -> Result<Box<dyn Method>> {
+    let found = methods::find(name).map_err(usage)?;
+    if let Some(today) = methods::renamed(name) {
+        output::note(&format!("the method '{name}' is called '{today}' now"));
+    }
+    Ok(found)
 }
 
 /// The engine asked for.

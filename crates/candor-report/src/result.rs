@@ -62,8 +62,8 @@ pub struct QueryResult {
     pub probability: f64,
     /// Log-odds o_c = S_c − logsumexp of the other logits, on the unmasked image.
     pub log_odds: f64,
-    /// Log-odds of the class when every mask is zero (nothing of the image is left); `null` in JSON for methods
-    /// that mask nothing.
+    /// The null log-odds n_c: of the class when every mask is zero (nothing of the image is left), but not below chance; `null` in JSON for
+    /// methods without a null. The evidence is max(log_odds, null_log_odds) − null_log_odds.
     pub null_log_odds: Option<f64>,
     /// Score and log-odds of the masked model at the returned masks; `null` for methods that mask nothing.
     pub kept: Option<Kept>,

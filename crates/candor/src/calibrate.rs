@@ -41,7 +41,7 @@ pub struct Calibration {
 }
 
 /// Chooses λ for a model on a few photos: the largest at which the median relative change of the top-1 class's evidence,
-/// |(kept − null)/(log-odds − null) − 1|, is at most `tolerance` (METHOD: 5 to 10 %). `progress` is called after each
+/// |(kept − null) / evidence − 1|, is at most `tolerance` (METHOD: 5 to 10 %). `progress` is called after each
 /// photo at each λ.
 ///
 /// # Errors
@@ -67,10 +67,10 @@ pub fn calibrate(
             let top1 = argmax(&prepared.reference);
             let learned = learner.learn(model, &prepared, &[top1], &mut Unwatched)?;
             for l in &learned {
-                let evidence = l.query.target() - l.null_log_odds;
+                let evidence = l.query.evidence();
                 if evidence > 0.0 {
-                    changes
-                        .push(((l.query.log_odds(&l.kept_logits) - l.null_log_odds) / evidence - 1.0).abs());
+                    let kept = l.query.log_odds(&l.kept_logits) - l.query.floor;
+                    changes.push((kept / evidence - 1.0).abs());
                     let cells: usize = l.masks.iter().map(Vec::len).sum();
                     sizes.push(l.masks.iter().flatten().map(|&m| f64::from(m)).sum::<f64>() / cells as f64);
                 }
@@ -91,4 +91,40 @@ pub fn calibrate(
 /// Two significant digits: more would pretend.
 fn rounded(v: f64) -> f64 {
     format!("{v:.1e}").parse().unwrap_or(v)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::engine::RTen;
+    use crate::image::decode_bytes;
+    use crate::progress::Unwatched;
+    use crate::sidecar::Sidecar;
+    use crate::{Class, Classifier, Method};
+    use candor_scenes::embedded;
+
+    #[test]
+    fn lambda_is_chosen_with_the_search_that_the_method_uses() {
+        let sidecar = Sidecar::parse(embedded::SIDECAR, Path::new("embedded")).unwrap();
+        let engine = Some(Box::new(RTen::new(1)) as Box<_>);
+        let classifier = Classifier::from_bytes("embedded", embedded::MODEL, sidecar, engine).unwrap();
+        let scenes = &embedded::DEMO_SCENES[..2];
+        let photos: Vec<_> = scenes.iter().map(|s| decode_bytes(s.png, Path::new(s.name)).unwrap()).collect();
+        let Classifier { model, preprocessing, .. } = &classifier;
+        let found = calibrate(model, preprocessing, &photos, &[], 1.0, &mut Unwatched).unwrap();
+        let trial = &found.trials[2];
+        let mut explainer = classifier.explainer(&Method::default().with("lambda", trial.lambda)).unwrap();
+        explainer.probe = false;
+        let mut change = |photo| {
+            let e =
+                explainer.photo("photo", photo, &[Class::top(1)], &mut Unwatched).unwrap().classes.remove(0);
+            let kept = e.kept.unwrap().log_odds - e.null_log_odds.unwrap();
+            (kept / e.evidence.unwrap() - 1.0).abs()
+        };
+        let changes: Vec<f64> = photos.iter().map(&mut change).collect();
+        let median = median(&changes).unwrap();
+        assert!((median - trial.median_change).abs() < 1e-6, "{median} of the method, {trial:?}");
+    }
 }

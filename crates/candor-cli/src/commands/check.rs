@@ -85,7 +85,7 @@ pub fn chosen(names: &[String]) -> Result<Vec<Box<dyn Method>>> {
     if names.is_empty() {
         return Ok(methods::all());
     }
-    names.iter().map(|n| methods::find(n).map_err(setup::usage)).collect()
+    names.iter().map(|n| setup::method(n)).collect()
 }
 
 /// Of `--set METHOD.KEY=VALUE` and `--set KEY=VALUE`, what is meant for a method.

@@ -4,18 +4,17 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candor::methods;
 use candor::sidecar::Sidecar;
 use candor::{Class, Classifier};
 use candor_scenes::embedded;
 
 use super::explain::{Photo, Source, chosen, explain_all, finish};
 use crate::arguments::DemoArgs;
-use crate::setup::{self, usage};
+use crate::setup;
 
 pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     let method = chosen(&args.method);
-    methods::find(&method.name).map_err(usage)?;
+    setup::method(&method.name)?;
     let sidecar = Sidecar::parse(embedded::SIDECAR, Path::new("scenes.candor.toml"))?;
     let engine = setup::engine(&args.engine)?;
     let classifier =

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candor::error::one_line;
 use candor::image::{RgbImage, decode};
-use candor::methods;
 use candor::{Class, Explainer, Method};
 use candor_report::ReportWriter;
 use candor_report::result::{ExplainResult, FailedImage};
@@ -18,7 +17,7 @@ use crate::setup::{self, usage};
 
 pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     // A name that does not exist is said before a model is loaded.
-    methods::find(&args.method.chosen.method).map_err(usage)?;
+    setup::method(&args.method.chosen.method)?;
     let classifier = setup::load(&args.model)?;
     let asked = if args.classes.is_empty() { vec!["top1".to_string()] } else { args.classes.clone() };
     let classes = asked.iter().map(|c| Class::parse(c, &classifier.labels));

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use candor::export::{self, CLASS, LOGITS, MAP};
-use candor::methods;
 use serde_json::json;
 
 use crate::arguments::ExportArgs;
@@ -12,7 +11,7 @@ use crate::output;
 use crate::setup;
 
 pub fn run(args: &ExportArgs) -> Result<ExitCode> {
-    let method = methods::find(&args.chosen.method).map_err(setup::usage)?;
+    let method = setup::method(&args.chosen.method)?;
     let setup = setup::load(&args.model)?;
     let choices = setup.choices(&args.chosen.levels, 0);
     let exported =

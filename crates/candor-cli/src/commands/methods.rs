@@ -36,7 +36,7 @@ fn as_json(m: &Description) -> Value {
         .map(|p| json!({"name": p.name, "default": p.default, "values": values(p.kind), "help": p.help}))
         .collect();
     json!({
-        "name": m.name, "summary": m.summary, "source": m.source, "cost": m.cost, "signed": m.signed,
+        "name": m.name, "summary": m.summary, "source": m.source, "cost": m.cost.to_string(), "forward": m.cost.forward, "backward": m.cost.backward, "signed": m.signed,
         "class_sensitive": m.class_sensitive, "parameters": parameters,
     })
 }

@@ -1,4 +1,4 @@
-//! A benchmark's files: NAME.json, NAME.csv and NAME.parquet with each item's figures, and NAME.html.
+//! A benchmark's files: NAME.json, NAME.csv with each item's figures (with the feature `parquet` NAME.parquet, too), and NAME.html.
 
 use std::path::{Path, PathBuf};
 

@@ -2,7 +2,7 @@
 
 use super::cam::enlarged;
 use super::layer::LayerFeatures;
-use super::{Choices, Description, Explainer, Method};
+use super::{Choices, Cost, Description, Explainer, Method};
 use crate::error::Result;
 use crate::explanation::Explanation;
 use crate::map::Map;
@@ -20,7 +20,11 @@ impl Method for AblationCam {
             name: "ablation-cam",
             summary: "the last feature maps, weighted by what the logit loses without each",
             source: "Desai, Ramaswamy 2020",
-            cost: "2 forward, and 1 behind the layer for each channel",
+            cost: Cost {
+                forward: 2050,
+                backward: 0,
+                note: "2 forward, and 1 behind the layer for each of its channels, here 2,048",
+            },
             signed: false,
             class_sensitive: true,
             parameters: &[],

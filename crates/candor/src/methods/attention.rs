@@ -9,7 +9,7 @@ use candor_graph::graph::{Graph, Node, ValueId};
 use candor_graph::shape::Dim;
 
 use super::backward::{OneSweep, Plan, View};
-use super::{Choices, Description, Explainer, Method};
+use super::{Choices, Cost, Description, Explainer, Method};
 use crate::error::{Error, MethodError, Result};
 use crate::explanation::Explanation;
 use crate::map::{Interpolation, Map};
@@ -95,7 +95,7 @@ impl Method for AttentionMethod {
             name: self.name,
             summary: self.summary,
             source: self.source,
-            cost: "1 forward, 1 backward",
+            cost: Cost { forward: 1, backward: 1, note: "" },
             signed: false,
             class_sensitive: self.class_sensitive,
             parameters: &[],

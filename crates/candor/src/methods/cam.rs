@@ -7,7 +7,7 @@ use candor_graph::builder::Expr;
 
 use super::backward::{Combine, Plan};
 use super::recipe::{OneRecipe, Reading, Recipe};
-use super::{Choices, Description, Explainer, Export, Method};
+use super::{Choices, Cost, Description, Explainer, Export, Method};
 use crate::error::Result;
 use crate::map::{Interpolation, Map};
 use crate::mask::{Level, levels};
@@ -65,7 +65,7 @@ impl Method for Cam {
             name: self.name,
             summary: self.summary,
             source: self.source,
-            cost: "1 forward, 1 backward",
+            cost: Cost { forward: 1, backward: 1, note: "" },
             signed: false,
             class_sensitive: true,
             parameters: &[],

@@ -10,7 +10,7 @@ use super::backward::{Combine, OneSweep, Plan, Seed};
 use super::baseline::{self, BASELINE};
 use super::completeness;
 use super::recipe::{OneRecipe, Reading, Recipe, read};
-use super::{Choices, Description, Explainer, Export, Method};
+use super::{Choices, Cost, Description, Explainer, Export, Method};
 use crate::error::Result;
 use crate::model::Model;
 use crate::parameters::{Parameter, Parameters};
@@ -26,7 +26,7 @@ impl Method for DeepLift {
             name: "deeplift",
             summary: "the difference to a baseline's logit handed back by quotients of differences (rescale rule)",
             source: "Shrikumar et al. 2017",
-            cost: "2 forward, 1 backward",
+            cost: Cost { forward: 2, backward: 1, note: "" },
             signed: true,
             class_sensitive: true,
             parameters: PARAMETERS,

@@ -3,7 +3,7 @@
 
 use super::cam::enlarged;
 use super::layer::LayerFeatures;
-use super::{Choices, Description, Explainer, Method};
+use super::{Choices, Cost, Description, Explainer, Method};
 use crate::error::Result;
 use crate::explanation::Explanation;
 use crate::map::Map;
@@ -31,7 +31,7 @@ impl Method for EigenCam {
             name: "eigen-cam",
             summary: "the last feature maps' first principal direction, whatever the class",
             source: "Muhammad, Yeasin 2020",
-            cost: "2 forward",
+            cost: Cost { forward: 2, backward: 0, note: "" },
             signed: false,
             class_sensitive: false,
             parameters: PARAMETERS,

@@ -6,7 +6,7 @@ use candor_graph::grad::lrp::{Composite, LayerRule, lrp};
 use super::backward::{Combine, Plan};
 use super::cam::layer;
 use super::recipe::{OneRecipe, Reading, Recipe};
-use super::{Choices, Description, Explainer, Export, Method};
+use super::{Choices, Cost, Description, Explainer, Export, Method};
 use crate::error::Result;
 use crate::model::Model;
 use crate::parameters::Parameters;
@@ -29,7 +29,7 @@ impl Method for Excitation {
             name,
             summary,
             source: "Zhang et al. 2018",
-            cost: "1 forward and that behind the layer again, 1 backward",
+            cost: Cost { forward: 2, backward: 1, note: "1 forward and that behind the layer again" },
             signed: false,
             class_sensitive: true,
             parameters: &[],

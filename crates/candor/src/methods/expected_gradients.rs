@@ -4,7 +4,7 @@
 
 use super::attribution::{Attribution, Channels};
 use super::backward::{Backward, Plan};
-use super::{Choices, Description, Explainer, Method};
+use super::{Choices, Cost, Description, Explainer, Method};
 use crate::error::Result;
 use crate::explanation::Explanation;
 use crate::model::Model;
@@ -29,7 +29,7 @@ impl Method for ExpectedGradients {
             name: "expected-gradients",
             summary: "integrated gradients, averaged over random baselines",
             source: "Erion et al. 2021",
-            cost: "101 forward, 100 backward",
+            cost: Cost { forward: 101, backward: 100, note: "" },
             signed: true,
             class_sensitive: true,
             parameters: PARAMETERS,

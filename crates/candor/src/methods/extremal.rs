@@ -11,7 +11,7 @@ use super::backward::{Backward, Plan, class_by_class};
 use super::baseline::REACH;
 use super::blend::{blend_gradient, blended};
 use super::smooth_mask::SmoothMask;
-use super::{Choices, Description, Explainer, Method};
+use super::{Choices, Cost, Description, Explainer, Method};
 use crate::blur::blurred;
 use crate::error::Result;
 use crate::explanation::Explanation;
@@ -73,7 +73,7 @@ impl Method for ExtremalPerturbation {
             name: "extremal-perturbation",
             summary: "the smooth masks of fixed areas that keep the class's logit highest",
             source: "Fong, Patrick, Vedaldi 2019",
-            cost: "801 forward, 800 backward",
+            cost: Cost { forward: 801, backward: 800, note: "" },
             signed: false,
             class_sensitive: true,
             parameters: PARAMETERS,

@@ -5,7 +5,7 @@ use candor_graph::graph::{Graph, ValueId};
 use candor_graph::insert::image_shape;
 
 use super::backward::{OneSweep, Plan};
-use super::{Choices, Description, Explainer, Method};
+use super::{Choices, Cost, Description, Explainer, Method};
 use crate::error::Result;
 use crate::explanation::Explanation;
 use crate::map::{Interpolation, Map};
@@ -28,7 +28,7 @@ impl Method for FullGrad {
             name: "fullgrad",
             summary: "what the input and every bias of a convolution contribute to the class's logit",
             source: "Srinivas, Fleuret 2019",
-            cost: "1 forward, 1 backward",
+            cost: Cost { forward: 1, backward: 1, note: "" },
             signed: false,
             class_sensitive: true,
             parameters: PARAMETERS,

@@ -3,7 +3,7 @@
 use super::attribution::{CHANNELS, channels};
 use super::backward::Plan;
 use super::recipe::{OneRecipe, Reading, Recipe};
-use super::{Choices, Description, Explainer, Export, Method};
+use super::{Choices, Cost, Description, Explainer, Export, Method};
 use crate::error::Result;
 use crate::model::Model;
 use crate::parameters::{Parameter, Parameters};
@@ -19,7 +19,7 @@ impl Method for Gradient {
             name: "gradient",
             summary: "the gradient of the class's logit with respect to the pixels",
             source: "Simonyan, Vedaldi, Zisserman 2014",
-            cost: "1 forward, 1 backward",
+            cost: Cost { forward: 1, backward: 1, note: "" },
             signed: true,
             class_sensitive: true,
             parameters: PARAMETERS,

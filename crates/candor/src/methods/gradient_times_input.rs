@@ -3,7 +3,7 @@
 use super::attribution::Channels;
 use super::backward::{Combine, Plan};
 use super::recipe::{OneRecipe, Reading, Recipe};
-use super::{Choices, Description, Explainer, Export, Method};
+use super::{Choices, Cost, Description, Explainer, Export, Method};
 use crate::error::Result;
 use crate::model::Model;
 use crate::parameters::Parameters;
@@ -17,7 +17,7 @@ impl Method for GradientTimesInput {
             name: "gradient-times-input",
             summary: "the gradient of the class's logit times the pixels",
             source: "Shrikumar et al. 2016",
-            cost: "1 forward, 1 backward",
+            cost: Cost { forward: 1, backward: 1, note: "" },
             signed: true,
             class_sensitive: true,
             parameters: &[],

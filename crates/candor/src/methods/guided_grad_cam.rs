@@ -7,7 +7,7 @@ use super::attribution::{Attribution, CHANNELS, channels};
 use super::backward::{Backward, Plan};
 use super::cam::{enlarged, grad_cam, layer, plan};
 use super::relu_rules::require_relu;
-use super::{Choices, Description, Explainer, Method};
+use super::{Choices, Cost, Description, Explainer, Method};
 use crate::error::Result;
 use crate::explanation::Explanation;
 use crate::map::Map;
@@ -27,7 +27,7 @@ impl Method for GuidedGradCam {
             name: "guided-grad-cam",
             summary: "guided backprop times Grad-CAM",
             source: "Selvaraju et al. 2017",
-            cost: "2 forward, 2 backward",
+            cost: Cost { forward: 2, backward: 2, note: "" },
             signed: true,
             class_sensitive: true,
             parameters: PARAMETERS,

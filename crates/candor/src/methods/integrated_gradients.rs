@@ -14,7 +14,7 @@ use super::attribution::{Attribution, Channels};
 use super::backward::{Backward, Plan};
 use super::baseline::{self, BASELINE};
 use super::completeness;
-use super::{Choices, Description, Explainer, Export, Method};
+use super::{Choices, Cost, Description, Explainer, Export, Method};
 use crate::engine::Folding;
 use crate::error::{Error, Result};
 use crate::explanation::Explanation;
@@ -48,7 +48,7 @@ impl Method for IntegratedGradients {
             name: "integrated-gradients",
             summary: "gradients gathered on the way from a baseline to the image, times the way",
             source: "Sundararajan, Taly, Yan 2017",
-            cost: "52 forward, 50 backward",
+            cost: Cost { forward: 52, backward: 50, note: "" },
             signed: true,
             class_sensitive: true,
             parameters: PARAMETERS,

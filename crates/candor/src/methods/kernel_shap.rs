@@ -5,7 +5,7 @@
 use super::forward::LOGIT;
 use super::least_squares::{Cholesky, normal_matrix, normal_right};
 use super::segments::{COMPACTNESS, Fit, HIDDEN, SAMPLES, SEGMENTS, SegmentExplainer};
-use super::{Choices, Description, Explainer, Method};
+use super::{Choices, Cost, Description, Explainer, Method};
 use crate::error::Result;
 use crate::model::Model;
 use crate::noise::Noise;
@@ -22,7 +22,7 @@ impl Method for KernelShap {
             name: "kernel-shap",
             summary: "Shapley values of superpixels, by regression on coalitions",
             source: "Lundberg, Lee 2017",
-            cost: "1002 forward",
+            cost: Cost { forward: 1002, backward: 0, note: "" },
             signed: true,
             class_sensitive: true,
             parameters: PARAMETERS,

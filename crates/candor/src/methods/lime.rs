@@ -4,7 +4,7 @@
 use super::forward::PROBABILITY;
 use super::least_squares::{Cholesky, normal_matrix, normal_right};
 use super::segments::{COMPACTNESS, Fit, HIDDEN, SAMPLES, SEGMENTS, SegmentExplainer};
-use super::{Choices, Description, Explainer, Method};
+use super::{Choices, Cost, Description, Explainer, Method};
 use crate::error::Result;
 use crate::model::Model;
 use crate::noise::Noise;
@@ -39,7 +39,7 @@ impl Method for Lime {
             name: "lime",
             summary: "a local linear model of the score in which superpixels are there",
             source: "Ribeiro, Singh, Guestrin 2016",
-            cost: "1001 forward",
+            cost: Cost { forward: 1001, backward: 0, note: "" },
             signed: true,
             class_sensitive: true,
             parameters: PARAMETERS,

@@ -7,7 +7,7 @@ use candor_graph::grad::lrp::{Composite, LayerRule, lrp};
 use super::attribution::Channels;
 use super::backward::{Plan, Seed};
 use super::recipe::{OneRecipe, Reading, Recipe};
-use super::{Choices, Description, Explainer, Export, Method};
+use super::{Choices, Cost, Description, Explainer, Export, Method};
 use crate::error::Result;
 use crate::model::Model;
 use crate::parameters::{Kind, Parameter, Parameters};
@@ -71,7 +71,7 @@ impl Method for Lrp {
             name: "lrp",
             summary: "the class's logit handed back layer by layer in proportion to contributions",
             source: "Bach et al. 2015; composites: Kohlbrenner et al. 2020",
-            cost: "2 forward, 1 backward; 3 and 2 with rules for both signs",
+            cost: Cost { forward: 2, backward: 1, note: "3 and 2 with rules for both signs" },
             signed: true,
             class_sensitive: true,
             parameters: PARAMETERS,

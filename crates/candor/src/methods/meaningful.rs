@@ -10,7 +10,7 @@ use super::backward::{Backward, Plan, class_by_class};
 use super::baseline::REACH;
 use super::blend::{Enlarge, blend_gradient, blended};
 use super::forward::{PROBABILITY, Score};
-use super::{Choices, Description, Explainer, Method};
+use super::{Choices, Cost, Description, Explainer, Method};
 use crate::blur::blurred;
 use crate::error::Result;
 use crate::explanation::Explanation;
@@ -72,7 +72,7 @@ impl Method for MeaningfulPerturbation {
             name: "meaningful-perturbation",
             summary: "the smallest smooth mask whose blurring destroys the class's probability",
             source: "Fong, Vedaldi 2017",
-            cost: "301 forward, 300 backward",
+            cost: Cost { forward: 301, backward: 300, note: "" },
             signed: false,
             class_sensitive: true,
             parameters: PARAMETERS,

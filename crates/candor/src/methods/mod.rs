@@ -10,7 +10,7 @@ mod cam;
 mod completeness;
 mod deep_lift;
 mod eigen_cam;
-mod evident;
+mod evidence_scaled;
 mod excitation;
 mod expected_gradients;
 mod extremal;
@@ -57,14 +57,42 @@ pub struct Description {
     pub summary: &'static str,
     /// Paper or origin.
     pub source: &'static str,
-    /// Forward and backward passes a query costs with the defaults.
-    pub cost: &'static str,
+    /// What a query costs with the defaults.
+    pub cost: Cost,
     /// Whether maps can be negative.
     pub signed: bool,
     /// Whether the map depends on the queried class.
     pub class_sensitive: bool,
     /// Its parameters, with their defaults.
     pub parameters: &'static [Parameter],
+}
+
+/// Passes of one image through the network that a query takes with a method's defaults.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// Forward passes.
+    pub forward: u64,
+    /// Backward passes.
+    pub backward: u64,
+    /// What the two numbers depend on; may be empty.
+    pub note: &'static str,
+}
+
+impl Cost {
+    /// Passes in both directions.
+    pub fn passes(self) -> u64 {
+        self.forward + self.backward
+    }
+}
+
+impl std::fmt::Display for Cost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} forward", self.forward)?;
+        if self.backward > 0 {
+            write!(f, ", {} backward", self.backward)?;
+        }
+        if self.note.is_empty() { Ok(()) } else { write!(f, " ({})", self.note) }
+    }
 }
 
 /// What the caller chose beside a method's own parameters.
@@ -212,7 +240,7 @@ pub fn all() -> Vec<Box<dyn Method>> {
         Box::new(excitation::Excitation { contrastive: false }),
         Box::new(excitation::Excitation { contrastive: true }),
         Box::new(deep_lift::DeepLift),
-        Box::new(evident::Evident),
+        Box::new(evidence_scaled::EvidenceScaled),
     ];
     all.extend(rest);
     all.extend(attention::BOTH.map(|method| Box::new(method) as Box<dyn Method>));
@@ -231,11 +259,17 @@ pub fn all() -> Vec<Box<dyn Method>> {
     all
 }
 
-/// The method of that name.
+/// The name that a method has today, if it had another once.
+pub fn renamed(name: &str) -> Option<&'static str> {
+    (name == "evident").then_some("evidence-scaled")
+}
+
+/// The method of that name; old names work.
 ///
 /// # Errors
 /// [`Error::UnknownMethod`] listing the names there are.
 pub fn find(name: &str) -> Result<Box<dyn Method>> {
+    let name = renamed(name).unwrap_or(name);
     let names: Vec<&'static str> = all().iter().map(|m| m.description().name).collect();
     let found = all().into_iter().find(|m| m.description().name == name);
     found.ok_or_else(|| Error::UnknownMethod { name: name.to_string(), known: names })

@@ -2,7 +2,7 @@
 //! and the middle of the picture, where photographers put what they show.
 
 use super::forward::Forward;
-use super::{Choices, Description, Explainer, Method};
+use super::{Choices, Cost, Description, Explainer, Method};
 use crate::error::Result;
 use crate::explanation::Explanation;
 use crate::map::Map;
@@ -25,7 +25,7 @@ impl Method for Random {
             name: "random",
             summary: "a null method: noise from the seed, the class and the photo's bytes",
             source: "ours, after Adebayo et al. 2018",
-            cost: "1 forward, for the scores",
+            cost: Cost { forward: 1, backward: 0, note: "for the scores" },
             signed: false,
             class_sensitive: true,
             parameters: &[],
@@ -43,7 +43,7 @@ impl Method for Edges {
             name: "edges",
             summary: "a null method: the photo's edges, whatever model and class",
             source: "Sobel; as a null Adebayo et al. 2018",
-            cost: "1 forward, for the scores",
+            cost: Cost { forward: 1, backward: 0, note: "for the scores" },
             signed: false,
             class_sensitive: false,
             parameters: &[],
@@ -61,7 +61,7 @@ impl Method for Centre {
             name: "centre",
             summary: "a null method: a Gaussian in the middle of the picture, whatever it shows",
             source: "the centre baseline of localisation benchmarks",
-            cost: "1 forward, for the scores",
+            cost: Cost { forward: 1, backward: 0, note: "for the scores" },
             signed: false,
             class_sensitive: false,
             parameters: &[],

@@ -3,7 +3,7 @@
 
 use super::baseline::{self, BASELINE};
 use super::forward::{Forward, LOGIT, Score};
-use super::{Choices, Description, Explainer, Method};
+use super::{Choices, Cost, Description, Explainer, Method};
 use crate::error::Result;
 use crate::explanation::Explanation;
 use crate::map::Map;
@@ -38,7 +38,7 @@ impl Method for Occlusion {
             name: "occlusion",
             summary: "how much the score falls when a window of the photo is covered",
             source: "Zeiler, Fergus 2014",
-            cost: "226 forward for a 224² input",
+            cost: Cost { forward: 226, backward: 0, note: "for a 224² input" },
             signed: true,
             class_sensitive: true,
             parameters: PARAMETERS,

@@ -3,7 +3,7 @@
 use crate::progress::Progress;
 use candor_graph::graph::Graph;
 
-use super::{Choices, Description, Explainer, Export, Method};
+use super::{Choices, Cost, Description, Explainer, Export, Method};
 use crate::error::{Error, MethodError, Result};
 use crate::explanation::{Explanation, PathPoint};
 use crate::explanation::{Kept, LevelMask};
@@ -92,7 +92,7 @@ impl Method for Reliable {
             name: "reliable",
             summary: "masks on several levels that keep the class's odds and as little else as possible",
             source: "Wang, Su, Zhang, Hu 2020 (idea); evidence objective and spatial masks: ours",
-            cost: "63 forward, 60 backward; 2 forward for a class without evidence",
+            cost: Cost { forward: 63, backward: 60, note: "2 forward for a class without evidence" },
             signed: false,
             class_sensitive: true,
             parameters: PARAMETERS,
@@ -293,7 +293,7 @@ impl ReliableExplainer {
                     map,
                     path,
                     log_odds: Some(l.query.log_odds(&l.query.reference)),
-                    null_log_odds: Some(l.null_log_odds),
+                    null_log_odds: Some(l.query.floor),
                     evidence: Some(l.query.evidence()),
                     kept: Some(kept(&l)),
                     passes: passes.share(q, classes.len()),

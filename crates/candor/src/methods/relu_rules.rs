@@ -6,7 +6,7 @@ use candor_graph::grad::{Policy, policy};
 use super::attribution::{CHANNELS, channels};
 use super::backward::Plan;
 use super::recipe::{OneRecipe, Reading, Recipe};
-use super::{Choices, Description, Explainer, Export, Method};
+use super::{Choices, Cost, Description, Explainer, Export, Method};
 use crate::error::{Error, MethodError, Result};
 use crate::model::Model;
 use crate::parameters::{Parameter, Parameters};
@@ -25,7 +25,7 @@ impl Method for GuidedBackprop {
             name: "guided-backprop",
             summary: "the gradient, let through each ReLU only where it and the activation are positive",
             source: "Springenberg et al. 2015",
-            cost: "1 forward, 1 backward",
+            cost: Cost { forward: 1, backward: 1, note: "" },
             signed: true,
             class_sensitive: true,
             parameters: PARAMETERS,
@@ -53,7 +53,7 @@ impl Method for Deconvnet {
             name: "deconvnet",
             summary: "the gradient, let through each ReLU where it is positive, whatever the activation",
             source: "Zeiler, Fergus 2014",
-            cost: "1 forward, 1 backward",
+            cost: Cost { forward: 1, backward: 1, note: "" },
             signed: true,
             class_sensitive: true,
             parameters: PARAMETERS,

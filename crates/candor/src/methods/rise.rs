@@ -2,7 +2,7 @@
 //! Das, Saenko 2018, equation 6 and section 3.2). [`mask`] makes the masks, [`saliency`] the map.
 
 use super::forward::{Forward, PROBABILITY, Score};
-use super::{Choices, Description, Explainer, Method};
+use super::{Choices, Cost, Description, Explainer, Method};
 use crate::error::Result;
 use crate::explanation::Explanation;
 use crate::map::{Interpolation, Map};
@@ -38,7 +38,7 @@ impl Method for Rise {
             name: "rise",
             summary: "random masks, averaged by the score that they leave",
             source: "Petsiuk, Das, Saenko 2018",
-            cost: "4001 forward",
+            cost: Cost { forward: 4001, backward: 0, note: "" },
             signed: false,
             class_sensitive: true,
             parameters: PARAMETERS,

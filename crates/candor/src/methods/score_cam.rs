@@ -4,7 +4,7 @@
 use super::cam::enlarged;
 use super::forward::Score;
 use super::layer::LayerFeatures;
-use super::{Choices, Description, Explainer, Method};
+use super::{Choices, Cost, Description, Explainer, Method};
 use crate::error::Result;
 use crate::explanation::Explanation;
 use crate::map::{Interpolation, Map};
@@ -23,7 +23,11 @@ impl Method for ScoreCam {
             name: "score-cam",
             summary: "the last feature maps, weighted by the logit of the photo masked with each",
             source: "Wang et al. 2020 (Score-CAM)",
-            cost: "2 forward, and 1 for each channel",
+            cost: Cost {
+                forward: 2050,
+                backward: 0,
+                note: "2 forward, and 1 for each channel of the layer, here 2,048",
+            },
             signed: false,
             class_sensitive: true,
             parameters: &[],

@@ -4,7 +4,7 @@
 //! Where the method attributes to input channels, these are averaged and then become a map.
 
 use super::attribution::Attribution;
-use super::{Choices, Description, Explainer, Method, prepare_wrapped};
+use super::{Choices, Cost, Description, Explainer, Method, prepare_wrapped};
 use crate::error::Result;
 use crate::explanation::Explanation;
 use crate::map::Map;
@@ -54,7 +54,7 @@ impl Method for SmoothGrad {
             name: "smoothgrad",
             summary: "another method, averaged over noisy copies of the photo",
             source: "Smilkov et al. 2017; variants: Hooker et al. 2019, Adebayo et al. 2018",
-            cost: "51 forward, 50 backward with the gradient",
+            cost: Cost { forward: 51, backward: 50, note: "with the gradient" },
             signed: true,
             class_sensitive: true,
             parameters: PARAMETERS,

@@ -27,31 +27,8 @@ use crate::commands::check::for_method;
 use crate::output;
 use crate::setup::{self, Setup, Usage};
 
-/// Methods measured unless others are named: those of at most 200 passes a map, and the null methods.
-const DEFAULT: [&str; 22] = [
-    "reliable",
-    "gradient",
-    "gradient-times-input",
-    "deconvnet",
-    "guided-backprop",
-    "smoothgrad",
-    "integrated-gradients",
-    "grad-cam",
-    "grad-cam++",
-    "xgrad-cam",
-    "hires-cam",
-    "layer-cam",
-    "eigen-cam",
-    "guided-grad-cam",
-    "fullgrad",
-    "lrp",
-    "excitation-backprop",
-    "contrastive-excitation-backprop",
-    "deeplift",
-    "evident",
-    "random",
-    "edges",
-];
+/// Methods measured unless others are named: those of at most so many passes a map.
+const MOST_PASSES: u64 = 200;
 /// Always measured: where photographers put what they show.
 const CENTRE: &str = "centre";
 /// Examples of each method on the page: so many best, so many worst.
@@ -163,7 +140,8 @@ struct Asked {
 fn methods(args: &DatasetArgs) -> Result<Vec<Asked>> {
     let mut names: Vec<String> = args.methods.clone();
     if names.is_empty() {
-        names = DEFAULT.map(String::from).to_vec();
+        let cheap = methods::all().into_iter().map(|m| m.description());
+        names = cheap.filter(|d| d.cost.passes() <= MOST_PASSES).map(|d| d.name.to_string()).collect();
     }
     if !names.iter().any(|n| n == CENTRE) {
         names.push(CENTRE.to_string());
@@ -173,7 +151,7 @@ fn methods(args: &DatasetArgs) -> Result<Vec<Asked>> {
 
 fn asked(name: String, set: &[(String, String)]) -> Result<Asked> {
     let (method, own) = name_and_settings(&name).map_err(Usage)?;
-    let method = methods::find(method).map_err(setup::usage)?;
+    let method = setup::method(method)?;
     let mut set = for_method(set, method.as_ref());
     set.retain(|(key, _)| own.iter().all(|(k, _)| k != key));
     set.extend(own);

@@ -2,10 +2,10 @@
 //!
 //! m'_c = m_c / max |m_c| · min(1, e_c / e_1), e_c = max(0, o_c(S(x)) − n_c),
 //!
-//! with the log-odds o_c, the odds of nothing n_c of the reliable mask ([`crate::mask`]), and e_1 the evidence of the model's answer. No
+//! with the log-odds o_c, the null log-odds n_c of the reliable mask ([`crate::mask`]), and e_1 the evidence of the model's answer. No
 //! search is needed for it: one pass of the photo and one of the network with every mask zero.
 
-use super::{Choices, Description, Explainer, Method, prepare_wrapped};
+use super::{Choices, Cost, Description, Explainer, Method, prepare_wrapped};
 use crate::error::{Error, Result};
 use crate::explanation::Explanation;
 use crate::map::Map;
@@ -25,15 +25,15 @@ const PARAMETERS: &[Parameter] = &[Parameter {
 }];
 
 /// The method.
-pub(super) struct Evident;
+pub(super) struct EvidenceScaled;
 
-impl Method for Evident {
+impl Method for EvidenceScaled {
     fn description(&self) -> Description {
         Description {
-            name: "evident",
+            name: "evidence-scaled",
             summary: "another method's map on the scale of the class's evidence: empty where there is none",
             source: "ours",
-            cost: "2 forward, and those of the method: 1 forward, 1 backward with FullGrad",
+            cost: Cost { forward: 3, backward: 1, note: "2 forward, and those of the method, here FullGrad" },
             signed: true,
             class_sensitive: true,
             parameters: PARAMETERS,
@@ -45,18 +45,18 @@ impl Method for Evident {
         let levels = levels::choose(model, &choices.levels)?;
         p.record("levels", levels.iter().map(|l| l.name.clone()).collect::<Vec<_>>());
         let learner = Learner::new(model, levels, Settings::default())?;
-        Ok(Box::new(EvidentExplainer { explainer, learner, prepared: None }))
+        Ok(Box::new(EvidenceScaledExplainer { explainer, learner, prepared: None }))
     }
 }
 
-struct EvidentExplainer {
+struct EvidenceScaledExplainer {
     explainer: Box<dyn Explainer>,
     /// Asked for its empty masks only.
     learner: Learner,
     prepared: Option<Prepared>,
 }
 
-impl Explainer for EvidentExplainer {
+impl Explainer for EvidenceScaledExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.prepared = Some(self.learner.prepare(model, image)?);
         self.explainer.scores(model, image)
@@ -81,7 +81,7 @@ impl Explainer for EvidentExplainer {
             let evidence = l.query.evidence();
             Explanation {
                 log_odds: Some(l.query.log_odds(&l.query.reference)),
-                null_log_odds: Some(l.null_log_odds),
+                null_log_odds: Some(l.query.floor),
                 evidence: Some(evidence),
                 warnings: e.warnings,
                 ..Explanation::of_map(on_scale(e.map, share(evidence, most)), passes)
