@@ -56,14 +56,7 @@ impl Builder {
         }
         let turn = turn.unwrap_or_else(|| graph.add_input("turn", DataType::Int64, &[]));
         let (going, on) = (graph.add_input("going", DataType::Bool, &[]), graph.add_value("on", None));
-        graph.nodes.push(Node {
-            name: "on".to_string(),
-            op: "Identity".to_string(),
-            domain: String::new(),
-            inputs: vec![Some(going)],
-            outputs: vec![Some(on)],
-            attrs: Default::default(),
-        });
+        graph.nodes.push(Node::new("on", "Identity", vec![Some(going)], vec![Some(on)], Default::default()));
         graph.set_type(on, DataType::Bool);
         graph.outputs.insert(0, on);
         let mut read: Vec<ValueId> =
@@ -94,14 +87,9 @@ impl Builder {
         let outputs = self.with_mut(|g| {
             let outputs: Vec<ValueId> =
                 start.iter().map(|_| g.add_value(&format!("{name}_last"), None)).collect();
-            g.nodes.push(Node {
-                name: name.to_string(),
-                op: "Loop".to_string(),
-                domain: String::new(),
-                inputs,
-                outputs: outputs.iter().copied().map(Some).collect(),
-                attrs: [("body".to_string(), Attr::Graph(Arc::new(body)))].into(),
-            });
+            let attrs = [("body".to_string(), Attr::Graph(Arc::new(body)))].into();
+            let last = outputs.iter().copied().map(Some).collect();
+            g.nodes.push(Node::new(name, "Loop", inputs, last, attrs));
             for (&from, &to) in start.iter().zip(&outputs) {
                 let (sym, dtype) = (g.sym(from).clone(), g.value(from).dtype);
                 g.set_sym(to, sym, dtype);

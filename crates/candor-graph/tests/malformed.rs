@@ -18,8 +18,11 @@ use support::wire::{Attribute, Model, Node, Weight};
 struct Refuses;
 
 impl Evaluate for Refuses {
-    fn evaluate(&self, _: &Graph) -> std::result::Result<Vec<Tensor>, String> {
-        Err("not computed".to_string())
+    fn evaluate(
+        &self,
+        _: &Graph,
+    ) -> std::result::Result<Vec<Tensor>, Box<dyn std::error::Error + Send + Sync>> {
+        Err("not computed".into())
     }
 }
 

@@ -34,7 +34,9 @@ pub(super) fn fold_batch_norm(graph: &mut Graph) -> Result<()> {
     let builder = Builder::new(std::mem::take(graph));
     let mut replaced = vec![];
     for &(conv, norm) in &pairs {
-        let (weight, bias) = folded_weights(&builder, &old[conv], &old[norm])?;
+        let (conv_node, norm_node) = (&old[conv], &old[norm]);
+        let (weight, bias) =
+            builder.made_from(norm_node, || folded_weights(&builder, conv_node, norm_node))?;
         replaced.push((conv, norm, weight, bias));
     }
     *graph = builder.finish()?;

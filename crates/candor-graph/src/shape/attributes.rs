@@ -65,7 +65,7 @@ struct Given<'a> {
 
 impl Given<'_> {
     fn fail<T>(&self, reason: String) -> Result<T> {
-        Err(GraphError::node(self.node, reason))
+        Err(GraphError::shapes(self.node, reason))
     }
 
     fn rank_of(&self, i: usize) -> Option<usize> {

@@ -35,7 +35,10 @@ pub(super) fn check_size(node: &Node, sym: &SymTensor) -> Result<()> {
     let count = known.try_fold(1usize, usize::checked_mul);
     match count {
         Some(n) if n <= MOST_ELEMENTS => Ok(()),
-        _ => Err(GraphError::node(node, format!("its output would have more than {MOST_ELEMENTS} elements"))),
+        _ => Err(GraphError::too_large(
+            node,
+            format!("its output would have more than {MOST_ELEMENTS} elements"),
+        )),
     }
 }
 

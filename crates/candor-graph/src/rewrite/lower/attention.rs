@@ -12,8 +12,9 @@ const LARGEST_MASK: usize = 1 << 24;
 /// softmax(cap(α·Q·Kᵀ) + mask)·V, Q, K and V N×heads×tokens×size, or N×tokens×(heads·size) with the number of heads named.
 /// Several heads of queries may share one of keys.
 pub(super) fn attention<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
-    let refuse =
-        |what: &str| GraphError::node(n, format!("{what} has no rule; export attention as matrix products"));
+    let refuse = |what: &str| {
+        GraphError::unsupported(n, format!("{what} has no rule; export attention as matrix products"))
+    };
     if n.inputs.len() > 4 && n.inputs[4..].iter().any(Option::is_some)
         || n.outputs[1..].iter().any(Option::is_some)
     {
@@ -93,8 +94,9 @@ fn allowed(n: &Node) -> Option<impl Fn(i64, i64) -> bool> {
 
 /// As attention, Q, K and V N×tokens×(heads·size), a bias for the three of them
 pub(super) fn multi_head_attention<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
-    let refuse =
-        |what: &str| GraphError::node(n, format!("{what} has no rule; optimise the model at a lower level"));
+    let refuse = |what: &str| {
+        GraphError::unsupported(n, format!("{what} has no rule; optimise the model at a lower level"))
+    };
     let extra = [4, 6, 7].into_iter().any(|i| n.input(i).is_some());
     if n.input(1).is_none() || n.input(2).is_none() || extra {
         return Err(refuse("packed queries, a key mask or a cache"));
@@ -120,8 +122,9 @@ pub(super) fn multi_head_attention<'b>(b: &'b Builder, n: &Node) -> Result<Optio
 
 /// α·Q·Kᵀ; α is 1/√size unless it is named.
 fn scaled_scores<'b>(n: &Node, q: Expr<'b>, k: Expr<'b>) -> Result<Expr<'b>> {
-    let size =
-        q.shape()?[3].fixed().ok_or_else(|| GraphError::node(n, "the size of its heads is not known"))?;
+    let size = q.shape()?[3]
+        .fixed()
+        .ok_or_else(|| GraphError::unknown_shape(n, "the size of its heads is not known"))?;
     let default = 1.0 / (size as f32).sqrt();
     let scale = match n.float("scale", default) {
         s if s > 0.0 => s,
