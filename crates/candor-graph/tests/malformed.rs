@@ -196,7 +196,8 @@ fn random_model() -> impl Strategy<Value = Model> {
             let inputs: Vec<String> = reads.iter().map(pick).collect();
             let output = format!("value{i}");
             names.push(output.clone());
-            model.nodes.push(Node { op, domain, inputs, output, attributes });
+            let name = String::new();
+            model.nodes.push(Node { name, op, domain, inputs, output, attributes });
         }
         model.outputs = vec![names[names.len() - 1].clone()];
         model

@@ -185,3 +185,26 @@ impl fmt::Display for NodeName {
         self.made.as_ref().map_or(Ok(()), |made| write!(f, ", in the {made} made from it"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(node: &Node) -> String {
+        node.shown().to_string()
+    }
+
+    #[test]
+    fn a_node_is_shown_as_its_file_has_it() {
+        let mut node = Node::new("Upsample_3", "Upsample", vec![], vec![], BTreeMap::new());
+        assert_eq!(shown(&node), "node 'Upsample_3' (Upsample)");
+        node.origin = Some(Origin::in_file("large", &node));
+        assert_eq!(shown(&node), "node 'large' (Upsample)");
+        // As the loader does with old operator sets.
+        node.op = "Resize".to_string();
+        assert_eq!(shown(&node), "node 'large' (Upsample), in the Resize made from it");
+        let product = Node::new("candor_MatMul", "MatMul", vec![], vec![], BTreeMap::new());
+        let product = product.with_origin(Some(Origin::made_from(&node)));
+        assert_eq!(shown(&product), "node 'large' (Upsample), in the MatMul made from it");
+    }
+}
