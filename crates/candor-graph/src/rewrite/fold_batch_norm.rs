@@ -7,26 +7,7 @@ use crate::graph::{Graph, Node, ValueId};
 /// Folds each BatchNormalization whose input is a Conv that nobody else reads. The new weights are expressions of
 /// constants, placed before the Conv; constant folding makes numbers of them.
 pub(super) fn fold_batch_norm(graph: &mut Graph) -> Result<()> {
-    let consumers = graph.consumers();
-    let producers = graph.producers();
-    let mut pairs = vec![];
-    for (i, norm) in graph.nodes.iter().enumerate() {
-        let is_norm =
-            norm.op == "BatchNormalization" && norm.domain.is_empty() && norm.int("training_mode", 0) == 0;
-        let Some(input) = norm.input(0).filter(|_| is_norm) else { continue };
-        let Some(&conv) = producers.get(&input) else { continue };
-        let only_reader =
-            consumers.get(&input).is_some_and(|c| c.len() == 1) && !graph.outputs.contains(&input);
-        let constant = |n: &Node, i: usize| n.input(i).is_some_and(|id| graph.constant(id).is_some());
-        let foldable = graph.nodes[conv].op == "Conv"
-            && only_reader
-            && constant(&graph.nodes[conv], 1)
-            && (graph.nodes[conv].input(2).is_none() || constant(&graph.nodes[conv], 2))
-            && (1..5).all(|k| constant(norm, k));
-        if foldable {
-            pairs.push((conv, i));
-        }
-    }
+    let pairs = foldable(graph);
     if pairs.is_empty() {
         return Ok(());
     }
@@ -51,6 +32,30 @@ pub(super) fn fold_batch_norm(graph: &mut Graph) -> Result<()> {
     let mut skip = skip.into_iter();
     graph.nodes.extend(old.into_iter().filter(|_| !skip.next().unwrap_or(false)));
     Ok(())
+}
+
+/// Places of each Conv and the BatchNormalization that is to be folded into it.
+fn foldable(graph: &Graph) -> Vec<(usize, usize)> {
+    let (consumers, producers) = (graph.consumers(), graph.producers());
+    let mut pairs = vec![];
+    for (i, norm) in graph.nodes.iter().enumerate() {
+        let is_norm =
+            norm.op == "BatchNormalization" && norm.domain.is_empty() && norm.int("training_mode", 0) == 0;
+        let Some(input) = norm.input(0).filter(|_| is_norm) else { continue };
+        let Some(&conv) = producers.get(&input) else { continue };
+        let only_reader =
+            consumers.get(&input).is_some_and(|c| c.len() == 1) && !graph.outputs.contains(&input);
+        let constant = |n: &Node, i: usize| n.input(i).is_some_and(|id| graph.constant(id).is_some());
+        let foldable = graph.nodes[conv].op == "Conv"
+            && only_reader
+            && constant(&graph.nodes[conv], 1)
+            && (graph.nodes[conv].input(2).is_none() || constant(&graph.nodes[conv], 2))
+            && (1..5).all(|k| constant(norm, k));
+        if foldable {
+            pairs.push((conv, i));
+        }
+    }
+    pairs
 }
 
 fn folded_weights(b: &Builder, conv: &Node, norm: &Node) -> Result<(ValueId, ValueId)> {
