@@ -1,4 +1,4 @@
-//! Expressions that read as maths: rewrites, rules and tests build nodes with them.
+//! Appends nodes to a graph, each with the node of the user's file that it comes from.
 
 mod expr;
 

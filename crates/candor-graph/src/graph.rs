@@ -1,6 +1,7 @@
 //! The graph: values, and nodes in topological order.
 
 mod check;
+mod names;
 mod node;
 mod walk;
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use rten_shape_inference::SymTensor;
 
+pub use names::NodeNames;
 pub use node::{Attr, Node, NodeName, Origin};
 
 use crate::shape::{Dim, dim_of};

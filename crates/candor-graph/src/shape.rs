@@ -96,7 +96,7 @@ pub fn check_known(graph: &Graph) -> Result<()> {
 }
 
 fn why_unknown(graph: &Graph, node: &Node) -> GraphError {
-    if let Some(reason) = crate::rewrite::control_flow_reason(node) {
+    if let Some(reason) = control_flow_reason(node) {
         return GraphError::unsupported(node, reason);
     }
     match graph.shape(node.output()) {
@@ -108,5 +108,17 @@ fn why_unknown(graph: &Graph, node: &Node) -> GraphError {
             ),
         ),
         None => GraphError::UnknownOperator { at: node.shown() },
+    }
+}
+
+/// Why an If or a Loop stays.
+fn control_flow_reason(node: &Node) -> Option<&'static str> {
+    match (node.domain.as_str(), node.op.as_str()) {
+        ("", "If") => Some("its condition is computed from the image; export the branch that is taken"),
+        ("", "Loop") => {
+            Some("its number of turns or its condition is computed from the image; unroll it when exporting")
+        }
+        ("", "Scan") => Some("Scan is not supported; unroll it when exporting"),
+        _ => None,
     }
 }

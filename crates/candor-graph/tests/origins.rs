@@ -6,7 +6,7 @@ mod support;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use candor_engine::{Folding, RTen};
+use candor_engine::{Engine, Folding, RTen};
 use candor_graph::error::{GraphError, Result};
 use candor_graph::feature::Feature;
 use candor_graph::grad::gradients;
@@ -14,7 +14,7 @@ use candor_graph::graph::{Attr, Graph, Node as GraphNode};
 use candor_graph::insert::{MaskShape, dominators, insert_masks};
 use candor_graph::onnx;
 use candor_graph::rewrite;
-use candor_graph::tensor::DataType;
+use candor_graph::tensor::{DataType, Tensor};
 use support::wire::{Attribute, Model, Node, Weight};
 
 /// The graph after all passes, with the gradient of its first output with respect to its first input.
@@ -100,6 +100,18 @@ fn an_unknown_operator_and_a_size_beyond_the_limit_can_be_matched() {
     assert!(matches!(&error, GraphError::UnknownOperator { at } if at.node == "thing"), "{error:?}");
     let error = differentiated(loaded("looped_long.onnx")).unwrap_err();
     assert!(matches!(&error, GraphError::TooLarge { at, .. } if at.node == "halve"), "{error:?}");
+}
+
+#[test]
+fn an_engines_error_names_the_files_node() {
+    let attributes = ["kernel_shape", "dilations"].map(|name| (name, Attribute::Ints(vec![2, 2])));
+    let mut graph = model(vec![Node::new("LpPool", &["x"], "y", &attributes).named("pool3")], vec![]);
+    let engine = RTen::new(1);
+    rewrite::standard(&mut graph, &Folding(&engine)).unwrap();
+    let image = Tensor::full(&[1, 2, 4, 4], 1.0);
+    let run = || engine.compile(&graph)?.run(&[&image]);
+    let line = run().unwrap_err().to_string();
+    assert!(line.contains("node 'pool3' (LpPool), in the AveragePool made from it"), "{line}");
 }
 
 /// Names by which errors may know the nodes of a graph as it was loaded, with those of the graphs inside nodes.

@@ -1,4 +1,4 @@
-//! ONNX file to graph: initializers and Constant nodes become constants, old operator sets are lifted.
+//! ONNX file to graph: what a file must be, and whether its operator set can be read.
 
 use std::io::{Error, ErrorKind};
 use std::path::Path;

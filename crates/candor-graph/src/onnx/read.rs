@@ -1,4 +1,5 @@
-//! GraphProto to graph, with the graphs inside its nodes.
+//! GraphProto to graph, with the graphs inside its nodes: initializers and Constant nodes become constants, old operator sets are
+//! lifted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

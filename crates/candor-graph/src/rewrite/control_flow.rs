@@ -17,7 +17,7 @@ const MOST_NODES: usize = 100_000;
 /// condition that stays true by its turns. Returns whether there was any. Shapes must be inferred anew then.
 ///
 /// # Errors
-/// [`GraphError::Node`] for a loop of more than [`MOST_TURNS`] turns, or one that is malformed.
+/// [`GraphError::TooLarge`] for a loop of more than [`MOST_TURNS`] turns, [`GraphError::Node`] for one that is malformed.
 pub fn unfold_control_flow(graph: &mut Graph) -> Result<bool> {
     let mut any = false;
     let mut index = 0;
@@ -42,18 +42,6 @@ pub fn unfold_control_flow(graph: &mut Graph) -> Result<bool> {
         }
     }
     Ok(any)
-}
-
-/// Why an If or a Loop stays.
-pub(crate) fn reason(node: &Node) -> Option<&'static str> {
-    match (node.domain.as_str(), node.op.as_str()) {
-        ("", "If") => Some("its condition is computed from the image; export the branch that is taken"),
-        ("", "Loop") => {
-            Some("its number of turns or its condition is computed from the image; unroll it when exporting")
-        }
-        ("", "Scan") => Some("Scan is not supported; unroll it when exporting"),
-        _ => None,
-    }
 }
 
 fn branch(graph: &mut Graph, node: &Node) -> Result<Option<Vec<Node>>> {
