@@ -158,12 +158,10 @@ pub trait Session: Send {
 pub struct Folding<'e>(pub &'e dyn Engine);
 
 impl Evaluate for Folding<'_> {
-    fn evaluate(&self, graph: &Graph) -> Result<Vec<Tensor>, String> {
+    fn evaluate(&self, graph: &Graph) -> Result<Vec<Tensor>, Box<dyn std::error::Error + Send + Sync>> {
         let run = || self.0.compile(graph)?.run(&[]);
         // Constants of a damaged file may be anything; an engine's panic over them is an error of the file.
         let outcome = catch_unwind(AssertUnwindSafe(run));
-        let outcome =
-            outcome.map_err(|_| "the engine cannot compute them; the model is damaged".to_string())?;
-        outcome.map_err(|e| e.to_string())
+        Ok(outcome.map_err(|_| "the engine cannot compute them; the model is damaged")??)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candor_graph::graph::Graph;
+use candor_graph::graph::{Graph, NodeNames};
 use candor_graph::onnx;
 use candor_graph::shape::Dim;
 use candor_graph::tensor::{Tensor, TensorData};
@@ -168,7 +168,7 @@ impl Maker {
             .builder(graph, form.batch)
             .and_then(|b| Ok(b.with_external_initializer_file_in_memory(onnx::WEIGHTS, weights.into())?))
             .and_then(|mut b| b.commit_from_memory(&bytes));
-        made.map_err(|e| fail(e.to_string()))
+        made.map_err(|e| fail(NodeNames::of(&part).explain(&e.to_string())))
     }
 
     fn builder(&self, graph: &Graph, batch: Option<usize>) -> ort::Result<SessionBuilder> {

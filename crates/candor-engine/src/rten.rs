@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candor_graph::graph::{Graph, ValueId};
+use candor_graph::graph::{Graph, NodeNames, ValueId};
 use candor_graph::onnx;
 use candor_graph::tensor::{Tensor, TensorData};
 use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView, ValueView};
@@ -49,13 +49,14 @@ impl Engine for RTen {
         let (bytes, weights) = onnx::to_parts(&graph).map_err(|e| fail(e.to_string()))?;
         let mut options = ModelOptions::with_all_ops();
         options.external_data(onnx::WEIGHTS, weights);
-        let model = options.load(bytes).map_err(|e| fail(e.to_string()))?;
+        let names = NodeNames::of(&graph);
+        let model = options.load(bytes).map_err(|e| fail(names.explain(&e.to_string())))?;
         let ids = |ids: &[ValueId]| {
             let ids = ids.iter().map(|&id| model.node_id(graph.name(id)));
             ids.collect::<Result<Vec<_>, _>>().map_err(|e| fail(e.to_string()))
         };
         let (inputs, outputs) = (ids(&graph.inputs)?, ids(&graph.outputs)?);
-        Ok(Box::new(RTenSession { model, inputs, outputs, pool: self.pool.clone() }))
+        Ok(Box::new(RTenSession { model, inputs, outputs, names, pool: self.pool.clone() }))
     }
 }
 
@@ -63,6 +64,8 @@ struct RTenSession {
     model: Model,
     inputs: Vec<NodeId>,
     outputs: Vec<NodeId>,
+    /// For errors: the engine's own words name nodes as the graph does.
+    names: NodeNames,
     pool: Arc<ThreadPool>,
 }
 
@@ -77,7 +80,8 @@ impl Session for RTenSession {
         let given = self.inputs.iter().zip(inputs).map(|(&id, t)| (id, to_rten(t))).collect();
         let options = RunOptions::default().with_thread_pool(Some(self.pool.clone()));
         let wanted = &self.outputs[..count.min(self.outputs.len())];
-        let values = self.model.run(given, wanted, Some(options)).map_err(|e| fail(e.to_string()))?;
+        let values = self.model.run(given, wanted, Some(options));
+        let values = values.map_err(|e| fail(self.names.explain(&e.to_string())))?;
         values.into_iter().map(|v| from_rten(v).map_err(fail)).collect()
     }
 }

@@ -1,26 +1,31 @@
-//! Errors of graphs: each names the node, the value or the file, and says what to do.
+//! Errors of graphs: each names the node of the user's file, the value or the file, and says what to do.
+
+use std::error::Error;
 
 use thiserror::Error;
 
-/// Anything that can go wrong while a graph is loaded, checked, rewritten or differentiated.
+use crate::graph::{Node, NodeName};
+
+/// Anything that can go wrong while a graph is loaded, checked, rewritten or differentiated. `Display` leaves out what
+/// [`source`](Error::source) says; [`one_line`] has both.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum GraphError {
     /// The file could not be read.
-    #[error("{path}: cannot be read: {reason}")]
+    #[error("{path}: cannot be read")]
     Unreadable {
         /// Path as given.
         path: String,
         /// The system's reason.
-        reason: String,
+        source: std::io::Error,
     },
     /// The file could not be written.
-    #[error("{path}: cannot be written: {reason}")]
+    #[error("{path}: cannot be written")]
     Unwritable {
         /// Path as given.
         path: String,
         /// The system's reason.
-        reason: String,
+        source: std::io::Error,
     },
     /// The bytes are not an ONNX model.
     #[error("{what}: not an ONNX model ({reason}); expected a file written by an ONNX exporter")]
@@ -30,6 +35,9 @@ pub enum GraphError {
         /// What the parser stumbled over.
         reason: String,
     },
+    /// The graph has no form as an ONNX file.
+    #[error("the graph cannot be encoded")]
+    Encode(#[source] Box<dyn Error + Send + Sync>),
     /// The model imports an operator set outside the supported range.
     #[error(
         "operator set {version} of domain '{domain}' is not supported (7 to 25 are); convert with onnx.version_converter"
@@ -48,15 +56,15 @@ pub enum GraphError {
         /// Names of the functions.
         names: String,
     },
-    /// An initializer lives in a file that is missing or too short.
-    #[error("initializer '{tensor}': external data file '{path}': {reason}; put it beside the model")]
+    /// An initializer lives in a file that is missing, too short, or not where it may be.
+    #[error("initializer '{tensor}': external data file '{path}' cannot be used; put it beside the model")]
     ExternalData {
         /// Name of the initializer.
         tensor: String,
         /// Path of the data file.
         path: String,
-        /// What is wrong with it.
-        reason: String,
+        /// What is wrong with it: the system's words, or what Candor found.
+        source: std::io::Error,
     },
     /// A tensor has a type that is not supported or is malformed.
     #[error("tensor '{tensor}': {reason}")]
@@ -74,29 +82,63 @@ pub enum GraphError {
         /// Elements given.
         have: usize,
     },
-    /// A node is malformed or uses something unsupported.
-    #[error("node '{node}' ({op}): {reason}")]
+    /// A node lacks an input or attribute, or has one that does not fit the others.
+    #[error("{at}: {reason}")]
     Node {
-        /// Name of the node.
-        node: String,
-        /// Its operator.
-        op: String,
-        /// What is wrong and what to do.
+        /// The node.
+        at: NodeName,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The operator is known, but not in this case.
+    #[error("{at}: {reason}")]
+    Unsupported {
+        /// The node.
+        at: NodeName,
+        /// Which case, and what to do.
+        reason: String,
+    },
+    /// The operator is not known.
+    #[error("{at}: operator {} is not known to Candor; export with standard ONNX operators", at.operator())]
+    UnknownOperator {
+        /// The node.
+        at: NodeName,
+    },
+    /// The shapes of a node's inputs do not fit its operator or each other.
+    #[error("{at}: {reason}")]
+    ShapeMismatch {
+        /// The node.
+        at: NodeName,
+        /// What does not fit, and the shapes.
+        reason: String,
+    },
+    /// A shape or size must be known and is not.
+    #[error("{at}: {reason}")]
+    UnknownShape {
+        /// The node.
+        at: NodeName,
+        /// Which size, and what to do.
+        reason: String,
+    },
+    /// What a node computes would be too large to hold, or takes too many nodes.
+    #[error("{at}: {reason}")]
+    TooLarge {
+        /// The node.
+        at: NodeName,
+        /// The size and the limit.
+        reason: String,
+    },
+    /// The operator has no gradient rule, or none for this case.
+    #[error("{at}: no gradient rule for operator {}: {reason}", at.operator())]
+    NoGradient {
+        /// The node.
+        at: NodeName,
+        /// Why, and what to do.
         reason: String,
     },
     /// The graph as a whole is malformed.
     #[error("the graph is malformed: {0}")]
     Malformed(String),
-    /// The operator has no gradient rule.
-    #[error("node '{node}': no gradient rule for operator {op}: {reason}")]
-    NoGradient {
-        /// Name of the node.
-        node: String,
-        /// Operator, with its domain unless that is ai.onnx.
-        op: String,
-        /// Why, and what to do.
-        reason: String,
-    },
     /// No value has that name.
     #[error("no value is called '{name}'{hint}")]
     UnknownValue {
@@ -106,16 +148,79 @@ pub enum GraphError {
         hint: String,
     },
     /// The evaluator that folds constants failed.
-    #[error("constant folding failed: {0}")]
-    Evaluate(String),
+    #[error("constant folding failed")]
+    Evaluate(#[source] Box<dyn Error + Send + Sync>),
 }
 
 impl GraphError {
-    /// An error at a node.
-    pub(crate) fn node(node: &crate::graph::Node, reason: impl Into<String>) -> Self {
-        GraphError::Node { node: node.name.clone(), op: node.op.clone(), reason: reason.into() }
+    /// A malformed node.
+    pub(crate) fn node(node: &Node, reason: impl Into<String>) -> Self {
+        GraphError::Node { at: node.shown(), reason: reason.into() }
     }
+
+    /// A case of an operator that is not supported.
+    pub(crate) fn unsupported(node: &Node, reason: impl Into<String>) -> Self {
+        GraphError::Unsupported { at: node.shown(), reason: reason.into() }
+    }
+
+    /// Inputs whose shapes do not fit.
+    pub(crate) fn shapes(node: &Node, reason: impl Into<String>) -> Self {
+        GraphError::ShapeMismatch { at: node.shown(), reason: reason.into() }
+    }
+
+    /// A size that is not known.
+    pub(crate) fn unknown_shape(node: &Node, reason: impl Into<String>) -> Self {
+        GraphError::UnknownShape { at: node.shown(), reason: reason.into() }
+    }
+
+    /// A size beyond a limit.
+    pub(crate) fn too_large(node: &Node, reason: impl Into<String>) -> Self {
+        GraphError::TooLarge { at: node.shown(), reason: reason.into() }
+    }
+
+    /// A node, or a case of its operator, without gradient rule.
+    pub(crate) fn no_gradient(node: &Node, reason: impl Into<String>) -> Self {
+        GraphError::NoGradient { at: node.shown(), reason: reason.into() }
+    }
+
+    /// The error of what a rewrite makes of `node`: names that node where nothing is named.
+    pub(crate) fn at(self, node: &Node) -> Self {
+        match self {
+            GraphError::Malformed(reason) => GraphError::node(node, reason),
+            GraphError::TensorLength { .. } => GraphError::node(node, self.to_string()),
+            named => named,
+        }
+    }
+}
+
+/// An error and its causes in one line, joined by ": ". A cause whose text is there already is left out.
+pub fn one_line(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = error.source();
+    }
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = GraphError> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_each_cause_once() {
+        let system = std::io::Error::new(std::io::ErrorKind::NotFound, "no such\nfile");
+        let error = GraphError::Unreadable { path: "m.onnx".to_string(), source: system };
+        assert_eq!(error.to_string(), "m.onnx: cannot be read");
+        assert_eq!(one_line(&error), "m.onnx: cannot be read: no such file");
+        let outer = GraphError::Evaluate(Box::new(GraphError::Evaluate("the engine failed".into())));
+        assert_eq!(one_line(&outer), "constant folding failed: the engine failed");
+    }
+}

@@ -1,13 +1,19 @@
-//! The graph: values, nodes in topological order, attributes, and the check of its invariants.
+//! The graph: values, and nodes in topological order.
+
+mod check;
+mod names;
+mod node;
+mod walk;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use rten_shape_inference::SymTensor;
 
-use crate::error::{GraphError, Result};
+pub use names::NodeNames;
+pub use node::{Attr, Node, NodeName, Origin};
+
 use crate::shape::{Dim, dim_of};
-use crate::subgraph::Subgraph;
 use crate::tensor::{DataType, Tensor};
 
 /// Index of a value in its graph. Ids are stable: values are never removed, only disconnected.
@@ -18,27 +24,6 @@ impl ValueId {
     fn index(self) -> usize {
         self.0 as usize
     }
-}
-
-/// A node's attribute.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Attr {
-    /// Integer.
-    Int(i64),
-    /// Float.
-    Float(f32),
-    /// Text.
-    Text(String),
-    /// Integers.
-    Ints(Vec<i64>),
-    /// Floats.
-    Floats(Vec<f32>),
-    /// Texts.
-    Texts(Vec<String>),
-    /// Tensor.
-    Tensor(Arc<Tensor>),
-    /// A graph inside the node.
-    Graph(Arc<Subgraph>),
 }
 
 /// A value: an input, a constant, or an output of a node.
@@ -52,75 +37,6 @@ pub struct Value {
     pub constant: Option<Arc<Tensor>>,
     /// Shape, and for small integer tensors the elements, in terms of the batch size.
     pub(crate) sym: SymTensor,
-}
-
-/// An operator applied to values.
-#[derive(Clone, Debug)]
-pub struct Node {
-    /// Name, unique where the file gave one.
-    pub name: String,
-    /// Operator, e.g. `Conv`.
-    pub op: String,
-    /// Operator domain; empty for ai.onnx.
-    pub domain: String,
-    /// Inputs; `None` where an optional input is left out.
-    pub inputs: Vec<Option<ValueId>>,
-    /// Outputs; `None` where an optional output is not asked for.
-    pub outputs: Vec<Option<ValueId>>,
-    /// Attributes by name.
-    pub attrs: BTreeMap<String, Attr>,
-}
-
-impl Node {
-    /// An integer attribute, or its default.
-    pub fn int(&self, name: &str, default: i64) -> i64 {
-        match self.attrs.get(name) {
-            Some(Attr::Int(v)) => *v,
-            _ => default,
-        }
-    }
-
-    /// A float attribute, or its default.
-    pub fn float(&self, name: &str, default: f32) -> f32 {
-        match self.attrs.get(name) {
-            Some(Attr::Float(v)) => *v,
-            _ => default,
-        }
-    }
-
-    /// An attribute of integers.
-    pub fn ints(&self, name: &str) -> Option<&[i64]> {
-        match self.attrs.get(name) {
-            Some(Attr::Ints(v)) => Some(v),
-            _ => None,
-        }
-    }
-
-    /// A text attribute, or its default.
-    pub fn text<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
-        match self.attrs.get(name) {
-            Some(Attr::Text(v)) => v,
-            _ => default,
-        }
-    }
-
-    /// The operator as an error should name it.
-    pub fn qualified_op(&self) -> String {
-        if self.domain.is_empty() { self.op.clone() } else { format!("{}.{}", self.domain, self.op) }
-    }
-
-    /// Input `i` if it is there.
-    pub fn input(&self, i: usize) -> Option<ValueId> {
-        self.inputs.get(i).copied().flatten()
-    }
-
-    /// The first output.
-    ///
-    /// # Panics
-    /// If the node has none, which [`Graph::check`] excludes.
-    pub fn output(&self) -> ValueId {
-        self.outputs.iter().copied().flatten().next().expect("every node has an output")
-    }
 }
 
 /// An ONNX graph. Invariants ([`Graph::check`]): nodes stand in topological order, every value has at most
@@ -274,50 +190,6 @@ impl Graph {
         (!dims.contains(&Dim::Unknown)).then_some(dims)
     }
 
-    /// For each value, the index of the node that produces it.
-    pub fn producers(&self) -> HashMap<ValueId, usize> {
-        let mut map = HashMap::new();
-        for (i, node) in self.nodes.iter().enumerate() {
-            for out in node.outputs.iter().flatten() {
-                map.insert(*out, i);
-            }
-        }
-        map
-    }
-
-    /// For each value, the indices of the nodes that read it, once per reading input.
-    pub fn consumers(&self) -> HashMap<ValueId, Vec<usize>> {
-        let mut map: HashMap<ValueId, Vec<usize>> = HashMap::new();
-        for (i, node) in self.nodes.iter().enumerate() {
-            for input in node.inputs.iter().flatten() {
-                map.entry(*input).or_default().push(i);
-            }
-        }
-        map
-    }
-
-    /// Values that depend on any of `from` (which are included).
-    pub fn descendants(&self, from: &[ValueId]) -> HashSet<ValueId> {
-        let mut set: HashSet<ValueId> = from.iter().copied().collect();
-        for node in &self.nodes {
-            if node.inputs.iter().flatten().any(|i| set.contains(i)) {
-                set.extend(node.outputs.iter().flatten());
-            }
-        }
-        set
-    }
-
-    /// Values on which any of `of` depends (which are included).
-    pub fn ancestors(&self, of: &[ValueId]) -> HashSet<ValueId> {
-        let mut set: HashSet<ValueId> = of.iter().copied().collect();
-        for node in self.nodes.iter().rev() {
-            if node.outputs.iter().flatten().any(|o| set.contains(o)) {
-                set.extend(node.inputs.iter().flatten());
-            }
-        }
-        set
-    }
-
     /// Reads `to` wherever `from` was read, in nodes for which `which` holds and in the outputs.
     pub fn replace_uses(&mut self, from: ValueId, to: ValueId, which: impl Fn(&Node) -> bool) {
         for node in self.nodes.iter_mut().filter(|n| which(n)) {
@@ -363,76 +235,11 @@ impl Graph {
         self.names.insert(name.to_string(), id);
     }
 
-    /// Checks the invariants.
-    ///
-    /// # Errors
-    /// [`GraphError::Malformed`] naming the first node or value that breaks one.
-    pub fn check(&self) -> Result<()> {
-        let bad = |what: String| Err(GraphError::Malformed(what));
-        let mut ready: HashSet<ValueId> = self.inputs.iter().copied().collect();
-        for id in self.value_ids() {
-            if self.constant(id).is_some() && !ready.insert(id) {
-                return bad(format!("'{}' is both an input and an initializer", self.name(id)));
-            }
-        }
-        for node in &self.nodes {
-            for input in node.inputs.iter().flatten() {
-                if input.index() >= self.values.len() {
-                    return bad(format!("node '{}' reads a value that does not exist", node.name));
-                }
-                if !ready.contains(input) {
-                    let name = self.name(*input);
-                    return bad(format!(
-                        "node '{}' ({}) reads '{name}', which nothing before it produces (dangling or a cycle)",
-                        node.name, node.op
-                    ));
-                }
-            }
-            if node.outputs.iter().flatten().next().is_none() {
-                return bad(format!("node '{}' ({}) has no output", node.name, node.op));
-            }
-            for output in node.outputs.iter().flatten() {
-                if !ready.insert(*output) {
-                    return bad(format!("'{}' is produced twice", self.name(*output)));
-                }
-            }
-        }
-        for output in &self.outputs {
-            if !ready.contains(output) {
-                return bad(format!("output '{}' is produced by nothing", self.name(*output)));
-            }
-        }
-        Ok(())
-    }
-
     /// Sum of the elements of all constants that some node reads.
     pub fn parameter_count(&self) -> usize {
         let used: HashSet<ValueId> =
             self.nodes.iter().flat_map(|n| n.inputs.iter().flatten().copied()).collect();
         used.iter().filter_map(|&id| self.constant(id)).map(|t| t.len()).sum()
-    }
-
-    /// The first constant that some node reads and that holds a NaN or infinity where numbers are expected.
-    ///
-    /// # Errors
-    /// [`GraphError::Tensor`] naming it.
-    pub fn check_finite(&self) -> Result<()> {
-        for node in &self.nodes {
-            for &id in node.inputs.iter().flatten() {
-                if let Some((index, value)) = self.constant(id).and_then(|t| t.first_not_finite())
-                    && value.is_nan()
-                {
-                    return Err(GraphError::Tensor {
-                        tensor: self.name(id).to_string(),
-                        reason: format!(
-                            "element {index} is NaN (read by node '{}', {}); the weights are damaged",
-                            node.name, node.op
-                        ),
-                    });
-                }
-            }
-        }
-        Ok(())
     }
 
     pub(crate) fn sym(&self, id: ValueId) -> &SymTensor {

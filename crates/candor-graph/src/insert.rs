@@ -55,14 +55,21 @@ pub fn insert_masks(graph: Graph, features: &[Feature], shape: MaskShape) -> Res
         // The product stands right behind the value's producer, so that the order stays topological.
         let split = graph.nodes.iter().position(|n| n.outputs.contains(&Some(value))).map_or(0, |i| i + 1);
         let rest = graph.nodes.split_off(split);
+        let producer = split.checked_sub(1).map(|i| graph.nodes[i].clone());
         let builder = Builder::new(graph);
         let mask = builder.input(&name, DataType::Float, &dims);
-        let spread = if shape == MaskShape::Channel && feature.layout != Layout::ChannelsFirst {
-            mask * builder.constant(Tensor::full(&[1, 1, height, width], 1.0))
-        } else {
-            mask
+        let product = || {
+            let spread = if shape == MaskShape::Channel && feature.layout != Layout::ChannelsFirst {
+                mask * builder.constant(Tensor::full(&[1, 1, height, width], 1.0))
+            } else {
+                mask
+            };
+            (builder.value(value) * feature.lay(spread, own_channels)).id()
         };
-        let masked = (builder.value(value) * feature.lay(spread, own_channels)).id();
+        let masked = match &producer {
+            Some(node) => builder.made_from(node, product),
+            None => product(),
+        };
         let mask = mask.id();
         graph = builder.finish()?;
         let own = graph.nodes.len() - 1;

@@ -55,29 +55,8 @@ impl Builder {
             )));
         }
         let turn = turn.unwrap_or_else(|| graph.add_input("turn", DataType::Int64, &[]));
-        let (going, on) = (graph.add_input("going", DataType::Bool, &[]), graph.add_value("on", None));
-        graph.nodes.push(Node {
-            name: "on".to_string(),
-            op: "Identity".to_string(),
-            domain: String::new(),
-            inputs: vec![Some(going)],
-            outputs: vec![Some(on)],
-            attrs: Default::default(),
-        });
-        graph.set_type(on, DataType::Bool);
-        graph.outputs.insert(0, on);
-        let mut read: Vec<ValueId> =
-            graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten().copied()).collect();
-        read.sort_unstable();
-        read.dedup();
-        for &id in &read {
-            let Some(tensor) = graph.constant(id).filter(|t| t.len() >= CAPTURED_FROM).cloned() else {
-                continue;
-            };
-            graph.forget_constant(id);
-            captured.push((id, self.shared_constant(&tensor)));
-        }
-        captured.retain(|(id, _)| read.binary_search(id).is_ok() || graph.outputs.contains(id));
+        let going = goes_on(&mut graph);
+        self.capture_large(&mut graph, &mut captured);
         let formal = [turn, going].into_iter().chain(carried.iter().map(|c| c.0));
         graph.inputs = formal.chain(captured.iter().map(|c| c.0)).collect();
         graph.check()?;
@@ -88,27 +67,42 @@ impl Builder {
             [self.constant(count), self.constant(always)].into_iter().chain(carried.iter().map(|c| c.1));
         let own: Vec<ValueId> = own.map(Expr::id).collect();
         let places = captured.iter().enumerate().map(|(i, (id, _))| (*id, own.len() + i)).collect();
-        let inputs = own.iter().copied().chain(captured.iter().map(|c| c.1.id())).map(Some).collect();
-        let body = Subgraph { graph, captured: places };
-        let start: Vec<ValueId> = own[2..].to_vec();
-        let outputs = self.with_mut(|g| {
+        let inputs = own.iter().copied().chain(captured.iter().map(|c| c.1.id())).collect();
+        let outputs = self.push_loop(name, inputs, &own[2..], Subgraph { graph, captured: places });
+        Ok(outputs.into_iter().map(|id| self.value(id)).collect())
+    }
+
+    /// Makes large constants that the body reads captured ones of this graph, and drops from the captured what it does not read.
+    fn capture_large<'b>(&'b self, body: &mut Graph, captured: &mut Vec<(ValueId, Expr<'b>)>) {
+        let mut read: Vec<ValueId> =
+            body.nodes.iter().flat_map(|n| n.inputs.iter().flatten().copied()).collect();
+        read.sort_unstable();
+        read.dedup();
+        for &id in &read {
+            let Some(tensor) = body.constant(id).filter(|t| t.len() >= CAPTURED_FROM).cloned() else {
+                continue;
+            };
+            body.forget_constant(id);
+            captured.push((id, self.shared_constant(&tensor)));
+        }
+        captured.retain(|(id, _)| read.binary_search(id).is_ok() || body.outputs.contains(id));
+    }
+
+    /// Appends the node of a loop, whose carried values are as those of `start`.
+    fn push_loop(&self, name: &str, inputs: Vec<ValueId>, start: &[ValueId], body: Subgraph) -> Vec<ValueId> {
+        self.with_mut(|g| {
             let outputs: Vec<ValueId> =
                 start.iter().map(|_| g.add_value(&format!("{name}_last"), None)).collect();
-            g.nodes.push(Node {
-                name: name.to_string(),
-                op: "Loop".to_string(),
-                domain: String::new(),
-                inputs,
-                outputs: outputs.iter().copied().map(Some).collect(),
-                attrs: [("body".to_string(), Attr::Graph(Arc::new(body)))].into(),
-            });
+            let attrs = [("body".to_string(), Attr::Graph(Arc::new(body)))].into();
+            let inputs = inputs.into_iter().map(Some).collect();
+            let last = outputs.iter().copied().map(Some).collect();
+            g.nodes.push(Node::new(name, "Loop", inputs, last, attrs));
             for (&from, &to) in start.iter().zip(&outputs) {
                 let (sym, dtype) = (g.sym(from).clone(), g.value(from).dtype);
                 g.set_sym(to, sym, dtype);
             }
             outputs
-        });
-        Ok(outputs.into_iter().map(|id| self.value(id)).collect())
+        })
     }
 
     /// The value of this very tensor if the graph has one already, else a new constant.
@@ -118,6 +112,15 @@ impl Builder {
         let id = known.unwrap_or_else(|| self.with_mut(|g| g.add_constant("weight", tensor.clone())));
         self.value(id)
     }
+}
+
+/// Hands the condition on as it comes, so that the loop ends by its count. Returns the condition's input.
+fn goes_on(body: &mut Graph) -> ValueId {
+    let (going, on) = (body.add_input("going", DataType::Bool, &[]), body.add_value("on", None));
+    body.nodes.push(Node::new("on", "Identity", vec![Some(going)], vec![Some(on)], Default::default()));
+    body.set_type(on, DataType::Bool);
+    body.outputs.insert(0, on);
+    going
 }
 
 #[cfg(test)]

@@ -18,8 +18,11 @@ use support::wire::{Attribute, Model, Node, Weight};
 struct Refuses;
 
 impl Evaluate for Refuses {
-    fn evaluate(&self, _: &Graph) -> std::result::Result<Vec<Tensor>, String> {
-        Err("not computed".to_string())
+    fn evaluate(
+        &self,
+        _: &Graph,
+    ) -> std::result::Result<Vec<Tensor>, Box<dyn std::error::Error + Send + Sync>> {
+        Err("not computed".into())
     }
 }
 
@@ -193,7 +196,8 @@ fn random_model() -> impl Strategy<Value = Model> {
             let inputs: Vec<String> = reads.iter().map(pick).collect();
             let output = format!("value{i}");
             names.push(output.clone());
-            model.nodes.push(Node { op, domain, inputs, output, attributes });
+            let name = String::new();
+            model.nodes.push(Node { name, op, domain, inputs, output, attributes });
         }
         model.outputs = vec![names[names.len() - 1].clone()];
         model

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use candor_engine::EngineError;
 use candor_graph::error::GraphError;
+pub use candor_graph::error::one_line;
 use candor_graph::tensor::Tensor;
 use thiserror::Error;
 
@@ -305,20 +306,6 @@ pub(crate) fn floats<'t>(tensor: Option<&'t Tensor>, what: &'static str) -> Resu
 /// The float values of an engine's first output, without a copy.
 pub(crate) fn first_floats(outputs: Vec<Tensor>, what: &'static str) -> Result<Vec<f32>> {
     outputs.into_iter().next().and_then(Tensor::into_floats).ok_or(Error::NoFloats { what })
-}
-
-/// An error and its causes in one line, outermost first, joined by colons. A cause whose text is said already is left out.
-pub fn one_line(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text.split('\n').map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ pub fn rescale(twins: Twins) -> Policy<'static> {
             |_, n| {
                 let reason =
                     "DeepLIFT's rescale rule is not defined for this operator; choose another method";
-                Err(GraphError::node(n, reason))
+                Err(GraphError::unsupported(n, reason))
             },
         )
 }

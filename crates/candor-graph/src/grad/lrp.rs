@@ -309,5 +309,8 @@ fn product_rule(s: &mut Sweep, n: &Node) -> Result<()> {
 }
 
 fn refuse(_: &mut Sweep, n: &Node) -> Result<()> {
-    Err(GraphError::node(n, "relevance propagation is not defined for this operator; choose another method"))
+    Err(GraphError::unsupported(
+        n,
+        "relevance propagation is not defined for this operator; choose another method",
+    ))
 }

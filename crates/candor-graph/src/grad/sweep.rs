@@ -89,26 +89,26 @@ fn differentiable_descendants(graph: &Graph, from: &[ValueId]) -> HashSet<ValueI
 impl<'b> Sweep<'b> {
     fn visit(&mut self, node: &Node, policy: &Policy<'_>) -> Result<()> {
         let wanted = node.inputs.iter().flatten().any(|i| self.needed.contains(i));
-        let mut reached = node.outputs.iter().flatten().filter(|o| self.gradients.contains_key(o)).peekable();
-        if !wanted || reached.peek().is_none() {
+        let reached = node.outputs.iter().flatten().any(|o| self.gradients.contains_key(o));
+        if !wanted || !reached {
             return Ok(());
         }
-        let no_gradient = |reason: &str| GraphError::NoGradient {
-            node: node.name.clone(),
-            op: node.qualified_op(),
-            reason: reason.to_string(),
-        };
+        self.builder.made_from(node, || self.apply(node, policy)).map_err(|e| e.at(node))
+    }
+
+    /// Lets the node's rule add to the gradients.
+    fn apply(&mut self, node: &Node, policy: &Policy<'_>) -> Result<()> {
+        let no_gradient = |reason: &str| Err(GraphError::no_gradient(node, reason));
+        let mut reached = node.outputs.iter().flatten().filter(|o| self.gradients.contains_key(o));
         if let Some(rule) = self.builder.with(|g| policy.rule(g, node)) {
             return rule(self, node);
         }
         match entry(&node.domain, &node.op) {
             Some(Entry::Zero) => Ok(()),
-            Some(Entry::Unsupported(reason)) => Err(no_gradient(reason)),
-            None => {
-                Err(no_gradient("it is not in the table; see docs/adding-an-operator.md or report the model"))
-            }
+            Some(Entry::Unsupported(reason)) => no_gradient(reason),
+            None => no_gradient("it is not in the table; see docs/adding-an-operator.md or report the model"),
             Some(Entry::Rule(_)) if node.op != "Split" && reached.any(|o| *o != node.output()) => {
-                Err(no_gradient("only its first output can be differentiated"))
+                no_gradient("only its first output can be differentiated")
             }
             Some(Entry::Rule(rule)) => rule(self, node),
         }

@@ -1,7 +1,9 @@
 //! Load and save ONNX files; nothing else in the crate knows the file format.
 
+mod attribute;
 mod functions;
 mod load;
+mod read;
 mod save;
 pub(crate) mod tensor;
 pub(crate) mod upgrade;

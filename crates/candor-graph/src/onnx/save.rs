@@ -11,6 +11,7 @@ use rten_onnx::onnx::{
 };
 use rten_onnx::protobuf::{EncodeMessage, MessageWriter, ProtobufError, ValueWriter, WriteValue};
 
+use super::attribute::attr_to_proto;
 use super::tensor::{byte_len, to_proto, to_proto_outside, type_code, write_bytes};
 use crate::error::{GraphError, Result};
 use crate::graph::{Attr, Graph, Node, ValueId};
@@ -232,7 +233,7 @@ pub fn to_parts(graph: &Graph) -> Result<(Vec<u8>, Vec<u8>)> {
 fn encode(graph: &Graph, notes: &Notes, outside: &Outside) -> Result<Vec<u8>> {
     graph.check()?;
     let model = Model { graph, notes, outside };
-    let malformed = |e: ProtobufError| GraphError::Malformed(format!("cannot be encoded: {e}"));
+    let malformed = |e: ProtobufError| GraphError::Encode(Box::new(e));
     let mut bytes = Vec::with_capacity(model.encoded_len().map_err(malformed)? as usize);
     model.encode(ValueWriter::new(&mut bytes)).map_err(malformed)?;
     Ok(bytes)
@@ -241,7 +242,7 @@ fn encode(graph: &Graph, notes: &Notes, outside: &Outside) -> Result<Vec<u8>> {
 /// Writes the graph as an ONNX file: to a temporary file beside `path`, then renamed.
 ///
 /// # Errors
-/// [`GraphError::Unreadable`] with the path if it cannot be written.
+/// [`GraphError::Unwritable`] with the path if it cannot be written.
 pub fn save(graph: &Graph, path: &Path) -> Result<()> {
     save_with(graph, &Notes::default(), path)
 }
@@ -252,10 +253,6 @@ pub fn save(graph: &Graph, path: &Path) -> Result<()> {
 /// As [`save`].
 pub fn save_with(graph: &Graph, notes: &Notes, path: &Path) -> Result<()> {
     let bytes = to_bytes_with(graph, notes)?;
-    let fail = |e: std::io::Error| GraphError::Unwritable {
-        path: path.display().to_string(),
-        reason: e.to_string(),
-    };
     let temporary = path.with_extension(format!("onnx.{}.tmp", std::process::id()));
     let written = std::fs::File::create(&temporary)
         .and_then(|mut f| f.write_all(&bytes))
@@ -264,7 +261,7 @@ pub fn save_with(graph: &Graph, notes: &Notes, path: &Path) -> Result<()> {
         // The write has failed already; a leftover that cannot be removed either adds nothing.
         let _ = std::fs::remove_file(&temporary);
     }
-    written.map_err(fail)
+    written.map_err(|source| GraphError::Unwritable { path: path.display().to_string(), source })
 }
 
 /// Without the graphs inside it and what they capture.
@@ -282,44 +279,6 @@ fn node_to_proto(graph: &Graph, scope: &Scope, node: &Node) -> NodeProto {
         op_type: Some(node.op.clone()),
         attribute: node.attrs.iter().filter_map(|(k, v)| attr_to_proto(k, v)).collect(),
     }
-}
-
-/// `None` for a graph.
-fn attr_to_proto(name: &str, attr: &Attr) -> Option<AttributeProto> {
-    let mut proto = AttributeProto { name: Some(name.to_string()), ..AttributeProto::default() };
-    let kind = match attr {
-        Attr::Int(v) => {
-            proto.i = Some(*v);
-            AttributeType::INT
-        }
-        Attr::Float(v) => {
-            proto.f = Some(*v);
-            AttributeType::FLOAT
-        }
-        Attr::Text(v) => {
-            proto.s = Some(v.clone());
-            AttributeType::STRING
-        }
-        Attr::Ints(v) => {
-            proto.ints = v.clone();
-            AttributeType::INTS
-        }
-        Attr::Floats(v) => {
-            proto.floats = v.clone();
-            AttributeType::FLOATS
-        }
-        Attr::Texts(v) => {
-            proto.strings = v.clone();
-            AttributeType::STRINGS
-        }
-        Attr::Tensor(t) => {
-            proto.t = Some(to_proto(name, t));
-            AttributeType::TENSOR
-        }
-        Attr::Graph(_) => return None,
-    };
-    proto.r#type = Some(kind);
-    Some(proto)
 }
 
 /// What a dimension of `k` times the batch size is called in a saved model: N, 2N, 3N …

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Error, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
@@ -58,43 +58,55 @@ impl ExternalData {
             .filter_map(|e| Some((e.key.as_deref()?, e.value.as_deref()?)))
             .collect();
         let location = entries.get("location").copied().unwrap_or("");
-        let fail = |path: &str, reason: String| {
-            Err(GraphError::ExternalData { tensor: name.to_string(), path: path.to_string(), reason })
+        let fail = |path: &Path, source: Error| GraphError::ExternalData {
+            tensor: name.to_string(),
+            path: path.display().to_string(),
+            source,
         };
+        let unfit = |kind: ErrorKind, what: &str| fail(Path::new(location), Error::new(kind, what));
         let Some(folder) = &self.folder else {
-            return fail(location, "a model in memory cannot have external data".to_string());
+            return Err(unfit(ErrorKind::Unsupported, "a model in memory cannot have external data"));
         };
         let outside = Path::new(location)
             .components()
             .any(|c| !matches!(c, std::path::Component::Normal(_) | std::path::Component::CurDir));
         if location.is_empty() || outside {
-            return fail(location, "the location must be a path below the model's folder".to_string());
+            let what = "the location must be a path below the model's folder";
+            return Err(unfit(ErrorKind::InvalidInput, what));
         }
         let path = folder.join(location);
-        let shown = path.display().to_string();
-        let number = |key: &str| entries.get(key).map(|v| v.parse::<u64>());
-        let (offset, length) = match (number("offset").transpose(), number("length").transpose()) {
-            (Ok(offset), Ok(length)) => (offset.unwrap_or(0), length.unwrap_or(expected as u64)),
-            _ => return fail(&shown, "offset or length is not a number".to_string()),
-        };
-        if length != expected as u64 {
-            return fail(&shown, format!("the tensor needs {expected} bytes, its entry has {length}"));
-        }
-        let mut file = match File::open(&path) {
-            Ok(file) => file,
-            Err(e) => return fail(&shown, e.to_string()),
-        };
-        let size = file.metadata().map(|m| m.len()).unwrap_or(0);
-        if offset.checked_add(length).is_none_or(|end| end > size) {
-            return fail(&shown, format!("ends at byte {size}, before byte {offset} + {length}"));
-        }
-        let mut bytes = vec![0; expected];
-        let done = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(&mut bytes));
-        match done {
-            Ok(()) => Ok(bytes),
-            Err(e) => fail(&shown, e.to_string()),
-        }
+        let span = span(&entries, expected).map_err(|e| fail(&path, e))?;
+        read_span(&path, span).map_err(|e| fail(&path, e))
     }
+}
+
+/// Offset and length in bytes of a tensor that takes `expected` ones.
+fn span(entries: &HashMap<&str, &str>, expected: usize) -> std::io::Result<(u64, usize)> {
+    let invalid = |what: String| Error::new(ErrorKind::InvalidData, what);
+    let number = |key: &str| entries.get(key).map(|v| v.parse::<u64>()).transpose();
+    let (Ok(offset), Ok(length)) = (number("offset"), number("length")) else {
+        return Err(invalid("offset or length is not a number".to_string()));
+    };
+    match length {
+        Some(length) if length != expected as u64 => {
+            Err(invalid(format!("the tensor needs {expected} bytes, its entry has {length}")))
+        }
+        _ => Ok((offset.unwrap_or(0), expected)),
+    }
+}
+
+/// `length` bytes of a file from `offset` on.
+fn read_span(path: &Path, (offset, length): (u64, usize)) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let size = file.metadata().map(|m| m.len()).unwrap_or(0);
+    if offset.checked_add(length as u64).is_none_or(|end| end > size) {
+        let what = format!("ends at byte {size}, before byte {offset} + {length}");
+        return Err(Error::new(ErrorKind::UnexpectedEof, what));
+    }
+    let mut bytes = vec![0; length];
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads a TensorProto. Its raw data is moved out.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::error::{GraphError, Result};
-use crate::graph::{Attr, Graph, Node, ValueId};
+use crate::graph::{Attr, Graph, Node, Origin, ValueId};
 use crate::subgraph::Subgraph;
 use crate::tensor::{Tensor, TensorData};
 
@@ -17,7 +17,7 @@ const MOST_NODES: usize = 100_000;
 /// condition that stays true by its turns. Returns whether there was any. Shapes must be inferred anew then.
 ///
 /// # Errors
-/// [`GraphError::Node`] for a loop of more than [`MOST_TURNS`] turns, or one that is malformed.
+/// [`GraphError::TooLarge`] for a loop of more than [`MOST_TURNS`] turns, [`GraphError::Node`] for one that is malformed.
 pub fn unfold_control_flow(graph: &mut Graph) -> Result<bool> {
     let mut any = false;
     let mut index = 0;
@@ -33,7 +33,7 @@ pub fn unfold_control_flow(graph: &mut Graph) -> Result<bool> {
             Some(nodes) => {
                 if nodes.len() + graph.nodes.len() > MOST_NODES {
                     let reason = format!("written out, the graph has more than {MOST_NODES} nodes");
-                    return Err(GraphError::node(&node, reason));
+                    return Err(GraphError::too_large(&node, reason));
                 }
                 graph.nodes.splice(index..=index, nodes);
                 any = true;
@@ -42,18 +42,6 @@ pub fn unfold_control_flow(graph: &mut Graph) -> Result<bool> {
         }
     }
     Ok(any)
-}
-
-/// Why an If or a Loop stays.
-pub(crate) fn reason(node: &Node) -> Option<&'static str> {
-    match (node.domain.as_str(), node.op.as_str()) {
-        ("", "If") => Some("its condition is computed from the image; export the branch that is taken"),
-        ("", "Loop") => {
-            Some("its number of turns or its condition is computed from the image; unroll it when exporting")
-        }
-        ("", "Scan") => Some("Scan is not supported; unroll it when exporting"),
-        _ => None,
-    }
 }
 
 fn branch(graph: &mut Graph, node: &Node) -> Result<Option<Vec<Node>>> {
@@ -77,7 +65,7 @@ fn turns(graph: &mut Graph, node: &Node) -> Result<Option<Vec<Node>>> {
     if count > MOST_TURNS {
         let reason =
             format!("a loop of {count} turns; at most {MOST_TURNS} are unrolled; unroll it when exporting");
-        return Err(GraphError::node(node, reason));
+        return Err(GraphError::too_large(node, reason));
     }
     let carried = formal - 2;
     let mut nodes = vec![];
@@ -99,12 +87,12 @@ fn turns(graph: &mut Graph, node: &Node) -> Result<Option<Vec<Node>>> {
     }
     for parts in scanned {
         if parts.is_empty() {
-            return Err(GraphError::node(
+            return Err(GraphError::unknown_shape(
                 node,
                 "a loop of no turns gathers values, whose shape is not known",
             ));
         }
-        values.push(stacked(graph, &parts, &mut nodes));
+        values.push(stacked(graph, node, &parts, &mut nodes));
     }
     hand_over(node, values, &mut nodes)?;
     Ok(Some(nodes))
@@ -171,48 +159,39 @@ fn hand_over(node: &Node, values: Vec<ValueId>, nodes: &mut Vec<Node>) -> Result
     }
     for (i, (wanted, value)) in node.outputs.iter().zip(values).enumerate() {
         if wanted.is_some() {
-            nodes.push(plain(
-                &format!("{}_{i}", node.name),
-                "Identity",
-                vec![value],
-                *wanted,
-                BTreeMap::new(),
-            ));
+            let name = format!("{}_{i}", node.name);
+            nodes.push(plain(node, &name, "Identity", vec![value], *wanted, BTreeMap::new()));
         }
     }
     Ok(())
 }
 
 /// The values of all turns along a new first axis.
-fn stacked(graph: &mut Graph, parts: &[ValueId], nodes: &mut Vec<Node>) -> ValueId {
+fn stacked(graph: &mut Graph, node: &Node, parts: &[ValueId], nodes: &mut Vec<Node>) -> ValueId {
     let axes = graph.add_constant("axes", Arc::new(Tensor::ints(&[0])));
     let mut rows = vec![];
     for &part in parts {
         let row = graph.add_value("row", graph.value(part).dtype);
         let name = graph.name(row).to_string();
-        nodes.push(plain(&name, "Unsqueeze", vec![part, axes], Some(row), BTreeMap::new()));
+        nodes.push(plain(node, &name, "Unsqueeze", vec![part, axes], Some(row), BTreeMap::new()));
         rows.push(row);
     }
     let all = graph.add_value("rows", graph.value(parts[0]).dtype);
     let name = graph.name(all).to_string();
     let axis = BTreeMap::from([("axis".to_string(), Attr::Int(0))]);
-    nodes.push(plain(&name, "Concat", rows, Some(all), axis));
+    nodes.push(plain(node, &name, "Concat", rows, Some(all), axis));
     all
 }
 
+/// A node that the writing out of `from` adds.
 fn plain(
+    from: &Node,
     name: &str,
     op: &str,
     inputs: Vec<ValueId>,
     output: Option<ValueId>,
     attrs: BTreeMap<String, Attr>,
 ) -> Node {
-    Node {
-        name: name.to_string(),
-        op: op.to_string(),
-        domain: String::new(),
-        inputs: inputs.into_iter().map(Some).collect(),
-        outputs: vec![output],
-        attrs,
-    }
+    let inputs = inputs.into_iter().map(Some).collect();
+    Node::new(name, op, inputs, vec![output], attrs).with_origin(Some(Origin::made_from(from)))
 }

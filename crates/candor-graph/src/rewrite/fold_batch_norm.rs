@@ -7,8 +7,36 @@ use crate::graph::{Graph, Node, ValueId};
 /// Folds each BatchNormalization whose input is a Conv that nobody else reads. The new weights are expressions of
 /// constants, placed before the Conv; constant folding makes numbers of them.
 pub(super) fn fold_batch_norm(graph: &mut Graph) -> Result<()> {
-    let consumers = graph.consumers();
-    let producers = graph.producers();
+    let pairs = foldable(graph);
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    let old = std::mem::take(&mut graph.nodes);
+    let builder = Builder::new(std::mem::take(graph));
+    let mut replaced = vec![];
+    for &(conv, norm) in &pairs {
+        let (conv_node, norm_node) = (&old[conv], &old[norm]);
+        let (weight, bias) =
+            builder.made_from(norm_node, || folded_weights(&builder, conv_node, norm_node))?;
+        replaced.push((conv, norm, weight, bias));
+    }
+    *graph = builder.finish()?;
+    let mut skip = vec![false; old.len()];
+    let mut old = old;
+    for (conv, norm, weight, bias) in replaced {
+        let output = old[norm].output();
+        old[conv].outputs = vec![Some(output)];
+        old[conv].inputs = vec![old[conv].input(0), Some(weight), Some(bias)];
+        skip[norm] = true;
+    }
+    let mut skip = skip.into_iter();
+    graph.nodes.extend(old.into_iter().filter(|_| !skip.next().unwrap_or(false)));
+    Ok(())
+}
+
+/// Places of each Conv and the BatchNormalization that is to be folded into it.
+fn foldable(graph: &Graph) -> Vec<(usize, usize)> {
+    let (consumers, producers) = (graph.consumers(), graph.producers());
     let mut pairs = vec![];
     for (i, norm) in graph.nodes.iter().enumerate() {
         let is_norm =
@@ -27,28 +55,7 @@ pub(super) fn fold_batch_norm(graph: &mut Graph) -> Result<()> {
             pairs.push((conv, i));
         }
     }
-    if pairs.is_empty() {
-        return Ok(());
-    }
-    let old = std::mem::take(&mut graph.nodes);
-    let builder = Builder::new(std::mem::take(graph));
-    let mut replaced = vec![];
-    for &(conv, norm) in &pairs {
-        let (weight, bias) = folded_weights(&builder, &old[conv], &old[norm])?;
-        replaced.push((conv, norm, weight, bias));
-    }
-    *graph = builder.finish()?;
-    let mut skip = vec![false; old.len()];
-    let mut old = old;
-    for (conv, norm, weight, bias) in replaced {
-        let output = old[norm].output();
-        old[conv].outputs = vec![Some(output)];
-        old[conv].inputs = vec![old[conv].input(0), Some(weight), Some(bias)];
-        skip[norm] = true;
-    }
-    let mut skip = skip.into_iter();
-    graph.nodes.extend(old.into_iter().filter(|_| !skip.next().unwrap_or(false)));
-    Ok(())
+    pairs
 }
 
 fn folded_weights(b: &Builder, conv: &Node, norm: &Node) -> Result<(ValueId, ValueId)> {

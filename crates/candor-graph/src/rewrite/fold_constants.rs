@@ -1,6 +1,7 @@
 //! Replaces what depends on constants alone by its value. The arithmetic is an engine's, not ours.
 
 use std::collections::HashSet;
+use std::error::Error;
 use std::sync::Arc;
 
 use crate::error::{GraphError, Result};
@@ -12,8 +13,8 @@ pub trait Evaluate {
     /// The graph's outputs, in order.
     ///
     /// # Errors
-    /// A line that says what the engine could not do.
-    fn evaluate(&self, graph: &Graph) -> Result<Vec<Tensor>, String>;
+    /// What the engine could not do.
+    fn evaluate(&self, graph: &Graph) -> Result<Vec<Tensor>, Box<dyn Error + Send + Sync>>;
 }
 
 /// Folds nodes whose inputs are all constants, and integer values that shape inference knows.
@@ -93,7 +94,7 @@ fn check_cost(graph: &Graph, folded: &[bool]) -> Result<()> {
         total = sizes(graph, node).unwrap_or(0).saturating_add(total);
         if total > most {
             let reason = format!("constants that are computed have more than {most} elements");
-            return Err(GraphError::node(node, reason));
+            return Err(GraphError::too_large(node, reason));
         }
     }
     Ok(())

@@ -25,7 +25,10 @@ pub fn masks_behind_pointwise(graph: &mut Graph, sites: &[MaskSite]) -> Result<(
     let builder = Builder::new(std::mem::take(graph));
     for node in nodes {
         match reads(&node) {
-            Some((weight, (value, mask))) => fold(node, [value, weight, mask].map(|id| builder.value(id))),
+            Some((weight, (value, mask))) => {
+                let inputs = [value, weight, mask].map(|id| builder.value(id));
+                builder.made_from(&node, || fold(&node, inputs));
+            }
             None => builder.push(node),
         }
     }
@@ -46,7 +49,7 @@ fn first_products(graph: &Graph, sites: &[MaskSite]) -> HashMap<ValueId, (ValueI
     sites.iter().filter(first).filter_map(product).collect()
 }
 
-fn fold(node: Node, [value, weight, mask]: [Expr<'_>; 3]) {
+fn fold(node: &Node, [value, weight, mask]: [Expr<'_>; 3]) {
     let builder = value.builder();
     let attributes: Vec<_> = node.attrs.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     let seen = value.op("Conv", &[weight], &attributes);

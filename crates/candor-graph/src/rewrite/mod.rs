@@ -14,7 +14,6 @@ mod settle_shapes;
 mod softmax_axis;
 mod windows;
 
-pub(crate) use control_flow::reason as control_flow_reason;
 pub use control_flow::{MOST_TURNS, unfold_control_flow};
 pub use dead::remove_dead;
 pub use fold_constants::{Evaluate, evaluate_constants, fold_constants};

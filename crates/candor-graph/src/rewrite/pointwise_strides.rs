@@ -19,7 +19,9 @@ pub fn slice_before_pointwise(graph: &mut Graph) -> Result<()> {
             let steps = node.ints("strides").unwrap_or_default().to_vec();
             let (starts, ends) = (vec![0; steps.len()], vec![i64::from(i32::MAX); steps.len()]);
             let axes: Vec<i64> = (2..).take(steps.len()).collect();
-            node.inputs[0] = Some(builder.value(input).slice(&axes, &starts, &ends, &steps).id());
+            let taken =
+                builder.made_from(&node, || builder.value(input).slice(&axes, &starts, &ends, &steps));
+            node.inputs[0] = Some(taken.id());
             node.attrs.insert("strides".into(), Attr::Ints(vec![1; steps.len()]));
         }
         builder.push(node);

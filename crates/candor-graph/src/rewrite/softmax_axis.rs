@@ -1,7 +1,7 @@
 //! Gives the softmax of operator sets below 13 its modern meaning: there the input was flattened at `axis`.
 
 use crate::error::{GraphError, Result};
-use crate::graph::{Attr, Graph, Node};
+use crate::graph::{Attr, Graph, Node, Origin};
 use crate::onnx::upgrade::FLATTENED;
 use crate::shape::infer;
 
@@ -18,7 +18,8 @@ pub(super) fn softmax_axis(graph: &mut Graph) -> Result<()> {
         let node = graph.nodes[index].clone();
         let input = node.input(0).ok_or_else(|| GraphError::node(&node, "has no input"))?;
         let shape = graph.shape(input);
-        let shape = shape.ok_or_else(|| GraphError::node(&node, "the rank of its input is not known"))?;
+        let shape =
+            shape.ok_or_else(|| GraphError::unknown_shape(&node, "the rank of its input is not known"))?;
         let rank = shape.len() as i64;
         let axis = node.int("axis", 1);
         let axis = if axis < 0 { axis + rank } else { axis };
@@ -31,13 +32,11 @@ pub(super) fn softmax_axis(graph: &mut Graph) -> Result<()> {
         let flat = graph.add_value(&format!("{}_flat", node.name), None);
         let soft = graph.add_value(&format!("{}_soft", node.name), None);
         let target = graph.add_value(&format!("{}_shape", node.name), None);
-        let make = |op: &str, inputs: &[_], output, attrs: &[(&str, Attr)]| Node {
-            name: format!("{}_{op}", node.name),
-            op: op.to_string(),
-            domain: String::new(),
-            inputs: inputs.to_vec(),
-            outputs: vec![Some(output)],
-            attrs: attrs.iter().map(|(k, v)| ((*k).to_string(), v.clone())).collect(),
+        let make = |op: &str, inputs: &[_], output, attrs: &[(&str, Attr)]| {
+            let name = format!("{}_{op}", node.name);
+            let attrs = attrs.iter().map(|(k, v)| ((*k).to_string(), v.clone())).collect();
+            Node::new(&name, op, inputs.to_vec(), vec![Some(output)], attrs)
+                .with_origin(Some(Origin::made_from(&node)))
         };
         let nodes = [
             make("Flatten", &[Some(input)], flat, &[("axis", Attr::Int(axis))]),

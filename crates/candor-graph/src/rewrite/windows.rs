@@ -32,49 +32,67 @@ pub(super) fn explicit_windows(graph: &mut Graph) -> Result<()> {
 fn explicit(graph: &Graph, node: &Node) -> Result<Vec<(&'static str, Vec<i64>)>> {
     let fail = |reason: &str| GraphError::node(node, reason);
     let input = node.input(0).and_then(|id| graph.shape(id));
-    let input = input.ok_or_else(|| fail("the shape of its input is not known"))?;
-    let kernel = match (node.ints("kernel_shape"), node.input(1).and_then(|id| graph.shape(id))) {
-        (Some(kernel), _) => kernel.to_vec(),
-        (None, Some(weight)) if weight.len() > 2 => {
-            let dims: Option<Vec<i64>> = weight[2..].iter().map(|d| d.fixed().map(|n| n as i64)).collect();
-            dims.ok_or_else(|| fail("the shape of its weight is not known"))?
-        }
-        _ => return Err(fail("has no kernel_shape")),
-    };
+    let input =
+        input.ok_or_else(|| GraphError::unknown_shape(node, "the shape of its input is not known"))?;
+    let kernel = kernel(graph, node)?;
     let n = kernel.len();
     if input.len() != n + 2 {
-        return Err(fail(&format!("its input has rank {}, its kernel {n} dimensions", input.len())));
+        let what = format!("its input has rank {}, its kernel {n} dimensions", input.len());
+        return Err(GraphError::shapes(node, what));
     }
     let strides = node.ints("strides").map_or_else(|| vec![1; n], <[i64]>::to_vec);
     let dilations = node.ints("dilations").map_or_else(|| vec![1; n], <[i64]>::to_vec);
     if strides.len() != n || dilations.len() != n || strides.iter().chain(&dilations).any(|&v| v < 1) {
         return Err(fail("strides and dilations must be positive, one for each dimension of the kernel"));
     }
-    let auto = node.text("auto_pad", "NOTSET");
-    let mut pads = node.ints("pads").map_or_else(|| vec![0; 2 * n], <[i64]>::to_vec);
-    match auto {
-        "NOTSET" | "" => {}
-        "VALID" => pads = vec![0; 2 * n],
-        "SAME_UPPER" | "SAME_LOWER" if node.op != "ConvTranspose" => {
-            for d in 0..n {
-                let Dim::Fixed(size) = input[d + 2] else {
-                    return Err(fail("auto_pad needs a fixed input size"));
-                };
-                let size = size as i64;
-                let out = (size + strides[d] - 1) / strides[d];
-                let total = ((out - 1) * strides[d] + (kernel[d] - 1) * dilations[d] + 1 - size).max(0);
-                let small = total / 2;
-                let (begin, end) =
-                    if auto == "SAME_UPPER" { (small, total - small) } else { (total - small, small) };
-                (pads[d], pads[d + n]) = (begin, end);
-            }
+    let pads = match node.text("auto_pad", "NOTSET") {
+        "NOTSET" | "" => node.ints("pads").map_or_else(|| vec![0; 2 * n], <[i64]>::to_vec),
+        "VALID" => vec![0; 2 * n],
+        same @ ("SAME_UPPER" | "SAME_LOWER") if node.op != "ConvTranspose" => {
+            let pads = same_pads(&input[2..], &kernel, &strides, &dilations, same == "SAME_UPPER");
+            pads.ok_or_else(|| GraphError::unknown_shape(node, "auto_pad needs a fixed input size"))?
         }
-        other => return Err(fail(&format!("auto_pad {other} is not supported"))),
-    }
+        other => {
+            return Err(GraphError::unsupported(node, format!("auto_pad {other} is not supported")));
+        }
+    };
     if pads.len() != 2 * n {
         return Err(fail("pads must have two numbers for each dimension of the kernel"));
     }
     Ok(vec![("kernel_shape", kernel), ("strides", strides), ("dilations", dilations), ("pads", pads)])
+}
+
+/// The attribute, or the size of the weight where it is left out.
+fn kernel(graph: &Graph, node: &Node) -> Result<Vec<i64>> {
+    match (node.ints("kernel_shape"), node.input(1).and_then(|id| graph.shape(id))) {
+        (Some(kernel), _) => Ok(kernel.to_vec()),
+        (None, Some(weight)) if weight.len() > 2 => {
+            let dims: Option<Vec<i64>> = weight[2..].iter().map(|d| d.fixed().map(|n| n as i64)).collect();
+            dims.ok_or_else(|| GraphError::unknown_shape(node, "the shape of its weight is not known"))
+        }
+        _ => Err(GraphError::node(node, "has no kernel_shape")),
+    }
+}
+
+/// Pads by which there are ⌈size / stride⌉ windows along each axis. Of an odd number the larger half comes last if `upper`. `None`
+/// if a size is not known.
+fn same_pads(
+    sizes: &[Dim],
+    kernel: &[i64],
+    strides: &[i64],
+    dilations: &[i64],
+    upper: bool,
+) -> Option<Vec<i64>> {
+    let n = kernel.len();
+    let mut pads = vec![0; 2 * n];
+    for d in 0..n {
+        let size = sizes[d].fixed()? as i64;
+        let out = (size + strides[d] - 1) / strides[d];
+        let total = ((out - 1) * strides[d] + (kernel[d] - 1) * dilations[d] + 1 - size).max(0);
+        let small = total / 2;
+        (pads[d], pads[d + n]) = if upper { (small, total - small) } else { (total - small, small) };
+    }
+    Some(pads)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::onnx::upgrade::FLATTENED;
 /// Checks a node whose inputs all have known ranks.
 ///
 /// # Errors
-/// [`GraphError::Node`] that names what does not fit.
+/// [`GraphError::ShapeMismatch`] that names what does not fit.
 pub(super) fn check(graph: &Graph, node: &Node) -> Result<()> {
     let given = Given { graph, node };
     if let Some(least) = least_rank(&node.op) {
@@ -65,7 +65,7 @@ struct Given<'a> {
 
 impl Given<'_> {
     fn fail<T>(&self, reason: String) -> Result<T> {
-        Err(GraphError::node(self.node, reason))
+        Err(GraphError::shapes(self.node, reason))
     }
 
     fn rank_of(&self, i: usize) -> Option<usize> {

@@ -25,7 +25,7 @@ pub(super) fn guarded<T>(infer: impl FnOnce() -> Result<T, String>) -> Result<T,
 /// Refuses a value too large to be held.
 ///
 /// # Errors
-/// [`GraphError::Node`] with the size.
+/// [`GraphError::TooLarge`] with the limit.
 pub(super) fn check_size(node: &Node, sym: &SymTensor) -> Result<()> {
     let Some(shape) = sym.shape() else { return Ok(()) };
     let mut known = shape.map(|d| match dim_of(&d) {
@@ -35,7 +35,10 @@ pub(super) fn check_size(node: &Node, sym: &SymTensor) -> Result<()> {
     let count = known.try_fold(1usize, usize::checked_mul);
     match count {
         Some(n) if n <= MOST_ELEMENTS => Ok(()),
-        _ => Err(GraphError::node(node, format!("its output would have more than {MOST_ELEMENTS} elements"))),
+        _ => Err(GraphError::too_large(
+            node,
+            format!("its output would have more than {MOST_ELEMENTS} elements"),
+        )),
     }
 }
 

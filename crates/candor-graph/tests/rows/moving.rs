@@ -129,6 +129,7 @@ pub fn several<'b>(
             inputs: x.iter().map(|e| Some(e.id())).collect(),
             outputs: outputs.iter().copied().map(Some).collect(),
             attrs: attrs.iter().map(|(k, v)| (k.to_string(), v.clone())).collect(),
+            origin: None,
         });
         candor_graph::shape::infer(g).unwrap();
     });

@@ -11,6 +11,8 @@ pub struct Model {
 
 #[derive(Clone, Debug)]
 pub struct Node {
+    /// Empty: the file says none.
+    pub name: String,
     pub op: String,
     pub domain: String,
     pub inputs: Vec<String>,
@@ -66,6 +68,7 @@ impl Weight {
 impl Node {
     pub fn new(op: &str, inputs: &[&str], output: &str, attributes: &[(&str, Attribute)]) -> Node {
         Node {
+            name: String::new(),
             op: op.into(),
             domain: String::new(),
             inputs: inputs.iter().map(|&i| i.into()).collect(),
@@ -74,9 +77,21 @@ impl Node {
         }
     }
 
+    pub fn named(self, name: &str) -> Node {
+        Node { name: name.into(), ..self }
+    }
+
+    /// With the operator in ONNX Runtime's domain.
+    pub fn of_microsoft(self) -> Node {
+        Node { domain: "com.microsoft".into(), ..self }
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let mut bytes: Vec<u8> = self.inputs.iter().flat_map(|i| text(1, i)).collect();
         bytes.extend(text(2, &self.output));
+        if !self.name.is_empty() {
+            bytes.extend(text(3, &self.name));
+        }
         bytes.extend(text(4, &self.op));
         for (name, value) in &self.attributes {
             bytes.extend(field(5, &[text(1, name), value.bytes()].concat()));

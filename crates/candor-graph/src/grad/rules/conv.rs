@@ -9,7 +9,10 @@ use crate::graph::{Attr, Node};
 /// conv: dx[i] = Σ dy[o]·W[k] over all o, k with o·stride + k·dilation − pad = i
 pub(crate) fn conv(s: &mut Sweep, n: &Node) -> Result<()> {
     if s.needs(n, 1) || s.needs(n, 2) {
-        return Err(GraphError::node(n, "its weight or bias depends on the input, which is not supported"));
+        return Err(GraphError::no_gradient(
+            n,
+            "its weight or bias depends on the input, which is not supported",
+        ));
     }
     let (x, weight, dy) = (s.input(n, 0)?.shape()?, s.input(n, 1)?, s.full_dy(n)?);
     let group = n.int("group", 1);
@@ -161,7 +164,7 @@ impl Taps {
 fn transposed<'b>(s: &Sweep<'b>, n: &Node) -> Result<Expr<'b>> {
     let (x, weight, dy) = (s.input(n, 0)?.shape()?, s.input(n, 1)?, s.full_dy(n)?);
     let (kernel, out) = (weight.shape()?, dy.shape()?);
-    let unknown = || GraphError::node(n, "its spatial sizes are not known");
+    let unknown = || GraphError::unknown_shape(n, "its spatial sizes are not known");
     let axes = x.len() - 2;
     let ints = |name: &str, default: i64, count: usize| {
         n.ints(name).map_or_else(|| vec![default; count], <[i64]>::to_vec)
@@ -191,7 +194,10 @@ fn transposed<'b>(s: &Sweep<'b>, n: &Node) -> Result<Expr<'b>> {
 /// transposed conv: dx is the conv of dy with the same weight, strides, pads and dilations
 pub(crate) fn conv_transpose(s: &mut Sweep, n: &Node) -> Result<()> {
     if s.needs(n, 1) || s.needs(n, 2) {
-        return Err(GraphError::node(n, "its weight or bias depends on the input, which is not supported"));
+        return Err(GraphError::no_gradient(
+            n,
+            "its weight or bias depends on the input, which is not supported",
+        ));
     }
     let same = ["dilations", "group", "kernel_shape", "pads", "strides"];
     let attrs: Vec<(&str, Attr)> =

@@ -8,7 +8,8 @@ use crate::graph::{Attr, Node};
 /// einsum "a,b→y": da = einsum "y,b→a", db = einsum "y,a→b"
 pub(crate) fn einsum(s: &mut Sweep, n: &Node) -> Result<()> {
     let equation: String = n.text("equation", "").chars().filter(|c| !c.is_whitespace()).collect();
-    let refuse = |what: &str| GraphError::node(n, format!("'{equation}' {what}; write it with MatMul"));
+    let refuse =
+        |what: &str| GraphError::no_gradient(n, format!("'{equation}' {what}; write it with MatMul"));
     let (left, output) = equation.split_once("->").ok_or_else(|| refuse("does not name its output"))?;
     let terms: Vec<&str> = left.split(',').collect();
     if equation.contains('.') {

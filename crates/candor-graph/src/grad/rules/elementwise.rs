@@ -42,7 +42,7 @@ pub(crate) fn mean(s: &mut Sweep, n: &Node) -> Result<()> {
 /// a mod b, b fixed: da = dy
 pub(crate) fn modulo(s: &mut Sweep, n: &Node) -> Result<()> {
     if s.needs(n, 1) {
-        return Err(GraphError::node(n, "its divisor depends on the input, which is not supported"));
+        return Err(GraphError::no_gradient(n, "its divisor depends on the input, which is not supported"));
     }
     s.add_grad(n, 0, broadcastable_dy(s, n)?)
 }

@@ -29,7 +29,7 @@ pub(crate) fn gather(s: &mut Sweep, n: &Node) -> Result<()> {
 /// Indices that are not constant (those of a batch laid flat, say): a scatter along the first axis.
 fn gather_computed(s: &mut Sweep, n: &Node, axis: usize) -> Result<()> {
     if axis != 0 {
-        return Err(GraphError::node(
+        return Err(GraphError::no_gradient(
             n,
             "its indices are not constant; only along the first axis may they be computed",
         ));
@@ -77,7 +77,7 @@ pub(crate) fn gather_elements(s: &mut Sweep, n: &Node) -> Result<()> {
 /// the k largest or smallest of an axis: dx = dy at their indices, zero elsewhere
 pub(crate) fn top_k(s: &mut Sweep, n: &Node) -> Result<()> {
     let Some(Some(index)) = n.outputs.get(1).copied() else {
-        return Err(GraphError::node(n, "its indices are not an output; export with both outputs"));
+        return Err(GraphError::no_gradient(n, "its indices are not an output; export with both outputs"));
     };
     let (x, index, dy) = (s.input(n, 0)?, s.builder().value(index), s.full_dy(n)?);
     s.add_grad(n, 0, add_at(x, index, dy, n.int("axis", -1)))
@@ -91,7 +91,7 @@ fn add_at<'b>(x: Expr<'b>, index: Expr<'b>, dy: Expr<'b>, axis: i64) -> Expr<'b>
 /// slices of x at index vectors: dx = Σ dy, added at the indices
 pub(crate) fn gather_nd(s: &mut Sweep, n: &Node) -> Result<()> {
     if n.int("batch_dims", 0) != 0 {
-        return Err(GraphError::node(n, "batch_dims has no rule; export with index_select or gather"));
+        return Err(GraphError::no_gradient(n, "batch_dims has no rule; export with index_select or gather"));
     }
     let (x, index, dy) = (s.input(n, 0)?, s.input(n, 1)?, s.full_dy(n)?);
     let dx = (x * 0.0).op("ScatterND", &[index, dy], &[("reduction", Attr::Text("add".into()))]);
@@ -118,7 +118,9 @@ fn scatter(s: &mut Sweep, n: &Node, put: &str, get: &str, attrs: &[(&str, Attr)]
             }
         }
         "add" => s.add_grad(n, 0, dy)?,
-        other => return Err(GraphError::node(n, format!("reduction {other} has no rule; only add has"))),
+        other => {
+            return Err(GraphError::no_gradient(n, format!("reduction {other} has no rule; only add has")));
+        }
     }
     if s.needs(n, 2) {
         s.add_grad(n, 2, dy.op(get, &[index], attrs))?;

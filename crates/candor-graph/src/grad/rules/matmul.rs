@@ -36,7 +36,10 @@ pub(crate) fn gemm(s: &mut Sweep, n: &Node) -> Result<()> {
 pub(crate) fn matmul(s: &mut Sweep, n: &Node) -> Result<()> {
     let (a, b, dy) = (s.input(n, 0)?, s.input(n, 1)?, s.full_dy(n)?);
     if a.shape()?.len() < 2 || b.shape()?.len() < 2 {
-        return Err(GraphError::node(n, "products with vectors have no rule; Unsqueeze the vector first"));
+        return Err(GraphError::no_gradient(
+            n,
+            "products with vectors have no rule; Unsqueeze the vector first",
+        ));
     }
     if s.needs(n, 0) {
         s.add_grad(n, 0, dy.op("MatMul", &[swap_last(b)?], &[]))?;

@@ -8,10 +8,10 @@ use crate::graph::Node;
 /// (x−μ)/√(σ²+ε)·γ + β with fixed μ, σ: dx = dy·γ/√(σ²+ε)
 pub(crate) fn batch_normalization(s: &mut Sweep, n: &Node) -> Result<()> {
     if n.int("training_mode", 0) != 0 {
-        return Err(GraphError::node(n, "is in training mode; export the model for inference"));
+        return Err(GraphError::no_gradient(n, "is in training mode; export the model for inference"));
     }
     if (1..5).any(|i| s.needs(n, i)) {
-        return Err(GraphError::node(n, "its parameters depend on the input, which is not supported"));
+        return Err(GraphError::no_gradient(n, "its parameters depend on the input, which is not supported"));
     }
     let rank = s.input(n, 0)?.shape()?.len();
     let gain = s.input(n, 1)? / (s.input(n, 4)? + n.float("epsilon", 1e-5)).sqrt();
@@ -61,8 +61,8 @@ fn standardised<'b>(n: &Node, x: Expr<'b>, h: Expr<'b>, axes: &[i64]) -> Result<
 fn one_over_root<'b>(n: &Node, d: Expr<'b>, axes: &[i64]) -> Result<Expr<'b>> {
     let shape = d.shape()?;
     let count: Option<usize> = axes.iter().map(|&a| shape[a as usize].fixed()).product();
-    let count =
-        count.ok_or_else(|| GraphError::node(n, "normalises over the batch, which has no gradient here"))?;
+    let count = count
+        .ok_or_else(|| GraphError::no_gradient(n, "normalises over the batch, which has no gradient here"))?;
     let axes = d.builder().ints(axes);
     let mean = d.op("ReduceSumSquare", &[axes], &[]) * (1.0 / count as f32);
     Ok((mean + n.float("epsilon", 1e-5)).sqrt().op("Reciprocal", &[], &[]))
@@ -76,7 +76,10 @@ fn last_axes(n: &Node, x: Expr<'_>) -> Result<Vec<i64>> {
 
 fn fixed_parameters(s: &Sweep, n: &Node) -> Result<()> {
     if s.needs(n, 1) || s.needs(n, 2) {
-        return Err(GraphError::node(n, "its scale or bias depends on the input, which is not supported"));
+        return Err(GraphError::no_gradient(
+            n,
+            "its scale or bias depends on the input, which is not supported",
+        ));
     }
     Ok(())
 }

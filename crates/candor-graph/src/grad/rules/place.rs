@@ -42,7 +42,7 @@ impl Window {
             })
         };
         read().ok_or_else(|| {
-            GraphError::node(n, "only windows over two spatial axes of known size are supported")
+            GraphError::no_gradient(n, "only windows over two spatial axes of known size are supported")
         })
     }
 

@@ -110,7 +110,8 @@ impl<'w, 'b> Placement<'w, 'b> {
 /// global average pool: dx = dy/count, broadcast
 pub(crate) fn global_average_pool(s: &mut Sweep, n: &Node) -> Result<()> {
     let count: Option<usize> = s.input(n, 0)?.shape()?[2..].iter().map(|d| d.fixed()).product();
-    let count = count.ok_or_else(|| GraphError::node(n, "the spatial size of its input is not known"))?;
+    let count =
+        count.ok_or_else(|| GraphError::unknown_shape(n, "the spatial size of its input is not known"))?;
     s.add_grad(n, 0, s.dy(n) * (1.0 / count as f32))
 }
 

@@ -15,8 +15,8 @@ pub(crate) fn expand(s: &mut Sweep, n: &Node) -> Result<()> {
 pub(crate) fn tile(s: &mut Sweep, n: &Node) -> Result<()> {
     let x = s.input(n, 0)?.shape()?;
     let repeats = n.input(1).and_then(|id| s.builder().with(|g| g.known_dims(id)));
-    let repeats =
-        repeats.ok_or_else(|| GraphError::node(n, "its repeats are not known, which is not supported"))?;
+    let repeats = repeats
+        .ok_or_else(|| GraphError::unknown_shape(n, "its repeats are not known, which is not supported"))?;
     let (mut apart, mut copies) = (vec![], vec![]);
     for (&dim, &count) in x.iter().zip(&repeats) {
         if count != Dim::Fixed(1) {
@@ -47,7 +47,7 @@ pub(crate) fn split(s: &mut Sweep, n: &Node) -> Result<()> {
     let mut parts: Vec<Expr> = vec![];
     for k in 0..n.outputs.len() {
         let Some(part) = n.outputs[k] else {
-            return Err(GraphError::node(n, "an output is left out, which is not supported"));
+            return Err(GraphError::no_gradient(n, "an output is left out, which is not supported"));
         };
         parts.push(s.full_dy_of(part)?);
     }

@@ -16,8 +16,8 @@ pub(crate) fn reduce_mean(s: &mut Sweep, n: &Node) -> Result<()> {
     let r = Reduced::of(s, n)?;
     let shape = s.input(n, 0)?.shape()?;
     let count: Option<usize> = r.axes.iter().map(|&a| shape[a as usize].fixed()).product();
-    let count =
-        count.ok_or_else(|| GraphError::node(n, "averages over the batch, which has no gradient here"))?;
+    let count = count
+        .ok_or_else(|| GraphError::no_gradient(n, "averages over the batch, which has no gradient here"))?;
     s.add_grad(n, 0, r.dy * (1.0 / count as f32))
 }
 
@@ -69,10 +69,9 @@ impl<'b> Reduced<'b> {
         let rank = s.input(n, 0)?.shape()?.len() as i64;
         let given = match n.input(1) {
             None => vec![],
-            Some(id) => s
-                .builder()
-                .with(|g| g.known_ints(id))
-                .ok_or_else(|| GraphError::node(n, "its axes are not constant, which is not supported"))?,
+            Some(id) => s.builder().with(|g| g.known_ints(id)).ok_or_else(|| {
+                GraphError::no_gradient(n, "its axes are not constant, which is not supported")
+            })?,
         };
         let axes: Vec<i64> = match given.as_slice() {
             [] if n.int("noop_with_empty_axes", 0) != 0 => vec![],

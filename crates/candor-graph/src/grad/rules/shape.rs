@@ -10,7 +10,7 @@ use crate::shape::Dim;
 /// reshape, flatten, squeeze, unsqueeze: dx = dy in x's shape
 pub(crate) fn reshape(s: &mut Sweep, n: &Node) -> Result<()> {
     let shape = s.input(n, 0)?.shape()?;
-    let free = |_| GraphError::node(n, "its input has more than one axis that depends on the batch");
+    let free = |_| GraphError::no_gradient(n, "its input has more than one axis that depends on the batch");
     let dx = s.full_dy(n)?.reshape_to(&shape).map_err(free)?;
     s.add_grad(n, 0, dx)
 }
@@ -35,7 +35,7 @@ pub(crate) fn concat(s: &mut Sweep, n: &Node) -> Result<()> {
     let mut start = 0;
     for i in 0..n.inputs.len() {
         let size = s.input(n, i)?.shape()?[axis as usize].fixed();
-        let size = size.ok_or_else(|| GraphError::node(n, "concatenates along the batch"))? as i64;
+        let size = size.ok_or_else(|| GraphError::no_gradient(n, "concatenates along the batch"))? as i64;
         if s.needs(n, i) {
             s.add_grad(n, i, dy.slice(&[axis], &[start], &[start + size], &[1]))?;
         }
@@ -48,7 +48,7 @@ pub(crate) fn concat(s: &mut Sweep, n: &Node) -> Result<()> {
 pub(crate) fn pad(s: &mut Sweep, n: &Node) -> Result<()> {
     if n.text("mode", "constant") != "constant" {
         let reason = format!("mode {} has no rule yet; export with constant padding", n.text("mode", ""));
-        return Err(GraphError::NoGradient { node: n.name.clone(), op: n.op.clone(), reason });
+        return Err(GraphError::no_gradient(n, reason));
     }
     let rank = s.input(n, 0)?.shape()?.len();
     let pads = constant_ints(s, n, 1)?.ok_or_else(|| GraphError::node(n, "has no pads"))?;
@@ -78,7 +78,7 @@ pub(crate) fn slice(s: &mut Sweep, n: &Node) -> Result<()> {
             Dim::Fixed(size) => size as i64,
             // The batch axis can be sliced only from end to end.
             _ if starts[k] == 0 && steps[k] == 1 && ends[k] >= i64::from(i32::MAX) => continue,
-            _ => return Err(GraphError::node(n, "slices the batch")),
+            _ => return Err(GraphError::no_gradient(n, "slices the batch")),
         };
         let range = Range::new(starts[k], ends[k], steps[k], size);
         dx = range.put_back(dx, axis, rank, size);
@@ -127,7 +127,7 @@ impl Range {
 fn constant_ints(s: &Sweep, n: &Node, i: usize) -> Result<Option<Vec<i64>>> {
     let Some(id) = n.input(i) else { return Ok(None) };
     let known = s.builder().with(|g| g.known_ints(id));
-    known
-        .map(Some)
-        .ok_or_else(|| GraphError::node(n, format!("input {i} is not constant, which is not supported")))
+    known.map(Some).ok_or_else(|| {
+        GraphError::no_gradient(n, format!("input {i} is not constant, which is not supported"))
+    })
 }

@@ -12,63 +12,28 @@ const LARGEST_MASK: usize = 1 << 24;
 /// softmax(cap(α·Q·Kᵀ) + mask)·V, Q, K and V N×heads×tokens×size, or N×tokens×(heads·size) with the number of heads named.
 /// Several heads of queries may share one of keys.
 pub(super) fn attention<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
-    let refuse =
-        |what: &str| GraphError::node(n, format!("{what} has no rule; export attention as matrix products"));
     if n.inputs.len() > 4 && n.inputs[4..].iter().any(Option::is_some)
         || n.outputs[1..].iter().any(Option::is_some)
     {
-        return Err(refuse("a cache of keys and values"));
+        return Err(refused(n, "a cache of keys and values"));
     }
-    let (mut q, mut k, mut v) = (required(b, n, 0)?, required(b, n, 1)?, required(b, n, 2)?);
-    let flat = q.shape()?.len() == 3;
-    if flat {
-        let heads = (n.int("q_num_heads", 0), n.int("kv_num_heads", 0));
-        if heads.0 < 1 || heads.1 < 1 {
-            return Err(refuse("an unknown number of heads"));
-        }
-        (q, k, v) = (split_heads(q, heads.0), split_heads(k, heads.1), split_heads(v, heads.1));
-    }
-    let heads = |x: Expr<'b>| Ok(x.shape()?[1].fixed().filter(|&h| h > 0));
-    let (Some(of_q), Some(of_k)) = (heads(q)?, heads(k)?) else {
-        return Err(refuse("an unknown number of heads"));
-    };
-    if of_q % of_k != 0 {
-        return Err(refuse("a number of heads of queries that those of keys do not divide"));
-    }
-    if of_q != of_k {
-        let shared: Vec<i64> = (0..of_q).map(|h| (h / (of_q / of_k)) as i64).collect();
-        let repeated = |x: Expr<'b>| x.op("Gather", &[b.ints(&shared)], &[("axis", Attr::Int(1))]);
-        (k, v) = (repeated(k), repeated(v));
-    }
+    let flat = required(b, n, 0)?.shape()?.len() == 3;
+    let [q, k, v] = heads(b, n, flat)?;
     let mut scores = scaled_scores(n, q, k)?;
     let cap = n.float("softcap", 0.0);
     if cap > 0.0 {
         scores = (scores * (1.0 / cap)).op("Tanh", &[], &[]) * cap;
     }
-    let keys = scores.shape()?[3];
-    let (mut bias, mut boolean) = (None, false);
-    if let Some(mask) = input(b, n, 3) {
-        if mask.shape()?.last() != Some(&keys) {
-            return Err(refuse("a mask of fewer keys than there are"));
-        }
-        boolean = is_boolean(b, mask);
-        bias = Some(additive(b, mask));
-    }
-    if let Some(allowed) = allowed(n) {
-        let (Some(l), Some(m)) = (scores.shape()?[2].fixed(), keys.fixed()) else {
-            return Err(refuse("a mask of unknown size"));
-        };
-        if l.saturating_mul(m) > LARGEST_MASK {
-            return Err(refuse("a mask of so many tokens"));
-        }
-        let value = |i: usize| if allowed((i / m) as i64, (i % m) as i64) { 0.0 } else { f32::MIN };
-        let mask = b.constant(Tensor::floats(&[l, m], (0..l * m).map(value).collect())?);
-        bias = Some(bias.map_or(mask, |other| other + mask));
-    }
+    let given = given_mask(b, n, scores)?;
+    let bias = match (given, places_mask(b, n, scores)?) {
+        (Some(given), Some(places)) => Some(given + places),
+        (given, places) => given.or(places),
+    };
     if let Some(bias) = bias {
         scores = scores + bias;
     }
     let mut weights = scores.op("Softmax", &[], &[("axis", Attr::Int(-1))]);
+    let boolean = input(b, n, 3).is_some_and(|mask| is_boolean(b, mask));
     if let Some(bias) = bias.filter(|_| boolean) {
         // A query that may look at no key gets zeros.
         let best = bias.op("ReduceMax", &[b.ints(&[-1])], &[]);
@@ -77,6 +42,60 @@ pub(super) fn attention<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<
     }
     let y = weights.op("MatMul", &[v], &[]);
     Ok(Some(vec![if flat { join_heads(y)? } else { y }]))
+}
+
+fn refused(n: &Node, what: &str) -> GraphError {
+    GraphError::unsupported(n, format!("{what} has no rule; export attention as matrix products"))
+}
+
+/// Q, K and V as N×heads×tokens×size, those of keys repeated for the heads of queries that share them. `flat`: the node has them
+/// as N×tokens×(heads·size).
+fn heads<'b>(b: &'b Builder, n: &Node, flat: bool) -> Result<[Expr<'b>; 3]> {
+    let (mut q, mut k, mut v) = (required(b, n, 0)?, required(b, n, 1)?, required(b, n, 2)?);
+    if flat {
+        let heads = (n.int("q_num_heads", 0), n.int("kv_num_heads", 0));
+        if heads.0 < 1 || heads.1 < 1 {
+            return Err(refused(n, "an unknown number of heads"));
+        }
+        (q, k, v) = (split_heads(q, heads.0), split_heads(k, heads.1), split_heads(v, heads.1));
+    }
+    let heads = |x: Expr<'b>| Ok(x.shape()?[1].fixed().filter(|&h| h > 0));
+    let (Some(of_q), Some(of_k)) = (heads(q)?, heads(k)?) else {
+        return Err(refused(n, "an unknown number of heads"));
+    };
+    if of_q % of_k != 0 {
+        return Err(refused(n, "a number of heads of queries that those of keys do not divide"));
+    }
+    if of_q != of_k {
+        let shared: Vec<i64> = (0..of_q).map(|h| (h / (of_q / of_k)) as i64).collect();
+        let repeated = |x: Expr<'b>| x.op("Gather", &[b.ints(&shared)], &[("axis", Attr::Int(1))]);
+        (k, v) = (repeated(k), repeated(v));
+    }
+    Ok([q, k, v])
+}
+
+/// The mask among the node's inputs, as what is added to the scores.
+fn given_mask<'b>(b: &'b Builder, n: &Node, scores: Expr<'b>) -> Result<Option<Expr<'b>>> {
+    let keys = scores.shape()?[3];
+    let Some(mask) = input(b, n, 3) else { return Ok(None) };
+    if mask.shape()?.last() != Some(&keys) {
+        return Err(refused(n, "a mask of fewer keys than there are"));
+    }
+    Ok(Some(additive(b, mask)))
+}
+
+/// What is added to the scores so that a query looks only where its place lets it.
+fn places_mask<'b>(b: &'b Builder, n: &Node, scores: Expr<'b>) -> Result<Option<Expr<'b>>> {
+    let Some(allowed) = allowed(n) else { return Ok(None) };
+    let shape = scores.shape()?;
+    let (Some(l), Some(m)) = (shape[2].fixed(), shape[3].fixed()) else {
+        return Err(refused(n, "a mask of unknown size"));
+    };
+    if l.saturating_mul(m) > LARGEST_MASK {
+        return Err(refused(n, "a mask of so many tokens"));
+    }
+    let value = |i: usize| if allowed((i / m) as i64, (i % m) as i64) { 0.0 } else { f32::MIN };
+    Ok(Some(b.constant(Tensor::floats(&[l, m], (0..l * m).map(value).collect())?)))
 }
 
 /// Whether a query may look at a key, by their places; none if all may.
@@ -93,8 +112,9 @@ fn allowed(n: &Node) -> Option<impl Fn(i64, i64) -> bool> {
 
 /// As attention, Q, K and V N×tokens×(heads·size), a bias for the three of them
 pub(super) fn multi_head_attention<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
-    let refuse =
-        |what: &str| GraphError::node(n, format!("{what} has no rule; optimise the model at a lower level"));
+    let refuse = |what: &str| {
+        GraphError::unsupported(n, format!("{what} has no rule; optimise the model at a lower level"))
+    };
     let extra = [4, 6, 7].into_iter().any(|i| n.input(i).is_some());
     if n.input(1).is_none() || n.input(2).is_none() || extra {
         return Err(refuse("packed queries, a key mask or a cache"));
@@ -120,8 +140,9 @@ pub(super) fn multi_head_attention<'b>(b: &'b Builder, n: &Node) -> Result<Optio
 
 /// α·Q·Kᵀ; α is 1/√size unless it is named.
 fn scaled_scores<'b>(n: &Node, q: Expr<'b>, k: Expr<'b>) -> Result<Expr<'b>> {
-    let size =
-        q.shape()?[3].fixed().ok_or_else(|| GraphError::node(n, "the size of its heads is not known"))?;
+    let size = q.shape()?[3]
+        .fixed()
+        .ok_or_else(|| GraphError::unknown_shape(n, "the size of its heads is not known"))?;
     let default = 1.0 / (size as f32).sqrt();
     let scale = match n.float("scale", default) {
         s if s > 0.0 => s,

@@ -19,15 +19,15 @@ pub(super) fn col2im<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>
     let pads = window("pads", vec![0; 4]);
     let two = [&image, &block, &strides, &dilations].map(Vec::len) == [2; 4] && pads.len() == 4;
     if !two {
-        return Err(GraphError::node(n, "only images of two dimensions are supported"));
+        return Err(GraphError::unsupported(n, "only images of two dimensions are supported"));
     }
     let columns = required(b, n, 0)?;
     let shape = columns.shape()?;
     let [_, depth, count] = &shape[..] else {
-        return Err(GraphError::node(n, "its columns are not N×C×L"));
+        return Err(GraphError::shapes(n, "its columns are not N×C×L"));
     };
     let (Some(depth), Some(count)) = (depth.fixed(), count.fixed()) else { return Ok(None) };
-    let unfit = || GraphError::node(n, "its columns are not those of windows over such an image");
+    let unfit = || GraphError::shapes(n, "its columns are not those of windows over such an image");
     let small = |v: &&Vec<i64>| v.iter().all(|&k| (1..=1 << 20).contains(&k));
     if ![&image, &block, &strides, &dilations].iter().all(small)
         || !pads.iter().all(|p| (0..=1 << 20).contains(p))

@@ -30,7 +30,7 @@ pub(super) fn quick_gelu<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr
 /// α·A·B, either transposed in its last two axes
 pub(super) fn fused_mat_mul<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
     if n.int("transBatchA", 0) != 0 || n.int("transBatchB", 0) != 0 {
-        return Err(GraphError::node(
+        return Err(GraphError::unsupported(
             n,
             "transBatchA and transBatchB have no rule; optimise the model at a lower level",
         ));
@@ -42,7 +42,7 @@ pub(super) fn fused_mat_mul<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<E
         }
         let rank = x.shape()?.len();
         if rank < 2 {
-            return Err(GraphError::node(n, "a vector cannot be transposed"));
+            return Err(GraphError::shapes(n, "a vector cannot be transposed"));
         }
         let mut order: Vec<i64> = (0..rank as i64).collect();
         order.swap(rank - 2, rank - 1);
@@ -98,7 +98,7 @@ fn activated<'b>(y: Expr<'b>, n: &Node) -> Result<Expr<'b>> {
             y.op("Clip", &[bound(parameter(0, "min", f32::MIN)), bound(parameter(1, "max", f32::MAX))], &[])
         }
         other => {
-            return Err(GraphError::node(
+            return Err(GraphError::unsupported(
                 n,
                 format!("activation {other} has no rule; optimise the model at a lower level"),
             ));

@@ -13,7 +13,7 @@ mod resize;
 
 use crate::builder::{Builder, Expr};
 use crate::error::Result;
-use crate::graph::{Graph, Node, ValueId};
+use crate::graph::{Graph, Node, Origin, ValueId};
 
 /// Builds a node's outputs from its inputs. `None`: not now (what it must know is not constant yet), or not this case.
 pub type Lowering = for<'b> fn(&'b Builder, &Node) -> Result<Option<Vec<Expr<'b>>>>;
@@ -67,7 +67,7 @@ pub fn lower(graph: &mut Graph) -> Result<()> {
         builder.check()?;
         let Some((_, _, lowering)) = entry.filter(|_| inputs_known(&builder, &node)) else { continue };
         builder.with_mut(|g| g.nodes.truncate(before));
-        match lowering(&builder, &node)? {
+        match builder.made_from(&node, || lowering(&builder, &node)).map_err(|e| e.at(&node))? {
             Some(outputs) => builder.with_mut(|g| hand_over(g, before, &node, &outputs)),
             None => {
                 builder.with_mut(|g| g.nodes.truncate(before));
@@ -80,7 +80,7 @@ pub fn lower(graph: &mut Graph) -> Result<()> {
 }
 
 fn inputs_known(builder: &Builder, node: &Node) -> bool {
-    node.inputs.iter().flatten().all(|&id| builder.value(id).shape().is_ok())
+    node.inputs.iter().flatten().all(|&id| builder.value(id).known_shape().is_some())
 }
 
 /// Makes the nodes from `first` on produce the outputs of `node` instead of the expressions.
@@ -93,14 +93,10 @@ fn hand_over(graph: &mut Graph, first: usize, node: &Node, outputs: &[Expr<'_>])
         if own {
             rename(&mut graph.nodes[first..], expression, wanted);
         } else {
-            graph.nodes.push(Node {
-                name: format!("{}_identity", node.name),
-                op: "Identity".into(),
-                domain: String::new(),
-                inputs: vec![Some(expression)],
-                outputs: vec![Some(wanted)],
-                attrs: Default::default(),
-            });
+            let name = format!("{}_identity", node.name);
+            let (from, to) = (vec![Some(expression)], vec![Some(wanted)]);
+            let identity = Node::new(&name, "Identity", from, to, Default::default());
+            graph.nodes.push(identity.with_origin(Some(Origin::made_from(node))));
         }
     }
 }

@@ -26,7 +26,8 @@ pub(super) fn group_normalization<'b>(b: &'b Builder, n: &Node) -> Result<Option
     let (x, scale, bias) = (required(b, n, 0)?, required(b, n, 1)?, required(b, n, 2)?);
     let (shape, groups) = (x.shape()?, n.int("num_groups", 1).max(1));
     let rest: Option<usize> = shape[1..].iter().map(|d| d.fixed()).product();
-    let rest = rest.ok_or_else(|| GraphError::node(n, "the sizes of its input are not known"))? as i64;
+    let rest =
+        rest.ok_or_else(|| GraphError::unknown_shape(n, "the sizes of its input are not known"))? as i64;
     let per_group = |v: f32| b.constant(crate::tensor::Tensor::full(&[groups as usize], v));
     let epsilon = ("epsilon", Attr::Float(n.float("epsilon", 1e-5)));
     let standard = x

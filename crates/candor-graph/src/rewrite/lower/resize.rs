@@ -13,7 +13,7 @@ const LARGEST_MATRIX: usize = 1 << 26;
 pub(super) fn resize<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
     let mut x = required(b, n, 0)?;
     if n.text("keep_aspect_ratio_policy", "stretch") != "stretch" || n.ints("axes").is_some() {
-        return Err(GraphError::node(
+        return Err(GraphError::unsupported(
             n,
             "sizes by aspect ratio or for some axes only have no rule; name all sizes",
         ));
@@ -34,7 +34,10 @@ pub(super) fn resize<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>
             continue;
         }
         if from == 0 || from.saturating_mul(to) > LARGEST_MATRIX {
-            return Err(GraphError::node(n, format!("{from} places resized to {to} are none, or too many")));
+            return Err(GraphError::too_large(
+                n,
+                format!("{from} places resized to {to} are none, or too many"),
+            ));
         }
         let weights = (0..to).map(|i| taps(n, i, from, to, scale)).collect::<Result<Vec<_>>>()?;
         x = along(x, axis, shape.len(), b.constant(matrix(&weights, from)));
@@ -134,7 +137,7 @@ fn position(n: &Node, o: f64, from: f64, to: f64, scale: f64) -> Result<f64> {
             half_pixel + from / 2.0 * (1.0 - adjustment)
         }
         other => {
-            return Err(GraphError::node(
+            return Err(GraphError::unsupported(
                 n,
                 format!("coordinates {other} have no rule; export with half_pixel"),
             ));
