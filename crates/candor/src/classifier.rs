@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use crate::engine::{Engine, RTen};
 use crate::error::{Error, Result};
-use crate::explain::Explainer;
 use crate::image::{Preprocessing, Preset};
 use crate::labels::Labels;
-use crate::methods::{Choices, Method};
+use crate::methods::Choices;
 use crate::model::{Model, ModelOptions};
 use crate::sidecar::Sidecar;
 
@@ -115,22 +114,6 @@ impl Classifier {
         })
     }
 
-    /// Compiles a method for the model: once, for any number of photos.
-    ///
-    /// # Errors
-    /// An unknown method or parameter, a level that does not exist, a node without a gradient rule.
-    pub fn explainer(&self, method: &crate::explain::Method) -> Result<Explainer> {
-        Explainer::new(self.clone(), method)
-    }
-
-    /// [`Classifier::explainer`] for a method that is not in the registry.
-    ///
-    /// # Errors
-    /// As [`Classifier::explainer`].
-    pub fn explainer_of(&self, method: &dyn Method, choice: &crate::explain::Method) -> Result<Explainer> {
-        Explainer::of(self.clone(), method, choice)
-    }
-
     /// What is chosen beside a method's parameters: `levels`, else those of the sidecar; the sidecar's λ; the seed.
     pub fn choices(&self, levels: &[String], seed: u64) -> Choices {
         let own = || self.sidecar.levels.clone().unwrap_or_default();
@@ -148,10 +131,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_classifier_may_be_shared_between_threads_and_an_explainer_sent() {
+    fn a_classifier_may_be_shared_between_threads() {
         fn shared<T: Send + Sync>() {}
-        fn sent<T: Send>() {}
         shared::<Classifier>();
-        sent::<Explainer>();
     }
 }

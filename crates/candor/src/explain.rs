@@ -142,7 +142,27 @@ impl From<Settings> for Method {
     }
 }
 
-/// A method compiled for a classifier: explains photos.
+impl Classifier {
+    /// Compiles a method for the model: once, for any number of photos.
+    ///
+    /// # Errors
+    /// An unknown method or parameter, a level that does not exist, a node without a gradient rule.
+    pub fn explainer(&self, method: &Method) -> Result<Explainer> {
+        self.explainer_of(methods::find(&method.name)?.as_ref(), method)
+    }
+
+    /// [`Classifier::explainer`] for a method that is not in the registry, with the settings of `method`.
+    ///
+    /// # Errors
+    /// As [`Classifier::explainer`].
+    pub fn explainer_of(&self, definition: &dyn Definition, method: &Method) -> Result<Explainer> {
+        let choices = self.choices(&method.levels, method.seed);
+        let (prepared, parameters) = prepare(&self.model, definition, &method.set, &choices)?;
+        Ok(Explainer { classifier: self.clone(), probe: true, parameters, prepared })
+    }
+}
+
+/// A method compiled for a classifier: explains photos. It may be sent to another thread.
 pub struct Explainer {
     /// The classifier.
     pub classifier: Classifier,
@@ -153,22 +173,6 @@ pub struct Explainer {
 }
 
 impl Explainer {
-    /// Compiles a method of the registry.
-    ///
-    /// # Errors
-    /// As [`Classifier::explainer`].
-    pub(crate) fn new(classifier: Classifier, method: &Method) -> Result<Self> {
-        let definition = methods::find(&method.name)?;
-        Explainer::of(classifier, definition.as_ref(), method)
-    }
-
-    /// Compiles a method.
-    pub(crate) fn of(classifier: Classifier, definition: &dyn Definition, method: &Method) -> Result<Self> {
-        let choices = classifier.choices(&method.levels, method.seed);
-        let (prepared, parameters) = prepare(&classifier.model, definition, &method.set, &choices)?;
-        Ok(Explainer { classifier, probe: true, parameters, prepared })
-    }
-
     /// The method and every parameter it uses.
     pub fn method_info(&self) -> MethodInfo {
         self.parameters.info()
@@ -370,4 +374,15 @@ fn verdict(e: &Explanation) -> Verdict {
         None => e.map.data.iter().any(|&v| v != 0.0),
     };
     if found { Verdict::Evidence } else { Verdict::NoEvidence }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_explainer_may_be_sent_to_another_thread() {
+        fn sent<T: Send>() {}
+        sent::<Explainer>();
+    }
 }

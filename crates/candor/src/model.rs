@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::engine::{Engine, Folding, Session};
 use crate::error::{Error, ModelError, Result, first_floats, floats};
+use crate::image::Layout;
 use crate::scores::{log_odds, softmax};
 
 /// The model of a run, identified by content.
@@ -28,16 +29,6 @@ pub struct ModelInfo {
     pub opset: i64,
     /// Producer name and version from the file; may be empty.
     pub producer: String,
-}
-
-/// How the model's file orders an image's axes. Graphs are N×C×H×W once loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Layout {
-    /// Batch, channels, height, width.
-    Nchw,
-    /// Batch, height, width, channels: a Transpose is put in front.
-    Nhwc,
 }
 
 /// What the file does not say.

@@ -24,9 +24,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::image::{ColorOrder, Filter, MAX_SIDE, Preprocessing, Preset, ResizeMode};
+use crate::image::{ColorOrder, Filter, Layout, MAX_SIDE, Preprocessing, Preset, ResizeMode};
 use crate::labels::{Labels, LabelsError};
-use crate::model::Layout;
 
 /// What a sidecar says; `None` where it says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

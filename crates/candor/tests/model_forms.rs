@@ -3,12 +3,13 @@
 
 use candor::engine::RTen;
 use candor::error::one_line;
+use candor::image::Layout;
 use candor::mask::Returned;
 use candor::mask::learn::{Learned, Learner};
 use candor::mask::settings::SETTLING;
 use candor::mask::{Settings, automatic_levels};
 use candor::methods::{Choices, prepare};
-use candor::model::{Head, Layout, Model, ModelOptions};
+use candor::model::{Head, Model, ModelOptions};
 use candor::progress::Unwatched;
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::graph::{Attr, Graph};

@@ -3,19 +3,7 @@
 //! Each is the weighted mean of its neighbours, all of them at once: a system with an unknown for each pixel, which the published
 //! code hands to a direct solver. Here conjugate gradients solve it, with multigrid as preconditioner.
 
-use super::multigrid::Multigrid;
-
-/// Rows and columns to the neighbours, and their weights: 1/6 along an axis, 1/12 across (the published code's).
-pub(super) const NEIGHBOURS: [(isize, isize, f64); 8] = [
-    (-1, 0, 1.0 / 6.0),
-    (0, -1, 1.0 / 6.0),
-    (0, 1, 1.0 / 6.0),
-    (1, 0, 1.0 / 6.0),
-    (-1, -1, 1.0 / 12.0),
-    (-1, 1, 1.0 / 12.0),
-    (1, -1, 1.0 / 12.0),
-    (1, 1, 1.0 / 12.0),
-];
+use super::multigrid::{LANES, Multigrid, NEIGHBOURS};
 
 /// The residual, in units of the right-hand side's norm, at which the system counts as solved.
 const TOLERANCE: f64 = 1e-10;
@@ -149,8 +137,6 @@ impl System {
     }
 }
 
-/// Channels that are solved at once.
-pub(super) const LANES: usize = 4;
 /// A number for each.
 type Lanes = [f64; LANES];
 

@@ -6,7 +6,20 @@
 //! second order), and each level is visited twice (a W-cycle): some twelve steps solve a hole of any size. Single precision
 //! suffices here: conjugate gradients correct it.
 
-use super::impute::{LANES, NEIGHBOURS};
+/// Rows and columns to the neighbours, and their weights: 1/6 along an axis, 1/12 across (the published code's).
+pub(super) const NEIGHBOURS: [(isize, isize, f64); 8] = [
+    (-1, 0, 1.0 / 6.0),
+    (0, -1, 1.0 / 6.0),
+    (0, 1, 1.0 / 6.0),
+    (1, 0, 1.0 / 6.0),
+    (-1, -1, 1.0 / 12.0),
+    (-1, 1, 1.0 / 12.0),
+    (1, -1, 1.0 / 12.0),
+    (1, 1, 1.0 / 12.0),
+];
+
+/// Channels that are solved at once.
+pub(super) const LANES: usize = 4;
 
 /// A value for each channel that is solved at the same time.
 type Lanes = [f32; LANES];

@@ -3,6 +3,7 @@
 mod decode;
 mod error;
 mod jpeg;
+mod layout;
 mod preprocess;
 mod preset;
 mod region;
@@ -11,6 +12,7 @@ mod resize;
 pub use ::image::RgbImage;
 pub use decode::{MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, decode, decode_bytes};
 pub use error::ImageError;
+pub use layout::Layout;
 pub use preprocess::{ColorOrder, Preprocessing, VIEW_SIDE};
 pub use preset::{ParsePresetError, Preset};
 pub use region::{Region, ResizeMode};

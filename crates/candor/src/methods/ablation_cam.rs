@@ -1,6 +1,6 @@
 //! Ablation-CAM: Σ_k w_k A_k cut at zero, w_k = (S_c − S_c without A_k) / S_c (Desai and Ramaswamy 2020).
 
-use super::cam::enlarged;
+use super::attribution::enlarged;
 use super::layer::LayerFeatures;
 use super::{Choices, Cost, Description, Explainer, Method};
 use crate::error::Result;

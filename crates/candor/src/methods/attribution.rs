@@ -1,6 +1,7 @@
-//! Attributions to input channels, and how they become a map.
+//! How attributions to input channels, and maps on a layer's grid, become a map on the input's grid.
 
-use crate::map::Map;
+use crate::map::{Interpolation, Map};
+use crate::model::Model;
 use crate::parameters::{Kind, Parameter, Parameters, names};
 
 /// How the channels of one pixel become one value.
@@ -37,6 +38,13 @@ impl Attribution {
         };
         Map { height, width, data: (0..area).map(pixel).collect() }
     }
+}
+
+/// The positive part of a map on the layer's grid, on the model's input grid.
+pub(super) fn enlarged(map: Map, model: &Model) -> Map {
+    let [_, height, width] = model.input_shape;
+    let positive = Map { data: map.data.iter().map(|v| v.max(0.0)).collect(), ..map };
+    positive.resize(height, width, Interpolation::Bilinear)
 }
 
 /// How channels become one value, by name.

@@ -9,7 +9,6 @@ use super::backward::{Combine, Plan};
 use super::recipe::{OneRecipe, Reading, Recipe};
 use super::{Choices, Cost, Description, Explainer, Export, Method};
 use crate::error::Result;
-use crate::map::{Interpolation, Map};
 use crate::mask::{Level, levels};
 use crate::model::Model;
 use crate::parameters::Parameters;
@@ -105,13 +104,6 @@ pub(super) fn layer(model: &Model, p: &mut Parameters, choices: &Choices) -> Res
     let level = levels.swap_remove(levels.len() - 1);
     p.record("layer", level.name.clone());
     Ok(level)
-}
-
-/// The positive part of a map on the layer's grid, on the model's input grid.
-pub(super) fn enlarged(map: Map, model: &Model) -> Map {
-    let [_, height, width] = model.input_shape;
-    let positive = Map { data: map.data.iter().map(|v| v.max(0.0)).collect(), ..map };
-    positive.resize(height, width, Interpolation::Bilinear)
 }
 
 /// Σ over places, N×C×1×1

@@ -1,7 +1,7 @@
 //! Eigen-CAM: the feature vectors of all places, projected on their first principal direction; it knows no class (Muhammad
 //! and Yeasin 2020). The direction's sign, which is free, makes the projection of largest magnitude positive.
 
-use super::cam::enlarged;
+use super::attribution::enlarged;
 use super::layer::LayerFeatures;
 use super::{Choices, Cost, Description, Explainer, Method};
 use crate::error::Result;

@@ -3,9 +3,10 @@
 use crate::progress::Progress;
 use candor_graph::grad::policy;
 
+use super::attribution::enlarged;
 use super::attribution::{Attribution, CHANNELS, channels};
 use super::backward::{Backward, Plan};
-use super::cam::{enlarged, grad_cam, layer, plan};
+use super::cam::{grad_cam, layer, plan};
 use super::relu_rules::require_relu;
 use super::{Choices, Cost, Description, Explainer, Method};
 use crate::error::Result;

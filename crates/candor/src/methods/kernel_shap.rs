@@ -4,7 +4,7 @@
 
 use super::forward::LOGIT;
 use super::least_squares::{Cholesky, normal_matrix, normal_right};
-use super::segments::{COMPACTNESS, Fit, HIDDEN, SAMPLES, SEGMENTS, SegmentExplainer};
+use super::segments::{COMPACTNESS, Fit, HIDDEN, SAMPLES, SEGMENTS, Samples, SegmentExplainer};
 use super::{Choices, Cost, Description, Explainer, Method};
 use crate::error::Result;
 use crate::model::Model;
@@ -30,7 +30,25 @@ impl Method for KernelShap {
     }
 
     fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
-        SegmentExplainer::prepare(model, p, choices, Fit::Shapley)
+        SegmentExplainer::prepare(model, p, choices, Shapley)
+    }
+}
+
+/// Least squares on coalitions.
+struct Shapley;
+
+impl Fit for Shapley {
+    fn samples(&self, n: usize, samples: usize, seed: u64) -> Samples {
+        let (rows, weights) = coalitions(n, samples, seed);
+        Samples { rows, weights }
+    }
+
+    fn needs_nothing(&self) -> bool {
+        true
+    }
+
+    fn values(&self, samples: &Samples, scores: &[f64], nothing: f64, whole: f64) -> Option<Vec<f64>> {
+        shapley_values(&samples.rows, &samples.weights, scores, nothing, whole)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::forward::PROBABILITY;
 use super::least_squares::{Cholesky, normal_matrix, normal_right};
-use super::segments::{COMPACTNESS, Fit, HIDDEN, SAMPLES, SEGMENTS, SegmentExplainer};
+use super::segments::{COMPACTNESS, Fit, HIDDEN, SAMPLES, SEGMENTS, Samples, SegmentExplainer};
 use super::{Choices, Cost, Description, Explainer, Method};
 use crate::error::Result;
 use crate::model::Model;
@@ -48,7 +48,27 @@ impl Method for Lime {
 
     fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
         let (kernel, ridge) = (p.real("kernel"), p.real("ridge"));
-        SegmentExplainer::prepare(model, p, choices, Fit::Lime { kernel, ridge })
+        SegmentExplainer::prepare(model, p, choices, Ridge { kernel, ridge })
+    }
+}
+
+/// Ridge regression on the likeness to the whole photo.
+struct Ridge {
+    kernel: f64,
+    ridge: f64,
+}
+
+impl Fit for Ridge {
+    fn samples(&self, n: usize, samples: usize, seed: u64) -> Samples {
+        Samples { rows: subsets(n, samples, seed), weights: vec![] }
+    }
+
+    fn needs_nothing(&self) -> bool {
+        false
+    }
+
+    fn values(&self, samples: &Samples, scores: &[f64], _: f64, _: f64) -> Option<Vec<f64>> {
+        coefficients(&samples.rows, scores, self.kernel, self.ridge)
     }
 }
 

@@ -4,9 +4,8 @@ use candor_graph::builder::Builder;
 use candor_graph::graph::{Graph, ValueId};
 use candor_graph::insert;
 
-use super::attribution::{Attribution, Channels};
+use super::attribution::{Attribution, Channels, enlarged};
 use super::backward::{OneSweep, Plan, View};
-use super::cam::enlarged;
 use super::{Choices, Explainer, Export, baseline};
 use crate::error::{Error, Result};
 use crate::explanation::Explanation;

@@ -1,7 +1,7 @@
 //! Score-CAM: Σ_k α_k A_k cut at zero, α = softmax over channels of S_c(x ⊙ Â_k), Â_k the feature map enlarged and brought to
 //! 0..1 (Wang et al. 2020, "Score-CAM", algorithm 1). A channel that is flat masks nothing and counts with S_c(0).
 
-use super::cam::enlarged;
+use super::attribution::enlarged;
 use super::forward::Score;
 use super::layer::LayerFeatures;
 use super::{Choices, Cost, Description, Explainer, Method};

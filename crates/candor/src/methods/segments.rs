@@ -3,7 +3,7 @@
 use super::baseline;
 use super::forward::{Forward, Score};
 use super::superpixels::slic;
-use super::{Choices, Explainer, kernel_shap, lime};
+use super::{Choices, Explainer};
 use crate::error::{Error, MethodError, Result};
 use crate::explanation::Explanation;
 use crate::map::Map;
@@ -36,18 +36,31 @@ pub(super) const SAMPLES: Parameter = Parameter {
     kind: Kind::Integer(2, 1_000_000),
     help: "subsets of the superpixels that are tried",
 };
-/// What is made of the scores.
-#[derive(Clone, Copy)]
-pub(super) enum Fit {
-    Lime { kernel: f64, ridge: f64 },
-    Shapley,
+/// Which superpixels the samples show, and the weight of each sample.
+pub(super) struct Samples {
+    pub rows: Vec<Vec<bool>>,
+    /// Empty where a fit weighs the samples by itself.
+    pub weights: Vec<f64>,
+}
+
+/// What is made of the scores of samples.
+pub(super) trait Fit: Send {
+    /// Samples of `n` superpixels.
+    fn samples(&self, n: usize, samples: usize, seed: u64) -> Samples;
+
+    /// Whether the score of nothing is needed, too.
+    fn needs_nothing(&self) -> bool;
+
+    /// Value of each superpixel from the samples' `scores`, those of nothing (where it is needed) and of the whole; `None` if the
+    /// samples do not determine them.
+    fn values(&self, samples: &Samples, scores: &[f64], nothing: f64, whole: f64) -> Option<Vec<f64>>;
 }
 
 /// The explainer of both.
 pub(super) struct SegmentExplainer {
     forward: Forward,
     method: &'static str,
-    fit: Fit,
+    fit: Box<dyn Fit>,
     segments: usize,
     compactness: f32,
     hidden: String,
@@ -62,12 +75,12 @@ impl SegmentExplainer {
         model: &Model,
         p: &Parameters,
         choices: &Choices,
-        fit: Fit,
+        fit: impl Fit + 'static,
     ) -> Result<Box<dyn Explainer>> {
         Ok(Box::new(SegmentExplainer {
             forward: Forward::compile(model)?,
             method: p.method(),
-            fit,
+            fit: Box::new(fit),
             segments: p.integer("segments"),
             compactness: p.real("compactness") as f32,
             hidden: p.word("hidden").to_string(),
@@ -110,12 +123,9 @@ impl Explainer for SegmentExplainer {
         let labels = slic(&image, model.input_shape, self.segments, self.compactness);
         let n = labels.iter().max().map_or(0, |m| m + 1);
         let hidden = self.hidden(model, &labels, n)?;
-        let (rows, weights) = match self.fit {
-            Fit::Lime { .. } => (lime::subsets(n, self.samples, self.seed), vec![]),
-            Fit::Shapley => kernel_shap::coalitions(n, self.samples, self.seed),
-        };
-        // KernelSHAP also needs the score of nothing.
-        let extra = usize::from(matches!(self.fit, Fit::Shapley));
+        let samples = self.fit.samples(n, self.samples, self.seed);
+        let rows = &samples.rows;
+        let extra = usize::from(self.fit.needs_nothing());
         let make = |i: usize, out: &mut [f32]| {
             for (j, o) in out.iter_mut().enumerate() {
                 let shown = rows.get(i).is_some_and(|r| r[labels[j % labels.len()]]);
@@ -131,13 +141,8 @@ impl Explainer for SegmentExplainer {
         let mut explanations = vec![];
         for q in 0..classes.len() {
             let y: Vec<f64> = scores.iter().take(rows.len()).map(|s| s[q].into()).collect();
-            let values = match self.fit {
-                Fit::Lime { kernel, ridge } => lime::coefficients(&rows, &y, kernel, ridge),
-                Fit::Shapley => {
-                    let nothing = f64::from(scores[rows.len()][q]);
-                    kernel_shap::shapley_values(&rows, &weights, &y, nothing, own[q].into())
-                }
-            };
+            let nothing = scores.get(rows.len()).map_or(0.0, |s| s[q].into());
+            let values = self.fit.values(&samples, &y, nothing, own[q].into());
             let values = values.ok_or_else(|| {
                 let few = MethodError::FewSamples { samples: self.samples, segments: n };
                 Error::method(self.method, few)
@@ -150,6 +155,6 @@ impl Explainer for SegmentExplainer {
     }
 
     fn steps(&self, _: usize) -> u64 {
-        self.samples as u64 + u64::from(matches!(self.fit, Fit::Shapley))
+        self.samples as u64 + u64::from(self.fit.needs_nothing())
     }
 }
