@@ -1,6 +1,11 @@
 //! Adversarial attacks on ONNX classifiers, a detector that reads explanation masks, and studies of how far it can be believed.
 #![deny(missing_docs)]
 
+/// The examples of README.md, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod attacks;
 pub mod bench;
 pub mod detector;

@@ -66,15 +66,7 @@ fn the_command_line_and_the_library_write_the_same_bytes() {
         assert_eq!(direct[0].map, explained.classes[0].map, "a path and a decoded photo are the same");
         let mut writer = ReportWriter::create(&dir.path().join("library")).unwrap();
         writer.add(explained.into()).unwrap();
-        let header = ExplainResult {
-            model: classifier.model.info.clone(),
-            preprocessing: serde_json::to_value(&classifier.preprocessing).unwrap(),
-            engine: classifier.model.engine.info(),
-            method: explainer.method_info(),
-            seed: 5,
-            images: vec![],
-            failed: vec![],
-        };
+        let header = ExplainResult::of(&explainer, 5).unwrap();
         writer.finish(header).unwrap();
 
         let [command, library] = ["command", "library"].map(|out| files(&dir.path().join(out)));

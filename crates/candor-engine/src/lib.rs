@@ -1,6 +1,11 @@
 //! Engines execute graphs: compile once, run many times.
 #![deny(missing_docs)]
 
+/// The examples of README.md, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod forms;
 #[cfg(feature = "onnxruntime")]
 pub mod library;

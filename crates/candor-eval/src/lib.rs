@@ -2,6 +2,11 @@
 //! removing that does to the network ([`faithfulness`]), and what it costs ([`speed`]).
 #![deny(missing_docs)]
 
+/// The examples of README.md, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod bench;
 pub mod check;
 pub mod dataset;

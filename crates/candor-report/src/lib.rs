@@ -4,6 +4,11 @@
 //! [`png`] each make the bytes of one format, [`paint`] chooses the colours, [`atomic`] puts files in place.
 #![deny(missing_docs)]
 
+/// The examples of README.md, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod atomic;
 mod error;
 pub mod figures;

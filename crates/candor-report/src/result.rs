@@ -1,11 +1,14 @@
 //! The result of `explain` as plain data: exactly the fields of the command line's JSON contract.
 
+use candor::Explainer;
 use candor::engine::EngineInfo;
 use candor::explanation::{ClassExplanation, Cost, Kept, LevelMask, PhotoExplanation, TopClass, Verdict};
 use candor::map::Map;
 use candor::model::ModelInfo;
 use candor::parameters::MethodInfo;
 use serde::Serialize;
+
+use crate::ReportError;
 
 /// One run of `explain`: what was asked of which model, and what came out.
 #[derive(Clone, Debug, Serialize)]
@@ -25,6 +28,26 @@ pub struct ExplainResult {
     /// Images that failed, with the reason (exit code 3).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<FailedImage>,
+}
+
+impl ExplainResult {
+    /// The result of an explainer before any image: what is needed to get it again.
+    ///
+    /// # Errors
+    /// [`ReportError::Encode`]; plain preprocessing never causes it.
+    pub fn of(explainer: &Explainer, seed: u64) -> Result<Self, ReportError> {
+        let classifier = &explainer.classifier;
+        let preprocessing = serde_json::to_value(&classifier.preprocessing);
+        Ok(ExplainResult {
+            model: classifier.model.info.clone(),
+            preprocessing: preprocessing.map_err(ReportError::encode("the preprocessing"))?,
+            engine: classifier.model.engine.info(),
+            method: explainer.method_info(),
+            seed,
+            images: vec![],
+            failed: vec![],
+        })
+    }
 }
 
 /// An image that could not be explained.

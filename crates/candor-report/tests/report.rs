@@ -279,10 +279,10 @@ fn fifty_photos_stay_below_fifteen_megabytes() {
     assert!(size < 1_500_000, "{size} bytes for five photos");
 }
 
-/// To look at: `cargo test -p candor --test report sample -- --ignored --nocapture`, then open the page it names.
+/// To look at: `cargo test -p candor-report --test report write_sample -- --ignored --nocapture`, then open the page it names.
 #[test]
 #[ignore = "writes a sample report to look at"]
-fn sample() {
+fn write_sample() {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sample-report");
     write(&directory, images(), header());
     println!("{}", directory.join("report.html").display());

@@ -4,15 +4,12 @@
 //! about it follows from a seed, so scenes serve as fixtures, as training data of the embedded model
 //! ([`embedded`]) and as a benchmark of which every pixel is known. Form tells the classes apart; colours and
 //! textures are drawn independently of the class, and clutter shares them.
-//!
-//! ```
-//! use candor_scenes::{CLASSES, Scene, SceneOptions};
-//!
-//! let scene = Scene::generate(7, &SceneOptions { objects: 2..=2, ..Default::default() });
-//! for object in &scene.objects {
-//!     println!("{} in {:?}", CLASSES[object.class], object.bbox);
-//! }
-//! ```
+#![deny(missing_docs)]
+
+/// The examples of README.md, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 use std::ops::RangeInclusive;
 

@@ -1,6 +1,11 @@
 //! Explains image classifiers, and says so when there is nothing to see.
 #![deny(missing_docs)]
 
+/// The examples of README.md, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod blur;
 pub mod calibrate;
 pub mod classifier;

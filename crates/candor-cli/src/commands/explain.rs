@@ -116,15 +116,7 @@ pub fn explain_all(
         };
         anyhow::bail!("{first}{rest}");
     }
-    let header = ExplainResult {
-        model: explainer.classifier.model.info.clone(),
-        preprocessing: serde_json::to_value(&explainer.classifier.preprocessing)?,
-        engine: explainer.classifier.model.engine.info(),
-        method: explainer.method_info(),
-        seed,
-        images: vec![],
-        failed,
-    };
+    let header = ExplainResult { failed, ..ExplainResult::of(&explainer, seed)? };
     Ok(writer.finish(header)?)
 }
 
