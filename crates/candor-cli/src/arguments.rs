@@ -172,7 +172,7 @@ pub struct ExplainArgs {
     /// Learn the reliable mask at λ/4, λ/2, 2λ and 4λ, too, and warn where the map does not stay (five times the time)
     #[arg(long)]
     pub lambda_path: bool,
-    /// Do not ask each photo for its lowest class, which is done to warn where that lights the same pixels
+    /// Skip the specificity check (by default the lowest-scoring class is explained too, and you are warned if it highlights the same pixels)
     #[arg(long)]
     pub no_probe: bool,
     /// Folder for pictures, arrays and the report

@@ -71,7 +71,7 @@ pub fn explained(result: &ExplainResult) -> Result<()> {
                 Verdict::NoEvidence => "no evidence",
             };
             let odds = match q.null_log_odds {
-                Some(null) => format!("log-odds {:+.2} (nothing: {null:+.2})", q.log_odds),
+                Some(null) => format!("log-odds {:+.2} (null {null:+.2})", q.log_odds),
                 None => format!("log-odds {:+.2}", q.log_odds),
             };
             let name: String = q.class_name.chars().take(28).collect();

@@ -90,7 +90,7 @@ pub trait Engine: Send + Sync {
     /// [`EngineError::Compile`] if the graph holds something the engine does not know.
     fn compile(&self, graph: &Graph) -> Result<Box<dyn Session>, EngineError>;
 
-    /// Images that a batch should hold where so many wait: more gain nothing.
+    /// How many images a batch should hold when at least as many are queued: more gain nothing.
     fn images_together(&self) -> usize {
         1
     }

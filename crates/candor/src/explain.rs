@@ -178,7 +178,7 @@ impl Explainer {
         self.parameters.info()
     }
 
-    /// Steps of work that each photo takes with so many classes, at most, for a progress bar.
+    /// Maximum number of steps that each photo takes when this many classes are asked for.
     pub fn steps(&self, classes: usize) -> u64 {
         self.prepared.steps(classes + usize::from(self.probe))
     }
@@ -366,7 +366,7 @@ impl Explainer {
 const LEAST_EVIDENCE: f64 = 0.05;
 const LEAST_MASS: f64 = 1e-3;
 
-/// `evidence` if the class's odds exceed those of nothing and the map is not empty; for methods without a null, if the map
+/// `evidence` if the class's log-odds exceed the null log-odds and the map is not empty; for methods without a null, if the map
 /// is not empty.
 fn verdict(e: &Explanation) -> Verdict {
     let found = match e.evidence {

@@ -53,7 +53,7 @@ pub struct Explanation {
     pub log_odds: Option<f64>,
     /// The null log-odds n_c: log-odds with every mask zero, raised to chance, −ln(K−1), where the method's floor is chance.
     pub null_log_odds: Option<f64>,
-    /// Log-odds beyond those of nothing, at least 0.
+    /// Log-odds above the null log-odds, at least 0.
     pub evidence: Option<f64>,
     /// What the masked model answers.
     pub kept: Option<Kept>,

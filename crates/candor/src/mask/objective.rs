@@ -12,7 +12,7 @@ pub const EXCLUDED: f32 = -1e9;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Objective {
     /// (o_c(S(x;m)) − t)² with t = max(o_c(S(x)), n_c), the log-odds o_c and the null n_c (ours, the default). A class
-    /// whose odds are no better than those of nothing (t = n_c) costs nothing below n_c, so that the empty mask is its
+    /// whose log-odds do not exceed the null (t = n_c) costs nothing below n_c, so that the empty mask is its
     /// exact optimum. A class that is there is held to its odds below n_c too: were the cost flat there, a mask that
     /// once fell below the null would never find back.
     Evidence,
@@ -76,7 +76,7 @@ impl Query {
         self.log_odds(&self.reference).max(self.floor)
     }
 
-    /// The evidence t − n_c: log-odds beyond those of nothing, at least 0.
+    /// The evidence t − n_c: log-odds above the null, at least 0.
     pub fn evidence(&self) -> f64 {
         self.target() - self.floor
     }

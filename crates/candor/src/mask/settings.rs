@@ -49,7 +49,7 @@ pub const BETA2: Parameter = Parameter {
     name: "beta2",
     default: "0.9",
     kind: Kind::Number(0.0, 0.999_999),
-    help: "Adam's decay of the second moment; at the usual 0.999 gates that nothing depends on any more hardly close",
+    help: "Adam's decay of the second moment; at the usual 0.999 mask entries the output no longer depends on decay too slowly",
 };
 
 /// The parameter `anneal`.
@@ -73,7 +73,7 @@ pub const FLOOR: Parameter = Parameter {
     name: "floor",
     default: "chance",
     kind: Kind::Choice(&names(&FLOORS)),
-    help: "the odds of nothing: those of the network with every mask zero (null), or chance where that is higher",
+    help: "the null log-odds: those with every mask zero (null), or chance where that is higher (chance)",
 };
 
 /// The parameter `exact`.

@@ -16,7 +16,7 @@ pub(super) const BASELINE: Parameter = Parameter {
     name: "baseline",
     default: "zero",
     kind: Kind::Choice(&["zero", "mean", "blur"]),
-    help: "what stands for nothing: 0 in the model's input (grey under most presets), the image's mean colour, or the \
+    help: "the baseline: 0 in the model's input (grey under most presets), the image's mean colour, or the \
            image blurred",
 };
 

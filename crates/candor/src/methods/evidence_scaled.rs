@@ -1,4 +1,4 @@
-//! Another method's map on the scale of the class's evidence, empty for a class that has none (ours):
+//! Another method's map on the scale of the class's evidence, empty for a class that has none (new in Candor):
 //!
 //! m'_c = m_c / max |m_c| · min(1, e_c / e_1), e_c = max(0, o_c(S(x)) − n_c),
 //!
@@ -32,7 +32,7 @@ impl Method for EvidenceScaled {
         Description {
             name: "evidence-scaled",
             summary: "another method's map on the scale of the class's evidence: empty where there is none",
-            source: "ours",
+            source: "new in Candor",
             cost: Cost { forward: 3, backward: 1, note: "2 forward, and those of the method, here FullGrad" },
             signed: true,
             class_sensitive: true,

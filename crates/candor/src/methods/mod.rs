@@ -177,12 +177,12 @@ pub trait Explainer: Send {
         images.iter().map(one).collect()
     }
 
-    /// Images which [`Explainer::explain_all`] should be given where so many wait: more gain nothing.
+    /// How many images [`Explainer::explain_all`] should be given at once when at least as many are queued: more gain nothing.
     fn together(&self, _model: &Model) -> usize {
         1
     }
 
-    /// Number of steps that one call of [`Explainer::explain`] with so many classes reports.
+    /// Number of steps that one call of [`Explainer::explain`] with this many classes reports.
     fn steps(&self, _classes: usize) -> u64 {
         1
     }

@@ -24,7 +24,7 @@ impl Method for Random {
         Description {
             name: "random",
             summary: "a null method: noise from the seed, the class and the photo's bytes",
-            source: "ours, after Adebayo et al. 2018",
+            source: "after Adebayo et al. 2018",
             cost: Cost { forward: 1, backward: 0, note: "for the scores" },
             signed: false,
             class_sensitive: true,

@@ -91,7 +91,7 @@ impl Method for Reliable {
         Description {
             name: "reliable",
             summary: "masks on several levels that keep the class's odds and as little else as possible",
-            source: "Wang, Su, Zhang, Hu 2020 (idea); evidence objective and spatial masks: ours",
+            source: "Wang, Su, Zhang, Hu 2020 (idea); evidence objective and spatial masks: new in Candor",
             cost: Cost { forward: 63, backward: 60, note: "2 forward for a class without evidence" },
             signed: false,
             class_sensitive: true,
@@ -354,8 +354,8 @@ fn unstable(map: &Map, path: &[PathPoint]) -> Option<String> {
     let (overlap, lambda) = overlaps.min_by(|a, b| a.0.total_cmp(&b.0))?;
     (overlap < SAME).then(|| {
         format!(
-            "the map does not stay as lambda changes ({:.0} % overlap of the brightest fifths at lambda {lambda:.2e}): believe only \
-             what the whole path shows",
+            "the map changes with lambda ({:.0} % overlap of the brightest fifths at lambda {lambda:.2e}): trust only \
+             regions present at every lambda",
             100.0 * overlap
         )
     })
@@ -373,7 +373,7 @@ fn warnings(l: &Learned) -> Vec<String> {
     let empty = l.masks.iter().flatten().all(|&m| m < 0.5);
     vec![if empty {
         format!(
-            "weak evidence ({evidence:+.2} log-odds over nothing) is less than a mask costs at this lambda"
+            "weak evidence ({evidence:+.2} log-odds above the null) is less than a mask costs at this lambda"
         )
     } else {
         format!(
