@@ -111,7 +111,7 @@ impl Node {
     /// The first output.
     ///
     /// # Panics
-    /// If the node has none, which [`Graph::check`] excludes.
+    /// If the node has none, which [`Graph::check`](super::Graph::check) excludes.
     pub fn output(&self) -> ValueId {
         self.outputs.iter().copied().flatten().next().expect("every node has an output")
     }
