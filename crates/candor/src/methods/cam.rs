@@ -7,7 +7,7 @@ use candor_graph::builder::Expr;
 
 use super::backward::{Combine, Plan};
 use super::recipe::{OneRecipe, Reading, Recipe};
-use super::{Choices, Cost, Description, Explainer, Export, Method};
+use super::{Choices, Cost, Description};
 use crate::error::Result;
 use crate::mask::{Level, levels};
 use crate::model::Model;
@@ -58,7 +58,7 @@ pub(super) const FAMILY: [Cam; 5] = [
     },
 ];
 
-impl Method for Cam {
+impl OneRecipe for Cam {
     fn description(&self) -> Description {
         Description {
             name: self.name,
@@ -71,16 +71,6 @@ impl Method for Cam {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
-        self.recipe(model, p, choices)?.explainer(model)
-    }
-
-    fn exporter(&self) -> Option<&dyn Export> {
-        Some(self)
-    }
-}
-
-impl OneRecipe for Cam {
     fn recipe<'m>(&self, model: &'m Model, p: &mut Parameters, choices: &Choices) -> Result<Recipe<'m>> {
         let level = layer(model, p, choices)?;
         let [_, height, width] = level.shape;

@@ -10,7 +10,7 @@ use super::backward::{Combine, OneSweep, Plan, Seed};
 use super::baseline::{self, BASELINE};
 use super::completeness;
 use super::recipe::{OneRecipe, Reading, Recipe, read};
-use super::{Choices, Cost, Description, Explainer, Export, Method};
+use super::{Choices, Cost, Description, Explainer};
 use crate::error::Result;
 use crate::model::Model;
 use crate::parameters::{Parameter, Parameters};
@@ -20,7 +20,7 @@ const PARAMETERS: &[Parameter] = &[BASELINE];
 /// The method.
 pub(super) struct DeepLift;
 
-impl Method for DeepLift {
+impl OneRecipe for DeepLift {
     fn description(&self) -> Description {
         Description {
             name: "deeplift",
@@ -33,7 +33,7 @@ impl Method for DeepLift {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+    fn explainer(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
         let Recipe { plan, reading } = self.recipe(model, p, choices)?;
         let word = p.word("baseline").to_string();
         Ok(Box::new(OneSweep::against(
@@ -48,12 +48,6 @@ impl Method for DeepLift {
         )?))
     }
 
-    fn exporter(&self) -> Option<&dyn Export> {
-        Some(self)
-    }
-}
-
-impl OneRecipe for DeepLift {
     fn recipe<'m>(&self, model: &'m Model, _: &mut Parameters, _: &Choices) -> Result<Recipe<'m>> {
         let mut graph = model.graph.clone();
         let [c, h, w] = model.input_shape.map(Dim::Fixed);

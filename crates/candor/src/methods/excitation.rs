@@ -6,7 +6,7 @@ use candor_graph::grad::lrp::{Composite, LayerRule, lrp};
 use super::backward::{Combine, Plan};
 use super::cam::layer;
 use super::recipe::{OneRecipe, Reading, Recipe};
-use super::{Choices, Cost, Description, Explainer, Export, Method};
+use super::{Choices, Cost, Description};
 use crate::error::Result;
 use crate::model::Model;
 use crate::parameters::Parameters;
@@ -16,7 +16,7 @@ pub(super) struct Excitation {
     pub contrastive: bool,
 }
 
-impl Method for Excitation {
+impl OneRecipe for Excitation {
     fn description(&self) -> Description {
         let (name, summary) = match self.contrastive {
             false => ("excitation-backprop", "the probability that a place excites the class, top down"),
@@ -36,16 +36,6 @@ impl Method for Excitation {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
-        self.recipe(model, p, choices)?.explainer(model)
-    }
-
-    fn exporter(&self) -> Option<&dyn Export> {
-        Some(self)
-    }
-}
-
-impl OneRecipe for Excitation {
     fn recipe<'m>(&self, model: &'m Model, p: &mut Parameters, choices: &Choices) -> Result<Recipe<'m>> {
         let level = layer(model, p, choices)?;
         let rule = LayerRule::Excitation;

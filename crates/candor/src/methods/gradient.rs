@@ -3,7 +3,7 @@
 use super::attribution::{CHANNELS, channels};
 use super::backward::Plan;
 use super::recipe::{OneRecipe, Reading, Recipe};
-use super::{Choices, Cost, Description, Explainer, Export, Method};
+use super::{Choices, Cost, Description};
 use crate::error::Result;
 use crate::model::Model;
 use crate::parameters::{Parameter, Parameters};
@@ -13,7 +13,7 @@ const PARAMETERS: &[Parameter] = &[CHANNELS];
 /// The method.
 pub(super) struct Gradient;
 
-impl Method for Gradient {
+impl OneRecipe for Gradient {
     fn description(&self) -> Description {
         Description {
             name: "gradient",
@@ -26,16 +26,6 @@ impl Method for Gradient {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
-        self.recipe(model, p, choices)?.explainer(model)
-    }
-
-    fn exporter(&self) -> Option<&dyn Export> {
-        Some(self)
-    }
-}
-
-impl OneRecipe for Gradient {
     fn recipe<'m>(&self, model: &'m Model, p: &mut Parameters, _: &Choices) -> Result<Recipe<'m>> {
         let plan = Plan::gradient(model, &[model.input]);
         Ok(Recipe { plan, reading: Reading::Attribution(channels(p)) })

@@ -3,7 +3,7 @@
 use super::attribution::Channels;
 use super::backward::{Combine, Plan};
 use super::recipe::{OneRecipe, Reading, Recipe};
-use super::{Choices, Cost, Description, Explainer, Export, Method};
+use super::{Choices, Cost, Description};
 use crate::error::Result;
 use crate::model::Model;
 use crate::parameters::Parameters;
@@ -11,7 +11,7 @@ use crate::parameters::Parameters;
 /// The method.
 pub(super) struct GradientTimesInput;
 
-impl Method for GradientTimesInput {
+impl OneRecipe for GradientTimesInput {
     fn description(&self) -> Description {
         Description {
             name: "gradient-times-input",
@@ -24,16 +24,6 @@ impl Method for GradientTimesInput {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
-        self.recipe(model, p, choices)?.explainer(model)
-    }
-
-    fn exporter(&self) -> Option<&dyn Export> {
-        Some(self)
-    }
-}
-
-impl OneRecipe for GradientTimesInput {
     fn recipe<'m>(&self, model: &'m Model, _: &mut Parameters, _: &Choices) -> Result<Recipe<'m>> {
         let combine: Combine = Box::new(|s| s.found[0] * s.image);
         let plan = Plan { combine: Some(combine), ..Plan::gradient(model, &[model.input]) };

@@ -7,7 +7,7 @@ use candor_graph::grad::lrp::{Composite, LayerRule, lrp};
 use super::attribution::Channels;
 use super::backward::{Plan, Seed};
 use super::recipe::{OneRecipe, Reading, Recipe};
-use super::{Choices, Cost, Description, Explainer, Export, Method};
+use super::{Choices, Cost, Description};
 use crate::error::Result;
 use crate::model::Model;
 use crate::parameters::{Kind, Parameter, Parameters};
@@ -65,7 +65,7 @@ const PARAMETERS: &[Parameter] = &[
 /// The method.
 pub(super) struct Lrp;
 
-impl Method for Lrp {
+impl OneRecipe for Lrp {
     fn description(&self) -> Description {
         Description {
             name: "lrp",
@@ -78,16 +78,6 @@ impl Method for Lrp {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
-        self.recipe(model, p, choices)?.explainer(model)
-    }
-
-    fn exporter(&self) -> Option<&dyn Export> {
-        Some(self)
-    }
-}
-
-impl OneRecipe for Lrp {
     fn recipe<'m>(&self, model: &'m Model, p: &mut Parameters, _: &Choices) -> Result<Recipe<'m>> {
         let policy = lrp(&model.graph, model.input, composite(p));
         let plan = Plan { policy, seed: Seed::Score, ..Plan::gradient(model, &[model.input]) };

@@ -6,7 +6,7 @@ use candor_graph::insert;
 
 use super::attribution::{Attribution, Channels, enlarged};
 use super::backward::{OneSweep, Plan, View};
-use super::{Choices, Explainer, Export, baseline};
+use super::{Choices, Description, Explainer, Export, Method, baseline};
 use crate::error::{Error, Result};
 use crate::explanation::Explanation;
 use crate::map::{Interpolation, Map};
@@ -29,10 +29,32 @@ pub(super) struct Recipe<'p> {
     pub reading: Reading,
 }
 
-/// A method that is a recipe.
-pub(super) trait OneRecipe {
+/// A method that is a recipe: what it is, and the recipe for a model.
+pub(super) trait OneRecipe: Send + Sync {
+    /// What it is.
+    fn description(&self) -> Description;
+
     /// The recipe for a model.
     fn recipe<'m>(&self, model: &'m Model, p: &mut Parameters, choices: &Choices) -> Result<Recipe<'m>>;
+
+    /// What runs the recipe.
+    fn explainer(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+        self.recipe(model, p, choices)?.explainer(model)
+    }
+}
+
+impl<M: OneRecipe> Method for M {
+    fn description(&self) -> Description {
+        OneRecipe::description(self)
+    }
+
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+        self.explainer(model, p, choices)
+    }
+
+    fn exporter(&self) -> Option<&dyn Export> {
+        Some(self)
+    }
 }
 
 impl<M: OneRecipe> Export for M {

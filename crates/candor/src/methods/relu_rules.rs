@@ -6,7 +6,7 @@ use candor_graph::grad::{Policy, policy};
 use super::attribution::{CHANNELS, channels};
 use super::backward::Plan;
 use super::recipe::{OneRecipe, Reading, Recipe};
-use super::{Choices, Cost, Description, Explainer, Export, Method};
+use super::{Choices, Cost, Description};
 use crate::error::{Error, MethodError, Result};
 use crate::model::Model;
 use crate::parameters::{Parameter, Parameters};
@@ -19,7 +19,7 @@ pub(super) struct GuidedBackprop;
 /// Deconvnet.
 pub(super) struct Deconvnet;
 
-impl Method for GuidedBackprop {
+impl OneRecipe for GuidedBackprop {
     fn description(&self) -> Description {
         Description {
             name: "guided-backprop",
@@ -32,22 +32,12 @@ impl Method for GuidedBackprop {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
-        self.recipe(model, p, choices)?.explainer(model)
-    }
-
-    fn exporter(&self) -> Option<&dyn Export> {
-        Some(self)
-    }
-}
-
-impl OneRecipe for GuidedBackprop {
     fn recipe<'m>(&self, model: &'m Model, p: &mut Parameters, _: &Choices) -> Result<Recipe<'m>> {
         recipe(model, p, policy::guided_backprop())
     }
 }
 
-impl Method for Deconvnet {
+impl OneRecipe for Deconvnet {
     fn description(&self) -> Description {
         Description {
             name: "deconvnet",
@@ -60,16 +50,6 @@ impl Method for Deconvnet {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
-        self.recipe(model, p, choices)?.explainer(model)
-    }
-
-    fn exporter(&self) -> Option<&dyn Export> {
-        Some(self)
-    }
-}
-
-impl OneRecipe for Deconvnet {
     fn recipe<'m>(&self, model: &'m Model, p: &mut Parameters, _: &Choices) -> Result<Recipe<'m>> {
         recipe(model, p, policy::deconvnet())
     }
