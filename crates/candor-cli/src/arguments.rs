@@ -1,6 +1,7 @@
 //! What the command line takes. Names, flags and JSON fields are a contract.
 
 mod detect;
+mod table;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use candor::parameters::key_value;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use detect::{CorpusArgs, Detect, DetectArgs, EvalArgs, ScoreArgs, TrainArgs};
+pub use table::{DetectorKind, TableArgs, TableFormat};
 
 /// Explains image classifiers, and says so when there is nothing to see.
 #[derive(Parser)]
@@ -38,6 +40,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Benchmarks
     Bench(BenchArgs),
+    /// Print the tables of results written as JSON: as Markdown, CSV or HTML
+    Table(TableArgs),
     /// Change photos a little so that the model answers something else
     Attack(AttackArgs),
     /// Screen inputs for adversarial changes: by where the answer's evidence lies, and whether it stands when the image is disturbed

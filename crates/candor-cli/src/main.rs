@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Command::Calibrate(a) => commands::calibrate::run(a),
         Command::Check(a) => commands::check::run(a),
         Command::Bench(a) => commands::bench::run(a),
+        Command::Table(a) => commands::table::run(a),
         Command::Attack(a) => commands::attack::run(a),
         Command::Detect(a) => commands::detect::run(a),
         Command::Export(a) => commands::export::run(a),

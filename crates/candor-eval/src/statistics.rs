@@ -2,7 +2,7 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use candor::noise::below;
 use candor::quantile::{percentile, sorted};
@@ -11,7 +11,7 @@ use candor::quantile::{percentile, sorted};
 const RESAMPLES: usize = 1000;
 
 /// A figure over images.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Number of values.
     pub count: usize,
@@ -76,7 +76,7 @@ pub fn mean(values: &[f64], seed: u64) -> Option<Mean> {
 }
 
 /// A method against another on the same images.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Paired {
     /// Number of pairs.
     pub count: usize,

@@ -96,6 +96,7 @@ fn templates() -> Result<Environment<'static>, ReportError> {
         ("page.html", include_str!("template/page.html")),
         ("image.html", include_str!("template/image.html")),
         ("macros.html", include_str!("template/macros.html")),
+        ("table.html", include_str!("template/table.html")),
         ("style.css", include_str!("template/style.css")),
     ] {
         templates.add_template(name, text).map_err(ReportError::encode(name))?;

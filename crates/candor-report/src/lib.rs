@@ -21,6 +21,7 @@ pub mod picture;
 pub mod png;
 /// Plain serde results.
 pub mod result;
+pub mod table;
 mod view;
 mod words;
 mod writer;

@@ -9,8 +9,9 @@ use candor::methods::{self, Method};
 use candor_eval::check::input_shift::input_shift;
 use candor_eval::check::randomize::cascade;
 use candor_eval::check::report::{CheckResult, Gallery, Randomization, Shifted, write};
+use candor_eval::check::table::{Checked, table};
 use candor_eval::check::vanishing::vanishing;
-use candor_eval::check::{Input, Kind, MethodCheck, Skipped, Subject, check_method};
+use candor_eval::check::{Input, Skipped, Subject, check_method};
 use candor_report::result::FailedImage;
 
 use crate::arguments::CheckArgs;
@@ -74,7 +75,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     if args.json {
         output::json(&result)?;
     } else {
-        output::print(&table(&result))?;
+        output::print(&text(&result))?;
         output::print(&format!("Report: {}\n", page.display()))?;
     }
     Ok(if result.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
@@ -125,15 +126,9 @@ fn read(setup: &Setup, args: &CheckArgs) -> Result<Read> {
     Ok((inputs, galleries, failed))
 }
 
-fn table(result: &CheckResult) -> String {
-    let mut text = format!("{:<24} {:<7}", "", "verdict");
-    for kind in &Kind::ALL[1..] {
-        text += &format!(" {:>14}", kind.name());
-    }
-    text += &format!(" {:>9} {:>6} {:>6}\n", "Spearman", "SSIM", "AUROC");
-    for m in &result.methods {
-        text += &line(m);
-    }
+fn text(result: &CheckResult) -> String {
+    let checked: Vec<Checked> = result.methods.iter().map(Checked::from).collect();
+    let mut text = table(&checked).terminal();
     text += "mass ÷ top-1's mass: median (95th percentile); Spearman and SSIM: random class against top-1\n";
     for m in result.methods.iter().filter(|m| !m.passed) {
         text += &format!("{}: {}\n", m.method.name, m.reasons.join("; "));
@@ -145,21 +140,4 @@ fn table(result: &CheckResult) -> String {
         text += &format!("{}: failed: {}\n", f.path, f.error);
     }
     text
-}
-
-fn line(m: &MethodCheck) -> String {
-    let number = |v: Option<f64>| v.map_or_else(|| "–".to_string(), |v| format!("{v:.2}"));
-    let mut text = format!("{:<24} {:<7}", m.method.name, if m.passed { "passes" } else { "fails" });
-    for kind in &Kind::ALL[1..] {
-        let ratio = m.queries.get(kind).and_then(|f| f.ratio);
-        let shown = ratio.map_or_else(|| "–".to_string(), |s| format!("{:.3} ({:.3})", s.median, s.p95));
-        text += &format!(" {shown:>14}");
-    }
-    let random = m.queries.get(&Kind::Random);
-    text + &format!(
-        " {:>9} {:>6} {:>6}\n",
-        number(random.and_then(|f| f.spearman).map(|s| s.median)),
-        number(random.and_then(|f| f.ssim).map(|s| s.median)),
-        number(m.existence_auroc_mass)
-    )
 }

@@ -13,3 +13,4 @@ pub mod inspect;
 pub mod man;
 pub mod methods;
 pub mod scenes;
+pub mod table;

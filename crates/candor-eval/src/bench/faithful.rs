@@ -1,10 +1,11 @@
 //! Faithfulness of methods on a dataset: what the model says when parts of its photos go ([`crate::faithfulness`]).
 
+mod figures;
+
 use candor::progress::Unwatched;
 use serde::{Deserialize, Serialize};
 
-use super::table::{Better, Cell, Column, Curve, Plot, Row, Table, rate};
-use super::{Found, Measure, Shown, photo};
+use super::{Measure, Shown, photo};
 use crate::dataset::{Dataset, Sample};
 use crate::error::Result;
 use crate::faithfulness::drop::{Confidence, Region};
@@ -20,6 +21,8 @@ use candor::methods::Explainer;
 use candor::methods::baseline::REACH;
 use candor::model::Model;
 use candor::scores::ranking;
+
+pub use figures::tables;
 
 /// Images in one batch.
 const BATCH: usize = 8;
@@ -212,105 +215,4 @@ fn deviation(values: &[f32]) -> f32 {
     let n = values.len().max(1) as f64;
     let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
     (values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n).sqrt() as f32
-}
-
-/// The table and the curves. Nothing is chosen, so all items are reported.
-pub fn tables(found: &Found<Faithful>, seed: u64) -> (Table, Vec<Plot>) {
-    let (mut rows, mut deletions, mut insertions) = (vec![], vec![], vec![]);
-    for m in &found.methods {
-        let all = found.of(&m.name);
-        let figure = |of: &dyn Fn(&Faithful) -> Option<f64>| {
-            Cell::of(all.iter().filter_map(|(i, r)| Some((*i, of(r)?))), seed)
-        };
-        rows.push(Row {
-            method: m.name.clone(),
-            setting: String::new(),
-            cells: vec![
-                figure(&|r| Some(curve::area(&r.deletion.mean))),
-                figure(&|r| Some(curve::area(&r.deletion.blur))),
-                figure(&|r| Some(r.deletion.infill_area())),
-                figure(&|r| Some(curve::area(&r.insertion.blur))),
-                figure(&|r| Some(curve::area(&r.insertion.mean))),
-                figure(&|r| Some(r.insertion.infill_area())),
-                figure(&|r| r.road),
-                figure(&|r| r.confidence?.drop()),
-                figure(&|r| Some(rate(r.confidence?.increases()))),
-                figure(&|r| Some(r.region?.sufficiency())),
-                figure(&|r| Some(r.region?.necessity())),
-                figure(&|r| r.excess),
-                figure(&|r| r.infidelity),
-                figure(&|r| r.sensitivity),
-                figure(&|r| r.gini),
-                figure(&|r| r.pixels),
-            ],
-        });
-        for (curves, of) in [
-            (&mut deletions, (|r| &r.deletion.mean) as fn(&Faithful) -> &Vec<f64>),
-            (&mut insertions, |r| &r.insertion.blur),
-        ] {
-            let steps = all.first().map_or(0, |(_, r)| of(r).len());
-            let height = |s: usize| all.iter().map(|(_, r)| of(r)[s]).sum::<f64>() / all.len() as f64;
-            let points = (0..steps).map(|s| [s as f64 / (steps - 1) as f64, height(s)]).collect();
-            curves.push(Curve { method: m.name.clone(), points });
-        }
-    }
-    let plot = |title: &str, x: &str, curves| Plot {
-        title: title.into(),
-        x: x.into(),
-        y: "probability".into(),
-        curves,
-    };
-    let plots = vec![
-        plot("Deletion", "share of pixels removed, the map's highest first", deletions),
-        plot("Insertion", "share of pixels put back, the map's highest first", insertions),
-    ];
-    let note = "Of the model's answer. A figure that a constant or empty map does not have is left out of the mean; deletion and \
-                insertion of such a map go row by row.";
-    (Table::new("Faithfulness", note, columns(), rows, seed), plots)
-}
-
-fn columns() -> Vec<Column> {
-    let of = Column::new;
-    vec![
-        of(
-            "deletion",
-            Better::Lower,
-            "area under the probability while pixels go, mean colour in their place",
-        ),
-        of("deletion-blur", Better::Lower, "the same, the blurred photo in their place"),
-        of("deletion-infill", Better::Lower, "the same, imputed from the pixels that are left"),
-        of(
-            "insertion",
-            Better::Higher,
-            "area under the probability while pixels come back into the blurred photo",
-        ),
-        of("insertion-mean", Better::Higher, "the same, into the mean colour"),
-        of("insertion-infill", Better::Higher, "the same, the others imputed from those that are back"),
-        of(
-            "road",
-            Better::Higher,
-            "(least − most relevant first) ÷ 2 of the probability, pixels imputed from their neighbours",
-        ),
-        of("average-drop", Better::Lower, "share of the probability lost by the photo times the map"),
-        of("increase", Better::Higher, "share of photos whose probability rises by that"),
-        of(
-            "sufficiency",
-            Better::Higher,
-            "log-odds gained by keeping only the map's region, the rest blurred",
-        ),
-        of("necessity", Better::Higher, "log-odds lost by blurring the map's region"),
-        of(
-            "excess",
-            Better::Higher,
-            "log-odds lost by that beyond what other places of the same shape lose: agreement by removal",
-        ),
-        of(
-            "infidelity",
-            Better::Lower,
-            "mean square of what the map foretells of squares blurred, less what happens, at its best scale; log-odds²",
-        ),
-        of("sensitivity", Better::Lower, "largest change of the map among photos near by ÷ its norm"),
-        of("gini", Better::Neither, "0 if all pixels are equal, near 1 if one has all"),
-        of("pixels-90", Better::Neither, "share of the pixels that hold 90 % of the positive mass"),
-    ]
 }

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use image::imageops::{FilterType, resize};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::bench::Shown;
-use crate::bench::table::{Better, Cell, Plot, Table};
+use crate::bench::table::{Curve, Plot, Table};
 use crate::check::Skipped;
 use candor::engine::EngineInfo;
 use candor::map::Map;
@@ -21,12 +21,13 @@ use candor_report::names;
 use candor_report::paint::{Scale, overlay};
 use candor_report::picture::Picture;
 use candor_report::result::FailedImage;
+use candor_report::table::View;
 
 /// Pixels a side of an example's picture.
 const SIDE: u32 = 132;
 
 /// What a benchmark was run on.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DatasetInfo {
     /// Its path as given.
     pub path: String,
@@ -165,37 +166,14 @@ struct PageView<'r> {
     benchmark: &'r str,
     items: usize,
     tuning: usize,
-    tables: Vec<TableView<'r>>,
+    /// The methods of the first table.
+    methods: usize,
+    tables: Vec<View>,
     plots: Vec<PlotView<'r>>,
     examples: &'r [Example],
     failed: &'r [FailedImage],
     skipped: &'r [Skipped],
     facts: Vec<(&'static str, String)>,
-}
-
-#[derive(Serialize)]
-struct TableView<'r> {
-    title: &'r str,
-    note: &'r str,
-    columns: Vec<[String; 2]>,
-    rows: Vec<RowView<'r>>,
-}
-
-#[derive(Serialize)]
-struct RowView<'r> {
-    method: &'r str,
-    setting: &'r str,
-    cells: Vec<CellView>,
-}
-
-/// Figure, interval, comparison with the first method, value to sort by, whether it is among the best.
-#[derive(Serialize)]
-struct CellView {
-    figure: String,
-    interval: String,
-    against: String,
-    sort: f64,
-    best: bool,
 }
 
 #[derive(Serialize)]
@@ -221,7 +199,8 @@ impl<'r> PageView<'r> {
             benchmark: &result.benchmark,
             items: result.dataset.items,
             tuning: result.dataset.tuning,
-            tables: result.tables.iter().map(TableView::new).collect(),
+            methods: result.tables.first().map_or(0, |t| t.rows.len()),
+            tables: result.tables.iter().map(|t| View::from(&t.shown(true))).collect(),
             plots: result.plots.iter().map(PlotView::new).collect(),
             examples,
             failed: &result.failed,
@@ -237,68 +216,10 @@ impl<'r> PageView<'r> {
     }
 }
 
-impl<'r> TableView<'r> {
-    fn new(table: &'r Table) -> Self {
-        let arrow = |better| match better {
-            Better::Higher => " ↑",
-            Better::Lower => " ↓",
-            Better::Neither => "",
-        };
-        TableView {
-            title: &table.title,
-            note: &table.note,
-            columns: table
-                .columns
-                .iter()
-                .map(|c| [format!("{}{}", c.name, arrow(c.better)), c.help.clone()])
-                .collect(),
-            rows: table
-                .rows
-                .iter()
-                .map(|r| RowView {
-                    method: &r.method,
-                    setting: &r.setting,
-                    cells: r.cells.iter().map(|c| CellView::new(c.as_ref())).collect(),
-                })
-                .collect(),
-        }
-    }
-}
-
-impl CellView {
-    fn new(cell: Option<&Cell>) -> Self {
-        let Some(cell) = cell else {
-            let none = String::new;
-            return CellView {
-                figure: "–".into(),
-                interval: none(),
-                against: none(),
-                sort: f64::NEG_INFINITY,
-                best: false,
-            };
-        };
-        let interval = |[low, high]: [f64; 2]| format!("{} to {}", figure(low), figure(high));
-        CellView {
-            figure: figure(cell.mean),
-            interval: cell.interval.map_or_else(String::new, interval),
-            against: cell.against_first.map_or_else(String::new, |p| {
-                format!(
-                    "against the first: {} ({}), p {}",
-                    figure(p.difference),
-                    interval(p.interval),
-                    figure(p.p)
-                )
-            }),
-            sort: cell.mean,
-            best: cell.among_best,
-        }
-    }
-}
-
 impl<'r> PlotView<'r> {
     fn new(plot: &'r Plot) -> Self {
         let count = plot.curves.len().max(1);
-        let curve = |(i, c): (usize, &'r crate::bench::table::Curve)| {
+        let curve = |(i, c): (usize, &'r Curve)| {
             let colour = colorous::SINEBOW.eval_rational(i, count);
             let point = |[x, y]: &[f64; 2]| format!("{:.1},{:.1}", 300.0 * x, 300.0 * (1.0 - y));
             CurveView {

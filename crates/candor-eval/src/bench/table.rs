@@ -2,24 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use candor_report::figures::figure;
+use candor_report::table::{self as drawn, Number};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::statistics::{Paired, mean, paired};
 
-/// Which way is better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Better {
-    /// More.
-    Higher,
-    /// Less.
-    Lower,
-    /// Neither: it describes.
-    Neither,
-}
+pub use candor_report::table::Better;
 
 /// A column.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Column {
     /// Name, as in the files.
     pub name: String,
@@ -37,11 +29,12 @@ impl Column {
 }
 
 /// A method's figure.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Cell {
     /// Number of items.
     pub count: usize,
     /// Mean over them, or the figure of all together.
+    #[serde(deserialize_with = "or_nan")]
     pub mean: f64,
     /// Ends of the 95 % bootstrap interval, where the items were drawn again.
     pub interval: Option<[f64; 2]>,
@@ -75,10 +68,28 @@ impl Cell {
         Some(Cell { values, ..Cell::overall(m.count, m.mean, Some(m.interval)) })
     }
 
+    /// The number to show, its comparison with the first method as a remark.
+    fn shown(&self) -> Number {
+        let against = |p: Paired| {
+            let [difference, low, high, p] = [p.difference, p.interval[0], p.interval[1], p.p].map(figure);
+            format!("against the first: {difference} ({low} to {high}), p {p}")
+        };
+        Number {
+            interval: self.interval,
+            remark: self.against_first.map_or_else(String::new, against),
+            ..Number::new(self.mean).best(self.among_best)
+        }
+    }
+
     fn against(&self, other: &Cell, seed: u64) -> Option<Paired> {
         let difference = |(item, value): (&usize, &f64)| Some(value - other.values.get(item)?);
         paired(&self.values.iter().filter_map(difference).collect::<Vec<_>>(), seed)
     }
+}
+
+/// A number, which JSON has as `null` if it is not finite.
+fn or_nan<'de, D: Deserializer<'de>>(value: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(value)?.unwrap_or(f64::NAN))
 }
 
 /// 1 for a hit, 0 for none: their mean is a rate.
@@ -87,7 +98,7 @@ pub fn rate(hit: bool) -> f64 {
 }
 
 /// A method's row.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// Name of the method.
     pub method: String,
@@ -98,7 +109,7 @@ pub struct Row {
 }
 
 /// A table.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Table {
     /// Title.
     pub title: String,
@@ -122,6 +133,25 @@ impl Table {
         let mut table = Table { title: title.into(), note: note.into(), columns, rows };
         for c in 0..table.columns.len() {
             table.compare(c, seed);
+        }
+        table
+    }
+
+    /// The table to show, the methods in the first column. `settings`: with what the tuning split chose in the last one.
+    pub fn shown(&self, settings: bool) -> drawn::Table {
+        let mut columns = vec![drawn::Column::text("method", "")];
+        columns.extend(self.columns.iter().map(|c| drawn::Column::number(&c.name, &c.help, c.better)));
+        if settings {
+            columns.push(drawn::Column::text("chosen", "what the tuning split chose"));
+        }
+        let mut table = drawn::Table::new(&self.title, &self.note, columns);
+        for row in &self.rows {
+            let mut cells = vec![drawn::Cell::text(&row.method)];
+            cells.extend(row.cells.iter().map(|cell| cell.as_ref().map(Cell::shown).into()));
+            if settings {
+                cells.push(drawn::Cell::text(&row.setting));
+            }
+            table.row(cells);
         }
         table
     }

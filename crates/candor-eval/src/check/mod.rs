@@ -6,13 +6,14 @@
 pub mod input_shift;
 pub mod randomize;
 pub mod report;
+pub mod table;
 pub mod vanishing;
 
 use candor::progress::{Progress, Unwatched};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::scatter::{components, entropy, total_variation};
@@ -30,7 +31,7 @@ use candor::scores::ranking;
 use candor::similarity::Profile;
 
 /// Which class of an image is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// The model's answer.
@@ -159,7 +160,7 @@ pub struct MethodCheck {
 }
 
 /// A method that could not be checked, and why.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Skipped {
     /// Name of the method.
     pub method: String,

@@ -1,6 +1,9 @@
 //! `candor bench`: measurements.
 
+mod asked;
+mod benchmark;
 mod dataset;
+mod examples;
 mod speed;
 
 use std::process::ExitCode;

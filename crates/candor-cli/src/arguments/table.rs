@@ -1,0 +1,68 @@
+//! What `candor table` takes.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+
+#[derive(Args)]
+#[command(after_help = "\
+FILE is what `candor bench`, `candor check` or `candor detect eval` wrote or printed with --json; which of them is told from \
+its content. Several files are printed one after the other.
+
+How to read a cell of `candor bench`: a mean, in brackets its 95 % bootstrap interval; bold is the best of the column and what \
+is not significantly different from it (p >= 0.05, paired randomisation test). Of `candor check`: the median of mass ÷ top-1's \
+mass, its 95 % interval, and the 95th percentile. Three decimals; `0` is exactly 0, `–` is not defined.
+
+CSV holds all digits. Interval, percentile and mark have columns of their own (NAME low, NAME high, NAME p95, NAME best).
+
+Examples:
+  candor table bench/wsol.json                               Markdown, one table a group of photos
+  candor table bench/wsol.json --title 'All photos' --format csv > all.csv
+  candor table a/dwsol.json b/dwsol.json --settings          with what the tuning split chose
+  candor table study/detect.json --kinds ours,baseline
+  candor check model.onnx photos/*.jpg --json > check.json && candor table check.json")]
+pub struct TableArgs {
+    /// Results as JSON: wsol.json, check.json, detect.json, …
+    #[arg(required = true, value_name = "FILE.json")]
+    pub files: Vec<PathBuf>,
+    /// Form of the tables
+    #[arg(long, value_enum, default_value_t = TableFormat::Md)]
+    pub format: TableFormat,
+    /// Only tables of this title, which may leave out the model's name
+    #[arg(long, value_name = "TITLE")]
+    pub title: Option<String>,
+    /// Of a benchmark: add a column with what the tuning split chose for each method
+    #[arg(long)]
+    pub settings: bool,
+    /// Of a study of detectors: only those of these kinds
+    #[arg(
+        long,
+        value_enum,
+        value_name = "A,B,…",
+        value_delimiter = ',',
+        default_values_t = [DetectorKind::Ours, DetectorKind::Baseline, DetectorKind::Ablation]
+    )]
+    pub kinds: Vec<DetectorKind>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// Markdown
+    Md,
+    /// Comma-separated values with all digits
+    Csv,
+    /// A fragment of HTML, one `<table>` a table
+    Html,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DetectorKind {
+    /// Hierarchical masks
+    Ours,
+    /// A published detector
+    Baseline,
+    /// Ours with some of its features
+    Ablation,
+}

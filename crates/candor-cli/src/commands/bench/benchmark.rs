@@ -1,0 +1,207 @@
+//! A benchmark on a dataset: measured map by map into a journal, then summed up, drawn and printed.
+
+use std::io::IsTerminal;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+use candor::Progress;
+use candor::methods::Choices;
+use candor_eval::bench::report::{BenchResult, DatasetInfo, write};
+use candor_eval::bench::table::{Plot, Table};
+use candor_eval::bench::{Contender, Found, Measure, run};
+use candor_report::ReportError;
+use candor_report::result::FailedImage;
+use indicatif::ProgressBar;
+
+use super::asked::{Asked, methods};
+use super::examples::examples;
+use crate::arguments::DatasetArgs;
+use crate::output;
+use crate::setup::{Setup, Usage};
+
+/// Tables and plots of what was found; the second argument is the number of tuning items.
+type Summary<'s, R> = &'s dyn Fn(&Found<R>, usize) -> (Vec<Table>, Vec<Plot>);
+
+/// Which benchmark, on what, and how its records become tables.
+pub struct Benchmark<'a, R> {
+    pub args: &'a DatasetArgs,
+    pub setup: &'a Setup,
+    /// Of the dataset, and of what else the records depend on.
+    pub fingerprint: &'a str,
+    /// Name of the result's files.
+    pub name: &'a str,
+    /// Name of the journal; benchmarks of the same records share one.
+    pub journal: &'a str,
+    /// The figure of the first table that chooses the examples.
+    pub headline: &'a str,
+    pub sum: Summary<'a, R>,
+}
+
+impl<R> Benchmark<'_, R> {
+    /// Measures, writes the files and prints.
+    pub fn run<M: Measure<Record = R>>(&self, mut measure: M) -> Result<ExitCode> {
+        let Benchmark { args, setup, .. } = self;
+        let methods = methods(args)?;
+        let choices = setup.choices(&args.levels, args.seed);
+        let tuning = self.tuning(measure.items())?;
+        let contenders: Vec<Contender<'_>> =
+            methods.iter().map(|m: &Asked| m.contender(args, &choices)).collect();
+        let start = Instant::now();
+        let found = self.measure(&contenders, &mut measure, &choices)?;
+        let result = self.result(&found, &measure, tuning)?;
+        let examples = if args.no_examples {
+            vec![]
+        } else {
+            examples(&result, &contenders, setup, &mut measure, self.headline)?
+        };
+        let page = write(&args.out, &result, &|i| measure.name(i), &examples)?;
+        output::note(&format!("{:.0} s", start.elapsed().as_secs_f64()));
+        self.print(&result, &page)?;
+        Ok(if result.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+    }
+
+    /// How many of the items choose the settings.
+    fn tuning(&self, items: usize) -> Result<usize> {
+        if items == 0 {
+            anyhow::bail!(
+                "{}: no sample says where its class is; this benchmark needs boxes",
+                self.args.source.dataset.display()
+            );
+        }
+        let tuning = self.args.tuning.unwrap_or(items / 4).min(items);
+        if tuning == items {
+            return Err(Usage(format!("--tuning {tuning} leaves none of the {items} items to report")).into());
+        }
+        Ok(tuning)
+    }
+
+    /// Measures what the journal does not have yet.
+    fn measure<M: Measure<Record = R>>(
+        &self,
+        contenders: &[Contender<'_>],
+        measure: &mut M,
+        choices: &Choices,
+    ) -> Result<Found<R>> {
+        let out = &self.args.out;
+        std::fs::create_dir_all(out)
+            .map_err(|reason| ReportError::Directory { path: out.clone(), reason })?;
+        let configuration = configuration(self.args, self.setup, self.fingerprint, choices);
+        let journal = out.join(format!("{}.jsonl", self.journal));
+        let items = measure.items();
+        let bar = output::progress(contenders.iter().map(|c| c.items(items).len() as u64).sum());
+        let mut stage = Stage { bar: &bar, method: String::new(), since: Instant::now(), items: 0 };
+        let found = run(&self.setup.model, contenders, measure, (&journal, &configuration), &mut stage)?;
+        stage.tell();
+        bar.finish_and_clear();
+        Ok(found)
+    }
+
+    fn result<M: Measure<Record = R>>(
+        &self,
+        found: &Found<R>,
+        measure: &M,
+        tuning: usize,
+    ) -> Result<BenchResult> {
+        let Benchmark { args, setup, .. } = self;
+        let (tables, plots) = (self.sum)(found, tuning);
+        let failed =
+            found.failed().into_iter().map(|(i, error)| FailedImage { path: measure.name(i), error });
+        let path = args.source.dataset.display().to_string();
+        Ok(BenchResult {
+            benchmark: self.name.to_string(),
+            model: setup.model.info.clone(),
+            preprocessing: serde_json::to_value(&setup.preprocessing)?,
+            engine: setup.model.engine.info(),
+            dataset: DatasetInfo { path, items: measure.items(), tuning },
+            seed: args.seed,
+            methods: found.methods.clone(),
+            failed: failed.collect(),
+            skipped: found.skipped.clone(),
+            tables,
+            plots,
+        })
+    }
+
+    fn print(&self, result: &BenchResult, page: &Path) -> Result<()> {
+        if self.args.json {
+            return output::json(result);
+        }
+        output::print(&text(result))?;
+        output::print(&format!("Report: {}\n", page.display()))
+    }
+}
+
+/// A bar; where nobody sees it, a line for each method that is done.
+struct Stage<'b> {
+    bar: &'b ProgressBar,
+    method: String,
+    since: Instant,
+    items: u64,
+}
+
+impl Stage<'_> {
+    fn tell(&self) {
+        if self.items > 0 && !std::io::stderr().is_terminal() {
+            let seconds = self.since.elapsed().as_secs_f64();
+            output::note(&format!("{}: {} items, {seconds:.0} s", self.method, self.items));
+        }
+    }
+}
+
+impl Progress for Stage<'_> {
+    fn advance(&mut self, steps: u64) -> ControlFlow<()> {
+        self.items += steps;
+        self.bar.inc(steps);
+        ControlFlow::Continue(())
+    }
+
+    fn stage(&mut self, name: &str) {
+        self.tell();
+        (self.method, self.since, self.items) = (name.to_string(), Instant::now(), 0);
+        self.bar.set_message(name.to_string());
+    }
+}
+
+/// All on which a figure depends. Threads do not count, nor which methods are measured.
+pub fn configuration(
+    args: &DatasetArgs,
+    setup: &Setup,
+    fingerprint: &str,
+    choices: &Choices,
+) -> serde_json::Value {
+    let engine = setup.model.engine.info();
+    serde_json::json!({
+        "model": setup.model.info.sha256,
+        "preprocessing": setup.preprocessing,
+        "engine": format!("{} {}", engine.name, engine.version),
+        "dataset": fingerprint,
+        "parameters": args.set,
+        "levels": choices.levels,
+        "lambda": choices.calibrated_lambda,
+        "seed": args.seed,
+        "version": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+fn text(result: &BenchResult) -> String {
+    let mut text = format!("{} on {}, {} items", result.benchmark, result.dataset.path, result.dataset.items);
+    if result.dataset.tuning > 0 {
+        text +=
+            &format!(" (the first {} chose the settings; figures are of the others)", result.dataset.tuning);
+    }
+    text += "\n";
+    for table in &result.tables {
+        text += &format!("\n{}", table.shown(false).terminal());
+    }
+    text += "* the best of its column, or not significantly different from it (p ≥ 0.05, paired)\n";
+    for s in &result.skipped {
+        text += &format!("{}: not measured: {}\n", s.method, s.reason);
+    }
+    for f in &result.failed {
+        text += &format!("{}: failed: {}\n", f.path, f.error);
+    }
+    text
+}

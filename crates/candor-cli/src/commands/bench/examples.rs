@@ -1,0 +1,44 @@
+//! Examples of a benchmark's page.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use candor_eval::bench::report::{BenchResult, Example};
+use candor_eval::bench::{Contender, Measure};
+
+use crate::setup::Setup;
+
+/// Examples of each method: so many best, so many worst.
+const EXAMPLES: usize = 3;
+
+/// The best and the worst items of each method by a figure of the first table, explained again and drawn.
+pub fn examples<M: Measure>(
+    result: &BenchResult,
+    contenders: &[Contender<'_>],
+    setup: &Setup,
+    measure: &mut M,
+    headline: &str,
+) -> Result<Vec<Example>> {
+    let mut drawn = vec![];
+    let Some(table) = result.tables.first() else { return Ok(drawn) };
+    let Some(column) = table.columns.iter().position(|c| c.name == headline) else { return Ok(drawn) };
+    for row in &table.rows {
+        let found = contenders.iter().find(|c| c.name == row.method);
+        let (Some(cell), Some(contender)) = (&row.cells[column], found) else { continue };
+        let (mut explainer, _) = contender.subject.prepare(&setup.model)?;
+        for (kind, item, value) in extremes(&cell.values) {
+            let shown = measure.show(&setup.model, explainer.as_mut(), item)?;
+            drawn.push(Example::draw(&row.method, (kind, &measure.name(item), value), &shown)?);
+        }
+    }
+    Ok(drawn)
+}
+
+/// The items of the highest and of the lowest values, best first, then worst first: what it is, item, value.
+fn extremes(values: &BTreeMap<usize, f64>) -> Vec<(&'static str, usize, f64)> {
+    let mut ranked: Vec<(usize, f64)> = values.iter().map(|(&i, &v)| (i, v)).collect();
+    ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let count = EXAMPLES.min(ranked.len() / 2);
+    let best = ranked.iter().take(count).map(|&(i, v)| ("best", i, v));
+    best.chain(ranked.iter().rev().take(count).map(|&(i, v)| ("worst", i, v))).collect()
+}

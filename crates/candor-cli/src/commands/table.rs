@@ -1,0 +1,102 @@
+//! `candor table`: the tables of results that were written as JSON.
+
+mod bench;
+mod check;
+mod detect;
+mod speed;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use candor_eval::check::Skipped;
+use candor_report::table::{Table, csv};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::arguments::{TableArgs, TableFormat};
+use crate::output;
+
+/// What a file holds: its tables, and a remark that belongs to all of them.
+struct Sheet {
+    tables: Vec<Table>,
+    remark: Option<String>,
+}
+
+pub fn run(args: &TableArgs) -> Result<ExitCode> {
+    let mut sheets = args.files.iter().map(|f| read(f, args)).collect::<Result<Vec<_>>>()?;
+    if let Some(title) = &args.title {
+        sheets.iter_mut().for_each(|s| s.tables.retain(|t| is_titled(t, title)));
+        if sheets.iter().all(|s| s.tables.is_empty()) {
+            bail!("there is no table '{title}'");
+        }
+    }
+    output::print(&match args.format {
+        TableFormat::Md => markdown(&sheets),
+        TableFormat::Csv => csv(&sheets.into_iter().flat_map(|s| s.tables).collect::<Vec<_>>()),
+        TableFormat::Html => html(&sheets)?,
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a table has this title, or has it behind the name of a model.
+fn is_titled(table: &Table, title: &str) -> bool {
+    let behind = table.title.split_once(": ").is_some_and(|(_, behind)| behind == title);
+    table.title == title || behind
+}
+
+/// A reader of one kind of result.
+type Reader = fn(Value, &TableArgs) -> Result<Sheet>;
+
+/// The kinds of results: fields that only such a result has, and its reader.
+const KINDS: [(&[&str], Reader); 4] = [
+    (&["benchmark", "tables"], |found, args| Ok(bench::sheet(parse(found)?, args.settings))),
+    (&["methods", "images"], |found, _| Ok(check::sheet(&parse(found)?))),
+    (&["detectors", "attacks", "clean"], |found, args| Ok(detect::sheet(&parse(found)?, &args.kinds))),
+    (&["parts", "peak_gflops"], |found, _| Ok(speed::sheet(&parse(found)?))),
+];
+
+fn read(path: &Path, args: &TableArgs) -> Result<Sheet> {
+    let name = || path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(name)?;
+    let found: Value = serde_json::from_str(&text).with_context(|| format!("{}: not JSON", name()))?;
+    let has = |field: &str| found.get(field).is_some();
+    let kind = KINDS.iter().find(|(fields, _)| fields.iter().all(|f| has(f)));
+    let Some((_, reader)) = kind else {
+        bail!("{}: not a result of `candor bench`, `candor check` or `candor detect eval`", name());
+    };
+    reader(found, args).with_context(name)
+}
+
+fn parse<T: DeserializeOwned>(found: Value) -> Result<T> {
+    Ok(serde_json::from_value(found)?)
+}
+
+fn markdown(sheets: &[Sheet]) -> String {
+    let mut parts = vec![];
+    for sheet in sheets {
+        parts.extend(sheet.tables.iter().map(Table::markdown));
+        parts.extend(sheet.remark.iter().map(|remark| format!("{remark}\n")));
+    }
+    parts.join("\n")
+}
+
+fn html(sheets: &[Sheet]) -> Result<String> {
+    let mut text = String::new();
+    for table in sheets.iter().flat_map(|s| &s.tables) {
+        text += &table.html()?;
+    }
+    Ok(text)
+}
+
+/// Methods without figures and why; the reason without what stands before its first colon, which is the method or a file.
+fn not_defined(skipped: &[Skipped]) -> Option<String> {
+    let reason = |s: &Skipped| s.reason.split_once(": ").map_or(s.reason.clone(), |(_, r)| r.to_string());
+    let named: Vec<String> = skipped.iter().map(|s| format!("{} ({})", s.method, reason(s))).collect();
+    (!named.is_empty()).then(|| format!("Not defined: {}.", named.join("; ")))
+}
+
+/// The model's file without folders and extension.
+fn stem(path: &str) -> String {
+    Path::new(path).file_stem().map_or_else(String::new, |s| s.to_string_lossy().into())
+}

@@ -1,0 +1,38 @@
+//! Tables of a benchmark on a dataset: means with 95 % intervals.
+
+use candor::engine::EngineInfo;
+use candor::model::ModelInfo;
+use candor_eval::bench::report::DatasetInfo;
+use candor_eval::bench::table::Table as Measured;
+use candor_eval::check::Skipped;
+use candor_report::table::Table;
+use serde::Deserialize;
+
+use super::{Sheet, not_defined, stem};
+
+/// What the tables need of such a result.
+#[derive(Deserialize)]
+pub struct Bench {
+    model: ModelInfo,
+    engine: EngineInfo,
+    dataset: DatasetInfo,
+    seed: u64,
+    tables: Vec<Measured>,
+    skipped: Vec<Skipped>,
+}
+
+/// `settings`: with what the tuning split chose.
+pub fn sheet(bench: Bench, settings: bool) -> Sheet {
+    let tables = bench.tables.iter().map(|measured| Table {
+        title: format!("{}: {}", stem(&bench.model.path), measured.title),
+        note: note(&bench, measured),
+        ..measured.shown(settings)
+    });
+    Sheet { tables: tables.collect(), remark: not_defined(&bench.skipped) }
+}
+
+fn note(bench: &Bench, table: &Measured) -> String {
+    let items = table.rows.iter().flat_map(|r| &r.cells).flatten().map(|c| c.count).max().unwrap_or(0);
+    let Bench { engine, dataset, seed, .. } = bench;
+    format!("{items} items, {} for tuning, {} {}, seed {seed}.", dataset.tuning, engine.name, engine.version)
+}

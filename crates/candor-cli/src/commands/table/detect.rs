@@ -1,0 +1,291 @@
+//! Tables of a study of detectors (`candor detect eval`).
+
+use candor::parameters::name_and_settings;
+use candor_report::table::{Better, Cell, Column, Mark, Number, Table, Unit};
+use serde::Deserialize;
+
+use super::Sheet;
+use crate::arguments::DetectorKind;
+
+/// What the tables need of such a result.
+#[derive(Deserialize)]
+pub struct Study {
+    clean: [usize; 3],
+    attacks: Vec<Attack>,
+    detectors: Vec<Detector>,
+    #[serde(default)]
+    adaptive: Vec<Adaptive>,
+}
+
+#[derive(Deserialize)]
+struct Attack {
+    label: String,
+    success: f64,
+    test: usize,
+    norms: Option<[f64; 2]>,
+}
+
+#[derive(Deserialize)]
+struct Detector {
+    name: String,
+    kind: DetectorKind,
+    seen: Vec<Option<Figure>>,
+    unseen: Vec<Option<Figure>>,
+    same: Vec<Option<Figure>>,
+    weakest: Vec<(String, Option<Figure>)>,
+    false_alarms: Vec<(String, Vec<f64>)>,
+}
+
+/// How well a detector does on an attack.
+#[derive(Deserialize)]
+struct Figure {
+    auroc: f64,
+    interval: [f64; 2],
+    /// At the thresholds for 1 % and 5 % false alarms.
+    detected: [f64; 2],
+}
+
+/// What an attacker who knows the detector reaches.
+#[derive(Deserialize)]
+struct Adaptive {
+    eps: f64,
+    steps: usize,
+    images: usize,
+    success: f64,
+    detected: Vec<f64>,
+    auroc: Option<f64>,
+    evades: f64,
+}
+
+/// Tables of detectors of these kinds.
+pub fn sheet(study: &Study, kinds: &[DetectorKind]) -> Sheet {
+    let shown: Vec<&Detector> = study.detectors.iter().filter(|d| kinds.contains(&d.kind)).collect();
+    let mut tables = vec![attacks(study)];
+    tables.extend(FIGURES.iter().map(|f| f.table(study, &shown)));
+    tables.extend(study.detectors.first().map(|ours| intervals(study, ours)));
+    tables.extend([weakest(&shown), false_alarms(&shown)]);
+    if !study.adaptive.is_empty() {
+        tables.push(adaptive(study));
+    }
+    Sheet { tables, remark: None }
+}
+
+/// `pgd+eps=2/255+early-stop=false` → `pgd 2`; of Carlini and Wagner's with its margin κ.
+fn short(label: &str) -> String {
+    let Ok((name, settings)) = name_and_settings(label) else { return label.to_string() };
+    let of = |key: &str| settings.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
+    let eps = of("eps").or(of("method.eps")).unwrap_or("").trim_end_matches("/255");
+    let margin = of("confidence").map_or(String::new(), |c| format!(" κ={c}"));
+    format!("{} {eps}", name).trim_end().to_string() + &margin
+}
+
+fn attacks(study: &Study) -> Table {
+    let [train, calibration, test] = study.clean;
+    let columns = vec![
+        Column::text("attack", ""),
+        Column::text("as asked for", ""),
+        number("succeeds"),
+        number("median L∞ (/255)"),
+        number("median L2"),
+        number("test images"),
+    ];
+    let note = format!("{train} clean images train, {calibration} calibrate, {test} test.");
+    let mut table = Table::new("Attacks", note, columns);
+    for a in &study.attacks {
+        table.row(vec![
+            Cell::text(short(&a.label)),
+            Cell::Code(a.label.clone()),
+            Cell::number(Some(a.success), Unit::Percent(1)),
+            Cell::number(a.norms.map(|n| 255.0 * n[0]), Unit::Decimals(1)),
+            Cell::number(a.norms.map(|n| n[1]), Unit::Decimals(3)),
+            count(a.test),
+        ]);
+    }
+    table
+}
+
+/// A table of detectors × attacks: on what they learned, and which figure it shows.
+struct Shown {
+    title: &'static str,
+    cells: fn(&Detector) -> &[Option<Figure>],
+    value: fn(&Figure) -> f64,
+    /// The same of the attacks by one who knows the detector, which are made on ours alone.
+    adaptive: Option<fn(&Adaptive) -> Option<f64>>,
+}
+
+const FIGURES: [Shown; 6] = [
+    Shown {
+        title: "AUROC, trained on all attacks",
+        cells: |d| &d.seen,
+        value: |f| f.auroc,
+        adaptive: Some(|a| a.auroc),
+    },
+    Shown {
+        title: "AUROC, trained on the attacks of other names",
+        cells: |d| &d.unseen,
+        value: |f| f.auroc,
+        adaptive: None,
+    },
+    Shown {
+        title: "AUROC, trained on this attack alone",
+        cells: |d| &d.same,
+        value: |f| f.auroc,
+        adaptive: None,
+    },
+    Shown {
+        title: "Detected at the threshold for 5 % false alarms, trained on all",
+        cells: |d| &d.seen,
+        value: |f| f.detected[1],
+        adaptive: Some(|a| a.detected.get(1).copied()),
+    },
+    Shown {
+        title: "Detected at the threshold for 1 % false alarms, trained on all",
+        cells: |d| &d.seen,
+        value: |f| f.detected[0],
+        adaptive: Some(|a| a.detected.first().copied()),
+    },
+    Shown {
+        title: "Detected at the threshold for 5 % false alarms, trained on the attacks of other names",
+        cells: |d| &d.unseen,
+        value: |f| f.detected[1],
+        adaptive: None,
+    },
+];
+
+impl Shown {
+    fn table(&self, study: &Study, detectors: &[&Detector]) -> Table {
+        let against = if self.adaptive.is_some() { &study.adaptive[..] } else { &[] };
+        let mut columns = vec![Column::text("detector", "")];
+        columns.extend(study.attacks.iter().map(|a| higher(short(&a.label))));
+        columns.push(higher("mean"));
+        columns.extend(against.iter().map(|a| higher(format!("knows the detector, {:.0}", 255.0 * a.eps))));
+        let mut table = Table::new(self.title, "", columns);
+        for d in detectors {
+            let values: Vec<Option<f64>> =
+                (self.cells)(d).iter().map(|f| f.as_ref().map(self.value)).collect();
+            let known: Vec<f64> = values.iter().flatten().copied().collect();
+            if known.is_empty() {
+                continue;
+            }
+            let mean = Number {
+                unit: Unit::Decimals(3),
+                mark: Mark::Summary,
+                ..Number::new(known.iter().sum::<f64>() / known.len() as f64)
+            };
+            let knows = self.adaptive.filter(|_| d.kind == DetectorKind::Ours);
+            let mut row = vec![Cell::text(&d.name)];
+            row.extend(values.into_iter().map(decimals));
+            row.push(mean.into());
+            row.extend(against.iter().map(|a| decimals(knows.and_then(|value| value(a)))));
+            table.row(row);
+        }
+        table
+    }
+}
+
+/// AUROC of the first detector, which is ours, with intervals.
+fn intervals(study: &Study, ours: &Detector) -> Table {
+    let columns = ["trained on all", "on other names", "on this alone"].map(higher);
+    let columns = std::iter::once(Column::text("attack", "")).chain(columns).collect();
+    let mut table = Table::new("Ours with 95 % intervals: AUROC", "", columns);
+    for (i, a) in study.attacks.iter().enumerate() {
+        let figures = [&ours.seen, &ours.unseen, &ours.same].map(|all| all.get(i).and_then(Option::as_ref));
+        let cell = |f: Option<&Figure>| {
+            f.map(|f| Number::new(f.auroc).unit(Unit::Decimals(3)).between(f.interval)).into()
+        };
+        table.row(std::iter::once(Cell::text(short(&a.label))).chain(figures.map(cell)).collect());
+    }
+    table
+}
+
+fn weakest(detectors: &[&Detector]) -> Table {
+    let families = detectors.first().map_or(&[][..], |d| &d.weakest);
+    let columns = families.iter().map(|(name, _)| Column::text(name, "AUROC (detected at 5 %)"));
+    let columns = std::iter::once(Column::text("detector", "")).chain(columns).collect();
+    let title = "The weakest budget that succeeds on an image, trained on all: AUROC (detected at 5 %)";
+    let mut table = Table::new(title, "", columns);
+    for d in detectors {
+        let shown = |f: &Figure| Cell::text(format!("{:.3} ({:.0} %)", f.auroc, 100.0 * f.detected[1]));
+        let cells = d.weakest.iter().map(|(_, f)| f.as_ref().map_or(Cell::Missing, shown));
+        table.row(std::iter::once(Cell::text(&d.name)).chain(cells).collect());
+    }
+    table
+}
+
+fn false_alarms(detectors: &[&Detector]) -> Table {
+    let changes = detectors.first().map_or(&[][..], |d| &d.false_alarms);
+    let columns = changes.iter().map(|(name, _)| Column::text(name, "at 1 %, at 5 %"));
+    let columns = std::iter::once(Column::text("detector", "")).chain(columns).collect();
+    let title = "Alarms on clean test images, at the thresholds for 1 % and 5 %";
+    let mut table = Table::new(title, "", columns);
+    for d in detectors {
+        let shown = |shares: &Vec<f64>| {
+            let shares: Vec<String> = shares.iter().map(|s| format!("{:.1} %", 100.0 * s)).collect();
+            Cell::text(shares.join(", "))
+        };
+        let cells = d.false_alarms.iter().map(|(_, shares)| shown(shares));
+        table.row(std::iter::once(Cell::text(&d.name)).chain(cells).collect());
+    }
+    table
+}
+
+fn adaptive(study: &Study) -> Table {
+    let columns = vec![
+        Column::text("budget", ""),
+        number("images"),
+        number("succeeds"),
+        number("alarm at 1 %"),
+        number("alarm at 5 %"),
+        number("AUROC"),
+        number("misleads the model without an alarm"),
+    ];
+    let mut table = Table::new("By one who knows the detector", "", columns);
+    for a in &study.adaptive {
+        let percent = |share: f64| Cell::number(Some(share), Unit::Percent(0));
+        let alarm = |i: usize| Cell::number(a.detected.get(i).copied(), Unit::Percent(0));
+        table.row(vec![
+            Cell::text(format!("L∞ {:.0}/255, {} steps", 255.0 * a.eps, a.steps)),
+            count(a.images),
+            percent(a.success),
+            alarm(0),
+            alarm(1),
+            decimals(a.auroc),
+            percent(a.evades),
+        ]);
+    }
+    table
+}
+
+fn number(name: &str) -> Column {
+    Column::number(name, "", Better::Neither)
+}
+
+fn higher(name: impl Into<String>) -> Column {
+    Column::number(name, "", Better::Higher)
+}
+
+fn decimals(value: Option<f64>) -> Cell {
+    Cell::number(value, Unit::Decimals(3))
+}
+
+fn count(value: usize) -> Cell {
+    Cell::number(Some(value as f64), Unit::Decimals(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    #[test]
+    fn a_label_is_its_name_and_what_tells_it_from_others() {
+        for (label, name) in [
+            ("pgd+eps=2/255+early-stop=false", "pgd 2"),
+            ("pgd-l2+eps=0.5", "pgd-l2 0.5"),
+            ("deepfool", "deepfool"),
+            ("cw+steps=50+confidence=5", "cw κ=5"),
+            ("transfer+attack=pgd+method.eps=8/255", "transfer 8"),
+        ] {
+            assert_eq!(short(label), name);
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Tables: described once as plain data, then rendered for a terminal, as Markdown, as CSV or as a fragment of HTML.
+//!
+//! ```
+//! use candor_report::table::{Better, Cell, Column, Number, Table};
+//!
+//! let columns = vec![Column::text("method", ""), Column::number("pointing", "hits", Better::Higher)];
+//! let mut table = Table::new("All photos", "Every photo.", columns);
+//! table.row(vec![Cell::text("lrp"), Number::new(0.574).between([0.5, 0.6]).best(true).into()]);
+//! assert!(table.markdown().contains("| lrp | **0.574** (0.500 to 0.600) |"));
+//! ```
+
+mod csv;
+mod html;
+mod markdown;
+mod terminal;
+
+use serde::{Deserialize, Serialize};
+
+pub use csv::csv;
+pub use html::View;
+
+/// Shown where there is no value.
+const MISSING: &str = "–";
+
+/// Which way of a column is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Better {
+    /// More.
+    Higher,
+    /// Less.
+    Lower,
+    /// Neither: it describes.
+    Neither,
+}
+
+impl Better {
+    /// What follows the name of such a column: ` ↑`, ` ↓` or nothing.
+    fn arrow(self) -> &'static str {
+        [" ↑", " ↓", ""][self as usize]
+    }
+}
+
+/// On which side of its column a cell is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    /// Text.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// A column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Name, as in the files.
+    pub name: String,
+    /// What it is, one line; may be empty.
+    pub help: String,
+    /// On which side cells are written.
+    pub align: Align,
+    /// Which way is better.
+    pub better: Better,
+}
+
+impl Column {
+    /// A column of words.
+    pub fn text(name: impl Into<String>, help: impl Into<String>) -> Self {
+        Column { name: name.into(), help: help.into(), align: Align::Left, better: Better::Neither }
+    }
+
+    /// A column of numbers.
+    pub fn number(name: impl Into<String>, help: impl Into<String>, better: Better) -> Self {
+        Column { name: name.into(), help: help.into(), align: Align::Right, better }
+    }
+}
+
+/// How a number is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unit {
+    /// Three decimals in a terminal; in Markdown three decimals below 1 and three digits above; in HTML three digits.
+    #[default]
+    Plain,
+    /// So many decimals everywhere.
+    Decimals(usize),
+    /// A share of 0..=1 as a percentage of so many decimals.
+    Percent(usize),
+}
+
+impl Unit {
+    /// The number in this unit, or by `plain` where the unit leaves that to the renderer.
+    fn write(self, value: f64, plain: fn(f64) -> String) -> String {
+        match self {
+            Unit::Plain => plain(value),
+            Unit::Decimals(n) => format!("{value:.n$}"),
+            Unit::Percent(n) => format!("{:.n$} %", 100.0 * value),
+        }
+    }
+}
+
+/// What sets a number apart from the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mark {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// It is the best of its column, or not significantly different from the best.
+    Best,
+    /// It sums up the others of its row.
+    Summary,
+}
+
+/// A number with what is known of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Number {
+    /// The number itself.
+    pub value: f64,
+    /// How it is written.
+    pub unit: Unit,
+    /// Ends of its 95 % interval.
+    pub interval: Option<[f64; 2]>,
+    /// The 95th percentile of what it is the median of.
+    pub p95: Option<f64>,
+    /// What sets it apart.
+    pub mark: Mark,
+    /// A remark for whoever points at it on a page; may be empty.
+    pub remark: String,
+}
+
+impl Number {
+    /// A plain number.
+    pub fn new(value: f64) -> Self {
+        Number { value, ..Number::default() }
+    }
+
+    /// With the ends of its 95 % interval.
+    #[must_use]
+    pub fn between(self, interval: [f64; 2]) -> Self {
+        Number { interval: Some(interval), ..self }
+    }
+
+    /// In a unit.
+    #[must_use]
+    pub fn unit(self, unit: Unit) -> Self {
+        Number { unit, ..self }
+    }
+
+    /// Marked as best, if it is.
+    #[must_use]
+    pub fn best(self, best: bool) -> Self {
+        Number { mark: if best { Mark::Best } else { Mark::Plain }, ..self }
+    }
+}
+
+/// What stands in a row under a column.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// There is no value.
+    Missing,
+    /// Words.
+    Text(String),
+    /// Something to type as it is.
+    Code(String),
+    /// A number.
+    Number(Number),
+}
+
+impl Cell {
+    /// Words.
+    pub fn text(text: impl Into<String>) -> Self {
+        Cell::Text(text.into())
+    }
+
+    /// A number in a unit, if there is one.
+    pub fn number(value: Option<f64>, unit: Unit) -> Self {
+        value.map(|v| Number::new(v).unit(unit)).into()
+    }
+}
+
+impl From<Number> for Cell {
+    fn from(number: Number) -> Self {
+        Cell::Number(number)
+    }
+}
+
+impl From<Option<Number>> for Cell {
+    fn from(number: Option<Number>) -> Self {
+        number.map_or(Cell::Missing, Cell::Number)
+    }
+}
+
+/// A table. Renderers: [`Table::terminal`], [`Table::markdown`], [`csv`], [`Table::html`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// Title; may be empty.
+    pub title: String,
+    /// What to know, one or two sentences; may be empty.
+    pub note: String,
+    /// Columns; the first names the rows.
+    pub columns: Vec<Column>,
+    /// Rows of a cell for each column.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// A table without rows yet.
+    pub fn new(title: impl Into<String>, note: impl Into<String>, columns: Vec<Column>) -> Self {
+        Table { title: title.into(), note: note.into(), columns, rows: vec![] }
+    }
+
+    /// Adds a row.
+    ///
+    /// # Panics
+    /// If it has not a cell for each column.
+    pub fn row(&mut self, cells: Vec<Cell>) {
+        assert_eq!(cells.len(), self.columns.len(), "a row of '{}' has a cell for each column", self.title);
+        self.rows.push(cells);
+    }
+
+    /// The same without the column of this name.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        if let Some(c) = self.columns.iter().position(|column| column.name == name) {
+            self.columns.remove(c);
+            self.rows.iter_mut().for_each(|row| drop(row.remove(c)));
+        }
+        self
+    }
+
+    /// Whether a number is marked as the best of its column.
+    pub fn has_best(&self) -> bool {
+        let best = |cell: &Cell| matches!(cell, Cell::Number(Number { mark: Mark::Best, .. }));
+        self.rows.iter().flatten().any(best)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A table with each kind of cell.
+    pub(super) fn example() -> Table {
+        let columns = vec![
+            Column::text("method", ""),
+            Column::number("hits", "share of hits", Better::Higher),
+            Column::number("ratio", "", Better::Lower),
+            Column::text("setting", ""),
+        ];
+        let mut table = Table::new("All", "Every photo.", columns);
+        let best = Number::new(0.5741).between([0.5, 0.6]).best(true);
+        let ratio = Number { p95: Some(46.12), ..Number::new(0.0).between([0.0, 1.0]) };
+        table.row(vec![Cell::text("lrp"), best.into(), ratio.into(), Cell::text("a, \"b\" | <c>")]);
+        let share = Number { unit: Unit::Percent(1), mark: Mark::Summary, ..Number::new(0.125) };
+        table.row(vec![Cell::text("κατά"), share.into(), Cell::Missing, Cell::Code("x=1".into())]);
+        table
+    }
+
+    #[test]
+    fn a_column_goes_with_its_cells() {
+        let table = example().without("ratio");
+        assert_eq!(table.columns.len(), 3);
+        assert_eq!(table.rows[1][2], Cell::Code("x=1".into()));
+        assert_eq!(table.without("ratio").columns.len(), 3);
+    }
+
+    #[test]
+    #[should_panic(expected = "a cell for each column")]
+    fn a_row_of_another_length_is_refused() {
+        example().row(vec![Cell::Missing]);
+    }
+}
