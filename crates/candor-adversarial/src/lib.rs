@@ -1,4 +1,4 @@
-//! Adversarial attacks on ONNX classifiers, a detector that reads explanation masks, and studies of how far it can be believed.
+//! Adversarial attacks on ONNX classifiers, a detector that reads explanation masks, and studies of how reliable it is.
 #![deny(missing_docs)]
 
 pub mod attacks;

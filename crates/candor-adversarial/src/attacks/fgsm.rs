@@ -3,7 +3,7 @@
 use super::budget::Budget;
 use super::descent::Descent;
 use super::loss::Loss;
-use super::{Attack, Description, Item, Victim, eps_linf};
+use super::{Attack, Description, Item, TargetModel, eps_linf};
 use crate::error::Result;
 use candor::parameters::{Parameter, Parameters};
 
@@ -47,10 +47,10 @@ impl Attack for Fgsm {
 
     fn run(
         &mut self,
-        victim: &mut Victim,
+        target_model: &mut TargetModel,
         items: &mut [Item<'_>],
         tick: &mut dyn FnMut(),
     ) -> Result<Vec<Vec<f32>>> {
-        self.0.run(victim, items, tick)
+        self.0.run(target_model, items, tick)
     }
 }

@@ -4,7 +4,7 @@
 use super::budget::Budget;
 use super::descent::Descent;
 use super::loss::Loss;
-use super::{Attack, Description, Item, Victim, eps_l2, eps_linf};
+use super::{Attack, Description, Item, TargetModel, eps_l2, eps_linf};
 use crate::error::Result;
 use candor::parameters::{Kind, Parameter, Parameters};
 
@@ -57,7 +57,7 @@ pub(super) const BIM: Description = Description {
 
 pub(super) const PGD: Description = Description {
     name: "pgd",
-    summary: "BIM from random points of the ball, more than once if need be",
+    summary: "BIM from random points of the ball, more than once if needed",
     source: "Madry, Makelov, Schmidt, Tsipras, Vladu 2018",
     norm: "L∞",
     targeted: true,
@@ -115,10 +115,10 @@ impl Attack for Pgd {
 
     fn run(
         &mut self,
-        victim: &mut Victim,
+        target_model: &mut TargetModel,
         items: &mut [Item<'_>],
         tick: &mut dyn FnMut(),
     ) -> Result<Vec<Vec<f32>>> {
-        self.0.run(victim, items, tick)
+        self.0.run(target_model, items, tick)
     }
 }

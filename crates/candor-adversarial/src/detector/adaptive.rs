@@ -1,4 +1,4 @@
-//! An attack that knows the detector: projected gradient steps through the model, through the unrolled learning of the masks, and
+//! An adaptive (white-box) attack on the detector: projected gradient steps through the model, through the unrolled learning of the masks, and
 //! through the detector's network. An image that the model still answers rightly is moved against the model; one that it answers
 //! wrongly is moved against the detector ("selective" descent: Bryniarski et al. 2021, section 3).
 
@@ -10,9 +10,9 @@ use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor};
 
 use super::disturbances::disturbed;
-use super::features::{Extractor, Part};
+use super::features::{Extractor, FeatureGroup};
 use super::network::Network;
-use crate::attacks::{Budget, Goal, Loss, Victim, of_pixels};
+use crate::attacks::{Budget, Goal, Loss, TargetModel, of_pixels};
 use crate::error::{Error, Result};
 use candor::engine::{Folding, Session};
 use candor::image::Preprocessing;
@@ -69,7 +69,15 @@ impl Adaptive {
     ) -> Result<Self> {
         let at = |e| candor::error::Error::graph(&model.info.path, e);
         let how = extractor.settings();
-        let known = |p: &Part| matches!(p, Part::Masks | Part::RunnerUp | Part::Evidence | Part::Stability);
+        let known = |p: &FeatureGroup| {
+            matches!(
+                p,
+                FeatureGroup::Masks
+                    | FeatureGroup::RunnerUp
+                    | FeatureGroup::Evidence
+                    | FeatureGroup::Stability
+            )
+        };
         if !how.parts.iter().all(known) {
             return Err(Error::Detector(
                 "the adaptive attack knows the features masks, runner-up, evidence and stability only".into(),
@@ -99,8 +107,10 @@ impl Adaptive {
         let (mut planes, mut numbers) = (vec![], vec![]);
         for part in &how.parts {
             match part {
-                Part::Evidence => numbers.extend([first.there, first.kept, second.there, second.kept]),
-                Part::Stability => {
+                FeatureGroup::Evidence => {
+                    numbers.extend([first.there, first.kept, second.there, second.kept])
+                }
+                FeatureGroup::Stability => {
                     for image in disturbed(b.value(model.input)).map_err(at)? {
                         let copied = b.copy(&nodes, &[(model.input, image)]);
                         let answer = copied.get(&model.logits).map_or(logits, |&l| b.value(l));
@@ -108,7 +118,7 @@ impl Adaptive {
                     }
                 }
                 _ => {
-                    let masks = if *part == Part::Masks { &first.masks } else { &second.masks };
+                    let masks = if *part == FeatureGroup::Masks { &first.masks } else { &second.masks };
                     for mask in masks {
                         let plane = maps::resized(mask.mean(&[1]), grid, Interpolation::Bilinear);
                         planes.push(plane.map_err(at)?.reshape(&[-1, area]));
@@ -136,7 +146,7 @@ impl Adaptive {
     }
 
     /// For images that the model answers `predicted`, the detector's logits, and the gradients of the seeds.
-    fn look(
+    fn evaluate(
         &mut self,
         images: &[&[f32]],
         asked: &[[usize; 2]],
@@ -167,14 +177,14 @@ impl Adaptive {
         Ok(score.iter().copied().zip(slopes).collect())
     }
 
-    /// Attacks images (C·H·W pixels in 0..=1): of the images on the way that the model answers wrongly the one that the detector
-    /// finds least suspicious, else the last. `tick` is told of each step.
+    /// Attacks images (C·H·W pixels in 0..=1): of the images of the trajectory that the model misclassifies the one with the lowest detector
+    /// score, else the last. `tick` is told of each step.
     ///
     /// # Errors
     /// If the engine fails.
     pub fn run(
         &mut self,
-        victim: &mut Victim,
+        target_model: &mut TargetModel,
         images: &[Vec<f32>],
         goals: &[Goal],
         moves: &Moves,
@@ -182,14 +192,14 @@ impl Adaptive {
     ) -> Result<Vec<Vec<f32>>> {
         let mut found = vec![];
         for (images, goals) in images.chunks(self.batch).zip(goals.chunks(self.batch)) {
-            found.extend(self.run_part(victim, images, goals, moves, tick)?);
+            found.extend(self.run_part(target_model, images, goals, moves, tick)?);
         }
         Ok(found)
     }
 
     fn run_part(
         &mut self,
-        victim: &mut Victim,
+        target_model: &mut TargetModel,
         images: &[Vec<f32>],
         goals: &[Goal],
         moves: &Moves,
@@ -200,7 +210,7 @@ impl Adaptive {
         let mut now = images.to_vec();
         let mut best: Vec<Option<(f32, Vec<f32>)>> = vec![None; images.len()];
         for _ in 0..moves.steps {
-            let logits = victim.logits(&now, &rows)?;
+            let logits = target_model.logits(&now, &rows)?;
             let asked: Vec<[usize; 2]> = logits.iter().map(|l| ranking(l)).map(|o| [o[0], o[1]]).collect();
             let seeds: Vec<(Vec<f32>, f32)> = logits
                 .iter()
@@ -210,7 +220,7 @@ impl Adaptive {
                     false => (Loss::Margin.at(logits, goal).1, 0.0),
                 })
                 .collect();
-            let looked = self.look(&now.iter().map(Vec::as_slice).collect::<Vec<_>>(), &asked, &seeds)?;
+            let looked = self.evaluate(&now.iter().map(Vec::as_slice).collect::<Vec<_>>(), &asked, &seeds)?;
             for (i, (score, slope)) in looked.into_iter().enumerate() {
                 if goals[i].reached(&logits[i]) && best[i].as_ref().is_none_or(|(least, _)| score < *least) {
                     best[i] = Some((score, now[i].clone()));

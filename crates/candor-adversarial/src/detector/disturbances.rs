@@ -1,7 +1,7 @@
-//! Disturbances of an image that leave its evidence where it is: it is mirrored, moved by a pixel, blurred, smoothed by a median, made
-//! larger or smaller. The answer to an honest image stands; an adversarial one's often falls (Tian, Yang, Cai 2018 for transformed
-//! images and their logits; Xu, Evans, Qi 2018 for smoothing; Guo et al. 2018 for rescaling). All of them are nodes, so that an attack
-//! can be differentiated through them, and none depends on how pixels are standardised.
+//! Disturbances that keep the evidence in an image: it is mirrored, moved by a pixel, blurred, smoothed by a median, made larger or
+//! smaller. The answer to a clean image is stable under them; that to an adversarial image often changes (Tian, Yang, Cai 2018 for
+//! transformed images and their logits; Xu, Evans, Qi 2018 for smoothing; Guo et al. 2018 for rescaling). All of them are nodes, so
+//! that an attack can be differentiated through them, and none depends on how pixels are standardised.
 
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::error::{GraphError, Result as GraphResult};
@@ -52,10 +52,10 @@ pub(super) fn disturbed<'b>(x: Expr<'b>) -> GraphResult<Vec<Expr<'b>>> {
     ])
 }
 
-/// From a length to a matrix of so many rows and columns, row-major: what each place becomes.
+/// From a length n to an n×n matrix, row-major: the weights of the old places in each new one.
 type Matrix = fn(usize) -> Vec<f32>;
 
-/// The matrix by which each place becomes what lies at another, which may be between two; beyond the border is the border.
+/// The matrix that samples place `to(i)` for each place i, linearly between two places; places outside are clamped to the border.
 fn moved(n: usize, to: impl Fn(f64) -> f64) -> Vec<f32> {
     let mut matrix = vec![0.0; n * n];
     for i in 0..n {
@@ -116,7 +116,7 @@ impl Disturber {
     }
 }
 
-/// `image` N×C×H×W → its disturbances, one behind the other: those of [`NAMES`] times N.
+/// `image` N×C×H×W → its disturbances concatenated along the batch: N images for each of [`NAMES`].
 fn graph(shape: [usize; 3]) -> GraphResult<Graph> {
     let b = Builder::new(Graph::new(18));
     let shape: Vec<Dim> = [Dim::Batch(1)].into_iter().chain(shape.map(Dim::Fixed)).collect();

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::{Study, Trained, contenders};
-use crate::attacks::{Budget, Goal, Rounding, Victim, of_picture};
+use super::{Study, Trained, candidates};
+use crate::attacks::{Budget, Goal, Rounding, TargetModel, of_picture};
 use crate::detector::adaptive::{Adaptive, Moves};
-use crate::detector::corpus::Part;
-use crate::detector::{Extractor, Scorer};
+use crate::detector::corpus::Split;
+use crate::detector::{CompiledNetwork, Extractor};
 use crate::error::Result;
 use candor_eval::statistics::auroc;
 
@@ -43,10 +43,10 @@ impl Study<'_> {
         let (model, preprocessing) = (self.model, self.preprocessing);
         let mut extractor = Extractor::new(model, self.features.clone())?;
         let mut attack = Adaptive::new(model, preprocessing, &extractor, network)?;
-        let mut scorer = Scorer::new(model.engine.as_ref(), &network.graph()?)?;
-        let mut victim = Victim::new(model, preprocessing)?;
+        let mut scorer = CompiledNetwork::new(model.engine.as_ref(), &network.graph()?)?;
+        let mut target_model = TargetModel::new(model, preprocessing)?;
         let mut rounding = Rounding::new(model, preprocessing)?;
-        let test = self.corpus.of(Part::Test);
+        let test = self.corpus.of(Split::Test);
         let chosen = &test[..self.adaptive.min(test.len())];
         let clean: Vec<_> = chosen.iter().map(|&i| &self.corpus.clean[i]).collect();
         let images: Vec<Vec<f32>> =
@@ -58,12 +58,12 @@ impl Study<'_> {
             let features = extractor.features(model, &inputs)?;
             scorer.scores(&features.iter().map(Vec::as_slice).collect::<Vec<_>>())
         };
-        let honest = score(&test.iter().map(|&i| &self.corpus.clean[i].picture).collect::<Vec<_>>())?;
+        let clean = score(&test.iter().map(|&i| &self.corpus.clean[i].picture).collect::<Vec<_>>())?;
         let mut all = vec![];
         for eps in BUDGETS.map(|levels| levels / 255.0) {
             let moves = Moves { eps, ..Moves::default() };
             let found =
-                attack.run(&mut victim, &images, &goals, &moves, &mut || tick(contenders::OURS, 0))?;
+                attack.run(&mut target_model, &images, &goals, &moves, &mut || tick(candidates::OURS, 0))?;
             let mut pictures = vec![];
             for (i, found) in found.iter().enumerate() {
                 let rounded = rounding.of(&images[i], found, Budget::Linf(eps), &goals[i])?;
@@ -77,7 +77,7 @@ impl Study<'_> {
                 images: images.len(),
                 success: scores.len() as f64 / images.len().max(1) as f64,
                 detected: thresholds.iter().map(|t| t.alarms(&scores)).collect(),
-                auroc: auroc(&scores, &honest),
+                auroc: auroc(&scores, &clean),
                 evades: missed as f64 / images.len().max(1) as f64,
             });
         }

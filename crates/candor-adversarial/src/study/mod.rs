@@ -1,12 +1,12 @@
-//! How far a detector can be believed: on attacks that it learned from, on one that it did not, and on honest pictures that everyday
+//! How far a detector can be believed: on attacks that it learned from, on one that it did not, and on clean images that everyday
 //! handling has changed; beside published detectors on the same images.
 //!
 //! Networks and regressions learn from the training part; thresholds are set by clean images of the calibration part; every figure is
 //! of the test part.
 
 mod adaptive;
-mod contenders;
-mod everyday;
+mod candidates;
+mod corruptions;
 pub mod report;
 mod rows;
 
@@ -18,23 +18,23 @@ use image::RgbImage;
 use serde::Serialize;
 
 use crate::detector::card::{Learned, Threshold};
-use crate::detector::corpus::{Corpus, Part};
+use crate::detector::corpus::{Corpus, Split};
 use crate::detector::features::FeatureSettings;
-use crate::detector::judges::{Judge, Judging};
 use crate::detector::network::Network;
+use crate::detector::representations::Representation;
+use crate::detector::scorers::{Scorer, ScorerKind};
 use crate::detector::training::{Examples, Training};
-use crate::detector::views::View;
 use crate::error::{Error, Result};
 pub use adaptive::AdaptiveRow;
+use candidates::{Budgets, Candidate, Candidates, Kind};
 use candor::image::Preprocessing;
 use candor::model::Model;
 use candor::noise::Noise;
 use candor::quantile::median;
 use candor_eval::statistics::{self, auroc};
-use contenders::{Budgets, Contender, Contest, Kind};
-use everyday::Change;
+use corruptions::Corruption;
 
-const ALL: [Part; 3] = [Part::Train, Part::Calibration, Part::Test];
+const ALL: [Split; 3] = [Split::Train, Split::Calibration, Split::Test];
 
 /// What a study is made of.
 pub struct Study<'s> {
@@ -123,7 +123,7 @@ impl Figure {
     }
 }
 
-/// Rows of one view.
+/// Rows of one representation.
 struct Table {
     /// For each clean image; empty for those of parts that were not asked for.
     clean: Vec<Vec<f32>>,
@@ -138,40 +138,43 @@ struct Table {
 impl Study<'_> {
     /// Steps that [`Study::run`] reports, at most; or [`Study::train`], which looks at no test images.
     pub fn ticks(&self, tested: bool) -> Result<u64> {
-        let (views, contenders) = self.contenders()?;
+        let (representations, candidates) = self.candidates()?;
         let adversarial: usize =
             self.corpus.attacks.iter().map(|a| a.pictures.iter().flatten().count()).sum();
         let [train, calibration, test] = self.sizes();
         // Training images also after an everyday change, test images as they are and after each.
-        let pictures =
-            2 * train + calibration + if tested { everyday::COUNTED.len() * test } else { 0 } + adversarial;
-        Ok((views.len() * pictures + contenders.len()) as u64)
+        let pictures = 2 * train
+            + calibration
+            + if tested { corruptions::MEASURED.len() * test } else { 0 }
+            + adversarial;
+        Ok((representations.len() * pictures + candidates.len()) as u64)
     }
 
-    fn contenders(&self) -> Result<Contest> {
-        contenders::all(self.model, self.preprocessing, &self.features, (self.baselines, self.ablations))
+    fn candidates(&self) -> Result<Candidates> {
+        candidates::all(self.model, self.preprocessing, &self.features, (self.baselines, self.ablations))
     }
 
-    /// Runs the study. Rows of views are kept in `folder`. `tick` is told what is done and how many steps it took.
+    /// Runs the study. Rows of representations are kept in `folder`. `tick` is told what is done and how many steps it took.
     ///
     /// # Errors
     /// If an engine or a library fails, or if no attack succeeds on a training image.
     pub fn run(&self, folder: &Path, tick: &mut dyn FnMut(&str, usize)) -> Result<Report> {
-        let (mut views, contenders) = self.contenders()?;
+        let (mut representations, candidates) = self.candidates()?;
         let mut tables = vec![];
-        for (v, view) in views.iter_mut().enumerate() {
-            let of_view = contenders.iter().filter(|c| c.view == v).map(|c| c.name.as_str()).next();
+        for (v, representation) in representations.iter_mut().enumerate() {
+            let of_view = candidates.iter().filter(|c| c.representation == v).map(|c| c.name.as_str()).next();
             let name = of_view.unwrap_or_default();
-            let mut table = self.table(view.as_mut(), &ALL, folder, &mut |n| tick(name, n))?;
-            table.everyday = self.everyday(view.as_mut(), &table.clean, folder, &mut |n| tick(name, n))?;
+            let mut table = self.table(representation.as_mut(), &ALL, folder, &mut |n| tick(name, n))?;
+            table.everyday =
+                self.everyday(representation.as_mut(), &table.clean, folder, &mut |n| tick(name, n))?;
             tables.push(table);
         }
         let (mut detectors, mut adaptive) = (vec![], vec![]);
-        for contender in &contenders {
-            let (row, trained) = self.judge(contender, &tables[contender.view])?;
+        for candidate in &candidates {
+            let (row, trained) = self.scorer(candidate, &tables[candidate.representation])?;
             detectors.push(row);
-            tick(&contender.name, 1);
-            if contender.kind == Kind::Ours && self.adaptive > 0 {
+            tick(&candidate.name, 1);
+            if candidate.kind == Kind::Ours && self.adaptive > 0 {
                 adaptive = self.adapt(&trained, tick)?;
             }
         }
@@ -192,14 +195,14 @@ impl Study<'_> {
         folder: &Path,
         tick: &mut dyn FnMut(&str, usize),
     ) -> Result<(Network, Vec<Threshold>, Vec<Learned>)> {
-        let (mut views, contenders) =
-            contenders::all(self.model, self.preprocessing, &self.features, (false, false))?;
-        let name = contenders::OURS;
-        let parts = [Part::Train, Part::Calibration];
-        let table = self.table(views[0].as_mut(), &parts, folder, &mut |n| tick(name, n))?;
-        let all = self.learned(contenders[0].budgets, &table);
-        let trained = self.taught(&contenders[0], &table, &all)?;
-        let train = self.corpus.of(Part::Train);
+        let (mut representations, candidates) =
+            candidates::all(self.model, self.preprocessing, &self.features, (false, false))?;
+        let name = candidates::OURS;
+        let parts = [Split::Train, Split::Calibration];
+        let table = self.table(representations[0].as_mut(), &parts, folder, &mut |n| tick(name, n))?;
+        let all = self.learned(candidates[0].budgets, &table);
+        let trained = self.taught(&candidates[0], &table, &all)?;
+        let train = self.corpus.of(Split::Train);
         let learned = self.corpus.attacks.iter().map(|a| Learned {
             attack: a.spec.label.clone(),
             images: train.iter().filter(|&&i| a.pictures[i].is_some()).count(),
@@ -208,7 +211,7 @@ impl Study<'_> {
     }
 
     fn attacks(&self) -> Vec<AttackRow> {
-        let test = self.corpus.of(Part::Test);
+        let test = self.corpus.of(Split::Test);
         let row = |a: &crate::detector::corpus::Adversaries| {
             let norms: Vec<_> = a.norms.iter().flatten().collect();
             let middle = |f: &dyn Fn(&crate::attacks::Norms) -> f64| {
@@ -227,12 +230,13 @@ impl Study<'_> {
     /// The rows of clean images of some parts, and of what attacks made of any.
     fn table(
         &self,
-        view: &mut dyn View,
-        parts: &[Part],
+        representation: &mut dyn Representation,
+        parts: &[Split],
         folder: &Path,
         tick: &mut dyn FnMut(usize),
     ) -> Result<Table> {
-        let mut rows = |pictures: &[&RgbImage]| rows::rows(view, self.model, pictures, folder, tick);
+        let mut rows =
+            |pictures: &[&RgbImage]| rows::rows(representation, self.model, pictures, folder, tick);
         let mut clean = vec![vec![]; self.corpus.clean.len()];
         for part in parts {
             let of = self.corpus.of(*part);
@@ -246,9 +250,9 @@ impl Study<'_> {
             adversarial.push(attack.pictures.iter().map(|p| p.as_ref().and_then(|_| found.next())).collect());
         }
         let picture = |i: usize| &self.corpus.clean[i].picture;
-        let handled = self.corpus.of(Part::Train).into_iter().map(|i| {
+        let handled = self.corpus.of(Split::Train).into_iter().map(|i| {
             let mut noise = Noise::of_item(self.training.seed, i);
-            Change::drawn(&mut noise).of(picture(i), &mut noise)
+            Corruption::drawn(&mut noise).of(picture(i), &mut noise)
         });
         let handled = handled.collect::<Result<Vec<_>>>()?;
         let handled = rows(&handled.iter().collect::<Vec<_>>())?;
@@ -258,15 +262,15 @@ impl Study<'_> {
     /// For each everyday change, the rows of the test images. `clean`: the rows of all images as they are.
     fn everyday(
         &self,
-        view: &mut dyn View,
+        representation: &mut dyn Representation,
         clean: &[Vec<f32>],
         folder: &Path,
         tick: &mut dyn FnMut(usize),
     ) -> Result<Vec<Vec<Vec<f32>>>> {
-        let test = self.corpus.of(Part::Test);
+        let test = self.corpus.of(Split::Test);
         let mut everyday = vec![];
-        for (_, change) in everyday::COUNTED {
-            if change == Change::Unchanged {
+        for (_, change) in corruptions::MEASURED {
+            if change == Corruption::Unchanged {
                 everyday.push(test.iter().map(|&i| clean[i].clone()).collect());
                 continue;
             }
@@ -275,14 +279,14 @@ impl Study<'_> {
                 .map(|&i| change.of(&self.corpus.clean[i].picture, &mut Noise::of_item(0, i)))
                 .collect::<Result<Vec<_>>>()?;
             let changed: Vec<&RgbImage> = changed.iter().collect();
-            everyday.push(rows::rows(view, self.model, &changed, folder, tick)?);
+            everyday.push(rows::rows(representation, self.model, &changed, folder, tick)?);
         }
         Ok(everyday)
     }
 
     /// Training rows of some attacks.
     fn examples<'t>(&self, table: &'t Table, attacks: &[usize]) -> Examples<'t> {
-        let train = self.corpus.of(Part::Train);
+        let train = self.corpus.of(Split::Train);
         let list = |&a: &usize| train.iter().filter_map(|&i| table.adversarial[a][i].as_deref()).collect();
         Examples {
             clean: train.iter().map(|&i| &table.clean[i]).chain(&table.handled).map(Vec::as_slice).collect(),
@@ -295,28 +299,28 @@ impl Study<'_> {
         self.examples(table, attacks).adversarial.iter().any(|list| !list.is_empty())
     }
 
-    /// A detector's figures, and the judge that learned from all attacks.
-    fn judge(&self, contender: &Contender, table: &Table) -> Result<(DetectorRow, Trained)> {
+    /// A detector's figures, and the scorer that learned from all attacks.
+    fn scorer(&self, candidate: &Candidate, table: &Table) -> Result<(DetectorRow, Trained)> {
         let attacks = &self.corpus.attacks;
         let count = attacks.len();
-        let all = self.learned(contender.budgets, table);
+        let all = self.learned(candidate.budgets, table);
         let families: Vec<&str> = attacks.iter().map(|a| a.spec.name.as_str()).collect();
         let others = |a: usize| -> Vec<usize> {
             all.iter().copied().filter(|&b| families[b] != families[a]).collect()
         };
         // Networks are many to train: of them, only ours learns from each attack alone.
-        let alone = match contender.kind {
+        let alone = match candidate.kind {
             Kind::Ours => true,
-            Kind::Baseline => !matches!(contender.judging, Judging::Network { .. }),
+            Kind::Baseline => !matches!(candidate.scorer, ScorerKind::Network { .. }),
             Kind::Ablation => false,
         };
         let mut lessons: BTreeSet<Vec<usize>> = BTreeSet::from([all.clone()]);
         lessons.extend((0..count).map(others));
         lessons.extend((0..count).filter(|_| alone).map(|a| vec![a]));
         lessons.retain(|attacks| *attacks == all || self.succeeds(table, attacks));
-        let mut trained = self.trained(contender, table, &lessons)?;
+        let mut trained = self.trained(candidate, table, &lessons)?;
         let mut figure = |lesson: &Vec<usize>, rows: &[&[f32]]| match trained.get_mut(lesson) {
-            Some(judge) => self.figure(judge, table, rows),
+            Some(scorer) => self.figure(scorer, table, rows),
             None => Ok(None),
         };
         let (mut seen, mut unseen, mut same) = (vec![], vec![], vec![]);
@@ -330,7 +334,7 @@ impl Study<'_> {
         for family in families.iter().collect::<BTreeSet<_>>() {
             let budgets: Vec<usize> = (0..count).filter(|&a| families[a] == *family).collect();
             if budgets.len() > 1 {
-                let test = self.corpus.of(Part::Test);
+                let test = self.corpus.of(Split::Test);
                 let first = |i: usize| budgets.iter().find_map(|&a| table.adversarial[a][i].as_deref());
                 let rows: Vec<&[f32]> = test.into_iter().filter_map(first).collect();
                 weakest.push(((*family).to_string(), figure(&all, &rows)?));
@@ -339,17 +343,17 @@ impl Study<'_> {
         let mut false_alarms = vec![];
         let mut trained =
             trained.remove(&all).ok_or_else(|| Error::Detector("nothing was learned".into()))?;
-        for ((name, _), rows) in everyday::COUNTED.iter().zip(&table.everyday) {
-            let scores = trained.judge.scores(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+        for ((name, _), rows) in corruptions::MEASURED.iter().zip(&table.everyday) {
+            let scores = trained.scorer.scores(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
             let shares = trained.thresholds.iter().map(|t| t.alarms(&scores)).collect();
             false_alarms.push(((*name).to_string(), shares));
         }
-        let kind = match contender.kind {
+        let kind = match candidate.kind {
             Kind::Ours => "ours",
             Kind::Baseline => "baseline",
             Kind::Ablation => "ablation",
         };
-        let name = contender.name.clone();
+        let name = candidate.name.clone();
         Ok((DetectorRow { name, kind, seen, unseen, same, weakest, false_alarms }, trained))
     }
 
@@ -372,14 +376,14 @@ impl Study<'_> {
     }
 
     fn test_rows<'t>(&self, table: &'t Table, attack: usize) -> Vec<&'t [f32]> {
-        let test = self.corpus.of(Part::Test);
+        let test = self.corpus.of(Split::Test);
         test.into_iter().filter_map(|i| table.adversarial[attack][i].as_deref()).collect()
     }
 
     /// Judges that learned from each of some choices of attacks, as many at once as there are processors.
     fn trained(
         &self,
-        contender: &Contender,
+        candidate: &Candidate,
         table: &Table,
         lessons: &BTreeSet<Vec<usize>>,
     ) -> Result<BTreeMap<Vec<usize>, Trained>> {
@@ -387,7 +391,7 @@ impl Study<'_> {
         let work = || {
             let mut done = vec![];
             while let Some(&attacks) = lessons.get(next.fetch_add(1, Ordering::Relaxed)) {
-                done.push(self.taught(contender, table, attacks).map(|t| (attacks.clone(), t)));
+                done.push(self.taught(candidate, table, attacks).map(|t| (attacks.clone(), t)));
             }
             done
         };
@@ -398,22 +402,22 @@ impl Study<'_> {
         })
     }
 
-    fn taught(&self, contender: &Contender, table: &Table, attacks: &[usize]) -> Result<Trained> {
+    fn taught(&self, candidate: &Candidate, table: &Table, attacks: &[usize]) -> Result<Trained> {
         let engine = self.model.engine.as_ref();
-        let mut judge = contender.judging.train(engine, &self.examples(table, attacks), &self.training)?;
-        let calibration = self.corpus.of(Part::Calibration);
+        let mut scorer = candidate.scorer.train(engine, &self.examples(table, attacks), &self.training)?;
+        let calibration = self.corpus.of(Split::Calibration);
         let rows: Vec<&[f32]> = calibration.iter().map(|&i| table.clean[i].as_slice()).collect();
-        let thresholds = Threshold::calibrate(&judge.scores(&rows)?)?;
-        Ok(Trained { judge, thresholds })
+        let thresholds = Threshold::calibrate(&scorer.scores(&rows)?)?;
+        Ok(Trained { scorer, thresholds })
     }
 
     fn figure(&self, trained: &mut Trained, table: &Table, rows: &[&[f32]]) -> Result<Option<Figure>> {
-        let test = self.corpus.of(Part::Test);
+        let test = self.corpus.of(Split::Test);
         let clean: Vec<&[f32]> = test.iter().map(|&i| table.clean[i].as_slice()).collect();
         if rows.is_empty() {
             return Ok(None);
         }
-        let (clean, adversarial) = (trained.judge.scores(&clean)?, trained.judge.scores(rows)?);
+        let (clean, adversarial) = (trained.scorer.scores(&clean)?, trained.scorer.scores(rows)?);
         let Some(area) = auroc(&adversarial, &clean) else { return Ok(None) };
         Ok(Some(Figure {
             auroc: area,
@@ -424,14 +428,14 @@ impl Study<'_> {
     }
 }
 
-/// A trained judge with its thresholds.
+/// A trained scorer with its thresholds.
 struct Trained {
-    judge: Box<dyn Judge>,
+    scorer: Box<dyn Scorer>,
     thresholds: Vec<Threshold>,
 }
 
 impl Trained {
     fn network(&self) -> Result<&Network> {
-        self.judge.network().ok_or_else(|| Error::Detector("the detector is a network".into()))
+        self.scorer.network().ok_or_else(|| Error::Detector("the detector is a network".into()))
     }
 }

@@ -7,7 +7,7 @@ use image::RgbImage;
 use image::imageops::{FilterType, resize};
 use serde::Serialize;
 
-use crate::detector::{Card, Extractor, FeatureSettings, Seen, Threshold};
+use crate::detector::{Card, Extracted, Extractor, FeatureSettings, Threshold};
 use crate::study::{AdaptiveRow, AttackRow, DetectorRow, Figure, Report};
 use candor::engine::EngineInfo;
 use candor::map::Map;
@@ -32,7 +32,7 @@ pub struct ScoreResult {
     pub card: Card,
     /// The threshold that decided.
     pub threshold: Threshold,
-    /// A line an image.
+    /// One entry per image.
     pub images: Vec<ScoredImage>,
     /// Images that could not be read, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -111,7 +111,7 @@ impl Hierarchy {
         label: &str,
         picture: &RgbImage,
         extractor: &Extractor,
-        seen: &Seen,
+        seen: &Extracted,
         names: &[String; 2],
     ) -> Result<Self, ReportError> {
         let height = SIDE * picture.height() / picture.width().max(1);
@@ -200,7 +200,7 @@ pub fn write_study(folder: &Path, result: &DetectResult, pairs: &[Pair]) -> Resu
     let report = &result.report;
     let [train, calibration, test] = report.clean;
     let lead = format!(
-        "{train} clean images and what attacks made of them train, {calibration} clean ones set the thresholds, {test} others judge."
+        "{train} clean images and what attacks made of them train, {calibration} clean ones set the thresholds, {test} others scorer."
     );
     let page = Page { title: names::file(&result.model.path), lead, tables: tables(report), pairs };
     write(folder, "detect", result, &page)

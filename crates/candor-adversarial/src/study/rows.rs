@@ -1,4 +1,4 @@
-//! Rows of views, computed once and kept: what they depend on is their file's name.
+//! Rows of representations, computed once and kept: what they depend on is their file's name.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,17 +7,17 @@ use candle_core::{Device, Tensor as Array};
 use image::RgbImage;
 use sha2::{Digest, Sha256};
 
-use crate::detector::views::View;
+use crate::detector::representations::Representation;
 use crate::error::{Error, Result};
 use candor::model::Model;
 
-/// Pictures that a view is shown at once.
+/// Pictures that a representation is shown at once.
 const AT_ONCE: usize = 16;
 const ROWS: &str = "rows";
 
 /// Rows of pictures, read from `folder` or computed and kept there. `tick` is told how many are ready.
 pub(super) fn rows(
-    view: &mut dyn View,
+    representation: &mut dyn Representation,
     model: &Model,
     pictures: &[&RgbImage],
     folder: &Path,
@@ -27,7 +27,7 @@ pub(super) fn rows(
         return Ok(vec![]);
     }
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-    let path = folder.join(format!("{}.safetensors", key(view, model, pictures)));
+    let path = folder.join(format!("{}.safetensors", key(representation, model, pictures)));
     let fail = |e: candle_core::Error| Error::io(&path, e);
     if path.exists() {
         tick(pictures.len());
@@ -37,7 +37,7 @@ pub(super) fn rows(
     }
     let mut all = vec![];
     for part in pictures.chunks(AT_ONCE) {
-        all.extend(view.rows(model, part)?);
+        all.extend(representation.rows(model, part)?);
         tick(part.len());
     }
     let length = all.first().map_or(0, Vec::len);
@@ -48,12 +48,12 @@ pub(super) fn rows(
     Ok(all)
 }
 
-fn key(view: &dyn View, model: &Model, pictures: &[&RgbImage]) -> String {
+fn key(representation: &dyn Representation, model: &Model, pictures: &[&RgbImage]) -> String {
     let engine = model.engine.info();
     let mut hash = Sha256::new();
     hash.update(format!("{} {} {}", env!("CARGO_PKG_VERSION"), engine.name, engine.version));
     hash.update(&model.info.sha256);
-    hash.update(view.describe().to_string());
+    hash.update(representation.describe().to_string());
     pictures.iter().for_each(|p| hash.update(p.as_raw()));
     hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect()
 }

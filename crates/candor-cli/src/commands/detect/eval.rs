@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candor_adversarial::detector::corpus::Part;
+use candor_adversarial::detector::corpus::Split;
 use candor_adversarial::detector::{Extractor, Threshold};
 use candor_adversarial::study::report::{DetectResult, Hierarchy, Pair, write_study};
 use candor_adversarial::study::{Figure, Report, Study};
 
-use super::{FEATURES, Made, make, told};
+use super::{FEATURES, Made, make, report_to};
 use crate::arguments::EvalArgs;
 use crate::output;
 
@@ -16,7 +16,7 @@ use crate::output;
 const SHOWN: usize = 3;
 
 pub fn run(args: &EvalArgs) -> Result<ExitCode> {
-    let made = make(&args.corpus, &[Part::Train, Part::Test], &args.out)?;
+    let made = make(&args.corpus, &[Split::Train, Split::Test], &args.out)?;
     let Made { setup, dataset, corpus, features } = &made;
     let study = Study {
         model: &setup.model,
@@ -29,7 +29,7 @@ pub fn run(args: &EvalArgs) -> Result<ExitCode> {
         adaptive: args.adaptive,
     };
     let bar = output::progress(study.ticks(true)?);
-    let report = study.run(&args.out.join(FEATURES), &mut told(&bar))?;
+    let report = study.run(&args.out.join(FEATURES), &mut report_to(&bar))?;
     bar.finish_and_clear();
     let result = DetectResult {
         model: setup.model.info.clone(),
@@ -57,7 +57,7 @@ fn pairs(made: &Made) -> Result<Vec<Pair>> {
     let Made { setup, corpus, features, .. } = made;
     let mut extractor = Extractor::new(&setup.model, features.clone())?;
     let mut pairs = vec![];
-    for i in corpus.of(Part::Test).into_iter().take(SHOWN) {
+    for i in corpus.of(Split::Test).into_iter().take(SHOWN) {
         let clean = &corpus.clean[i];
         let made =
             corpus.attacks.iter().filter_map(|a| Some((a.spec.label.clone(), a.pictures[i].as_ref()?)));
@@ -65,9 +65,10 @@ fn pairs(made: &Made) -> Result<Vec<Pair>> {
         let mut rows = vec![];
         for (label, picture) in pictures {
             let input = setup.preprocessing.normalize(picture);
-            let seen = extractor.look(&setup.model, &[&input])?.remove(0);
-            let names = [&seen.predicted, &seen.runner_up].map(|l| setup.labels.name(l.query.class));
-            rows.push(Hierarchy::draw(&label, picture, &extractor, &seen, &names)?);
+            let extracted = extractor.extract(&setup.model, &[&input])?.remove(0);
+            let names =
+                [&extracted.predicted, &extracted.runner_up].map(|l| setup.labels.name(l.query.class));
+            rows.push(Hierarchy::draw(&label, picture, &extractor, &extracted, &names)?);
         }
         pairs.push(Pair { name: clean.id.clone(), rows });
     }

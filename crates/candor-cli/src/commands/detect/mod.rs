@@ -1,4 +1,4 @@
-//! `candor detect`: adversarial inputs told by their masks.
+//! `candor detect`: detection of adversarial inputs by their masks.
 
 mod eval;
 mod score;
@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candor_adversarial::attacks::Victim;
-use candor_adversarial::detector::corpus::{AttackSpec, Corpus, Part, Recipe};
+use candor_adversarial::attacks::TargetModel;
+use candor_adversarial::detector::corpus::{AttackSpec, Corpus, Recipe, Split};
 use candor_adversarial::detector::features::FeatureSettings;
 use candor_adversarial::error::Error;
 use candor_eval::dataset::Dataset;
@@ -39,8 +39,8 @@ struct Made {
     features: FeatureSettings,
 }
 
-/// Makes the images, or reads what is there of them. Those of the parts `attacked` are attacked.
-fn make(args: &CorpusArgs, attacked: &[Part], out: &Path) -> Result<Made> {
+/// Makes the images, or reads what is there of them. Those of the splits `attacked` are attacked.
+fn make(args: &CorpusArgs, attacked: &[Split], out: &Path) -> Result<Made> {
     // What is wrong with an attack's name or parameters is said before a model is loaded.
     let attacks: Vec<AttackSpec> = args
         .attacks
@@ -62,7 +62,7 @@ fn make(args: &CorpusArgs, attacked: &[Part], out: &Path) -> Result<Made> {
     let surrogate = match args.surrogate.from.clone() {
         Some(path) => {
             let other = setup::surrogate(&setup, &args.model, path, args.surrogate.from_preset)?;
-            Some(Victim::new(&other.model, &other.preprocessing)?)
+            Some(TargetModel::new(&other.model, &other.preprocessing)?)
         }
         None => None,
     };
@@ -77,7 +77,7 @@ fn make(args: &CorpusArgs, attacked: &[Part], out: &Path) -> Result<Made> {
     };
     let most = args.limit.unwrap_or(dataset.samples.len()).min(dataset.samples.len());
     let bar = output::progress((attacks.len() * most) as u64);
-    let corpus = Corpus::make(&recipe, &attacks, surrogate, &out.join(CORPUS), &mut told(&bar))?;
+    let corpus = Corpus::make(&recipe, &attacks, surrogate, &out.join(CORPUS), &mut report_to(&bar))?;
     bar.finish_and_clear();
     let mut features = FeatureSettings::for_model(&setup.model);
     features.levels = setup.choices(&args.levels, args.seed).levels;
@@ -88,8 +88,8 @@ fn make(args: &CorpusArgs, attacked: &[Part], out: &Path) -> Result<Made> {
     Ok(Made { setup, dataset, corpus, features })
 }
 
-/// Tells a bar what is done.
-fn told(bar: &ProgressBar) -> impl FnMut(&str, usize) + '_ {
+/// Progress into a bar.
+fn report_to(bar: &ProgressBar) -> impl FnMut(&str, usize) + '_ {
     |label, n| {
         bar.set_message(label.to_string());
         bar.inc(n as u64);

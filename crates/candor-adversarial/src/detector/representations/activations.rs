@@ -4,7 +4,7 @@
 use candor_graph::tensor::Tensor;
 use image::RgbImage;
 
-use super::View;
+use super::Representation;
 use crate::attacks::answer;
 use crate::error::{Error, Result};
 use candor::engine::Session;
@@ -12,7 +12,7 @@ use candor::image::Preprocessing;
 use candor::mask::Level;
 use candor::model::Model;
 
-/// The view: the channels of all levels, one behind the other, then the logits, then the number of the answer.
+/// The representation: the channels of all levels, one behind the other, then the logits, then the number of the answer.
 pub struct Activations {
     preprocessing: Preprocessing,
     levels: Vec<Level>,
@@ -37,7 +37,7 @@ impl Activations {
     }
 }
 
-impl View for Activations {
+impl Representation for Activations {
     fn rows(&mut self, model: &Model, pictures: &[&RgbImage]) -> Result<Vec<Vec<f32>>> {
         let mut rows = vec![];
         for picture in pictures {

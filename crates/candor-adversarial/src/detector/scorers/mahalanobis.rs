@@ -1,7 +1,7 @@
 //! Mahalanobis distance to the nearest class, layer by layer, with one covariance for all classes, weighed by logistic regression
 //! (Lee et al. 2018, without their perturbation of the input).
 
-use super::Judge;
+use super::Scorer;
 use super::linear::{Linear, balanced};
 use crate::detector::training::Examples;
 use crate::error::{Error, Result};
@@ -19,7 +19,7 @@ struct Layer {
     covariance: Cholesky,
 }
 
-/// The trained judge.
+/// The trained scorer.
 pub(super) struct Mahalanobis {
     layers: Vec<Layer>,
     weigh: Linear,
@@ -85,7 +85,7 @@ impl Layer {
     }
 }
 
-impl Judge for Mahalanobis {
+impl Scorer for Mahalanobis {
     fn scores(&mut self, rows: &[&[f32]]) -> Result<Vec<f64>> {
         Ok(rows.iter().map(|r| self.weigh.score(&distances(&self.layers, r))).collect())
     }
