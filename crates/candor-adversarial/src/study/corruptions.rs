@@ -1,4 +1,4 @@
-//! What happens to clean images every day, and should raise no alarm.
+//! Common corruptions of clean images, which should raise no alarm.
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{ImageFormat, RgbImage};
@@ -6,7 +6,7 @@ use image::{ImageFormat, RgbImage};
 use crate::error::{Error, Result};
 use candor::noise::Noise;
 
-/// A change.
+/// A corruption.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Corruption {
     /// None.
@@ -19,7 +19,7 @@ pub(super) enum Corruption {
     Blur(f32),
 }
 
-/// The changes under which false alarms are counted.
+/// The corruptions under which false alarms are counted.
 pub(super) const MEASURED: [(&str, Corruption); 4] = [
     ("unchanged", Corruption::Unchanged),
     ("JPEG at quality 75", Corruption::Jpeg(75)),
@@ -28,8 +28,8 @@ pub(super) const MEASURED: [(&str, Corruption); 4] = [
 ];
 
 impl Corruption {
-    /// One of those that detectors learn not to mind: JPEG of quality 60..=95, noise of 1..=6 levels, or blur of 0.3..=1 pixels.
-    pub(super) fn drawn(noise: &mut Noise) -> Corruption {
+    /// A random one for training, so that detectors become robust: JPEG of quality 60..=95, noise of 1..=6 levels, or blur of 0.3..=1 pixels.
+    pub(super) fn random(noise: &mut Noise) -> Corruption {
         let share = noise.unit();
         match noise.below(3) {
             0 => Corruption::Jpeg(60 + (share * 35.0) as u8),
@@ -38,11 +38,11 @@ impl Corruption {
         }
     }
 
-    /// The picture after it.
+    /// The corrupted picture.
     ///
     /// # Errors
     /// [`Error::Detector`] if the JPEG library fails.
-    pub(super) fn of(self, picture: &RgbImage, noise: &mut Noise) -> Result<RgbImage> {
+    pub(super) fn apply(self, picture: &RgbImage, noise: &mut Noise) -> Result<RgbImage> {
         Ok(match self {
             Corruption::Unchanged => picture.clone(),
             Corruption::Jpeg(quality) => {
@@ -71,14 +71,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drawn_changes_are_of_every_kind_and_change_a_picture_little() {
+    fn random_corruptions_are_of_every_kind_and_change_a_picture_little() {
         let picture = RgbImage::from_fn(16, 16, |x, y| image::Rgb([10 * x as u8, 10 * y as u8, 128]));
         let mut kinds = std::collections::HashSet::new();
         for item in 0..30 {
             let mut noise = Noise::of_item(0, item);
-            let change = Corruption::drawn(&mut noise);
+            let change = Corruption::random(&mut noise);
             kinds.insert(std::mem::discriminant(&change));
-            let changed = change.of(&picture, &mut noise).unwrap();
+            let changed = change.apply(&picture, &mut noise).unwrap();
             let off = |(a, b): (&u8, &u8)| f64::from(a.abs_diff(*b));
             let mean = picture.iter().zip(changed.iter()).map(off).sum::<f64>() / 768.0;
             assert!(changed.dimensions() == (16, 16) && mean < 8.0, "{change:?}: {mean}");
