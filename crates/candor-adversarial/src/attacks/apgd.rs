@@ -157,7 +157,7 @@ impl Apgd {
         for (&row, mut found) in rows.iter().zip(found) {
             let trajectory = &mut trajectories[row];
             let (loss, _) = self.loss.at(&found.logits, &items[row].goal);
-            trajectory.gradient = found.of_seeds.pop().unwrap_or_default();
+            trajectory.gradient = found.of_seeds.pop().expect("every row has one seed");
             if items[row].goal.reached(&found.logits) {
                 trajectory.success = Some(trajectory.image.clone());
             }

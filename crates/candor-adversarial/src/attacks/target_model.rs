@@ -4,6 +4,7 @@
 //! graph is cut behind the logits ([`Backward`]): the loss is evaluated on logits that were just computed, and its gradient
 //! takes the sweep alone, never a second forward pass. Several gradients of the same images cost one sweep each.
 
+use candor_graph::error::GraphError;
 use candor_graph::graph::Graph;
 use candor_graph::insert;
 use candor_graph::tensor::{DataType, Tensor};
@@ -206,7 +207,8 @@ pub(crate) fn of_pixels(model: &Model, preprocessing: &Preprocessing) -> Result<
     let gain = per_channel(&|c| 255.0 * p.scale / p.std[c])?;
     let shift = per_channel(&|c| -p.mean[c] / p.std[c])?;
     let mut graph: Graph = model.graph.clone();
-    let shape = graph.shape(model.input).unwrap_or_default();
+    let shape =
+        graph.shape(model.input).ok_or_else(|| at(GraphError::Malformed("the input has no shape".into())))?;
     graph.inputs.retain(|i| *i != model.input);
     let input = graph.add_input("pixels", DataType::Float, &shape);
     let (graph, _) = insert::in_front(graph, model.input, |b| {

@@ -10,6 +10,7 @@ use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor};
 
 use crate::error::Result;
+use crate::outputs::floats;
 use candor::engine::Session;
 use candor::methods::baseline::blurring;
 use candor::model::Model;
@@ -105,10 +106,10 @@ impl Disturber {
     /// # Errors
     /// If the engine fails or a logit is not a finite number.
     pub fn logits(&mut self, model: &Model, images: &[&[f32]]) -> Result<Vec<Vec<Vec<f32>>>> {
-        let (count, size) = (images.len(), model.input_shape.iter().product());
+        let (count, size): (usize, usize) = (images.len(), model.input_shape.iter().product());
         let batch = Tensor::floats(&model.batch_shape(count), images.concat());
         let disturbed = self.disturb.run(&[&batch.map_err(|e| candor::error::Error::graph("images", e))?])?;
-        let values = disturbed.first().and_then(Tensor::as_floats).unwrap_or_default();
+        let values = floats(&disturbed, 0, NAMES.len() * count * size, "the disturbances")?;
         let disturbed: Vec<&[f32]> = values.chunks(size).collect();
         let logits = model.all_scores(self.forward.as_mut(), &disturbed)?;
         let of_image = |i: usize| logits.iter().skip(i).step_by(count).cloned().collect();

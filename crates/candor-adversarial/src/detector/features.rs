@@ -111,6 +111,15 @@ impl FeatureSettings {
             levels: vec![],
         }
     }
+
+    /// λ, which [`Extractor::new`] fills in.
+    ///
+    /// # Errors
+    /// [`Error::Detector`] if it is not filled in.
+    pub(crate) fn chosen_lambda(&self) -> Result<f32> {
+        self.lambda
+            .ok_or_else(|| Error::Detector("the feature settings have no lambda; use an extractor's".into()))
+    }
 }
 
 /// The value of cards written before the field existed.

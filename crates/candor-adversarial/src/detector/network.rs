@@ -8,6 +8,7 @@ use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor};
 
 use crate::error::{Error, Result};
+use crate::outputs::floats;
 use candor::engine::{Engine, Session};
 
 /// Channels of the three blocks.
@@ -173,7 +174,7 @@ impl CompiledNetwork {
             let batch = Tensor::floats(&[part.len(), self.length], part.concat());
             let out =
                 self.session.run(&[&batch.map_err(|e| candor::error::Error::graph("the detector", e))?])?;
-            let scores = out.first().and_then(Tensor::as_floats).unwrap_or_default();
+            let scores = floats(&out, 0, part.len(), "the detector")?;
             all.extend(scores.iter().map(|&s| f64::from(s)));
         }
         Ok(all)

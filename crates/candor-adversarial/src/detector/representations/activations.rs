@@ -42,12 +42,14 @@ impl Representation for Activations {
         let mut rows = vec![];
         for picture in pictures {
             let input = model.input_tensor(&self.preprocessing.normalize(picture))?;
-            let mut out = self.session.run(&[&input])?;
-            let logits = out.pop().and_then(Tensor::into_floats).unwrap_or_default();
-            let logits = &logits[..model.classes.min(logits.len())];
+            let out = self.session.run(&[&input])?;
+            let last = self.levels.len();
+            let logits = out.get(last).and_then(Tensor::as_floats).and_then(|l| l.get(..model.classes));
+            let logits =
+                logits.ok_or_else(|| Error::Detector("the logits are no floats of the classes".into()))?;
             model.check_scores(logits)?;
             let mut row = vec![];
-            for (level, value) in self.levels.iter().zip(out) {
+            for (level, value) in self.levels.iter().zip(&out) {
                 let [c, h, w] = level.shape;
                 let fail = || Error::Detector(format!("level {} holds no floats", level.name));
                 let values = level.feature().channels_first(value.as_floats().ok_or_else(fail)?);

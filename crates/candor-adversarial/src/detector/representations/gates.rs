@@ -30,7 +30,7 @@ impl Gates {
     ) -> Result<Self> {
         let settings = Settings {
             shape: MaskShape::Channel,
-            lambda: like.lambda.unwrap_or_default(),
+            lambda: like.chosen_lambda()?,
             iterations: like.iterations,
             rate: like.rate,
             beta_2: like.beta_2,

@@ -48,10 +48,13 @@ impl Layer {
     fn of(clean: &[&[f32]], start: usize, length: usize) -> Result<Layer> {
         let part =
             |row: &[f32]| -> Vec<f64> { row[start..start + length].iter().map(|&v| v.into()).collect() };
-        let class = |row: &[f32]| row.last().copied().unwrap_or_default() as usize;
+        let class = |row: &[f32]| match row.last() {
+            Some(&class) => Ok(class as usize),
+            None => Err(Error::Detector("a row of activations without the answer behind them".into())),
+        };
         let mut by_class: std::collections::BTreeMap<usize, Vec<Vec<f64>>> = Default::default();
         for row in clean {
-            by_class.entry(class(row)).or_default().push(part(row));
+            by_class.entry(class(row)?).or_default().push(part(row));
         }
         let mut covariance = vec![0.0; length * length];
         let mut means = vec![];

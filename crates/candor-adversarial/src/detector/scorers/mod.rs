@@ -8,7 +8,7 @@ mod mahalanobis;
 
 use super::network::{CompiledNetwork, Layout, Network};
 use super::training::{Examples, Training};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use candor::engine::Engine;
 
 /// A trained scorer.
@@ -105,7 +105,12 @@ struct FirstValue;
 
 impl Scorer for FirstValue {
     fn scores(&mut self, rows: &[&[f32]]) -> Result<Vec<f64>> {
-        Ok(rows.iter().map(|r| r.first().copied().unwrap_or_default().into()).collect())
+        let value = |row: &&[f32]| {
+            row.first()
+                .map(|&v| v.into())
+                .ok_or_else(|| Error::Detector("a row without a value to score".into()))
+        };
+        rows.iter().map(value).collect()
     }
 }
 
