@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use crate::attacks::{self, Attack, Goal, Norms, Rounding, Victim};
+use crate::attacks::{self, Attack, Goal, Norms, Rounding, TargetModel};
 use crate::detector::AttackSpec;
 use crate::error::{Error, Result};
 use candor::image::decode;
@@ -19,12 +19,12 @@ use candor_eval::bench::{Measure, Shown, photo};
 use candor_eval::journal::{Entry, Journal, Outcome};
 use candor_report::{atomic, png};
 
-/// What became of a photo, for the journal.
+/// The outcome of a photo, for the journal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Attacked {
-    /// The class that it was to be taken for; `None` for a photo that the model answers wrongly, which is left alone.
+    /// The target class; `None` for a photo that the model misclassifies, which is not attacked.
     target: Option<usize>,
-    /// The norms of the change, if the photo in whole grey levels is taken for the target.
+    /// The norms of the change, if the photo quantised to 8 bits is classified as the target.
     norms: Option<Norms>,
 }
 
@@ -40,7 +40,7 @@ pub struct Adversarial<'d> {
 
 impl<'d> Adversarial<'d> {
     /// Attacks the samples that the model answers right, each towards a class drawn as [`Localize`] draws the absent one, or what
-    /// is missing of them in `folder`: `adversarial.jsonl` and a PNG each, at the model's input size, in whole grey levels and asked
+    /// is missing of them in `folder`: `adversarial.jsonl` and a PNG each, at the model's input size, quantised to 8 bits and classified
     /// again. `progress` is told of each sample.
     ///
     /// # Errors
@@ -60,12 +60,12 @@ impl<'d> Adversarial<'d> {
         let pictures = folder.join("adversarial");
         std::fs::create_dir_all(&pictures).map_err(|e| Error::io(&pictures, e))?;
         let mut journal = Journal::open(&folder.join("adversarial.jsonl"), configuration)?;
-        let mut victim = Victim::new(model, localize.preprocessing)?;
+        let mut target_model = TargetModel::new(model, localize.preprocessing)?;
         let mut rounding = Rounding::new(model, localize.preprocessing)?;
         let all: Vec<usize> = (0..localize.samples.len()).collect();
-        for part in all.chunks(victim.batch()) {
+        for part in all.chunks(target_model.batch()) {
             if part.iter().any(|&i| !journal.has(&spec.label, i)) {
-                let made = changed(&localize, (attack.as_mut(), &mut victim, &mut rounding), part)?;
+                let made = changed(&localize, (attack.as_mut(), &mut target_model, &mut rounding), part)?;
                 for (&item, (outcome, picture)) in part.iter().zip(made) {
                     if journal.has(&spec.label, item) {
                         continue;
@@ -149,10 +149,10 @@ fn file(folder: &Path, number: usize) -> PathBuf {
     folder.join(format!("{number:06}.png"))
 }
 
-/// Attacks those of a part that are answered right: what became of each, and the picture that is taken for its target.
+/// Attacks the correctly classified samples of a part: the outcome of each, and the picture that is classified as its target.
 fn changed(
     localize: &Localize<'_>,
-    (attack, victim, rounding): (&mut dyn Attack, &mut Victim, &mut Rounding<'_>),
+    (attack, target_model, rounding): (&mut dyn Attack, &mut TargetModel, &mut Rounding<'_>),
     part: &[usize],
 ) -> Result<Vec<(Outcome<Attacked>, Option<RgbImage>)>> {
     let mut outcomes = vec![];
@@ -163,7 +163,7 @@ fn changed(
             Err(e) => Outcome::Failed(e.to_string()),
             Ok(photo) => {
                 let pixels = attacks::pixels(localize.preprocessing, &photo);
-                let ranking = ranking(&victim.logits(std::slice::from_ref(&pixels), &[0])?.remove(0));
+                let ranking = ranking(&target_model.logits(std::slice::from_ref(&pixels), &[0])?.remove(0));
                 let label = sample.class().unwrap_or(0);
                 let target =
                     (ranking[0] == label).then(|| absent(&sample.classes(), &ranking, localize.seed, number));
@@ -178,7 +178,7 @@ fn changed(
         outcomes.push((outcome, None));
     }
     let seed = (localize.seed, part[0]);
-    let found = attacks::run_rounded(attack, victim, rounding, (&images, &goals), seed)?;
+    let found = attacks::run_rounded(attack, target_model, rounding, (&images, &goals), seed)?;
     for ((row, goal), rounded) in rows.into_iter().zip(&goals).zip(found) {
         if let Some(rounded) = rounded {
             let attacked = Attacked { target: goal.target, norms: Some(rounded.norms) };

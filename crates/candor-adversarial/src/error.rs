@@ -7,7 +7,7 @@ use candor_eval::dataset::DatasetError;
 use candor_report::ReportError;
 use thiserror::Error;
 
-/// Anything that can go wrong while images are attacked, or attacked images are looked for.
+/// Anything that can go wrong in attacks and in the detection of adversarial images.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {

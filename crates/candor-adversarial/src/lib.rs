@@ -10,5 +10,6 @@ pub mod attacks;
 pub mod bench;
 pub mod detector;
 pub mod error;
+mod outputs;
 #[cfg(feature = "train")]
 pub mod study;

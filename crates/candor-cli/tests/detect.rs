@@ -161,7 +161,7 @@ fn a_study_measures_all_detectors_on_images_that_none_saw() {
     }
     assert_eq!(study["adaptive"].as_array().unwrap().len(), 2);
     let page = fs::read_to_string(bench.path("study/detect.html")).unwrap();
-    assert!(page.contains("By one who knows the detector") && page.contains("255, 60 steps"), "{page}");
+    assert!(page.contains("Adaptive (white-box) attack") && page.contains("255, 60 steps"), "{page}");
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! APGD: PGD with momentum that halves its step by itself and goes back to the best point then (Croce, Hein 2020, algorithm 1),
-//! by default on the difference of logits ratio. The checkpoints are those of the authors' code, which counts whole steps.
+//! APGD: PGD with momentum that halves its own step length and then returns to the best point (Croce, Hein 2020, algorithm 1), by
+//! default on the difference of logits ratio. The checkpoints are those of the authors' code, which rounds them down to full steps.
 
 use super::budget::{Budget, length};
 use super::loss::Loss;
-use super::{Attack, Description, Goal, Item, Victim};
+use super::{Attack, Description, Goal, Item, TargetModel};
 use crate::error::Result;
 use candor::noise::Noise;
 use candor::parameters::{Kind, Parameter, Parameters};
@@ -14,7 +14,7 @@ const PARAMETERS: &[Parameter] = &[
         name: "eps",
         default: "8/255",
         kind: Kind::Number(0.0, 10_000.0),
-        help: "the budget in the norm, pixels counted in 0..=1; 8/255 is eight grey levels",
+        help: "the budget in the norm (pixels in 0..1); 8/255 is eight grey levels",
     },
     Parameter {
         name: "norm",
@@ -72,8 +72,8 @@ pub(super) struct Apgd {
     early_stop: bool,
 }
 
-/// One image on its way.
-struct Walk {
+/// The optimisation of one image.
+struct Trajectory {
     image: Vec<f32>,
     before: Vec<f32>,
     gradient: Vec<f32>,
@@ -105,7 +105,7 @@ impl Apgd {
     }
 
     /// A point on the ball's surface.
-    fn start(&self, origin: &[f32], noise: &mut Noise) -> Walk {
+    fn start(&self, origin: &[f32], noise: &mut Noise) -> Trajectory {
         let linf = matches!(self.budget, Budget::Linf(_));
         let draw: Vec<f32> =
             origin.iter().map(|_| if linf { 2.0 * noise.unit() - 1.0 } else { noise.normal() }).collect();
@@ -113,7 +113,7 @@ impl Apgd {
         let scale = (self.eps / size.max(f64::MIN_POSITIVE)) as f32;
         let mut image: Vec<f32> = origin.iter().zip(&draw).map(|(o, d)| o + scale * d).collect();
         self.budget.project(&mut image, origin);
-        Walk {
+        Trajectory {
             before: image.clone(),
             best: image.clone(),
             image,
@@ -128,72 +128,76 @@ impl Apgd {
         }
     }
 
-    /// x' = Π(x + α·g), then x ← Π(x + a·(x' − x) + (1 − a)·(x − x before)).
-    fn advance(&self, walk: &mut Walk, origin: &[f32], first: bool) {
+    /// x' = Π(x + α·g), then x_next = Π(x + a·(x' − x) + (1 − a)·(x − x_before)).
+    fn advance(&self, trajectory: &mut Trajectory, origin: &[f32], first: bool) {
         let share = if first { 1.0 } else { MOMENTUM };
-        let direction = self.budget.steepest(&walk.gradient);
-        let step = walk.step as f32;
-        let mut moved: Vec<f32> = walk.image.iter().zip(&direction).map(|(v, d)| v + step * d).collect();
+        let direction = self.budget.steepest(&trajectory.gradient);
+        let step = trajectory.step as f32;
+        let mut moved: Vec<f32> =
+            trajectory.image.iter().zip(&direction).map(|(v, d)| v + step * d).collect();
         self.budget.project(&mut moved, origin);
-        for (m, (v, b)) in moved.iter_mut().zip(walk.image.iter().zip(&walk.before)) {
+        for (m, (v, b)) in moved.iter_mut().zip(trajectory.image.iter().zip(&trajectory.before)) {
             *m = v + (*m - v) * share + (v - b) * (1.0 - share);
         }
         self.budget.project(&mut moved, origin);
-        walk.before = std::mem::replace(&mut walk.image, moved);
+        trajectory.before = std::mem::replace(&mut trajectory.image, moved);
     }
 
-    /// Losses, gradients and successes at the images of `rows`.
-    fn look(
+    /// Evaluates loss, gradient and success at the current images of `rows`.
+    fn evaluate(
         &self,
-        victim: &mut Victim,
+        target_model: &mut TargetModel,
         items: &[Item<'_>],
-        walks: &mut [Walk],
+        trajectories: &mut [Trajectory],
         rows: &[usize],
         first: bool,
     ) -> Result<()> {
-        let images: Vec<Vec<f32>> = walks.iter().map(|w| w.image.clone()).collect();
-        let found = victim.gradients(&images, rows, |row, s| vec![self.loss.at(s, &items[row].goal).1])?;
+        let images: Vec<Vec<f32>> = trajectories.iter().map(|w| w.image.clone()).collect();
+        let found =
+            target_model.gradients(&images, rows, |row, s| vec![self.loss.at(s, &items[row].goal).1])?;
         for (&row, mut found) in rows.iter().zip(found) {
-            let walk = &mut walks[row];
+            let trajectory = &mut trajectories[row];
             let (loss, _) = self.loss.at(&found.logits, &items[row].goal);
-            walk.gradient = found.of_seeds.pop().unwrap_or_default();
+            trajectory.gradient = found.of_seeds.pop().expect("every row has one seed");
             if items[row].goal.reached(&found.logits) {
-                walk.success = Some(walk.image.clone());
+                trajectory.success = Some(trajectory.image.clone());
             }
             if !first {
-                walk.losses.push(loss);
+                trajectory.losses.push(loss);
             }
-            if first || loss > walk.highest {
-                walk.highest = loss;
-                walk.best.clone_from(&walk.image);
-                walk.best_gradient.clone_from(&walk.gradient);
+            if first || loss > trajectory.highest {
+                trajectory.highest = loss;
+                trajectory.best.clone_from(&trajectory.image);
+                trajectory.best_gradient.clone_from(&trajectory.gradient);
             }
         }
         Ok(())
     }
 
-    /// Halves the step where the loss rose too seldom in the last `window` steps, or not at all since a check that did not halve.
-    fn check(&self, walk: &mut Walk, window: usize) {
-        let last = walk.losses.len();
+    /// Halves the step if the loss rose too rarely in the last `window` steps, or if the last check did not halve it and the highest
+    /// loss has not risen since.
+    fn check(&self, trajectory: &mut Trajectory, window: usize) {
+        let last = trajectory.losses.len();
         // The authors' code compares the first loss with zero.
-        let at = |i: usize| if i == 0 { 0.0 } else { walk.losses[i - 1] };
+        let at = |i: usize| if i == 0 { 0.0 } else { trajectory.losses[i - 1] };
         let rose = (0..window).filter(|c| at(last - c) > at(last - c - 1)).count();
         let seldom = rose as f64 <= window as f64 * self.rho;
-        let nowhere = !walk.halved_at_check && walk.highest_at_check >= walk.highest;
-        walk.halved_at_check = seldom || nowhere;
-        walk.highest_at_check = walk.highest;
-        if walk.halved_at_check {
-            walk.step /= 2.0;
-            walk.image.clone_from(&walk.best);
-            walk.gradient.clone_from(&walk.best_gradient);
+        let nowhere = !trajectory.halved_at_check && trajectory.highest_at_check >= trajectory.highest;
+        trajectory.halved_at_check = seldom || nowhere;
+        trajectory.highest_at_check = trajectory.highest;
+        if trajectory.halved_at_check {
+            trajectory.step /= 2.0;
+            trajectory.image.clone_from(&trajectory.best);
+            trajectory.gradient.clone_from(&trajectory.best_gradient);
         }
     }
 
-    fn walk(
+    /// All steps of the images of `rows` from their starts.
+    fn take_steps(
         &self,
-        victim: &mut Victim,
+        target_model: &mut TargetModel,
         items: &[Item<'_>],
-        walks: &mut [Walk],
+        trajectories: &mut [Trajectory],
         rows: &[usize],
         progress: &mut dyn Progress,
     ) -> Result<()> {
@@ -201,19 +205,19 @@ impl Apgd {
         let (mut window, shrink, least) = (part(0.22), part(0.03), part(0.06));
         let mut since = 0;
         let mut active = rows.to_vec();
-        self.look(victim, items, walks, &active, true)?;
+        self.evaluate(target_model, items, trajectories, &active, true)?;
         for &row in rows {
-            walks[row].highest_at_check = walks[row].highest;
+            trajectories[row].highest_at_check = trajectories[row].highest;
         }
         for i in 0..self.steps {
-            active.retain(|&row| !self.early_stop || walks[row].success.is_none());
+            active.retain(|&row| !self.early_stop || trajectories[row].success.is_none());
             for &row in &active {
-                self.advance(&mut walks[row], items[row].pixels, i == 0);
+                self.advance(&mut trajectories[row], items[row].pixels, i == 0);
             }
-            self.look(victim, items, walks, &active, false)?;
+            self.evaluate(target_model, items, trajectories, &active, false)?;
             since += 1;
             if since == window {
-                active.iter().for_each(|&row| self.check(&mut walks[row], window));
+                active.iter().for_each(|&row| self.check(&mut trajectories[row], window));
                 since = 0;
                 window = window.saturating_sub(shrink).max(least);
             }
@@ -238,7 +242,7 @@ impl Attack for Apgd {
 
     fn run(
         &mut self,
-        victim: &mut Victim,
+        target_model: &mut TargetModel,
         items: &mut [Item<'_>],
         progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
@@ -246,16 +250,17 @@ impl Attack for Apgd {
         let mut highest = vec![f64::NEG_INFINITY; items.len()];
         let mut open: Vec<usize> = (0..items.len()).collect();
         for _ in 0..self.restarts {
-            let mut walks: Vec<Walk> = items.iter_mut().map(|i| self.start(i.pixels, &mut i.noise)).collect();
-            self.walk(victim, items, &mut walks, &open, progress)?;
+            let mut trajectories: Vec<Trajectory> =
+                items.iter_mut().map(|i| self.start(i.pixels, &mut i.noise)).collect();
+            self.take_steps(target_model, items, &mut trajectories, &open, progress)?;
             for &row in &open {
-                if let Some(success) = walks[row].success.clone() {
+                if let Some(success) = trajectories[row].success.clone() {
                     best[row] = success;
-                } else if walks[row].highest > highest[row] {
-                    (highest[row], best[row]) = (walks[row].highest, walks[row].best.clone());
+                } else if trajectories[row].highest > highest[row] {
+                    (highest[row], best[row]) = (trajectories[row].highest, trajectories[row].best.clone());
                 }
             }
-            open.retain(|&row| walks[row].success.is_none());
+            open.retain(|&row| trajectories[row].success.is_none());
         }
         Ok(best)
     }

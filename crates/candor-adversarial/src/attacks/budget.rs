@@ -16,7 +16,7 @@ pub struct Norms {
 }
 
 impl Norms {
-    /// Those of the difference of two images.
+    /// Norms of the difference of two images.
     pub fn between(a: &[f32], b: &[f32]) -> Self {
         let mut norms = Norms::default();
         for (a, b) in a.iter().zip(b) {
@@ -30,19 +30,19 @@ impl Norms {
     }
 }
 
-/// A ball around the image.
+/// A bound on the perturbation: a ball around the image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Budget {
     /// No value changes by more than this.
     Linf(f64),
-    /// The change is not longer than this.
+    /// The L2 norm of the change is not above this.
     L2(f64),
-    /// The attack looks for a small change itself.
+    /// No bound: the attack minimises the perturbation itself.
     Free,
 }
 
 impl Budget {
-    /// Whether a perturbation keeps it.
+    /// Whether a perturbation of these norms is within it.
     pub fn holds(self, norms: &Norms) -> bool {
         match self {
             Budget::Linf(eps) => norms.linf <= eps,

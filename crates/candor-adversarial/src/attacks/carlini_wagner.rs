@@ -1,11 +1,11 @@
 //! Carlini & Wagner's L2 attack: minimise ‖x' − x‖² + c · max(0, κ − margin(x')) over w, x' = (tanh w + 1) / 2, by Adam, with a
 //! binary search for the smallest c that succeeds (Carlini, Wagner 2017, section VI). Schedule and search are Foolbox's; whether
-//! a descent has come to rest is decided for each image by itself, and by its least loss: Foolbox's goes by the last loss, of all
-//! images' sum, which goes up and down less than one image's does.
+//! a descent has converged is decided for each image separately, by its lowest loss: Foolbox uses the latest loss summed over all
+//! images, which fluctuates less than that of one image.
 
 use super::budget::{Budget, length};
 use super::loss::Loss;
-use super::{Attack, Description, Goal, Item, Victim};
+use super::{Attack, Description, Goal, Item, TargetModel};
 use crate::error::Result;
 use candor::parameters::{Kind, Parameter, Parameters};
 use candor::progress::Progress;
@@ -48,7 +48,7 @@ pub(super) const DESCRIPTION: Description = Description {
     parameters: PARAMETERS,
 };
 
-/// Keeps atanh finite at black and white.
+/// Keeps atanh finite for pixels of 0 and 1.
 const SHRINK: f32 = 0.999_999;
 const BETA1: f32 = 0.9;
 const BETA2: f32 = 0.999;
@@ -69,7 +69,7 @@ struct Search {
     c: f64,
     low: f64,
     high: f64,
-    /// w at the image, and the image as w gives it back.
+    /// w of the image, and the image recomputed from w.
     start: Vec<f32>,
     origin: Vec<f32>,
     best: Vec<f32>,
@@ -82,7 +82,7 @@ struct Descent {
     first: Vec<f32>,
     second: Vec<f32>,
     found: bool,
-    /// The least loss so far, and what it was a quarter of the steps ago.
+    /// The lowest loss so far, and what it was a quarter of the steps ago.
     least: f64,
     least_at_check: f64,
 }
@@ -102,7 +102,7 @@ impl CarliniWagner {
     /// Descends for every image with its c.
     fn descend(
         &self,
-        victim: &mut Victim,
+        target_model: &mut TargetModel,
         items: &[Item<'_>],
         searches: &mut [Search],
         progress: &mut dyn Progress,
@@ -122,7 +122,7 @@ impl CarliniWagner {
         let mut images: Vec<Vec<f32>> = searches.iter().map(|s| s.origin.clone()).collect();
         let mut active: Vec<usize> = (0..items.len()).collect();
         for step in 0..self.steps {
-            let found = victim.gradients(&images, &active, |row, logits| {
+            let found = target_model.gradients(&images, &active, |row, logits| {
                 let (margin, seed) = Loss::Margin.at(logits, &items[row].goal);
                 if margin < f64::from(self.confidence) { vec![seed] } else { vec![] }
             })?;
@@ -197,7 +197,7 @@ impl Attack for CarliniWagner {
 
     fn run(
         &mut self,
-        victim: &mut Victim,
+        target_model: &mut TargetModel,
         items: &mut [Item<'_>],
         progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
@@ -212,7 +212,7 @@ impl Attack for CarliniWagner {
             if turn + 1 == self.searches && self.searches >= 10 {
                 searches.iter_mut().for_each(|s| s.c = s.high.min(LARGEST_C));
             }
-            let found = self.descend(victim, items, &mut searches, progress)?;
+            let found = self.descend(target_model, items, &mut searches, progress)?;
             for (s, found) in searches.iter_mut().zip(found) {
                 if found {
                     s.high = s.c

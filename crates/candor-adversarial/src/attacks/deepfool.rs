@@ -1,11 +1,11 @@
 //! DeepFool in L2: to the nearest boundary of the linearised model, again and again (Moosavi-Dezfooli, Fawzi, Frossard 2016,
 //! algorithm 2). x ← x₀ + (1 + η) Σ |f_l| / ‖w_l‖² · w_l, with f_k = S_k − S_y, w_k = ∂f_k/∂x and l the class of the least
 //! |f_k| / ‖w_k‖. As in Foolbox, only the classes that score highest on the clean image are candidates, and a distance is 10⁻⁴
-//! longer than it must be.
+//! longer than necessary.
 
 use super::budget::{Budget, length};
 use super::loss::answer;
-use super::{Attack, Description, Item, Victim};
+use super::{Attack, Description, Item, TargetModel};
 use crate::error::Result;
 use candor::parameters::{Kind, Parameter, Parameters};
 use candor::progress::Progress;
@@ -17,7 +17,7 @@ const PARAMETERS: &[Parameter] = &[
         name: "candidates",
         default: "10",
         kind: Kind::Integer(2, 100_000),
-        help: "classes with the highest scores whose boundaries are looked at; each costs a backward pass a step",
+        help: "number of highest-scoring classes whose boundaries are considered; each costs a backward pass per step",
     },
     Parameter {
         name: "overshoot",
@@ -72,7 +72,7 @@ impl Attack for DeepFool {
 
     fn run(
         &mut self,
-        victim: &mut Victim,
+        target_model: &mut TargetModel,
         items: &mut [Item<'_>],
         progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
@@ -82,7 +82,7 @@ impl Attack for DeepFool {
         let mut classes: Vec<Vec<usize>> = vec![vec![]; items.len()];
         let mut active: Vec<usize> = (0..items.len()).collect();
         for _ in 0..self.steps {
-            let found = victim.gradients(&images, &active, |row, logits| {
+            let found = target_model.gradients(&images, &active, |row, logits| {
                 if classes[row].is_empty() {
                     classes[row] = ranking(logits);
                     classes[row].truncate(self.candidates);

@@ -3,11 +3,11 @@
 
 use super::budget::Budget;
 use super::loss::Loss;
-use super::{Item, Victim};
+use super::{Item, TargetModel};
 use crate::error::Result;
 use candor::progress::Progress;
 
-/// What tells the attacks of this family apart.
+/// In what the attacks of this family differ.
 #[derive(Clone, Debug)]
 pub(super) struct Descent {
     pub budget: Budget,
@@ -31,7 +31,7 @@ impl Descent {
     /// The perturbed images: those that succeeded, and of the others the start that ended with the highest loss.
     pub(super) fn run(
         &self,
-        victim: &mut Victim,
+        target_model: &mut TargetModel,
         items: &mut [Item<'_>],
         progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
@@ -47,11 +47,11 @@ impl Descent {
                     false => pixels.to_vec(),
                 };
             }
-            self.walk(victim, items, &mut images, &open, progress)?;
+            self.take_steps(target_model, items, &mut images, &open, progress)?;
             if self.restarts == 1 {
                 return Ok(images);
             }
-            let logits = victim.logits(&images, &open)?;
+            let logits = target_model.logits(&images, &open)?;
             let mut still = vec![];
             for (&row, logits) in open.iter().zip(&logits) {
                 let reached = items[row].goal.reached(logits);
@@ -69,9 +69,10 @@ impl Descent {
         Ok(best)
     }
 
-    fn walk(
+    /// Moves the images of `rows` from where they start, each until it stops early or has taken every step.
+    fn take_steps(
         &self,
-        victim: &mut Victim,
+        target_model: &mut TargetModel,
         items: &[Item<'_>],
         images: &mut [Vec<f32>],
         rows: &[usize],
@@ -80,7 +81,7 @@ impl Descent {
         let mut active = rows.to_vec();
         for _ in 0..self.steps {
             let stops = |row: usize, logits: &[f32]| self.early_stop && items[row].goal.reached(logits);
-            let found = victim.gradients(images, &active, |row, logits| {
+            let found = target_model.gradients(images, &active, |row, logits| {
                 if stops(row, logits) { vec![] } else { vec![self.loss.at(logits, &items[row].goal).1] }
             })?;
             let mut still = vec![];

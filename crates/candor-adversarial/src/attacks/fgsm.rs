@@ -3,7 +3,7 @@
 use super::budget::Budget;
 use super::descent::Descent;
 use super::loss::Loss;
-use super::{Attack, Description, Item, Victim, eps_linf};
+use super::{Attack, Description, Item, TargetModel, eps_linf};
 use crate::error::Result;
 use candor::parameters::{Parameter, Parameters};
 use candor::progress::Progress;
@@ -48,10 +48,10 @@ impl Attack for Fgsm {
 
     fn run(
         &mut self,
-        victim: &mut Victim,
+        target_model: &mut TargetModel,
         items: &mut [Item<'_>],
         progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
-        self.0.run(victim, items, progress)
+        self.0.run(target_model, items, progress)
     }
 }

@@ -3,7 +3,7 @@
 //! algorithm 3). Without a target, t is the second class of the clean image.
 
 use super::budget::Budget;
-use super::{Attack, Description, Item, Victim};
+use super::{Attack, Description, Item, TargetModel};
 use crate::error::Result;
 use candor::parameters::{Kind, Parameter, Parameters};
 use candor::progress::Progress;
@@ -26,7 +26,7 @@ const PARAMETERS: &[Parameter] = &[
         name: "shortlist",
         default: "4096",
         kind: Kind::Integer(2, 100_000),
-        help: "pairs are sought among so many values, those with the largest slope of S_t minus all others",
+        help: "number of values among which pairs are searched: those with the largest slope of S_t minus all others",
     },
 ];
 
@@ -96,13 +96,13 @@ impl Attack for Jsma {
         self.pairs(self.values) as u64
     }
 
-    fn prepare(&mut self, victim: &Victim) {
-        self.values = victim.shape().iter().product();
+    fn prepare(&mut self, target_model: &TargetModel) {
+        self.values = target_model.shape().iter().product();
     }
 
     fn run(
         &mut self,
-        victim: &mut Victim,
+        target_model: &mut TargetModel,
         items: &mut [Item<'_>],
         progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
@@ -113,7 +113,7 @@ impl Attack for Jsma {
         let mut targets: Vec<Option<usize>> = items.iter().map(|i| i.goal.target).collect();
         let mut active: Vec<usize> = (0..items.len()).collect();
         for _ in 0..self.pairs(self.values) {
-            let found = victim.gradients(&images, &active, |row, logits| {
+            let found = target_model.gradients(&images, &active, |row, logits| {
                 let order = ranking(logits);
                 let label = items[row].goal.label;
                 let second = order.iter().copied().find(|&k| k != label).unwrap_or(label);

@@ -5,9 +5,9 @@ use candor::scores::{log_sum_exp, softmax};
 /// What counts as success for one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Goal {
-    /// The class that the image is to leave.
+    /// The image's class, which the model should no longer answer.
     pub label: usize,
-    /// The class that it is to become; any other than `label` if not given.
+    /// The class that the model should answer; any other than `label` if not given.
     pub target: Option<usize>,
 }
 
@@ -17,7 +17,7 @@ impl Goal {
         Goal { label, target: None }
     }
 
-    /// Whether the model's answer is what was wanted.
+    /// Whether the model's answer is the target, or without a target not the label.
     pub fn reached(&self, logits: &[f32]) -> bool {
         let answer = answer(logits);
         self.target.map_or(answer != self.label, |target| answer == target)

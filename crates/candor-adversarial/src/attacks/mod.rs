@@ -1,21 +1,21 @@
-//! Attacks: images changed a little so that the model answers something else. One file an attack; their registry; and
-//! [`run`], which attacks any number of images and judges what came out.
+//! Attacks: small perturbations of images that change the model's answer. One file an attack; their registry; and [`run`], which
+//! attacks any number of images and evaluates the results.
 //!
 //! Images are C·H·W pixels in 0..=1, red first, at the model's input size; the model's normalisation is part of the
-//! [`Victim`]. All gradients are those of the model's own graph. What happens to an image depends on the seed and its number
+//! [`TargetModel`]. All gradients are those of the model's own graph. What happens to an image depends on the seed and its number
 //! alone, not on the images beside it.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (model, preprocessing): (candor::model::Model, candor::image::Preprocessing) = todo!();
-//! use candor_adversarial::attacks::{self, Goal, Victim};
+//! use candor_adversarial::attacks::{self, Goal, TargetModel};
 //! let dataset = candor_eval::dataset::open("test.bin".as_ref(), None, None)?;
-//! let mut victim = Victim::new(&model, &preprocessing)?;
+//! let mut target_model = TargetModel::new(&model, &preprocessing)?;
 //! let photos: Result<Vec<_>, _> = dataset.samples.iter().map(|s| s.photo()).collect();
 //! let images: Vec<Vec<f32>> = photos?.iter().map(|p| attacks::pixels(&preprocessing, p)).collect();
 //! let goals: Vec<Goal> = dataset.samples.iter().map(|s| Goal::away(s.class().unwrap_or(0))).collect();
 //! let (mut pgd, _) = attacks::prepare("pgd", &[("eps".into(), "8/255".into())])?;
-//! let found = attacks::run(pgd.as_mut(), &mut victim, &images, &goals, 0, &mut Unwatched)?;
+//! let found = attacks::run(pgd.as_mut(), &mut target_model, &images, &goals, 0, &mut Unwatched)?;
 //! println!("{}", found.iter().filter(|f| f.success).count());
 //! # Ok(()) }
 //! ```
@@ -32,14 +32,14 @@ mod pgd;
 pub mod report;
 mod rounding;
 mod square;
+mod target_model;
 mod transfer;
-mod victim;
 
 pub use budget::{Budget, Norms};
 pub use loss::{Goal, Loss, answer};
 pub use rounding::{Rounded, Rounding};
-pub(crate) use victim::of_pixels;
-pub use victim::{Gradients, Victim, input, of_picture, picture, pixels};
+pub(crate) use target_model::of_pixels;
+pub use target_model::{Gradients, TargetModel, input, of_picture, picture, pixels};
 
 use crate::error::{Error, Result};
 use candor::noise::Noise;
@@ -56,9 +56,9 @@ pub struct Description {
     pub summary: &'static str,
     /// Paper.
     pub source: &'static str,
-    /// The norm that it bounds or makes small.
+    /// The norm that it bounds or minimises.
     pub norm: &'static str,
-    /// Whether it can aim at a class.
+    /// Whether it can be targeted at a class.
     pub targeted: bool,
     /// Its parameters, with their defaults.
     pub parameters: &'static [Parameter],
@@ -76,51 +76,51 @@ pub struct Item<'i> {
 
 /// A prepared attack.
 pub trait Attack: Send {
-    /// The ball that its images stay in.
+    /// The bound on its perturbations.
     fn budget(&self) -> Budget;
 
-    /// Most steps that one call of [`Attack::run`] reports.
+    /// Maximum number of steps that one call of [`Attack::run`] reports.
     fn ticks(&self) -> u64;
 
-    /// Takes note of the model that [`Attack::run`] will be given.
-    fn prepare(&mut self, _victim: &Victim) {}
+    /// Called before [`Attack::run`] with the model that it will be given.
+    fn prepare(&mut self, _victim: &TargetModel) {}
 
-    /// Whether it can aim at a class.
+    /// Whether it can be targeted at a class.
     fn targeted(&self) -> bool {
         true
     }
 
-    /// Least number of classes that the model must have.
+    /// Minimum number of classes that the model must have.
     fn least_classes(&self, _goal: &Goal) -> usize {
         2
     }
 
-    /// Perturbs the images: pixels in 0..=1, within the budget, successful or not. The victim counts the passes.
+    /// Perturbs the images: pixels in 0..=1, within the budget, successful or not. The target model counts the passes.
     ///
     /// # Errors
     /// If the engine fails or a logit is not a finite number.
     fn run(
         &mut self,
-        victim: &mut Victim,
+        target_model: &mut TargetModel,
         items: &mut [Item<'_>],
         progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>>;
 }
 
-/// What an attack made of an image.
+/// The result of an attack on one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adversarial {
     /// Its pixels, C·H·W in 0..=1.
     pub pixels: Vec<f32>,
     /// The model's answer to them.
     pub answer: usize,
-    /// The logits of them.
+    /// The model's logits of them.
     pub logits: Vec<f32>,
-    /// Whether that is what was wanted.
+    /// Whether the goal is reached.
     pub success: bool,
-    /// How far they are from the image.
+    /// Norms of their difference from the image.
     pub norms: Norms,
-    /// Forward and backward passes of the image that the attack took; its judgement afterwards is not counted.
+    /// Forward and backward passes of the image that the attack took; evaluating the result afterwards is not counted.
     pub passes: Passes,
 }
 
@@ -186,7 +186,7 @@ pub fn prepare(name: &str, set: &[(String, String)]) -> Result<(Box<dyn Attack>,
 /// As [`prepare`].
 pub fn prepare_transfer(
     set: &[(String, String)],
-    surrogate: Victim,
+    surrogate: TargetModel,
 ) -> Result<(Box<dyn Attack>, Parameters)> {
     let mut p = parameters(&transfer::DESCRIPTION, set)?;
     let mut inner = p.inner().to_vec();
@@ -209,54 +209,54 @@ fn parameters(description: &Description, set: &[(String, String)]) -> Result<Par
     })
 }
 
-/// Attacks images (C·H·W pixels in 0..=1 each), as many at a time as fit the victim's batch. `progress` is told of each step,
+/// Attacks images (C·H·W pixels in 0..=1 each), as many at a time as fit the target model's batch. `progress` is told of each step,
 /// [`ticks`] of them in all at most. Image number i draws from the seed and i alone.
 ///
 /// # Errors
 /// [`Error::Attack`] for a goal that the model or the attack cannot have; or if the engine fails.
 pub fn run(
     attack: &mut dyn Attack,
-    victim: &mut Victim,
+    target_model: &mut TargetModel,
     images: &[Vec<f32>],
     goals: &[Goal],
     seed: u64,
     progress: &mut dyn Progress,
 ) -> Result<Vec<Adversarial>> {
-    let step = victim.batch();
+    let step = target_model.batch();
     let mut all = vec![];
     for (n, (images, goals)) in images.chunks(step).zip(goals.chunks(step)).enumerate() {
-        all.extend(run_chunk(attack, victim, images, goals, (seed, n * step), progress)?);
+        all.extend(run_chunk(attack, target_model, images, goals, (seed, n * step), progress)?);
     }
     Ok(all)
 }
 
-/// [`run`] for images that are some of a longer row: the number of the first stands behind the seed.
+/// [`run`] for images that are part of a longer list: `first` is the number of the first of them.
 ///
 /// # Errors
 /// As [`run`].
 pub fn run_chunk(
     attack: &mut dyn Attack,
-    victim: &mut Victim,
+    target_model: &mut TargetModel,
     images: &[Vec<f32>],
     goals: &[Goal],
     (seed, first): (u64, usize),
     progress: &mut dyn Progress,
 ) -> Result<Vec<Adversarial>> {
-    goals.iter().try_for_each(|goal| check_goal(attack, victim, goal))?;
-    attack.prepare(victim);
+    goals.iter().try_for_each(|goal| check_goal(attack, target_model, goal))?;
+    attack.prepare(target_model);
     let mut items: Vec<Item<'_>> = images
         .iter()
         .zip(goals)
         .enumerate()
         .map(|(i, (pixels, goal))| Item { pixels, goal: *goal, noise: Noise::of_item(seed, first + i) })
         .collect();
-    victim.count_anew(items.len());
-    let found = attack.run(victim, &mut items, progress)?;
-    let passes = victim.passes().to_vec();
-    let logits = victim.logits(&found, &(0..items.len()).collect::<Vec<_>>())?;
-    let mut judged = vec![];
+    target_model.count_anew(items.len());
+    let found = attack.run(target_model, &mut items, progress)?;
+    let passes = target_model.passes().to_vec();
+    let logits = target_model.logits(&found, &(0..items.len()).collect::<Vec<_>>())?;
+    let mut evaluated = vec![];
     for ((item, pixels), (logits, passes)) in items.iter().zip(found).zip(logits.into_iter().zip(passes)) {
-        judged.push(Adversarial {
+        evaluated.push(Adversarial {
             answer: answer(&logits),
             success: item.goal.reached(&logits),
             norms: Norms::between(&pixels, item.pixels),
@@ -265,22 +265,21 @@ pub fn run_chunk(
             passes,
         });
     }
-    Ok(judged)
+    Ok(evaluated)
 }
 
-/// [`run_chunk`], and what it found in whole grey levels: `None` where the attack fails or its success does not survive the
-/// rounding.
+/// [`run_chunk`], and its results quantised to 8 bits: `None` where the attack fails or does not survive the quantisation.
 ///
 /// # Errors
 /// As [`run`].
 pub fn run_rounded(
     attack: &mut dyn Attack,
-    victim: &mut Victim,
+    target_model: &mut TargetModel,
     rounding: &mut Rounding<'_>,
     (images, goals): (&[Vec<f32>], &[Goal]),
     first: (u64, usize),
 ) -> Result<Vec<Option<Rounded>>> {
-    let found = run_chunk(attack, victim, images, goals, first, &mut Unwatched)?;
+    let found = run_chunk(attack, target_model, images, goals, first, &mut Unwatched)?;
     let budget = attack.budget();
     let rows = found.iter().zip(images.iter().zip(goals));
     rows.map(
@@ -291,15 +290,15 @@ pub fn run_rounded(
     .collect()
 }
 
-/// Steps that [`run`] reports for so many images, at most.
-pub fn ticks(attack: &mut dyn Attack, victim: &Victim, images: usize) -> u64 {
-    attack.prepare(victim);
-    images.div_ceil(victim.batch()) as u64 * attack.ticks()
+/// Maximum number of steps that [`run`] reports for `images` images.
+pub fn ticks(attack: &mut dyn Attack, target_model: &TargetModel, images: usize) -> u64 {
+    attack.prepare(target_model);
+    images.div_ceil(target_model.batch()) as u64 * attack.ticks()
 }
 
-fn check_goal(attack: &dyn Attack, victim: &Victim, goal: &Goal) -> Result<()> {
+fn check_goal(attack: &dyn Attack, target_model: &TargetModel, goal: &Goal) -> Result<()> {
     let fail = |reason: String| Err(Error::Attack { attack: "goal".into(), reason });
-    let (classes, least) = (victim.classes(), attack.least_classes(goal));
+    let (classes, least) = (target_model.classes(), attack.least_classes(goal));
     match goal.target {
         Some(_) if !attack.targeted() => {
             fail("this attack cannot aim at a class; leave the target out".into())
@@ -319,7 +318,7 @@ const fn eps_linf(default: &'static str) -> Parameter {
         name: "eps",
         default,
         kind: Kind::Number(0.0, 1.0),
-        help: "most that a value may change; 8/255 is eight grey levels",
+        help: "maximum change of a value (pixels in 0..1); 8/255 is eight grey levels",
     }
 }
 
@@ -329,7 +328,7 @@ const fn eps_l2(default: &'static str) -> Parameter {
         name: "eps",
         default,
         kind: Kind::Number(0.0, 10_000.0),
-        help: "most that the change may be long, pixels counted in 0..=1",
+        help: "maximum L2 norm of the perturbation (pixels in 0..1)",
     }
 }
 

@@ -4,7 +4,7 @@
 use super::budget::Budget;
 use super::descent::Descent;
 use super::loss::Loss;
-use super::{Attack, Description, Item, Victim, eps_l2, eps_linf};
+use super::{Attack, Description, Item, TargetModel, eps_l2, eps_linf};
 use crate::error::Result;
 use candor::parameters::{Kind, Parameter, Parameters};
 use candor::progress::Progress;
@@ -58,7 +58,7 @@ pub(super) const BIM: Description = Description {
 
 pub(super) const PGD: Description = Description {
     name: "pgd",
-    summary: "BIM from random points of the ball, more than once if need be",
+    summary: "BIM from random points of the ball, more than once if needed",
     source: "Madry, Makelov, Schmidt, Tsipras, Vladu 2018",
     norm: "L∞",
     targeted: true,
@@ -116,10 +116,10 @@ impl Attack for Pgd {
 
     fn run(
         &mut self,
-        victim: &mut Victim,
+        target_model: &mut TargetModel,
         items: &mut [Item<'_>],
         progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
-        self.0.run(victim, items, progress)
+        self.0.run(target_model, items, progress)
     }
 }

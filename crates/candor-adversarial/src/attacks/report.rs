@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! out/attack.json
-//! out/<image stem>.png    whole grey levels, at the model's input size; only where the rounded image still succeeds
+//! out/<image stem>.png    quantised to 8 bits, at the model's input size; only where the quantised image still succeeds
 //! out/<image stem>.npz    adversarial and original (C×H×W, 0..=1, red first) and the logits of the adversarial image (K)
 //! ```
 
@@ -23,14 +23,14 @@ use candor_report::{atomic, npz, png};
 /// Name of the JSON file in the output directory.
 pub const JSON_FILE: &str = "attack.json";
 
-/// What `candor attack` found.
+/// The result of `candor attack`.
 #[derive(Clone, Debug, Serialize)]
 pub struct AttackResult {
     /// The attacked model.
     pub model: ModelInfo,
     /// Its preprocessing.
     pub preprocessing: serde_json::Value,
-    /// What executed it.
+    /// The engine that executed it.
     pub engine: EngineInfo,
     /// The attack with every parameter.
     pub attack: MethodInfo,
@@ -53,7 +53,7 @@ pub struct Summary {
     pub images: usize,
     /// Those of them that succeeded.
     pub successes: usize,
-    /// Those of them that still succeed in whole grey levels.
+    /// Those of them that still succeed when quantised to 8 bits.
     pub rounded_successes: usize,
     /// Medians of the norms.
     pub median: Option<Sizes>,
@@ -76,7 +76,7 @@ pub struct Sizes {
     pub l0: f64,
 }
 
-/// A class and how sure the model is of it.
+/// A class and its probability.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Answer {
     /// Number of the class.
@@ -92,13 +92,13 @@ pub struct Answer {
 pub struct AttackedImage {
     /// Its path as given.
     pub path: String,
-    /// The model's answer before, which is to change.
+    /// The model's answer before the attack.
     pub before: Answer,
-    /// The class that was aimed at.
+    /// The target class.
     pub target: Option<usize>,
     /// The model's answer to the attacked image.
     pub after: Answer,
-    /// Whether that is what was wanted.
+    /// Whether the goal is reached.
     pub success: bool,
     /// Size of the perturbation.
     pub norms: Norms,
@@ -106,27 +106,27 @@ pub struct AttackedImage {
     pub forward: u64,
     /// Backward passes.
     pub backward: u64,
-    /// The image in whole grey levels, if one was found that succeeds.
+    /// The image quantised to 8 bits, if one was found that succeeds.
     pub rounded: Option<RoundedImage>,
     /// File of the raw values, relative to the output directory.
     pub npz: Option<String>,
 }
 
-/// An adversarial image in whole grey levels.
+/// An adversarial image quantised to 8 bits.
 #[derive(Clone, Debug, Serialize)]
 pub struct RoundedImage {
     /// The model's answer to it.
     pub after: Answer,
     /// Size of its perturbation.
     pub norms: Norms,
-    /// By which the perturbation was multiplied before rounding.
+    /// Factor by which the perturbation was multiplied before rounding.
     pub factor: f64,
     /// Its file, relative to the output directory.
     pub png: Option<String>,
 }
 
 impl Summary {
-    /// That of attacked images.
+    /// The summary of attacked images.
     pub fn of(images: &[AttackedImage]) -> Self {
         let successes: Vec<&AttackedImage> = images.iter().filter(|i| i.success).collect();
         let middle = |values: Vec<f64>| median(&values);
@@ -149,7 +149,7 @@ impl Summary {
     }
 }
 
-/// Writes the files of one run, each whole or not at all. Equal runs give equal bytes.
+/// Writes the files of one run, each atomically. Equal runs give equal bytes.
 pub struct AttackWriter {
     directory: PathBuf,
     files: Names,

@@ -1,22 +1,23 @@
-//! Adversarial images in whole grey levels, as a PNG holds them, and whether they still succeed: asked of the model itself, by
-//! the preprocessing that a photo goes through.
+//! Adversarial images quantised to 8 bits, as a PNG stores them, and whether they still succeed: the model is run again on the
+//! quantised picture, with the preprocessing of a photo.
 
 use image::RgbImage;
 
 use super::budget::{Budget, Norms};
 use super::loss::{Goal, answer};
-use super::victim::picture;
+use super::target_model::picture;
 use crate::error::Result;
 use candor::engine::Session;
 use candor::image::Preprocessing;
 use candor::model::Model;
 
-/// By which the perturbation is lengthened in turn, until the rounded image succeeds.
+/// Factors by which the perturbation is lengthened in turn, until the quantised image succeeds.
 const LONGER: [f64; 8] = [1.0, 1.05, 1.1, 1.2, 1.35, 1.5, 2.0, 3.0];
-/// In a Euclidean ball rounding may lengthen it: by which it is shortened in turn, until the rounded image is in the ball.
+/// In an L2 ball rounding may lengthen the perturbation: factors by which it is shortened in turn, until the quantised image is in
+/// the ball.
 const SHORTER: [f64; 6] = [1.0, 0.99, 0.97, 0.94, 0.9, 0.8];
 
-/// An image in whole levels.
+/// An image quantised to 8 bits.
 #[derive(Clone, Debug)]
 pub struct Rounded {
     /// The image, at the model's input size.
@@ -25,13 +26,13 @@ pub struct Rounded {
     pub answer: usize,
     /// Its logits.
     pub logits: Vec<f32>,
-    /// Its distance from the original, which is in whole levels, too.
+    /// Its distance from the original, which is an 8-bit image, too.
     pub norms: Norms,
-    /// By which the perturbation was multiplied before it was rounded.
+    /// Factor by which the perturbation was multiplied before it was rounded.
     pub factor: f64,
 }
 
-/// Rounds adversarial images and asks the model again.
+/// Quantises adversarial images to 8 bits and runs the model on them again.
 pub struct Rounding<'m> {
     model: &'m Model,
     preprocessing: &'m Preprocessing,
@@ -47,7 +48,7 @@ impl<'m> Rounding<'m> {
         Ok(Rounding { model, preprocessing, forward: model.forward()? })
     }
 
-    /// The rounded image that reaches the goal within the budget; `None` if none of those that are tried does.
+    /// The quantised image that reaches the goal within the budget; `None` if none of those that are tried does.
     ///
     /// # Errors
     /// If the engine fails or a logit is not a finite number.
@@ -76,7 +77,7 @@ impl<'m> Rounding<'m> {
     }
 }
 
-/// The nearest levels, and where an L∞ budget is, those within it.
+/// The nearest 8-bit levels, 0..=255; with an L∞ budget the nearest within it.
 fn levels(origin: &[f32], found: &[f32], budget: Budget, factor: f64) -> Vec<f64> {
     let one = |(o, f): (&f32, &f32)| {
         let own = (f64::from(*o) * 255.0).round();
@@ -95,7 +96,7 @@ fn levels(origin: &[f32], found: &[f32], budget: Budget, factor: f64) -> Vec<f64
     origin.iter().zip(found).map(one).collect()
 }
 
-/// Of whole levels, so that eight of them are 8/255 exactly.
+/// Norms computed from 8-bit levels, so that a change of eight levels is exactly 8/255.
 fn norms(origin: &[f32], levels: &[f64]) -> Norms {
     let changes = origin.iter().zip(levels).map(|(o, l)| (l - (f64::from(*o) * 255.0).round()).abs());
     let mut norms = Norms::default();

@@ -4,7 +4,7 @@
 
 use super::budget::{Budget, sign};
 use super::loss::Loss;
-use super::{Attack, Description, Item, Victim, eps_linf};
+use super::{Attack, Description, Item, TargetModel, eps_linf};
 use crate::error::Result;
 use candor::parameters::{Kind, Parameter, Parameters};
 use candor::progress::Progress;
@@ -34,7 +34,7 @@ pub(super) const DESCRIPTION: Description = Description {
     parameters: PARAMETERS,
 };
 
-/// Up to which of 10 000 queries the share p is divided by which power of two.
+/// (last query of 10 000, exponent): up to that query the share p is divided by that power of two.
 const SCHEDULE: [(usize, i32); 9] =
     [(10, 0), (50, 1), (200, 2), (500, 3), (1000, 4), (2000, 5), (4000, 6), (6000, 7), (8000, 8)];
 
@@ -103,11 +103,11 @@ impl Attack for Square {
 
     fn run(
         &mut self,
-        victim: &mut Victim,
+        target_model: &mut TargetModel,
         items: &mut [Item<'_>],
         progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {
-        let shape = victim.shape();
+        let shape = target_model.shape();
         let mut best: Vec<Vec<f32>> = items.iter().map(|i| i.pixels.to_vec()).collect();
         let mut highest = vec![f64::NEG_INFINITY; items.len()];
         let mut active: Vec<usize> = (0..items.len()).collect();
@@ -119,7 +119,7 @@ impl Attack for Square {
                     _ => self.with_square(&mut items[row], &best[row], query - 1, shape),
                 };
             }
-            let logits = victim.logits(&tried, &active)?;
+            let logits = target_model.logits(&tried, &active)?;
             let mut still = vec![];
             for (&row, logits) in active.iter().zip(&logits) {
                 let goal = items[row].goal;

@@ -1,7 +1,7 @@
 //! Transfer: images made on another model, whose answers alone are asked of this one (Papernot, McDaniel, Goodfellow 2016).
 
 use super::budget::Budget;
-use super::{Attack, Description, Goal, Item, Victim};
+use super::{Attack, Description, Goal, Item, TargetModel};
 use crate::error::Result;
 use candor::parameters::{Kind, Parameter};
 use candor::progress::Progress;
@@ -25,11 +25,11 @@ pub(super) const DESCRIPTION: Description = Description {
 /// The attack.
 pub(super) struct Transfer {
     inner: Box<dyn Attack>,
-    surrogate: Victim,
+    surrogate: TargetModel,
 }
 
 impl Transfer {
-    pub(super) fn new(inner: Box<dyn Attack>, surrogate: Victim) -> Self {
+    pub(super) fn new(inner: Box<dyn Attack>, surrogate: TargetModel) -> Self {
         Transfer { inner, surrogate }
     }
 }
@@ -51,13 +51,13 @@ impl Attack for Transfer {
         self.inner.least_classes(goal)
     }
 
-    fn prepare(&mut self, _victim: &Victim) {
+    fn prepare(&mut self, _victim: &TargetModel) {
         self.inner.prepare(&self.surrogate);
     }
 
     fn run(
         &mut self,
-        _victim: &mut Victim,
+        _victim: &mut TargetModel,
         items: &mut [Item<'_>],
         progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<f32>>> {

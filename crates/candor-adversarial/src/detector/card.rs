@@ -21,7 +21,7 @@ pub struct Card {
     pub engine: EngineInfo,
     /// How its features are made.
     pub features: FeatureSettings,
-    /// The attacks that it learned from, with the number of adversarial images of each.
+    /// The attacks that it was trained on, with the number of adversarial images of each.
     pub attacks: Vec<Learned>,
     /// The dataset.
     pub data: Data,
@@ -33,12 +33,12 @@ pub struct Card {
     pub thresholds: Vec<Threshold>,
 }
 
-/// An attack among those that a detector learned from.
+/// An attack that a detector was trained on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Learned {
-    /// As it was asked for.
+    /// As given.
     pub attack: String,
-    /// Adversarial images of it in the training part.
+    /// Adversarial images of it in the training split.
     pub images: usize,
 }
 
@@ -49,13 +49,13 @@ pub struct Data {
     pub path: String,
     /// SHA-256 of the list of samples.
     pub sha256: String,
-    /// Clean images that it learned from, each as it is and after JPEG, noise or blur.
+    /// Clean images that it was trained on, each also after JPEG, noise or blur.
     pub train: usize,
     /// Clean images that set its thresholds.
     pub calibration: usize,
 }
 
-/// A threshold calibrated on clean images that the network did not see.
+/// A threshold calibrated on clean images that the network was not trained on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Threshold {
     /// Share of clean images that raise a false alarm, 0..=1.
@@ -68,12 +68,12 @@ impl Threshold {
     /// The shares that thresholds are set for.
     pub const SHARES: [f64; 2] = [0.01, 0.05];
 
-    /// Whether `images` clean ones are enough to set the threshold for a `share` of false alarms: one of them lies above it.
+    /// Whether `images` clean ones are enough to set the threshold for a `share` of false alarms: at least one of them is above it.
     pub fn enough(share: f64, images: usize) -> bool {
         images as f64 * share >= 1.0
     }
 
-    /// What is to be said of thresholds set by `images` clean ones: for which of [`Threshold::SHARES`] these are too few.
+    /// A caveat for thresholds set by `images` clean images: for which of [`Threshold::SHARES`] these are too few; `None` if enough.
     pub fn caveat(images: usize) -> Option<String> {
         let few: Vec<String> = Self::SHARES
             .into_iter()

@@ -1,5 +1,5 @@
-//! Pairs of clean and adversarial images, as a detector meets them: in whole grey levels, successful on the model itself. Kept in a
-//! folder as PNG files with a journal, so that a run that was killed goes on, and more attacks can be added.
+//! Pairs of clean and adversarial images, as a detector meets them: quantised to 8 bits, successful on the model itself. Kept in a
+//! folder as PNG files with a journal, so that an interrupted run can be resumed and more attacks can be added.
 
 use candor::progress::Progress;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use std::str::FromStr;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use crate::attacks::{self, Goal, Norms, Rounding, Victim, answer};
+use crate::attacks::{self, Goal, Norms, Rounding, TargetModel, answer};
 use crate::error::{Error, Result};
 use candor::image::{Preprocessing, decode};
 use candor::model::Model;
@@ -22,7 +22,7 @@ use candor_report::{atomic, png};
 /// An attack with its parameters: `NAME` or `NAME+KEY=VALUE+…`, as `pgd+eps=2/255`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttackSpec {
-    /// As it was written.
+    /// As given.
     pub label: String,
     /// Name of the attack.
     pub name: String,
@@ -41,14 +41,14 @@ impl FromStr for AttackSpec {
     }
 }
 
-/// What a detector may learn from, what sets its thresholds, and what judges it. An image and all that was made of it are in one
-/// of them.
+/// The splits of the images: training, calibration of the thresholds, and test. An image and its adversarial versions are in one
+/// split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Part {
+pub enum Split {
     /// Half of the images.
     Train,
-    /// A fifth, and those that are for nothing else. They are clean ones: none is attacked.
+    /// A fifth of the images, and the further ones of [`Recipe::calibration`]; none of them is attacked.
     Calibration,
     /// The rest.
     Test,
@@ -62,14 +62,14 @@ pub struct Clean {
     pub picture: RgbImage,
     /// The model's answer.
     pub answer: usize,
-    /// What it is for.
-    pub part: Part,
+    /// Its split.
+    pub split: Split,
 }
 
-/// What an attack made of an image, for the journal.
+/// The result of an attack on an image, for the journal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Attacked {
-    /// Whether it succeeds as a picture in whole levels.
+    /// Whether it succeeds as an 8-bit picture.
     pub success: bool,
     /// The norms of that picture's difference.
     pub norms: Option<Norms>,
@@ -87,15 +87,15 @@ pub struct Adversaries {
     pub tried: usize,
 }
 
-/// Clean images and what attacks made of them.
+/// Clean images and their adversarial versions.
 pub struct Corpus {
-    /// The clean images, in random order, parts one behind the other.
+    /// The clean images, in random order, one split after the other.
     pub clean: Vec<Clean>,
-    /// The attacks, in the order asked for.
+    /// The attacks, in the order given.
     pub attacks: Vec<Adversaries>,
 }
 
-/// What a corpus is made of.
+/// How a corpus is made.
 pub struct Recipe<'r> {
     /// The attacked model.
     pub model: &'r Model,
@@ -105,10 +105,10 @@ pub struct Recipe<'r> {
     pub samples: &'r [Sample],
     /// Images to use at most.
     pub limit: Option<usize>,
-    /// Further images for [`Part::Calibration`].
+    /// Further images for [`Split::Calibration`].
     pub calibration: usize,
-    /// The parts whose images are attacked.
-    pub attacked: &'r [Part],
+    /// The splits whose images are attacked.
+    pub attacked: &'r [Split],
     /// Seed of their order and of the attacks.
     pub seed: u64,
 }
@@ -122,7 +122,7 @@ impl Corpus {
     pub fn make(
         recipe: &Recipe<'_>,
         attacks: &[AttackSpec],
-        mut surrogate: Option<Victim>,
+        mut surrogate: Option<TargetModel>,
         folder: &Path,
         progress: &mut dyn Progress,
     ) -> Result<Corpus> {
@@ -145,7 +145,7 @@ impl Corpus {
             let (mut pictures, mut norms) = (vec![], vec![]);
             for (i, clean) in corpus.clean.iter().enumerate() {
                 let attacked = found.get(&(spec.label.clone(), i));
-                let attacked = attacked.filter(|a| a.success && recipe.attacked.contains(&clean.part));
+                let attacked = attacked.filter(|a| a.success && recipe.attacked.contains(&clean.split));
                 let file = file(folder, &spec.label, i);
                 pictures.push(attacked.map(|_| decode(&file)).transpose()?);
                 norms.push(attacked.and_then(|a| a.norms));
@@ -155,13 +155,13 @@ impl Corpus {
         Ok(corpus)
     }
 
-    /// Attacks the images that the journal lacks. A batch that lacks one is made anew whole, so that a run that goes on computes what an
-    /// uninterrupted one does.
+    /// Attacks the images that the journal lacks. A batch with a missing image is recomputed completely, so that a resumed run gives
+    /// the results of an uninterrupted one.
     fn attack(
         &self,
         recipe: &Recipe<'_>,
         spec: &AttackSpec,
-        surrogate: &mut Option<Victim>,
+        surrogate: &mut Option<TargetModel>,
         folder: &Path,
         journal: &mut Journal,
         progress: &mut dyn Progress,
@@ -181,13 +181,14 @@ impl Corpus {
                 attacks::prepare(name, &spec.set)?.0
             }
         };
-        let mut victim = Victim::new(recipe.model, recipe.preprocessing)?;
+        let mut target_model = TargetModel::new(recipe.model, recipe.preprocessing)?;
         let mut rounding = Rounding::new(recipe.model, recipe.preprocessing)?;
         let made = folder.join(slug(&spec.label));
         std::fs::create_dir_all(&made).map_err(|e| Error::io(&made, e))?;
         let open = |part: &&[usize]| part.iter().any(|i| missing.contains(i));
         let runs = wanted.chunk_by(|a, b| a + 1 == *b);
-        let parts: Vec<&[usize]> = runs.flat_map(|run| run.chunks(victim.batch())).filter(open).collect();
+        let parts: Vec<&[usize]> =
+            runs.flat_map(|run| run.chunks(target_model.batch())).filter(open).collect();
         for part in parts {
             let images: Vec<Vec<f32>> = part
                 .iter()
@@ -196,7 +197,7 @@ impl Corpus {
             let goals: Vec<Goal> = part.iter().map(|&i| Goal::away(self.clean[i].answer)).collect();
             let seed = (recipe.seed, part[0]);
             let of = (images.as_slice(), goals.as_slice());
-            let found = attacks::run_rounded(attack.as_mut(), &mut victim, &mut rounding, of, seed)?;
+            let found = attacks::run_rounded(attack.as_mut(), &mut target_model, &mut rounding, of, seed)?;
             for (&i, rounded) in part.iter().zip(found) {
                 if let Some(rounded) = &rounded {
                     let about = format!("{} under {}", self.clean[i].id, spec.label);
@@ -213,17 +214,18 @@ impl Corpus {
         Ok(())
     }
 
-    /// Numbers of the images of a part.
-    pub fn of(&self, part: Part) -> Vec<usize> {
-        self.of_any(&[part])
+    /// Numbers of the images of a split.
+    pub fn of(&self, split: Split) -> Vec<usize> {
+        self.of_any(&[split])
     }
 
-    fn of_any(&self, parts: &[Part]) -> Vec<usize> {
-        (0..self.clean.len()).filter(|&i| parts.contains(&self.clean[i].part)).collect()
+    fn of_any(&self, splits: &[Split]) -> Vec<usize> {
+        (0..self.clean.len()).filter(|&i| splits.contains(&self.clean[i].split)).collect()
     }
 }
 
-/// All on which the pictures depend, but the attack. Images for calibration alone come behind the others and change nothing.
+/// Everything that the pictures depend on except the attack. Further images for calibration come after the others and change none of
+/// them.
 fn configuration(recipe: &Recipe<'_>) -> serde_json::Value {
     let engine = recipe.model.engine.info();
     let ids: Vec<&str> = recipe.samples.iter().map(|s| s.id.as_str()).collect();
@@ -238,7 +240,7 @@ fn configuration(recipe: &Recipe<'_>) -> serde_json::Value {
     })
 }
 
-/// The photos in random order, rightly classified ones, shared among the parts.
+/// The photos in random order, correctly classified ones, divided among the splits.
 fn clean(recipe: &Recipe<'_>) -> Result<Vec<Clean>> {
     let mut noise = Noise::new(recipe.seed);
     let order = noise.choose(recipe.samples.len(), recipe.samples.len());
@@ -255,20 +257,21 @@ fn clean(recipe: &Recipe<'_>) -> Result<Vec<Clean>> {
         let logits = recipe.model.scores(forward.as_mut(), &recipe.preprocessing.normalize(&picture))?;
         let answer = answer(&logits);
         if sample.class().is_none_or(|class| class == answer) {
-            all.push(Clean { id: sample.id.clone(), picture, answer, part: Part::Train });
+            all.push(Clean { id: sample.id.clone(), picture, answer, split: Split::Train });
         }
     }
     let shared = all.len().min(recipe.limit.unwrap_or(usize::MAX));
     let (train, test) = (shared / 2, shared - shared * 3 / 10);
     if train == 0 || test <= train {
-        let reason = format!("{shared} of the photos are answered rightly; a detector needs ten at least");
+        let reason =
+            format!("{shared} of the photos are classified correctly; a detector needs ten at least");
         return Err(Error::Detector(reason));
     }
     for (i, clean) in all.iter_mut().enumerate() {
-        clean.part = match i {
-            i if i < train => Part::Train,
-            i if (test..shared).contains(&i) => Part::Test,
-            _ => Part::Calibration,
+        clean.split = match i {
+            i if i < train => Split::Train,
+            i if (test..shared).contains(&i) => Split::Test,
+            _ => Split::Calibration,
         };
     }
     Ok(all)

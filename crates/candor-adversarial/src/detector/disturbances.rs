@@ -1,7 +1,7 @@
-//! Disturbances of an image that leave its evidence where it is: it is mirrored, moved by a pixel, blurred, smoothed by a median, made
-//! larger or smaller. The answer to an honest image stands; an adversarial one's often falls (Tian, Yang, Cai 2018 for transformed
-//! images and their logits; Xu, Evans, Qi 2018 for smoothing; Guo et al. 2018 for rescaling). All of them are nodes, so that an attack
-//! can be differentiated through them, and none depends on how pixels are standardised.
+//! Disturbances that keep the evidence in an image: it is mirrored, moved by a pixel, blurred, smoothed by a median, made larger or
+//! smaller. The answer to a clean image is stable under them; that to an adversarial image often changes (Tian, Yang, Cai 2018 for
+//! transformed images and their logits; Xu, Evans, Qi 2018 for smoothing; Guo et al. 2018 for rescaling). All of them are nodes, so
+//! that an attack can be differentiated through them, and none depends on how pixels are standardised.
 
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::error::{GraphError, Result as GraphResult};
@@ -10,6 +10,7 @@ use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor};
 
 use crate::error::Result;
+use crate::outputs::floats;
 use candor::engine::Session;
 use candor::methods::baseline::blurring;
 use candor::model::Model;
@@ -52,10 +53,10 @@ pub(super) fn disturbed<'b>(x: Expr<'b>) -> GraphResult<Vec<Expr<'b>>> {
     ])
 }
 
-/// From a length to a matrix of so many rows and columns, row-major: what each place becomes.
+/// From a length n to an n×n matrix, row-major: the weights of the old places in each new one.
 type Matrix = fn(usize) -> Vec<f32>;
 
-/// The matrix by which each place becomes what lies at another, which may be between two; beyond the border is the border.
+/// The matrix that samples place `to(i)` for each place i, linearly between two places; places outside are clamped to the border.
 fn moved(n: usize, to: impl Fn(f64) -> f64) -> Vec<f32> {
     let mut matrix = vec![0.0; n * n];
     for i in 0..n {
@@ -105,10 +106,10 @@ impl Disturber {
     /// # Errors
     /// If the engine fails or a logit is not a finite number.
     pub fn logits(&mut self, model: &Model, images: &[&[f32]]) -> Result<Vec<Vec<Vec<f32>>>> {
-        let (count, size) = (images.len(), model.input_shape.iter().product());
+        let (count, size): (usize, usize) = (images.len(), model.input_shape.iter().product());
         let batch = Tensor::floats(&model.batch_shape(count), images.concat());
         let disturbed = self.disturb.run(&[&batch.map_err(|e| candor::error::Error::graph("images", e))?])?;
-        let values = disturbed.first().and_then(Tensor::as_floats).unwrap_or_default();
+        let values = floats(&disturbed, 0, NAMES.len() * count * size, "the disturbances")?;
         let disturbed: Vec<&[f32]> = values.chunks(size).collect();
         let logits = model.all_scores(self.forward.as_mut(), &disturbed)?;
         let of_image = |i: usize| logits.iter().skip(i).step_by(count).cloned().collect();
@@ -116,7 +117,7 @@ impl Disturber {
     }
 }
 
-/// `image` N×C×H×W → its disturbances, one behind the other: those of [`NAMES`] times N.
+/// `image` N×C×H×W → its disturbances concatenated along the batch: N images for each of [`NAMES`].
 fn graph(shape: [usize; 3]) -> GraphResult<Graph> {
     let b = Builder::new(Graph::new(18));
     let shape: Vec<Dim> = [Dim::Batch(1)].into_iter().chain(shape.map(Dim::Fixed)).collect();

@@ -1,6 +1,6 @@
-//! What the detector sees of an image: the masks of the predicted class and of the runner-up, level by level on one grid, not fused
-//! (METHOD section 6 in docs/method.md), what they keep of the evidence, and
-//! whether the evidence stands when the image is disturbed.
+//! The detector's features of an image: the masks of the predicted class and of the runner-up, level by level on one grid, not fused
+//! (METHOD section 6 in docs/method.md), how much of the evidence they keep, and how far the evidence moves when the image is
+//! disturbed.
 
 use candor::progress::Unwatched;
 use candor_graph::insert::MaskShape;
@@ -10,9 +10,8 @@ use super::disturbances::{self, Disturber};
 use super::network::Layout;
 use crate::error::{Error, Result};
 use candor::map::{Interpolation, Map};
-use candor::mask::Prepared;
 use candor::mask::adam::BETA_2;
-use candor::mask::learn::Learned;
+use candor::mask::{Learned, Prepared};
 use candor::mask::{Learner, Level, Settings, fuse, levels};
 use candor::methods::reliable::default_lambda;
 use candor::model::Model;
@@ -21,54 +20,54 @@ use candor::scores::ranking;
 /// A group of planes or of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Part {
-    /// The spatial mask of the predicted class at each level: the paper's form.
+pub enum FeatureGroup {
+    /// The spatial mask of the predicted class at each level, as in the paper.
     Masks,
     /// The spatial mask of the runner-up at each level.
     RunnerUp,
     /// The channel mean of the full mask of the predicted class at each level.
     Full,
-    /// [`Part::Masks`], each divided by its own mean: shape without magnitude.
+    /// [`FeatureGroup::Masks`], each divided by its own mean: shape without magnitude.
     Shapes,
-    /// Numbers: log-odds of the predicted class and of the runner-up, over chance; and what their masks keep of them.
+    /// Numbers: log-odds of the predicted class and of the runner-up, over the null log-odds; and how much of them their masks keep.
     Evidence,
-    /// Numbers: what the predicted class keeps of its log-odds with one level's mask alone, one a level.
+    /// Numbers: log-odds of the predicted class over the null log-odds with the mask of one level alone, one a level.
     Levels,
-    /// The masks of the predicted class as one map: the hierarchy thrown away.
+    /// The masks of the predicted class fused into one map, without the hierarchy.
     Fused,
     /// Numbers: how far the log-odds of the predicted class, and of the runner-up, move when the image is disturbed, one a
     /// disturbance (see [`super::disturbances`]) and class.
     Stability,
 }
 
-impl Part {
-    /// All parts by name.
-    pub const ALL: [(&'static str, Part); 8] = [
-        ("masks", Part::Masks),
-        ("runner-up", Part::RunnerUp),
-        ("full", Part::Full),
-        ("shapes", Part::Shapes),
-        ("evidence", Part::Evidence),
-        ("levels", Part::Levels),
-        ("fused", Part::Fused),
-        ("stability", Part::Stability),
+impl FeatureGroup {
+    /// All groups by name.
+    pub const ALL: [(&'static str, FeatureGroup); 8] = [
+        ("masks", FeatureGroup::Masks),
+        ("runner-up", FeatureGroup::RunnerUp),
+        ("full", FeatureGroup::Full),
+        ("shapes", FeatureGroup::Shapes),
+        ("evidence", FeatureGroup::Evidence),
+        ("levels", FeatureGroup::Levels),
+        ("fused", FeatureGroup::Fused),
+        ("stability", FeatureGroup::Stability),
     ];
 
-    /// Planes that it takes with so many levels.
+    /// Number of planes with `levels` levels.
     pub fn planes(self, levels: usize) -> usize {
         match self {
-            Part::Evidence | Part::Levels | Part::Stability => 0,
-            Part::Fused => 1,
+            FeatureGroup::Evidence | FeatureGroup::Levels | FeatureGroup::Stability => 0,
+            FeatureGroup::Fused => 1,
             _ => levels,
         }
     }
 
-    /// Numbers that it takes with so many levels.
+    /// Number of numbers with `levels` levels.
     pub fn numbers(self, levels: usize) -> usize {
         match self {
-            Part::Evidence => 4,
-            Part::Levels => levels,
-            Part::Stability => 2 * disturbances::NAMES.len(),
+            FeatureGroup::Evidence => 4,
+            FeatureGroup::Levels => levels,
+            FeatureGroup::Stability => 2 * disturbances::NAMES.len(),
             _ => 0,
         }
     }
@@ -78,7 +77,7 @@ impl Part {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FeatureSettings {
     /// Groups of planes and of numbers, in order.
-    pub parts: Vec<Part>,
+    pub parts: Vec<FeatureGroup>,
     /// Height and width of the planes.
     pub grid: usize,
     /// Steps of Adam for the masks.
@@ -99,7 +98,12 @@ impl FeatureSettings {
     pub fn for_model(model: &Model) -> Self {
         let [_, h, w] = model.input_shape;
         FeatureSettings {
-            parts: vec![Part::Masks, Part::RunnerUp, Part::Evidence, Part::Stability],
+            parts: vec![
+                FeatureGroup::Masks,
+                FeatureGroup::RunnerUp,
+                FeatureGroup::Evidence,
+                FeatureGroup::Stability,
+            ],
             grid: if h.max(w) <= 64 { 16 } else { 28 },
             iterations: 10,
             rate: 0.1,
@@ -108,9 +112,18 @@ impl FeatureSettings {
             levels: vec![],
         }
     }
+
+    /// λ, which [`Extractor::new`] fills in.
+    ///
+    /// # Errors
+    /// [`Error::Detector`] if it is not filled in.
+    pub(crate) fn chosen_lambda(&self) -> Result<f32> {
+        self.lambda
+            .ok_or_else(|| Error::Detector("the feature settings have no lambda; use an extractor's".into()))
+    }
 }
 
-/// That of cards which do not say.
+/// The value of cards written before the field existed.
 fn unnamed_beta_2() -> f32 {
     BETA_2
 }
@@ -147,9 +160,10 @@ impl Extractor {
             };
             Learner::new(model, levels.clone(), how)
         };
-        let full = settings.parts.contains(&Part::Full).then(|| compile(MaskShape::Full)).transpose()?;
+        let full =
+            settings.parts.contains(&FeatureGroup::Full).then(|| compile(MaskShape::Full)).transpose()?;
         let disturber =
-            settings.parts.contains(&Part::Stability).then(|| Disturber::new(model)).transpose()?;
+            settings.parts.contains(&FeatureGroup::Stability).then(|| Disturber::new(model)).transpose()?;
         Ok(Extractor { learner: compile(MaskShape::Spatial)?, full, disturber, settings })
     }
 
@@ -163,7 +177,7 @@ impl Extractor {
         &self.learner.levels
     }
 
-    /// What a row holds.
+    /// The layout of a row.
     pub fn layout(&self) -> Layout {
         let (parts, levels) = (&self.settings.parts, self.levels().len());
         Layout {
@@ -178,15 +192,15 @@ impl Extractor {
     /// # Errors
     /// If the engine fails or a logit is not a finite number.
     pub fn features(&mut self, model: &Model, images: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
-        let seen = self.look(model, images)?;
-        Ok(seen.iter().map(|s| self.lay(s)).collect())
+        let extracted = self.extract(model, images)?;
+        Ok(extracted.iter().map(|e| self.row(e)).collect())
     }
 
-    /// What the detector looks at, before it is laid on the grid.
+    /// Masks and logits from which the features are computed, before they are resampled to the grid.
     ///
     /// # Errors
     /// As [`Extractor::features`].
-    pub fn look(&mut self, model: &Model, images: &[&[f32]]) -> Result<Vec<Seen>> {
+    pub fn extract(&mut self, model: &Model, images: &[&[f32]]) -> Result<Vec<Extracted>> {
         let prepared = self.learner.prepare_all(model, images)?;
         let mut cases = vec![];
         for p in &prepared {
@@ -206,19 +220,19 @@ impl Extractor {
         .into_iter();
         let mut all = vec![];
         while let (Some(predicted), Some(runner_up)) = (learned.next(), learned.next()) {
-            all.push(Seen { predicted, runner_up, full: full.next(), alone: vec![], disturbed: vec![] });
+            all.push(Extracted { predicted, runner_up, full: full.next(), alone: vec![], disturbed: vec![] });
         }
         if let Some(disturber) = &mut self.disturber {
-            for (seen, logits) in all.iter_mut().zip(disturber.logits(model, images)?) {
-                seen.disturbed = logits;
+            for (extracted, logits) in all.iter_mut().zip(disturber.logits(model, images)?) {
+                extracted.disturbed = logits;
             }
         }
-        if self.settings.parts.contains(&Part::Levels) {
+        if self.settings.parts.contains(&FeatureGroup::Levels) {
             for level in 0..self.levels().len() {
                 let masks: Vec<Vec<Vec<f32>>> = all.iter().map(|s| only(&s.predicted.masks, level)).collect();
                 let cases: Vec<_> = prepared.iter().zip(&masks).collect();
-                for (seen, logits) in all.iter_mut().zip(self.learner.answers(&cases)?) {
-                    seen.alone.push(seen.predicted.query.log_odds(&logits));
+                for (extracted, logits) in all.iter_mut().zip(self.learner.answers(&cases)?) {
+                    extracted.alone.push(extracted.predicted.query.log_odds(&logits));
                 }
             }
         }
@@ -234,31 +248,31 @@ impl Extractor {
         self.levels().iter().zip(&learned.masks).map(mean).collect()
     }
 
-    /// The row of what was seen.
-    pub(super) fn lay(&self, seen: &Seen) -> Vec<f32> {
+    /// The row of features: planes×grid×grid values and the numbers behind them.
+    pub(super) fn row(&self, extracted: &Extracted) -> Vec<f32> {
         let g = self.settings.grid;
         let (mut row, mut numbers): (Vec<f32>, Vec<f64>) = (vec![], vec![]);
         for part in &self.settings.parts {
             let maps = match part {
-                Part::Masks => self.maps(&seen.predicted),
-                Part::RunnerUp => self.maps(&seen.runner_up),
-                Part::Full => seen.full.as_ref().map_or(vec![], |full| self.maps(full)),
-                Part::Shapes => self.maps(&seen.predicted).into_iter().map(shape).collect(),
-                Part::Fused => {
-                    let maps = self.maps(&seen.predicted);
+                FeatureGroup::Masks => self.maps(&extracted.predicted),
+                FeatureGroup::RunnerUp => self.maps(&extracted.runner_up),
+                FeatureGroup::Full => extracted.full.as_ref().map_or(vec![], |full| self.maps(full)),
+                FeatureGroup::Shapes => self.maps(&extracted.predicted).into_iter().map(shape).collect(),
+                FeatureGroup::Fused => {
+                    let maps = self.maps(&extracted.predicted);
                     let scales: Vec<f32> = maps.iter().map(Map::max).collect();
                     vec![fuse::Fusion::Mean.fuse(&maps, &scales, [g, g], Interpolation::Bilinear)]
                 }
-                Part::Evidence => {
-                    numbers.extend(seen.evidence());
+                FeatureGroup::Evidence => {
+                    numbers.extend(extracted.evidence());
                     vec![]
                 }
-                Part::Levels => {
-                    numbers.extend(seen.alone.iter().map(|o| o - seen.predicted.query.floor));
+                FeatureGroup::Levels => {
+                    numbers.extend(extracted.alone.iter().map(|o| o - extracted.predicted.query.floor));
                     vec![]
                 }
-                Part::Stability => {
-                    numbers.extend(seen.moves().into_iter().flat_map(|(_, by)| by));
+                FeatureGroup::Stability => {
+                    numbers.extend(extracted.moves().into_iter().flat_map(|(_, by)| by));
                     vec![]
                 }
             };
@@ -269,22 +283,23 @@ impl Extractor {
     }
 }
 
-/// What was seen of an image.
-pub struct Seen {
+/// Masks and logits of an image, from which its features are computed.
+pub struct Extracted {
     /// Masks of the predicted class.
     pub predicted: Learned,
     /// Masks of the class with the second score.
     pub runner_up: Learned,
-    /// Full masks of the predicted class, if they are asked for.
+    /// Full masks of the predicted class, if requested.
     pub full: Option<Learned>,
-    /// Log-odds of the predicted class with one level's mask alone, level by level, if they are asked for.
+    /// Log-odds of the predicted class with one level's mask alone, level by level, if requested.
     pub(super) alone: Vec<f64>,
-    /// Logits of the disturbed image, one row a disturbance, if they are asked for.
+    /// Logits of the disturbed image, one row a disturbance, if requested.
     pub(super) disturbed: Vec<Vec<f32>>,
 }
 
-impl Seen {
-    /// Log-odds over the floor of both classes, and what the masks keep of them.
+impl Extracted {
+    /// Log-odds of both classes minus their null log-odds (the floor), and what remains of them under the masks: predicted, predicted
+    /// under its masks, runner-up, runner-up under its masks.
     pub fn evidence(&self) -> [f64; 4] {
         let over = |l: &Learned, logits: &[f32]| l.query.log_odds(logits) - l.query.floor;
         let of = |l: &Learned| [over(l, &l.query.reference), over(l, &l.kept_logits)];
@@ -292,7 +307,7 @@ impl Seen {
         [a, b, c, d]
     }
 
-    /// How far the log-odds move under each of [`disturbances::NAMES`], if they were asked for: its name, by how much the predicted
+    /// How far the log-odds move under each of [`disturbances::NAMES`], if requested: its name, by how much the predicted
     /// class's move, and by how much the runner-up's.
     pub fn moves(&self) -> Vec<(&'static str, [f64; 2])> {
         let classes = [&self.predicted.query, &self.runner_up.query];
@@ -301,7 +316,7 @@ impl Seen {
     }
 }
 
-/// A map over its own mean; empty if it is empty.
+/// A map divided by its mean; an all-zero map is unchanged.
 fn shape(mut map: Map) -> Map {
     let mean = map.mass() as f32;
     if mean > 0.0 {
@@ -310,7 +325,7 @@ fn shape(mut map: Map) -> Map {
     map
 }
 
-/// The masks with all but one level's open.
+/// The masks of one level, with those of all other levels set to 1.
 fn only(masks: &[Vec<f32>], level: usize) -> Vec<Vec<f32>> {
     let one = |(l, mask): (usize, &Vec<f32>)| if l == level { mask.clone() } else { vec![1.0; mask.len()] };
     masks.iter().enumerate().map(one).collect()

@@ -1,6 +1,6 @@
-//! Adversarial images told from clean ones by their hierarchical masks (METHOD section 6 in docs/method.md): [`Detector`], what it
-//! sees ([`features`]), what it is ([`network`]) and how it learns ([`training`]), the pairs that it learns from ([`corpus`]), and what
-//! it is compared with ([`views`], [`judges`]).
+//! Detection of adversarial images by their hierarchical masks (METHOD section 6 in docs/method.md): the [`Detector`], its features
+//! ([`features`]), its network ([`network`]) and how that is trained ([`training`]), the pairs of images for training ([`corpus`]), and
+//! the detectors that it is compared with ([`representations`], [`scorers`]).
 //!
 //! A detector is two files in a folder: `detector.onnx`, a network from features to a probability, and `detector.json`, its card.
 
@@ -9,12 +9,12 @@ pub mod card;
 pub mod corpus;
 pub mod disturbances;
 pub mod features;
-#[cfg(feature = "train")]
-pub mod judges;
 pub mod network;
+pub mod representations;
+#[cfg(feature = "train")]
+pub mod scorers;
 #[cfg(feature = "train")]
 pub mod training;
-pub mod views;
 
 use std::path::Path;
 
@@ -22,8 +22,8 @@ use candor_graph::onnx::{self, Notes};
 
 pub use card::{Card, Threshold};
 pub use corpus::{AttackSpec, Corpus};
-pub use features::{Extractor, FeatureSettings, Seen};
-pub use network::{Layout, Network, Scorer};
+pub use features::{Extracted, Extractor, FeatureSettings};
+pub use network::{CompiledNetwork, Layout, Network};
 
 use crate::error::{Error, Result};
 use candor::model::Model;
@@ -38,17 +38,17 @@ pub const CARD_FILE: &str = "detector.json";
 pub struct Detector {
     /// What it is, and what it was trained on.
     pub card: Card,
-    /// What it sees.
+    /// Computes its features.
     pub extractor: Extractor,
-    scorer: Scorer,
+    network: CompiledNetwork,
 }
 
-/// What a detector says of an image.
+/// The result of screening an image.
 pub struct Screened {
     /// Probability, 0..=1, that it is adversarial, among images half of which are.
     pub score: f64,
-    /// The masks that led to it.
-    pub seen: Seen,
+    /// The masks and logits that led to it.
+    pub extracted: Extracted,
 }
 
 impl Detector {
@@ -69,14 +69,14 @@ impl Detector {
         let mut graph =
             onnx::load_bytes(network).map_err(|e| candor::error::Error::graph(NETWORK_FILE, e))?.graph;
         candor_graph::shape::infer(&mut graph).map_err(|e| candor::error::Error::graph(NETWORK_FILE, e))?;
-        let scorer = Scorer::new(model.engine.as_ref(), &graph)?;
-        let (takes, length) = (scorer.length(), extractor.layout().length());
+        let network = CompiledNetwork::new(model.engine.as_ref(), &graph)?;
+        let (takes, length) = (network.length(), extractor.layout().length());
         if takes != length {
             return Err(Error::Detector(format!(
                 "{NETWORK_FILE} takes {takes} features, {CARD_FILE} says {length}: they do not belong together"
             )));
         }
-        Ok(Detector { card, extractor, scorer })
+        Ok(Detector { card, extractor, network })
     }
 
     /// Reads a detector's folder.
@@ -99,10 +99,14 @@ impl Detector {
     /// # Errors
     /// If the engine fails or a logit is not a finite number.
     pub fn screen(&mut self, model: &Model, images: &[&[f32]]) -> Result<Vec<Screened>> {
-        let seen = self.extractor.look(model, images)?;
-        let features: Vec<Vec<f32>> = seen.iter().map(|s| self.extractor.lay(s)).collect();
-        let scores = self.scorer.scores(&features.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
-        Ok(scores.into_iter().zip(seen).map(|(score, seen)| Screened { score, seen }).collect())
+        let extracted = self.extractor.extract(model, images)?;
+        let features: Vec<Vec<f32>> = extracted.iter().map(|e| self.extractor.row(e)).collect();
+        let scores = self.network.scores(&features.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+        Ok(scores
+            .into_iter()
+            .zip(extracted)
+            .map(|(score, extracted)| Screened { score, extracted })
+            .collect())
     }
 }
 

@@ -1,5 +1,5 @@
 //! The detector's network: three blocks of convolution and global average pooling over the planes (METHOD section 6), and two linear
-//! layers over what they found and the numbers beside them. Learned in [`super::training`], kept as an ONNX graph, and run like every
+//! layers over the pooled channels and the numbers. Learned in [`super::training`], kept as an ONNX graph, and run like every
 //! other graph by the engine.
 
 use candor_graph::builder::{Builder, Expr};
@@ -8,15 +8,16 @@ use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor};
 
 use crate::error::{Error, Result};
+use crate::outputs::floats;
 use candor::engine::{Engine, Session};
 
 /// Channels of the three blocks.
 pub(super) const WIDTHS: [usize; 3] = [16, 32, 32];
 pub(super) const KERNEL: usize = 3;
-/// Units of the layer between.
+/// Units of the hidden linear layer.
 pub(super) const HIDDEN: usize = 32;
 
-/// What a row of features holds: planes×grid×grid values, row-major, and the numbers behind them.
+/// Layout of a row of features: planes×grid×grid values, row-major, and the numbers behind them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Planes; may be 0.
@@ -38,13 +39,13 @@ impl Layout {
         self.area() + self.numbers
     }
 
-    /// What a value of a row belongs to: planes are counted first.
+    /// The plane or number that value `i` of a row belongs to; planes are counted first.
     #[cfg(feature = "train")]
     pub(super) fn column(self, i: usize) -> usize {
         if i < self.area() { i / (self.grid * self.grid) } else { self.planes + i - self.area() }
     }
 
-    /// What the linear layers see.
+    /// Inputs of the first linear layer.
     pub(super) fn found(self) -> usize {
         let pooled = if self.planes > 0 { WIDTHS[WIDTHS.len() - 1] } else { 0 };
         pooled + self.numbers
@@ -55,9 +56,9 @@ impl Layout {
 #[derive(Clone, Debug)]
 pub struct Network {
     pub(super) layout: Layout,
-    /// Of each plane and number.
+    /// Mean of each plane and number.
     pub(super) mean: Vec<f32>,
-    /// Of each plane and number.
+    /// Standard deviation of each plane and number.
     pub(super) deviation: Vec<f32>,
     /// Kernel and bias of each convolution, if there are planes, and of the two linear layers.
     pub(super) weights: Vec<(Vec<f32>, Vec<f32>)>,
@@ -134,8 +135,8 @@ impl Network {
     }
 }
 
-/// Runs a detector's graph.
-pub struct Scorer {
+/// A detector's graph, compiled.
+pub struct CompiledNetwork {
     session: Box<dyn Session>,
     length: usize,
 }
@@ -143,7 +144,7 @@ pub struct Scorer {
 /// Images in one batch.
 const BATCH: usize = 64;
 
-impl Scorer {
+impl CompiledNetwork {
     /// Compiles a graph `features` N×length → `score` N×1.
     ///
     /// # Errors
@@ -152,7 +153,7 @@ impl Scorer {
         let shape = graph.inputs.first().and_then(|&i| graph.shape(i));
         match shape.as_deref() {
             Some([_, Dim::Fixed(length)]) if graph.outputs.len() == 1 => {
-                Ok(Scorer { session: engine.compile(graph)?, length: *length })
+                Ok(CompiledNetwork { session: engine.compile(graph)?, length: *length })
             }
             _ => Err(Error::Detector("not a detector of this version: its input is not rows of features; train it again with `candor detect train`".into())),
         }
@@ -173,7 +174,7 @@ impl Scorer {
             let batch = Tensor::floats(&[part.len(), self.length], part.concat());
             let out =
                 self.session.run(&[&batch.map_err(|e| candor::error::Error::graph("the detector", e))?])?;
-            let scores = out.first().and_then(Tensor::as_floats).unwrap_or_default();
+            let scores = floats(&out, 0, part.len(), "the detector")?;
             all.extend(scores.iter().map(|&s| f64::from(s)));
         }
         Ok(all)

@@ -11,13 +11,13 @@ use candor::noise::Noise;
 /// How the network is trained. The defaults were chosen on training images alone.
 #[derive(Clone, Debug)]
 pub struct Training {
-    /// Passes over the clean images at least; each meets as many adversarial ones, of every attack equally many.
+    /// Minimum number of passes over the clean images; each draws as many adversarial ones, equally many of every attack.
     pub epochs: usize,
-    /// Steps at least: few images are passed over more often, four times as often at most.
+    /// Minimum number of steps: with few images the number of passes rises, to at most four times [`Training::epochs`].
     pub steps: usize,
     /// Images in one step.
     pub batch: usize,
-    /// Learning rate of AdamW at the start; it falls to nothing by a cosine.
+    /// Learning rate of AdamW at the start; it falls to zero along a cosine.
     pub rate: f64,
     /// Its weight decay.
     pub decay: f64,
@@ -40,7 +40,7 @@ pub struct Examples<'e> {
 }
 
 impl Network {
-    /// Trains a network of rows of that layout to tell adversarial images (1) from clean ones (0).
+    /// Trains a network of rows of that layout to distinguish adversarial images (1) from clean ones (0).
     ///
     /// # Errors
     /// [`Error::Detector`] if there is nothing to learn from, if candle fails, or [`candor::Error::Cancelled`]: `progress` is told of no steps, and may end it at each.
@@ -97,8 +97,8 @@ fn candle(e: candle_core::Error) -> Error {
     Error::Detector(format!("candle failed while training: {e}"))
 }
 
-/// Mean and standard deviation of each plane and number over clean and adversarial images, each half of the weight. What is constant
-/// is left as it is.
+/// Mean and standard deviation of each plane and number over clean and adversarial images, each half of the weight. Constant
+/// columns get a deviation of 1.
 fn moments(layout: Layout, examples: &Examples<'_>) -> (Vec<f32>, Vec<f32>) {
     let columns = layout.planes + layout.numbers;
     let of = |samples: &[&[f32]]| {
@@ -238,7 +238,7 @@ fn windows(x: &Array) -> candle_core::Result<Array> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detector::Scorer;
+    use crate::detector::CompiledNetwork;
     use candor::Unwatched;
     use candor::engine::RTen;
 
@@ -267,7 +267,7 @@ mod tests {
         let how = Training { epochs: 40, rate: 1e-2, ..Training::default() };
         let layout = Layout { planes: 2, grid, numbers: 3 };
         let network = Network::train(layout, &examples, &how, &mut Unwatched).unwrap();
-        let mut scorer = Scorer::new(&RTen::new(1), &network.graph().unwrap()).unwrap();
+        let mut scorer = CompiledNetwork::new(&RTen::new(1), &network.graph().unwrap()).unwrap();
         let mut score = |all: &[Vec<f32>]| {
             scorer.scores(&all[20..].iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap()
         };

@@ -1,51 +1,56 @@
-//! What is left of a detector before an attacker who knows it.
+//! How a detector performs against an adaptive (white-box) attacker.
 
 use std::ops::ControlFlow;
 
 use candor::progress::Progress;
 use serde::Serialize;
 
-use super::{Study, Trained};
-use crate::attacks::{Budget, Goal, Rounding, Victim, of_picture};
+use super::Study;
+use super::evaluation::Trained;
+use crate::attacks::{Budget, Goal, Rounding, TargetModel, of_picture};
 use crate::detector::adaptive::{Adaptive, Moves};
-use crate::detector::corpus::Part;
-use crate::detector::{Extractor, Scorer};
+use crate::detector::corpus::Split;
+use crate::detector::{CompiledNetwork, Extractor};
 use crate::error::Result;
 use candor_eval::statistics::auroc;
 
 /// Budgets in L∞, of 255.
 const BUDGETS: [f64; 2] = [2.0, 8.0];
 
-/// What the adaptive attack reached with one budget.
+/// The adaptive attack with one budget.
 #[derive(Clone, Debug, Serialize)]
 pub struct AdaptiveRow {
     /// Budget in L∞, pixels counted in 0..=1.
     pub eps: f64,
     /// Steps.
     pub steps: usize,
-    /// Attacked images, all of the test part.
+    /// Attacked images, all of the test split.
     pub images: usize,
-    /// Share on which it misleads the model in whole levels, 0..=1.
+    /// Share that the model misclassifies, quantised to 8 bits, 0..=1.
     pub success: f64,
     /// Of those, the shares above the thresholds for 1 % and 5 % false alarms.
     pub detected: Vec<f64>,
     /// Of those, against clean test images.
     pub auroc: Option<f64>,
-    /// Share of all images on which the model is misled and the threshold for 5 % raises no alarm.
+    /// Share of all images that the model misclassifies without an alarm at the threshold for 5 %.
     pub evades: f64,
 }
 
 impl Study<'_> {
-    /// Attacks the detector that learned from all attacks.
-    pub(super) fn adapt(&self, trained: &Trained, progress: &mut dyn Progress) -> Result<Vec<AdaptiveRow>> {
+    /// Attacks the detector that was trained on all attacks.
+    pub(super) fn attack_adaptively(
+        &self,
+        trained: &Trained,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<AdaptiveRow>> {
         let (network, thresholds) = (trained.network()?, &trained.thresholds);
         let (model, preprocessing) = (self.model, self.preprocessing);
         let mut extractor = Extractor::new(model, self.features.clone())?;
         let mut attack = Adaptive::new(model, preprocessing, &extractor, network)?;
-        let mut scorer = Scorer::new(model.engine.as_ref(), &network.graph()?)?;
-        let mut victim = Victim::new(model, preprocessing)?;
+        let mut compiled = CompiledNetwork::new(model.engine.as_ref(), &network.graph()?)?;
+        let mut target_model = TargetModel::new(model, preprocessing)?;
         let mut rounding = Rounding::new(model, preprocessing)?;
-        let test = self.corpus.of(Part::Test);
+        let test = self.corpus.of(Split::Test);
         let chosen = &test[..self.adaptive.min(test.len())];
         let clean: Vec<_> = chosen.iter().map(|&i| &self.corpus.clean[i]).collect();
         let images: Vec<Vec<f32>> =
@@ -55,13 +60,13 @@ impl Study<'_> {
             let inputs: Vec<Vec<f32>> = pictures.iter().map(|p| preprocessing.normalize(p)).collect();
             let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
             let features = extractor.features(model, &inputs)?;
-            scorer.scores(&features.iter().map(Vec::as_slice).collect::<Vec<_>>())
+            compiled.scores(&features.iter().map(Vec::as_slice).collect::<Vec<_>>())
         };
-        let honest = score(&test.iter().map(|&i| &self.corpus.clean[i].picture).collect::<Vec<_>>())?;
+        let clean_scores = score(&test.iter().map(|&i| &self.corpus.clean[i].picture).collect::<Vec<_>>())?;
         let mut all = vec![];
         for eps in BUDGETS.map(|levels| levels / 255.0) {
             let moves = Moves { eps, ..Moves::default() };
-            let found = attack.run(&mut victim, &images, &goals, &moves, &mut Silent(progress))?;
+            let found = attack.run(&mut target_model, &images, &goals, &moves, &mut Silent(progress))?;
             let mut pictures = vec![];
             for (i, found) in found.iter().enumerate() {
                 let rounded = rounding.of(&images[i], found, Budget::Linf(eps), &goals[i])?;
@@ -75,7 +80,7 @@ impl Study<'_> {
                 images: images.len(),
                 success: scores.len() as f64 / images.len().max(1) as f64,
                 detected: thresholds.iter().map(|t| t.alarms(&scores)).collect(),
-                auroc: auroc(&scores, &honest),
+                auroc: auroc(&scores, &clean_scores),
                 evades: missed as f64 / images.len().max(1) as f64,
             });
         }

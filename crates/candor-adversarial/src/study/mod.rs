@@ -1,57 +1,39 @@
-//! How far a detector can be believed: on attacks that it learned from, on one that it did not, and on honest pictures that everyday
-//! handling has changed; beside published detectors on the same images.
+//! How reliable a detector is: on attacks that it was trained on, on attacks that it was not, and on clean images under common
+//! corruptions; beside published detectors on the same images.
 //!
-//! Networks and regressions learn from the training part; thresholds are set by clean images of the calibration part; every figure is
-//! of the test part.
+//! Networks and regressions are trained on the training split; clean images of the calibration split set the thresholds; every figure
+//! is of the test split.
 
 mod adaptive;
-mod contenders;
-mod everyday;
+mod cache;
+mod candidates;
+mod corruptions;
+mod evaluation;
+mod figures;
 pub mod report;
 mod rows;
+pub mod tables;
 
 use candor::progress::Progress;
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
-use image::RgbImage;
-use serde::Serialize;
-
+use crate::attacks::Norms;
 use crate::detector::card::{Learned, Threshold};
-use crate::detector::corpus::{Corpus, Part};
+use crate::detector::corpus::{Adversaries, Corpus, Split};
 use crate::detector::features::FeatureSettings;
-use crate::detector::judges::{Judge, Judging};
 use crate::detector::network::Network;
-use crate::detector::training::{Examples, Training};
-use crate::detector::views::View;
-use crate::error::{Error, Result};
+use crate::detector::training::Training;
+use crate::error::Result;
 pub use adaptive::AdaptiveRow;
+use candidates::{Candidates, Kind};
 use candor::image::Preprocessing;
 use candor::model::Model;
-use candor::noise::Noise;
 use candor::quantile::median;
-use candor_eval::statistics::{self, auroc};
-use contenders::{Budgets, Contender, Contest, Kind};
-use everyday::Change;
+pub use figures::{AttackRow, DetectorRow, Figure, Report};
 
-const ALL: [Part; 3] = [Part::Train, Part::Calibration, Part::Test];
+const ALL: [Split; 3] = [Split::Train, Split::Calibration, Split::Test];
 
-/// How often those who watch are asked whether training is to end.
-const POLLED: Duration = Duration::from_millis(5);
-
-/// Ends training on another thread.
-struct Stop<'s>(&'s AtomicBool);
-
-impl Progress for Stop<'_> {
-    fn advance(&mut self, _: u64) -> ControlFlow<()> {
-        if self.0.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-}
-
-/// What a study is made of.
+/// A study: a model, its images, and which detectors are compared.
 pub struct Study<'s> {
     /// The model.
     pub model: &'s Model,
@@ -65,142 +47,58 @@ pub struct Study<'s> {
     pub training: Training,
     /// Whether published detectors are compared.
     pub baselines: bool,
-    /// Whether other parts of the features are compared.
+    /// Whether other groups of features are compared.
     pub ablations: bool,
-    /// Test images that the adaptive attack is made on.
+    /// Number of test images for the adaptive attack.
     pub adaptive: usize,
 }
 
-/// What came out.
-#[derive(Debug, Serialize)]
-pub struct Report {
-    /// The attacks.
-    pub attacks: Vec<AttackRow>,
-    /// Numbers of clean images: training, calibration, test.
-    pub clean: [usize; 3],
-    /// A row a detector.
-    pub detectors: Vec<DetectorRow>,
-    /// Attacks by one who knows the detector, if they were asked for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub adaptive: Vec<AdaptiveRow>,
-}
-
-/// An attack on the images.
-#[derive(Debug, Serialize)]
-pub struct AttackRow {
-    /// As it was asked for.
-    pub label: String,
-    /// Share of the images of training and test on which it succeeds in whole levels, 0..=1.
-    pub success: f64,
-    /// Adversarial images of the test part.
-    pub test: usize,
-    /// Median L∞ and L2 of the successful ones.
-    pub norms: Option<[f64; 2]>,
-}
-
-/// A detector's figures.
-#[derive(Debug, Serialize)]
-pub struct DetectorRow {
-    /// Its name.
-    pub name: String,
-    /// `ours`, `baseline` or `ablation`.
-    pub kind: &'static str,
-    /// Trained on all attacks: a figure an attack.
-    pub seen: Vec<Option<Figure>>,
-    /// Trained on all but those of the same name: a figure an attack.
-    pub unseen: Vec<Option<Figure>>,
-    /// Trained on this attack alone; of networks, ours only.
-    pub same: Vec<Option<Figure>>,
-    /// On the weakest of an attack's budgets that succeeds on an image, by the attack's name; trained on all.
-    pub weakest: Vec<(String, Option<Figure>)>,
-    /// Share of clean test images above the thresholds, trained on all: by what happened to them.
-    pub false_alarms: Vec<(String, Vec<f64>)>,
-}
-
-/// How well scores tell adversarial images from clean ones.
-#[derive(Clone, Debug, Serialize)]
-pub struct Figure {
-    /// Area under the ROC curve.
-    pub auroc: f64,
-    /// Its 95 % bootstrap interval over images.
-    pub interval: [f64; 2],
-    /// Share of adversarial images above each threshold of [`Threshold::SHARES`].
-    pub detected: Vec<f64>,
-    /// Adversarial images.
-    pub count: usize,
-}
-
-impl Figure {
-    /// The mean of a value over the attacks that have figures.
-    pub fn mean(figures: &[Option<Figure>], value: fn(&Figure) -> f64) -> Option<f64> {
-        let values: Vec<f64> = figures.iter().flatten().map(value).collect();
-        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-    }
-}
-
-/// Rows of one view.
-struct Table {
-    /// For each clean image; empty for those of parts that were not asked for.
-    clean: Vec<Vec<f32>>,
-    /// For each attack, for each clean image.
-    adversarial: Vec<Vec<Option<Vec<f32>>>>,
-    /// The training images after an everyday change each.
-    handled: Vec<Vec<f32>>,
-    /// For each everyday change, the test images, where they are asked for.
-    everyday: Vec<Vec<Vec<f32>>>,
-}
-
 impl Study<'_> {
-    /// Steps that [`Study::run`] reports, at most; or [`Study::train`], which looks at no test images.
+    /// Maximum number of steps that [`Study::run`] reports; or [`Study::train`] (`tested` false), which needs no test images.
+    ///
+    /// # Errors
+    /// As [`Study::run`].
     pub fn ticks(&self, tested: bool) -> Result<u64> {
-        let (views, contenders) = self.contenders()?;
+        let Candidates { representations, candidates } = self.candidates()?;
         let adversarial: usize =
             self.corpus.attacks.iter().map(|a| a.pictures.iter().flatten().count()).sum();
         let [train, calibration, test] = self.sizes();
-        // Training images also after an everyday change, test images as they are and after each.
-        let pictures =
-            2 * train + calibration + if tested { everyday::COUNTED.len() * test } else { 0 } + adversarial;
-        Ok((views.len() * pictures + contenders.len()) as u64)
+        // Training images also under a corruption, test images under each measured one, "unchanged" among them.
+        let tested = if tested { corruptions::MEASURED.len() * test } else { 0 };
+        let pictures = 2 * train + calibration + tested + adversarial;
+        Ok((representations.len() * pictures + candidates.len()) as u64)
     }
 
-    fn contenders(&self) -> Result<Contest> {
-        contenders::all(self.model, self.preprocessing, &self.features, (self.baselines, self.ablations))
+    fn candidates(&self) -> Result<Candidates> {
+        Candidates::new(self.model, self.preprocessing, &self.features, (self.baselines, self.ablations))
     }
 
-    /// Runs the study. Rows of views are kept in `folder`. `progress` is told what is done and how many steps it took.
+    /// Runs the study. Rows of representations are kept in `folder`. `progress` is told each representation and candidate as a stage.
     ///
     /// # Errors
     /// If an engine or a library fails, or if no attack succeeds on a training image.
     pub fn run(&self, folder: &Path, progress: &mut dyn Progress) -> Result<Report> {
-        let (mut views, contenders) = self.contenders()?;
-        let mut tables = vec![];
-        for (v, view) in views.iter_mut().enumerate() {
-            let of_view = contenders.iter().filter(|c| c.view == v).map(|c| c.name.as_str()).next();
-            let name = of_view.unwrap_or_default();
+        let Candidates { mut representations, candidates } = self.candidates()?;
+        let mut rows = vec![];
+        for (r, representation) in representations.iter_mut().enumerate() {
+            let name = candidates.iter().find(|c| c.representation == r).map_or("", |c| c.name.as_str());
             progress.stage(name);
-            let mut table = self.table(view.as_mut(), &ALL, folder, progress)?;
-            table.everyday = self.everyday(view.as_mut(), &table.clean, folder, progress)?;
-            tables.push(table);
+            rows.push(self.all_rows(representation.as_mut(), folder, progress)?);
         }
         let (mut detectors, mut adaptive) = (vec![], vec![]);
-        for contender in &contenders {
-            progress.stage(&contender.name);
-            let (row, trained) = self.judge(contender, &tables[contender.view], progress)?;
+        for candidate in &candidates {
+            progress.stage(&candidate.name);
+            let (row, trained) = self.evaluate(candidate, &rows[candidate.representation], progress)?;
             detectors.push(row);
             progress.step()?;
-            if contender.kind == Kind::Ours && self.adaptive > 0 {
-                adaptive = self.adapt(&trained, progress)?;
+            if candidate.kind == Kind::Masks && self.adaptive > 0 {
+                adaptive = self.attack_adaptively(&trained, progress)?;
             }
         }
         Ok(Report { attacks: self.attacks(), clean: self.sizes(), detectors, adaptive })
     }
 
-    /// Clean images of each part.
-    fn sizes(&self) -> [usize; 3] {
-        ALL.map(|part| self.corpus.of(part).len())
-    }
-
-    /// Trains the network that is to be kept, on all attacks; its thresholds, and what it learned from.
+    /// Trains the network that is to be kept, on all attacks; returns its thresholds, and what it was trained on.
     ///
     /// # Errors
     /// As [`Study::run`].
@@ -209,14 +107,13 @@ impl Study<'_> {
         folder: &Path,
         progress: &mut dyn Progress,
     ) -> Result<(Network, Vec<Threshold>, Vec<Learned>)> {
-        let (mut views, contenders) =
-            contenders::all(self.model, self.preprocessing, &self.features, (false, false))?;
-        progress.stage(contenders::OURS);
-        let parts = [Part::Train, Part::Calibration];
-        let table = self.table(views[0].as_mut(), &parts, folder, progress)?;
-        let all = self.learned(contenders[0].budgets, &table);
-        let trained = self.taught(&contenders[0], &table, &all, progress)?;
-        let train = self.corpus.of(Part::Train);
+        let Candidates { mut representations, candidates } =
+            Candidates::new(self.model, self.preprocessing, &self.features, (false, false))?;
+        let (masks, splits) = (&candidates[0], [Split::Train, Split::Calibration]);
+        progress.stage(&masks.name);
+        let rows = self.training_rows(representations[0].as_mut(), &splits, folder, progress)?;
+        let trained = self.train_on(masks, &rows, &self.chosen_attacks(masks.budgets, &rows), progress)?;
+        let train = self.corpus.of(Split::Train);
         let learned = self.corpus.attacks.iter().map(|a| Learned {
             attack: a.spec.label.clone(),
             images: train.iter().filter(|&&i| a.pictures[i].is_some()).count(),
@@ -224,252 +121,23 @@ impl Study<'_> {
         Ok((trained.network()?.clone(), trained.thresholds, learned.collect()))
     }
 
+    /// Number of clean images in each split.
+    fn sizes(&self) -> [usize; 3] {
+        ALL.map(|split| self.corpus.of(split).len())
+    }
+
     fn attacks(&self) -> Vec<AttackRow> {
-        let test = self.corpus.of(Part::Test);
-        let row = |a: &crate::detector::corpus::Adversaries| {
-            let norms: Vec<_> = a.norms.iter().flatten().collect();
-            let middle = |f: &dyn Fn(&crate::attacks::Norms) -> f64| {
-                median(&norms.iter().map(|n| f(n)).collect::<Vec<_>>())
-            };
+        let test = self.corpus.of(Split::Test);
+        let row = |a: &Adversaries| {
+            let norms: Vec<&Norms> = a.norms.iter().flatten().collect();
+            let middle = |f: fn(&Norms) -> f64| median(&norms.iter().copied().map(f).collect::<Vec<_>>());
             AttackRow {
                 label: a.spec.label.clone(),
                 success: norms.len() as f64 / a.tried.max(1) as f64,
                 test: test.iter().filter(|&&i| a.pictures[i].is_some()).count(),
-                norms: middle(&|n| n.linf).zip(middle(&|n| n.l2)).map(|(a, b)| [a, b]),
+                norms: middle(|n| n.linf).zip(middle(|n| n.l2)).map(|(a, b)| [a, b]),
             }
         };
         self.corpus.attacks.iter().map(row).collect()
-    }
-
-    /// The rows of clean images of some parts, and of what attacks made of any.
-    fn table(
-        &self,
-        view: &mut dyn View,
-        parts: &[Part],
-        folder: &Path,
-        progress: &mut dyn Progress,
-    ) -> Result<Table> {
-        let mut rows = |pictures: &[&RgbImage]| rows::rows(view, self.model, pictures, folder, progress);
-        let mut clean = vec![vec![]; self.corpus.clean.len()];
-        for part in parts {
-            let of = self.corpus.of(*part);
-            let pictures: Vec<&RgbImage> = of.iter().map(|&i| &self.corpus.clean[i].picture).collect();
-            of.iter().zip(rows(&pictures)?).for_each(|(&i, row)| clean[i] = row);
-        }
-        let mut adversarial = vec![];
-        for attack in &self.corpus.attacks {
-            let pictures: Vec<&RgbImage> = attack.pictures.iter().flatten().collect();
-            let mut found = rows(&pictures)?.into_iter();
-            adversarial.push(attack.pictures.iter().map(|p| p.as_ref().and_then(|_| found.next())).collect());
-        }
-        let picture = |i: usize| &self.corpus.clean[i].picture;
-        let handled = self.corpus.of(Part::Train).into_iter().map(|i| {
-            let mut noise = Noise::of_item(self.training.seed, i);
-            Change::drawn(&mut noise).of(picture(i), &mut noise)
-        });
-        let handled = handled.collect::<Result<Vec<_>>>()?;
-        let handled = rows(&handled.iter().collect::<Vec<_>>())?;
-        Ok(Table { clean, adversarial, handled, everyday: vec![] })
-    }
-
-    /// For each everyday change, the rows of the test images. `clean`: the rows of all images as they are.
-    fn everyday(
-        &self,
-        view: &mut dyn View,
-        clean: &[Vec<f32>],
-        folder: &Path,
-        progress: &mut dyn Progress,
-    ) -> Result<Vec<Vec<Vec<f32>>>> {
-        let test = self.corpus.of(Part::Test);
-        let mut everyday = vec![];
-        for (_, change) in everyday::COUNTED {
-            if change == Change::Unchanged {
-                everyday.push(test.iter().map(|&i| clean[i].clone()).collect());
-                continue;
-            }
-            let changed = test
-                .iter()
-                .map(|&i| change.of(&self.corpus.clean[i].picture, &mut Noise::of_item(0, i)))
-                .collect::<Result<Vec<_>>>()?;
-            let changed: Vec<&RgbImage> = changed.iter().collect();
-            everyday.push(rows::rows(view, self.model, &changed, folder, progress)?);
-        }
-        Ok(everyday)
-    }
-
-    /// Training rows of some attacks.
-    fn examples<'t>(&self, table: &'t Table, attacks: &[usize]) -> Examples<'t> {
-        let train = self.corpus.of(Part::Train);
-        let list = |&a: &usize| train.iter().filter_map(|&i| table.adversarial[a][i].as_deref()).collect();
-        Examples {
-            clean: train.iter().map(|&i| &table.clean[i]).chain(&table.handled).map(Vec::as_slice).collect(),
-            adversarial: attacks.iter().map(list).collect(),
-        }
-    }
-
-    /// Whether any of some attacks succeeds on a training image.
-    fn succeeds(&self, table: &Table, attacks: &[usize]) -> bool {
-        self.examples(table, attacks).adversarial.iter().any(|list| !list.is_empty())
-    }
-
-    /// A detector's figures, and the judge that learned from all attacks.
-    fn judge(
-        &self,
-        contender: &Contender,
-        table: &Table,
-        progress: &mut dyn Progress,
-    ) -> Result<(DetectorRow, Trained)> {
-        let attacks = &self.corpus.attacks;
-        let count = attacks.len();
-        let all = self.learned(contender.budgets, table);
-        let families: Vec<&str> = attacks.iter().map(|a| a.spec.name.as_str()).collect();
-        let others = |a: usize| -> Vec<usize> {
-            all.iter().copied().filter(|&b| families[b] != families[a]).collect()
-        };
-        // Networks are many to train: of them, only ours learns from each attack alone.
-        let alone = match contender.kind {
-            Kind::Ours => true,
-            Kind::Baseline => !matches!(contender.judging, Judging::Network { .. }),
-            Kind::Ablation => false,
-        };
-        let mut lessons: BTreeSet<Vec<usize>> = BTreeSet::from([all.clone()]);
-        lessons.extend((0..count).map(others));
-        lessons.extend((0..count).filter(|_| alone).map(|a| vec![a]));
-        lessons.retain(|attacks| *attacks == all || self.succeeds(table, attacks));
-        let mut trained = self.trained(contender, table, &lessons, progress)?;
-        let mut figure = |lesson: &Vec<usize>, rows: &[&[f32]]| match trained.get_mut(lesson) {
-            Some(judge) => self.figure(judge, table, rows),
-            None => Ok(None),
-        };
-        let (mut seen, mut unseen, mut same) = (vec![], vec![], vec![]);
-        for a in 0..count {
-            let rows = self.test_rows(table, a);
-            seen.push(figure(&all, &rows)?);
-            unseen.push(figure(&others(a), &rows)?);
-            same.push(if alone { figure(&vec![a], &rows)? } else { None });
-        }
-        let mut weakest = vec![];
-        for family in families.iter().collect::<BTreeSet<_>>() {
-            let budgets: Vec<usize> = (0..count).filter(|&a| families[a] == *family).collect();
-            if budgets.len() > 1 {
-                let test = self.corpus.of(Part::Test);
-                let first = |i: usize| budgets.iter().find_map(|&a| table.adversarial[a][i].as_deref());
-                let rows: Vec<&[f32]> = test.into_iter().filter_map(first).collect();
-                weakest.push(((*family).to_string(), figure(&all, &rows)?));
-            }
-        }
-        let mut false_alarms = vec![];
-        let mut trained =
-            trained.remove(&all).ok_or_else(|| Error::Detector("nothing was learned".into()))?;
-        for ((name, _), rows) in everyday::COUNTED.iter().zip(&table.everyday) {
-            let scores = trained.judge.scores(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
-            let shares = trained.thresholds.iter().map(|t| t.alarms(&scores)).collect();
-            false_alarms.push(((*name).to_string(), shares));
-        }
-        let kind = match contender.kind {
-            Kind::Ours => "ours",
-            Kind::Baseline => "baseline",
-            Kind::Ablation => "ablation",
-        };
-        let name = contender.name.clone();
-        Ok((DetectorRow { name, kind, seen, unseen, same, weakest, false_alarms }, trained))
-    }
-
-    /// Attacks to learn from, where not every budget is.
-    fn learned(&self, budgets: Budgets, table: &Table) -> Vec<usize> {
-        let count = self.corpus.attacks.len();
-        if budgets == Budgets::All {
-            return (0..count).collect();
-        }
-        let mut of_name: BTreeMap<&str, usize> = BTreeMap::new();
-        for a in (0..count).filter(|&a| self.succeeds(table, &[a])) {
-            let kept = of_name.entry(&self.corpus.attacks[a].spec.name).or_insert(a);
-            if budgets == Budgets::Strongest {
-                *kept = a;
-            }
-        }
-        let mut learned: Vec<usize> = of_name.into_values().collect();
-        learned.sort_unstable();
-        learned
-    }
-
-    fn test_rows<'t>(&self, table: &'t Table, attack: usize) -> Vec<&'t [f32]> {
-        let test = self.corpus.of(Part::Test);
-        test.into_iter().filter_map(|i| table.adversarial[attack][i].as_deref()).collect()
-    }
-
-    /// Judges that learned from each of some choices of attacks, as many at once as there are processors.
-    fn trained(
-        &self,
-        contender: &Contender,
-        table: &Table,
-        lessons: &BTreeSet<Vec<usize>>,
-        progress: &mut dyn Progress,
-    ) -> Result<BTreeMap<Vec<usize>, Trained>> {
-        let (lessons, next): (Vec<&Vec<usize>>, _) = (lessons.iter().collect(), AtomicUsize::new(0));
-        let stop = AtomicBool::new(false);
-        let work = || {
-            let mut done = vec![];
-            while let Some(&attacks) = lessons.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let taught = self.taught(contender, table, attacks, &mut Stop(&stop));
-                done.push(taught.map(|t| (attacks.clone(), t)));
-            }
-            done
-        };
-        let processors = std::thread::available_parallelism().map_or(1, |n| n.get()).min(lessons.len());
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..processors).map(|_| scope.spawn(work)).collect();
-            while threads.iter().any(|t| !t.is_finished()) {
-                if progress.poll().is_err() {
-                    stop.store(true, Ordering::Relaxed);
-                }
-                std::thread::sleep(POLLED);
-            }
-            threads.into_iter().flat_map(|t| t.join().expect("training does not panic")).collect()
-        })
-    }
-
-    fn taught(
-        &self,
-        contender: &Contender,
-        table: &Table,
-        attacks: &[usize],
-        progress: &mut dyn Progress,
-    ) -> Result<Trained> {
-        let engine = self.model.engine.as_ref();
-        let examples = self.examples(table, attacks);
-        let mut judge = contender.judging.train(engine, &examples, &self.training, progress)?;
-        let calibration = self.corpus.of(Part::Calibration);
-        let rows: Vec<&[f32]> = calibration.iter().map(|&i| table.clean[i].as_slice()).collect();
-        let thresholds = Threshold::calibrate(&judge.scores(&rows)?)?;
-        Ok(Trained { judge, thresholds })
-    }
-
-    fn figure(&self, trained: &mut Trained, table: &Table, rows: &[&[f32]]) -> Result<Option<Figure>> {
-        let test = self.corpus.of(Part::Test);
-        let clean: Vec<&[f32]> = test.iter().map(|&i| table.clean[i].as_slice()).collect();
-        if rows.is_empty() {
-            return Ok(None);
-        }
-        let (clean, adversarial) = (trained.judge.scores(&clean)?, trained.judge.scores(rows)?);
-        let Some(area) = auroc(&adversarial, &clean) else { return Ok(None) };
-        Ok(Some(Figure {
-            auroc: area,
-            interval: statistics::auroc_interval(&adversarial, &clean, self.training.seed),
-            detected: trained.thresholds.iter().map(|t| t.alarms(&adversarial)).collect(),
-            count: rows.len(),
-        }))
-    }
-}
-
-/// A trained judge with its thresholds.
-struct Trained {
-    judge: Box<dyn Judge>,
-    thresholds: Vec<Threshold>,
-}
-
-impl Trained {
-    fn network(&self) -> Result<&Network> {
-        self.judge.network().ok_or_else(|| Error::Detector("the detector is a network".into()))
     }
 }

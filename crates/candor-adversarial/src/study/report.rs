@@ -7,12 +7,12 @@ use image::RgbImage;
 use image::imageops::{FilterType, resize};
 use serde::Serialize;
 
-use crate::detector::{Card, Extractor, FeatureSettings, Seen, Threshold};
-use crate::study::{AdaptiveRow, AttackRow, DetectorRow, Figure, Report};
+use crate::detector::{Card, Extracted, Extractor, FeatureSettings, Threshold};
+use crate::study::Report;
+use crate::study::tables::{Table, tables};
 use candor::engine::EngineInfo;
 use candor::map::Map;
 use candor::model::ModelInfo;
-use candor::parameters::name_and_settings;
 use candor_report::ReportError;
 use candor_report::atomic;
 use candor_report::figures::{figure, percent};
@@ -32,7 +32,7 @@ pub struct ScoreResult {
     pub card: Card,
     /// The threshold that decided.
     pub threshold: Threshold,
-    /// A line an image.
+    /// One entry per image.
     pub images: Vec<ScoredImage>,
     /// Images that could not be read, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -103,7 +103,7 @@ struct AnswerRow {
 }
 
 impl Hierarchy {
-    /// Draws what was seen of a picture. `names`: of the answer and of the runner-up.
+    /// Draws the masks of a picture. `names`: of the answer and of the runner-up.
     ///
     /// # Errors
     /// [`ReportError::Encode`] if a picture cannot be encoded.
@@ -111,23 +111,23 @@ impl Hierarchy {
         label: &str,
         picture: &RgbImage,
         extractor: &Extractor,
-        seen: &Seen,
+        extracted: &Extracted,
         names: &[String; 2],
     ) -> Result<Self, ReportError> {
         let height = SIDE * picture.height() / picture.width().max(1);
         let small = resize(picture, SIDE, height.max(1), FilterType::Triangle);
         let whole = Map { height: 1, width: 1, data: vec![1.0] };
         let scale = Scale::common(&[&whole], Some(&whole), true);
-        let evidence = seen.evidence();
+        let evidence = extracted.evidence();
         let mut answers = vec![];
-        for (q, learned) in [&seen.predicted, &seen.runner_up].into_iter().enumerate() {
+        for (q, learned) in [&extracted.predicted, &extracted.runner_up].into_iter().enumerate() {
             let mut levels = vec![];
             for (level, map) in extractor.levels().iter().zip(extractor.maps(learned)) {
                 let alt = format!("mask of {} at {}", names[q], level.name);
                 levels.push(Picture::jpeg(&overlay(&small, &map, &scale), alt)?);
             }
             let [there, kept] = [evidence[2 * q], evidence[2 * q + 1]].map(figure);
-            let moves = seen
+            let moves = extracted
                 .moves()
                 .into_iter()
                 .map(|(name, by)| format!("{name} {}{}", if by[q] > 0.0 { "+" } else { "" }, figure(by[q])));
@@ -147,7 +147,7 @@ impl Hierarchy {
     }
 }
 
-/// A clean image and what attacks made of it.
+/// A clean image and its adversarial versions.
 #[derive(Debug, Serialize)]
 pub struct Pair {
     /// Name of the image.
@@ -182,11 +182,8 @@ pub fn write_scores(
             if i.alarm { "alarm" } else { "passes" }.into(),
         ]
     });
-    let table = TableView {
-        title: "Scores".into(),
-        head: ["Image", "Answer", "probability", "score", "verdict"].map(String::from).to_vec(),
-        rows: scores.collect(),
-    };
+    let head = ["Image", "Answer", "probability", "score", "verdict"].map(String::from).to_vec();
+    let table = Table::new("Scores", head, scores.collect());
     let pairs = vec![Pair { name: "The masks that led to the scores".into(), rows: shown }];
     let page = Page { title: names::file(&result.card.model.path), lead, tables: vec![table], pairs: &pairs };
     write(folder, "score", result, &page)
@@ -200,121 +197,17 @@ pub fn write_study(folder: &Path, result: &DetectResult, pairs: &[Pair]) -> Resu
     let report = &result.report;
     let [train, calibration, test] = report.clean;
     let lead = format!(
-        "{train} clean images and what attacks made of them train, {calibration} clean ones set the thresholds, {test} others judge."
+        "{train} clean images and their adversarial versions are for training, {calibration} clean images set the thresholds, {test} others scorer."
     );
     let page = Page { title: names::file(&result.model.path), lead, tables: tables(report), pairs };
     write(folder, "detect", result, &page)
-}
-
-fn tables(report: &Report) -> Vec<TableView> {
-    // A label is long: columns have the attack's number and name.
-    let numbered = |(i, a): (usize, &AttackRow)| {
-        let name = name_and_settings(&a.label).map_or(a.label.as_str(), |(name, _)| name);
-        format!("{} {name}", i + 1)
-    };
-    let columns: Vec<String> =
-        std::iter::once("mean".into()).chain(report.attacks.iter().enumerate().map(numbered)).collect();
-    let head = |first: &str, rest: &[String]| [&[first.to_string()], rest].concat();
-    type Cells = fn(&DetectorRow) -> &[Option<Figure>];
-    let of = |title: &str, cells: Cells, value: fn(&Figure) -> f64, shown: fn(f64) -> String| {
-        let row = |d: &DetectorRow| {
-            let values: Vec<Option<f64>> = cells(d).iter().map(|f| f.as_ref().map(value)).collect();
-            let texts = std::iter::once(Figure::mean(cells(d), value)).chain(values);
-            std::iter::once(d.name.clone()).chain(texts.map(|v| v.map_or("–".into(), shown))).collect()
-        };
-        TableView {
-            title: title.into(),
-            head: head("Detector", &columns),
-            rows: report.detectors.iter().map(row).collect(),
-        }
-    };
-    let area = |v: f64| format!("{v:.3}");
-    let mut tables = vec![
-        TableView {
-            title: "Attacks".into(),
-            head: ["Attack", "succeeds on", "median L∞", "median L2", "test images"]
-                .map(String::from)
-                .to_vec(),
-            rows: report
-                .attacks
-                .iter()
-                .enumerate()
-                .map(|(i, a)| {
-                    let [linf, l2] = a.norms.map_or(["–".into(), "–".into()], |n| n.map(figure));
-                    vec![format!("{} {}", i + 1, a.label), percent(a.success), linf, l2, a.test.to_string()]
-                })
-                .collect(),
-        },
-        of("AUROC, trained on all attacks", |d| &d.seen, |f| f.auroc, area),
-        of("AUROC, trained on attacks of other names", |d| &d.unseen, |f| f.auroc, area),
-        of("AUROC, trained on this attack alone", |d| &d.same, |f| f.auroc, area),
-        of("Detected at 5 % false alarms, trained on all attacks", |d| &d.seen, |f| f.detected[1], percent),
-    ];
-    if !report.adaptive.is_empty() {
-        tables.push(TableView {
-            title: "By one who knows the detector".into(),
-            head: [
-                "L∞ budget",
-                "images",
-                "succeeds on",
-                "of those found at 1 %",
-                "at 5 %",
-                "AUROC",
-                "pass unseen",
-            ]
-            .map(String::from)
-            .to_vec(),
-            rows: report.adaptive.iter().map(adaptive).collect(),
-        });
-    }
-    let changes: Vec<String> = report
-        .detectors
-        .first()
-        .map_or(vec![], |d| d.false_alarms.iter().map(|(name, _)| name.clone()).collect());
-    let caveat = Threshold::caveat(report.clean[1]).map_or(String::new(), |c| format!(" ({c})"));
-    tables.push(TableView {
-        title: format!("Alarms on clean images, at the thresholds for 1 % and 5 %{caveat}"),
-        head: head("Detector", &changes),
-        rows: report
-            .detectors
-            .iter()
-            .map(|d| {
-                let cell = |(_, shares): &(String, Vec<f64>)| {
-                    shares.iter().map(|s| percent(*s)).collect::<Vec<_>>().join(", ")
-                };
-                [vec![d.name.clone()], d.false_alarms.iter().map(cell).collect()].concat()
-            })
-            .collect(),
-    });
-    tables
-}
-
-fn adaptive(row: &AdaptiveRow) -> Vec<String> {
-    let found = |share: f64| if share.is_nan() { "–".to_string() } else { percent(share) };
-    let [rare, frequent] = [0, 1].map(|i| found(row.detected[i]));
-    vec![
-        format!("{:.0}/255, {} steps", 255.0 * row.eps, row.steps),
-        row.images.to_string(),
-        percent(row.success),
-        rare,
-        frequent,
-        row.auroc.map_or("–".into(), |v| format!("{v:.3}")),
-        percent(row.evades),
-    ]
-}
-
-#[derive(Serialize)]
-struct TableView {
-    title: String,
-    head: Vec<String>,
-    rows: Vec<Vec<String>>,
 }
 
 #[derive(Serialize)]
 struct Page<'p> {
     title: String,
     lead: String,
-    tables: Vec<TableView>,
+    tables: Vec<Table>,
     pairs: &'p [Pair],
 }
 

@@ -1,60 +1,123 @@
-//! Rows of views, computed once and kept: what they depend on is their file's name.
+//! The rows of one representation that a study needs: of clean and adversarial images, and of clean images under corruptions.
 
 use candor::progress::Progress;
-use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::{Device, Tensor as Array};
 use image::RgbImage;
-use sha2::{Digest, Sha256};
 
-use crate::detector::views::View;
-use crate::error::{Error, Result};
-use candor::model::Model;
+use super::cache::rows;
+use super::corruptions::{self, Corruption};
+use super::{ALL, Study};
+use crate::detector::corpus::Split;
+use crate::detector::representations::Representation;
+use crate::detector::training::Examples;
+use crate::error::Result;
+use candor::noise::Noise;
 
-/// Pictures that a view is shown at once.
-const AT_ONCE: usize = 16;
-const ROWS: &str = "rows";
-
-/// Rows of pictures, read from `folder` or computed and kept there. `progress` is told how many are ready.
-pub(super) fn rows(
-    view: &mut dyn View,
-    model: &Model,
-    pictures: &[&RgbImage],
-    folder: &Path,
-    progress: &mut dyn Progress,
-) -> Result<Vec<Vec<f32>>> {
-    if pictures.is_empty() {
-        return Ok(vec![]);
-    }
-    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-    let path = folder.join(format!("{}.safetensors", key(view, model, pictures)));
-    let fail = |e: candle_core::Error| Error::io(&path, e);
-    if path.exists() {
-        progress.steps(pictures.len() as u64)?;
-        let kept = candle_core::safetensors::load(&path, &Device::Cpu).map_err(fail)?;
-        let kept = kept.get(ROWS).ok_or_else(|| Error::io(&path, "it holds no rows; delete it"))?;
-        return kept.to_vec2().map_err(fail);
-    }
-    let mut all = vec![];
-    for part in pictures.chunks(AT_ONCE) {
-        all.extend(view.rows(model, part)?);
-        progress.steps(part.len() as u64)?;
-    }
-    let length = all.first().map_or(0, Vec::len);
-    let array = Array::from_vec(all.concat(), (all.len(), length), &Device::Cpu).map_err(fail)?;
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(|e| Error::io(folder, e))?;
-    candle_core::safetensors::save(&HashMap::from([(ROWS, array)]), file.path()).map_err(fail)?;
-    file.persist(&path).map_err(|e| Error::io(&path, e))?;
-    Ok(all)
+/// Rows of one representation.
+pub(super) struct Rows {
+    /// For each clean image; empty for those of splits that were not requested.
+    pub clean: Vec<Vec<f32>>,
+    /// For each attack, for each clean image.
+    pub adversarial: Vec<Vec<Option<Vec<f32>>>>,
+    /// The training images under one random corruption each.
+    pub corrupted_train: Vec<Vec<f32>>,
+    /// For each of [`corruptions::MEASURED`] the test images; empty if not requested.
+    pub corrupted_test: Vec<Vec<Vec<f32>>>,
 }
 
-fn key(view: &dyn View, model: &Model, pictures: &[&RgbImage]) -> String {
-    let engine = model.engine.info();
-    let mut hash = Sha256::new();
-    hash.update(format!("{} {} {}", env!("CARGO_PKG_VERSION"), engine.name, engine.version));
-    hash.update(&model.info.sha256);
-    hash.update(view.describe().to_string());
-    pictures.iter().for_each(|p| hash.update(p.as_raw()));
-    hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect()
+impl Study<'_> {
+    /// The rows of all splits, and of test images under each measured corruption.
+    pub(super) fn all_rows(
+        &self,
+        representation: &mut dyn Representation,
+        folder: &Path,
+        progress: &mut dyn Progress,
+    ) -> Result<Rows> {
+        let mut all = self.training_rows(representation, &ALL, folder, progress)?;
+        all.corrupted_test = self.corrupted_test(representation, &all.clean, folder, progress)?;
+        Ok(all)
+    }
+
+    /// The rows of clean images of some splits, of all adversarial images, and of corrupted training images.
+    pub(super) fn training_rows(
+        &self,
+        representation: &mut dyn Representation,
+        splits: &[Split],
+        folder: &Path,
+        progress: &mut dyn Progress,
+    ) -> Result<Rows> {
+        let mut of = |pictures: &[&RgbImage]| rows(representation, self.model, pictures, folder, progress);
+        let mut clean = vec![vec![]; self.corpus.clean.len()];
+        for split in splits {
+            let numbers = self.corpus.of(*split);
+            let pictures: Vec<&RgbImage> = numbers.iter().map(|&i| &self.corpus.clean[i].picture).collect();
+            numbers.iter().zip(of(&pictures)?).for_each(|(&i, row)| clean[i] = row);
+        }
+        let mut adversarial = vec![];
+        for attack in &self.corpus.attacks {
+            let pictures: Vec<&RgbImage> = attack.pictures.iter().flatten().collect();
+            let mut found = of(&pictures)?.into_iter();
+            adversarial.push(attack.pictures.iter().map(|p| p.as_ref().and_then(|_| found.next())).collect());
+        }
+        let corrupted = self.corpus.of(Split::Train).into_iter().map(|i| {
+            let mut noise = Noise::of_item(self.training.seed, i);
+            Corruption::random(&mut noise).apply(&self.corpus.clean[i].picture, &mut noise)
+        });
+        let corrupted = corrupted.collect::<Result<Vec<_>>>()?;
+        let corrupted_train = of(&corrupted.iter().collect::<Vec<_>>())?;
+        Ok(Rows { clean, adversarial, corrupted_train, corrupted_test: vec![] })
+    }
+
+    /// For each measured corruption, the rows of the test images. `clean`: the rows of all images without corruption.
+    fn corrupted_test(
+        &self,
+        representation: &mut dyn Representation,
+        clean: &[Vec<f32>],
+        folder: &Path,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Vec<Vec<f32>>>> {
+        let test = self.corpus.of(Split::Test);
+        let mut all = vec![];
+        for (_, corruption) in corruptions::MEASURED {
+            if corruption == Corruption::Unchanged {
+                all.push(test.iter().map(|&i| clean[i].clone()).collect());
+                continue;
+            }
+            let pictures = test
+                .iter()
+                .map(|&i| corruption.apply(&self.corpus.clean[i].picture, &mut Noise::of_item(0, i)))
+                .collect::<Result<Vec<_>>>()?;
+            let pictures: Vec<&RgbImage> = pictures.iter().collect();
+            all.push(rows(representation, self.model, &pictures, folder, progress)?);
+        }
+        Ok(all)
+    }
+
+    /// Training rows: clean images, with and without corruption, and the adversarial images of some attacks.
+    pub(super) fn examples<'t>(&self, rows: &'t Rows, attacks: &[usize]) -> Examples<'t> {
+        let train = self.corpus.of(Split::Train);
+        let list = |&a: &usize| train.iter().filter_map(|&i| rows.adversarial[a][i].as_deref()).collect();
+        let clean = train.iter().map(|&i| &rows.clean[i]).chain(&rows.corrupted_train);
+        Examples {
+            clean: clean.map(Vec::as_slice).collect(),
+            adversarial: attacks.iter().map(list).collect(),
+        }
+    }
+
+    /// Whether any of some attacks succeeds on a training image.
+    pub(super) fn succeeds(&self, rows: &Rows, attacks: &[usize]) -> bool {
+        self.examples(rows, attacks).adversarial.iter().any(|list| !list.is_empty())
+    }
+
+    /// Rows of the clean images of a split.
+    pub(super) fn clean_rows<'t>(&self, rows: &'t Rows, split: Split) -> Vec<&'t [f32]> {
+        self.corpus.of(split).into_iter().map(|i| rows.clean[i].as_slice()).collect()
+    }
+
+    /// Rows of the test images on which the first successful one of some attacks succeeds.
+    pub(super) fn test_rows<'t>(&self, rows: &'t Rows, attacks: &[usize]) -> Vec<&'t [f32]> {
+        let first = |i: usize| attacks.iter().find_map(|&a| rows.adversarial[a][i].as_deref());
+        self.corpus.of(Split::Test).into_iter().filter_map(first).collect()
+    }
 }

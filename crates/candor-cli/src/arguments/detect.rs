@@ -10,10 +10,10 @@ use super::{ModelArgs, SourceArgs, SurrogateArgs};
 /// `detect`.
 #[derive(Args)]
 #[command(after_help = "\
-A detector is trained for one model, on photos and on what attacks make of them. It looks at the masks that keep the evidence of the \
-answer and of the runner-up, and at how far their log-odds move when the image is mirrored, moved by a pixel, blurred, smoothed by a \
-median, made larger or smaller. What it does not promise: an attacker who knows the detector gets around it (see \
-docs/detection.md), and an attack unlike those it learned from may pass.
+A detector is trained for one model, on clean photos and on adversarial versions of them. Its features are the masks that keep the \
+evidence of the answer and of the runner-up, and how far their log-odds move when the image is mirrored, moved by a pixel, blurred, \
+smoothed by a median, made larger or smaller. Limits: an adaptive (white-box) attacker can evade it (see docs/detection.md), and an \
+attack unlike those it was trained on may pass.
 
 Examples:
   candor detect train model.onnx photos/ --out detector
@@ -26,11 +26,11 @@ pub struct DetectArgs {
 
 #[derive(Subcommand)]
 pub enum Detect {
-    /// Train a detector: attack photos, learn to tell them, calibrate the thresholds on clean ones
+    /// Train a detector: attack photos, learn to distinguish them, calibrate the thresholds on clean ones
     Train(TrainArgs),
     /// Screen photos with a detector
     Score(ScoreArgs),
-    /// Measure how far a detector can be believed: attacks it saw, attacks it did not, everyday changes
+    /// Measure how reliable a detector is: on seen and unseen attacks, and on clean photos under common corruptions
     Eval(EvalArgs),
 }
 
@@ -41,10 +41,10 @@ pub struct CorpusArgs {
     pub model: ModelArgs,
     #[command(flatten)]
     pub source: SourceArgs,
-    /// Photos to use at most, drawn at random from those that the model answers rightly
+    /// Photos to use at most, drawn at random from those that the model classifies correctly
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// Further clean photos that set the thresholds, beside a fifth of those of --limit
+    /// Further clean photos to set the thresholds, in addition to a fifth of those of --limit
     #[arg(long, value_name = "N", default_value_t = 0, requires = "limit")]
     pub calibration: usize,
     /// Attacks, each NAME or NAME+KEY=VALUE+… (see `candor attack`)
@@ -62,7 +62,7 @@ pub struct CorpusArgs {
     /// Values to mask instead of the automatic levels
     #[arg(long, value_name = "V,V…", value_delimiter = ',')]
     pub levels: Vec<String>,
-    /// Height and width of the grid on which the masks are laid [default: 16 for inputs up to 64 pixels, else 28]
+    /// Height and width of the grid to which the masks are resampled [default: 16 for inputs up to 64 pixels, else 28]
     #[arg(long, value_name = "N")]
     pub grid: Option<usize>,
     /// Steps of mask learning [default: 10]
@@ -94,7 +94,7 @@ impl CorpusArgs {
 #[command(after_help = "\
 Half of the photos train the network, as they are and after JPEG, noise or blur; a fifth sets the thresholds, the rest is left for \
 `candor detect eval` with the same seed.
-Adversarial images are kept under --out and made once: a run that was stopped goes on, and attacks can be added. \
+Adversarial images are kept under --out and made once: an interrupted run can be resumed, and attacks can be added. \
 Written are detector.onnx (features → probability) and detector.json, its card.
 
 Example:
@@ -142,7 +142,7 @@ pub struct ScoreArgs {
 /// `detect eval`.
 #[derive(Args)]
 #[command(after_help = "\
-Trains detectors on all attacks, on each attack alone, and on all but one, and measures them on photos that none of them saw: area \
+Trains detectors on all attacks, on each attack alone, and on all but one, and measures them on photos that none was trained on: area \
 under the ROC curve with its interval, and detection at 1 % and 5 % false alarms. Also: the weakest budget that succeeds, and false \
 alarms on photos after JPEG, noise and blur.
 Written are detect.html, with clean and adversarial masks side by side, and detect.json.
@@ -158,7 +158,7 @@ pub struct EvalArgs {
     /// Also measure the detector with other features, and with one budget of each attack to learn from
     #[arg(long)]
     pub ablations: bool,
-    /// Also attack so many test images by one who knows the detector, through the learning of its masks
+    /// Also attack N test images with an adaptive (white-box) attack, through the learning of the detector's masks
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub adaptive: usize,
     /// Folder for the page, the result and the adversarial images

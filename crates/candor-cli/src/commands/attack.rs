@@ -1,4 +1,4 @@
-//! `candor attack`: photos changed a little so that the model answers something else.
+//! `candor attack`: small perturbations of photos that change the model's answer.
 
 use std::process::ExitCode;
 
@@ -13,7 +13,7 @@ use candor::parameters::Parameters;
 use candor_adversarial::attacks::report::{
     Answer, AttackResult, AttackWriter, AttackedImage, RoundedImage, Summary,
 };
-use candor_adversarial::attacks::{self, Adversarial, Attack, Goal, Rounded, Rounding, Victim, answer};
+use candor_adversarial::attacks::{self, Adversarial, Attack, Goal, Rounded, Rounding, TargetModel, answer};
 use candor_adversarial::error::Error;
 use candor_report::result::FailedImage;
 
@@ -79,7 +79,7 @@ type Made = (Box<dyn Attack>, Parameters, ModelInfo);
 /// The attack on another model.
 fn transfer(args: &AttackArgs, setup: &Setup, path: std::path::PathBuf) -> Result<Made> {
     let other = setup::surrogate(setup, &args.model, path, args.surrogate.from_preset)?;
-    let surrogate = Victim::new(&other.model, &other.preprocessing)?;
+    let surrogate = TargetModel::new(&other.model, &other.preprocessing)?;
     let (attack, parameters) =
         attacks::prepare_transfer(&settings(args, "method.eps"), surrogate).map_err(usage)?;
     Ok((attack, parameters, other.model.info.clone()))
@@ -105,18 +105,18 @@ struct Chunk {
 impl Run<'_> {
     fn all(mut self) -> Result<AttackResult> {
         let (args, setup) = (self.args, self.setup);
-        let mut victim = Victim::new(&setup.model, &setup.preprocessing)?;
+        let mut target_model = TargetModel::new(&setup.model, &setup.preprocessing)?;
         let mut rounding = Rounding::new(&setup.model, &setup.preprocessing)?;
         let mut writer = AttackWriter::create(&args.out)?;
         let (mut images, mut failed) = (vec![], vec![]);
-        let ticks = attacks::ticks(self.attack.as_mut(), &victim, args.images.len());
+        let ticks = attacks::ticks(self.attack.as_mut(), &target_model, args.images.len());
         let bar = output::progress(ticks);
-        let batch = victim.batch();
+        let batch = target_model.batch();
         for (n, paths) in args.images.chunks(batch).enumerate() {
             bar.set_message(format!("{} of {}", (n * batch + paths.len()), args.images.len()));
             let chunk = read(setup, paths, &mut failed);
             images.extend(self.chunk(
-                &mut victim,
+                &mut target_model,
                 &mut rounding,
                 &mut writer,
                 chunk,
@@ -148,7 +148,7 @@ impl Run<'_> {
 
     fn chunk(
         &mut self,
-        victim: &mut Victim,
+        target_model: &mut TargetModel,
         rounding: &mut Rounding<'_>,
         writer: &mut AttackWriter,
         chunk: Chunk,
@@ -156,11 +156,12 @@ impl Run<'_> {
         progress: &mut dyn Progress,
     ) -> Result<Vec<AttackedImage>> {
         let rows: Vec<usize> = (0..chunk.images.len()).collect();
-        let before = victim.logits(&chunk.images, &rows)?;
+        let before = target_model.logits(&chunk.images, &rows)?;
         let goals: Vec<Goal> =
             before.iter().map(|logits| Goal { label: answer(logits), target: self.target }).collect();
         let seed = (self.args.seed, first);
-        let found = attacks::run_chunk(self.attack.as_mut(), victim, &chunk.images, &goals, seed, progress)?;
+        let found =
+            attacks::run_chunk(self.attack.as_mut(), target_model, &chunk.images, &goals, seed, progress)?;
         let mut images = vec![];
         for (row, found) in found.iter().enumerate() {
             let (original, goal) = (&chunk.images[row], &goals[row]);
@@ -169,7 +170,7 @@ impl Run<'_> {
                 false => None,
             };
             let mut image = self.described(&chunk.paths[row], goal, &before[row], found, rounded.as_ref());
-            writer.add(&mut image, victim.shape(), original, found, rounded.as_ref())?;
+            writer.add(&mut image, target_model.shape(), original, found, rounded.as_ref())?;
             images.push(image);
         }
         Ok(images)
@@ -230,7 +231,7 @@ fn table(result: &AttackResult, args: &AttackArgs) -> String {
     for i in &result.images {
         let outcome = match (&i.rounded, i.success) {
             (Some(_), _) => "succeeds",
-            (None, true) => "succeeds, but not in whole grey levels: no PNG",
+            (None, true) => "succeeds, but not quantised to 8 bits: no PNG",
             (None, false) => "fails",
         };
         let short = |name: &str| name.chars().take(24).collect::<String>();

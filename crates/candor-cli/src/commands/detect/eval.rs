@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candor_adversarial::detector::corpus::Part;
+use candor_adversarial::detector::corpus::Split;
 use candor_adversarial::detector::{Extractor, Threshold};
 use candor_adversarial::study::report::{DetectResult, Hierarchy, Pair, write_study};
-use candor_adversarial::study::{Figure, Report, Study};
+use candor_adversarial::study::tables::tables;
+use candor_adversarial::study::{Report, Study};
 
 use super::{FEATURES, Made, make};
 use crate::arguments::EvalArgs;
@@ -16,7 +17,7 @@ use crate::output;
 const SHOWN: usize = 3;
 
 pub fn run(args: &EvalArgs) -> Result<ExitCode> {
-    let made = make(&args.corpus, &[Part::Train, Part::Test], &args.out)?;
+    let made = make(&args.corpus, &[Split::Train, Split::Test], &args.out)?;
     let Made { setup, dataset, corpus, features } = &made;
     let study = Study {
         model: &setup.model,
@@ -52,12 +53,12 @@ pub fn run(args: &EvalArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The first test images with what each attack made of them.
+/// The first test images with their adversarial versions.
 fn pairs(made: &Made) -> Result<Vec<Pair>> {
     let Made { setup, corpus, features, .. } = made;
     let mut extractor = Extractor::new(&setup.model, features.clone())?;
     let mut pairs = vec![];
-    for i in corpus.of(Part::Test).into_iter().take(SHOWN) {
+    for i in corpus.of(Split::Test).into_iter().take(SHOWN) {
         let clean = &corpus.clean[i];
         let made =
             corpus.attacks.iter().filter_map(|a| Some((a.spec.label.clone(), a.pictures[i].as_ref()?)));
@@ -65,9 +66,10 @@ fn pairs(made: &Made) -> Result<Vec<Pair>> {
         let mut rows = vec![];
         for (label, picture) in pictures {
             let input = setup.preprocessing.normalize(picture);
-            let seen = extractor.look(&setup.model, &[&input])?.remove(0);
-            let names = [&seen.predicted, &seen.runner_up].map(|l| setup.labels.name(l.query.class));
-            rows.push(Hierarchy::draw(&label, picture, &extractor, &seen, &names)?);
+            let extracted = extractor.extract(&setup.model, &[&input])?.remove(0);
+            let names =
+                [&extracted.predicted, &extracted.runner_up].map(|l| setup.labels.name(l.query.class));
+            rows.push(Hierarchy::draw(&label, picture, &extractor, &extracted, &names)?);
         }
         pairs.push(Pair { name: clean.id.clone(), rows });
     }
@@ -76,63 +78,12 @@ fn pairs(made: &Made) -> Result<Vec<Pair>> {
 
 fn text(report: &Report) -> String {
     let [train, calibration, test] = report.clean;
-    let mut text = format!("clean images: {train} training, {calibration} calibration, {test} test\n");
-    for (i, a) in report.attacks.iter().enumerate() {
-        text += &format!(
-            "{:>3} {:<52} {:>5.1} % succeed, {} in the test part\n",
-            i + 1,
-            a.label,
-            100.0 * a.success,
-            a.test
-        );
-    }
-    type Cells = fn(&candor_adversarial::study::DetectorRow) -> &Vec<Option<Figure>>;
-    let tables: [(&str, Cells); 3] = [
-        ("trained on all attacks", |d| &d.seen),
-        ("trained on attacks of other names", |d| &d.unseen),
-        ("trained on this attack alone", |d| &d.same),
-    ];
-    for (title, cells) in tables {
-        text += &format!("\n{:<42}  mean", format!("AUROC, {title}"));
-        (1..=report.attacks.len()).for_each(|i| text += &format!(" {i:>5}"));
-        text += "\n";
-        for d in &report.detectors {
-            text += &format!("{:<42}", d.name);
-            let areas = cells(d).iter().map(|f| f.as_ref().map(|f| f.auroc));
-            for area in std::iter::once(Figure::mean(cells(d), |f| f.auroc)).chain(areas) {
-                text += &area.map_or("     –".to_string(), |v| format!(" {v:>5.3}"));
-            }
-            text += "\n";
-        }
-    }
-    if !report.adaptive.is_empty() {
-        text += "\nby one who knows the detector\n";
-    }
-    for a in &report.adaptive {
-        text += &format!(
-            "L∞ {:.0}/255, {} steps, {} images: {:.1} % succeed",
-            255.0 * a.eps,
-            a.steps,
-            a.images,
-            100.0 * a.success
-        );
-        if let Some(area) = a.auroc {
-            let [rare, frequent] = [0, 1].map(|i| 100.0 * a.detected[i]);
-            text += &format!("; of those {rare:.1} % and {frequent:.1} % raise an alarm; AUROC {area:.3}");
-        }
-        text += &format!("; unseen by model and detector {:.1} % of all\n", 100.0 * a.evades);
-    }
-    text += "\nfalse alarms at the 1 % and 5 % thresholds\n";
-    if let Some(caveat) = Threshold::caveat(calibration) {
-        text += &format!("({caveat}; --calibration takes more)\n");
-    }
-    for d in &report.detectors {
-        text += &format!("{:<42}", d.name);
-        for (change, shares) in &d.false_alarms {
-            let shares: Vec<String> = shares.iter().map(|s| format!("{:.1} %", 100.0 * s)).collect();
-            text += &format!(" {change}: {};", shares.join(", "));
-        }
-        text += "\n";
-    }
-    text
+    let head = format!("clean images: {train} training, {calibration} calibration, {test} test\n");
+    let tables = tables(report).iter().map(|t| format!("\n{}", t.text())).collect::<String>();
+    let hint = if Threshold::caveat(calibration).is_some() {
+        "\n--calibration takes more images for the thresholds\n"
+    } else {
+        ""
+    };
+    head + &tables + hint
 }

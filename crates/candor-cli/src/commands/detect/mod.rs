@@ -1,4 +1,4 @@
-//! `candor detect`: adversarial inputs told by their masks.
+//! `candor detect`: detection of adversarial inputs by their masks.
 
 mod eval;
 mod score;
@@ -9,8 +9,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use candor::error::one_line;
-use candor_adversarial::attacks::Victim;
-use candor_adversarial::detector::corpus::{AttackSpec, Corpus, Part, Recipe};
+use candor_adversarial::attacks::TargetModel;
+use candor_adversarial::detector::corpus::{AttackSpec, Corpus, Recipe, Split};
 use candor_adversarial::detector::features::FeatureSettings;
 use candor_adversarial::error::Error;
 use candor_eval::dataset::Dataset;
@@ -39,8 +39,8 @@ struct Made {
     features: FeatureSettings,
 }
 
-/// Makes the images, or reads what is there of them. Those of the parts `attacked` are attacked.
-fn make(args: &CorpusArgs, attacked: &[Part], out: &Path) -> Result<Made> {
+/// Makes the images, or reads what is there of them. Those of the splits `attacked` are attacked.
+fn make(args: &CorpusArgs, attacked: &[Split], out: &Path) -> Result<Made> {
     // What is wrong with an attack's name or parameters is said before a model is loaded.
     let attacks: Vec<AttackSpec> = args
         .attacks
@@ -62,7 +62,7 @@ fn make(args: &CorpusArgs, attacked: &[Part], out: &Path) -> Result<Made> {
     let surrogate = match args.surrogate.from.clone() {
         Some(path) => {
             let other = setup::surrogate(&setup, &args.model, path, args.surrogate.from_preset)?;
-            Some(Victim::new(&other.model, &other.preprocessing)?)
+            Some(TargetModel::new(&other.model, &other.preprocessing)?)
         }
         None => None,
     };

@@ -35,7 +35,7 @@ pub fn run(args: &ScoreArgs) -> Result<ExitCode> {
             Ok(photo) => {
                 let input = setup.preprocessing.apply(&photo);
                 let screened = detector.screen(&setup.model, &[&input])?.remove(0);
-                let query = &screened.seen.predicted.query;
+                let query = &screened.extracted.predicted.query;
                 let probability = setup.model.probabilities(&query.reference)[query.class];
                 images.push(ScoredImage {
                     path: name.clone(),
@@ -44,14 +44,20 @@ pub fn run(args: &ScoreArgs) -> Result<ExitCode> {
                     probability,
                     score: screened.score,
                     alarm: screened.score > threshold.score,
-                    evidence: screened.seen.evidence(),
-                    moves: screened.seen.moves(),
+                    evidence: screened.extracted.evidence(),
+                    moves: screened.extracted.moves(),
                 });
                 if args.out.is_some() {
                     let view = setup.preprocessing.view(&photo);
-                    let runner_up = setup.labels.name(screened.seen.runner_up.query.class);
+                    let runner_up = setup.labels.name(screened.extracted.runner_up.query.class);
                     let names = [setup.labels.name(query.class), runner_up];
-                    shown.push(Hierarchy::draw(&name, &view, &detector.extractor, &screened.seen, &names)?);
+                    shown.push(Hierarchy::draw(
+                        &name,
+                        &view,
+                        &detector.extractor,
+                        &screened.extracted,
+                        &names,
+                    )?);
                 }
             }
         }

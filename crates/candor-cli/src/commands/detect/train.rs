@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use candor_adversarial::detector::card::{Card, Data, Threshold};
-use candor_adversarial::detector::corpus::Part;
+use candor_adversarial::detector::corpus::Split;
 use candor_adversarial::detector::{Extractor, save};
 use candor_adversarial::study::Study;
 
@@ -13,7 +13,7 @@ use crate::arguments::TrainArgs;
 use crate::output;
 
 pub fn run(args: &TrainArgs) -> Result<ExitCode> {
-    let Made { setup, dataset, corpus, features } = make(&args.corpus, &[Part::Train], &args.out)?;
+    let Made { setup, dataset, corpus, features } = make(&args.corpus, &[Split::Train], &args.out)?;
     // Its settings have what was chosen.
     let features = Extractor::new(&setup.model, features)?.settings().clone();
     let study = Study {
@@ -40,8 +40,8 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
         data: Data {
             path: args.corpus.source.dataset.display().to_string(),
             sha256: dataset.fingerprint(),
-            train: corpus.of(Part::Train).len(),
-            calibration: corpus.of(Part::Calibration).len(),
+            train: corpus.of(Split::Train).len(),
+            calibration: corpus.of(Split::Calibration).len(),
         },
         seed: args.corpus.seed,
         epochs: study.training.epochs,

@@ -4,6 +4,7 @@
 //! graph is cut behind the logits ([`Backward`]): the loss is evaluated on logits that were just computed, and its gradient
 //! takes the sweep alone, never a second forward pass. Several gradients of the same images cost one sweep each.
 
+use candor_graph::error::GraphError;
 use candor_graph::graph::Graph;
 use candor_graph::insert;
 use candor_graph::tensor::{DataType, Tensor};
@@ -16,15 +17,15 @@ use candor::methods::backward::{Backward, Plan};
 use candor::model::Model;
 use candor::passes::Passes;
 
-/// A model whose input is pixels, with the passes each image of the current batch has cost.
-pub struct Victim {
+/// A model whose input is pixels, with a count of the passes that each image of the current batch took.
+pub struct TargetModel {
     model: Model,
     forward: Box<dyn Session>,
     backward: Backward,
     passes: Vec<Passes>,
 }
 
-impl Victim {
+impl TargetModel {
     /// Compiles the model from pixels to logits and back.
     ///
     /// # Errors
@@ -35,7 +36,7 @@ impl Victim {
             return Err(Error::MultiLabel { path: model.info.path.clone() });
         }
         let model = of_pixels(model, preprocessing)?;
-        Ok(Victim {
+        Ok(TargetModel {
             forward: model.forward()?,
             backward: Backward::compile(&model, Plan::gradient(&model, &[model.input]))?,
             model,
@@ -58,12 +59,12 @@ impl Victim {
         self.model.batch()
     }
 
-    /// Starts to count the passes of `count` images anew.
+    /// Resets the pass counters, for `count` images.
     pub fn count_anew(&mut self, count: usize) {
         self.passes = vec![Passes::default(); count];
     }
 
-    /// The passes that each image has cost since [`Victim::count_anew`].
+    /// The passes that each image took since [`TargetModel::count_anew`].
     pub fn passes(&self) -> &[Passes] {
         &self.passes
     }
@@ -82,12 +83,12 @@ impl Victim {
         Ok(logits)
     }
 
-    /// Logits of `rows` and, for each of them, the gradients with respect to the pixels of what has the given gradients with
-    /// respect to the logits: `seeds` makes those (K values each) from the row and its logits. A row with fewer seeds than others
-    /// gets fewer gradients; a row without any costs no sweep of its own.
+    /// Logits of `rows`, and vector-Jacobian products of the logits with respect to the pixels: `seeds` returns, for a row and its
+    /// logits, the vectors (K values each). A row with fewer seeds than others gets fewer gradients; a row without seeds costs no
+    /// sweep.
     ///
     /// # Errors
-    /// As [`Victim::logits`].
+    /// As [`TargetModel::logits`].
     pub fn gradients(
         &mut self,
         images: &[Vec<f32>],
@@ -145,7 +146,7 @@ impl Victim {
     }
 }
 
-/// What [`Victim::gradients`] finds of one image.
+/// What [`TargetModel::gradients`] returns for one image.
 pub struct Gradients {
     /// Its logits, K.
     pub logits: Vec<f32>,
@@ -154,13 +155,13 @@ pub struct Gradients {
 }
 
 impl Gradients {
-    /// The gradient of the first seed; nothing if there was none.
+    /// The gradient of the first seed; empty without seeds.
     pub fn first(&self) -> &[f32] {
         self.of_seeds.first().map_or(&[], Vec::as_slice)
     }
 }
 
-/// What the model sees of a photo, as pixels in 0..=1: C·H·W, red first.
+/// A photo resized and cropped to the model's input, as pixels in 0..=1: C·H·W, red first.
 pub fn pixels(preprocessing: &Preprocessing, photo: &RgbImage) -> Vec<f32> {
     of_picture(preprocessing.channels, &preprocessing.pixels(photo))
 }
@@ -185,7 +186,7 @@ pub fn input(preprocessing: &Preprocessing, pixels: &[f32]) -> Vec<f32> {
     input
 }
 
-/// The picture of pixels that are whole levels (of 255); three equal channels for a model of grey images.
+/// The 8-bit picture of pixels in 0..=1 (rounded to multiples of 1/255); three equal channels for a model of grey images.
 pub fn picture(shape: [usize; 3], pixels: &[f32]) -> RgbImage {
     let [channels, height, width] = shape;
     let level = |c: usize, x: u32, y: u32| {
@@ -206,7 +207,8 @@ pub(crate) fn of_pixels(model: &Model, preprocessing: &Preprocessing) -> Result<
     let gain = per_channel(&|c| 255.0 * p.scale / p.std[c])?;
     let shift = per_channel(&|c| -p.mean[c] / p.std[c])?;
     let mut graph: Graph = model.graph.clone();
-    let shape = graph.shape(model.input).unwrap_or_default();
+    let shape =
+        graph.shape(model.input).ok_or_else(|| at(GraphError::Malformed("the input has no shape".into())))?;
     graph.inputs.retain(|i| *i != model.input);
     let input = graph.add_input("pixels", DataType::Float, &shape);
     let (graph, _) = insert::in_front(graph, model.input, |b| {

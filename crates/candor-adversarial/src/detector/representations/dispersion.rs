@@ -4,14 +4,14 @@
 
 use image::{Rgb, RgbImage};
 
-use super::{Answers, View};
+use super::{Answers, Representation};
 use crate::attacks::answer;
 use crate::error::Result;
 use candor::image::Preprocessing;
 use candor::model::Model;
 use candor::quantile::{median, percentile};
 
-/// The view: three numbers, log-odds.
+/// The representation: three numbers, log-odds.
 pub struct Dispersion(Answers);
 
 /// Patches a side.
@@ -27,7 +27,7 @@ impl Dispersion {
     }
 }
 
-impl View for Dispersion {
+impl Representation for Dispersion {
     fn rows(&mut self, model: &Model, pictures: &[&RgbImage]) -> Result<Vec<Vec<f32>>> {
         let mut rows = vec![];
         for picture in pictures {

@@ -2,26 +2,26 @@
 
 use image::RgbImage;
 
-use super::{View, middle};
-use crate::attacks::{Victim, answer, of_picture};
+use super::{Representation, middle};
+use crate::attacks::{TargetModel, answer, of_picture};
 use crate::error::Result;
 use candor::image::Preprocessing;
 use candor::model::Model;
 
-/// The view: C×H×W, at most [`super::MIDDLE`] a side.
-pub struct Gradient(Victim);
+/// The representation: C×H×W, at most [`super::MIDDLE`] a side.
+pub struct Gradient(TargetModel);
 
 impl Gradient {
     /// Compiles the gradient.
     ///
     /// # Errors
-    /// As [`Victim::new`].
+    /// As [`TargetModel::new`].
     pub fn new(model: &Model, preprocessing: &Preprocessing) -> Result<Self> {
-        Ok(Gradient(Victim::new(model, preprocessing)?))
+        Ok(Gradient(TargetModel::new(model, preprocessing)?))
     }
 }
 
-impl View for Gradient {
+impl Representation for Gradient {
     fn rows(&mut self, _: &Model, pictures: &[&RgbImage]) -> Result<Vec<Vec<f32>>> {
         let [channels, ..] = self.0.shape();
         let images: Vec<Vec<f32>> = pictures.iter().map(|p| of_picture(channels, p)).collect();

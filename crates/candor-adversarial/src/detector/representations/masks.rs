@@ -2,13 +2,13 @@
 
 use image::RgbImage;
 
-use super::View;
+use super::Representation;
 use crate::detector::features::Extractor;
 use crate::error::Result;
 use candor::image::Preprocessing;
 use candor::model::Model;
 
-/// The view: planes×grid×grid.
+/// The representation: planes×grid×grid.
 pub struct Masks {
     preprocessing: Preprocessing,
     /// What makes the planes.
@@ -16,13 +16,13 @@ pub struct Masks {
 }
 
 impl Masks {
-    /// A view of an extractor's planes.
+    /// A representation of an extractor's planes.
     pub fn new(extractor: Extractor, preprocessing: &Preprocessing) -> Self {
         Masks { preprocessing: preprocessing.clone(), extractor }
     }
 }
 
-impl View for Masks {
+impl Representation for Masks {
     fn rows(&mut self, model: &Model, pictures: &[&RgbImage]) -> Result<Vec<Vec<f32>>> {
         let images: Vec<Vec<f32>> = pictures.iter().map(|p| self.preprocessing.normalize(p)).collect();
         self.extractor.features(model, &images.iter().map(Vec::as_slice).collect::<Vec<_>>())

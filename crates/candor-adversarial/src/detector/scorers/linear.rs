@@ -4,7 +4,7 @@ use smartcore::linalg::basic::arrays::Array;
 use smartcore::linalg::basic::matrix::DenseMatrix;
 use smartcore::linear::logistic_regression::{LogisticRegression, LogisticRegressionParameters};
 
-use super::Judge;
+use super::Scorer;
 use crate::detector::training::Examples;
 use crate::error::{Error, Result};
 
@@ -62,7 +62,7 @@ pub(super) fn balanced<'e>(examples: &Examples<'e>) -> (Vec<&'e [f32]>, Vec<u32>
     (rows, labels)
 }
 
-impl Judge for Linear {
+impl Scorer for Linear {
     fn scores(&mut self, rows: &[&[f32]]) -> Result<Vec<f64>> {
         Ok(rows.iter().map(|r| self.score(&r.iter().map(|&v| v.into()).collect::<Vec<_>>())).collect())
     }

@@ -3,13 +3,13 @@
 
 use image::{Rgb, RgbImage};
 
-use super::{Answers, View};
+use super::{Answers, Representation};
 use crate::error::Result;
 use candor::image::Preprocessing;
 use candor::model::Model;
 use candor::scores::softmax;
 
-/// The view: one number, 0..=2.
+/// The representation: one number, 0..=2.
 pub struct Squeezing(Answers);
 
 const BITS: u32 = 5;
@@ -24,7 +24,7 @@ impl Squeezing {
     }
 }
 
-impl View for Squeezing {
+impl Representation for Squeezing {
     fn rows(&mut self, model: &Model, pictures: &[&RgbImage]) -> Result<Vec<Vec<f32>>> {
         let mut probabilities = |pictures: &[RgbImage]| -> Result<Vec<Vec<f64>>> {
             Ok(self.0.logits(model, pictures)?.iter().map(|l| softmax(l)).collect())

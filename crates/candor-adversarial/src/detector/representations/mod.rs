@@ -1,5 +1,5 @@
-//! Views: what a detector looks at, as one row of numbers an image. One file a view; a judge (see [`super::judges`]) makes a score of
-//! a row.
+//! Representations of an image for a detector: one row of numbers an image. One file a representation; a scorer (see
+//! [`super::scorers`]) turns a row into a score.
 
 mod activations;
 mod dispersion;
@@ -26,7 +26,7 @@ use candor::image::Preprocessing;
 use candor::model::Model;
 
 /// Makes rows of pictures at the model's input size.
-pub trait View {
+pub trait Representation {
     /// One row a picture, all of the same length.
     ///
     /// # Errors
@@ -37,7 +37,7 @@ pub trait View {
     fn describe(&self) -> serde_json::Value;
 }
 
-/// Largest side of what a network is shown of images and gradients.
+/// Largest side of the crops of images and gradients that a network is given.
 pub const MIDDLE: usize = 64;
 
 /// The middle of C×H×W values, at most [`MIDDLE`] a side: adversarial changes are everywhere, and averages would lose them.

@@ -4,7 +4,7 @@ use candor::progress::Unwatched;
 use candor_graph::insert::MaskShape;
 use image::RgbImage;
 
-use super::View;
+use super::Representation;
 use crate::attacks::answer;
 use crate::detector::features::FeatureSettings;
 use crate::error::Result;
@@ -12,7 +12,7 @@ use candor::image::Preprocessing;
 use candor::mask::{Learner, Level, Settings};
 use candor::model::Model;
 
-/// The view: the gates of all levels' channels, 0..=1, learned in the steps and at the λ of the masks.
+/// The representation: the gates of all levels' channels, 0..=1, learned in the steps and at the λ of the masks.
 pub struct Gates {
     preprocessing: Preprocessing,
     learner: Learner,
@@ -31,7 +31,7 @@ impl Gates {
     ) -> Result<Self> {
         let settings = Settings {
             shape: MaskShape::Channel,
-            lambda: like.lambda.unwrap_or_default(),
+            lambda: like.chosen_lambda()?,
             iterations: like.iterations,
             rate: like.rate,
             beta_2: like.beta_2,
@@ -42,7 +42,7 @@ impl Gates {
     }
 }
 
-impl View for Gates {
+impl Representation for Gates {
     fn rows(&mut self, model: &Model, pictures: &[&RgbImage]) -> Result<Vec<Vec<f32>>> {
         let images: Vec<Vec<f32>> = pictures.iter().map(|p| self.preprocessing.normalize(p)).collect();
         let images: Vec<&[f32]> = images.iter().map(Vec::as_slice).collect();

@@ -2,14 +2,14 @@
 
 use image::RgbImage;
 
-use super::{Answers, View};
+use super::{Answers, Representation};
 use crate::attacks::answer;
 use crate::error::Result;
 use candor::image::Preprocessing;
 use candor::model::Model;
 use candor::scores::log_sum_exp;
 
-/// The view: one number, ln of the probability that the answer is wrong, which orders images as 1 − p does and does not round to
+/// The representation: one number, ln of the probability that the answer is wrong, which orders images as 1 − p does and does not round to
 /// zero where the model is certain.
 pub struct Softmax(Answers);
 
@@ -23,7 +23,7 @@ impl Softmax {
     }
 }
 
-impl View for Softmax {
+impl Representation for Softmax {
     fn rows(&mut self, model: &Model, pictures: &[&RgbImage]) -> Result<Vec<Vec<f32>>> {
         let logits = self.0.logits(model, pictures.iter().copied())?;
         let doubt = |logits: &Vec<f32>| {

@@ -1,7 +1,7 @@
 //! Local intrinsic dimensionality of an image among clean ones, layer by layer: −k / Σ ln(r_i / r_k) over the k nearest in a sample of
 //! clean training images, weighed by logistic regression (Ma et al. 2018, equation 4).
 
-use super::Judge;
+use super::Scorer;
 use super::linear::{Linear, balanced};
 use crate::detector::training::Examples;
 use crate::error::Result;
@@ -11,7 +11,7 @@ use candor::noise::Noise;
 const NEIGHBOURS: usize = 20;
 const SAMPLE: usize = 100;
 
-/// The trained judge.
+/// The trained scorer.
 pub(super) struct Lid {
     segments: Vec<usize>,
     sample: Vec<Vec<f32>>,
@@ -54,7 +54,7 @@ fn dimension(mut distances: Vec<f64>) -> f64 {
     if sum < 0.0 { -(distances.len() as f64) / sum } else { 0.0 }
 }
 
-impl Judge for Lid {
+impl Scorer for Lid {
     fn scores(&mut self, rows: &[&[f32]]) -> Result<Vec<f64>> {
         Ok(rows.iter().map(|r| self.weigh.score(&dimensions(&self.segments, &self.sample, r))).collect())
     }

@@ -1,4 +1,4 @@
-//! What happens to honest pictures every day, and should raise no alarm.
+//! Common corruptions of clean images, which should raise no alarm.
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{ImageFormat, RgbImage};
@@ -6,9 +6,9 @@ use image::{ImageFormat, RgbImage};
 use crate::error::{Error, Result};
 use candor::noise::Noise;
 
-/// A change.
+/// A corruption.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Change {
+pub(super) enum Corruption {
     /// None.
     Unchanged,
     /// Compressed as JPEG of this quality, 1..=100.
@@ -19,43 +19,43 @@ pub(super) enum Change {
     Blur(f32),
 }
 
-/// The changes under which false alarms are counted.
-pub(super) const COUNTED: [(&str, Change); 4] = [
-    ("unchanged", Change::Unchanged),
-    ("JPEG at quality 75", Change::Jpeg(75)),
-    ("noise of 4 levels", Change::Noise(4.0)),
-    ("blur of 0.6 pixels", Change::Blur(0.6)),
+/// The corruptions under which false alarms are counted.
+pub(super) const MEASURED: [(&str, Corruption); 4] = [
+    ("unchanged", Corruption::Unchanged),
+    ("JPEG at quality 75", Corruption::Jpeg(75)),
+    ("noise of 4 levels", Corruption::Noise(4.0)),
+    ("blur of 0.6 pixels", Corruption::Blur(0.6)),
 ];
 
-impl Change {
-    /// One of those that detectors learn not to mind: JPEG of quality 60..=95, noise of 1..=6 levels, or blur of 0.3..=1 pixels.
-    pub(super) fn drawn(noise: &mut Noise) -> Change {
+impl Corruption {
+    /// A random one for training, so that detectors become robust: JPEG of quality 60..=95, noise of 1..=6 levels, or blur of 0.3..=1 pixels.
+    pub(super) fn random(noise: &mut Noise) -> Corruption {
         let share = noise.unit();
         match noise.below(3) {
-            0 => Change::Jpeg(60 + (share * 35.0) as u8),
-            1 => Change::Noise(1.0 + share * 5.0),
-            _ => Change::Blur(0.3 + share * 0.7),
+            0 => Corruption::Jpeg(60 + (share * 35.0) as u8),
+            1 => Corruption::Noise(1.0 + share * 5.0),
+            _ => Corruption::Blur(0.3 + share * 0.7),
         }
     }
 
-    /// The picture after it.
+    /// The corrupted picture.
     ///
     /// # Errors
     /// [`Error::Detector`] if the JPEG library fails.
-    pub(super) fn of(self, picture: &RgbImage, noise: &mut Noise) -> Result<RgbImage> {
+    pub(super) fn apply(self, picture: &RgbImage, noise: &mut Noise) -> Result<RgbImage> {
         Ok(match self {
-            Change::Unchanged => picture.clone(),
-            Change::Jpeg(quality) => {
+            Corruption::Unchanged => picture.clone(),
+            Corruption::Jpeg(quality) => {
                 jpeg(picture, quality).map_err(|e| Error::Detector(format!("JPEG: {e}")))?
             }
-            Change::Noise(levels) => {
+            Corruption::Noise(levels) => {
                 let mut noisy = picture.clone();
                 for v in noisy.iter_mut() {
                     *v = (f32::from(*v) + levels * noise.normal()).round().clamp(0.0, 255.0) as u8;
                 }
                 noisy
             }
-            Change::Blur(sigma) => image::imageops::blur(picture, sigma),
+            Corruption::Blur(sigma) => image::imageops::blur(picture, sigma),
         })
     }
 }
@@ -71,14 +71,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drawn_changes_are_of_every_kind_and_change_a_picture_little() {
+    fn random_corruptions_are_of_every_kind_and_change_a_picture_little() {
         let picture = RgbImage::from_fn(16, 16, |x, y| image::Rgb([10 * x as u8, 10 * y as u8, 128]));
         let mut kinds = std::collections::HashSet::new();
         for item in 0..30 {
             let mut noise = Noise::of_item(0, item);
-            let change = Change::drawn(&mut noise);
+            let change = Corruption::random(&mut noise);
             kinds.insert(std::mem::discriminant(&change));
-            let changed = change.of(&picture, &mut noise).unwrap();
+            let changed = change.apply(&picture, &mut noise).unwrap();
             let off = |(a, b): (&u8, &u8)| f64::from(a.abs_diff(*b));
             let mean = picture.iter().zip(changed.iter()).map(off).sum::<f64>() / 768.0;
             assert!(changed.dimensions() == (16, 16) && mean < 8.0, "{change:?}: {mean}");

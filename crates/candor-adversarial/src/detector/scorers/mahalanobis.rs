@@ -1,7 +1,7 @@
 //! Mahalanobis distance to the nearest class, layer by layer, with one covariance for all classes, weighed by logistic regression
 //! (Lee et al. 2018, without their perturbation of the input).
 
-use super::Judge;
+use super::Scorer;
 use super::linear::{Linear, balanced};
 use crate::detector::training::Examples;
 use crate::error::{Error, Result};
@@ -19,7 +19,7 @@ struct Layer {
     covariance: Cholesky,
 }
 
-/// The trained judge.
+/// The trained scorer.
 pub(super) struct Mahalanobis {
     layers: Vec<Layer>,
     weigh: Linear,
@@ -48,10 +48,13 @@ impl Layer {
     fn of(clean: &[&[f32]], start: usize, length: usize) -> Result<Layer> {
         let part =
             |row: &[f32]| -> Vec<f64> { row[start..start + length].iter().map(|&v| v.into()).collect() };
-        let class = |row: &[f32]| row.last().copied().unwrap_or_default() as usize;
+        let class = |row: &[f32]| match row.last() {
+            Some(&class) => Ok(class as usize),
+            None => Err(Error::Detector("a row of activations without the answer behind them".into())),
+        };
         let mut by_class: std::collections::BTreeMap<usize, Vec<Vec<f64>>> = Default::default();
         for row in clean {
-            by_class.entry(class(row)).or_default().push(part(row));
+            by_class.entry(class(row)?).or_default().push(part(row));
         }
         let mut covariance = vec![0.0; length * length];
         let mut means = vec![];
@@ -85,7 +88,7 @@ impl Layer {
     }
 }
 
-impl Judge for Mahalanobis {
+impl Scorer for Mahalanobis {
     fn scores(&mut self, rows: &[&[f32]]) -> Result<Vec<f64>> {
         Ok(rows.iter().map(|r| self.weigh.score(&distances(&self.layers, r))).collect())
     }

@@ -1,33 +1,34 @@
-//! Judges: from a view's row (see [`super::views`]) to a score, the higher the more likely adversarial. One file a judge.
+//! Scorers: from a row of a representation (see [`super::representations`]) to a score, the higher the more likely adversarial. One
+//! file a scorer.
 
 mod forest;
 mod lid;
 mod linear;
 mod mahalanobis;
 
-use super::network::{Layout, Network, Scorer};
+use super::network::{CompiledNetwork, Layout, Network};
 use super::training::{Examples, Training};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use candor::engine::Engine;
 use candor::progress::Progress;
 
-/// A trained judge.
-pub trait Judge: Send {
+/// A trained scorer.
+pub trait Scorer: Send {
     /// Scores of rows.
     ///
     /// # Errors
     /// If an engine fails.
     fn scores(&mut self, rows: &[&[f32]]) -> Result<Vec<f64>>;
 
-    /// The network, of a judge that is one.
+    /// The network, if the scorer is one.
     fn network(&self) -> Option<&Network> {
         None
     }
 }
 
-/// How a view is judged.
+/// Which scorer a detector uses on its representation.
 #[derive(Clone, Debug)]
-pub enum Judging {
+pub enum ScorerKind {
     /// The row's first number is the score; nothing is learned.
     Value,
     /// Logistic regression.
@@ -42,7 +43,7 @@ pub enum Judging {
     Network(Pick),
 }
 
-impl Judging {
+impl ScorerKind {
     /// Learns from examples. `how`: how networks do; the others take its seed.
     ///
     /// # Errors
@@ -53,14 +54,16 @@ impl Judging {
         examples: &Examples<'_>,
         how: &Training,
         progress: &mut dyn Progress,
-    ) -> Result<Box<dyn Judge>> {
+    ) -> Result<Box<dyn Scorer>> {
         Ok(match self {
-            Judging::Value => Box::new(Value),
-            Judging::Logistic => Box::new(linear::Linear::train(examples)?),
-            Judging::Forest => Box::new(forest::Forest::train(examples, how.seed)?),
-            Judging::Mahalanobis(segments) => Box::new(mahalanobis::Mahalanobis::train(segments, examples)?),
-            Judging::Lid(segments) => Box::new(lid::Lid::train(segments, examples, how.seed)?),
-            Judging::Network(pick) => {
+            ScorerKind::Value => Box::new(FirstValue),
+            ScorerKind::Logistic => Box::new(linear::Linear::train(examples)?),
+            ScorerKind::Forest => Box::new(forest::Forest::train(examples, how.seed)?),
+            ScorerKind::Mahalanobis(segments) => {
+                Box::new(mahalanobis::Mahalanobis::train(segments, examples)?)
+            }
+            ScorerKind::Lid(segments) => Box::new(lid::Lid::train(segments, examples, how.seed)?),
+            ScorerKind::Network(pick) => {
                 let own = examples.clean.iter().chain(examples.adversarial.iter().flatten());
                 let own: Vec<Vec<f32>> = own.map(|row| pick.of(row)).collect();
                 let mut rows = own.iter().map(Vec::as_slice);
@@ -68,8 +71,8 @@ impl Judging {
                 let lists = examples.adversarial.iter();
                 let adversarial = lists.map(|list| rows.by_ref().take(list.len()).collect()).collect();
                 let network = Network::train(pick.layout(), &Examples { clean, adversarial }, how, progress)?;
-                let scorer = Scorer::new(engine, &network.graph()?)?;
-                Box::new(Networked { network, scorer, pick: pick.clone() })
+                let compiled = CompiledNetwork::new(engine, &network.graph()?)?;
+                Box::new(NetworkScorer { network, compiled, pick: pick.clone() })
             }
         })
     }
@@ -100,24 +103,29 @@ impl Pick {
     }
 }
 
-struct Value;
+struct FirstValue;
 
-impl Judge for Value {
+impl Scorer for FirstValue {
     fn scores(&mut self, rows: &[&[f32]]) -> Result<Vec<f64>> {
-        Ok(rows.iter().map(|r| r.first().copied().unwrap_or_default().into()).collect())
+        let value = |row: &&[f32]| {
+            row.first()
+                .map(|&v| v.into())
+                .ok_or_else(|| Error::Detector("a row without a value to score".into()))
+        };
+        rows.iter().map(value).collect()
     }
 }
 
-struct Networked {
+struct NetworkScorer {
     network: Network,
-    scorer: Scorer,
+    compiled: CompiledNetwork,
     pick: Pick,
 }
 
-impl Judge for Networked {
+impl Scorer for NetworkScorer {
     fn scores(&mut self, rows: &[&[f32]]) -> Result<Vec<f64>> {
         let picked: Vec<Vec<f32>> = rows.iter().map(|row| self.pick.of(row)).collect();
-        self.scorer.scores(&picked.iter().map(Vec::as_slice).collect::<Vec<_>>())
+        self.compiled.scores(&picked.iter().map(Vec::as_slice).collect::<Vec<_>>())
     }
 
     fn network(&self) -> Option<&Network> {

@@ -4,7 +4,7 @@
 use candor_graph::tensor::Tensor;
 use image::RgbImage;
 
-use super::View;
+use super::Representation;
 use crate::attacks::answer;
 use crate::error::{Error, Result};
 use candor::engine::Session;
@@ -12,7 +12,7 @@ use candor::image::Preprocessing;
 use candor::mask::Level;
 use candor::model::Model;
 
-/// The view: the channels of all levels, one behind the other, then the logits, then the number of the answer.
+/// The representation: the channels of all levels, one behind the other, then the logits, then the number of the answer.
 pub struct Activations {
     preprocessing: Preprocessing,
     levels: Vec<Level>,
@@ -37,17 +37,19 @@ impl Activations {
     }
 }
 
-impl View for Activations {
+impl Representation for Activations {
     fn rows(&mut self, model: &Model, pictures: &[&RgbImage]) -> Result<Vec<Vec<f32>>> {
         let mut rows = vec![];
         for picture in pictures {
             let input = model.input_tensor(&self.preprocessing.normalize(picture))?;
-            let mut out = self.session.run(&[&input])?;
-            let logits = out.pop().and_then(Tensor::into_floats).unwrap_or_default();
-            let logits = &logits[..model.classes.min(logits.len())];
+            let out = self.session.run(&[&input])?;
+            let last = self.levels.len();
+            let logits = out.get(last).and_then(Tensor::as_floats).and_then(|l| l.get(..model.classes));
+            let logits =
+                logits.ok_or_else(|| Error::Detector("the logits are no floats of the classes".into()))?;
             model.check_scores(logits)?;
             let mut row = vec![];
-            for (level, value) in self.levels.iter().zip(out) {
+            for (level, value) in self.levels.iter().zip(&out) {
                 let [c, h, w] = level.shape;
                 let fail = || Error::Detector(format!("level {} holds no floats", level.name));
                 let values = level.feature().channels_first(value.as_floats().ok_or_else(fail)?);

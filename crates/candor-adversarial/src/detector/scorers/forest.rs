@@ -3,7 +3,7 @@
 use smartcore::ensemble::random_forest_regressor::{RandomForestRegressor, RandomForestRegressorParameters};
 use smartcore::linalg::basic::matrix::DenseMatrix;
 
-use super::Judge;
+use super::Scorer;
 use super::linear::balanced;
 use crate::detector::training::Examples;
 use crate::error::{Error, Result};
@@ -37,7 +37,7 @@ fn fail(e: smartcore::error::Failed) -> Error {
     Error::Detector(format!("the random forest failed: {e}"))
 }
 
-impl Judge for Forest {
+impl Scorer for Forest {
     fn scores(&mut self, rows: &[&[f32]]) -> Result<Vec<f64>> {
         let scores = self.0.predict(&matrix(rows)?).map_err(fail)?;
         Ok(scores.into_iter().map(f64::from).collect())
