@@ -1,13 +1,13 @@
 """Attacks of Candor against those of Foolbox and torchattacks on the same model, images and settings: success and median norms.
 
-    pip install foolbox torchattacks gitpython requests
+    pip install -e 'tools[attacks]'
     python tools/compare/attacks.py MODEL.onnx PHOTOS [--images 200] [--attacks fgsm,pgd,deepfool,cw,apgd,square,jsma,transfer]
            [--preset imagenet] [--set ATTACK.KEY=VALUE …] [--from OTHER.onnx] [--float64] [--device cuda]
            [--candor target/release/candor] [--engine onnxruntime] [--measured FILE.json] [--side candor | reference]
 
 PHOTOS is a file in CIFAR-10's binary layout or a folder; the first images are used, those of a folder made as large as the model's
 input. Both sides attack the model's own answer, away from it (jsma: towards the class after it, torchattacks' choice), on pixels in
-0..1. Success and norms are of the images before they are rounded to grey levels. --float64: the reference's model computes in
+0..1. Success and norms are of the images before they are quantised to 8 bits. --float64: the reference's model computes in
 double precision. --measured keeps the figures, and what it holds is not measured again: with --side the two sides can run one after
 the other, on two machines. Prints a Markdown table.
 """
@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -24,9 +23,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from onnx_torch import OnnxModule
+from candor_tools.onnx_torch import OnnxModule
 
 PRESETS = {"imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "inception": ((0.5,) * 3, (0.5,) * 3)}
 NORM = {

@@ -1,15 +1,14 @@
 """One map from a cold start in PyTorch: import, build the model, load its weights, explain one image, write the map.
 
-    python tools/compare/first_map.py resnet50 ZOO/resnet50.pt --save-weights     once; ZOO is of tools/export_models.py
-    python tools/compare/first_map.py resnet50 ZOO/resnet50.pt PHOTO              Grad-CAM's map as map.npy
+    python tools/compare/first_map.py resnet50 ZOO/resnet50.pt --save-weights     once; ZOO is a folder of tools/parity/export_models.py
+    python tools/compare/first_map.py resnet50 ZOO/resnet50.pt PHOTO              writes Grad-CAM's map as map.npy
 
-What a user's script does, with nothing that it could leave out: torchvision's module and preprocessing, hooks of autograd
-instead of a library. To be timed from outside, beside `candor explain MODEL PHOTO --method grad-cam`.
+A user's script without anything that it could leave out: torchvision's module and preprocessing, and autograd hooks
+instead of a library. Time it from outside, beside `candor explain MODEL PHOTO --method grad-cam`.
 """
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +37,7 @@ def main() -> None:
     a = parser.parse_args()
     torch.set_num_threads(2)
     if a.save_weights:
-        sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-        from export_models import model_of
-        from model_families import TORCHVISION
+        from candor_tools.model_families import TORCHVISION, model_of
 
         recipe = json.loads((a.weights.parent / f"{a.name}.json").read_text())["recipe"]
         torch.save(model_of(a.name, TORCHVISION[a.name], recipe).state_dict(), a.weights)

@@ -1,11 +1,11 @@
-"""Maps of an int8 model against those of the float model it was made of, for docs/results/quantized.md.
+"""Compares the maps of an int8 model with those of the float model it was made from, for docs/results/quantized.md.
 
     python tools/compare/int8_maps.py FLOAT.onnx INT8.onnx --candor PROGRAM --methods A,B,... [OPTION of candor...] -- PHOTO...
 
-Both models explain each photo's top-1 class. Compared are photos for which both give the same class: Spearman's correlation
-of the two maps, and the overlap (intersection over union) of the 5 % of pixels in which each is largest. Pixels that are equal
-share a rank; of equal pixels at the 5 % mark the first in reading order are taken. A map that is the same everywhere has no
-order, and is counted apart. Printed are a Markdown row for each method, with median and 5th percentile.
+Both models explain each photo's top-1 class. Only photos for which both give the same class are compared, by Spearman's correlation
+of the two maps and by the overlap (intersection over union) of the 5 % of pixels in which each is largest. Equal pixels
+share a rank; of equal pixels at the 5 % mark, the first in reading order are taken. A constant map has no
+order and is counted separately. Prints a Markdown row for each method, with the median and the 5th percentile.
 """
 
 import argparse
@@ -59,8 +59,11 @@ def main() -> None:
     parser.add_argument("models", type=Path, nargs=2)
     parser.add_argument("--candor", required=True, help="the program")
     parser.add_argument("--methods", required=True)
-    own, photos = sys.argv[1 : sys.argv.index("--")], sys.argv[sys.argv.index("--") + 1 :]
-    arguments, arguments.options = parser.parse_known_args(own)
+    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    arguments, arguments.options = parser.parse_known_args(sys.argv[1:end])
+    photos = sys.argv[end + 1 :]
+    if not photos:
+        parser.error("no photos after --")
     print("| method | photos | same top-1 | flat maps | Spearman | top-5 % IoU |")
     print("|---|---|---|---|---|---|")
     for method in arguments.methods.split(","):

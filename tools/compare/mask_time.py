@@ -1,22 +1,22 @@
-"""Time the same reliable mask in PyTorch and in Candor, both warm, turn by turn in one run.
+"""Times the same reliable mask in PyTorch and in Candor, both warm, in alternation within one run.
 
     python tools/compare/mask_time.py MODEL [--levels a,b,c] [--iterations 60] [--queries 2] [--repeats 7]
                                       [--compile] [--device cuda] [--candor "target/release/examples/mask_time --engine rten"]...
 
-MODEL is an ONNX file, or the name of a shared model. PyTorch runs twice: eager on the graph as it is, and with
-BatchNormalization folded and channels-last memory (its best on a CPU). Each repeat gives every contender one turn, in
-rotating order. Printed: a Markdown table of medians and ratios, and whether all computed the same thing.
+MODEL is an ONNX file, the name of a shared model, or `scenes`, the embedded one. PyTorch runs in two forms: eager on the graph as
+it is, and with BatchNormalization folded and channels-last memory (its fastest on a CPU). In each repeat every candidate runs once,
+in rotating order. Prints a Markdown table of medians and ratios, and whether all computed the same thing.
 
 What is timed
     mask      from the image tensor in memory to the masks in memory, all queries of the image in one batch: the
               prefix once, o_c(S(x)), n_c, then `iterations` × (forward, backward, Adam, projection). Loading, compiling
-              and drawing are not timed. Objective: tools/reliable_mask.py (spatial, evidence).
+              and drawing are not timed. Objective: tools/candor_tools/reliable_mask.py (spatial, evidence).
     gradient  forward + gradient of one logit (the first class) with respect to the image, batch 1.
 
 Protocol of a Candor server (this script with --serve is a PyTorch one: the reference implementation)
     It is started as   BINARY [own arguments] MODEL --levels a,b,c --classes 3,503 --iterations 60 --lambda 0.005
                        --learning-rate 0.05 --threads 2 --amplitude 1.0 --offset 0.0
-    with the image noise_image(shape, amplitude, offset) of tools/deterministic.py, one query for each class. It loads the
+    with the image noise_image(shape, amplitude, offset) of tools/candor_tools/deterministic.py, one query for each class. It loads the
     model and prints one line:
 
         {"ready": true, "name": "candor rten 0.27"}
@@ -49,12 +49,11 @@ from statistics import median
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from deterministic import noise_image
-from goldens_models import MODELS
-from onnx_torch import OnnxModule, data_directory
-from reliable_mask import ReliableMask, find_levels
+from candor_tools.checkout import model_file
+from candor_tools.deterministic import noise_image
+from candor_tools.model_inputs import MODELS
+from candor_tools.onnx_torch import OnnxModule
+from candor_tools.reliable_mask import ReliableMask, find_levels
 
 REQUESTS = ("mask", "gradient")
 SETTLE_SECONDS = 0.05
@@ -62,7 +61,7 @@ SETTLE_SECONDS = 0.05
 
 
 class PyTorch:
-    """A contender inside this process."""
+    """A candidate inside this process."""
 
     def __init__(self, name: str, arguments: argparse.Namespace, compiled: bool = False, **module_options):
         self.name, self.arguments = name, arguments
@@ -100,7 +99,7 @@ class PyTorch:
 
 
 class Server:
-    """A contender in its own process, spoken to by the protocol."""
+    """A candidate in its own process, spoken to by the protocol."""
 
     def __init__(self, command: str, arguments: argparse.Namespace):
         self.command = [*shlex.split(command), *server_arguments(arguments)]
@@ -146,25 +145,25 @@ def server_arguments(a: argparse.Namespace) -> list[str]:
     return [str(a.model), *(str(word) for pair in options.items() for word in pair)]
 
 
-def serve(contender: PyTorch) -> None:
+def serve(candidate: PyTorch) -> None:
     """The reference server: this script's --serve."""
-    print(json.dumps({"ready": True, "name": f"{contender.name} (served)"}), flush=True)
+    print(json.dumps({"ready": True, "name": f"{candidate.name} (served)"}), flush=True)
     for line in sys.stdin:
-        print(json.dumps(contender.ask(line.strip())), flush=True)
+        print(json.dumps(candidate.ask(line.strip())), flush=True)
 
 
-def compare(contenders: list, repeats: int) -> dict[str, dict[str, list[dict]]]:
-    """answers[request][name], `repeats` each, turn by turn; the first contender to go rotates."""
-    answers = {r: {c.name: [] for c in contenders} for r in REQUESTS}
+def compare(candidates: list, repeats: int) -> dict[str, dict[str, list[dict]]]:
+    """answers[request][name], `repeats` each, in alternation; the one that goes first rotates."""
+    answers = {r: {c.name: [] for c in candidates} for r in REQUESTS}
     for request in REQUESTS:
-        for contender in contenders:
-            contender.ask(request)  # warm
+        for candidate in candidates:
+            candidate.ask(request)  # warm
     for repeat in range(repeats):
         for request in REQUESTS:
-            for i in range(len(contenders)):
-                contender = contenders[(repeat + i) % len(contenders)]
+            for i in range(len(candidates)):
+                candidate = candidates[(repeat + i) % len(candidates)]
                 time.sleep(SETTLE_SECONDS)
-                answers[request][contender.name].append(contender.ask(request))
+                answers[request][candidate.name].append(candidate.ask(request))
     return answers
 
 
@@ -196,7 +195,7 @@ def report(answers: dict, names: list[str], arguments: argparse.Namespace) -> st
         f"{len(arguments.classes)} queries in a batch, {arguments.threads} threads, {arguments.repeats} repeats, "
         f"on {arguments.device}, PyTorch {torch.__version__}. Milliseconds: median (min–max).",
         "",
-        "| work | contender | time | per iteration | ÷ eager | ÷ best PyTorch | differs from eager |",
+        "| work | candidate | time | per iteration | ÷ eager | ÷ best PyTorch | differs from eager |",
         "|---|---|---|---|---|---|---|",
     ]
     for request, by_name in answers.items():
@@ -228,7 +227,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--iterations", type=int, default=60)
     parser.add_argument("--lambda", dest="lambda_", type=float, default=0.005, help="default 0.005: masks not all empty")
     parser.add_argument("--learning-rate", type=float, default=0.05)
-    parser.add_argument("--threads", type=int, default=2, help="threads of each contender (default 2)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each candidate (default 2)")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--compile", action="store_true", help="torch.compile, too (needs a C++ compiler)")
     parser.add_argument("--device", default="cpu", help="where PyTorch computes (Candor's servers have their own --engine)")
@@ -239,7 +238,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--serve", action="store_true", help="be a server of the protocol (PyTorch eager)")
     a = parser.parse_args()
     if not Path(a.model).exists():
-        a.model = data_directory() / "models" / f"{a.model}.onnx"
+        a.model = model_file(a.model)
         if not a.model.exists():
             parser.error(f"no such file, and no such shared model: {a.model}")
     amplitude, offset, *_ = MODELS.get(Path(a.model).stem, (1.0, 0.0))
@@ -264,14 +263,14 @@ def main() -> None:
         return serve(eager)
     fused = PyTorch("PyTorch channels-last, BN folded", arguments, fold_batch_norm=True, channels_last=True)
     extra = [PyTorch("torch.compile", arguments, compiled=True)] if arguments.compile else []
-    contenders = [eager, fused, *extra, *(Server(command, arguments) for command in arguments.candor)]
-    names = [c.name for c in contenders]
+    candidates = [eager, fused, *extra, *(Server(command, arguments) for command in arguments.candor)]
+    names = [c.name for c in candidates]
     if len(set(names)) < len(names):
-        raise SystemExit(f"contenders must have different names: {names}")
+        raise SystemExit(f"candidates must have different names: {names}")
     print(f"load average before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", file=sys.stderr)
-    answers = compare(contenders, arguments.repeats)
-    for contender in contenders:
-        contender.close()
+    answers = compare(candidates, arguments.repeats)
+    for candidate in candidates:
+        candidate.close()
     print(f"load average after: {os.getloadavg()[0]:.1f}", file=sys.stderr)
     print(report(answers, names, arguments))
     if arguments.json:

@@ -1,17 +1,16 @@
-"""Time explanation methods on a torchvision model: PyTorch's libraries against Candor, all warm, turn by turn in one run.
+"""Times explanation methods on a torchvision model: PyTorch's libraries and Candor, all warm, in alternation within one run.
 
-    python tools/export_models.py --out ZOO --only resnet50 --exporter script
+    python tools/parity/export_models.py --out ZOO --only resnet50 --exporter script
     python tools/compare/method_time.py resnet50 ZOO/resnet50.script.onnx [--methods grad-cam,integrated-gradients,rise]
            [--repeats 7] [--compile] [--candor "target/release/examples/mask_time --engine rten"]...
 
-The same module is built again by the recipe that stands in the .json beside the ONNX file, and the difference of its logits from
-Candor's is printed first. PyTorch's contenders: pytorch-grad-cam (Grad-CAM on the last
-block), Captum (integrated gradients, 50 steps, midpoints), and RISE as its authors' code has it (--rise-masks masks of 7×7
-cells, batches of --rise-batch; Captum has none). Each on the module as it is, and in its best form on a processor: BatchNormalization folded,
-channels-last; with --compile also through torch.compile.
+The module is built again by the recipe in the .json beside the ONNX file; the difference of its logits from Candor's is printed
+first. In PyTorch: pytorch-grad-cam (Grad-CAM on the last block), Captum (integrated gradients, 50 steps, midpoints), and RISE as in
+its authors' code (--rise-masks masks of 7×7 cells, batches of --rise-batch; Captum has none). Each runs on the module as it is and in
+its fastest form on a CPU (BatchNormalization folded, channels-last); with --compile also through torch.compile.
 
 What is timed: from the image tensor in memory to the map in memory. Loading and compiling are not. Maps are compared by
-Pearson's r with the first contender's (RISE draws other masks in each).
+Pearson's r with those of the first candidate (RISE draws different masks in each).
 """
 
 import argparse
@@ -26,12 +25,9 @@ from statistics import median
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from deterministic import noise_image
-from export_models import model_of
+from candor_tools.deterministic import noise_image
+from candor_tools.model_families import TORCHVISION, model_of
 from mask_time import SETTLE_SECONDS, Server, spread
-from model_families import TORCHVISION
 
 REQUESTS = {
     "grad-cam": "method grad-cam",
@@ -118,7 +114,7 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(np.ravel(a), np.ravel(b))[0, 1])
 
 
-def contenders(a: argparse.Namespace) -> list:
+def candidates(a: argparse.Namespace) -> list:
     size = TORCHVISION[a.name]
     recipe = json.loads((Path(a.model).parent / f"{a.name}.json").read_text())["recipe"]
     build = functools.partial(model_of, a.name, size, recipe)
@@ -158,7 +154,7 @@ def fold(model: torch.nn.Module) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=sorted(TORCHVISION), help="a torchvision model")
-    parser.add_argument("model", help="its ONNX file, from tools/export_models.py")
+    parser.add_argument("model", help="its ONNX file, from tools/parity/export_models.py")
     parser.add_argument("--methods", default=",".join(REQUESTS))
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
@@ -169,14 +165,14 @@ def main() -> None:
     parser.add_argument("--candor", action="append", default=[], metavar="COMMAND", help="a server; may be repeated")
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
-    everyone = contenders(a)
+    everyone = candidates(a)
     for c in everyone[len(everyone) - len(a.candor) :]:
         logits = torch.tensor(c.ask("logits")["logits"])
         reference = everyone[0].logits
         print(f"{c.name}: logits differ by {(logits - reference).norm() / reference.norm():.1e}", file=sys.stderr)
     print(f"{a.name}, batch 1, {a.threads} threads, {a.repeats} repeats, PyTorch {torch.__version__}, batches of {a.ig_batch} "
           f"(IG) and {a.rise_batch} (RISE) in PyTorch. Milliseconds: median (min–max). Load {os.getloadavg()[0]:.1f}.\n")
-    print("| method | contender | time | ÷ eager | ÷ best PyTorch | r with eager's map |\n|---|---|---|---|---|---|")
+    print("| method | candidate | time | ÷ eager | ÷ best PyTorch | r with eager's map |\n|---|---|---|---|---|---|")
     for method in a.methods.split(","):
         answers = {c.name: [] for c in everyone}
         for c in everyone:

@@ -1,18 +1,17 @@
-"""Time single operators and their gradients on each engine and in PyTorch, turn by turn in one run.
+"""Times single operators and their gradients on each engine and in PyTorch, in alternation within one run.
 
     python tools/compare/operator_time.py [--repeats 7] [--threads 2] --candor "target/release/examples/operator_time --engine rten"
                                           --candor "target/release/examples/operator_time --engine onnxruntime"
 
-Each operator stands alone in an ONNX file with the size it has in ResNet-50, MobileNetV2 or ViT-B/16, two images in the batch.
-*forward* is one run; *gradient* is one run of the operator and of its gradient with respect to the input, as Candor writes it
-down (for PyTorch: as autograd does). Prints a Markdown table of medians in milliseconds.
+Each ONNX file has one operator, with the size it has in ResNet-50, MobileNetV2 or ViT-B/16, and a batch of two images.
+*forward* is one run; *gradient* is one run of the operator and of its gradient with respect to the input, as a graph of Candor
+(in PyTorch: by autograd). Prints a Markdown table of medians in milliseconds.
 """
 
 import argparse
 import json
 import shlex
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,9 +22,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from onnx_torch import OnnxModule
+from candor_tools.onnx_torch import OnnxModule
 
 SETTLE_SECONDS = 0.02
 RUNS = 9
@@ -152,18 +149,18 @@ def main() -> None:
     torch.set_num_threads(a.threads)
     with tempfile.TemporaryDirectory() as folder:
         paths = write(Path(folder))
-        contenders = [PyTorch(paths), *(Server(command, paths, a.threads) for command in a.candor)]
-        names = [c.name for c in contenders]
+        candidates = [PyTorch(paths), *(Server(command, paths, a.threads) for command in a.candor)]
+        names = [c.name for c in candidates]
         requests = [f"{what} {i}" for i in range(len(paths)) for what in ("forward", "gradient")]
         seconds = {(r, n): [] for r in requests for n in names}
         for repeat in range(a.repeats + 1):
             for request in requests:
-                for i in range(len(contenders)):
-                    contender = contenders[(repeat + i) % len(contenders)]
+                for i in range(len(candidates)):
+                    candidate = candidates[(repeat + i) % len(candidates)]
                     time.sleep(SETTLE_SECONDS)
-                    took = contender.ask(request)
+                    took = candidate.ask(request)
                     if repeat:  # the first turn warms and compiles
-                        seconds[request, contender.name].append(took)
+                        seconds[request, candidate.name].append(took)
     print("| operator | input | " + " | ".join(f"{n}: forward | gradient" for n in names) + " |")
     print("|---" * (2 + 2 * len(names)) + "|")
     for i, (name, (shape, _)) in enumerate(OPERATORS.items()):

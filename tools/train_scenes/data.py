@@ -10,7 +10,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 112  # pixels along each side of the network's input
-FIRST_TRAINING_SEED = 1_000_000  # as in crates/candor/src/scenes/mod.rs; seeds below are held out
+FIRST_TRAINING_SEED = 1_000_000  # as in crates/candor-scenes/src/lib.rs; seeds below are held out
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Scenes:
 
 def labels() -> list[str]:
     """Names of the classes in the order of their indices."""
-    return (ROOT / "crates/candor/assets/scenes_labels.txt").read_text().split()
+    return (ROOT / "crates/candor-scenes/assets/scenes_labels.txt").read_text().split()
 
 
 def draw(request: Request, cache: Path, side: int = SIDE) -> Scenes:
@@ -45,7 +45,7 @@ def draw(request: Request, cache: Path, side: int = SIDE) -> Scenes:
     numbers = (r.count, r.seed, r.size, r.fewest, r.most, r.smallest, r.largest)
     folder = cache / "_".join(str(v) for v in numbers)
     if not (folder / "scenes.csv").exists():
-        command = ["cargo", "run", "--quiet", "--release", "-p", "candor", "--example", "write_scenes", "--"]
+        command = ["cargo", "run", "--quiet", "--release", "-p", "candor-scenes", "--example", "write_scenes", "--"]
         command += [str(folder.resolve())] + [str(v) for v in numbers]
         subprocess.run(command, check=True, cwd=ROOT)
     images = np.empty((r.count, side, side, 3), np.uint8)

@@ -12,7 +12,7 @@ import onnxruntime
 
 from data import ROOT, Request, Scenes, draw, labels
 
-MODEL = ROOT / "crates/candor/assets/scenes.onnx"
+MODEL = ROOT / "crates/candor-scenes/assets/scenes.onnx"
 HELD_OUT = 100_000  # seeds of the measurement; those used while developing lie elsewhere
 
 

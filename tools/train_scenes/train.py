@@ -1,6 +1,6 @@
 """Trains the embedded model on scenes and writes it as ONNX.
 
-    python tools/train_scenes/train.py --out crates/candor/assets/scenes.onnx [--cache DIR]
+    python tools/train_scenes/train.py --out crates/candor-scenes/assets/scenes.onnx [--cache DIR]
 
 The target of a scene is uniform over the classes in it, and uniform over all classes where it shows no object: odds
 beyond chance then mean an object, and its absence costs the class its odds. Measure the result with evaluate.py.

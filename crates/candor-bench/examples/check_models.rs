@@ -1,9 +1,9 @@
 //! Checks a folder of exported classifiers against PyTorch: logits, input gradient, and that the reliable mask runs.
 //!
-//!     python tools/export_models.py --out ZOO
+//!     python tools/parity/export_models.py --out ZOO
 //!     cargo run --release -p candor-bench --example check_models -- ZOO [NAME...]
 //!
-//! The folder holds NAME.json (PyTorch's answers in float64, see tools/export_models.py) and NAME.EXPORTER.onnx. Prints a
+//! The folder holds NAME.json (PyTorch's answers in float64, see tools/parity/export_models.py) and NAME.EXPORTER.onnx. Prints a
 //! Markdown table; the exit code is 1 if a model fails. NAMEs restrict it to models whose file name starts so.
 
 use candor::progress::Unwatched;

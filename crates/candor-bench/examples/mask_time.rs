@@ -51,7 +51,7 @@ struct Arguments {
     offset: f64,
 }
 
-/// Multiplier and increment of the comparison's image (tools/deterministic.py).
+/// Multiplier and increment of the comparison's image (tools/candor_tools/deterministic.py).
 const IMAGE: (u64, u64) = (2_654_435_761, 12_345);
 
 /// What a request needs is compiled when it first comes.

@@ -1,4 +1,4 @@
-//! Figures of faithfulness against the published code of each (tools/goldens_faithfulness.py), on a small model that both
+//! Figures of faithfulness against the published code of each (tools/goldens/faithfulness.py), on a small model that both
 //! sides make.
 #![allow(clippy::unwrap_used, reason = "a test")]
 

@@ -1,4 +1,4 @@
-//! Boxes and pixel precision against the published code of `wsolevaluation` (tools/goldens_localization.py makes the goldens).
+//! Boxes and pixel precision against the published code of `wsolevaluation` (tools/goldens/localization.py makes the goldens).
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use candor::map::Map;

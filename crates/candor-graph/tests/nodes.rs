@@ -1,4 +1,4 @@
-//! Lowered operators on the node tests of the `onnx` package, with numbers of tools/goldens_nodes.py.
+//! Lowered operators on the node tests of the `onnx` package, with numbers of tools/goldens/nodes.py.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod support;
@@ -139,7 +139,7 @@ fn node_tests_agree_with_the_reference_evaluator() {
 }
 
 #[test]
-#[ignore = "needs a file: CANDOR_NODES=FILE, of tools/goldens_nodes.py --package FILE"]
+#[ignore = "needs a file: CANDOR_NODES=FILE, of tools/goldens/nodes.py --package FILE"]
 fn the_packages_own_vectors_are_met() {
     check_file(Path::new(&std::env::var_os("CANDOR_NODES").expect("CANDOR_NODES names a file")));
 }
@@ -154,5 +154,5 @@ fn every_lowered_operator_of_onnx_has_a_node_test() {
         .filter(|(domain, op, _)| domain.is_empty() && !has(op) && !without.contains(op))
         .map(|(_, op, _)| op)
         .collect();
-    assert!(missing.is_empty(), "run tools/goldens_nodes.py for {missing:?}");
+    assert!(missing.is_empty(), "run tools/goldens/nodes.py for {missing:?}");
 }

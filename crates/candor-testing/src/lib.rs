@@ -1,4 +1,4 @@
-//! What tests share: inputs that any language can make again (tools/deterministic.py), and where real data is.
+//! What tests share: inputs that any language can make again (tools/candor_tools/deterministic.py), and where real data is.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Resizing and cropping against Pillow's own results (tools/goldens_image.py makes them).
+//! Resizing and cropping against Pillow's own results (tools/goldens/image.py makes them).
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,7 +7,7 @@ use image::{Rgb, RgbImage};
 
 use candor_testing::fixture;
 
-/// `large()` of tools/goldens_image.py.
+/// `large()` of tools/goldens/image.py.
 fn large() -> RgbImage {
     RgbImage::from_fn(640, 480, |x, y| {
         let r = (x * 5 + y * 3 + (x * y) / 7) % 256;

@@ -12,7 +12,7 @@ use candor::model::{Model, ModelOptions};
 use candor::passes::Passes;
 use serde_json::Value;
 
-/// `smooth_image` of tools/deterministic.py: amplitude · sin(2π(x + c)·3/W) · cos(2π(y − c)·2/H).
+/// `smooth_image` of tools/candor_tools/deterministic.py: amplitude · sin(2π(x + c)·3/W) · cos(2π(y − c)·2/H).
 fn smooth_image([channels, height, width]: [usize; 3], amplitude: f64) -> Vec<f32> {
     let tau = std::f64::consts::TAU;
     let entry = |i: usize| {

@@ -1,4 +1,4 @@
-//! Maps of the methods against Captum, zennit and pytorch-grad-cam in float64: see tools/goldens_methods.py.
+//! Maps of the methods against Captum, zennit and pytorch-grad-cam in float64: see tools/goldens/methods.py.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use candor::engine::RTen;

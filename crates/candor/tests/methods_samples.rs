@@ -1,4 +1,4 @@
-//! RISE, LIME and KernelSHAP: same masks in, same map out. Against the published estimators (tools/goldens_samples.py), and
+//! RISE, LIME and KernelSHAP: same masks in, same map out. Against the published estimators (tools/goldens/samples.py), and
 //! each whole method against its formula written out slowly for the masks of its seed.
 #![allow(clippy::unwrap_used, reason = "a test")]
 

@@ -1,4 +1,4 @@
-//! All methods on a vision transformer (tools/goldens_transformer.py) and a residual network, and attention against PyTorch.
+//! All methods on a vision transformer (tools/goldens/transformer.py) and a residual network, and attention against PyTorch.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use candor::engine::RTen;

@@ -1,4 +1,4 @@
-//! Every row against PyTorch in float64 (tools/goldens_rules.py): its value, and the gradient of Σ weights·y.
+//! Every row against PyTorch in float64 (tools/goldens/rules.py): its value, and the gradient of Σ weights·y.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -46,7 +46,7 @@ fn rules_and_lowerings_agree_with_pytorch() {
     for row in rows() {
         let name = name(&row);
         let Some(want) = golden.get(&name) else {
-            wrong.push(format!("{name}: no golden; run tools/goldens_rules.py"));
+            wrong.push(format!("{name}: no golden; run tools/goldens/rules.py"));
             continue;
         };
         seen += 1;
@@ -64,9 +64,9 @@ fn rules_and_lowerings_agree_with_pytorch() {
     assert_eq!(seen, golden.len(), "goldens of rows that are gone, or rows of one name");
 }
 
-/// What tools/goldens_rules.py reads: each row as an ONNX file of the node as it is, not lowered, and its numbers.
+/// What tools/goldens/rules.py reads: each row as an ONNX file of the node as it is, not lowered, and its numbers.
 #[test]
-#[ignore = "writes files: CANDOR_ROWS=DIR, for tools/goldens_rules.py"]
+#[ignore = "writes files: CANDOR_ROWS=DIR, for tools/goldens/rules.py"]
 fn write_rows() {
     let dir = std::path::PathBuf::from(std::env::var_os("CANDOR_ROWS").expect("CANDOR_ROWS names a folder"));
     std::fs::create_dir_all(&dir).unwrap();

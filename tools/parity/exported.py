@@ -1,9 +1,9 @@
-"""Exported graphs in float64, on the sides that the units had in ONNX Runtime's float32 run of the same file.
+"""Exported graphs in float64, with the decisions that ONNX Runtime took in its float32 run of the same file.
 
-What Candor writes decides in three kinds of nodes: a HardSigmoid of a slope beyond STEEP, which is 1 on one side of a kink of Relu,
-Clip or MaxPool and 0 on the other; Sign; and ArgMax. Everything else is continuous. A run of the file whose decisions are given as
-further outputs, those within a Loop for every turn, can be repeated in float64 with the same decisions. If it then gives the same map,
-what moved the map is the units that were elsewhere.
+An exported graph decides in three kinds of nodes: a HardSigmoid of a slope beyond STEEP, which is 1 on one side of a kink of a Relu,
+Clip or MaxPool and 0 on the other; Sign; and ArgMax. Everything else is continuous. The file is run with its decisions as further
+outputs (those within a Loop for every iteration), and then repeated in float64 with the same decisions. If that gives the same map,
+the difference between the plain runs comes from units on different sides of their kinks, and not from a wrong rule.
 """
 
 from collections import ChainMap
@@ -15,8 +15,8 @@ import onnxruntime
 import torch
 from onnx import TensorProto, helper
 
-import goldens_rules  # noqa: F401  operators that the models do not need
-from onnx_torch import OPERATORS, Node, OnnxModule
+import candor_tools.more_operators  # noqa: F401  registers them
+from candor_tools.onnx_torch import OPERATORS, Node, OnnxModule
 
 STEEP = 1e20
 ALL = "/all"

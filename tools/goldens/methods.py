@@ -1,15 +1,15 @@
-"""Golden maps of explanation methods on the shared models, from Captum, zennit and pytorch-grad-cam in float64.
+"""Golden maps of explanation methods on the embedded and shared models, from Captum, zennit and pytorch-grad-cam in float64.
 
-    CANDOR_DATA=… python tools/goldens_methods.py [MODEL...] [--out crates/candor/tests/golden/methods]
+    CANDOR_DATA=… python tools/goldens/methods.py [MODEL...] [--out crates/candor/tests/golden/methods]
 
-Less than a minute for cifar10_resnet20, up to ten for the models of 224². One file a model, <model>.json:
+Less than a minute for cifar10_resnet20 and `scenes` (which needs no shared data), up to ten for the models of 224². One file a model, <model>.json:
 
-    model, sha256, input   as in tools/goldens_models.py: the same inputs, which lie away from kinks
+    model, sha256, input   as in tools/goldens/models.py: the same inputs, which are away from kinks
     layer                  the value that CAM methods and excitation backprop read: the last level
     maps                   one entry for each method, its parameters and class:
       method, set, class   as on Candor's command line: --method, --set, --class
       reference            what computed it
-      norm, sum, projections, stride, samples   of the H×W map, as in tools/goldens_models.py, 64 samples at most
+      norm, sum, projections, stride, samples   of the H×W map, as in tools/goldens/models.py, 64 samples at most
 
 Conventions made equal here, with the reasons in docs/methods.md: relevance starts from the class's logit; maps of the layer
 are cut at zero and enlarged with half-pixel centres (`align_corners=False`); nothing is normalised; ReLU6 is a ReLU (guided
@@ -52,21 +52,23 @@ from zennit.layer import Sum
 from zennit.rules import Epsilon, Gamma, Norm, Pass
 from zennit.types import Activation, AvgPool, Linear
 
-from deterministic import DIRECTIONS, MULTIPLIER, noise, noise_image
-from goldens_models import MODELS as INPUTS
-from goldens_models import SCRAMBLED, candidate, float32_list, write_json
-from onnx_torch import OnnxModule, data_directory
+from candor_tools.checkout import ROOT, model_file
+from candor_tools.deterministic import DIRECTIONS, noise
+from candor_tools.golden_file import float32_list, write_json
+from candor_tools.model_inputs import input_entry, input_image
+from candor_tools.onnx_torch import OnnxModule
 
 SAMPLES = 64
 
 LEFT_OUT = {"score-cam", "second class", "gamma", "epsilon-plus-flat", "epsilon-alpha2-beta1"}
 
 # model → the last level, points of integrated gradients (0: left out), (window, stride) of occlusion, and what is left out
-# to save time ("second class": only its dear methods) or because zennit has no rule for it. MobileNetV2 has kinks on the way of
+# to save time ("second class": only its expensive methods) or because zennit has no rule for it. MobileNetV2 has kinks on the way of
 # integrated gradients from a zero image: noise of 3e-7 in its convolutions moves the map by 1e-3 to 4e-3 (1 to 4 points),
 # and PyTorch's own float32 misses float64 by up to 3e-3.
 MODELS = {
     "cifar10_resnet20": ("relu_70", 50, (4, 2), set()),
+    "scenes": ("level7", 50, (28, 14), set()),
     "squeezenet1_0_deepcompressed": ("fire9_concat", 8, (56, 56), {"contrastive", "score-cam"}),
     "mobilenet_v2_1.0_224": ("clip_97", 0, (112, 112), LEFT_OUT),
 }
@@ -143,8 +145,10 @@ class Modules(torch.nn.Module):
         if node.op_type == "Gemm":
             weight = constants[node.inputs[1]]
             weight = weight if a.get("transB", 0) else weight.T
-            linear = torch.nn.Linear(weight.shape[1], weight.shape[0])
-            linear.weight.data, linear.bias.data = weight, constants[node.inputs[2]]
+            linear = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=len(node.inputs) > 2)
+            linear.weight.data = weight
+            if len(node.inputs) > 2:
+                linear.bias.data = constants[node.inputs[2]]
             return linear
         simple = {"Relu": torch.nn.ReLU, "Clip": self.relu6, "Add": Stack}
         if node.op_type == "GlobalAveragePool":
@@ -405,10 +409,8 @@ def maps(path: Path, graph: OnnxModule, x: torch.Tensor, classes: list[int]):
 
 def golden(path: Path) -> dict:
     """The golden of one model."""
-    amplitude, offset, t, _ = INPUTS[path.stem]
     graph = OnnxModule(path, dtype=torch.float64, fold_batch_norm=True)
-    image = noise_image(graph.input_shape, amplitude, offset, candidate(t), path.stem in SCRAMBLED)
-    x = torch.from_numpy(image).double()
+    x = torch.from_numpy(input_image(path.stem, graph.input_shape)).double()
     best = int(graph(x)[0].argmax())
     classes = [best, (best + graph(x).shape[1] // 2) % graph(x).shape[1]]
     if not torch.autograd.grad(graph(y := x.clone().requires_grad_(True))[0, classes[1]], y)[0].any():
@@ -420,10 +422,7 @@ def golden(path: Path) -> dict:
     return {
         "model": path.stem,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "input": {
-            "shape": graph.input_shape, "amplitude": amplitude, "offset": offset, "multiplier": MULTIPLIER,
-            "increment": candidate(t), "scrambled": path.stem in SCRAMBLED,
-        },
+        "input": input_entry(path.stem, graph.input_shape),
         "directions": [{"multiplier": m, "increment": i} for m, i in DIRECTIONS],
         "layer": MODELS[path.stem][0],
         "maps": entries,
@@ -431,16 +430,15 @@ def golden(path: Path) -> dict:
 
 
 def main() -> None:
-    repository = Path(__file__).resolve().parents[1]
     parser = argparse.ArgumentParser(description="Write golden maps of explanation methods.")
     parser.add_argument("models", nargs="*", metavar="MODEL", help=f"names (default: all of {', '.join(MODELS)})")
-    parser.add_argument("--out", type=Path, default=repository / "crates/candor/tests/golden/methods")
+    parser.add_argument("--out", type=Path, default=ROOT / "crates/candor/tests/golden/methods")
     arguments = parser.parse_args()
     unknown = set(arguments.models) - set(MODELS)
     if unknown:
         parser.error(f"no golden is defined for {', '.join(sorted(unknown))}")
     for name in arguments.models or MODELS:
-        document = golden(data_directory() / "models" / f"{name}.onnx")
+        document = golden(model_file(name))
         path = arguments.out / f"{name}.json"
         write_json(path, document)
         print(f"{name}: {len(document['maps'])} maps, {path.stat().st_size / 1000:.0f} kB", flush=True)

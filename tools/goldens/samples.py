@@ -1,10 +1,10 @@
 """Golden maps of RISE, LIME and KernelSHAP from masks that both sides can make: the published estimators in float64.
 
-    CANDOR_DATA=… python tools/goldens_samples.py [--out crates/candor/tests/golden/samples.json]
+    CANDOR_DATA=… python tools/goldens/samples.py [--out crates/candor/tests/golden/samples.json]
 
-    model, sha256, input   as in tools/goldens_models.py
+    model, sha256, input   as in tools/goldens/models.py
     classes                the queried classes
-    noise                  {multiplier, increment, scrambled}: `noise` of tools/deterministic.py under which masks are drawn
+    noise                  {multiplier, increment, scrambled}: `noise` of tools/candor_tools/deterministic.py under which masks are drawn
     rise                   masks, keep; maps: for each class every STRIDE-th pixel of the map.
                            Pixel j of mask i is (noise(i·H·W + j) + 1) / 2. Scores are probabilities.
     lime                   cells, samples, kernel, ridge; coefficients: for each class one for each superpixel
@@ -26,10 +26,11 @@ import torch
 from captum._utils.models.linear_model import SkLearnLinearRegression, SkLearnRidge
 from captum.attr._core.lime import LimeBase
 
-from deterministic import MULTIPLIER, noise, noise_image
-from goldens_models import MODELS as INPUTS
-from goldens_models import candidate, float32_list, write_json
-from onnx_torch import OnnxModule, data_directory
+from candor_tools.checkout import ROOT, model_file
+from candor_tools.deterministic import noise
+from candor_tools.golden_file import float32_list, write_json
+from candor_tools.model_inputs import input_entry, input_image
+from candor_tools.onnx_torch import OnnxModule
 
 MODEL = "cifar10_resnet20"
 NOISE = {"multiplier": 2246822519, "increment": 77, "scrambled": True}
@@ -84,14 +85,12 @@ def endpoints_first(original, perturbed, sample, **_):
 
 
 def main() -> None:
-    repository = Path(__file__).resolve().parents[1]
     parser = argparse.ArgumentParser(description="Write golden maps of methods that sample.")
-    parser.add_argument("--out", type=Path, default=repository / "crates/candor/tests/golden/samples.json")
+    parser.add_argument("--out", type=Path, default=ROOT / "crates/candor/tests/golden/samples.json")
     arguments = parser.parse_args()
-    path = data_directory() / "models" / f"{MODEL}.onnx"
+    path = model_file(MODEL)
     module = OnnxModule(path, dtype=torch.float64, fold_batch_norm=True)
-    amplitude, offset, t, _ = INPUTS[MODEL]
-    x = torch.from_numpy(noise_image(module.input_shape, amplitude, offset, candidate(t))).double()
+    x = torch.from_numpy(input_image(MODEL, module.input_shape)).double()
     with torch.no_grad():
         best = int(module(x)[0].argmax())
         classes = [best, (best + 5) % 10]
@@ -110,10 +109,7 @@ def main() -> None:
     document = {
         "model": MODEL,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "input": {
-            "shape": module.input_shape, "amplitude": amplitude, "offset": offset, "multiplier": MULTIPLIER,
-            "increment": candidate(t), "scrambled": False,
-        },
+        "input": input_entry(MODEL, module.input_shape),
         "classes": classes,
         "noise": NOISE,
         "rise": {

@@ -1,29 +1,34 @@
-"""Candor's gradient graphs in float64, where no unit is within rounding of its kink.
+"""Candor's exported graphs in float64, where rounding moves no unit across a kink.
 
-    python tools/check_float64.py --candor PROGRAM [--photos N] [--engine NAME] MODEL.onnx...
-    python tools/check_float64.py --candor PROGRAM [--photos N | --noise] --methods A,B,... MODEL.onnx...
+    python tools/parity/check_float64.py --candor PROGRAM [--photos N] [--engine NAME] MODEL.onnx...
+    python tools/parity/check_float64.py --candor PROGRAM [--photos N | --noise] --methods A,B,... MODEL.onnx...
 
-For models on which float32 cannot tell a wrong rule from a unit that rounding moved across a kink: the graph that `candor export
---method gradient` writes, and the model itself differentiated by PyTorch's autograd, both run in float64 by tools/onnx_torch.py. A
-model of tools/export_models.py gets its reference's input; another model the photos of tools/check_export.py, and of each the top-1
-and the lowest class. Prints how far the maps (the largest |gradient| of the channels) are apart, relative to their norm; weights
-that Candor folds are rounded to float32, which is what remains. The exit code is 1 if that is more than TOLERANCE.
+Use it when a float32 comparison differs and the cause is either a wrong rule or one unit of a Relu, Clip or MaxPool that
+rounding moved across its kink.
 
-For photos also, as shares of the largest value of autograd's map:
+Without `--methods` it compares two gradients, both evaluated in float64 by tools/candor_tools/onnx_torch.py: the graph that
+`candor export --method gradient` writes, and the model itself differentiated by PyTorch's autograd. A model of
+tools/parity/export_models.py gets the input of its reference; another model gets the photos of tools/parity/check_export.py, with the
+top-1 and the lowest class of each. It prints the difference of the two maps (the largest |gradient| of the channels) relative to their
+norm. What remains is the rounding of weights that Candor folds in float32. The exit code is 1 if the difference is above TOLERANCE.
 
-    Candor's        how far the map of `candor explain` is from it. If that is more than LEFT: how many units of Relu and Clip
-                    near their kinks had to be flipped in autograd to meet it, and what is left
-    ONNX Runtime's  how far the exported graph's map by ONNX Runtime in float32 is from it; how many units of Relu, Clip and
-                    MaxPool were on another side in that run; and what is left if autograd takes those sides
+For photos it also prints, as shares of the largest value of autograd's map:
 
-With `--methods` the graphs that `candor export` writes for these are looked at instead (tools/exported.py), with the settings of
-tools/check_export.py and those of `--set`, on photos or on the noise of its `--noise`. Each is run in float64, and, as shares of that
-map's largest value, is printed how far from it are Candor's own map and ONNX Runtime's; how many decisions were otherwise in ONNX Runtime's run; and what is left if float64 takes
-those. Telling its decisions may change what ONNX Runtime fuses: "told" is how far the map of that run is from the plain one's. Of
-`reliable` also, how far a turn of its Loop in float64 takes the masks from where ONNX Runtime's takes them, from the same start and by
-the same decisions: the most of all turns; and, if more than MASK_OFF, of how many entries, and the largest root of Adam's second moment
-among these, in units of the largest of its layer: where that is rounding, Adam makes whole steps of rounding. The exit code is 1 if more
-than check_export.TOLERANCE is left.
+    Candor's        the difference of the map of `candor explain`. If it is above LEFT: how many units of Relu and Clip near
+                    their kinks had to be flipped in autograd to reach it, and what difference is left
+    ONNX Runtime's  the difference of the exported graph's map by ONNX Runtime in float32; how many units of Relu, Clip and
+                    MaxPool were on the other side in that run; and what difference is left if autograd uses those sides
+
+With `--methods` it runs the graphs that `candor export` writes for these methods (tools/parity/exported.py), with the settings of
+tools/parity/check_export.py and those of `--set`, on photos or on the noise of its `--noise`. Each graph is run in float64. Printed,
+as shares of the largest value of that map: the difference of Candor's own map and of ONNX Runtime's; how many decisions ONNX
+Runtime's run took differently; and what difference is left if float64 takes the same decisions. Reading the decisions adds outputs
+to the graph, which may change what ONNX Runtime fuses: "told" is the difference between the maps with and without these outputs.
+
+For `reliable` it also prints the largest difference of the masks after one iteration of the Loop between float64 and ONNX Runtime,
+from the same start and with the same decisions, over all iterations. If that is above MASK_OFF: of how many entries, and the largest
+root of Adam's second moment among these, in units of the largest of its layer. Where that is as small as rounding, Adam turns rounding
+into full steps. The exit code is 1 if more than check_export.TOLERANCE is left.
 """
 
 import argparse
@@ -42,12 +47,12 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-import goldens_rules  # noqa: F401  operators that the models do not need
+import candor_tools.more_operators  # noqa: F401  registers them
+from candor_tools.deterministic import noise_image
+from candor_tools.onnx_torch import OPERATORS, Node, OnnxModule, pool_padding, torch_pad
 from check_export import SETTINGS, SIDECAR, noise_picture, photos_of_samples, preprocess
 from check_export import TOLERANCE as EXPORT_TOLERANCE
-from deterministic import noise_image
 from exported import Exported
-from onnx_torch import OPERATORS, Node, OnnxModule, pool_padding, torch_pad
 
 TOLERANCE = 1e-6
 LEFT = 1e-5

@@ -1,10 +1,10 @@
 """Golden figures of faithfulness by published code, on a small model that both sides can make: float64 but for the images.
 
     git clone https://github.com/eclique/RISE DIR
-    python tools/goldens_faithfulness.py DIR [--out crates/candor/tests/golden/faithfulness.json]
+    python tools/goldens/faithfulness.py DIR [--out crates/candor-eval/tests/golden/faithfulness.json]
 
     shape, hidden, classes   C, H, W; units of the hidden layer; outputs
-    image, substrate, map    `noise_image`s of tools/deterministic.py: C·H·W, C·H·W and H·W float32 values
+    image, substrate, map    `noise_image`s of tools/candor_tools/deterministic.py: C·H·W, C·H·W and H·W float32 values
     first, second, direct    the model's weights, `noise` × amplitude in float64: hidden × C·H·W, classes × hidden and
                              classes × C·H·W. Logits: second · tanh(first · x) + direct · x; the score is the probability of
                              `class`, the model's answer for the image (RISE's code watches no other).
@@ -31,8 +31,9 @@ import torch
 from captum.metrics import infidelity, sensitivity_max
 from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 
-from deterministic import MULTIPLIER, noise
-from goldens_models import float32_list, write_json
+from candor_tools.checkout import ROOT
+from candor_tools.deterministic import MULTIPLIER, noise
+from candor_tools.golden_file import float32_list, write_json
 
 SHAPE = CHANNELS, HEIGHT, WIDTH = 3, 12, 14
 AREA, SIZE = HEIGHT * WIDTH, CHANNELS * HEIGHT * WIDTH
@@ -96,10 +97,9 @@ class Model:
 
 
 def main() -> None:
-    repository = Path(__file__).resolve().parents[1]
     parser = argparse.ArgumentParser(description="Write golden figures of faithfulness.")
     parser.add_argument("checkout", type=Path, help="a checkout of RISE")
-    parser.add_argument("--out", type=Path, default=repository / "crates/candor/tests/golden/faithfulness.json")
+    parser.add_argument("--out", type=Path, default=ROOT / "crates/candor-eval/tests/golden/faithfulness.json")
     arguments = parser.parse_args()
     code, model = published(arguments.checkout), Model()
     image, substrate = drawn(IMAGE, 1, *SHAPE).float(), drawn(SUBSTRATE, 1, *SHAPE).float()

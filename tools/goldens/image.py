@@ -1,6 +1,6 @@
 """Makes the image fixtures of crates/candor/tests/data/image and Pillow's answers to them.
 
-Every picture is synthetic and seeded. `python tools/goldens_image.py` rewrites all of them; the tests in
+Every picture is synthetic and seeded. `python tools/goldens/image.py` rewrites all of them; the tests in
 crates/candor/tests/image_*.rs read them.
 
     resize/source.png             37 wide, 53 high: gradients, noise and hard edges
@@ -13,17 +13,18 @@ crates/candor/tests/image_*.rs read them.
 
 import io
 import math
-from pathlib import Path
 
 import numpy as np
 import PIL
 from PIL import Image
 
+from candor_tools.checkout import ROOT
+
 # Pillow 13 resizes the columns first where that is cheaper, which moves many pixels by a level and some by
 # thirty. Models were trained with the rows-first order of every Pillow before it; so are these references.
-assert int(PIL.__version__.split(".")[0]) < 13, f"Pillow {PIL.__version__}: see requirements.txt"
+assert int(PIL.__version__.split(".")[0]) < 13, f"Pillow {PIL.__version__}: see tools/pyproject.toml"
 
-OUT = Path(__file__).resolve().parent.parent / "crates/candor/tests/data/image"
+OUT = ROOT / "crates/candor/tests/data/image"
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,

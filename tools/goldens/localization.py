@@ -1,7 +1,7 @@
 """Golden figures of localisation by the published code of `wsolevaluation` (Choe et al. 2020).
 
     git clone https://github.com/clovaai/wsolevaluation DIR
-    python tools/goldens_localization.py DIR [--out crates/candor/tests/golden/localization.json]
+    python tools/goldens/localization.py DIR [--out crates/candor-eval/tests/golden/localization.json]
 
 DIR's evaluation.py is imported as it is; its reader of metadata is replaced by one that hands out the boxes and masks made here,
 and `np.float` is what it was. Nothing is resized: the maps' grid stands for the 224 × 224 of that code.
@@ -17,8 +17,8 @@ and `np.float` is what it was. Nothing is resized: the maps' grid stands for the
                             but for the map `ties`, where `largest` holds the one that OpenCV listed first.
     max_box_acc             percent: the most maps right at one threshold, IoU 0.5, largest contour
     max_box_acc_v2          percent: mean over IoU 0.3, 0.5, 0.7 of the same, any contour; max_box_acc_v2_each has the three
-    pxap                    percent: area under precision and recall of all maps' pixels; pxap_thresholds: edges i · 0.01,
-                            so many of them
+    pxap                    percent: area under precision and recall of all maps' pixels; pxap_thresholds: how many edges
+                            i · 0.01
 """
 
 import argparse
@@ -31,7 +31,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from goldens_models import float32_list, write_json
+from candor_tools.checkout import ROOT
+from candor_tools.golden_file import float32_list, write_json
 
 HEIGHT, WIDTH = 40, 48
 SEED = 20200601
@@ -175,10 +176,9 @@ def whole(values) -> list:
 
 
 def main() -> None:
-    repository = Path(__file__).resolve().parents[1]
     parser = argparse.ArgumentParser(description="Write golden figures of localisation.")
     parser.add_argument("checkout", type=Path, help="a checkout of wsolevaluation")
-    parser.add_argument("--out", type=Path, default=repository / "crates/candor/tests/golden/localization.json")
+    parser.add_argument("--out", type=Path, default=ROOT / "crates/candor-eval/tests/golden/localization.json")
     arguments = parser.parse_args()
     code = published(arguments.checkout)
     metadata, ties = draw()

@@ -1,32 +1,32 @@
-"""A zoo of classifiers with random weights, as ONNX files with PyTorch's answers beside them. Nothing is downloaded.
+"""Writes classifiers with random weights as ONNX files, with PyTorch's answers beside them. Nothing is downloaded.
 
-    python tools/export_models.py --out DIR [--only NAME...] [--exporter script|dynamo ...] [--timm] [--list]
+    python tools/parity/export_models.py --out DIR [--only NAME...] [--exporter script|dynamo ...] [--timm] [--list]
 
 torchvision's families, or timm's (`--timm`); NAME@SIDE is a family with an input of another side. For each, in DIR:
 
     NAME.json               the reference, from PyTorch in float64: see `reference`
     NAME.script.onnx        torch.onnx.export(dynamo=False)
     NAME.dynamo.onnx        torch.onnx.export(dynamo=True)
-    NAME.EXPORTER.failed    the exporter's own words where it could not export
+    NAME.EXPORTER.failed    the exporter's message if the export failed
 
-The batch is dynamic where the exporter allows it, else one (`batch` in the .json: exporter → "free" | "fixed").
+The batch is dynamic if the exporter allows it, else one (`batch` in the .json: exporter → "free" | "fixed").
 
-Weights: PyTorch's initialisation from a fixed seed, made generic by `make_generic`: a fresh model is too special to test
-with. Zero heads answer 0, a layer scale of 1e-6 or a zero gain hides the block behind it, and norms are identities. The
+Weights: PyTorch's initialisation from a fixed seed, changed by `make_generic`, because a fresh model is too special to test
+with: zero heads answer 0, a layer scale of 1e-6 or a zero gain hides the block behind it, and norms are identities. The
 statistics of BatchNormalization are then measured on four noise images of the reference's kind, so that activations neither
-vanish nor explode. Recipe "separated" moreover keeps units away from kinks (`separate`).
+vanish nor explode. The recipe "separated" also keeps units away from kinks (`separate`).
 
-Reference: the input is `noise_image` of tools/deterministic.py, scrambled, amplitude 2. Relu, MaxPool and Hardswish have
-kinks; where rounding moves one unit across, the gradient jumps by more than any tolerance. So the recipe and the input are
-chosen among RECIPES × CANDIDATES inputs. They are ordered by how far their units are from the kinks in float64, in units of the
-float32 rounding there (`margin` of tools/kinks.py), farthest first; the first of up to TRIED is taken on which the gradient
-moves by no more than GOOD_ENOUGH, else the one of these on which it moves least. How far it moves: PyTorch's in float32 against its
-own in float64, and in float64 when the input is disturbed by ±DISTURBANCE. A model without kinks takes the first pair. Recipe
-and figures are written down. `--reference` makes the references anew; files whose recipe that changes are exported again.
+Reference: the input is `noise_image` of tools/candor_tools/deterministic.py, scrambled, amplitude 2. Relu, MaxPool and Hardswish have
+kinks; if rounding moves one unit across, the gradient jumps by more than any tolerance. So the recipe and the input are
+chosen among RECIPES × CANDIDATES. They are ordered by the distance of their units from the kinks in float64, in units of the
+float32 rounding there (`margin` of tools/parity/kinks.py), farthest first. Of the first TRIED the first is taken for which the gradient
+moves by no more than GOOD_ENOUGH, or else the one for which it moves least. How far it moves is the larger of two differences:
+PyTorch in float32 against float64, and float64 with the input disturbed by ±DISTURBANCE. A model without kinks takes the first pair. The
+recipe and the figures are in the .json. `--reference` computes the references again, and exports a model again if its recipe changes.
 
-The reference runs BatchNormalization as arithmetic: PyTorch 2.15's own has a wrong gradient in evaluation mode on a CPU when
-the gradient that comes in is laid out channels last, as it is behind a patch embedding. Every reference is held against a
-difference quotient (`quotient_error`), which found that.
+The reference computes BatchNormalization as a product and a sum: PyTorch 2.15's own has a wrong gradient in evaluation mode on a CPU
+if the incoming gradient is laid out channels last, as it is behind a patch embedding. Every reference is compared with a
+difference quotient (`quotient_error`), which found this.
 """
 
 import argparse
@@ -40,12 +40,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from deterministic import DIRECTIONS, INCREMENT, INCREMENT_STEP, MULTIPLIER, noise, noise_image
+from candor_tools.deterministic import DIRECTIONS, MULTIPLIER, noise
+from candor_tools.model_families import AMPLITUDE, RECIPES, TIMM, TORCHVISION, model_of, picture, side
 from kinks import margin, roundings
-from model_families import RECIPES, TIMM, TORCHVISION, build, side
 
-AMPLITUDE, CANDIDATES, TRIED, GOOD_ENOUGH, SAMPLES, DISTURBANCE = 2.0, 24, 4, 2e-5, 1024, 1e-6
-CALIBRATION = range(100, 104)
+CANDIDATES, TRIED, GOOD_ENOUGH, SAMPLES, DISTURBANCE = 24, 4, 2e-5, 1024, 1e-6
 OPSET = {"script": 17, "dynamo": 18}
 
 
@@ -60,16 +59,6 @@ def gradient(model: torch.nn.Module, image: torch.Tensor, class_id: int | None) 
 
 def relative(got: np.ndarray, want: np.ndarray) -> float:
     return float(np.linalg.norm(got - want) / max(np.linalg.norm(want), 1e-300))
-
-
-def picture(size: int, index: int) -> tuple[torch.Tensor, int]:
-    """A noise image 1×3×size×size, and the increment that makes it."""
-    increment = (INCREMENT + index * INCREMENT_STEP) % 2**32
-    return torch.from_numpy(noise_image([1, 3, size, size], AMPLITUDE, 0.0, increment, scrambled=True)), increment
-
-
-def model_of(name: str, size: int, recipe: str) -> torch.nn.Module:
-    return build(name, recipe, torch.cat([picture(size, k)[0] for k in CALIBRATION]))
 
 
 BATCH_NORM = torch.nn.functional.batch_norm

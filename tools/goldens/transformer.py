@@ -1,6 +1,6 @@
 """A small vision transformer, and what its attention says of an input.
 
-    python tools/goldens_transformer.py      writes crates/candor/tests/data/transformer.onnx and
+    python tools/goldens/transformer.py      writes crates/candor/tests/data/transformer.onnx and
                                              crates/candor/tests/golden/transformer.json
 
 The network is a ViT with random weights: 32×32 pixels, 16 patches and a class token, four blocks of three heads, ten classes.
@@ -13,14 +13,14 @@ and read in the row of the class token, on the grid of patches.
 """
 
 import json
-from pathlib import Path
 
 import torch
 from torch import nn
 
-from deterministic import INCREMENT, MULTIPLIER, noise_image
+from candor_tools.checkout import ROOT
+from candor_tools.deterministic import INCREMENT, MULTIPLIER, noise_image
 
-TESTS = Path(__file__).resolve().parents[1] / "crates/candor/tests"
+TESTS = ROOT / "crates/candor/tests"
 SIZE, PATCH, WIDTH, HEADS, DEPTH, CLASSES = 32, 8, 24, 3, 4, 10
 QUERIES = [0, 7]
 

@@ -1,10 +1,12 @@
-"""The classifier families that tools/export_models.py exports: name → side of the input, and how a model is built.
+"""The classifier families that tools/parity/export_models.py exports: name → side of the input, and how a model is built.
 
 `NAME@SIDE` is a family at another side of the input, which the architecture must allow: a smaller one has fewer units, and so
 fewer of them within rounding of a kink.
 """
 
 import torch
+
+from candor_tools.deterministic import INCREMENT, INCREMENT_STEP, noise_image
 
 TORCHVISION = {
     "resnet18": 224, "vit_b_16": 224, "swin_t": 224, "mobilenet_v2": 224, "convnext_tiny": 224, "efficientnet_b0": 224,
@@ -88,6 +90,8 @@ def calibrate(model: torch.nn.Module, images: torch.Tensor) -> None:
 
 
 FLOOR = 0.1
+AMPLITUDE, CALIBRATION = 2.0, range(100, 104)
+"""Of the noise images of the references, and the candidates among them that calibrate BatchNormalization."""
 RECIPES = ("generic", "separated")
 
 
@@ -116,3 +120,13 @@ def build(name: str, recipe: str, images: torch.Tensor) -> torch.nn.Module:
         separate(model)
     calibrate(model, images)
     return model.eval()
+
+
+def picture(size: int, index: int) -> tuple[torch.Tensor, int]:
+    """A noise image 1×3×size×size, and the increment that makes it."""
+    increment = (INCREMENT + index * INCREMENT_STEP) % 2**32
+    return torch.from_numpy(noise_image([1, 3, size, size], AMPLITUDE, 0.0, increment, scrambled=True)), increment
+
+
+def model_of(name: str, size: int, recipe: str) -> torch.nn.Module:
+    return build(name, recipe, torch.cat([picture(size, k)[0] for k in CALIBRATION]))

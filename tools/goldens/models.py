@@ -1,17 +1,17 @@
-"""Golden gradients of the shared models, from PyTorch in float64.
+"""Golden gradients of the embedded model (`scenes`) and the shared models, from PyTorch in float64.
 
-    CANDOR_DATA=… python tools/goldens_models.py [MODEL...] [--out crates/candor-graph/tests/golden/models]
+    CANDOR_DATA=… python tools/goldens/models.py [MODEL...] [--out crates/candor/tests/golden/models]
 
 One file a model, <model>.json:
 
     model, sha256      the ONNX file's stem and hash
-    input              {shape, amplitude, offset, multiplier, increment, scrambled}: see tools/deterministic.py
+    input              {shape, amplitude, offset, multiplier, increment, scrambled}: see tools/candor_tools/deterministic.py
     logits             all K, computed in float64, stored as the nearest float32
     classes            [argmax, (argmax + K//2) mod K], and the runner-up where the second's gradient is exactly zero
                        (SqueezeNet ends in a Relu, so an absent class is dead); that zero is part of the golden
     kink_sensitivity   largest relative gradient error under the disturbance described below
     torch_float32_relative_error
-                       what PyTorch loses in float32: {logits, gradients (the worst below)}, the worst of eight ways to
+                       the error of PyTorch in float32: {logits, gradients (the worst below)}, the worst of eight ways to
                        compute: BatchNormalization kept or folded, NCHW or NHWC memory, one thread or two
     gradients          one entry for each class and each `value` (the input, then inner values):
       class, value, shape   d logit[class] / d value; shape has a batch of 1
@@ -22,13 +22,15 @@ One file a model, <model>.json:
       torch_float32_relative_error   ‖g32 − g64‖ / ‖g64‖ over all entries
     directions         the (multiplier, increment) of v_k = noise(n)
 
-Kinks: where one unit of a Relu, Clip or MaxPool changes side through rounding, the input gradient jumps by up to several
+Kinks: where one unit of a Relu, Clip or MaxPool changes side through rounding, the input gradient jumps by several
 per cent, in any engine. So the input is one away from kinks: of the candidates `increment` = 12345 + t·97654321 (mod
 2³²), the first whose float64 gradients move by less than SENSITIVITY when each Conv output is disturbed by uniform noise
 of DISTURBANCE times its root mean square (two seeds). `--search N` tries the first N and prints what it finds; MODELS
-holds the choice. Float32 results played no part in it, except for tiny_darknet: its candidate 2 passed and still met a
-kink in one float32 variant (2.7e-3), so it has candidate 6, the first to stand a DISTURBANCE of 1e-6. That one still
-loses 1e-3 in one variant, and was kept: see its torch_float32_relative_error.
+of tools/candor_tools/model_inputs.py holds the choice. Float32 results were not used for it, except for tiny_darknet: its candidate 2
+passed but met a kink in one float32 variant (2.7e-3), so it has candidate 6, the first that also passes with a DISTURBANCE of 1e-6.
+That one still has an error of 1e-3 in one variant on some processors, and was kept: see its torch_float32_relative_error.
+
+Another processor changes the last digits: norms, sums and projections by about 1e-14, float32 errors more.
 
 Tolerances: samples by max |error| ≤ ε · max |sample| or by the L2 norm of their errors ≤ ε · `norm`; sum and projections
 by |error| ≤ ε · `norm` · √n (n entries), which bounds an error of ε · `norm` in any direction.
@@ -37,48 +39,20 @@ by |error| ≤ ε · `norm` · √n (n entries), which bounds an error of ε · 
 import argparse
 import hashlib
 import itertools
-import json
 from math import gcd
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from deterministic import DIRECTIONS, INCREMENT, INCREMENT_STEP, MULTIPLIER, noise, noise_image
-from onnx_torch import OnnxModule, data_directory
+from candor_tools.checkout import ROOT, model_file
+from candor_tools.deterministic import DIRECTIONS, noise
+from candor_tools.golden_file import float32_list, write_json
+from candor_tools.model_inputs import MODELS, input_entry, input_image
+from candor_tools.onnx_torch import OnnxModule
 
 SAMPLES = 512
 SENSITIVITY, DISTURBANCE = 2e-5, 3e-7
-
-# model → (amplitude, offset, candidate, inner values). The range is the model's own preprocessing's. Inner values: the last
-# activation before the head, then one a spatial resolution earlier. None feeds a MaxPool with ties (windows of zeros
-# after a Relu), where the gradient of the value itself is a convention.
-MODELS = {
-    "cifar10_resnet20": (2.0, 0.0, 1, ["relu_70", "relu_47"]),
-    "cifar10_resnet56": (2.0, 0.0, 0, ["relu_196", "relu_131"]),
-    "cifar10_resnet8_mlperftiny": (127.5, 127.5, 0, ["relu_19", "relu_13"]),
-    "mobilenet_v1_0.25_128": (1.0, 0.0, 0, ["clip_54", "clip_46"]),
-    "mobilenet_v1_0.25_224_bn": (1.0, 0.0, 2, ["conv_pw_13_relu", "conv_pw_11_relu"]),
-    "mobilenet_v2_1.0_224": (1.0, 0.0, 41, ["clip_97", "clip_75"]),
-    "pneumonia_cnn_128": (2.0, 0.0, 0, ["relu_15", "maxpool_12"]),
-    "squeezenet1_0_deepcompressed": (128.0, 0.0, 3, ["fire9_concat", "fire7_concat"]),
-    "tiny_darknet_224": (0.5, 0.5, 6, ["leaky_re_lu_15", "leaky_re_lu_10"]),
-}
-
-# The regular noise puts 300 windows of tiny_darknet's first MaxPool on near-ties (about one is expected).
-SCRAMBLED = {"tiny_darknet_224"}
-
-
-def float32_list(values) -> list[float]:
-    """The nearest float32 values, each as the shortest decimal that reads back as that float32."""
-    return [float(str(v)) for v in np.asarray(values, np.float64).astype(np.float32).reshape(-1)]
-
-
-def write_json(path: Path, document: dict) -> None:
-    """Compact JSON, one trailing newline; NaN is an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, separators=(",", ":"), allow_nan=False) + "\n")
-
 
 def logits_and_gradients(module: OnnxModule, x: torch.Tensor, values: list[str], classes: list[int] | None, hooks=None):
     """(logits, classes, {(class, value): gradient}); classes None picks them as the golden does."""
@@ -103,11 +77,6 @@ def relative_l2(value: torch.Tensor, reference: torch.Tensor) -> float:
     return float(difference / norm) if norm > 0 else float(difference)
 
 
-def candidate(t: int) -> int:
-    """The increment of candidate input t."""
-    return (INCREMENT + t * INCREMENT_STEP) % 2**32
-
-
 def kink_sensitivity(module: OnnxModule, x: torch.Tensor, enough: float = float("inf")) -> float:
     """How far the input gradients move when every Conv output is disturbed a little; stops early past `enough`."""
     _, classes, expected = logits_and_gradients(module, x, [], None)
@@ -129,10 +98,9 @@ def kink_sensitivity(module: OnnxModule, x: torch.Tensor, enough: float = float(
 
 def search(path: Path, count: int) -> None:
     """Print the sensitivity of the first `count` candidate inputs, up to the first that is good enough."""
-    amplitude, offset, _, _ = MODELS[path.stem]
-    module, best, scrambled = OnnxModule(path, dtype=torch.float64), float("inf"), path.stem in SCRAMBLED
+    module, best = OnnxModule(path, dtype=torch.float64), float("inf")
     for t in range(count):
-        x = torch.from_numpy(noise_image(module.input_shape, amplitude, offset, candidate(t), scrambled)).double()
+        x = torch.from_numpy(input_image(path.stem, module.input_shape, t)).double()
         sensitivity = kink_sensitivity(module, x, enough=best)
         if sensitivity < best:
             best = sensitivity
@@ -176,9 +144,9 @@ def gradient_entry(c: int, value: str, gradient: np.ndarray, float32_error: floa
 
 def golden(path: Path) -> dict:
     """The golden of one model."""
-    amplitude, offset, t, inner = MODELS[path.stem]
+    *_, inner = MODELS[path.stem]
     double = OnnxModule(path, dtype=torch.float64)
-    x = torch.from_numpy(noise_image(double.input_shape, amplitude, offset, candidate(t), path.stem in SCRAMBLED))
+    x = torch.from_numpy(input_image(path.stem, double.input_shape))
     sensitivity = kink_sensitivity(double, x.double())
     logits, classes, gradients = logits_and_gradients(double, x.double(), inner, None)
     logits_error, errors = float32_errors(path, x, inner, logits, gradients)
@@ -186,14 +154,7 @@ def golden(path: Path) -> dict:
     return {
         "model": path.stem,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "input": {
-            "shape": double.input_shape,
-            "amplitude": amplitude,
-            "offset": offset,
-            "multiplier": MULTIPLIER,
-            "increment": candidate(t),
-            "scrambled": path.stem in SCRAMBLED,
-        },
+        "input": input_entry(path.stem, double.input_shape),
         "directions": [{"multiplier": m, "increment": i} for m, i in DIRECTIONS],
         "classes": classes,
         "kink_sensitivity": float(f"{sensitivity:.2e}"),
@@ -207,17 +168,16 @@ def golden(path: Path) -> dict:
 
 
 def main() -> None:
-    repository = Path(__file__).resolve().parents[1]
-    parser = argparse.ArgumentParser(description="Write golden logits and gradients of the shared models.")
+    parser = argparse.ArgumentParser(description="Write golden logits and gradients.")
     parser.add_argument("models", nargs="*", metavar="MODEL", help=f"names (default: all of {', '.join(MODELS)})")
-    parser.add_argument("--out", type=Path, default=repository / "crates/candor-graph/tests/golden/models")
+    parser.add_argument("--out", type=Path, default=ROOT / "crates/candor/tests/golden/models")
     parser.add_argument("--search", type=int, metavar="N", help="only look for inputs away from kinks")
     arguments = parser.parse_args()
     unknown = set(arguments.models) - set(MODELS)
     if unknown:
         parser.error(f"no golden is defined for {', '.join(sorted(unknown))}")
     for name in arguments.models or MODELS:
-        model = data_directory() / "models" / f"{name}.onnx"
+        model = model_file(name)
         if arguments.search:
             search(model, arguments.search)
             continue

@@ -1,8 +1,8 @@
 """Exported methods: the ONNX checker, and ONNX Runtime against `candor explain`.
 
     cargo build --release
-    python tools/check_export.py --candor target/release/candor [--photos N] [--methods A,B,...] MODEL.onnx...
-    python tools/check_export.py --candor target/release/candor --noise [--methods A,B,...] MODEL.onnx...
+    python tools/parity/check_export.py --candor target/release/candor [--photos N] [--methods A,B,...] MODEL.onnx...
+    python tools/parity/check_export.py --candor target/release/candor --noise [--methods A,B,...] MODEL.onnx...
 
 For each model and method: `candor export`, then `onnx.checker` with full_check (types and shapes), then ONNX Runtime in
 Python on photos, for the top-1 and the lowest class, against the map in the .npz file of `candor explain`. Prints one line
@@ -12,15 +12,14 @@ TOLERANCE. The photos are those of CANDOR_DATA/imagenet/samples.
 The photos are first brought to the model's size and saved as PNG, because two JPEG decoders may differ by a level. What
 ONNX Runtime gets is preprocessed here, by what the file's metadata says.
 
-`--noise` takes one picture away from kinks instead, for a model of tools/export_models.py: of CANDIDATES pictures, its noise
-images rounded to 256 levels, the one whose unit nearest to a kink is farthest from it (`margin` of tools/kinks.py; printed in units
+`--noise` takes one picture away from kinks instead, for a model of tools/parity/export_models.py: of CANDIDATES pictures, its noise
+images rounded to 256 levels, the one whose unit nearest to a kink is farthest from it (`margin` of tools/parity/kinks.py; printed in units
 of the layer's float32 rounding). The preprocessing is then v / 63.75 - 2, by a sidecar, which is about what the images of the
 references are.
 """
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -32,12 +31,12 @@ import onnxruntime
 import torch
 from PIL import Image
 
-import goldens_rules  # noqa: F401  operators that the models do not need
-from deterministic import INCREMENT, INCREMENT_STEP, noise_image
+import candor_tools.more_operators  # noqa: F401  registers them
+from candor_tools.checkout import data_directory
+from candor_tools.deterministic import INCREMENT, INCREMENT_STEP, noise_image
+from candor_tools.onnx_torch import OnnxModule
 from kinks import margin, roundings
-from onnx_torch import OnnxModule
 
-DATA = Path(os.environ.get("CANDOR_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 METHODS = (
     "gradient gradient-times-input deconvnet guided-backprop grad-cam grad-cam++ xgrad-cam hires-cam layer-cam lrp "
     "excitation-backprop deeplift integrated-gradients reliable"
@@ -60,10 +59,11 @@ def preprocess(picture: Path, how: dict) -> np.ndarray:
 
 
 def photos_of_samples(count: int) -> list[Path]:
-    """So many of the shared data, spread over all."""
-    photos = sorted(p for p in (DATA / "imagenet" / "samples").rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    """`count` photos of the shared data, spread over all."""
+    folder = data_directory() / "imagenet" / "samples"
+    photos = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
     if not photos:
-        sys.exit(f"no photos in {DATA}/imagenet/samples; set CANDOR_DATA")
+        sys.exit(f"no photos in {folder}; set CANDOR_DATA")
     return photos[:: max(1, len(photos) // count)][:count]
 
 

@@ -1,24 +1,25 @@
 """Small ONNX files of old operator sets and with external data, and what ONNX Runtime answers to them.
 
-    python tools/goldens_onnx.py            writes crates/candor-graph/tests/data/onnx/
+    python tools/goldens/onnx_files.py            writes crates/candor-graph/tests/data/onnx/
 
-Old operator sets spell things as attributes that newer ones take as inputs; the softmax of sets below 13 flattens its input.
+Old operator sets have attributes where newer ones have inputs; the softmax of sets below 13 flattens its input.
 Each file holds one network that uses many of them: `old_N.onnx` is of set N. `external.onnx` keeps its weight in
-`external.bin`. `conditional` and `looped` hold an If and a Loop whose course is constant, `looped_long` one of 100 turns, which is refused.
-`golden.json` holds the input (tools/deterministic.py) and the output of each, in float32.
+`external.bin`. `conditional` and `looped` hold an If and a Loop with constant conditions, `looped_long`
+one of 100 iterations, which is refused.
+`golden.json` holds the input (tools/candor_tools/deterministic.py) and the output of each, in float32.
 """
 
 import json
-from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from deterministic import noise
+from candor_tools.checkout import ROOT
+from candor_tools.deterministic import noise
 
-OUT = Path(__file__).resolve().parents[1] / "crates/candor-graph/tests/data/onnx"
+OUT = ROOT / "crates/candor-graph/tests/data/onnx"
 SHAPE = [2, 3, 6, 6]
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from onnx_torch import OnnxModule
+from candor_tools.onnx_torch import OnnxModule
 
 Tensor = torch.Tensor
 LEVEL_OPERATORS = ("Relu", "Clip", "LeakyRelu", "Concat")

@@ -1,10 +1,10 @@
-"""An int8 model in QDQ form, made of a float one by ONNX Runtime's static quantiser. Its sidecar is copied along.
+"""Writes an int8 model in QDQ form, made from a float model by ONNX Runtime's static quantiser.
 
-    python tools/quantize_model.py MODEL.onnx --candor PROGRAM [--preset NAME] [--sidecar FILE] --out INT8.onnx PHOTO...
+    python tools/parity/quantize_model.py MODEL.onnx --candor PROGRAM [--preset NAME] [--sidecar FILE] --out INT8.onnx PHOTO...
 
-Weights are int8 with a scale for each channel, activations uint8 with a scale and a zero point; both by the smallest and
-largest value on the photos, which should be others than those on which anything is reported. The photos are preprocessed as
-Candor would (`candor inspect` says how), but for the resizing, which is Pillow's bilinear one of the whole photo.
+Weights are int8 with a scale for each channel, activations uint8 with a scale and a zero point; both use the smallest and the
+largest value on the photos. Do not report anything on the photos that were used here. The photos are preprocessed as
+Candor would do it (`candor inspect` says how), except that the whole photo is resized by Pillow's bilinear filter.
 """
 
 import argparse

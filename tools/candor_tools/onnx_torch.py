@@ -9,17 +9,12 @@ on inner values (masks), and can start and stop anywhere (`feeds`, `fetch`).
     masked = module(x, values={"relu_70": lambda a: mask * a})
     inner, = module.run({"input": x}, ["relu_70"])
 
-Run as a script it compares its forward pass with ONNX Runtime's on every shared model:
-
-    python tools/onnx_torch.py [MODEL...]
+tools/parity/check_onnx_torch.py compares its forward pass with ONNX Runtime's.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
-import os
-import sys
 from collections.abc import Callable, Iterable
 from math import ceil
 from pathlib import Path
@@ -32,13 +27,6 @@ from onnx import numpy_helper
 
 Tensor = torch.Tensor
 Hooks = dict[str, Callable[[Tensor], Tensor]]
-
-
-def data_directory() -> Path:
-    """The shared data: $CANDOR_DATA, or ../shared/data beside the checkout."""
-    if "CANDOR_DATA" in os.environ:
-        return Path(os.environ["CANDOR_DATA"])
-    return Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 # --- operators: OPERATORS[op_type](attributes, *inputs) -> tensor or tuple of tensors -------------------------------
@@ -473,46 +461,3 @@ class OnnxModule(torch.nn.Module):
             if reached.intersection(node.inputs):
                 reached.update(o for o in node.outputs if o != removed)
         return self.output in reached
-
-
-def relative_error(value, reference) -> float:
-    """max |value − reference| / max |reference|."""
-    value, reference = np.asarray(value, np.float64), np.asarray(reference, np.float64)
-    return float(np.abs(value - reference).max() / max(np.abs(reference).max(), 1e-30))
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Compare OnnxModule's forward pass with ONNX Runtime's.")
-    parser.add_argument("models", nargs="*", type=Path, metavar="MODEL", help="ONNX files (default: all shared models)")
-    parser.add_argument("--batch", type=int, default=2, help="images a batch (default 2)")
-    parser.add_argument("--tolerance", type=float, default=1e-4, help="largest relative error that passes")
-    arguments = parser.parse_args()
-    import onnxruntime
-
-    worst = 0.0
-    models = arguments.models or sorted((data_directory() / "models").glob("*.onnx"))
-    if not models:
-        parser.error(f"no models in {data_directory() / 'models'}; set CANDOR_DATA")
-    print(f"{'model':32} {'float32':>9} {'folded+NHWC':>12} {'float64':>9}   (max |difference| / max |logit|)")
-    for path in models:
-        module = OnnxModule(path)
-        generator = np.random.default_rng(0)
-        x = generator.standard_normal([arguments.batch, *module.input_shape[1:]], dtype=np.float32)
-        x = x * 60 if path.stem.startswith(("squeezenet", "cifar10_resnet8")) else x
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        expected = session.run([module.output], {module.input: x})[0]
-        fused = OnnxModule(path, fold_batch_norm=True, channels_last=True)
-        double = OnnxModule(path, dtype=torch.float64)
-        with torch.no_grad():
-            errors = [
-                relative_error(module(torch.from_numpy(x)), expected),
-                relative_error(fused(torch.from_numpy(x)), expected),
-                relative_error(double(torch.from_numpy(x).double()), expected),
-            ]
-        worst = max(worst, *errors)
-        print(f"{path.stem:32} {errors[0]:9.1e} {errors[1]:12.1e} {errors[2]:9.1e}")
-    return int(not worst <= arguments.tolerance)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

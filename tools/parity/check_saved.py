@@ -1,11 +1,11 @@
 """Models that Candor wrote: the ONNX checker, and ONNX Runtime against PyTorch.
 
     cargo run --release -p candor-graph --example gradient -- MODEL.onnx GRADIENT.onnx
-    python tools/check_saved.py MODEL.onnx GRADIENT.onnx
+    python tools/parity/check_saved.py MODEL.onnx GRADIENT.onnx
 
 Prints one line: whether the checker accepts GRADIENT.onnx (full check: types and shapes too), the operators and domains it
 uses, and the relative error of its outputs and of its gradient of Σ outputs, run by ONNX Runtime, against autograd through
-tools/onnx_torch.py in float64.
+tools/candor_tools/onnx_torch.py in float64.
 """
 
 import sys
@@ -16,9 +16,9 @@ import onnx
 import onnxruntime
 import torch
 
-from deterministic import noise_image
-from goldens_models import MODELS
-from onnx_torch import OnnxModule
+from candor_tools.deterministic import noise_image
+from candor_tools.model_inputs import MODELS
+from candor_tools.onnx_torch import OnnxModule
 
 
 def relative(a: np.ndarray, b: np.ndarray) -> float:

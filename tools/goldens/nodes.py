@@ -1,12 +1,12 @@
 """Lowered operators on the node tests of the `onnx` package: crates/candor-graph/tests/golden/nodes.json.
 
-    python tools/goldens_nodes.py                   our own numbers, which are committed
-    python tools/goldens_nodes.py --package FILE    the package's own vectors, for
+    python tools/goldens/nodes.py                   with noise as data: the committed file
+    python tools/goldens/nodes.py --package FILE    with the package's own data, for
     CANDOR_NODES=FILE cargo test -p candor-graph --test nodes -- --ignored --nocapture
 
 The cases are the tests of one node that ship in the package (`onnx.backend.test.case.node`) for the operators of the table in
 crates/candor-graph/src/rewrite/lower/mod.rs, in the types that Candor holds: a node with its attributes, shapes and
-parameters (`parameter`: sizes, pads, scales, masks). Data are ours: noise of the case's shape. Outputs are those of the
+parameters (`parameter`: sizes, pads, scales, masks). The data are noise of the case's shape, and not the package's. Outputs are those of the
 reference evaluator of the package, which has to meet the package's vectors first (cases on which it does not are left out and
 printed), or of ONNX Runtime for the cases RUNTIME. nodes.json is
 
@@ -30,9 +30,10 @@ import onnx
 import onnx.reference
 from onnx import TensorProto, numpy_helper
 
-from deterministic import noise
+from candor_tools.checkout import ROOT
+from candor_tools.deterministic import noise
 
-CRATE = Path(__file__).resolve().parents[1] / "crates/candor-graph"
+CRATE = ROOT / "crates/candor-graph"
 GOLDEN, TABLE = CRATE / "tests/golden/nodes.json", CRATE / "src/rewrite/lower/mod.rs"
 NEWEST = int(re.search(r"NEWEST: i64 = (\d+)", (CRATE / "src/onnx/upgrade.rs").read_text())[1])
 """The newest operator set that Candor reads; tests of newer ones are read as of it, if they are valid in it."""
