@@ -78,10 +78,10 @@ fn the_gradient_of_a_linear_model_is_its_formula() {
     let sum: f64 = logits.iter().map(|s| s.exp()).sum();
     for label in 0..CLASSES {
         let found = linear.lab.gradient(&image, Loss::CrossEntropy, &Goal::away(label));
-        for i in 0..VALUES {
+        for (i, &found) in found.iter().enumerate() {
             let slope = |k: usize| logits[k].exp() / sum - f64::from(u8::from(k == label));
             let want: f64 = (0..CLASSES).map(|k| slope(k) * f64::from(linear.weights[k][i])).sum();
-            assert!((f64::from(found[i]) - want).abs() < 1e-5, "value {i}: {} not {want}", found[i]);
+            assert!((f64::from(found) - want).abs() < 1e-5, "value {i}: {found} not {want}");
         }
     }
 }

@@ -94,7 +94,7 @@ impl Classifier {
         let [channels, height, width] = model.input_shape;
         let of_sidecar = |e| Error::Model {
             path: sidecar_path.display().to_string(),
-            source: crate::error::ModelError::Sidecar(e),
+            source: Box::new(crate::error::ModelError::Sidecar(e)),
         };
         let preprocessing =
             sidecar.preprocessing(preset, [Some(height), Some(width)], channels).map_err(of_sidecar)?;

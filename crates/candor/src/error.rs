@@ -37,14 +37,14 @@ pub enum Error {
     },
     /// The file is no ONNX file, or cannot be read or written; the cause names it.
     #[error(transparent)]
-    File(GraphError),
+    File(Box<GraphError>),
     /// The graph of a model.
     #[error("{path}")]
     Graph {
         /// The model file.
         path: String,
         /// What is wrong with it.
-        source: GraphError,
+        source: Box<GraphError>,
     },
     /// The file is a valid graph but not one that can be explained.
     #[error("{path}")]
@@ -52,7 +52,7 @@ pub enum Error {
         /// The model file.
         path: String,
         /// Why, and what to do.
-        source: ModelError,
+        source: Box<ModelError>,
     },
     /// The engine.
     #[error(transparent)]
@@ -259,15 +259,15 @@ impl Error {
     pub fn graph(path: &str, source: GraphError) -> Self {
         match source {
             GraphError::Unreadable { .. } | GraphError::Unwritable { .. } | GraphError::NotOnnx { .. } => {
-                Error::File(source)
+                Error::File(Box::new(source))
             }
-            source => Error::Graph { path: path.to_string(), source },
+            source => Error::Graph { path: path.to_string(), source: Box::new(source) },
         }
     }
 
     /// An error of a model.
     pub fn model(path: &str, source: impl Into<ModelError>) -> Self {
-        Error::Model { path: path.to_string(), source: source.into() }
+        Error::Model { path: path.to_string(), source: Box::new(source.into()) }
     }
 
     /// An error of a method.

@@ -46,6 +46,9 @@ pub(super) enum Kind {
     Ablation,
 }
 
+/// A representation, and the scorers that are trained on it, each with its name.
+type Baseline = (Box<dyn Representation>, Vec<(&'static str, ScorerKind)>);
+
 impl Kind {
     /// The word of the JSON.
     pub(super) fn word(self) -> &'static str {
@@ -164,7 +167,7 @@ impl Candidates {
         let activations = Activations::new(model, preprocessing, &extracted.levels)?;
         let segments = activations.segments(model);
         let gates = Gates::new(model, preprocessing, &extracted.levels, &extracted.settings)?;
-        let baselines: Vec<(Box<dyn Representation>, Vec<(&str, ScorerKind)>)> = vec![
+        let baselines: Vec<Baseline> = vec![
             (Box::new(Softmax::new(model, preprocessing)?), vec![("maximum softmax", ScorerKind::Value)]),
             (Box::new(Squeezing::new(model, preprocessing)?), vec![("feature squeezing", ScorerKind::Value)]),
             (

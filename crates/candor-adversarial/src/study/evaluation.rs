@@ -128,7 +128,7 @@ impl Study<'_> {
         }
         let of_name = |numbers: Vec<usize>| {
             let mut successful = numbers.into_iter().filter(|&a| self.succeeds(rows, &[a]));
-            if budgets == Budgets::Strongest { successful.last() } else { successful.next() }
+            if budgets == Budgets::Strongest { successful.next_back() } else { successful.next() }
         };
         let mut chosen: Vec<usize> = self.budgets().into_values().filter_map(of_name).collect();
         chosen.sort_unstable();
