@@ -5,6 +5,7 @@ mod support;
 
 use candor::image::Preset;
 use candor::noise::Noise;
+use candor::scores::ranking;
 use candor_adversarial::attacks::{Budget, Goal, Loss, Norms};
 use candor_graph::builder::Builder;
 use candor_graph::graph::Graph;
@@ -78,7 +79,7 @@ fn the_gradient_of_a_linear_model_is_its_formula() {
     let sum: f64 = logits.iter().map(|s| s.exp()).sum();
     for label in 0..CLASSES {
         let found = linear.lab.gradient(&image, Loss::CrossEntropy, &Goal::away(label));
-        for (i, &found) in found.iter().enumerate() {
+        for (i, found) in found.into_iter().enumerate() {
             let slope = |k: usize| logits[k].exp() / sum - f64::from(u8::from(k == label));
             let want: f64 = (0..CLASSES).map(|k| slope(k) * f64::from(linear.weights[k][i])).sum();
             assert!((f64::from(found) - want).abs() < 1e-5, "value {i}: {found} not {want}");
@@ -191,9 +192,10 @@ fn a_step_of_pgd_l2_goes_along_the_gradient_itself() {
 #[test]
 fn gradients_of_the_target_model_are_those_of_differences() {
     let mut lab = Lab::embedded();
-    let images = lab.scenes(2);
+    let images = lab.scenes(4);
     let goals = lab.away(&images);
     for loss in [Loss::CrossEntropy, Loss::Margin, Loss::Dlr] {
+        let mut compared = 0;
         for (image, goal) in images.iter().zip(&goals) {
             let gradient = lab.gradient(image, loss, goal);
             let size = length(&gradient);
@@ -204,10 +206,16 @@ fn gradients_of_the_target_model_are_those_of_differences() {
                 moved.map(|(x, g)| (f64::from(*x) + sign * h * f64::from(*g) / size) as f32).collect()
             };
             let logits = lab.logits(&[at(1.0), at(-1.0)]);
+            // Where the first three classes change their order, the ratio has a kink and no derivative.
+            if ranking(&logits[0])[..3] != ranking(&logits[1])[..3] {
+                continue;
+            }
+            compared += 1;
             let [up, down] = [0, 1].map(|i| loss.at(&logits[i], goal).0);
             let slope = (up - down) / (2.0 * h);
             assert!((slope / size - 1.0).abs() < 0.02, "{loss:?}: {slope}, by the sweep {size}");
         }
+        assert!(compared > 0, "{loss:?}: no image without a kink");
     }
 }
 

@@ -284,7 +284,7 @@ pub enum Bench {
 #[command(after_help = "\
 Photos that the model answers right are changed until it answers another class, drawn by the seed. Nothing of that class can be \
 seen: a box for it on the object is an error, and the class that is there should still have one. The changed photos are kept in \
-OUT/adversarial, in whole grey levels and asked again.
+OUT/adversarial, in 8-bit levels and asked again.
 
 Example:
   candor bench adversarial model.onnx val_boxes.csv --images val --limit 100 --out bench")]
@@ -433,7 +433,7 @@ change. deepfool, cw and jsma look for a small change themselves and take no --e
   transfer  made on another model (--from), tried on this one
 
 A photo larger than the model's input is attacked at the input's size, after resizing (and cropping, where the sidecar says so): \
-that image is what is written. NAME.npz holds its raw values; NAME.png holds it in whole grey levels, and is written only if the \
+that image is what is written. NAME.npz holds its raw values; NAME.png holds it in 8-bit levels, and is written only if the \
 model, asked again, is still deceived by it (the perturbation may be lengthened for that; `factor` says by how much). A PNG read \
 back by a model whose sidecar says `crop` is resized again and may lose its effect. The same seed gives the same bytes.
 

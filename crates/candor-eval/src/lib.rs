@@ -1,4 +1,4 @@
-//! Measures explanations: whether a method stays silent about what is not there ([`check`]), where it points ([`bench`]), what
+//! Measures explanations: whether a method stays silent about what is not there ([`check`]), where it points ([`mod@bench`]), what
 //! removing that does to the network ([`faithfulness`]), and what it costs ([`speed`]).
 #![deny(missing_docs)]
 

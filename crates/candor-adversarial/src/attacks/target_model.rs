@@ -29,7 +29,7 @@ impl TargetModel {
     /// Compiles the model from pixels to logits and back.
     ///
     /// # Errors
-    /// [`Error::Model`] for a model whose classes do not exclude each other; a node without a gradient rule; an operator that
+    /// [`Error::MultiLabel`] for a model whose classes do not exclude each other; a node without a gradient rule; an operator that
     /// the engine lacks.
     pub fn new(model: &Model, preprocessing: &Preprocessing) -> Result<Self> {
         if model.is_sigmoid() {

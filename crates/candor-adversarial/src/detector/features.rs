@@ -140,7 +140,7 @@ impl Extractor {
     /// Compiles the model with masks in it. The settings' free choices are filled in.
     ///
     /// # Errors
-    /// As [`Learner::new`] and [`levels::choose`]; [`Error::Model`] for a model of one class, which has no runner-up.
+    /// As [`Learner::new`] and [`levels::choose`]; [`Error::MultiLabel`] for a model whose classes do not exclude each other.
     pub fn new(model: &Model, mut settings: FeatureSettings) -> Result<Self> {
         if model.is_sigmoid() {
             return Err(Error::MultiLabel { path: model.info.path.clone() });

@@ -68,7 +68,7 @@ impl Network {
     /// The network as a graph: `features` N×length → `score` N×1 in 0..=1, the standardisation in front.
     ///
     /// # Errors
-    /// [`Error::Graph`] if a weight has another size than its layer.
+    /// [`Error::Explain`] if a weight has another size than its layer.
     pub fn graph(&self) -> Result<Graph> {
         let b = Builder::new(Graph::new(18));
         let shape = [Dim::Batch(1), Dim::Fixed(self.layout.length())];

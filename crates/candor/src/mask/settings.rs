@@ -145,7 +145,7 @@ pub struct Settings {
     /// Stop when [`SETTLING`] steps together lowered the lowest total loss of every query by at most this share of it. 0 takes
     /// every step.
     pub settle: f64,
-    /// Hand the first level's features to each step, for [`Learner::feature`]; else they may stay behind in the part that runs once.
+    /// Hand the first level's features to each step, for [`Learner::feature`](super::Learner::feature); else they may stay behind in the part that runs once.
     pub keep_features: bool,
 }
 

@@ -233,7 +233,7 @@ impl Backward {
     /// Runs the forward part on a batch of images, N×C×H×W. Returns their logits, N×K.
     ///
     /// # Errors
-    /// As [`Backward::forward`].
+    /// As `Backward::forward`.
     pub fn forward_batch(&mut self, model: &Model, images: Tensor) -> Result<Vec<f32>> {
         let computed = self.forward.run(&[&images])?;
         let scores = floats(computed.get(self.logits), "the scores")?.to_vec();
