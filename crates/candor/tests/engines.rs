@@ -46,7 +46,7 @@ fn scene() -> Vec<f32> {
 
 /// The golden's input of a real model, which was chosen away from kinks: there rounding would change a gradient's course.
 fn golden_input(model: &Model, name: &str) -> Vec<f32> {
-    let path = format!("{}/../candor-graph/tests/golden/models/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/tests/golden/models/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let golden: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     noise_image(model.input_shape.iter().product(), &golden["input"])
 }
