@@ -68,7 +68,7 @@ LEFT_OUT = {"score-cam", "second class", "gamma", "epsilon-plus-flat", "epsilon-
 # and PyTorch's own float32 misses float64 by up to 3e-3.
 MODELS = {
     "cifar10_resnet20": ("relu_70", 50, (4, 2), set()),
-    "scenes": ("level7", 50, (28, 14), set()),
+    "scenes": ("level7", 20, (28, 14), set()),
     "squeezenet1_0_deepcompressed": ("fire9_concat", 8, (56, 56), {"contrastive", "score-cam"}),
     "mobilenet_v2_1.0_224": ("clip_97", 0, (112, 112), LEFT_OUT),
 }

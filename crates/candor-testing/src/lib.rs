@@ -41,6 +41,20 @@ pub fn data_dir() -> PathBuf {
     directory
 }
 
+/// The ONNX file of a golden's model: [`SCENES`] is the embedded one, any other is in [`data_dir`].
+///
+/// # Panics
+/// If it is another model and the folder is not there.
+pub fn model_file(name: &str) -> PathBuf {
+    if name == SCENES {
+        return PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../candor-scenes/assets/scenes.onnx");
+    }
+    data_dir().join("models").join(format!("{name}.onnx"))
+}
+
+/// The embedded model's name in goldens. Tests of its goldens need no real data.
+pub const SCENES: &str = "scenes";
+
 /// A file below the folder tests/data of the crate that asks.
 #[macro_export]
 macro_rules! fixture {

@@ -1,15 +1,14 @@
 //! The reliable mask against plain PyTorch in float64: losses, and the masks after ten steps.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use candor::progress::Unwatched;
-use std::path::Path;
-
 use candor::engine::RTen;
 use candor::mask::Prepared;
 use candor::mask::learn::Learner;
 use candor::mask::{Settings, automatic_levels, named_levels};
 use candor::model::{Model, ModelOptions};
 use candor::passes::Passes;
+use candor::progress::Unwatched;
+use candor_testing::model_file;
 use serde_json::Value;
 
 /// `smooth_image` of tools/candor_tools/deterministic.py: amplitude · sin(2π(x + c)·3/W) · cos(2π(y − c)·2/H).
@@ -28,18 +27,20 @@ fn floats(v: &Value) -> Vec<f64> {
 }
 
 #[test]
-#[ignore = "needs real models and photos: CANDOR_DATA"]
-fn ten_steps_agree_with_pytorch() {
-    let data = candor_testing::data_dir();
-    for text in
-        [include_str!("golden/mask_resnet20.json"), include_str!("golden/mask_resnet20_beta2_0.9.json")]
-    {
-        agrees(&data, &serde_json::from_str(text).unwrap());
-    }
+fn ten_steps_on_the_embedded_model_agree_with_pytorch() {
+    agrees(include_str!("golden/mask_scenes.json"));
 }
 
-fn agrees(data: &Path, golden: &Value) {
-    let path = data.join("models/cifar10_resnet20.onnx");
+#[test]
+#[ignore = "needs real models and photos: CANDOR_DATA"]
+fn ten_steps_on_a_real_model_agree_with_pytorch() {
+    agrees(include_str!("golden/mask_resnet20.json"));
+    agrees(include_str!("golden/mask_resnet20_beta2_0.9.json"));
+}
+
+fn agrees(golden: &str) {
+    let golden: Value = serde_json::from_str(golden).unwrap();
+    let path = model_file(golden["model"].as_str().unwrap());
     let model = Model::load(&path, &ModelOptions::default(), Box::new(RTen::new(2))).unwrap();
     let names: Vec<String> = golden["levels"]
         .as_array()
