@@ -8,6 +8,7 @@
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (model, preprocessing): (candor::model::Model, candor::image::Preprocessing) = todo!();
+//! use candor::Unwatched;
 //! use candor_adversarial::attacks::{self, Goal, TargetModel};
 //! let dataset = candor_eval::dataset::open("test.bin".as_ref(), None, None)?;
 //! let mut target_model = TargetModel::new(&model, &preprocessing)?;

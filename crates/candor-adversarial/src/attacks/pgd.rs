@@ -86,15 +86,15 @@ pub(super) const PGD_L2: Description = Description {
 pub(super) struct Pgd(Descent);
 
 impl Pgd {
-    /// BIM has no random starts among its parameters.
+    /// BIM is PGD once, from the image itself, and declares neither of the two parameters that say so.
     pub(super) fn new(p: &Parameters, ball: fn(f64) -> Budget) -> Self {
         let eps = p.real("eps");
         Pgd(Descent {
             budget: ball(eps),
             step: eps * p.real("step"),
             steps: p.integer("steps"),
-            random_start: p.flag("random-start"),
-            restarts: p.integer("restarts").max(1),
+            random_start: p.has("random-start") && p.flag("random-start"),
+            restarts: if p.has("restarts") { p.integer("restarts").max(1) } else { 1 },
             early_stop: p.flag("early-stop"),
             loss: Loss::named(p.word("loss")),
         })
