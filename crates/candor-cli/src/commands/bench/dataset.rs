@@ -22,7 +22,7 @@ pub fn wsol(args: &DatasetArgs) -> Result<ExitCode> {
     let measure = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
     let sum = |found: &Found<_>, tuning| (located::tables(found, tuning, args.seed), vec![]);
     let benchmark = Benchmark {
-        args: args,
+        args,
         setup: &setup,
         fingerprint: &fingerprint,
         name: "wsol",
@@ -42,7 +42,7 @@ pub fn dwsol(args: &DatasetArgs) -> Result<ExitCode> {
         (vec![table], vec![plot])
     };
     let benchmark = Benchmark {
-        args: args,
+        args,
         setup: &setup,
         fingerprint: &fingerprint,
         name: "dwsol",
@@ -80,7 +80,7 @@ pub fn adversarial(args: &AdversarialArgs) -> Result<ExitCode> {
         (vec![table], vec![plot])
     };
     let benchmark = Benchmark {
-        args: args,
+        args,
         setup: &setup,
         fingerprint: &fingerprint,
         name: "adversarial",
@@ -103,7 +103,7 @@ pub fn grid(args: &GridArgs) -> Result<ExitCode> {
     let fingerprint = format!("{fingerprint}, {} samples, {count} grids", dataset.samples.len());
     let sum = |found: &Found<_>, tuning| (composed::tables(found, tuning, args.seed), vec![]);
     let benchmark = Benchmark {
-        args: args,
+        args,
         setup: &setup,
         fingerprint: &fingerprint,
         name: "grid",
