@@ -3,7 +3,7 @@
 mod bench;
 mod check;
 mod detect;
-mod speed;
+pub mod speed;
 
 use std::path::Path;
 use std::process::ExitCode;

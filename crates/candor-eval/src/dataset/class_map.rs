@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{Dataset, DatasetError, Result, text};
+use super::{Dataset, DatasetError, Result, lines, text};
 use candor::labels::Labels;
 
 /// Which of the model's classes count as a class of the dataset.
@@ -20,14 +20,12 @@ impl ClassMap {
         if text.trim_start().starts_with('{') {
             return ClassMap::from_json(&text).map_err(|e| DatasetError::read(path, e));
         }
-        let line = |(i, line): (usize, &str)| {
-            let wrong = || DatasetError::read(path, format!("line {}: expected CLASS,NUMBERS", i + 1));
-            let (class, numbers) = line.rsplit_once([',', '\t']).ok_or_else(wrong)?;
+        let line = |line: &str| {
+            let (class, numbers) = line.rsplit_once([',', '\t'])?;
             let numbers: Result<Vec<usize>, _> = numbers.split_whitespace().map(str::parse).collect();
-            Ok((class.trim().to_string(), numbers.map_err(|_| wrong())?))
+            Some((class.trim().to_string(), numbers.ok()?))
         };
-        let lines = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty());
-        Ok(ClassMap(lines.map(line).collect::<Result<_>>()?))
+        Ok(ClassMap(lines(path, &text, "CLASS,NUMBERS", line)?.into_iter().collect()))
     }
 
     fn from_json(text: &str) -> Result<Self, String> {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{DatasetError, Object, Result, Sample, text};
+use super::{DatasetError, Object, Result, Sample, lines, text};
 
 pub(super) fn read(path: &Path) -> Result<Vec<Sample>> {
     let table = |name: &str| pairs(&path.join(name));
@@ -31,13 +31,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<Sample>> {
 
 /// Lines of a key and the rest.
 fn pairs(path: &Path) -> Result<Vec<(String, String)>> {
-    let line = |(i, line): (usize, &str)| {
-        let (key, rest) = line.trim().split_once(' ').ok_or_else(|| {
-            DatasetError::read(path, format!("line {}: expected a number and a value", i + 1))
-        })?;
-        Ok((key.to_string(), rest.trim().to_string()))
-    };
-    text(path)?.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()).map(line).collect()
+    lines(path, &text(path)?, "a number and a value", |line| {
+        let (key, rest) = line.trim().split_once(' ')?;
+        Some((key.to_string(), rest.trim().to_string()))
+    })
 }
 
 fn lookup(pairs: Vec<(String, String)>) -> HashMap<String, String> {

@@ -246,6 +246,13 @@ fn text(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|e| DatasetError::read(path, e))
 }
 
+/// What `parse` makes of each line of `text`, which is of `path`, empty ones left out; `expected` says what a line should be.
+fn lines<T>(path: &Path, text: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
+    let wrong = |i: usize| DatasetError::read(path, format!("line {}: expected {expected}", i + 1));
+    let full = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    full.map(|(i, line)| parse(line).ok_or_else(|| wrong(i))).collect()
+}
+
 /// The file `name` in the first of the folders that has it; the first folder's if none has.
 fn find_file(name: &str, folders: &[&Path]) -> PathBuf {
     let all = || folders.iter().map(|f| f.join(name));

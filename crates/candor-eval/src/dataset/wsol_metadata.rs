@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{DatasetError, Object, Result, Sample, find_file, text};
+use super::{DatasetError, Object, Result, Sample, find_file, lines, text};
 
 pub(super) fn read(path: &Path, images: Option<&Path>) -> Result<Vec<Sample>> {
     let folders: Vec<&Path> = images.into_iter().chain([path]).collect();
@@ -36,12 +36,9 @@ pub(super) fn read(path: &Path, images: Option<&Path>) -> Result<Vec<Sample>> {
 
 /// Lines of an id and N numbers.
 fn rows<const N: usize>(path: &Path) -> Result<Vec<(String, [f64; N])>> {
-    let row = |(i, line): (usize, &str)| {
-        let wrong = || DatasetError::read(path, format!("line {}: expected an id and {N} numbers", i + 1));
+    lines(path, &text(path)?, &format!("an id and {N} numbers"), |line| {
         let parts: Vec<&str> = line.trim().rsplitn(N + 1, ',').collect();
         let numbers: Vec<f64> = parts.iter().take(N).rev().filter_map(|v| v.trim().parse().ok()).collect();
-        let id = parts.get(N).ok_or_else(wrong)?;
-        Ok(((*id).to_string(), numbers.try_into().map_err(|_| wrong())?))
-    };
-    text(path)?.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()).map(row).collect()
+        Some(((*parts.get(N)?).to_string(), numbers.try_into().ok()?))
+    })
 }

@@ -54,20 +54,21 @@ fn pad(cell: &str, align: Align, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Cell;
     use super::super::tests::example;
 
     #[test]
     fn columns_are_as_wide_as_their_cells() {
         let expected = "\
 All
-method   hits ↑           ratio ↓  setting
-lrp     0.574 *  0.000 (46.120)    a, \"b\" | <c>
-κατά    12.5 %                –    x=1
+method    hits ↑           ratio ↓  setting
+lrp      0.574 *  0.000 (46.120)    a, \"b\" | <c>
+κατά    12.5 %                 –    x=1
 ";
         assert_eq!(example().terminal(), expected);
         // A wide letter takes two places.
         let mut wide = example();
-        wide.rows[1][0] = super::Cell::text("犬犬犬犬");
-        assert!(wide.terminal().contains("\nlrp        0.574 *"), "{}", wide.terminal());
+        wide.rows[1][0] = Cell::text("犬犬犬犬");
+        assert!(wide.terminal().contains("\nlrp        0.574 *  "), "{}", wide.terminal());
     }
 }

@@ -5,9 +5,11 @@ use std::time::Instant;
 
 use anyhow::Result;
 use candor_eval::speed::{SpeedResult, measure, steps};
+use candor_report::table::Table;
 
 use crate::arguments::SpeedArgs;
 use crate::commands::check::chosen;
+use crate::commands::table::speed::tables;
 use crate::output;
 use crate::setup;
 
@@ -24,14 +26,14 @@ pub fn run(args: &SpeedArgs) -> Result<ExitCode> {
     if args.json {
         output::json(&result)?;
     } else {
-        output::print(&table(&result))?;
+        output::print(&text(&result)?)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(r: &SpeedResult) -> String {
+fn text(r: &SpeedResult) -> Result<String> {
     let mut text = format!(
-        "{}\n{} {}, threads: {}, batch {}; best of the engine {:.1} GFLOP/s; loaded in {}\n\n",
+        "{}\n{} {}, threads: {}, batch {}; best of the engine {:.1} GFLOP/s; loaded in {}; times in milliseconds\n",
         r.model.path,
         r.engine.name,
         r.engine.version,
@@ -40,41 +42,8 @@ fn table(r: &SpeedResult) -> String {
         r.peak_gflops,
         seconds(r.load_seconds),
     );
-    text += &format!(
-        "{:<24} {:>10} {:>10} {:>10} {:>5} {:>9} {:>9} {:>8}\n",
-        "one pass", "median", "fastest", "slowest", "runs", "GFLOP", "GFLOP/s", "of best"
-    );
-    for p in &r.parts {
-        let s = &p.seconds;
-        text += &format!(
-            "{:<24} {:>10} {:>10} {:>10} {:>5} {:>9.3} {:>9.1} {:>6.0} %\n",
-            p.name,
-            seconds(s.median),
-            seconds(s.min),
-            seconds(s.max),
-            s.runs,
-            p.gflop,
-            p.gflops,
-            100.0 * p.share_of_peak,
-        );
-    }
-    text += &format!(
-        "\n{:<24} {:>10} {:>10} {:>10} {:>5} {:>9} {:>9} {:>8}\n",
-        "one explanation", "median", "fastest", "slowest", "runs", "forward", "backward", "prepare"
-    );
-    for m in &r.methods {
-        let s = &m.seconds;
-        text += &format!(
-            "{:<24} {:>10} {:>10} {:>10} {:>5} {:>9} {:>9} {:>8}\n",
-            m.method.name,
-            seconds(s.median),
-            seconds(s.min),
-            seconds(s.max),
-            s.runs,
-            m.forward,
-            m.backward,
-            seconds(m.prepare_seconds),
-        );
+    for table in tables(&serde_json::from_value(serde_json::to_value(r)?)?) {
+        text += &format!("\n{}", Table { title: String::new(), ..table }.terminal());
     }
     for s in &r.skipped {
         text += &format!("{}: not measured: {}\n", s.method, s.reason);
@@ -82,7 +51,7 @@ fn table(r: &SpeedResult) -> String {
     if let Some(bytes) = r.peak_memory_bytes {
         text += &format!("\npeak memory of the process: {:.0} MB\n", bytes as f64 / f64::from(1 << 20));
     }
-    text
+    Ok(text)
 }
 
 /// Seconds in the unit that gives three digits before or around the point.

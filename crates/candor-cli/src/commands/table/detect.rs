@@ -20,7 +20,7 @@ pub struct Study {
 #[derive(Deserialize)]
 struct Attack {
     label: String,
-    success: f64,
+    success: Option<f64>,
     test: usize,
     norms: Option<[f64; 2]>,
 }
@@ -33,7 +33,7 @@ struct Detector {
     unseen: Vec<Option<Figure>>,
     same: Vec<Option<Figure>>,
     weakest: Vec<(String, Option<Figure>)>,
-    false_alarms: Vec<(String, Vec<f64>)>,
+    false_alarms: Vec<(String, Vec<Option<f64>>)>,
 }
 
 /// How well a detector does on an attack.
@@ -45,16 +45,16 @@ struct Figure {
     detected: [f64; 2],
 }
 
-/// What an attacker who knows the detector reaches.
+/// What an attacker who knows the detector reaches. A share of no images is `null`.
 #[derive(Deserialize)]
 struct Adaptive {
     eps: f64,
     steps: usize,
     images: usize,
-    success: f64,
-    detected: Vec<f64>,
+    success: Option<f64>,
+    detected: Vec<Option<f64>>,
     auroc: Option<f64>,
-    evades: f64,
+    evades: Option<f64>,
 }
 
 /// Tables of detectors of these kinds.
@@ -95,7 +95,7 @@ fn attacks(study: &Study) -> Table {
         table.row(vec![
             Cell::text(short(&a.label)),
             Cell::Code(a.label.clone()),
-            Cell::number(Some(a.success), Unit::Percent(1)),
+            Cell::number(a.success, Unit::Percent(1)),
             Cell::number(a.norms.map(|n| 255.0 * n[0]), Unit::Decimals(1)),
             Cell::number(a.norms.map(|n| n[1]), Unit::Decimals(3)),
             count(a.test),
@@ -136,13 +136,13 @@ const FIGURES: [Shown; 6] = [
         title: "Detected at the threshold for 5 % false alarms, trained on all",
         cells: |d| &d.seen,
         value: |f| f.detected[1],
-        adaptive: Some(|a| a.detected.get(1).copied()),
+        adaptive: Some(|a| a.detected.get(1).copied().flatten()),
     },
     Shown {
         title: "Detected at the threshold for 1 % false alarms, trained on all",
         cells: |d| &d.seen,
         value: |f| f.detected[0],
-        adaptive: Some(|a| a.detected.first().copied()),
+        adaptive: Some(|a| a.detected.first().copied().flatten()),
     },
     Shown {
         title: "Detected at the threshold for 5 % false alarms, trained on the attacks of other names",
@@ -219,10 +219,9 @@ fn false_alarms(detectors: &[&Detector]) -> Table {
     let title = "Alarms on clean test images, at the thresholds for 1 % and 5 %";
     let mut table = Table::new(title, "", columns);
     for d in detectors {
-        let shown = |shares: &Vec<f64>| {
-            let shares: Vec<String> = shares.iter().map(|s| format!("{:.1} %", 100.0 * s)).collect();
-            Cell::text(shares.join(", "))
-        };
+        let percent = |s: &Option<f64>| s.map_or("–".to_string(), |s| format!("{:.1} %", 100.0 * s));
+        let shown =
+            |shares: &[Option<f64>]| Cell::text(shares.iter().map(percent).collect::<Vec<_>>().join(", "));
         let cells = d.false_alarms.iter().map(|(_, shares)| shown(shares));
         table.row(std::iter::once(Cell::text(&d.name)).chain(cells).collect());
     }
@@ -241,8 +240,8 @@ fn adaptive(study: &Study) -> Table {
     ];
     let mut table = Table::new("By one who knows the detector", "", columns);
     for a in &study.adaptive {
-        let percent = |share: f64| Cell::number(Some(share), Unit::Percent(0));
-        let alarm = |i: usize| Cell::number(a.detected.get(i).copied(), Unit::Percent(0));
+        let percent = |share: Option<f64>| Cell::number(share, Unit::Percent(0));
+        let alarm = |i: usize| percent(a.detected.get(i).copied().flatten());
         table.row(vec![
             Cell::text(format!("L∞ {:.0}/255, {} steps", 255.0 * a.eps, a.steps)),
             count(a.images),

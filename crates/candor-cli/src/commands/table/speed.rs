@@ -1,4 +1,4 @@
-//! Tables of `candor bench speed`.
+//! Tables of `candor bench speed`, which prints them, too.
 
 use candor::engine::EngineInfo;
 use candor::model::ModelInfo;
@@ -46,7 +46,12 @@ struct Explained {
     backward: u64,
 }
 
-pub fn sheet(speed: &Speed) -> Sheet {
+pub(super) fn sheet(speed: &Speed) -> Sheet {
+    Sheet { tables: tables(speed).into(), remark: not_defined(&speed.skipped) }
+}
+
+/// The tables of single passes and of whole explanations.
+pub fn tables(speed: &Speed) -> [Table; 2] {
     let Speed { model, engine, .. } = speed;
     let name = stem(&model.path);
     let note = format!("{} {}, threads: {}; milliseconds.", engine.name, engine.version, engine.threads);
@@ -67,7 +72,7 @@ pub fn sheet(speed: &Speed) -> Sheet {
         let [forward, backward] = [m.forward, m.backward].map(|n| decimals(n as f64, 0));
         methods.row(row(&m.method.name, &m.seconds, [forward, backward, milliseconds(m.prepare_seconds)]));
     }
-    Sheet { tables: vec![passes, methods], remark: not_defined(&speed.skipped) }
+    [passes, methods]
 }
 
 fn row(name: &str, s: &Seconds, further: [Cell; 3]) -> Vec<Cell> {
