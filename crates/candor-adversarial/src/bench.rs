@@ -10,7 +10,7 @@ use crate::attacks::{self, Attack, Goal, Norms, Rounding, TargetModel};
 use crate::detector::AttackSpec;
 use crate::error::{Error, Result};
 use candor::image::decode;
-use candor::methods::Explainer;
+use candor::methods::Compiled;
 use candor::model::Model;
 use candor::progress::Progress;
 use candor::scores::ranking;
@@ -96,7 +96,7 @@ impl<'d> Adversarial<'d> {
     fn ask(
         &self,
         model: &Model,
-        explainer: &mut dyn Explainer,
+        explainer: &mut dyn Compiled,
         item: usize,
     ) -> candor_eval::error::Result<(usize, Located, Asked, RgbImage)> {
         let (number, target) = self.made[item];
@@ -126,7 +126,7 @@ impl Measure for Adversarial<'_> {
     fn measure(
         &mut self,
         model: &Model,
-        explainer: &mut dyn Explainer,
+        explainer: &mut dyn Compiled,
         item: usize,
     ) -> candor_eval::error::Result<Localized> {
         let (class, located, asked, _) = self.ask(model, explainer, item)?;
@@ -136,7 +136,7 @@ impl Measure for Adversarial<'_> {
     fn show(
         &mut self,
         model: &Model,
-        explainer: &mut dyn Explainer,
+        explainer: &mut dyn Compiled,
         item: usize,
     ) -> candor_eval::error::Result<Shown> {
         let (class, _, asked, picture) = self.ask(model, explainer, item)?;

@@ -13,7 +13,7 @@ use std::time::Instant;
 use candor::engine::{Folding, Session};
 use candor::mask::learn::Learner;
 use candor::mask::{Settings, automatic_levels, named_levels};
-use candor::methods::{self, Choices, Explainer};
+use candor::methods::{self, Choices, Compiled};
 use candor::model::{Model, ModelOptions};
 use candor::parameters::key_value;
 use candor_graph::builder::Builder;
@@ -63,7 +63,7 @@ struct Server {
     settings: Settings,
     learner: Option<Learner>,
     gradient: Option<Box<dyn Session>>,
-    explainers: HashMap<String, Box<dyn Explainer>>,
+    explainers: HashMap<String, Box<dyn Compiled>>,
 }
 
 impl Server {

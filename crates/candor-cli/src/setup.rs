@@ -6,7 +6,7 @@ use anyhow::Result;
 use candor::engine::{Device, Engine, OnnxRuntime, RTen};
 use candor::error::one_line;
 use candor::image::Preset;
-use candor::methods::{self, Method};
+use candor::methods::{self, Definition};
 use candor::{Classifier, OpenOptions};
 use candor_eval::dataset::{self, ClassMap, Dataset};
 
@@ -47,7 +47,7 @@ fn tell_assumed(classifier: &Classifier) {
 }
 
 /// The method of that name; an old name is noted.
-pub fn method(name: &str) -> Result<Box<dyn Method>> {
+pub fn method(name: &str) -> Result<Box<dyn Definition>> {
     let found = methods::find(name).map_err(usage)?;
     if let Some(today) = methods::renamed(name) {
         output::note(&format!("the method '{name}' is called '{today}' now"));

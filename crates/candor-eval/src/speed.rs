@@ -19,7 +19,7 @@ use candor::engine::{Engine, Session};
 use candor::error::one_line;
 use candor::mask::learn::Learner;
 use candor::mask::{Settings, automatic_levels};
-use candor::methods::{Choices, Method, find, prepare};
+use candor::methods::{Choices, Definition, find, prepare};
 use candor::model::Model;
 use candor::model::ModelInfo;
 use candor::parameters::MethodInfo;
@@ -107,7 +107,7 @@ pub struct MethodSpeed {
 /// If the engine fails, or there is no gradient of the model.
 pub fn measure(
     model: &Model,
-    methods: &[Box<dyn Method>],
+    methods: &[Box<dyn Definition>],
     repeats: usize,
     load_seconds: f64,
     progress: &mut dyn Progress,
@@ -162,7 +162,7 @@ pub fn measure(
 }
 
 /// How often [`measure`] reports progress.
-pub fn steps(methods: &[Box<dyn Method>]) -> u64 {
+pub fn steps(methods: &[Box<dyn Definition>]) -> u64 {
     4 + methods.len() as u64
 }
 
@@ -251,7 +251,7 @@ fn time_iteration(model: &Model, image: &[f32], repeats: usize) -> Result<(Secon
     Ok((spread(between.collect()), values))
 }
 
-fn time_method(model: &Model, method: &dyn Method, image: &[f32], repeats: usize) -> Result<MethodSpeed> {
+fn time_method(model: &Model, method: &dyn Definition, image: &[f32], repeats: usize) -> Result<MethodSpeed> {
     // A class without evidence must not end the work early: noise has none.
     let full = method.description().parameters.iter().filter(|p| p.name == "exact");
     let set: Vec<_> = full.map(|p| (p.name.to_string(), "false".to_string())).collect();

@@ -11,7 +11,7 @@ use crate::explanation::{ClassExplanation, Cost, Explanation, PhotoExplanation, 
 use crate::image::decode;
 use crate::labels::{ClassError, Labels};
 use crate::mask::Settings;
-use crate::methods::{self, Explainer as Prepared, Method as Definition, prepare};
+use crate::methods::{self, Compiled, Definition, prepare};
 use crate::model::Head;
 use crate::parameters::{MethodInfo, Pairs, Parameters};
 use crate::probe;
@@ -169,7 +169,7 @@ pub struct Explainer {
     /// Whether each photo is asked for its lowest class, too, to warn where that lights the same pixels ([`probe`]).
     pub probe: bool,
     parameters: Parameters,
-    prepared: Box<dyn Prepared>,
+    prepared: Box<dyn Compiled>,
 }
 
 impl Explainer {

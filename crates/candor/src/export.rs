@@ -7,7 +7,7 @@ use candor_graph::onnx::{self, Notes};
 
 use crate::error::{Error, MethodError, Result};
 use crate::image::Preprocessing;
-use crate::methods::{Choices, Method, all};
+use crate::methods::{Choices, Definition, all};
 use crate::model::Model;
 use crate::parameters::MethodInfo;
 use crate::parameters::Parameters;
@@ -48,7 +48,7 @@ pub fn exportable() -> Vec<&'static str> {
 pub fn export(
     model: &Model,
     preprocessing: &Preprocessing,
-    method: &dyn Method,
+    method: &dyn Definition,
     set: &[(String, String)],
     choices: &Choices,
 ) -> Result<Exported> {

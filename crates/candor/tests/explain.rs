@@ -9,7 +9,7 @@ use candor::engine::RTen;
 use candor::error::{Error, Result};
 use candor::explanation::{ClassExplanation, Explanation, PhotoExplanation, Verdict};
 use candor::image::{RgbImage, decode_bytes};
-use candor::methods::{Choices, Description, Explainer as Prepared, Method as Definition, find};
+use candor::methods::{Choices, Compiled, Definition, Description, find};
 use candor::model::Model;
 use candor::parameters::Parameters;
 use candor::sidecar::Sidecar;
@@ -88,19 +88,19 @@ fn a_photo_is_explained_the_same_beside_others() {
 /// A gradient that refuses dark pictures.
 struct Picky;
 
-struct PickyExplainer(Box<dyn Prepared>);
+struct PickyExplainer(Box<dyn Compiled>);
 
 impl Definition for Picky {
     fn description(&self) -> Description {
         find("gradient").unwrap().description()
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Prepared>> {
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
         Ok(Box::new(PickyExplainer(find("gradient")?.prepare(model, p, choices)?)))
     }
 }
 
-impl Prepared for PickyExplainer {
+impl Compiled for PickyExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         if image.iter().all(|&v| v == image[0]) {
             return Err(Error::NoPhoto);

@@ -7,7 +7,7 @@ use candor::engine::RTen;
 use candor::error::one_line;
 use candor::explanation::Explanation;
 use candor::map::Map;
-use candor::methods::{self, Choices, Explainer};
+use candor::methods::{self, Choices, Compiled};
 use candor::model::{Model, ModelOptions};
 use candor_scenes::embedded;
 use candor_testing::fixture;
@@ -51,13 +51,13 @@ fn settings(method: &str) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-fn prepare(model: &Model, name: &str, set: &[(&str, &str)], seed: u64) -> Box<dyn Explainer> {
+fn prepare(model: &Model, name: &str, set: &[(&str, &str)], seed: u64) -> Box<dyn Compiled> {
     let set: Vec<_> = set.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
     let choices = Choices { seed, ..Choices::default() };
     methods::prepare(model, methods::find(name).unwrap().as_ref(), &set, &choices).unwrap().0
 }
 
-fn explain(e: &mut dyn Explainer, model: &Model, image: &[f32], classes: &[usize]) -> Vec<Explanation> {
+fn explain(e: &mut dyn Compiled, model: &Model, image: &[f32], classes: &[usize]) -> Vec<Explanation> {
     e.scores(model, image).unwrap();
     let mut steps = 0;
     let mut count = |more| {

@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 
 use candor::progress::Progress;
-use serde::Serialize;
 
 use super::Study;
 use super::evaluation::Trained;
+use super::figures::AdaptiveRow;
 use crate::attacks::{Budget, Goal, Rounding, TargetModel, of_picture};
 use crate::detector::adaptive::{Adaptive, Moves};
 use crate::detector::corpus::Split;
@@ -16,25 +16,6 @@ use candor_eval::statistics::auroc;
 
 /// Budgets in L∞, of 255.
 const BUDGETS: [f64; 2] = [2.0, 8.0];
-
-/// The adaptive attack with one budget.
-#[derive(Clone, Debug, Serialize)]
-pub struct AdaptiveRow {
-    /// Budget in L∞, pixels counted in 0..=1.
-    pub eps: f64,
-    /// Steps.
-    pub steps: usize,
-    /// Attacked images, all of the test split.
-    pub images: usize,
-    /// Share that the model misclassifies, quantised to 8 bits, 0..=1.
-    pub success: f64,
-    /// Of those, the shares above the thresholds for 1 % and 5 % false alarms.
-    pub detected: Vec<f64>,
-    /// Of those, against clean test images.
-    pub auroc: Option<f64>,
-    /// Share of all images that the model misclassifies without an alarm at the threshold for 5 %.
-    pub evades: f64,
-}
 
 impl Study<'_> {
     /// Attacks the detector that was trained on all attacks.

@@ -2,8 +2,6 @@
 
 use serde::Serialize;
 
-use super::adaptive::AdaptiveRow;
-
 /// The result of a study.
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -69,4 +67,23 @@ impl Figure {
         let values: Vec<f64> = figures.iter().flatten().map(value).collect();
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
+}
+
+/// The adaptive attack with one budget.
+#[derive(Clone, Debug, Serialize)]
+pub struct AdaptiveRow {
+    /// Budget in L∞, pixels counted in 0..=1.
+    pub eps: f64,
+    /// Steps.
+    pub steps: usize,
+    /// Attacked images, all of the test split.
+    pub images: usize,
+    /// Share that the model misclassifies, quantised to 8 bits, 0..=1.
+    pub success: f64,
+    /// Of those, the shares above the thresholds for 1 % and 5 % false alarms.
+    pub detected: Vec<f64>,
+    /// Of those, against clean test images.
+    pub auroc: Option<f64>,
+    /// Share of all images that the model misclassifies without an alarm at the threshold for 5 %.
+    pub evades: f64,
 }

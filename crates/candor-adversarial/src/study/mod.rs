@@ -24,12 +24,11 @@ use crate::detector::features::FeatureSettings;
 use crate::detector::network::Network;
 use crate::detector::training::Training;
 use crate::error::Result;
-pub use adaptive::AdaptiveRow;
 use candidates::{Candidates, Kind};
 use candor::image::Preprocessing;
 use candor::model::Model;
 use candor::quantile::median;
-pub use figures::{AttackRow, DetectorRow, Figure, Report};
+pub use figures::{AdaptiveRow, AttackRow, DetectorRow, Figure, Report};
 
 const ALL: [Split; 3] = [Split::Train, Split::Calibration, Split::Test];
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candor::error::one_line;
 use candor::image::decode;
-use candor::methods::{self, Method};
+use candor::methods::{self, Definition};
 use candor_eval::check::input_shift::input_shift;
 use candor_eval::check::randomize::cascade;
 use candor_eval::check::report::{CheckResult, Gallery, Randomization, Shifted, write};
@@ -82,7 +82,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
 }
 
 /// The methods of these names; all, if none is given.
-pub fn chosen(names: &[String]) -> Result<Vec<Box<dyn Method>>> {
+pub fn chosen(names: &[String]) -> Result<Vec<Box<dyn Definition>>> {
     if names.is_empty() {
         return Ok(methods::all());
     }
@@ -90,7 +90,7 @@ pub fn chosen(names: &[String]) -> Result<Vec<Box<dyn Method>>> {
 }
 
 /// Of `--set METHOD.KEY=VALUE` and `--set KEY=VALUE`, what is meant for a method.
-pub fn for_method(set: &[(String, String)], method: &dyn Method) -> Vec<(String, String)> {
+pub fn for_method(set: &[(String, String)], method: &dyn Definition) -> Vec<(String, String)> {
     let d = method.description();
     let meant = |(key, value): &(String, String)| match key.split_once('.') {
         Some((name, key)) => (name == d.name).then(|| (key.to_string(), value.clone())),

@@ -17,7 +17,7 @@ use candor::engine::Session;
 use candor::image::Preprocessing;
 use candor::labels::Labels;
 use candor::map::Map;
-use candor::methods::Explainer;
+use candor::methods::Compiled;
 use candor::methods::baseline::REACH;
 use candor::model::Model;
 use candor::scores::ranking;
@@ -142,7 +142,7 @@ impl Measure for Faithfulness<'_> {
         self.samples[item].id.clone()
     }
 
-    fn measure(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Faithful> {
+    fn measure(&mut self, model: &Model, explainer: &mut dyn Compiled, item: usize) -> Result<Faithful> {
         let image = self.preprocessing.apply(&photo(&self.samples[item])?);
         let class = ranking(&explainer.scores(model, &image)?)[0];
         let mut explain = |image: &[f32]| -> Result<Map> {
@@ -196,7 +196,7 @@ impl Measure for Faithfulness<'_> {
         })
     }
 
-    fn show(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Shown> {
+    fn show(&mut self, model: &Model, explainer: &mut dyn Compiled, item: usize) -> Result<Shown> {
         let photo = photo(&self.samples[item])?;
         let class = ranking(&explainer.scores(model, &self.preprocessing.apply(&photo))?)[0];
         let map = explainer.explain(model, &[class], &mut Unwatched)?.swap_remove(0).map;

@@ -19,7 +19,7 @@ use crate::localization::boxes::{Box4, Rule, VALUES};
 use crate::localization::{in_boxes, points, share};
 use candor::image::resize;
 use candor::map::Map;
-use candor::methods::Explainer;
+use candor::methods::Compiled;
 use candor::model::Model;
 use candor::noise::below;
 use candor::scores::ranking;
@@ -194,7 +194,7 @@ impl<'d> Grids<'d> {
     fn ask(
         &self,
         model: &Model,
-        explainer: &mut dyn Explainer,
+        explainer: &mut dyn Compiled,
         item: usize,
     ) -> Result<(RgbImage, Vec<Placed>, Asked)> {
         let (picture, there) = self.compose(item)?;
@@ -218,7 +218,7 @@ impl Measure for Grids<'_> {
         format!("{}: {}", layout.title(), names.collect::<Vec<_>>().join(" "))
     }
 
-    fn measure(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Composed> {
+    fn measure(&mut self, model: &Model, explainer: &mut dyn Compiled, item: usize) -> Result<Composed> {
         let (_, there, asked) = self.ask(model, explainer, item)?;
         let answer = asked.map(asked.top1);
         let objects: Vec<Box4> = there.iter().flat_map(|p| p.truth.iter().copied()).collect();
@@ -250,7 +250,7 @@ impl Measure for Grids<'_> {
         })
     }
 
-    fn show(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Shown> {
+    fn show(&mut self, model: &Model, explainer: &mut dyn Compiled, item: usize) -> Result<Shown> {
         let (picture, there, asked) = self.ask(model, explainer, item)?;
         let shown = there.iter().take(4).map(|p| p.class).chain([asked.absent]);
         let maps = shown.map(|c| (self.localize.labels.name(c), asked.map(c).clone())).collect();

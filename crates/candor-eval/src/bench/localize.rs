@@ -14,7 +14,7 @@ use crate::localization::{TOLERANCE, in_boxes, points, share};
 use candor::image::Preprocessing;
 use candor::labels::Labels;
 use candor::map::Map;
-use candor::methods::Explainer;
+use candor::methods::Compiled;
 use candor::model::Model;
 use candor::noise::{below, stream};
 use candor::scores::ranking;
@@ -163,13 +163,13 @@ impl Measure for Localize<'_> {
         self.samples[item].id.clone()
     }
 
-    fn measure(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Localized> {
+    fn measure(&mut self, model: &Model, explainer: &mut dyn Compiled, item: usize) -> Result<Localized> {
         let (class, photo) = self.sample(item)?;
         let (located, asked) = self.ask(model, explainer, (class, &photo), item)?;
         Ok(localized(&located, &asked, class))
     }
 
-    fn show(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Shown> {
+    fn show(&mut self, model: &Model, explainer: &mut dyn Compiled, item: usize) -> Result<Shown> {
         let (class, photo) = self.sample(item)?;
         let (_, asked) = self.ask(model, explainer, (class, &photo), item)?;
         let maps = [class, asked.absent].map(|c| (self.labels.name(c), asked.map(c).clone()));
@@ -186,7 +186,7 @@ impl Localize<'_> {
     fn ask(
         &self,
         model: &Model,
-        explainer: &mut dyn Explainer,
+        explainer: &mut dyn Compiled,
         (class, photo): (usize, &RgbImage),
         item: usize,
     ) -> Result<(Located, Asked)> {
@@ -218,7 +218,7 @@ impl Asked {
 /// Maps of the classes `present`, of one that is not among the `known` ones, and of the answer.
 pub fn ask(
     model: &Model,
-    explainer: &mut dyn Explainer,
+    explainer: &mut dyn Compiled,
     input: &[f32],
     (present, known): (&[usize], &[usize]),
     (seed, item): (u64, usize),
@@ -231,7 +231,7 @@ pub fn ask(
 /// been given the photo.
 pub fn ask_for(
     model: &Model,
-    explainer: &mut dyn Explainer,
+    explainer: &mut dyn Compiled,
     present: &[usize],
     absent: usize,
     ranking: &[usize],

@@ -8,6 +8,7 @@ pub mod localize;
 mod parquet;
 pub mod report;
 pub mod table;
+mod values;
 pub mod wsol;
 
 use candor::progress::Progress;
@@ -25,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::journal::{Entry, Journal, Outcome};
 use candor::error::one_line;
 use candor::map::Map;
-use candor::methods::Explainer;
+use candor::methods::Compiled;
 use candor::model::Model;
 use candor::parameters::MethodInfo;
 
@@ -44,13 +45,13 @@ pub trait Measure {
     ///
     /// # Errors
     /// Whatever keeps this item from being measured; the others go on.
-    fn measure(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Self::Record>;
+    fn measure(&mut self, model: &Model, explainer: &mut dyn Compiled, item: usize) -> Result<Self::Record>;
 
     /// The picture of an item and a method's maps of it, each with its name, for the page. The first sets the scale.
     ///
     /// # Errors
     /// As [`Measure::measure`].
-    fn show(&mut self, model: &Model, explainer: &mut dyn Explainer, item: usize) -> Result<Shown>;
+    fn show(&mut self, model: &Model, explainer: &mut dyn Compiled, item: usize) -> Result<Shown>;
 }
 
 /// An item to look at.

@@ -8,7 +8,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
-use super::report::Value;
+use super::values::Value;
 
 /// The file's bytes.
 pub(super) fn bytes(values: &[Value<'_>]) -> Result<Vec<u8>, ReportError> {

@@ -6,6 +6,7 @@ use image::RgbImage;
 use image::imageops::{FilterType, resize};
 use serde::{Deserialize, Serialize};
 
+use super::values::{Value, values};
 use crate::bench::Shown;
 use crate::bench::table::{Curve, Plot, Table};
 use crate::check::Skipped;
@@ -110,7 +111,7 @@ pub fn write(
 ) -> Result<PathBuf, ReportError> {
     let path = |extension: &str| directory.join(format!("{}.{extension}", result.benchmark));
     let json = serde_json::to_string_pretty(result).map_err(ReportError::encode("the result as JSON"))?;
-    let values = values(result, names);
+    let values = values(&result.tables, names);
     atomic::write(&path("csv"), &csv(&values)?)?;
     #[cfg(feature = "parquet")]
     atomic::write(&path("parquet"), &super::parquet::bytes(&values)?)?;
@@ -120,35 +121,6 @@ pub fn write(
     // Last, so that whoever finds it finds the others.
     atomic::write(&path("json"), (json + "\n").as_bytes())?;
     Ok(path("html"))
-}
-
-/// One figure of one item.
-#[derive(Serialize)]
-pub(super) struct Value<'r> {
-    pub table: &'r str,
-    pub method: &'r str,
-    pub item: String,
-    pub figure: &'r str,
-    pub value: f64,
-}
-
-fn values<'r>(result: &'r BenchResult, names: &dyn Fn(usize) -> String) -> Vec<Value<'r>> {
-    let mut values = vec![];
-    for table in &result.tables {
-        for row in &table.rows {
-            for (column, cell) in table.columns.iter().zip(&row.cells) {
-                let all = cell.iter().flat_map(|c| &c.values);
-                values.extend(all.map(|(&item, &value)| Value {
-                    table: &table.title,
-                    method: &row.method,
-                    item: names(item),
-                    figure: &column.name,
-                    value,
-                }));
-            }
-        }
-    }
-    values
 }
 
 fn csv(values: &[Value<'_>]) -> Result<Vec<u8>, ReportError> {

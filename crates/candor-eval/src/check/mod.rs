@@ -20,7 +20,7 @@ use crate::scatter::{components, entropy, total_variation};
 use crate::statistics::{Summary, auroc, summarize};
 use candor::explanation::Explanation;
 use candor::map::Map;
-use candor::methods::{Choices, Explainer, Method, prepare};
+use candor::methods::{Choices, Compiled, Definition, prepare};
 use candor::model::Model;
 use candor::noise::{below, stream};
 use candor::parameters::MethodInfo;
@@ -179,7 +179,7 @@ pub const LEAST_AUROC: f64 = 0.95;
 #[derive(Clone, Copy)]
 pub struct Subject<'m> {
     /// The method.
-    pub method: &'m dyn Method,
+    pub method: &'m dyn Definition,
     /// Its parameters that differ from the defaults.
     pub set: &'m [(String, String)],
     /// Levels, calibrated λ, seed.
@@ -191,7 +191,7 @@ impl Subject<'_> {
     ///
     /// # Errors
     /// As [`prepare`].
-    pub fn prepare(&self, model: &Model) -> Result<(Box<dyn Explainer>, Parameters)> {
+    pub fn prepare(&self, model: &Model) -> Result<(Box<dyn Compiled>, Parameters)> {
         Ok(prepare(model, self.method, self.set, self.choices)?)
     }
 }

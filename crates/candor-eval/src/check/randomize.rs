@@ -14,7 +14,7 @@ use super::{Input, Subject};
 use crate::error::Result;
 use crate::scatter::entropy;
 use candor::map::Map;
-use candor::methods::Explainer;
+use candor::methods::Compiled;
 use candor::model::Model;
 use candor::noise::Noise;
 use candor::noise::below;
@@ -110,7 +110,7 @@ pub(super) fn maps(
     images.iter().zip(classes).map(one).collect()
 }
 
-fn map(explainer: &mut dyn Explainer, model: &Model, image: &[f32], class: usize) -> Result<Map> {
+fn map(explainer: &mut dyn Compiled, model: &Model, image: &[f32], class: usize) -> Result<Map> {
     explainer.scores(model, image)?;
     Ok(explainer.explain(model, &[class], &mut Unwatched)?.swap_remove(0).map)
 }

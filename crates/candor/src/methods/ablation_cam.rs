@@ -2,7 +2,7 @@
 
 use super::attribution::enlarged;
 use super::layer::LayerFeatures;
-use super::{Choices, Cost, Description, Explainer, Method};
+use super::{Choices, Compiled, Cost, Definition, Description};
 use crate::error::Result;
 use crate::explanation::Explanation;
 use crate::map::Map;
@@ -14,7 +14,7 @@ use crate::progress::Progress;
 /// The method.
 pub(super) struct AblationCam;
 
-impl Method for AblationCam {
+impl Definition for AblationCam {
     fn description(&self) -> Description {
         Description {
             name: "ablation-cam",
@@ -31,14 +31,14 @@ impl Method for AblationCam {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
         Ok(Box::new(AblationCamExplainer(LayerFeatures::compile(model, p, choices)?)))
     }
 }
 
 struct AblationCamExplainer(LayerFeatures);
 
-impl Explainer for AblationCamExplainer {
+impl Compiled for AblationCamExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.0.begin(model, image)
     }

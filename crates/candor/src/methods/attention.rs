@@ -9,7 +9,7 @@ use candor_graph::graph::{Graph, Node, ValueId};
 use candor_graph::shape::Dim;
 
 use super::backward::{OneSweep, Plan, View};
-use super::{Choices, Cost, Description, Explainer, Method};
+use super::{Choices, Compiled, Cost, Definition, Description};
 use crate::error::{Error, MethodError, Result};
 use crate::explanation::Explanation;
 use crate::map::{Interpolation, Map};
@@ -89,7 +89,7 @@ fn positive_gradient_attention(a: &Attention<'_>, row: usize, column: usize) -> 
     a.mean(row, column, |a, g| (a * g).max(0.0))
 }
 
-impl Method for AttentionMethod {
+impl Definition for AttentionMethod {
     fn description(&self) -> Description {
         Description {
             name: self.name,
@@ -102,7 +102,7 @@ impl Method for AttentionMethod {
         }
     }
 
-    fn prepare(&self, model: &Model, _: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, _: &mut Parameters, _: &Choices) -> Result<Box<dyn Compiled>> {
         let refuse = |source| Error::method(self.name, source);
         let networks = "transformers whose tokens are patches of the photo";
         let tokens = tokens(model).ok_or_else(|| refuse(MethodError::NotForModel { networks }))?;

@@ -14,7 +14,7 @@ use candor_graph::rewrite;
 use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor};
 
-use super::Explainer;
+use super::Compiled;
 use crate::engine::{Folding, Session};
 use crate::error::{Error, ModelError, Result, first_floats, floats};
 use crate::explanation::Explanation;
@@ -369,7 +369,7 @@ impl OneSweep {
     }
 }
 
-impl Explainer for OneSweep {
+impl Compiled for OneSweep {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.image = image.to_vec();
         let reference = self.make_reference.as_ref().map(|make| make(model, image)).transpose()?;

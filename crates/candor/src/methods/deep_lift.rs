@@ -10,7 +10,7 @@ use super::backward::{Combine, OneSweep, Plan, Seed};
 use super::baseline::{self, BASELINE};
 use super::completeness;
 use super::recipe::{OneRecipe, Reading, Recipe, read};
-use super::{Choices, Cost, Description, Explainer};
+use super::{Choices, Compiled, Cost, Description};
 use crate::error::Result;
 use crate::model::Model;
 use crate::parameters::{Parameter, Parameters};
@@ -33,7 +33,7 @@ impl OneRecipe for DeepLift {
         }
     }
 
-    fn explainer(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+    fn explainer(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
         let Recipe { plan, reading } = self.recipe(model, p, choices)?;
         let word = p.word("baseline").to_string();
         Ok(Box::new(OneSweep::against(

@@ -3,7 +3,7 @@
 
 use super::attribution::enlarged;
 use super::layer::LayerFeatures;
-use super::{Choices, Cost, Description, Explainer, Method};
+use super::{Choices, Compiled, Cost, Definition, Description};
 use crate::error::Result;
 use crate::explanation::Explanation;
 use crate::map::Map;
@@ -25,7 +25,7 @@ const ITERATIONS: usize = 2000;
 /// The method.
 pub(super) struct EigenCam;
 
-impl Method for EigenCam {
+impl Definition for EigenCam {
     fn description(&self) -> Description {
         Description {
             name: "eigen-cam",
@@ -38,7 +38,7 @@ impl Method for EigenCam {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
         let at = LayerFeatures::compile(model, p, choices)?;
         Ok(Box::new(EigenCamExplainer { at, center: p.flag("center") }))
     }
@@ -49,7 +49,7 @@ struct EigenCamExplainer {
     center: bool,
 }
 
-impl Explainer for EigenCamExplainer {
+impl Compiled for EigenCamExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.at.begin(model, image)
     }

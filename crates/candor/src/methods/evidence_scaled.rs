@@ -5,7 +5,7 @@
 //! with the log-odds o_c, the null log-odds n_c of the reliable mask ([`crate::mask`]), and e_1 the evidence of the model's answer. No
 //! search is needed for it: one pass of the photo and one of the network with every mask zero.
 
-use super::{Choices, Cost, Description, Explainer, Method, prepare_wrapped};
+use super::{Choices, Compiled, Cost, Definition, Description, prepare_wrapped};
 use crate::error::{Error, Result};
 use crate::explanation::Explanation;
 use crate::map::Map;
@@ -27,7 +27,7 @@ const PARAMETERS: &[Parameter] = &[Parameter {
 /// The method.
 pub(super) struct EvidenceScaled;
 
-impl Method for EvidenceScaled {
+impl Definition for EvidenceScaled {
     fn description(&self) -> Description {
         Description {
             name: "evidence-scaled",
@@ -40,7 +40,7 @@ impl Method for EvidenceScaled {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
         let explainer = prepare_wrapped(model, p, choices)?;
         let levels = levels::choose(model, &choices.levels)?;
         p.record("levels", levels.iter().map(|l| l.name.clone()).collect::<Vec<_>>());
@@ -50,13 +50,13 @@ impl Method for EvidenceScaled {
 }
 
 struct EvidenceScaledExplainer {
-    explainer: Box<dyn Explainer>,
+    explainer: Box<dyn Compiled>,
     /// Asked for its empty masks only.
     learner: Learner,
     prepared: Option<Prepared>,
 }
 
-impl Explainer for EvidenceScaledExplainer {
+impl Compiled for EvidenceScaledExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.prepared = Some(self.learner.prepare(model, image)?);
         self.explainer.scores(model, image)

@@ -4,7 +4,7 @@
 
 use super::attribution::{Attribution, Channels};
 use super::backward::{Backward, Plan};
-use super::{Choices, Cost, Description, Explainer, Method};
+use super::{Choices, Compiled, Cost, Definition, Description};
 use crate::error::Result;
 use crate::explanation::Explanation;
 use crate::model::Model;
@@ -23,7 +23,7 @@ const PARAMETERS: &[Parameter] = &[Parameter {
 /// The method.
 pub(super) struct ExpectedGradients;
 
-impl Method for ExpectedGradients {
+impl Definition for ExpectedGradients {
     fn description(&self) -> Description {
         Description {
             name: "expected-gradients",
@@ -36,7 +36,7 @@ impl Method for ExpectedGradients {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
         Ok(Box::new(ExpectedGradientsExplainer {
             backward: Backward::compile(model, Plan::gradient(model, &[model.input]))?,
             samples: p.integer("samples"),
@@ -51,7 +51,7 @@ struct ExpectedGradientsExplainer {
     seed: u64,
 }
 
-impl Explainer for ExpectedGradientsExplainer {
+impl Compiled for ExpectedGradientsExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.backward.begin(model, image)
     }

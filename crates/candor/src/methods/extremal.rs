@@ -11,7 +11,7 @@ use super::backward::{Backward, Plan, class_by_class};
 use super::baseline::REACH;
 use super::blend::{blend_gradient, blended};
 use super::smooth_mask::SmoothMask;
-use super::{Choices, Cost, Description, Explainer, Method};
+use super::{Choices, Compiled, Cost, Definition, Description};
 use crate::blur::blurred;
 use crate::error::Result;
 use crate::explanation::Explanation;
@@ -67,7 +67,7 @@ const GROWTH: f32 = 16.4;
 /// The method.
 pub(super) struct ExtremalPerturbation;
 
-impl Method for ExtremalPerturbation {
+impl Definition for ExtremalPerturbation {
     fn description(&self) -> Description {
         Description {
             name: "extremal-perturbation",
@@ -80,7 +80,7 @@ impl Method for ExtremalPerturbation {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Compiled>> {
         let number = |name: &str| p.real(name) as f32;
         let [_, height, width] = model.input_shape;
         let scale = height.min(width) as f32 / 224.0;
@@ -107,7 +107,7 @@ struct ExtremalExplainer {
     mask: SmoothMask,
 }
 
-impl Explainer for ExtremalExplainer {
+impl Compiled for ExtremalExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.backward.begin(model, image)
     }

@@ -5,7 +5,7 @@ use candor_graph::graph::{Graph, ValueId};
 use candor_graph::insert::image_shape;
 
 use super::backward::{OneSweep, Plan};
-use super::{Choices, Cost, Description, Explainer, Method};
+use super::{Choices, Compiled, Cost, Definition, Description};
 use crate::error::Result;
 use crate::explanation::Explanation;
 use crate::map::{Interpolation, Map};
@@ -22,7 +22,7 @@ const PARAMETERS: &[Parameter] = &[Parameter {
 /// The method.
 pub(super) struct FullGrad;
 
-impl Method for FullGrad {
+impl Definition for FullGrad {
     fn description(&self) -> Description {
         Description {
             name: "fullgrad",
@@ -35,7 +35,7 @@ impl Method for FullGrad {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Compiled>> {
         let biases = biases(&model.graph);
         let mut wrt = vec![model.input];
         wrt.extend(biases.iter().map(|b| b.value));

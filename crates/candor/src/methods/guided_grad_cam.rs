@@ -8,7 +8,7 @@ use super::attribution::{Attribution, CHANNELS, channels};
 use super::backward::{Backward, Plan};
 use super::cam::{grad_cam, layer, plan};
 use super::relu_rules::require_relu;
-use super::{Choices, Cost, Description, Explainer, Method};
+use super::{Choices, Compiled, Cost, Definition, Description};
 use crate::error::Result;
 use crate::explanation::Explanation;
 use crate::map::Map;
@@ -22,7 +22,7 @@ const PARAMETERS: &[Parameter] = &[CHANNELS];
 /// The method.
 pub(super) struct GuidedGradCam;
 
-impl Method for GuidedGradCam {
+impl Definition for GuidedGradCam {
     fn description(&self) -> Description {
         Description {
             name: "guided-grad-cam",
@@ -35,7 +35,7 @@ impl Method for GuidedGradCam {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
         require_relu(model, p.method())?;
         let level = layer(model, p, choices)?;
         let guided = Plan { policy: policy::guided_backprop(), ..Plan::gradient(model, &[model.input]) };
@@ -55,7 +55,7 @@ struct GuidedGradCamExplainer {
     channels: super::attribution::Channels,
 }
 
-impl Explainer for GuidedGradCamExplainer {
+impl Compiled for GuidedGradCamExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.guided.forward(model, &[image])?;
         self.cam.forward(model, &[image])

@@ -14,7 +14,7 @@ use super::attribution::{Attribution, Channels};
 use super::backward::{Backward, Plan};
 use super::baseline::{self, BASELINE};
 use super::completeness;
-use super::{Choices, Cost, Description, Explainer, Export, Method};
+use super::{Choices, Compiled, Cost, Definition, Description, Export};
 use crate::engine::Folding;
 use crate::error::{Error, Result};
 use crate::explanation::Explanation;
@@ -42,7 +42,7 @@ const PARAMETERS: &[Parameter] = &[
 /// The method.
 pub(super) struct IntegratedGradients;
 
-impl Method for IntegratedGradients {
+impl Definition for IntegratedGradients {
     fn description(&self) -> Description {
         Description {
             name: "integrated-gradients",
@@ -55,7 +55,7 @@ impl Method for IntegratedGradients {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Compiled>> {
         Ok(Box::new(IntegratedGradientsExplainer {
             backward: Backward::compile(model, Plan::gradient(model, &[model.input]))?,
             baseline: p.word("baseline").to_string(),
@@ -138,7 +138,7 @@ struct IntegratedGradientsExplainer {
     scores: Vec<f32>,
 }
 
-impl Explainer for IntegratedGradientsExplainer {
+impl Compiled for IntegratedGradientsExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.scores = self.backward.begin(model, image)?;
         Ok(self.scores.clone())

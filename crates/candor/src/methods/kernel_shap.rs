@@ -5,7 +5,7 @@
 use super::forward::LOGIT;
 use super::least_squares::{Cholesky, normal_matrix, normal_right};
 use super::segments::{COMPACTNESS, Fit, HIDDEN, SAMPLES, SEGMENTS, Samples, SegmentExplainer};
-use super::{Choices, Cost, Description, Explainer, Method};
+use super::{Choices, Compiled, Cost, Definition, Description};
 use crate::error::Result;
 use crate::model::Model;
 use crate::noise::Noise;
@@ -16,7 +16,7 @@ const PARAMETERS: &[Parameter] = &[SEGMENTS, COMPACTNESS, HIDDEN, SAMPLES, LOGIT
 /// The method.
 pub(super) struct KernelShap;
 
-impl Method for KernelShap {
+impl Definition for KernelShap {
     fn description(&self) -> Description {
         Description {
             name: "kernel-shap",
@@ -29,7 +29,7 @@ impl Method for KernelShap {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
         SegmentExplainer::prepare(model, p, choices, Shapley)
     }
 }

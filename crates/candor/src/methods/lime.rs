@@ -4,7 +4,7 @@
 use super::forward::PROBABILITY;
 use super::least_squares::{Cholesky, normal_matrix, normal_right};
 use super::segments::{COMPACTNESS, Fit, HIDDEN, SAMPLES, SEGMENTS, Samples, SegmentExplainer};
-use super::{Choices, Cost, Description, Explainer, Method};
+use super::{Choices, Compiled, Cost, Definition, Description};
 use crate::error::Result;
 use crate::model::Model;
 use crate::noise::Noise;
@@ -33,7 +33,7 @@ const PARAMETERS: &[Parameter] = &[
 /// The method.
 pub(super) struct Lime;
 
-impl Method for Lime {
+impl Definition for Lime {
     fn description(&self) -> Description {
         Description {
             name: "lime",
@@ -46,7 +46,7 @@ impl Method for Lime {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
         let (kernel, ridge) = (p.real("kernel"), p.real("ridge"));
         SegmentExplainer::prepare(model, p, choices, Ridge { kernel, ridge })
     }

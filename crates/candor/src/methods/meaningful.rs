@@ -10,7 +10,7 @@ use super::backward::{Backward, Plan, class_by_class};
 use super::baseline::REACH;
 use super::blend::{Enlarge, blend_gradient, blended};
 use super::forward::{PROBABILITY, Score};
-use super::{Choices, Cost, Description, Explainer, Method};
+use super::{Choices, Compiled, Cost, Definition, Description};
 use crate::blur::blurred;
 use crate::error::Result;
 use crate::explanation::Explanation;
@@ -66,7 +66,7 @@ const PARAMETERS: &[Parameter] = &[
 /// The method.
 pub(super) struct MeaningfulPerturbation;
 
-impl Method for MeaningfulPerturbation {
+impl Definition for MeaningfulPerturbation {
     fn description(&self) -> Description {
         Description {
             name: "meaningful-perturbation",
@@ -79,7 +79,7 @@ impl Method for MeaningfulPerturbation {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
         let number = |name: &str| p.real(name) as f32;
         Ok(Box::new(MeaningfulExplainer {
             backward: Backward::compile(model, Plan::gradient(model, &[model.input]))?,
@@ -111,7 +111,7 @@ struct MeaningfulExplainer {
     seed: u64,
 }
 
-impl Explainer for MeaningfulExplainer {
+impl Compiled for MeaningfulExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.backward.begin(model, image)
     }

@@ -107,7 +107,7 @@ pub struct Choices {
 }
 
 /// A method: prepared once for a model, then run on images.
-pub trait Method: Send + Sync {
+pub trait Definition: Send + Sync {
     /// What it is.
     fn description(&self) -> Description;
 
@@ -120,7 +120,7 @@ pub trait Method: Send + Sync {
         model: &Model,
         parameters: &mut Parameters,
         choices: &Choices,
-    ) -> Result<Box<dyn Explainer>>;
+    ) -> Result<Box<dyn Compiled>>;
 
     /// How it is written down as a graph, if it can be.
     fn exporter(&self) -> Option<&dyn Export> {
@@ -133,23 +133,23 @@ pub trait Export {
     /// The graph, with the inputs image and `class` and the outputs `logits` and `map`.
     ///
     /// # Errors
-    /// As [`Method::prepare`], and a setting that has no form as a graph.
+    /// As [`Definition::prepare`], and a setting that has no form as a graph.
     fn export(&self, model: &Model, parameters: &mut Parameters, choices: &Choices) -> Result<Graph>;
 }
 
 /// A method prepared for one model.
-pub trait Explainer: Send {
+pub trait Compiled: Send {
     /// Logits of an image (C·H·W preprocessed values).
     ///
     /// # Errors
     /// If the engine fails or a score is not a number.
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>>;
 
-    /// Maps of several classes of the image last given to [`Explainer::scores`]. `steps` is told of each step of work
-    /// done, [`Explainer::steps`] of them in all.
+    /// Maps of several classes of the image last given to [`Compiled::scores`]. `steps` is told of each step of work
+    /// done, [`Compiled::steps`] of them in all.
     ///
     /// # Errors
-    /// As [`Explainer::scores`].
+    /// As [`Compiled::scores`].
     fn explain(
         &mut self,
         model: &Model,
@@ -157,11 +157,11 @@ pub trait Explainer: Send {
         progress: &mut dyn Progress,
     ) -> Result<Vec<Explanation>>;
 
-    /// [`Explainer::scores`] and [`Explainer::explain`] of several images: for each its scores and the maps of the classes that
-    /// `classes` chooses by them. `steps` is told of [`Explainer::steps`] steps for each image.
+    /// [`Compiled::scores`] and [`Compiled::explain`] of several images: for each its scores and the maps of the classes that
+    /// `classes` chooses by them. `steps` is told of [`Compiled::steps`] steps for each image.
     ///
     /// # Errors
-    /// As [`Explainer::scores`], if one image fails.
+    /// As [`Compiled::scores`], if one image fails.
     fn explain_all(
         &mut self,
         model: &Model,
@@ -177,12 +177,12 @@ pub trait Explainer: Send {
         images.iter().map(one).collect()
     }
 
-    /// How many images [`Explainer::explain_all`] should be given at once when at least as many are queued: more gain nothing.
+    /// How many images [`Compiled::explain_all`] should be given at once when at least as many are queued: more gain nothing.
     fn together(&self, _model: &Model) -> usize {
         1
     }
 
-    /// Number of steps that one call of [`Explainer::explain`] with this many classes reports.
+    /// Number of steps that one call of [`Compiled::explain`] with this many classes reports.
     fn steps(&self, _classes: usize) -> u64 {
         1
     }
@@ -191,13 +191,13 @@ pub trait Explainer: Send {
 /// A method made ready for a model: the explainer, and all parameters, those of `set` over the defaults.
 ///
 /// # Errors
-/// As [`Method::prepare`], and [`Error::Method`] for a setting that the method does not know.
+/// As [`Definition::prepare`], and [`Error::Method`] for a setting that the method does not know.
 pub fn prepare(
     model: &Model,
-    method: &dyn Method,
+    method: &dyn Definition,
     set: &[(String, String)],
     choices: &Choices,
-) -> Result<(Box<dyn Explainer>, Parameters)> {
+) -> Result<(Box<dyn Compiled>, Parameters)> {
     let description = method.description();
     let mut parameters = Parameters::new(description.name, description.parameters, set)?;
     let explainer = method.prepare(model, &mut parameters, choices)?;
@@ -205,7 +205,7 @@ pub fn prepare(
 }
 
 /// The method that the parameter `method` of another names, made ready; its parameters, set as `method.NAME`, are recorded so.
-fn prepare_wrapped(model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+fn prepare_wrapped(model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
     let method = find(p.word("method"))?;
     if method.description().name == p.method() {
         return Err(Error::method(p.method(), MethodError::WrapsItself));
@@ -218,8 +218,8 @@ fn prepare_wrapped(model: &Model, p: &mut Parameters, choices: &Choices) -> Resu
 }
 
 /// All methods, the default first.
-pub fn all() -> Vec<Box<dyn Method>> {
-    let mut all: Vec<Box<dyn Method>> = vec![
+pub fn all() -> Vec<Box<dyn Definition>> {
+    let mut all: Vec<Box<dyn Definition>> = vec![
         Box::new(reliable::Reliable),
         Box::new(gradient::Gradient),
         Box::new(gradient_times_input::GradientTimesInput),
@@ -229,8 +229,8 @@ pub fn all() -> Vec<Box<dyn Method>> {
         Box::new(integrated_gradients::IntegratedGradients),
         Box::new(expected_gradients::ExpectedGradients),
     ];
-    all.extend(cam::FAMILY.map(|cam| Box::new(cam) as Box<dyn Method>));
-    let rest: Vec<Box<dyn Method>> = vec![
+    all.extend(cam::FAMILY.map(|cam| Box::new(cam) as Box<dyn Definition>));
+    let rest: Vec<Box<dyn Definition>> = vec![
         Box::new(score_cam::ScoreCam),
         Box::new(ablation_cam::AblationCam),
         Box::new(eigen_cam::EigenCam),
@@ -243,8 +243,8 @@ pub fn all() -> Vec<Box<dyn Method>> {
         Box::new(evidence_scaled::EvidenceScaled),
     ];
     all.extend(rest);
-    all.extend(attention::BOTH.map(|method| Box::new(method) as Box<dyn Method>));
-    let rest: Vec<Box<dyn Method>> = vec![
+    all.extend(attention::BOTH.map(|method| Box::new(method) as Box<dyn Definition>));
+    let rest: Vec<Box<dyn Definition>> = vec![
         Box::new(occlusion::Occlusion),
         Box::new(rise::Rise),
         Box::new(lime::Lime),
@@ -268,7 +268,7 @@ pub fn renamed(name: &str) -> Option<&'static str> {
 ///
 /// # Errors
 /// [`Error::UnknownMethod`] listing the names there are.
-pub fn find(name: &str) -> Result<Box<dyn Method>> {
+pub fn find(name: &str) -> Result<Box<dyn Definition>> {
     let name = renamed(name).unwrap_or(name);
     let names: Vec<&'static str> = all().iter().map(|m| m.description().name).collect();
     let found = all().into_iter().find(|m| m.description().name == name);

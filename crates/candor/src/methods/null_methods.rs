@@ -2,7 +2,7 @@
 //! and the middle of the picture, where photographers put what they show.
 
 use super::forward::Forward;
-use super::{Choices, Cost, Description, Explainer, Method};
+use super::{Choices, Compiled, Cost, Definition, Description};
 use crate::error::Result;
 use crate::explanation::Explanation;
 use crate::map::Map;
@@ -19,7 +19,7 @@ pub(super) struct Edges;
 /// A Gaussian in the middle, whatever the photo.
 pub(super) struct Centre;
 
-impl Method for Random {
+impl Definition for Random {
     fn description(&self) -> Description {
         Description {
             name: "random",
@@ -32,12 +32,12 @@ impl Method for Random {
         }
     }
 
-    fn prepare(&self, model: &Model, _: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, _: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
         Ok(Box::new(NullExplainer { forward: Forward::compile(model)?, map: NullMap::Noise(choices.seed) }))
     }
 }
 
-impl Method for Edges {
+impl Definition for Edges {
     fn description(&self) -> Description {
         Description {
             name: "edges",
@@ -50,12 +50,12 @@ impl Method for Edges {
         }
     }
 
-    fn prepare(&self, model: &Model, _: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, _: &mut Parameters, _: &Choices) -> Result<Box<dyn Compiled>> {
         Ok(Box::new(NullExplainer { forward: Forward::compile(model)?, map: NullMap::Edges }))
     }
 }
 
-impl Method for Centre {
+impl Definition for Centre {
     fn description(&self) -> Description {
         Description {
             name: "centre",
@@ -68,7 +68,7 @@ impl Method for Centre {
         }
     }
 
-    fn prepare(&self, model: &Model, _: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, _: &mut Parameters, _: &Choices) -> Result<Box<dyn Compiled>> {
         Ok(Box::new(NullExplainer { forward: Forward::compile(model)?, map: NullMap::Centre }))
     }
 }
@@ -85,7 +85,7 @@ struct NullExplainer {
     map: NullMap,
 }
 
-impl Explainer for NullExplainer {
+impl Compiled for NullExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.forward.begin(model, image)
     }

@@ -3,7 +3,7 @@
 
 use super::baseline::{self, BASELINE};
 use super::forward::{Forward, LOGIT, Score};
-use super::{Choices, Cost, Description, Explainer, Method};
+use super::{Choices, Compiled, Cost, Definition, Description};
 use crate::error::Result;
 use crate::explanation::Explanation;
 use crate::map::Map;
@@ -32,7 +32,7 @@ const PARAMETERS: &[Parameter] = &[
 /// The method.
 pub(super) struct Occlusion;
 
-impl Method for Occlusion {
+impl Definition for Occlusion {
     fn description(&self) -> Description {
         Description {
             name: "occlusion",
@@ -45,7 +45,7 @@ impl Method for Occlusion {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, p: &mut Parameters, _: &Choices) -> Result<Box<dyn Compiled>> {
         let [_, height, width] = model.input_shape;
         let window = p.auto("window").map_or(height.min(width) / 8, |v| v.round() as usize).max(1);
         let stride = p.auto("stride").map_or(window / 2, |v| v.round() as usize).max(1);
@@ -80,7 +80,7 @@ struct OcclusionExplainer {
     score: Score,
 }
 
-impl Explainer for OcclusionExplainer {
+impl Compiled for OcclusionExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.forward.begin(model, image)
     }

@@ -6,7 +6,7 @@ use candor_graph::insert;
 
 use super::attribution::{Attribution, Channels, enlarged};
 use super::backward::{OneSweep, Plan, View};
-use super::{Choices, Description, Explainer, Export, Method, baseline};
+use super::{Choices, Compiled, Definition, Description, Export, baseline};
 use crate::error::{Error, Result};
 use crate::explanation::Explanation;
 use crate::map::{Interpolation, Map};
@@ -38,17 +38,17 @@ pub(super) trait OneRecipe: Send + Sync {
     fn recipe<'m>(&self, model: &'m Model, p: &mut Parameters, choices: &Choices) -> Result<Recipe<'m>>;
 
     /// What runs the recipe.
-    fn explainer(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+    fn explainer(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
         self.recipe(model, p, choices)?.explainer(model)
     }
 }
 
-impl<M: OneRecipe> Method for M {
+impl<M: OneRecipe> Definition for M {
     fn description(&self) -> Description {
         OneRecipe::description(self)
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
         self.explainer(model, p, choices)
     }
 
@@ -67,7 +67,7 @@ impl<M: OneRecipe> Export for M {
 
 impl Recipe<'_> {
     /// The explainer of the recipe.
-    pub(super) fn explainer(self, model: &Model) -> Result<Box<dyn Explainer>> {
+    pub(super) fn explainer(self, model: &Model) -> Result<Box<dyn Compiled>> {
         let reading = self.reading;
         Ok(Box::new(OneSweep::new(model, self.plan, Box::new(move |v| read(reading, v)))?))
     }

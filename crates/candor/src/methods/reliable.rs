@@ -3,7 +3,7 @@
 use crate::progress::Progress;
 use candor_graph::graph::Graph;
 
-use super::{Choices, Cost, Description, Explainer, Export, Method};
+use super::{Choices, Compiled, Cost, Definition, Description, Export};
 use crate::error::{Error, MethodError, Result};
 use crate::explanation::{Explanation, PathPoint};
 use crate::explanation::{Kept, LevelMask};
@@ -86,7 +86,7 @@ const PARAMETERS: &[Parameter] = &[
 /// The method.
 pub(super) struct Reliable;
 
-impl Method for Reliable {
+impl Definition for Reliable {
     fn description(&self) -> Description {
         Description {
             name: "reliable",
@@ -99,7 +99,7 @@ impl Method for Reliable {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
         let (levels, settings) = search_settings(model, p, choices)?;
         let (fused, fusion) = p.choice(&FUSIONS, "fuse");
         Ok(Box::new(ReliableExplainer {
@@ -165,7 +165,7 @@ struct ReliableExplainer {
     prepared: Option<Prepared>,
 }
 
-impl Explainer for ReliableExplainer {
+impl Compiled for ReliableExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         let prepared = self.learner.prepare(model, image)?;
         let scores = prepared.reference.clone();

@@ -2,7 +2,7 @@
 //! Das, Saenko 2018, equation 6 and section 3.2). [`mask`] makes the masks, [`saliency`] the map.
 
 use super::forward::{Forward, PROBABILITY, Score};
-use super::{Choices, Cost, Description, Explainer, Method};
+use super::{Choices, Compiled, Cost, Definition, Description};
 use crate::error::Result;
 use crate::explanation::Explanation;
 use crate::map::{Interpolation, Map};
@@ -32,7 +32,7 @@ const PARAMETERS: &[Parameter] = &[
 /// The method.
 pub(super) struct Rise;
 
-impl Method for Rise {
+impl Definition for Rise {
     fn description(&self) -> Description {
         Description {
             name: "rise",
@@ -45,7 +45,7 @@ impl Method for Rise {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
         Ok(Box::new(RiseExplainer {
             forward: Forward::compile(model)?,
             masks: p.integer("masks"),
@@ -66,7 +66,7 @@ struct RiseExplainer {
     seed: u64,
 }
 
-impl Explainer for RiseExplainer {
+impl Compiled for RiseExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.forward.begin(model, image)
     }

@@ -4,7 +4,7 @@
 use super::attribution::enlarged;
 use super::forward::Score;
 use super::layer::LayerFeatures;
-use super::{Choices, Cost, Description, Explainer, Method};
+use super::{Choices, Compiled, Cost, Definition, Description};
 use crate::error::Result;
 use crate::explanation::Explanation;
 use crate::map::{Interpolation, Map};
@@ -17,7 +17,7 @@ use crate::scores::softmax;
 /// The method.
 pub(super) struct ScoreCam;
 
-impl Method for ScoreCam {
+impl Definition for ScoreCam {
     fn description(&self) -> Description {
         Description {
             name: "score-cam",
@@ -34,14 +34,14 @@ impl Method for ScoreCam {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
         Ok(Box::new(ScoreCamExplainer(LayerFeatures::compile(model, p, choices)?)))
     }
 }
 
 struct ScoreCamExplainer(LayerFeatures);
 
-impl Explainer for ScoreCamExplainer {
+impl Compiled for ScoreCamExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.0.begin(model, image)
     }

@@ -3,7 +3,7 @@
 use super::baseline;
 use super::forward::{Forward, Score};
 use super::superpixels::slic;
-use super::{Choices, Explainer};
+use super::{Choices, Compiled};
 use crate::error::{Error, MethodError, Result};
 use crate::explanation::Explanation;
 use crate::map::Map;
@@ -76,7 +76,7 @@ impl SegmentExplainer {
         p: &Parameters,
         choices: &Choices,
         fit: impl Fit + 'static,
-    ) -> Result<Box<dyn Explainer>> {
+    ) -> Result<Box<dyn Compiled>> {
         Ok(Box::new(SegmentExplainer {
             forward: Forward::compile(model)?,
             method: p.method(),
@@ -107,7 +107,7 @@ impl SegmentExplainer {
     }
 }
 
-impl Explainer for SegmentExplainer {
+impl Compiled for SegmentExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.forward.begin(model, image)
     }

@@ -4,7 +4,7 @@
 //! Where the method attributes to input channels, these are averaged and then become a map.
 
 use super::attribution::Attribution;
-use super::{Choices, Cost, Description, Explainer, Method, prepare_wrapped};
+use super::{Choices, Compiled, Cost, Definition, Description, prepare_wrapped};
 use crate::error::Result;
 use crate::explanation::Explanation;
 use crate::map::Map;
@@ -48,7 +48,7 @@ const PARAMETERS: &[Parameter] = &[
 /// The method.
 pub(super) struct SmoothGrad;
 
-impl Method for SmoothGrad {
+impl Definition for SmoothGrad {
     fn description(&self) -> Description {
         Description {
             name: "smoothgrad",
@@ -61,7 +61,7 @@ impl Method for SmoothGrad {
         }
     }
 
-    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Explainer>> {
+    fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
         Ok(Box::new(SmoothGradExplainer {
             explainer: prepare_wrapped(model, p, choices)?,
             samples: p.integer("samples"),
@@ -81,7 +81,7 @@ enum Variant {
 }
 
 struct SmoothGradExplainer {
-    explainer: Box<dyn Explainer>,
+    explainer: Box<dyn Compiled>,
     samples: usize,
     noise: f32,
     variant: Variant,
@@ -89,7 +89,7 @@ struct SmoothGradExplainer {
     image: Vec<f32>,
 }
 
-impl Explainer for SmoothGradExplainer {
+impl Compiled for SmoothGradExplainer {
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.image = image.to_vec();
         self.explainer.scores(model, image)

@@ -1,7 +1,7 @@
 //! The methods that a benchmark is asked for, with their settings.
 
 use anyhow::Result;
-use candor::methods::{self, Choices, Method};
+use candor::methods::{self, Choices, Definition};
 use candor::parameters::name_and_settings;
 use candor_eval::bench::Contender;
 use candor_eval::check::Subject;
@@ -18,7 +18,7 @@ const CENTRE: &str = "centre";
 /// A method as asked for: `NAME`, or `NAME+KEY=VALUE+…` where one method runs with several settings.
 pub struct Asked {
     name: String,
-    method: Box<dyn Method>,
+    method: Box<dyn Definition>,
     set: Vec<(String, String)>,
 }
 
