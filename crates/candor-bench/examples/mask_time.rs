@@ -71,7 +71,7 @@ impl Server {
         let engine = engine(&a.engine, a.threads)?;
         let model = Model::load(&a.model, &ModelOptions::default(), engine)?;
         let settings = Settings {
-            lambda: a.lambda,
+            lambda: Some(a.lambda),
             iterations: a.iterations,
             rate: a.learning_rate,
             // The comparison's null is the network's own, and every query takes every step.

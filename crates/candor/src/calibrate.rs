@@ -8,7 +8,6 @@ use crate::error::{Error, ModelError, Result};
 use crate::image::Preprocessing;
 use crate::mask::learn::Learner;
 use crate::mask::{Settings, levels};
-use crate::methods::default_lambda;
 use crate::model::Model;
 use crate::quantile::median;
 use crate::scores::argmax;
@@ -55,12 +54,12 @@ pub fn calibrate(
     progress: &mut dyn Progress,
 ) -> Result<Calibration> {
     let levels = levels::choose(model, levels)?;
-    let base = default_lambda(&levels, model.classes);
+    let base = levels::default_lambda(&levels, model.classes);
     let mut learner = Learner::new(model, levels, Settings::default())?;
     let mut trials = vec![];
     for factor in FACTORS {
         let lambda = rounded(base * factor);
-        learner.settings.lambda = lambda as f32;
+        learner.lambda = lambda as f32;
         let (mut changes, mut sizes) = (vec![], vec![]);
         for photo in photos {
             let prepared = learner.prepare(model, &preprocessing.apply(photo))?;

@@ -134,8 +134,7 @@ impl Method {
     }
 }
 
-/// The reliable mask with these options. λ stays the model's own (the sidecar's, or one by the levels' sizes) unless `lambda` is set
-/// [`with`](Method::with) it: it has no value that suits every model.
+/// The reliable mask with these options. A λ that is not set is the model's own: the sidecar's, or one by the levels' sizes.
 impl From<Settings> for Method {
     fn from(settings: Settings) -> Self {
         Method { set: settings.pairs(), ..Method::default() }

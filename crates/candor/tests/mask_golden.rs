@@ -51,7 +51,7 @@ fn agrees(golden: &str) {
     let levels = named_levels(&model, &names).unwrap();
     assert_eq!(automatic_levels(&model).unwrap(), levels, "the automatic levels are the golden's");
     let settings = Settings {
-        lambda: golden["lambda"].as_f64().unwrap() as f32,
+        lambda: Some(golden["lambda"].as_f64().unwrap() as f32),
         iterations: golden["iterations"].as_u64().unwrap() as usize,
         beta_2: golden["optimiser"]["beta2"].as_f64().unwrap() as f32,
         floor_at_chance: false,

@@ -349,7 +349,12 @@ fn masks_behind_pointwise_convolutions_are_the_same() {
     let levels: Vec<_> = automatic_levels(&model).unwrap().iter().map(|l| l.shape).collect();
     assert_eq!(levels, [[8, 16, 16], [6, 8, 8]]);
     let learned = |keep_features: bool| {
-        learn(&model, &image, Settings { keep_features, lambda: 1e-3, iterations: 12, ..short() }, &[1, 4])
+        learn(
+            &model,
+            &image,
+            Settings { keep_features, lambda: Some(1e-3), iterations: 12, ..short() },
+            &[1, 4],
+        )
     };
     let (behind, before) = (learned(false), learned(true));
     let says = |m: &Vec<f32>| m.iter().any(|v| (v - m[0]).abs() > 0.1);

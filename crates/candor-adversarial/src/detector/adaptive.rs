@@ -205,7 +205,7 @@ struct Forward {
 fn forward(model: &Model, how: &FeatureSettings, network: &Network) -> Result<Forward> {
     let at = |e| candor::error::Error::graph(&model.info.path, e);
     let settings = Settings {
-        lambda: how.chosen_lambda()?,
+        lambda: Some(how.chosen_lambda()?),
         iterations: how.iterations,
         rate: how.rate,
         beta_2: how.beta_2,

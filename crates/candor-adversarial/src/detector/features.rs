@@ -13,7 +13,6 @@ use candor::map::{Interpolation, Map};
 use candor::mask::adam::BETA_2;
 use candor::mask::{Learned, Prepared};
 use candor::mask::{Learner, Level, Settings, fuse, levels};
-use candor::methods::reliable::default_lambda;
 use candor::model::Model;
 use candor::scores::ranking;
 
@@ -146,13 +145,13 @@ impl Extractor {
             return Err(Error::MultiLabel { path: model.info.path.clone() });
         }
         let levels = levels::choose(model, &settings.levels)?;
-        let lambda = settings.lambda.unwrap_or_else(|| default_lambda(&levels, model.classes) as f32);
+        let lambda = settings.lambda.unwrap_or_else(|| levels::default_lambda(&levels, model.classes) as f32);
         settings.lambda = Some(lambda);
         settings.levels = levels.iter().map(|l| l.name.clone()).collect();
         let compile = |shape: MaskShape| {
             let how = Settings {
                 shape,
-                lambda,
+                lambda: Some(lambda),
                 iterations: settings.iterations,
                 rate: settings.rate,
                 beta_2: settings.beta_2,

@@ -38,6 +38,8 @@ pub struct Learner {
     pub levels: Vec<Level>,
     /// The settings it was compiled for.
     pub settings: Settings,
+    /// Weight of the L1 term, which may be changed from one search to the next.
+    pub lambda: f32,
     prefix: Option<Box<dyn Session>>,
     step: Step,
     classes: usize,
@@ -58,7 +60,7 @@ impl Learner {
         let multi_label = model.head == Head::MultiLabel;
         let masked = masked(model, &levels, &settings).map_err(|e| Error::graph(&model.info.path, e))?;
         let step = Step::new(model, &masked, &settings)?;
-        let Masked { cut, .. } = masked;
+        let Masked { cut, lambda, .. } = masked;
         let prefix =
             if cut.prefix.nodes.is_empty() { None } else { Some(model.engine.compile(&cut.prefix)?) };
         Ok(Learner {
@@ -66,6 +68,7 @@ impl Learner {
             crossing_is_image: cut.crossing.iter().map(|&c| c == model.input).collect(),
             levels,
             settings,
+            lambda,
             prefix,
             step,
             classes: model.classes,
@@ -256,7 +259,7 @@ impl Learner {
             }
             let before = (returned == Returned::Best).then(|| search.masks.clone());
             let back = step + 1 == iterations || returned != Returned::Last || settle > 0.0;
-            let seen = self.step.step_loop(&mut search, &self.settings, back)?;
+            let seen = self.step.step_loop(&mut search, (&self.settings, self.lambda), back)?;
             for (i, (logits, size)) in seen.iter().enumerate() {
                 model.check_scores(logits)?;
                 found[i].passes += Passes { forward: 1, backward: 1 };
@@ -312,7 +315,7 @@ impl Learner {
 
     /// The loss at masks of a known size ([`Step::size`]).
     fn total(&self, query: &Query, logits: &[f32], size: f64) -> f64 {
-        self.settings.objective.value(query, logits) + f64::from(self.settings.lambda) * size
+        self.settings.objective.value(query, logits) + f64::from(self.lambda) * size
     }
 
     /// For each case the logits with every mask zero, and its passes: one an image, however many of its classes are asked for.

@@ -142,7 +142,7 @@ impl<'b> Step<'_, 'b> {
         let turn = b.input("turn", DataType::Int64, &[]);
         let step = turn.to_float() + 1.0;
         let corrections = search_correction_nodes(self.settings, step);
-        let pull = |site: &MaskSite| b.scalar(self.settings.lambda * l1_weight(site));
+        let pull = |site: &MaskSite| b.scalar(self.masked.lambda * l1_weight(site));
         let carried = with_adam(&b, self.masked, self.settings, corrections, &pull)?;
         let turn = turn.id();
         let mut body = b.finish()?;

@@ -9,7 +9,7 @@ use candor_graph::rewrite;
 use candor_graph::shape::Dim;
 use candor_graph::tensor::DataType;
 
-use super::levels::Level;
+use super::levels::{Level, default_lambda};
 use super::objective::{Objective, QueryInputs};
 use super::settings::Settings;
 use crate::engine::Folding;
@@ -23,6 +23,8 @@ pub struct Masked {
     pub queries: Vec<ValueId>,
     /// The suffix's inputs are the masks, the queries and what crosses; its outputs the logits and the masks' gradients.
     pub cut: Cut,
+    /// Weight of the L1 term: the settings', else one by the levels' sizes.
+    pub lambda: f32,
 }
 
 /// Puts masks and the objective into a model's graph and cuts it.
@@ -39,7 +41,8 @@ pub fn masked(model: &Model, levels: &[Level], settings: &Settings) -> Result<Ma
     let mut separating: Vec<_> = sites.iter().map(|s| s.mask).collect();
     separating.extend(&queries);
     let cut = insert::cut(&graph, &separating);
-    Ok(Masked { sites, queries, cut })
+    let lambda = settings.lambda.unwrap_or_else(|| default_lambda(levels, model.classes) as f32);
+    Ok(Masked { sites, queries, cut, lambda })
 }
 
 /// Derivative of the L1 term per λ: t_l · |feature|/|mask|, so that a mask that is broadcast counts as the full one that it stands

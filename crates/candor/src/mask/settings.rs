@@ -108,7 +108,15 @@ pub const SETTLE: Parameter = Parameter {
     help: "stop when ten steps together lowered the total loss by no more than this share; 0 takes every step",
 };
 
-/// The parameters of a search.
+/// The parameter `lambda`, which a method reads for itself: where it is not set, the sidecar may have one.
+pub const LAMBDA: Parameter = Parameter {
+    name: "lambda",
+    default: "auto",
+    kind: Kind::Number(0.0, 1e6),
+    help: "weight of the masks' L1 term; auto: the sidecar's (see calibrate), else by the levels' sizes",
+};
+
+/// The parameters of a search, but for [`LAMBDA`].
 pub const PARAMETERS: &[Parameter] =
     &[OBJECTIVE, SHAPE, ITERATIONS, RATE, BETA2, ANNEAL, CAP, FLOOR, EXACT, RIVALS, RETURN, SETTLE];
 
@@ -119,8 +127,8 @@ pub struct Settings {
     pub objective: Objective,
     /// One mask for all channels, or one for each.
     pub shape: MaskShape,
-    /// Weight of the L1 term.
-    pub lambda: f32,
+    /// Weight of the L1 term; `None`: one that fits the model ([`default_lambda`](super::levels::default_lambda)), as no value suits every one.
+    pub lambda: Option<f32>,
     /// Steps of the optimiser.
     pub iterations: usize,
     /// Learning rate of Adam.
@@ -165,9 +173,9 @@ pub enum Returned {
 pub const SETTLING: usize = 10;
 
 impl Default for Settings {
-    /// The defaults of [`PARAMETERS`], at λ = 0.05.
+    /// The defaults of [`PARAMETERS`], with a λ that fits the model.
     fn default() -> Self {
-        Settings::read(&Parameters::defaults("reliable", PARAMETERS), DEFAULT_LAMBDA)
+        Settings::read(&Parameters::defaults("reliable", PARAMETERS), None)
     }
 }
 
@@ -177,12 +185,9 @@ fn word<T: Copy + PartialEq + std::fmt::Debug>(table: &[(&str, T)], value: T) ->
     found.map_or_else(|| format!("{value:?}"), |(word, _)| word.to_string())
 }
 
-/// λ of [`Settings::default`]; a method chooses one that fits its model.
-const DEFAULT_LAMBDA: f32 = 0.05;
-
 impl Settings {
     /// What declared parameters say, with λ as chosen.
-    pub fn read(p: &Parameters, lambda: f32) -> Self {
+    pub fn read(p: &Parameters, lambda: Option<f32>) -> Self {
         Settings {
             objective: p.choice(&Objective::ALL, OBJECTIVE.name),
             shape: p.choice(&SHAPES, SHAPE.name),
@@ -201,10 +206,10 @@ impl Settings {
         }
     }
 
-    /// The parameters as names and texts, λ and [`Settings::keep_features`] left out.
+    /// The parameters as names and texts, λ where it is set; [`Settings::keep_features`] is none.
     pub fn pairs(&self) -> Pairs {
         let pair = |p: &Parameter, value: String| (p.name.to_string(), value);
-        vec![
+        let mut pairs = vec![
             pair(&OBJECTIVE, word(&Objective::ALL, self.objective)),
             pair(&SHAPE, word(&SHAPES, self.shape)),
             pair(&ITERATIONS, self.iterations.to_string()),
@@ -217,7 +222,9 @@ impl Settings {
             pair(&RIVALS, word(&RIVALS_LEFT_OUT, self.leave_out_top1)),
             pair(&RETURN, word(&RETURNED, self.returned)),
             pair(&SETTLE, self.settle.to_string()),
-        ]
+        ];
+        pairs.extend(self.lambda.map(|lambda| pair(&LAMBDA, lambda.to_string())));
+        pairs
     }
 
     /// Whether a query's total losses, step by step, have settled.
@@ -241,10 +248,12 @@ mod tests {
         assert_eq!((default.iterations, default.beta_2, default.returned), (60, 0.9, Returned::Last));
         assert!(default.exact && default.floor_at_chance && !default.leave_out_top1);
         let set = [("beta2".to_string(), "0.999".to_string()), ("floor".to_string(), "null".to_string())];
-        let read = Settings::read(&Parameters::new("reliable", PARAMETERS, &set).unwrap(), 1.0);
-        assert_eq!((read.beta_2, read.floor_at_chance, read.lambda), (0.999, false, 1.0));
+        let read = Settings::read(&Parameters::new("reliable", PARAMETERS, &set).unwrap(), Some(1.0));
+        assert_eq!((read.beta_2, read.floor_at_chance, read.lambda), (0.999, false, Some(1.0)));
         // Typed options and their texts are the same options.
-        let again = Settings::read(&Parameters::new("reliable", PARAMETERS, &read.pairs()).unwrap(), 1.0);
+        let pairs = Settings { lambda: None, ..read.clone() }.pairs();
+        let again = Settings::read(&Parameters::new("reliable", PARAMETERS, &pairs).unwrap(), Some(1.0));
         assert_eq!(again.pairs(), read.pairs());
+        assert_eq!(read.pairs().last().unwrap(), &("lambda".to_string(), "1".to_string()));
     }
 }

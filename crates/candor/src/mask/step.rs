@@ -221,12 +221,12 @@ impl Step {
     pub fn step_loop(
         &mut self,
         search: &mut Search<'_>,
-        settings: &Settings,
+        (settings, lambda): (&Settings, f32),
         back: bool,
     ) -> Result<Vec<(Vec<f32>, f64)>> {
         search.step += 1;
         let [correct_1, correct_2] = search_corrections(settings, search.step);
-        let knobs = knobs([correct_1, correct_2, settings.lambda])?;
+        let knobs = knobs([correct_1, correct_2, lambda])?;
         let out = self.session.step_loop(&mut search.loop_state, &knobs.iter().collect::<Vec<_>>(), back)?;
         let mut out = out.into_iter();
         let mut next = || {

@@ -51,7 +51,7 @@ pub fn unrolled<'b>(
         for (l, site) in masked.sites.iter().enumerate() {
             let slope = copied.get(&masked.cut.suffix.outputs[1 + l]).copied();
             let slope = slope.ok_or_else(|| GraphError::Malformed("a mask without a slope".into()))?;
-            let slope = b.value(slope) + settings.lambda * l1_weight(site);
+            let slope = b.value(slope) + masked.lambda * l1_weight(site);
             let moments = [means[l], squares[l]];
             let moved = adam_step(masks[l], slope, moments, corrections, settings, DIFFERENTIABLE);
             [masks[l], means[l], squares[l]] = moved;

@@ -46,7 +46,6 @@ use crate::error::{Error, MethodError, Result};
 use crate::explanation::Explanation;
 use crate::model::Model;
 use crate::parameters::{Parameter, Parameters};
-pub use reliable::default_lambda;
 
 /// What a method is, for `candor methods` and for reports.
 #[derive(Clone, Copy, Debug)]

@@ -19,10 +19,6 @@ use crate::passes::Passes;
 use crate::scores::argmax;
 use crate::similarity::{SAME, overlap};
 
-/// The L1 term of full masks at the default λ, in units of ln(K)²: the squared log-odds that lie between certainty and
-/// chance among K classes. Chosen on twenty photos of imagenet/val and thirty of CIFAR-10 that no reported result uses.
-const FULL_SPARSITY: f64 = 1.5;
-
 /// How levels come to the image's size, by name.
 const INTERPOLATIONS: [(&str, Interpolation); 2] =
     [("bilinear", Interpolation::Bilinear), ("nearest", Interpolation::Nearest)];
@@ -46,12 +42,7 @@ enum Fused {
 const PARAMETERS: &[Parameter] = &[
     settings::OBJECTIVE,
     settings::SHAPE,
-    Parameter {
-        name: "lambda",
-        default: "auto",
-        kind: Kind::Number(0.0, 1e6),
-        help: "weight of the masks' L1 term; auto: the sidecar's (see calibrate), else by the levels' sizes",
-    },
+    settings::LAMBDA,
     settings::ITERATIONS,
     settings::RATE,
     settings::BETA2,
@@ -142,18 +133,12 @@ fn search_settings(model: &Model, p: &mut Parameters, choices: &Choices) -> Resu
     let lambda = p
         .auto("lambda")
         .or(choices.calibrated_lambda)
-        .unwrap_or_else(|| default_lambda(&levels, model.classes));
+        .unwrap_or_else(|| levels::default_lambda(&levels, model.classes));
     p.record("lambda", lambda);
     p.record("levels", levels.iter().map(|l| l.name.clone()).collect::<Vec<_>>());
     let (fused, _) = p.choice(&FUSIONS, "fuse");
     let keep_features = fused == Fused::Features;
-    Ok((levels, Settings { keep_features, ..Settings::read(p, lambda as f32) }))
-}
-
-/// λ at which the L1 term of full masks, λ Σ_l C_l √(H_l·W_l), has the same size relative to the odds for every model.
-pub fn default_lambda(levels: &[Level], classes: usize) -> f64 {
-    let size = |l: &Level| l.shape[0] as f64 * ((l.shape[1] * l.shape[2]) as f64).sqrt();
-    FULL_SPARSITY * (classes.max(2) as f64).ln().powi(2) / levels.iter().map(size).sum::<f64>()
+    Ok((levels, Settings { keep_features, ..Settings::read(p, Some(lambda as f32)) }))
 }
 
 struct ReliableExplainer {
@@ -249,11 +234,11 @@ impl ReliableExplainer {
         progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<(f32, Learned)>>> {
         let mut paths: Vec<Vec<(f32, Learned)>> = cases.iter().map(|_| vec![]).collect();
-        let lambda = self.learner.settings.lambda;
+        let lambda = self.learner.lambda;
         for factor in PATH.iter().filter(|_| self.path) {
-            self.learner.settings.lambda = lambda * factor;
+            self.learner.lambda = lambda * factor;
             let learned = self.learner.learn_all(model, cases, progress);
-            self.learner.settings.lambda = lambda;
+            self.learner.lambda = lambda;
             paths.iter_mut().zip(learned?).for_each(|(path, l)| path.push((lambda * factor, l)));
         }
         Ok(paths)

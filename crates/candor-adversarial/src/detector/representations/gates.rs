@@ -31,7 +31,7 @@ impl Gates {
     ) -> Result<Self> {
         let settings = Settings {
             shape: MaskShape::Channel,
-            lambda: like.chosen_lambda()?,
+            lambda: Some(like.chosen_lambda()?),
             iterations: like.iterations,
             rate: like.rate,
             beta_2: like.beta_2,
@@ -55,6 +55,6 @@ impl Representation for Gates {
     fn describe(&self) -> serde_json::Value {
         let s = &self.learner.settings;
         let levels: Vec<&String> = self.learner.levels.iter().map(|l| &l.name).collect();
-        serde_json::json!({"gates": {"levels": levels, "steps": s.iterations, "rate": s.rate, "lambda": s.lambda}})
+        serde_json::json!({"gates": {"levels": levels, "steps": s.iterations, "rate": s.rate, "lambda": self.learner.lambda}})
     }
 }
