@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use candor::engine::{Device, Engine, OnnxRuntime, RTen};
+use candor::engine::{Device, Engine, OnnxRuntime, RTen, cores};
 use candor::error::one_line;
 use candor::image::Preset;
 use candor::methods::{self, Definition};
@@ -57,6 +57,13 @@ pub fn method(name: &str) -> Result<Box<dyn Definition>> {
 
 /// The engine asked for.
 pub fn engine(args: &EngineArgs) -> Result<Box<dyn Engine>> {
+    if args.threads > cores() {
+        output::note(&format!(
+            "--threads {}: this machine has {} cores, which is the most that is used",
+            args.threads,
+            cores()
+        ));
+    }
     let only_onnxruntime = args.device != DeviceName::Cpu || args.onnxruntime.is_some();
     match args.engine {
         EngineName::Rten if only_onnxruntime => {

@@ -66,9 +66,16 @@ pub enum EngineError {
     },
 }
 
-/// The number of threads meant: 0 is one for each core the process may use.
+/// The cores that the process may use: the most threads that an engine takes.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The number of threads meant: 0 is one for each core. More than there are cores wait for each other at every operator, and a thousand do
+/// not come back.
 fn threads_or_cores(threads: usize) -> usize {
-    if threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { threads }
+    let cores = cores();
+    if threads == 0 { cores } else { threads.min(cores) }
 }
 
 /// Refuses a wrong number of inputs, before an engine does so in its own words.
@@ -168,5 +175,15 @@ impl Evaluate for Folding<'_> {
         // Constants of a damaged file may be anything; an engine's panic over them is an error of the file.
         let outcome = catch_unwind(AssertUnwindSafe(run));
         Ok(outcome.map_err(|_| "the engine cannot compute them; the model is damaged")??)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_engine_has_more_threads_than_there_are_cores() {
+        assert_eq!([0, 1, 1_000_000].map(|n| RTen::new(n).info().threads), [cores(), 1, cores()]);
     }
 }

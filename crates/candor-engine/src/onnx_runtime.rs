@@ -110,7 +110,7 @@ fn load(library: PathBuf) -> Result<(Environment, PathBuf), String> {
 }
 
 impl OnnxRuntime {
-    /// Loads the library, `named` or found ([`library::find`]). `threads`: 0 is one for each core the process may use.
+    /// Loads the library, `named` or found ([`library::find`]). `threads`: 0 is one for each core the process may use, and more are not taken.
     /// The first library that a process loads is the one it keeps, whatever is named later.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ pub struct RTen {
 }
 
 impl RTen {
-    /// An engine with that many threads; 0 means one for each core the process may use.
+    /// An engine with that many threads, at most one for each core that the process may use; 0 means as many as there are cores.
     pub fn new(threads: usize) -> Self {
         let threads = threads_or_cores(threads);
         keep_activations_on_the_heap();
