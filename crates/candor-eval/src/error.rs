@@ -73,7 +73,7 @@ pub enum JournalError {
     #[error("cannot be read or written")]
     File(#[from] io::Error),
     /// It is another file, or damaged.
-    #[error("line {line} is not one of a benchmark's journal; choose another --out")]
+    #[error("line {line} is not one of Candor's journal; choose another --out")]
     Line {
         /// Number of the line, from 1.
         line: usize,
@@ -84,9 +84,9 @@ pub enum JournalError {
     #[error("a line has no form as JSON")]
     Encode(#[source] serde_json::Error),
     /// It is of a run with other settings.
-    #[error("was begun with another {which}; choose another --out, or delete the file to begin anew")]
+    #[error("was begun with {which}; choose another --out, or delete the file to begin anew")]
     Other {
-        /// The first setting that differs.
+        /// The first setting that differs, as `another model` or `other levels`.
         which: String,
     },
 }

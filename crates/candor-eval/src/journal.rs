@@ -58,14 +58,15 @@ impl Journal {
         let (mut whole, mut number) = (0, 0);
         if begun {
             let mut reader = BufReader::new(&file);
-            let mut line = String::new();
-            while reader.read_line(&mut line).map_err(fail)? > 0 && line.ends_with('\n') {
+            // Bytes, not text: a line that is not even text is named by its number, too.
+            let mut line = vec![];
+            while reader.read_until(b'\n', &mut line).map_err(fail)? > 0 && line.ends_with(b"\n") {
                 number += 1;
                 if whole == 0 {
                     check(path, &line, configuration)?;
                 } else {
                     let entry: Entry<serde::de::IgnoredAny> =
-                        serde_json::from_str(&line).map_err(|e| broken(path, number, e))?;
+                        serde_json::from_slice(&line).map_err(|e| broken(path, number, e))?;
                     done.insert((entry.method, entry.item));
                 }
                 whole += line.len() as u64;
@@ -111,17 +112,30 @@ impl Journal {
     /// # Errors
     /// [`Error::Journal`] naming the file.
     pub fn entries<R: DeserializeOwned>(&self, methods: &[&str]) -> Result<Vec<Entry<R>>> {
-        let file = File::open(&self.path).map_err(|e| Error::journal(&self.path, e))?;
         let mut entries = vec![];
-        for (at, line) in BufReader::new(file).lines().enumerate().skip(1) {
-            let line = line.map_err(|e| Error::journal(&self.path, e))?;
-            let entry: Entry<R> = serde_json::from_str(&line).map_err(|e| broken(&self.path, at + 1, e))?;
+        for entry in self.all()? {
+            let entry: Entry<R> = entry;
             if let Some(at) = methods.iter().position(|m| *m == entry.method) {
                 entries.push((at, entry));
             }
         }
         entries.sort_by_key(|(at, e)| (*at, e.item));
         Ok(entries.into_iter().map(|(_, e)| e).collect())
+    }
+
+    /// All lines as they came.
+    ///
+    /// # Errors
+    /// [`Error::Journal`] naming the file.
+    pub fn all<R: DeserializeOwned>(&self) -> Result<Vec<Entry<R>>> {
+        let file = File::open(&self.path).map_err(|e| Error::journal(&self.path, e))?;
+        let lines = BufReader::new(file).split(b'\n').enumerate().skip(1);
+        lines
+            .map(|(at, line)| {
+                let line = line.map_err(|e| Error::journal(&self.path, e))?;
+                serde_json::from_slice(&line).map_err(|e| broken(&self.path, at + 1, e))
+            })
+            .collect()
     }
 
     /// One call of the system for each line: what was written is there if the process dies.
@@ -133,15 +147,32 @@ impl Journal {
     }
 }
 
-fn check(path: &Path, line: &str, configuration: &serde_json::Value) -> Result<()> {
-    let header: Header = serde_json::from_str(line).map_err(|e| broken(path, 1, e))?;
-    if header.candor_benchmark == *configuration {
-        return Ok(());
+/// Settings that others follow from, the first ones first: where the model is another, so may be its λ and its levels.
+const FIRST: [&str; 5] = ["model", "version", "dataset", "engine", "preprocessing"];
+
+fn check(path: &Path, line: &[u8], configuration: &serde_json::Value) -> Result<()> {
+    let header: Header = serde_json::from_slice(line).map_err(|e| broken(path, 1, e))?;
+    match difference(&header.candor_benchmark, configuration) {
+        Some(which) => Err(Error::journal(path, JournalError::Other { which })),
+        None => Ok(()),
     }
-    let (there, asked) = (header.candor_benchmark, configuration);
-    let differs = asked.as_object().into_iter().flatten().find(|(key, value)| there.get(key) != Some(value));
-    let which = differs.map_or_else(|| "settings".to_string(), |(key, _)| key.clone());
-    Err(Error::journal(path, JournalError::Other { which }))
+}
+
+/// The first setting in which two configurations differ, as people call it.
+fn difference(there: &serde_json::Value, asked: &serde_json::Value) -> Option<String> {
+    if there == asked {
+        return None;
+    }
+    let keys = [there, asked].into_iter().filter_map(|v| v.as_object()).flat_map(|o| o.keys());
+    let mut keys: Vec<&str> =
+        keys.map(String::as_str).filter(|key| there.get(key) != asked.get(key)).collect();
+    keys.sort_by_key(|key| (FIRST.iter().position(|f| f == key).unwrap_or(FIRST.len()), *key));
+    Some(match keys.first() {
+        Some(&"version") => "another version of Candor".to_string(),
+        Some(&("levels" | "parameters" | "classes" | "labels" | "samples")) => format!("other {}", keys[0]),
+        Some(key) => format!("another {key}"),
+        None => "another configuration".to_string(),
+    })
 }
 
 fn broken(path: &Path, line: usize, source: serde_json::Error) -> Error {
@@ -187,6 +218,51 @@ mod tests {
         std::fs::write(&path, "hello\n").unwrap();
         let wrong = Journal::open(&path, &serde_json::json!({})).unwrap_err();
         let wrong = one_line(&wrong);
-        assert!(wrong.contains("line 1 is not one of a benchmark's journal"), "{wrong}");
+        assert!(wrong.contains("line 1 is not one of Candor's journal"), "{wrong}");
+    }
+
+    #[test]
+    fn another_model_is_called_so_whatever_else_differs_with_it() {
+        let begun =
+            serde_json::json!({ "lambda": 1.0, "levels": [], "model": "a", "seed": 1, "version": "1" });
+        let asked = |changes: &[(&str, &str)]| {
+            let mut asked = begun.clone();
+            changes.iter().for_each(|(key, value)| asked[*key] = (*value).into());
+            difference(&begun, &asked)
+        };
+        assert_eq!(asked(&[]), None);
+        assert_eq!(asked(&[("lambda", "2"), ("levels", "b"), ("model", "b")]).unwrap(), "another model");
+        assert_eq!(asked(&[("version", "2"), ("lambda", "2")]).unwrap(), "another version of Candor");
+        assert_eq!(asked(&[("seed", "2"), ("lambda", "2")]).unwrap(), "another lambda");
+        assert_eq!(asked(&[("levels", "b")]).unwrap(), "other levels");
+        assert_eq!(
+            difference(&begun, &serde_json::json!({ "model": "a", "version": "1" })).unwrap(),
+            "another lambda"
+        );
+    }
+
+    #[test]
+    fn a_damaged_line_is_named_by_its_number_whatever_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let configuration = serde_json::json!({ "seed": 1 });
+        let mut journal = Journal::open(&path, &configuration).unwrap();
+        (0..3).for_each(|i| journal.append(&entry(i)).unwrap());
+        let whole = std::fs::read(&path).unwrap();
+        let third = whole.iter().enumerate().filter(|(_, b)| **b == b'\n').nth(1).unwrap().0 + 1;
+        for byte in [b'!', 0xFF] {
+            let mut damaged = whole.clone();
+            damaged[third] = byte;
+            std::fs::write(&path, &damaged).unwrap();
+            let error = one_line(&Journal::open(&path, &configuration).unwrap_err());
+            assert!(error.contains("journal.jsonl: line 3 is not one"), "{error}");
+            assert_eq!(std::fs::read(&path).unwrap(), damaged, "it stays as it is");
+        }
+        // A line that is an entry, but not of this benchmark.
+        let text = String::from_utf8(whole).unwrap().replacen("1.1", "\"one\"", 1);
+        std::fs::write(&path, text).unwrap();
+        let journal = Journal::open(&path, &configuration).unwrap();
+        let error = one_line(&journal.entries::<f64>(&["gradient"]).unwrap_err());
+        assert!(error.contains("line 3 is not one"), "{error}");
     }
 }
