@@ -22,6 +22,36 @@ pub enum ReportError {
         /// The operating system's reason.
         reason: io::Error,
     },
+    /// A file of an earlier run could not be read.
+    #[error("cannot read {}: {reason}; delete it if it is damaged", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An output is the same file as an input, whatever they are called.
+    #[error("{} is {}, which this command reads; name another output", path.display(), same(path, input))]
+    IsInput {
+        /// The output.
+        path: PathBuf,
+        /// The input.
+        input: PathBuf,
+    },
+    /// A file that Candor did not write, or that was changed since, has the name of an output.
+    #[error("{} is there already, and not as Candor wrote it; name another output, or replace it with --force", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another process writes into the output directory.
+    #[error("{} is in use by {holder}; wait until it has ended, or name another directory with --out", path.display())]
+    Busy {
+        /// The directory.
+        path: PathBuf,
+        /// The process.
+        holder: String,
+    },
     /// Values could not be put into a format.
     #[error("cannot encode {what}: {reason}")]
     Encode {
@@ -41,6 +71,11 @@ pub enum ReportError {
 }
 
 impl ReportError {
+    /// Whether the place was chosen wrongly: an input, or what is there and Candor did not write.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, ReportError::IsInput { .. } | ReportError::Foreign { .. })
+    }
+
     /// For `map_err`: names the file that could not be written.
     pub fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |reason| ReportError::Write { path: path.to_owned(), reason }
@@ -50,4 +85,9 @@ impl ReportError {
     pub fn encode<E: std::fmt::Display>(what: impl Into<String>) -> impl FnOnce(E) -> Self {
         move |reason| ReportError::Encode { what: what.into(), reason: reason.to_string() }
     }
+}
+
+/// An input as it stands behind "is": by its own name where that is another than the output's.
+fn same(path: &Path, input: &Path) -> String {
+    if path == input { "an input".to_owned() } else { format!("the same file as {}", input.display()) }
 }

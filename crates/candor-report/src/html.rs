@@ -1,15 +1,14 @@
 //! HTML: one self-contained page for a run. No network, no script; pictures are inside.
 //!
-//! Each image's part is rendered as it comes and spooled to disk; the page is written around the parts at the end.
+//! The view of each image is put into a file as it comes; the page is rendered from them at the end, in the order of the images.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::atomic;
 use super::error::ReportError;
@@ -24,42 +23,77 @@ const IMAGES: &str = "<!-- images -->";
 #[derive(Debug)]
 pub struct Page {
     templates: Environment<'static>,
-    /// The images' parts so far; a file without a name, so nothing stays if the run ends early.
-    spool: File,
-    rows: Vec<Row>,
+    /// Where the images' parts are kept.
+    parts: PathBuf,
+    /// The images' parts, in their order, and their rows in the table of images.
+    keys: Vec<String>,
+    rows: Vec<Value>,
+}
+
+/// One image on the page. Its number is given at the end.
+#[derive(Serialize, Deserialize)]
+struct Part {
+    view: Value,
+    row: Value,
 }
 
 impl Page {
-    /// A page without images, spooled to an unnamed file in `directory`.
-    pub fn create(directory: &Path) -> Result<Self, ReportError> {
-        let fail = |reason| ReportError::Directory { path: directory.to_owned(), reason };
-        let spool = tempfile::tempfile_in(directory).map_err(fail)?;
-        Ok(Page { templates: templates()?, spool, rows: Vec::new() })
+    /// A page without images; the folder `parts` keeps what is added.
+    pub fn create(parts: &Path) -> Result<Self, ReportError> {
+        Ok(Page { templates: templates()?, parts: parts.to_owned(), keys: vec![], rows: vec![] })
     }
 
-    /// Adds an image whose result has its files' paths already.
-    pub fn add(&mut self, image: &ExplainedImage, scales: &Scales) -> Result<(), ReportError> {
-        let view = ImageView::new(self.rows.len() + 1, image, scales)?;
-        let part = self.render("image.html", &view)?;
-        self.rows.push(Row::new(&view, &image.photo)?);
-        let what = "the page’s part for an image, on its way to report.html,";
-        self.spool.write_all(part.as_bytes()).map_err(ReportError::write(Path::new(what)))
+    /// Adds an image whose result has its files' paths already. `key`: a file name of its own.
+    pub fn add(&mut self, key: &str, image: &ExplainedImage, scales: &Scales) -> Result<(), ReportError> {
+        let view = ImageView::new(0, image, scales)?;
+        let row = Row::new(&view, &image.photo)?;
+        let fail = || ReportError::encode("the page’s part for an image");
+        let text = serde_json::to_vec(&json!({ "view": view, "row": row })).map_err(fail())?;
+        atomic::write(&self.part(key), &text)?;
+        self.push(key, serde_json::to_value(row).map_err(fail())?);
+        Ok(())
+    }
+
+    /// Adds an image that an earlier run added under this key; `false` if there is none.
+    pub fn keep(&mut self, key: &str) -> bool {
+        let part = self.read(key);
+        part.map(|part| self.push(key, part.row)).is_ok()
     }
 
     /// Writes the page to `path`, whole or not at all.
-    pub fn finish(mut self, path: &Path, result: &ExplainResult) -> Result<(), ReportError> {
+    pub fn finish(self, path: &Path, result: &ExplainResult) -> Result<(), ReportError> {
         let page = self.render("page.html", &PageView::new(result, &self.rows))?;
         let (before, after) = page.split_once(IMAGES).ok_or_else(|| ReportError::Encode {
             what: "report.html".to_owned(),
             reason: format!("the template page.html lacks {IMAGES}"),
         })?;
-        self.spool.seek(SeekFrom::Start(0)).map_err(ReportError::write(path))?;
         atomic::write_with(path, |out| {
-            let images = io::BufReader::new(&self.spool);
-            io::copy(&mut before.as_bytes().chain(images).chain(after.as_bytes()), out)
-                .map_err(ReportError::write(path))?;
-            Ok(())
+            let mut write = |text: &str| out.write_all(text.as_bytes()).map_err(ReportError::write(path));
+            write(before)?;
+            for (i, key) in self.keys.iter().enumerate() {
+                let mut view = self.read(key)?.view;
+                view["number"] = (i + 1).into();
+                write(&self.render("image.html", &view)?)?;
+            }
+            write(after)
         })
+    }
+
+    fn push(&mut self, key: &str, mut row: Value) {
+        self.keys.push(key.to_owned());
+        row["number"] = self.keys.len().into();
+        self.rows.push(row);
+    }
+
+    fn part(&self, key: &str) -> PathBuf {
+        self.parts.join(format!("{key}.json"))
+    }
+
+    fn read(&self, key: &str) -> Result<Part, ReportError> {
+        let path = self.part(key);
+        let fail = |reason: String| ReportError::Read { path: path.clone(), reason };
+        let bytes = std::fs::read(&path).map_err(|e| fail(e.to_string()))?;
+        serde_json::from_slice(&bytes).map_err(|e| fail(e.to_string()))
     }
 
     fn render(&self, template: &str, view: &impl Serialize) -> Result<String, ReportError> {

@@ -1,7 +1,7 @@
 //! Results and their formats: one file a format.
 //!
 //! [`result`] is plain data. [`ReportWriter`] turns it into the files of an output directory; [`json`], [`npz`] and
-//! [`png`] each make the bytes of one format, [`paint`] chooses the colours, [`atomic`] puts files in place.
+//! [`png`] each make the bytes of one format, [`paint`] chooses the colours, [`atomic`] puts files in place, [`folder`] guards what is there.
 #![deny(missing_docs)]
 
 /// The examples of README.md, run as tests.
@@ -12,6 +12,7 @@ struct Readme;
 pub mod atomic;
 mod error;
 pub mod figures;
+pub mod folder;
 pub mod html;
 pub mod json;
 pub mod names;

@@ -15,10 +15,17 @@ impl Names {
 
     /// `name`, or where that is taken `name-2`, `name-3`, …
     pub fn claim(&mut self, name: &str) -> String {
+        let next = self.next(name);
+        self.0.insert(next.to_lowercase());
+        next
+    }
+
+    /// What [`Names::claim`] would give.
+    pub fn next(&self, name: &str) -> String {
         let numbered = (2..).map(|n| format!("{name}-{n}"));
         std::iter::once(name.to_owned())
             .chain(numbered)
-            .find(|candidate| self.0.insert(candidate.to_lowercase()))
+            .find(|candidate| !self.0.contains(&candidate.to_lowercase()))
             .expect("there are endlessly many numbers")
     }
 }

@@ -6,7 +6,7 @@ use candor::explanation::{ClassExplanation, Cost, Kept, LevelMask, PhotoExplanat
 use candor::map::Map;
 use candor::model::ModelInfo;
 use candor::parameters::MethodInfo;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ReportError;
 
@@ -51,7 +51,7 @@ impl ExplainResult {
 }
 
 /// An image that could not be explained.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FailedImage {
     /// Path as given.
     pub path: String,
@@ -60,7 +60,7 @@ pub struct FailedImage {
 }
 
 /// What was found for one image.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ImageResult {
     /// Path as given.
     pub path: String,
@@ -71,7 +71,7 @@ pub struct ImageResult {
 }
 
 /// The explanation of one class on one image.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct QueryResult {
     /// Index of the class.
     pub class_id: usize,
@@ -95,7 +95,7 @@ pub struct QueryResult {
     /// The masks of each level, finest first; empty for methods without levels.
     pub levels: Vec<LevelInfo>,
     /// Maps at other λ, from the smallest, if the path was asked for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub lambda_path: Vec<PathInfo>,
     /// What it cost.
     pub cost: Cost,
@@ -106,7 +106,7 @@ pub struct QueryResult {
 }
 
 /// A map's figures and files.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MapInfo {
     /// `[height, width]`.
     pub shape: [usize; 2],
@@ -125,7 +125,7 @@ pub struct MapInfo {
 }
 
 /// The mask at another λ; its map is `path_0_map`, `path_1_map`, … of the NPZ file.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct PathInfo {
     /// Weight of the L1 term.
     pub lambda: f64,
@@ -136,7 +136,7 @@ pub struct PathInfo {
 }
 
 /// One level's mask.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LevelInfo {
     /// Name of the masked value in the graph.
     pub value: String,

@@ -1,4 +1,4 @@
-//! One directory for one run: every image's files as it comes, `explain.json` and `report.html` at the end.
+//! One directory for one run. The files are made beside an earlier result and take its place together at the end.
 //!
 //! ```text
 //! out/explain.json
@@ -8,10 +8,12 @@
 //! out/<image stem>/<class id>_<class>.npz            raw magnitudes
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::ReportError;
+use super::folder::{Draft, Folder, Terms, list};
 use super::html::Page;
 use super::names::{self, Names};
 use super::paint::{self, Scales};
@@ -23,31 +25,90 @@ use candor::map::Map;
 pub const JSON_FILE: &str = "explain.json";
 /// Name of the HTML page in the output directory.
 pub const HTML_FILE: &str = "report.html";
+/// What the result is called among those of a folder.
+const RESULT: &str = "explain";
 
-/// Writes the files of one run. Memory does not grow with the pictures: the page is spooled to disk.
+/// Writes the files of one run. Memory does not grow with the pictures: the page's parts are kept on disk.
 ///
 /// Equal runs give equal bytes, but for the seconds that a query took.
 #[derive(Debug)]
 pub struct ReportWriter {
-    directory: PathBuf,
+    draft: Draft,
     folders: Names,
     page: Page,
     images: Vec<ImageResult>,
 }
 
 impl ReportWriter {
-    /// Makes `directory` where it is missing and makes sure that it can be written to, so that a long run does not
-    /// end in that error. Files of an earlier run stay until their names come up again.
+    /// Makes `directory` where it is missing and makes sure that it can be written to, so that a long run does not end in that error. An
+    /// earlier result stays as it is until [`ReportWriter::finish`].
     ///
     /// # Errors
-    /// [`ReportError::Directory`] names the directory and the reason.
+    /// As [`Folder::open`] and [`Folder::check`].
     pub fn create(directory: &Path) -> Result<Self, ReportError> {
-        let fail = |reason| ReportError::Directory { path: directory.to_owned(), reason };
-        fs::create_dir_all(directory).map_err(fail)?;
-        // The page's temporary file is in the directory itself, so it is also the test of writability.
-        let page = Page::create(directory)?;
-        let folders = Names::without(&[JSON_FILE, HTML_FILE]);
-        Ok(ReportWriter { directory: directory.to_owned(), folders, page, images: Vec::new() })
+        let terms = Terms { command: "an explanation".to_owned(), ..Terms::default() };
+        ReportWriter::begin_in(Folder::open(directory, terms)?)
+    }
+
+    /// [`ReportWriter::create`] in a folder that is open already. What an interrupted run left in it is dropped.
+    ///
+    /// # Errors
+    /// As [`Folder::draft`] and [`Folder::check`].
+    pub fn begin_in(folder: Folder) -> Result<Self, ReportError> {
+        ReportWriter::begin(folder.draft(RESULT)?)
+    }
+
+    /// Goes on with what an interrupted run left in the folder: see [`ReportWriter::keep`].
+    ///
+    /// # Errors
+    /// As [`ReportWriter::begin_in`].
+    pub fn resume(folder: Folder) -> Result<Self, ReportError> {
+        ReportWriter::begin(folder.resume(RESULT)?)
+    }
+
+    fn begin(draft: Draft) -> Result<Self, ReportError> {
+        draft.folder().check(&[JSON_FILE, HTML_FILE])?;
+        let parts = draft.work().join("parts");
+        fs::create_dir_all(&parts).map_err(ReportError::write(&parts))?;
+        Ok(ReportWriter {
+            draft,
+            folders: ReportWriter::names(),
+            page: Page::create(&parts)?,
+            images: Vec::new(),
+        })
+    }
+
+    /// Gives each image the name of its folder, in the order in which they are added.
+    pub fn names() -> Names {
+        Names::without(&[JSON_FILE, HTML_FILE])
+    }
+
+    /// Where the caller may keep what it needs to go on after an interruption. It is gone after [`ReportWriter::finish`].
+    pub fn work(&self) -> PathBuf {
+        self.draft.work()
+    }
+
+    /// From now on what was added stays for [`ReportWriter::resume`] if the run ends early.
+    pub fn keep_if_interrupted(&mut self) {
+        self.draft.keep();
+    }
+
+    /// Adds an image that an interrupted run added, by its result then. `false` if it has to be explained again: its files are not there, or
+    /// would have other names now.
+    pub fn keep(&mut self, image: &ImageResult) -> bool {
+        let folder = self.folders.next(&names::folder(&image.path));
+        let there = |file: &Option<String>| {
+            let own = file.as_ref().filter(|f| f.strip_prefix(&folder).is_some_and(|f| f.starts_with('/')));
+            own.is_some_and(|f| self.draft.files().join(f).is_file())
+        };
+        let whole =
+            image.queries.iter().all(|q| there(&q.map.npz) && there(&q.map.png) && there(&q.map.overlay));
+        let kept = whole && self.page.keep(&folder);
+        if kept {
+            self.folders.claim(&folder);
+            self.images.push(image.clone());
+        }
+        kept
     }
 
     /// Writes this image's files and its part of the page. Returns the image's result, with the files' paths
@@ -59,7 +120,11 @@ impl ReportWriter {
     pub fn add(&mut self, mut image: ExplainedImage) -> Result<ImageResult, ReportError> {
         check(&image)?;
         let folder = self.folders.claim(&names::folder(&image.result.path));
-        let directory = self.directory.join(&folder);
+        let directory = self.draft.files().join(&folder);
+        if directory.exists() {
+            // Of an interrupted run that asked something else of this image.
+            fs::remove_dir_all(&directory).map_err(ReportError::write(&directory))?;
+        }
         fs::create_dir_all(&directory).map_err(ReportError::write(&directory))?;
 
         let scales = Scales::of(&image);
@@ -78,25 +143,42 @@ impl ReportWriter {
             info.png = Some(self.write(format!("{base}.map.png"), &alone)?);
             info.npz = Some(self.write(format!("{base}.npz"), &raw)?);
         }
-        self.page.add(&image, &scales)?;
+        self.page.add(&folder, &image, &scales)?;
         self.images.push(image.result.clone());
         Ok(image.result)
     }
 
-    /// Writes `explain.json` and `report.html` and returns the whole result: `header` with the images that were
-    /// added, in their order, in place of `header.images`.
+    /// Writes `explain.json` and `report.html`, puts all files in the place of an earlier result and returns the whole result: `header` with
+    /// the images that were added, in their order, in place of `header.images`.
     ///
     /// # Errors
-    /// [`ReportError::Write`] with file and reason.
+    /// As [`Draft::publish`]. What was added can be kept then: [`ReportWriter::keep_if_interrupted`].
     pub fn finish(self, mut header: ExplainResult) -> Result<ExplainResult, ReportError> {
+        let directory = self.draft.files();
+        self.tidy()?;
         header.images = self.images;
-        json::write(&self.directory.join(JSON_FILE), &header)?;
-        self.page.finish(&self.directory.join(HTML_FILE), &header)?;
+        json::write(&directory.join(JSON_FILE), &header)?;
+        self.page.finish(&directory.join(HTML_FILE), &header)?;
+        self.draft.publish(&header.model.sha256)?;
         Ok(header)
     }
 
+    /// Removes what an interrupted run made and this one did not keep.
+    fn tidy(&self) -> Result<(), ReportError> {
+        let directory = self.draft.files();
+        let maps = self.images.iter().flat_map(|i| &i.queries).map(|q| &q.map);
+        let ours: BTreeSet<&String> = maps.flat_map(|m| [&m.npz, &m.png, &m.overlay]).flatten().collect();
+        for file in list(&directory).map_err(ReportError::write(&directory))? {
+            if !ours.contains(&file) {
+                let path = directory.join(file);
+                fs::remove_file(&path).map_err(ReportError::write(&path))?;
+            }
+        }
+        Ok(())
+    }
+
     fn write(&self, relative: String, bytes: &[u8]) -> Result<String, ReportError> {
-        atomic::write(&self.directory.join(&relative), bytes)?;
+        atomic::write(&self.draft.files().join(&relative), bytes)?;
         Ok(relative)
     }
 }

@@ -20,12 +20,15 @@ fn write(directory: &Path, images: Vec<ExplainedImage>, header: ExplainResult) -
     writer.finish(header).unwrap()
 }
 
-/// Every file below a directory with its bytes, by its path with `/`.
+/// Every file below a directory with its bytes, by its path with `/`; what Candor keeps for itself left out.
 fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if name == candor_report::folder::STATE {
+            continue;
+        }
         if path.is_dir() {
             found.extend(files(&path).into_iter().map(|(below, bytes)| (format!("{name}/{below}"), bytes)));
         } else {

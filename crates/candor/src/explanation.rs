@@ -1,14 +1,14 @@
 //! What a method finds for one class of a photo.
 
 use image::RgbImage;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::map::Map;
 use crate::methods::attribution::Attribution;
 use crate::passes::Passes;
 
 /// What the masked model still answers.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Kept {
     /// Logit of the class under the masks.
     pub score: f64,
@@ -90,7 +90,7 @@ impl Explanation {
 }
 
 /// Cost of one query, in passes of one image through the network.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Cost {
     /// Forward passes.
     pub forward: u64,
@@ -101,7 +101,7 @@ pub struct Cost {
 }
 
 /// Whether the map can be read as evidence for the class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Something in the image supports the class.
@@ -111,7 +111,7 @@ pub enum Verdict {
 }
 
 /// One of the model's answers.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TopClass {
     /// Index of the class.
     pub class_id: usize,

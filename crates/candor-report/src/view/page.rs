@@ -60,7 +60,7 @@ impl Row {
 #[derive(Debug, Serialize)]
 pub(crate) struct PageView<'a> {
     title: String,
-    rows: &'a [Row],
+    rows: &'a [serde_json::Value],
     questions: usize,
     evidence: usize,
     warnings: usize,
@@ -76,7 +76,7 @@ pub(crate) struct PageView<'a> {
 }
 
 impl<'a> PageView<'a> {
-    pub(crate) fn new(result: &'a ExplainResult, rows: &'a [Row]) -> Self {
+    pub(crate) fn new(result: &'a ExplainResult, rows: &'a [serde_json::Value]) -> Self {
         let queries = || result.images.iter().flat_map(|image| &image.queries);
         let file = &result.model;
         let producer = if file.producer.is_empty() { "not stated" } else { &file.producer };
