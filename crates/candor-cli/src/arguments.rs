@@ -21,7 +21,7 @@ pub use table::{DetectorKind, TableArgs, TableFormat};
     after_help = "\
 Start with `candor demo`: it explains a few pictures with a small model inside the program and writes a report.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some images of a batch failed (each is named in the result)."
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some images of a batch failed (each is named in the result), 130 stopped by Ctrl-C."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -92,7 +92,7 @@ pub struct EngineArgs {
     /// ONNX Runtime's library, or the folder that holds it [default: ORT_DYLIB_PATH, else an installed Python package]
     #[arg(long, value_name = "FILE")]
     pub onnxruntime: Option<PathBuf>,
-    /// Threads of the engine; 0 is one for each core
+    /// Threads of the engine, at most one for each core; 0 is as many as there are cores
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
 }
@@ -112,6 +112,14 @@ pub enum DeviceName {
     Tensorrt,
     Coreml,
     Directml,
+}
+
+/// What may be replaced.
+#[derive(Args, Clone, Copy)]
+pub struct ForceArgs {
+    /// Replace files that Candor did not write, or that were changed since; an input is never replaced
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// A method, its parameters and its levels.
@@ -182,6 +190,8 @@ pub struct ExplainArgs {
     /// Folder for pictures, arrays and the report
     #[arg(long, value_name = "DIR", default_value = "candor-out")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
     /// Print the result as one JSON document
     #[arg(long)]
     pub json: bool,
@@ -252,6 +262,8 @@ pub struct CheckArgs {
     /// Folder for the page and the tables
     #[arg(long, value_name = "DIR", default_value = "candor-check")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
     /// Print the result as one JSON document
     #[arg(long)]
     pub json: bool,
@@ -411,6 +423,8 @@ pub struct DatasetArgs {
     /// Folder for the journal, the page and the tables
     #[arg(long, value_name = "DIR", default_value = "candor-bench")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
     /// Print the result as one JSON document
     #[arg(long)]
     pub json: bool,
@@ -472,6 +486,8 @@ pub struct AttackArgs {
     /// Folder for images, arrays and attack.json
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
     /// Print the result as one JSON document
     #[arg(long)]
     pub json: bool,
@@ -530,6 +546,8 @@ pub struct ExportArgs {
     /// File to write
     #[arg(long, short, value_name = "FILE.onnx")]
     pub output: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
     /// Print the inputs, outputs, method and parameters as one JSON document
     #[arg(long)]
     pub json: bool,
@@ -547,6 +565,8 @@ pub struct DemoArgs {
     /// Folder for pictures, arrays and the report
     #[arg(long, value_name = "DIR", default_value = "candor-out/demo")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
     #[command(flatten)]
     pub engine: EngineArgs,
     #[command(flatten)]
@@ -566,6 +586,8 @@ Example:
 pub struct ScenesArgs {
     /// Folder to write
     pub out: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
     /// Number of scenes
     #[arg(long, default_value_t = 10)]
     pub count: u64,
@@ -590,6 +612,8 @@ pub struct CompletionsArgs {
 pub struct ManArgs {
     /// Folder for the pages
     pub out: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
 }
 
 fn preset(text: &str) -> Result<Preset, String> {

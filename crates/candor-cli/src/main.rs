@@ -2,8 +2,12 @@
 
 mod arguments;
 mod commands;
+mod folder;
+mod interrupt;
 mod output;
+mod resume;
 mod setup;
+mod stoppable;
 
 use std::process::ExitCode;
 
@@ -12,6 +16,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    interrupt::listen();
     let result = match &cli.command {
         Command::Inspect(a) => commands::inspect::run(a),
         Command::Explain(a) => commands::explain::run(a),
@@ -30,9 +35,14 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(code) => code,
+        Err(error) if interrupt::is_stop(&error) => {
+            interrupt::tell();
+            ExitCode::from(interrupt::EXIT)
+        }
         Err(error) => {
             eprintln!("candor: error: {}", output::one_line(&error));
-            let usage = error.downcast_ref::<setup::Usage>().is_some();
+            let misplaced = error.downcast_ref().is_some_and(candor_report::ReportError::is_usage);
+            let usage = misplaced || error.downcast_ref::<setup::Usage>().is_some();
             ExitCode::from(if usage { 2 } else { 1 })
         }
     }

@@ -8,7 +8,9 @@ use anyhow::Result;
 use candor::Progress;
 use candor::explanation::Verdict;
 use candor_report::result::ExplainResult;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
+
+use crate::interrupt;
 
 /// A progress bar of `length` steps on stderr, hidden where stderr is no terminal.
 pub fn progress(length: u64) -> ProgressBar {
@@ -19,20 +21,31 @@ pub fn progress(length: u64) -> ProgressBar {
     };
     let style = ProgressStyle::with_template("{msg:24!} {wide_bar} {percent:>3} % {eta} left")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(Some(length), target).with_style(style)
+    let bar = ProgressBar::with_draw_target(Some(length), target).with_style(style);
+    bar.with_finish(ProgressFinish::AndClear)
 }
 
-/// A bar as the progress of work that nobody cancels.
-pub struct Watching<'b>(pub &'b ProgressBar);
+/// A bar as the progress of work that Ctrl-C ends.
+pub struct Watching<'b> {
+    bar: &'b ProgressBar,
+    _watched: interrupt::Watched,
+}
+
+impl<'b> Watching<'b> {
+    /// Work begins whose progress the bar shows.
+    pub fn new(bar: &'b ProgressBar) -> Self {
+        Watching { bar, _watched: interrupt::Watched::begin() }
+    }
+}
 
 impl Progress for Watching<'_> {
     fn advance(&mut self, steps: u64) -> ControlFlow<()> {
-        self.0.inc(steps);
-        ControlFlow::Continue(())
+        self.bar.inc(steps);
+        if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn stage(&mut self, name: &str) {
-        self.0.set_message(name.to_string());
+        self.bar.set_message(name.to_string());
     }
 }
 

@@ -45,7 +45,8 @@ impl Bench {
 }
 
 fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut paths: Vec<_> = fs::read_dir(dir).unwrap().map(|f| f.unwrap().path()).collect();
+    let mut paths: Vec<_> =
+        fs::read_dir(dir).unwrap().map(|f| f.unwrap().path()).filter(|p| p.is_file()).collect();
     paths.sort();
     paths.into_iter().map(|p| (p.file_name().unwrap().into(), fs::read(&p).unwrap())).collect()
 }

@@ -16,11 +16,14 @@ fn demo(out: &Path, extra: &[&str]) -> Value {
     serde_json::from_slice(&done.stdout).unwrap()
 }
 
-/// All files below a folder but the two that hold times.
+/// All files below a folder but the two that hold times, and what Candor keeps for itself.
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
+        if path.ends_with(".candor") {
+            continue;
+        }
         if path.is_dir() {
             found.extend(files(&path));
         } else if !path.ends_with("explain.json") && !path.ends_with("report.html") {

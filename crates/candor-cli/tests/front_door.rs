@@ -19,6 +19,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             let path = entry.unwrap().path();
             let name = path.strip_prefix(folder).unwrap().display().to_string();
             match path.extension().and_then(|e| e.to_str()) {
+                _ if path.ends_with(".candor") => {}
                 _ if path.is_dir() => open.push(path),
                 Some("html") => {}
                 Some("json") => {

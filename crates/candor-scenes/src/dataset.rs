@@ -34,6 +34,22 @@ pub enum DatasetError {
     },
 }
 
+/// Name of the table.
+const TABLE: &str = "scenes.csv";
+
+/// Names of the files that [`write`] writes.
+pub fn files(count: u64) -> impl Iterator<Item = String> {
+    (0..count).flat_map(|number| [picture(number), mask(number)]).chain([TABLE.to_string()])
+}
+
+fn picture(number: u64) -> String {
+    format!("{number:06}.png")
+}
+
+fn mask(number: u64) -> String {
+    format!("{number:06}_mask.png")
+}
+
 /// Writes `count` scenes, of the seeds `seed`, `seed + 1`, …, into the folder `dir`, which is made if need be:
 ///
 /// - `NNNNNN.png`, the picture; the number is that of the scene, from 0;
@@ -56,14 +72,14 @@ pub fn write(dir: &Path, count: u64, seed: u64, options: &SceneOptions) -> Resul
     let mut table = String::from("file,object,class_index,class,x0,y0,x1,y1,mask\n");
     for number in 0..count {
         let scene = Scene::generate(seed.wrapping_add(number), options);
-        let (file, mask) = (format!("{number:06}.png"), format!("{number:06}_mask.png"));
+        let (file, mask) = (picture(number), mask(number));
         for (name, bytes) in [(&file, picture_png(&scene)), (&mask, mask_png(&scene))] {
             let path = dir.join(name);
             bytes.and_then(|bytes| replace(&path, &bytes)).map_err(failed(&path))?;
         }
         rows(&mut table, &scene, &file, &mask);
     }
-    let path = dir.join("scenes.csv");
+    let path = dir.join(TABLE);
     replace(&path, table.as_bytes()).map_err(failed(&path))
 }
 
@@ -80,9 +96,10 @@ fn rows(table: &mut String, scene: &Scene, file: &str, mask: &str) {
     }
 }
 
-/// Puts the bytes under a temporary name beside the target and renames that.
+/// Puts the bytes under a temporary name beside the target, which no other file has, and renames that.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("tmp");
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
     let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         // The first error is the one to report.

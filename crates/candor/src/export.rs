@@ -14,6 +14,9 @@ use crate::parameters::Parameters;
 
 pub use crate::nodes::canvas::{CLASS, LOGITS, MAP};
 
+/// The property of an exported file that says of which model it explains.
+const MODEL_SHA256: &str = "candor.model.sha256";
+
 /// A method written down as a graph.
 pub struct Exported {
     /// Inputs: the image, N×C×H×W, and `class`, int64, N. Outputs: `logits`, N×K, and `map`, N×1×H×W, raw magnitudes.
@@ -38,6 +41,17 @@ impl Exported {
 /// The methods that can be exported.
 pub fn exportable() -> Vec<&'static str> {
     all().iter().filter(|m| m.exporter().is_some()).map(|m| m.description().name).collect()
+}
+
+/// Whether a file is a method that was written by [`Exported::save`].
+pub fn is_export(path: &Path) -> bool {
+    // Its producer is the second field of the file, and its notes are the last: the parser reads neither.
+    const PRODUCER: &[u8] = b"\x12\x06candor";
+    let has = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|w| w == part);
+    let read = std::fs::read(path);
+    read.is_ok_and(|bytes| {
+        has(&bytes[..bytes.len().min(16)], PRODUCER) && has(&bytes, MODEL_SHA256.as_bytes())
+    })
 }
 
 /// Writes a method for a model as a graph, with the parameters of `set`.
@@ -82,7 +96,7 @@ fn notes(model: &Model, preprocessing: &Preprocessing, parameters: &Parameters, 
         properties: vec![
             property("method", text(serde_json::to_string(&info))),
             property("preprocessing", text(serde_json::to_string(preprocessing))),
-            property("model.sha256", model.info.sha256.clone()),
+            (MODEL_SHA256.to_string(), model.info.sha256.clone()),
         ],
     }
 }

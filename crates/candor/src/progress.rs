@@ -63,6 +63,15 @@ impl Progress for Unwatched {
     }
 }
 
+/// The progress of work inside one step of other work: it is told of no steps, but may end the work.
+pub struct Within<'p>(pub &'p mut dyn Progress);
+
+impl Progress for Within<'_> {
+    fn advance(&mut self, _: u64) -> ControlFlow<()> {
+        self.0.advance(0)
+    }
+}
+
 impl<F: FnMut(u64) -> ControlFlow<()>> Progress for F {
     fn advance(&mut self, steps: u64) -> ControlFlow<()> {
         self(steps)

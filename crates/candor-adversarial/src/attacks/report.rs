@@ -164,7 +164,12 @@ impl AttackWriter {
         let fail = |reason| ReportError::Directory { path: directory.to_owned(), reason };
         std::fs::create_dir_all(directory).map_err(fail)?;
         tempfile::Builder::new().prefix(".candor-").tempfile_in(directory).map_err(fail)?;
-        Ok(AttackWriter { directory: directory.to_owned(), files: Names::without(&["attack"]) })
+        Ok(AttackWriter { directory: directory.to_owned(), files: AttackWriter::names() })
+    }
+
+    /// Gives each image the name of its files, in the order in which they are added.
+    pub fn names() -> Names {
+        Names::without(&["attack"])
     }
 
     /// Writes an image's files and fills in their names. `shape`: `[channels, height, width]`.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use candor_adversarial::detector::training::Training;
 use clap::{Args, Subcommand};
 
-use super::{ModelArgs, SourceArgs, SurrogateArgs};
+use super::{ForceArgs, ModelArgs, SourceArgs, SurrogateArgs};
 
 /// `detect`.
 #[derive(Args)]
@@ -105,6 +105,8 @@ pub struct TrainArgs {
     /// Folder for the detector and for the adversarial images
     #[arg(long, value_name = "DIR", default_value = "candor-detector")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
     /// Print the card as JSON
     #[arg(long)]
     pub json: bool,
@@ -134,6 +136,8 @@ pub struct ScoreArgs {
     /// Folder for a page with the masks of each image, and score.json
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub force: ForceArgs,
     /// Print the result as one JSON document
     #[arg(long)]
     pub json: bool,
@@ -164,6 +168,8 @@ pub struct EvalArgs {
     /// Folder for the page, the result and the adversarial images
     #[arg(long, value_name = "DIR", default_value = "candor-detector")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub force: ForceArgs,
     /// Print the result as one JSON document
     #[arg(long)]
     pub json: bool,

@@ -1,5 +1,6 @@
 //! `candor attack`: small perturbations of photos that change the model's answer.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -11,13 +12,15 @@ use candor::model::Model;
 use candor::model::ModelInfo;
 use candor::parameters::Parameters;
 use candor_adversarial::attacks::report::{
-    Answer, AttackResult, AttackWriter, AttackedImage, RoundedImage, Summary,
+    Answer, AttackResult, AttackWriter, AttackedImage, JSON_FILE, RoundedImage, Summary,
 };
 use candor_adversarial::attacks::{self, Adversarial, Attack, Goal, Rounded, Rounding, TargetModel, answer};
 use candor_adversarial::error::Error;
+use candor_report::folder::Folder;
 use candor_report::result::FailedImage;
 
 use crate::arguments::AttackArgs;
+use crate::folder;
 use crate::output;
 use crate::setup::{self, Setup, Usage};
 
@@ -33,6 +36,8 @@ pub fn run(args: &AttackArgs) -> Result<ExitCode> {
     if from.is_none() && args.surrogate.from.is_some() {
         return Err(Usage("--from is for --attack transfer".into()).into());
     }
+    let inputs = folder::inputs(&args.model, args.images.clone()).and(&args.surrogate.from);
+    let folder = folder::open(&args.out, "attack", inputs, args.force, &files(&args.images))?;
     let setup = setup::load(&args.model)?;
     let target = args.target.as_ref().map(|t| setup.labels.find_class(t)).transpose();
     let target = target.map_err(|e| setup::usage(e.into()))?;
@@ -47,13 +52,25 @@ pub fn run(args: &AttackArgs) -> Result<ExitCode> {
             Usage(format!("attack '{}' cannot aim at a class; leave --target out", args.attack)).into()
         );
     }
-    let result = Run { args, setup: &setup, target, attack, parameters, other }.all()?;
+    let result = Run { args, setup: &setup, target, attack, parameters, other }.all(folder)?;
     if args.json {
         output::json(&result)?;
     } else {
         output::print(&table(&result, args))?;
     }
     Ok(if result.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+/// The files that a run over these photos may write.
+fn files(images: &[PathBuf]) -> Vec<String> {
+    let mut names = AttackWriter::names();
+    let of = |path: &PathBuf| {
+        let name = names.claim(&candor_report::names::folder(&path.display().to_string()));
+        [format!("{name}.npz"), format!("{name}.png")]
+    };
+    let mut files: Vec<String> = images.iter().flat_map(of).collect();
+    files.push(JSON_FILE.to_string());
+    files
 }
 
 fn no_other_model() -> Usage {
@@ -77,7 +94,7 @@ fn settings(args: &AttackArgs, eps: &str) -> Vec<(String, String)> {
 type Made = (Box<dyn Attack>, Parameters, ModelInfo);
 
 /// The attack on another model.
-fn transfer(args: &AttackArgs, setup: &Setup, path: std::path::PathBuf) -> Result<Made> {
+fn transfer(args: &AttackArgs, setup: &Setup, path: PathBuf) -> Result<Made> {
     let other = setup::surrogate(setup, &args.model, path, args.surrogate.from_preset)?;
     let surrogate = TargetModel::new(&other.model, &other.preprocessing)?;
     let (attack, parameters) =
@@ -103,14 +120,16 @@ struct Chunk {
 }
 
 impl Run<'_> {
-    fn all(mut self) -> Result<AttackResult> {
+    fn all(mut self, folder: Folder) -> Result<AttackResult> {
         let (args, setup) = (self.args, self.setup);
         let mut target_model = TargetModel::new(&setup.model, &setup.preprocessing)?;
         let mut rounding = Rounding::new(&setup.model, &setup.preprocessing)?;
-        let mut writer = AttackWriter::create(&args.out)?;
+        let draft = folder.draft("attack")?;
+        let mut writer = AttackWriter::create(&draft.files())?;
         let (mut images, mut failed) = (vec![], vec![]);
         let ticks = attacks::ticks(self.attack.as_mut(), &target_model, args.images.len());
         let bar = output::progress(ticks);
+        let mut watching = output::Watching::new(&bar);
         let batch = target_model.batch();
         for (n, paths) in args.images.chunks(batch).enumerate() {
             bar.set_message(format!("{} of {}", (n * batch + paths.len()), args.images.len()));
@@ -121,7 +140,7 @@ impl Run<'_> {
                 &mut writer,
                 chunk,
                 n * batch,
-                &mut output::Watching(&bar),
+                &mut watching,
             )?);
             let chunks = args.images.len().div_ceil(batch) as u64;
             bar.set_position((n as u64 + 1) * ticks / chunks.max(1));
@@ -143,6 +162,7 @@ impl Run<'_> {
             failed,
         };
         writer.finish(&result)?;
+        draft.publish(&result.model.sha256)?;
         Ok(result)
     }
 
@@ -211,7 +231,7 @@ fn answered(model: &Model, labels: &Labels, logits: &[f32]) -> Answer {
 }
 
 /// Photos as pixels; those that cannot be read are named in `failed` and left out.
-fn read(setup: &Setup, paths: &[std::path::PathBuf], failed: &mut Vec<FailedImage>) -> Chunk {
+fn read(setup: &Setup, paths: &[PathBuf], failed: &mut Vec<FailedImage>) -> Chunk {
     let mut chunk = Chunk::default();
     for path in paths {
         let name = path.display().to_string();

@@ -7,6 +7,7 @@ use candor::calibrate::{TRIALS, calibrate};
 use candor::image::decode;
 use candor::sidecar::Sidecar;
 use candor_report::atomic;
+use candor_report::folder::Inputs;
 
 use crate::arguments::CalibrateArgs;
 use crate::output;
@@ -17,6 +18,8 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
         return Err(Usage(format!("--tolerance must be from 0 to 1, not {}", args.tolerance)).into());
     }
     let setup = setup::load(&args.model)?;
+    let reads = Inputs::of([&args.model.model]).and(&args.model.labels).and(&args.images);
+    reads.spare(&setup.sidecar_path)?;
     let photos = args.images.iter().map(|p| decode(p)).collect::<Result<Vec<_>, _>>()?;
     let bar = output::progress((photos.len() * TRIALS) as u64);
     let levels = if args.levels.is_empty() {
@@ -30,7 +33,7 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
         &photos,
         &levels,
         args.tolerance,
-        &mut output::Watching(&bar),
+        &mut output::Watching::new(&bar),
     )?;
     bar.finish_and_clear();
     let path = setup.sidecar_path.display().to_string();

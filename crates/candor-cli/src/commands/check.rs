@@ -3,30 +3,38 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use candor::Progress;
 use candor::error::one_line;
 use candor::image::decode;
 use candor::methods::{self, Definition};
 use candor_eval::check::input_shift::input_shift;
 use candor_eval::check::randomize::cascade;
-use candor_eval::check::report::{CheckResult, Gallery, Randomization, Shifted, write};
+use candor_eval::check::report::{CheckResult, Gallery, HTML_FILE, Randomization, Shifted, write};
 use candor_eval::check::table::{Checked, table};
 use candor_eval::check::vanishing::vanishing;
 use candor_eval::check::{Input, Skipped, Subject, check_method};
 use candor_report::result::FailedImage;
 
 use crate::arguments::CheckArgs;
-use crate::output;
+use crate::folder;
+use crate::output::{self, Watching};
 use crate::setup::{self, Setup};
+use crate::stoppable::stoppable;
 
+/// The files that every run writes.
+const FILES: [&str; 3] = [HTML_FILE, "check.csv", "check.json"];
 /// Images whose maps the page shows.
 const SHOWN: usize = 8;
 
 pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     let methods = chosen(&args.methods)?;
+    let reads = folder::inputs(&args.model, args.images.clone());
+    let folder = folder::open(&args.out, "check", reads, args.force, &FILES.map(String::from))?;
     let setup = setup::load(&args.model)?;
     let (inputs, mut galleries, failed) = read(&setup, args)?;
     let choices = setup.choices(&args.levels, args.seed);
     let bar = output::progress((inputs.len() * methods.len()) as u64);
+    let mut watching = Watching::new(&bar);
     let mut result = CheckResult {
         model: setup.model.info.clone(),
         preprocessing: serde_json::to_value(&setup.preprocessing)?,
@@ -52,18 +60,20 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         };
         let set = for_method(&args.set, method.as_ref());
         let subject = Subject { method: method.as_ref(), set: &set, choices: &choices };
-        let found =
-            check_method(&setup.model, subject, &inputs, args.seed, &mut output::Watching(&bar), &mut paint);
+        let found = check_method(&setup.model, subject, &inputs, args.seed, &mut watching, &mut paint);
         painted?;
         match found {
             Ok(found) => result.methods.push(found),
+            Err(candor_eval::error::Error::Explain(e @ candor::Error::Cancelled(_))) => return Err(e.into()),
             Err(e) => result.skipped.push(Skipped { method: name.to_string(), reason: one_line(&e) }),
         }
+        watching.poll()?;
         if args.randomization
             && let Ok(stages) = cascade(&setup.model, subject, &inputs, args.smooth, args.seed)
         {
             result.randomization.push(Randomization { method: name.to_string(), stages });
         }
+        watching.poll()?;
         if args.input_shift
             && let Ok(shift) = input_shift(&setup.model, subject, &inputs)
         {
@@ -71,12 +81,14 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         }
     }
     bar.finish_and_clear();
-    let page = write(&args.out, &result, &galleries)?;
+    folder::publish(folder, "check", &result.model.sha256, |files| {
+        write(files, &result, &galleries).map(drop)
+    })?;
     if args.json {
         output::json(&result)?;
     } else {
         output::print(&text(&result))?;
-        output::print(&format!("Report: {}\n", page.display()))?;
+        output::print(&format!("Report: {}\n", args.out.join(HTML_FILE).display()))?;
     }
     Ok(if result.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
@@ -84,9 +96,9 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
 /// The methods of these names; all, if none is given.
 pub fn chosen(names: &[String]) -> Result<Vec<Box<dyn Definition>>> {
     if names.is_empty() {
-        return Ok(methods::all());
+        return Ok(methods::all().into_iter().map(stoppable).collect());
     }
-    names.iter().map(|n| setup::method(n)).collect()
+    names.iter().map(|n| setup::method(n).map(stoppable)).collect()
 }
 
 /// Of `--set METHOD.KEY=VALUE` and `--set KEY=VALUE`, what is meant for a method.

@@ -6,15 +6,18 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candor::sidecar::Sidecar;
 use candor::{Class, Classifier};
+use candor_report::folder::Inputs;
 use candor_scenes::embedded;
 
-use super::explain::{Photo, Source, chosen, explain_all, finish};
+use super::explain::{Job, Photo, Source, chosen, explain_all, files, finish};
 use crate::arguments::DemoArgs;
+use crate::folder;
 use crate::setup;
 
 pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     let method = chosen(&args.method);
     setup::method(&method.name)?;
+    let folder = folder::open(&args.out, "demo", Inputs::default(), args.force, &files())?;
     let sidecar = Sidecar::parse(embedded::SIDECAR, Path::new("scenes.candor.toml"))?;
     let engine = setup::engine(&args.engine)?;
     let classifier =
@@ -26,6 +29,8 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
         .collect();
     // The answer, the runner-up, and a class that the network is surest is not there.
     let classes = [Class::Top(1), Class::Top(2), Class::Lowest];
-    let result = explain_all(explainer, photos, &classes, args.method.seed, &args.out)?;
+    let (seed, levels) = (args.method.seed, method.levels);
+    let job = Job { classes: &classes, seed, levels, folder, force: args.force.force };
+    let result = explain_all(explainer, photos, job)?;
     finish(&result, args.json, &args.out)
 }

@@ -6,18 +6,27 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candor::error::one_line;
 use candor::image::{RgbImage, decode};
-use candor::{Class, Explainer, Method};
+use candor::{Class, Classifier, Explainer, Method, Progress};
 use candor_report::ReportWriter;
+use candor_report::folder::Folder;
 use candor_report::result::{ExplainResult, FailedImage};
+use serde_json::{Value, json};
 
 use crate::arguments::{ExplainArgs, MethodArgs};
-use crate::output;
-use crate::output::Watching;
+use crate::folder;
+use crate::output::{self, Watching};
+use crate::resume::{self, Came, Resume};
 use crate::setup::{self, usage};
 
 pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     // A name that does not exist is said before a model is loaded.
     setup::method(&args.method.chosen.method)?;
+    let inputs = folder::inputs(&args.model, args.images.clone());
+    let folder = folder::open(&args.out, "explain", inputs, args.force, &files())?;
+    let mut names = ReportWriter::names();
+    let folders =
+        args.images.iter().map(|p| names.claim(&candor_report::names::folder(&p.display().to_string())));
+    folder.check_folders(&folders.collect::<Vec<_>>())?;
     let classifier = setup::load(&args.model)?;
     let asked = if args.classes.is_empty() { vec!["top1".to_string()] } else { args.classes.clone() };
     let classes = asked.iter().map(|c| Class::parse(c, &classifier.labels));
@@ -32,7 +41,10 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
         .images
         .iter()
         .map(|path| Photo { name: path.display().to_string(), source: Source::File(path.clone()) });
-    let result = explain_all(explainer, photos.collect(), &classes, args.method.seed, &args.out)?;
+    let seed = args.method.seed;
+    let levels = explainer.classifier.choices(&method.levels, seed).levels;
+    let job = Job { classes: &classes, seed, levels, folder, force: args.force.force };
+    let result = explain_all(explainer, photos.collect(), job)?;
     finish(&result, args.json, &args.out)
 }
 
@@ -68,44 +80,43 @@ impl Photo {
     }
 }
 
-/// Explains all photos and writes the report. A photo that fails is named in the result and the others go on.
-pub fn explain_all(
-    mut explainer: Explainer,
-    photos: Vec<Photo>,
-    classes: &[Class],
-    seed: u64,
-    out: &Path,
-) -> Result<ExplainResult> {
-    let mut writer = ReportWriter::create(out)?;
-    let bar = output::progress(photos.len() as u64 * explainer.steps(classes.len()));
-    let mut failed = vec![];
-    let mut done = 0;
-    for part in photos.chunks(explainer.together()) {
+/// What is asked of the photos, and where the answer goes.
+pub struct Job<'j> {
+    pub classes: &'j [Class],
+    pub seed: u64,
+    /// Names of the levels that were chosen; none if they are automatic.
+    pub levels: Vec<String>,
+    pub folder: Folder,
+    pub force: bool,
+}
+
+/// The files that every run writes.
+pub fn files() -> Vec<String> {
+    [candor_report::JSON_FILE, candor_report::HTML_FILE].map(String::from).into()
+}
+
+/// Explains all photos and writes the report. A photo that fails is named in the result and the others go on. What an interrupted run of
+/// the same kind has done is not done again.
+pub fn explain_all(mut explainer: Explainer, photos: Vec<Photo>, job: Job<'_>) -> Result<ExplainResult> {
+    let configuration = configuration(&explainer, &job)?;
+    let (writer, resume) = resume::open(job.folder, &configuration, &photos, job.force)?;
+    let steps = explainer.steps(job.classes.len());
+    let bar = output::progress(photos.len() as u64 * steps);
+    // To the end, so that Ctrl-C does not fall between the files of the result.
+    let mut watching = Watching::new(&bar);
+    let mut run = Run { writer, resume, failed: vec![], done: 0 };
+    let together = explainer.together();
+    for part in photos.chunks(together) {
+        run.resume.tell(run.done);
         let names: Vec<&str> = part.iter().map(|p| p.name.rsplit('/').next().unwrap_or("")).collect();
         bar.set_message(names.join(", "));
-        let mut fail =
-            |photo: &Photo, error: String| failed.push(FailedImage { path: photo.name.clone(), error });
-        let mut decoded = vec![];
-        for photo in part {
-            match photo.decoded() {
-                Ok(pixels) => decoded.push((photo, pixels)),
-                Err(e) => fail(photo, output::one_line(&e)),
-            }
-        }
-        let given: Vec<_> = decoded.iter().map(|(photo, pixels)| (photo.name.as_str(), pixels)).collect();
-        let explained = explainer.photos(&given, classes, &mut Watching(&bar));
-        for ((photo, _), image) in decoded.iter().zip(explained) {
-            match image.map(|image| writer.add(image.into())) {
-                Ok(Err(e @ candor_report::ReportError::BadImage { .. })) => fail(photo, one_line(&e)),
-                Ok(written) => drop(written?),
-                Err(e @ candor::Error::Cancelled(_)) => return Err(e.into()),
-                Err(e) => fail(photo, one_line(&e)),
-            }
-        }
-        done += part.len() as u64;
-        bar.set_position(done * explainer.steps(classes.len()));
+        let kept = run.keep(part);
+        run.explain(&mut explainer, &part[kept..], job.classes, &mut watching)?;
+        bar.set_position(run.done as u64 * steps);
     }
+    run.resume.tell(run.done);
     bar.finish_and_clear();
+    let Run { writer, failed, .. } = run;
     if failed.len() == photos.len() {
         // Nothing to report: say what is wrong and leave no empty report behind.
         let first = failed.first().map_or_else(String::new, |f| f.error.clone());
@@ -116,8 +127,92 @@ pub fn explain_all(
         };
         anyhow::bail!("{first}{rest}");
     }
-    let header = ExplainResult { failed, ..ExplainResult::of(&explainer, seed)? };
+    let header = ExplainResult { failed, ..ExplainResult::of(&explainer, job.seed)? };
     Ok(writer.finish(header)?)
+}
+
+/// All on which a photo's result depends. Threads do not count.
+fn configuration(explainer: &Explainer, job: &Job<'_>) -> Result<Value> {
+    let Classifier { model, preprocessing, labels, .. } = &explainer.classifier;
+    let (engine, method) = (model.engine.info(), explainer.method_info());
+    Ok(json!({
+        "model": model.info.sha256,
+        "version": env!("CARGO_PKG_VERSION"),
+        "engine": format!("{} {}", engine.name, engine.version),
+        "preprocessing": preprocessing,
+        "method": method.name,
+        "parameters": method.parameters,
+        "levels": job.levels,
+        "classes": job.classes.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>(),
+        "labels": (0..labels.len()).map(|c| labels.name(c)).collect::<Vec<_>>(),
+        "probe": explainer.probe,
+        "seed": job.seed,
+    }))
+}
+
+/// A run over the photos, part by part.
+struct Run {
+    writer: ReportWriter,
+    resume: Resume,
+    failed: Vec<FailedImage>,
+    /// Photos that are done, one way or the other.
+    done: usize,
+}
+
+impl Run {
+    /// Takes over what an interrupted run has of a part, and how many of its photos that are. A part of which a photo is missing is done
+    /// as a whole, because photos that share a batch share its rounding.
+    fn keep(&mut self, part: &[Photo]) -> usize {
+        let of = |(i, photo)| self.resume.of(self.done + i, photo).cloned();
+        let Some(came) = part.iter().enumerate().map(of).collect::<Option<Vec<_>>>() else { return 0 };
+        for (i, (photo, came)) in part.iter().zip(came).enumerate() {
+            match came {
+                Came::Explained(image) if self.writer.keep(&image) => {}
+                Came::Explained(_) => return i,
+                Came::Failed(error) => self.failed.push(FailedImage { path: photo.name.clone(), error }),
+            }
+            self.done += 1;
+        }
+        part.len()
+    }
+
+    fn explain(
+        &mut self,
+        explainer: &mut Explainer,
+        part: &[Photo],
+        classes: &[Class],
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
+        let mut decoded = vec![];
+        for (i, photo) in part.iter().enumerate() {
+            match photo.decoded() {
+                Ok(pixels) => decoded.push((i, pixels)),
+                Err(e) => self.fail(i, photo, output::one_line(&e))?,
+            }
+        }
+        let given: Vec<_> = decoded.iter().map(|(i, pixels)| (part[*i].name.as_str(), pixels)).collect();
+        let explained = explainer.photos(&given, classes, progress);
+        for (&(i, _), image) in decoded.iter().zip(explained) {
+            match image.map(|image| self.writer.add(image.into())) {
+                Ok(Err(e @ candor_report::ReportError::BadImage { .. })) => {
+                    self.fail(i, &part[i], one_line(&e))?
+                }
+                Ok(written) => {
+                    let came = Came::Explained(Box::new(written?));
+                    self.resume.add(self.done + i, &part[i], came, &mut self.writer)?;
+                }
+                Err(e @ candor::Error::Cancelled(_)) => return Err(e.into()),
+                Err(e) => self.fail(i, &part[i], one_line(&e))?,
+            }
+        }
+        self.done += part.len();
+        Ok(())
+    }
+
+    fn fail(&mut self, i: usize, photo: &Photo, error: String) -> Result<()> {
+        self.failed.push(FailedImage { path: photo.name.clone(), error: error.clone() });
+        self.resume.add(self.done + i, photo, Came::Failed(error), &mut self.writer)
+    }
 }
 
 /// Prints the result and returns the exit code.

@@ -1,17 +1,26 @@
 //! `candor export`: a method as an ONNX model.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use candor::export::{self, CLASS, LOGITS, MAP};
+use candor_report::folder::may_replace;
 use serde_json::json;
 
 use crate::arguments::ExportArgs;
+use crate::folder;
 use crate::output;
 use crate::setup;
 
 pub fn run(args: &ExportArgs) -> Result<ExitCode> {
     let method = setup::method(&args.chosen.method)?;
+    may_replace(
+        &args.output,
+        &folder::inputs::<&Path>(&args.model, []),
+        args.force.force,
+        export::is_export,
+    )?;
     let setup = setup::load(&args.model)?;
     let choices = setup.choices(&args.chosen.levels, 0);
     let exported =

@@ -130,6 +130,8 @@ pub fn run<M: Measure>(
             if !journal.has(name, item) {
                 let outcome = match measure.measure(model, explainer.as_mut(), item) {
                     Ok(record) => Outcome::Measured(record),
+                    // Not the item's fault: it is measured when the run goes on.
+                    Err(e @ Error::Explain(candor::Error::Cancelled(_))) => return Err(e),
                     Err(e) => Outcome::Failed(one_line(&e)),
                 };
                 journal.append(&Entry { method: name.to_string(), item, outcome })?;

@@ -9,7 +9,7 @@ pub mod report;
 pub mod table;
 pub mod vanishing;
 
-use candor::progress::{Progress, Unwatched};
+use candor::progress::{Progress, Within};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -227,12 +227,12 @@ pub fn check_method(
                 distinct.push(class);
             }
         }
-        let explained = explainer.explain(model, &distinct, &mut Unwatched)?;
+        let explained = explainer.explain(model, &distinct, &mut Within(progress))?;
         seconds += start.elapsed().as_secs_f64();
         explained.iter().for_each(|e| passes += e.passes);
         if i == 0 {
             explainer.scores(model, &image.values)?;
-            let again = explainer.explain(model, &distinct, &mut Unwatched)?;
+            let again = explainer.explain(model, &distinct, &mut Within(progress))?;
             repeatable = again.iter().zip(&explained).all(|(a, b)| a.map == b.map);
         }
         let profiles: Vec<Profile> = explained.iter().map(|e| Profile::of(&e.map)).collect();

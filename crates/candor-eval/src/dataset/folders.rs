@@ -11,6 +11,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<Sample>> {
     let mut samples = vec![];
     for folder in entries(path)?.into_iter().filter(|p| p.is_dir()) {
         let name = names::file(&folder);
+        if name.starts_with('.') {
+            continue;
+        }
         for photo in entries(&folder)?.into_iter().filter(|p| is_photo(p)) {
             let object = Object { name: name.clone(), classes: vec![], bbox: None, mask_value: None };
             samples.push(Sample::file(format!("{name}/{}", names::file(&photo)), photo, vec![object]));

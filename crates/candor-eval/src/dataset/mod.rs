@@ -99,6 +99,12 @@ impl Sample {
         Sample { id, picture: Picture::File(path), frame: None, objects, mask: None }
     }
 
+    /// The files that it is read from.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let (Picture::File(file) | Picture::Cifar { file, .. }) = &self.picture;
+        std::iter::once(file).chain(&self.mask)
+    }
+
     /// Decodes the photo.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use candor_eval::check::Subject;
 use crate::arguments::DatasetArgs;
 use crate::commands::check::for_method;
 use crate::setup::{self, Usage};
+use crate::stoppable::stoppable;
 
 /// Methods measured unless others are named: those of at most this many passes a map.
 const MOST_PASSES: u64 = 200;
@@ -37,7 +38,7 @@ pub fn methods(args: &DatasetArgs) -> Result<Vec<Asked>> {
 
 fn asked(name: String, set: &[(String, String)]) -> Result<Asked> {
     let (method, own) = name_and_settings(&name).map_err(Usage)?;
-    let method = setup::method(method)?;
+    let method = setup::method(method).map(stoppable)?;
     let mut set = for_method(set, method.as_ref());
     set.retain(|(key, _)| own.iter().all(|(k, _)| k != key));
     set.extend(own);

@@ -12,13 +12,16 @@ use candor::methods::Choices;
 use candor_eval::bench::report::{BenchResult, DatasetInfo, write};
 use candor_eval::bench::table::{Plot, Table};
 use candor_eval::bench::{Contender, Found, Measure, run};
-use candor_report::ReportError;
+use candor_report::folder::Folder;
 use candor_report::result::FailedImage;
 use indicatif::ProgressBar;
+use serde_json::{Value, json};
 
 use super::asked::{Asked, methods};
 use super::examples::examples;
 use crate::arguments::DatasetArgs;
+use crate::folder;
+use crate::interrupt::{self, Watched};
 use crate::output;
 use crate::setup::{Setup, Usage};
 
@@ -29,8 +32,10 @@ type Summary<'s, R> = &'s dyn Fn(&Found<R>, usize) -> (Vec<Table>, Vec<Plot>);
 pub struct Benchmark<'a, R> {
     pub args: &'a DatasetArgs,
     pub setup: &'a Setup,
-    /// Of the dataset, and of what else the records depend on.
+    /// Of the dataset.
     pub fingerprint: &'a str,
+    /// What else the records depend on, by name.
+    pub further: Value,
     /// Name of the result's files.
     pub name: &'a str,
     /// Name of the journal; benchmarks of the same records share one.
@@ -42,7 +47,7 @@ pub struct Benchmark<'a, R> {
 
 impl<R> Benchmark<'_, R> {
     /// Measures, writes the files and prints.
-    pub fn run<M: Measure<Record = R>>(&self, mut measure: M) -> Result<ExitCode> {
+    pub fn run<M: Measure<Record = R>>(&self, mut measure: M, folder: Folder) -> Result<ExitCode> {
         let Benchmark { args, setup, .. } = self;
         let methods = methods(args)?;
         let choices = setup.choices(&args.levels, args.seed);
@@ -57,7 +62,10 @@ impl<R> Benchmark<'_, R> {
         } else {
             examples(&result, &contenders, setup, &mut measure, self.headline)?
         };
-        let page = write(&args.out, &result, &|i| measure.name(i), &examples)?;
+        folder::publish(folder, &format!("bench-{}", self.name), &result.model.sha256, |files| {
+            write(files, &result, &|i| measure.name(i), &examples).map(drop)
+        })?;
+        let page = args.out.join(format!("{}.html", self.name));
         output::note(&format!("{:.0} s", start.elapsed().as_secs_f64()));
         self.print(&result, &page)?;
         Ok(if result.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
@@ -85,14 +93,18 @@ impl<R> Benchmark<'_, R> {
         measure: &mut M,
         choices: &Choices,
     ) -> Result<Found<R>> {
-        let out = &self.args.out;
-        std::fs::create_dir_all(out)
-            .map_err(|reason| ReportError::Directory { path: out.clone(), reason })?;
-        let configuration = configuration(self.args, self.setup, self.fingerprint, choices);
-        let journal = out.join(format!("{}.jsonl", self.journal));
+        let configuration = configuration(self.args, self.setup, (self.fingerprint, &self.further), choices);
+        let journal = self.args.out.join(format!("{}.jsonl", self.journal));
         let items = measure.items();
         let bar = output::progress(contenders.iter().map(|c| c.items(items).len() as u64).sum());
-        let mut stage = Stage { bar: &bar, method: String::new(), since: Instant::now(), items: 0 };
+        let mut stage = Stage {
+            bar: &bar,
+            journal: &journal,
+            method: String::new(),
+            since: Instant::now(),
+            items: 0,
+            _watched: Watched::begin(),
+        };
         let found = run(&self.setup.model, contenders, measure, (&journal, &configuration), &mut stage)?;
         stage.tell();
         bar.finish_and_clear();
@@ -134,12 +146,14 @@ impl<R> Benchmark<'_, R> {
     }
 }
 
-/// A bar; where nobody sees it, a line for each method that is done.
+/// A bar; where nobody sees it, a line for each method that is done. Ctrl-C ends the work behind the map that is being measured.
 struct Stage<'b> {
     bar: &'b ProgressBar,
+    journal: &'b Path,
     method: String,
     since: Instant,
     items: u64,
+    _watched: Watched,
 }
 
 impl Stage<'_> {
@@ -155,7 +169,12 @@ impl Progress for Stage<'_> {
     fn advance(&mut self, steps: u64) -> ControlFlow<()> {
         self.items += steps;
         self.bar.inc(steps);
-        ControlFlow::Continue(())
+        let (done, all) = (self.bar.position(), self.bar.length().unwrap_or(0));
+        let journal = self.journal.display();
+        interrupt::at(format!(
+            "{done} of {all} maps are measured and kept in {journal}; the same command goes on there"
+        ));
+        if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn stage(&mut self, name: &str) {
@@ -169,11 +188,11 @@ impl Progress for Stage<'_> {
 pub fn configuration(
     args: &DatasetArgs,
     setup: &Setup,
-    fingerprint: &str,
+    (fingerprint, further): (&str, &Value),
     choices: &Choices,
-) -> serde_json::Value {
+) -> Value {
     let engine = setup.model.engine.info();
-    serde_json::json!({
+    let mut all = json!({
         "model": setup.model.info.sha256,
         "preprocessing": setup.preprocessing,
         "engine": format!("{} {}", engine.name, engine.version),
@@ -183,7 +202,11 @@ pub fn configuration(
         "lambda": choices.calibrated_lambda,
         "seed": args.seed,
         "version": env!("CARGO_PKG_VERSION"),
-    })
+    });
+    if let (Some(all), Some(further)) = (all.as_object_mut(), further.as_object()) {
+        all.extend(further.clone());
+    }
+    all
 }
 
 fn text(result: &BenchResult) -> String {

@@ -9,33 +9,38 @@ use candor_eval::bench::faithful::{self, Faithfulness, Settings};
 use candor_eval::bench::grid::{self as composed, Grids};
 use candor_eval::bench::localize::Localize;
 use candor_eval::bench::{Found, Measure, dwsol as disturbed, wsol as located};
-use candor_eval::dataset::Dataset;
+use candor_eval::dataset::{Dataset, Sample};
+use candor_report::folder::Folder;
+use serde_json::{Value, json};
 
 use super::benchmark::{Benchmark, configuration};
-use crate::arguments::{AdversarialArgs, DatasetArgs, FaithfulnessArgs, GridArgs};
+use crate::arguments::{AdversarialArgs, DatasetArgs, FaithfulnessArgs, GridArgs, SourceArgs};
+use crate::folder;
+use crate::interrupt;
 use crate::output;
 use crate::setup::{self, Setup, Usage};
 
 /// `candor bench wsol`.
 pub fn wsol(args: &DatasetArgs) -> Result<ExitCode> {
-    let (setup, dataset, fingerprint) = open(args)?;
+    let Opened { setup, dataset, fingerprint, folder } = open(args, "wsol")?;
     let measure = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
     let sum = |found: &Found<_>, tuning| (located::tables(found, tuning, args.seed), vec![]);
     let benchmark = Benchmark {
         args,
         setup: &setup,
         fingerprint: &fingerprint,
+        further: Value::Null,
         name: "wsol",
         journal: "localization",
         headline: "inside",
         sum: &sum,
     };
-    benchmark.run(measure)
+    benchmark.run(measure, folder)
 }
 
 /// `candor bench dwsol`, on the same journal.
 pub fn dwsol(args: &DatasetArgs) -> Result<ExitCode> {
-    let (setup, dataset, fingerprint) = open(args)?;
+    let Opened { setup, dataset, fingerprint, folder } = open(args, "dwsol")?;
     let measure = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
     let sum = |found: &Found<_>, tuning| {
         let (table, plot) = disturbed::tables(found, Disturbance::Label, tuning, args.seed);
@@ -45,26 +50,33 @@ pub fn dwsol(args: &DatasetArgs) -> Result<ExitCode> {
         args,
         setup: &setup,
         fingerprint: &fingerprint,
+        further: Value::Null,
         name: "dwsol",
         journal: "localization",
         headline: "t-f",
         sum: &sum,
     };
-    benchmark.run(measure)
+    benchmark.run(measure, folder)
 }
 
 /// `candor bench adversarial`.
 pub fn adversarial(args: &AdversarialArgs) -> Result<ExitCode> {
     let (args, spec) = (&args.dataset, &args.attack);
-    let (setup, dataset, fingerprint) = open(args)?;
+    let Opened { setup, dataset, fingerprint, folder } = open(args, "adversarial")?;
+    folder.check_kept("adversarial", "adversarial.jsonl")?;
     let localize = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
     let samples = localize.samples.len();
     let bar = output::progress(samples as u64);
     bar.set_message(format!("attacking ({})", spec.label));
     let choices = setup.choices(&args.levels, args.seed);
-    let fingerprint = format!("{fingerprint}, {}", spec.label);
-    let of = (args.out.as_path(), &configuration(args, &setup, &fingerprint, &choices));
-    let measure = Adversarial::new(localize, &setup.model, spec, of, &mut output::Watching(&bar))?;
+    let further = json!({ "attack": spec.label });
+    let of = (args.out.as_path(), &configuration(args, &setup, (&fingerprint, &further), &choices));
+    let kept = args.out.join("adversarial");
+    interrupt::at(format!(
+        "photos attacked so far are kept in {}; the same command goes on there",
+        kept.display()
+    ));
+    let measure = Adversarial::new(localize, &setup.model, spec, of, &mut output::Watching::new(&bar))?;
     bar.finish_and_clear();
     output::note(&format!(
         "{}: {} of {} photos that the model answers right are taken for another class ({samples} photos in all)",
@@ -83,35 +95,37 @@ pub fn adversarial(args: &AdversarialArgs) -> Result<ExitCode> {
         args,
         setup: &setup,
         fingerprint: &fingerprint,
+        further,
         name: "adversarial",
         journal: "attacked",
         headline: "t-f",
         sum: &sum,
     };
-    benchmark.run(measure)
+    benchmark.run(measure, folder)
 }
 
 /// `candor bench grid`.
 pub fn grid(args: &GridArgs) -> Result<ExitCode> {
     let (args, count) = (&args.dataset, args.grids);
-    let (setup, dataset, fingerprint) = open(args)?;
+    let Opened { setup, dataset, fingerprint, folder } = open(args, "grid")?;
     let localize = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
     let bar = output::progress(localize.samples.len() as u64);
     bar.set_message("choosing photos");
-    let measure = Grids::new(localize, &setup.model, count, &mut output::Watching(&bar))?;
+    let measure = Grids::new(localize, &setup.model, count, &mut output::Watching::new(&bar))?;
     bar.finish_and_clear();
-    let fingerprint = format!("{fingerprint}, {} samples, {count} grids", dataset.samples.len());
+    let further = json!({ "limit": dataset.samples.len(), "number of grids": count });
     let sum = |found: &Found<_>, tuning| (composed::tables(found, tuning, args.seed), vec![]);
     let benchmark = Benchmark {
         args,
         setup: &setup,
         fingerprint: &fingerprint,
+        further,
         name: "grid",
         journal: "grid",
         headline: "own-share",
         sum: &sum,
     };
-    benchmark.run(measure)
+    benchmark.run(measure, folder)
 }
 
 /// `candor bench faithfulness`.
@@ -121,9 +135,9 @@ pub fn faithfulness(args: &FaithfulnessArgs) -> Result<ExitCode> {
     if args.tuning.is_some_and(|n| n > 0) {
         return Err(Usage("faithfulness chooses nothing: leave --tuning out".to_string()).into());
     }
-    let (setup, dataset, fingerprint) = open(args)?;
+    let Opened { setup, dataset, fingerprint, folder } = open(args, "faithfulness")?;
     let measure = Faithfulness::new(&dataset, &setup.preprocessing, &setup.labels, &setup.model, settings)?;
-    let fingerprint = format!("{fingerprint}, {} steps, area {}", settings.steps, settings.area);
+    let further = json!({ "number of steps": settings.steps, "area": settings.area });
     let sum = |found: &Found<_>, _| {
         let (table, plots) = faithful::tables(found, args.seed);
         (vec![table], plots)
@@ -133,22 +147,37 @@ pub fn faithfulness(args: &FaithfulnessArgs) -> Result<ExitCode> {
         args: &none,
         setup: &setup,
         fingerprint: &fingerprint,
+        further,
         name: "faithfulness",
         journal: "faithfulness",
         headline: "insertion",
         sum: &sum,
     };
-    benchmark.run(measure)
+    benchmark.run(measure, folder)
 }
 
-/// The model and the dataset, its classes mapped to the model's, and the dataset's fingerprint.
-fn open(args: &DatasetArgs) -> Result<(Setup, Dataset, String)> {
+/// What every benchmark begins with.
+struct Opened {
+    setup: Setup,
+    /// Its classes mapped to the model's.
+    dataset: Dataset,
+    fingerprint: String,
+    folder: Folder,
+}
+
+/// Opens the folder of the benchmark `name`, the model and the dataset.
+fn open(args: &DatasetArgs, name: &str) -> Result<Opened> {
+    let files = ["html", "csv", "json"].map(|extension| format!("{name}.{extension}"));
+    let SourceArgs { dataset: list, class_map, .. } = &args.source;
+    let inputs = folder::inputs(&args.model, [list]).and(class_map);
+    let mut folder = folder::open(&args.out, &format!("bench {name}"), inputs, args.force, &files)?;
     let setup = setup::load(&args.model)?;
     let mut dataset = setup::dataset(&setup, &args.source)?;
+    folder.reads(dataset.samples.iter().flat_map(Sample::files));
     // Of the whole list: a run may go on with more samples.
     let fingerprint = dataset.fingerprint();
     if let Some(limit) = args.limit {
         dataset.samples.truncate(limit);
     }
-    Ok((setup, dataset, fingerprint))
+    Ok(Opened { setup, dataset, fingerprint, folder })
 }

@@ -21,7 +21,7 @@ pub fn run(args: &SpeedArgs) -> Result<ExitCode> {
     let load_seconds = start.elapsed().as_secs_f64();
     let bar = output::progress(steps(&methods));
     let repeats = args.repeats as usize;
-    let result = measure(&model, &methods, repeats, load_seconds, &mut output::Watching(&bar))?;
+    let result = measure(&model, &methods, repeats, load_seconds, &mut output::Watching::new(&bar))?;
     bar.finish_and_clear();
     if args.json {
         output::json(&result)?;

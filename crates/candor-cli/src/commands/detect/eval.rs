@@ -9,16 +9,19 @@ use candor_adversarial::study::report::{DetectResult, Hierarchy, Pair, write_stu
 use candor_adversarial::study::tables::tables;
 use candor_adversarial::study::{Report, Study};
 
-use super::{FEATURES, Made, make};
+use super::{FEATURES, Made, Place, make};
 use crate::arguments::EvalArgs;
+use crate::folder;
 use crate::output;
 
 /// Clean images on the page.
 const SHOWN: usize = 3;
 
 pub fn run(args: &EvalArgs) -> Result<ExitCode> {
-    let made = make(&args.corpus, &[Split::Train, Split::Test], &args.out)?;
-    let Made { setup, dataset, corpus, features } = &made;
+    let files = ["detect.html", "detect.json"];
+    let place = Place { command: "detect eval", out: &args.out, force: args.force, files };
+    let made = make(&args.corpus, &[Split::Train, Split::Test], &place)?;
+    let Made { setup, dataset, corpus, features, .. } = &made;
     let study = Study {
         model: &setup.model,
         preprocessing: &setup.preprocessing,
@@ -30,7 +33,7 @@ pub fn run(args: &EvalArgs) -> Result<ExitCode> {
         adaptive: args.adaptive,
     };
     let bar = output::progress(study.ticks(true)?);
-    let report = study.run(&args.out.join(FEATURES), &mut output::Watching(&bar))?;
+    let report = study.run(&args.out.join(FEATURES), &mut output::Watching::new(&bar))?;
     bar.finish_and_clear();
     let result = DetectResult {
         model: setup.model.info.clone(),
@@ -43,12 +46,15 @@ pub fn run(args: &EvalArgs) -> Result<ExitCode> {
         epochs: study.training.epochs,
         report,
     };
-    let page = write_study(&args.out, &result, &pairs(&made)?)?;
+    let pairs = pairs(&made)?;
+    folder::publish(made.folder, "detect-eval", &result.model.sha256, |files| {
+        write_study(files, &result, &pairs).map(drop)
+    })?;
     if args.json {
         output::json(&result)?;
     } else {
         output::print(&text(&result.report))?;
-        output::print(&format!("Report: {}\n", page.display()))?;
+        output::print(&format!("Report: {}\n", args.out.join("detect.html").display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

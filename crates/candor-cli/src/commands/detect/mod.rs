@@ -13,9 +13,12 @@ use candor_adversarial::attacks::TargetModel;
 use candor_adversarial::detector::corpus::{AttackSpec, Corpus, Recipe, Split};
 use candor_adversarial::detector::features::FeatureSettings;
 use candor_adversarial::error::Error;
-use candor_eval::dataset::Dataset;
+use candor_eval::dataset::{Dataset, Sample};
+use candor_report::folder::Folder;
 
-use crate::arguments::{CorpusArgs, Detect, DetectArgs};
+use crate::arguments::{CorpusArgs, Detect, DetectArgs, ForceArgs, SourceArgs};
+use crate::folder;
+use crate::interrupt;
 use crate::output;
 use crate::setup::{self, Setup, Usage};
 
@@ -33,14 +36,24 @@ const FEATURES: &str = "features";
 
 /// A model with clean and adversarial images.
 struct Made {
+    folder: Folder,
     setup: Setup,
     dataset: Dataset,
     corpus: Corpus,
     features: FeatureSettings,
 }
 
+/// Where a command writes.
+struct Place<'p> {
+    command: &'static str,
+    out: &'p Path,
+    force: ForceArgs,
+    /// The files that every run writes.
+    files: [&'static str; 2],
+}
+
 /// Makes the images, or reads what is there of them. Those of the splits `attacked` are attacked.
-fn make(args: &CorpusArgs, attacked: &[Split], out: &Path) -> Result<Made> {
+fn make(args: &CorpusArgs, attacked: &[Split], place: &Place<'_>) -> Result<Made> {
     // What is wrong with an attack's name or parameters is said before a model is loaded.
     let attacks: Vec<AttackSpec> = args
         .attacks
@@ -57,8 +70,14 @@ fn make(args: &CorpusArgs, attacked: &[Split], out: &Path) -> Result<Made> {
         )
         .into());
     }
+    let Place { command, out, force, files } = *place;
+    let SourceArgs { dataset: list, class_map, .. } = &args.source;
+    let inputs = folder::inputs(&args.model, [list]).and(class_map).and(&args.surrogate.from);
+    let mut folder = folder::open(out, command, inputs, force, &files.map(String::from))?;
+    folder.check_kept(CORPUS, "corpus/corpus.jsonl")?;
     let setup = setup::load(&args.model)?;
     let dataset = setup::dataset(&setup, &args.source)?;
+    folder.reads(dataset.samples.iter().flat_map(Sample::files));
     let surrogate = match args.surrogate.from.clone() {
         Some(path) => {
             let other = setup::surrogate(&setup, &args.model, path, args.surrogate.from_preset)?;
@@ -77,7 +96,12 @@ fn make(args: &CorpusArgs, attacked: &[Split], out: &Path) -> Result<Made> {
     };
     let most = args.limit.unwrap_or(dataset.samples.len()).min(dataset.samples.len());
     let bar = output::progress((attacks.len() * most) as u64);
-    let corpus = Corpus::make(&recipe, &attacks, surrogate, &out.join(CORPUS), &mut output::Watching(&bar))?;
+    let kept = out.join(CORPUS);
+    interrupt::at(format!(
+        "images attacked so far are kept in {}; the same command goes on there",
+        kept.display()
+    ));
+    let corpus = Corpus::make(&recipe, &attacks, surrogate, &kept, &mut output::Watching::new(&bar))?;
     bar.finish_and_clear();
     let mut features = FeatureSettings::for_model(&setup.model);
     features.levels = setup.choices(&args.levels, args.seed).levels;
@@ -85,5 +109,5 @@ fn make(args: &CorpusArgs, attacked: &[Split], out: &Path) -> Result<Made> {
     features.iterations = args.iterations.unwrap_or(features.iterations);
     features.rate = args.rate.unwrap_or(features.rate);
     features.beta_2 = args.beta2.unwrap_or(features.beta_2);
-    Ok(Made { setup, dataset, corpus, features })
+    Ok(Made { folder, setup, dataset, corpus, features })
 }

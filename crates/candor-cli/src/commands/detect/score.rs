@@ -1,15 +1,18 @@
 //! `candor detect score`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use candor::Progress;
 use candor::error::one_line;
 use candor::image::decode;
-use candor_adversarial::detector::{Detector, Threshold};
+use candor_adversarial::detector::{CARD_FILE, Detector, NETWORK_FILE, Threshold};
 use candor_adversarial::study::report::{Hierarchy, ScoreResult, ScoredImage, write_scores};
 use candor_report::result::FailedImage;
 
 use crate::arguments::ScoreArgs;
+use crate::folder;
 use crate::output;
 use crate::setup::{self, Usage};
 
@@ -17,6 +20,11 @@ use crate::setup::{self, Usage};
 const ALARM: u8 = 4;
 
 pub fn run(args: &ScoreArgs) -> Result<ExitCode> {
+    let card = [CARD_FILE, NETWORK_FILE].map(|file| args.detector.join(file));
+    let inputs = folder::inputs(&args.model, args.images.clone()).and(card);
+    let files = ["score.html", "score.json"].map(String::from);
+    let open = |out: &PathBuf| folder::open(out, "detect score", inputs.clone(), args.force, &files);
+    let folder = args.out.as_ref().map(open).transpose()?;
     let setup = setup::load(&args.model)?;
     let mut detector = Detector::load(&setup.model, &args.detector)?;
     if serde_json::to_value(&setup.preprocessing)? != detector.card.preprocessing {
@@ -27,6 +35,7 @@ pub fn run(args: &ScoreArgs) -> Result<ExitCode> {
     let threshold = threshold(&detector, args.false_alarms)?;
     let bar = output::progress(args.images.len() as u64);
     let (mut images, mut failed, mut shown) = (vec![], vec![], vec![]);
+    let mut watching = output::Watching::new(&bar);
     for path in &args.images {
         let name = path.display().to_string();
         bar.set_message(name.clone());
@@ -61,7 +70,7 @@ pub fn run(args: &ScoreArgs) -> Result<ExitCode> {
                 }
             }
         }
-        bar.inc(1);
+        watching.step()?;
     }
     bar.finish_and_clear();
     let alarm = images.iter().any(|i| i.alarm);
@@ -69,8 +78,10 @@ pub fn run(args: &ScoreArgs) -> Result<ExitCode> {
         anyhow::bail!("{}: {}", first.path, first.error);
     }
     let result = ScoreResult { card: detector.card.clone(), threshold, images, failed };
-    if let Some(out) = &args.out {
-        write_scores(out, &result, shown)?;
+    if let Some(folder) = folder {
+        folder::publish(folder, "detect-score", &result.card.model.sha256, |files| {
+            write_scores(files, &result, shown).map(drop)
+        })?;
     }
     if args.json {
         output::json(&result)?;

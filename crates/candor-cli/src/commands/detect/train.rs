@@ -5,15 +5,18 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candor_adversarial::detector::card::{Card, Data, Threshold};
 use candor_adversarial::detector::corpus::Split;
-use candor_adversarial::detector::{Extractor, save};
+use candor_adversarial::detector::{CARD_FILE, Extractor, NETWORK_FILE, save};
 use candor_adversarial::study::Study;
 
-use super::{FEATURES, Made, make};
+use super::{FEATURES, Made, Place, make};
 use crate::arguments::TrainArgs;
+use crate::folder;
 use crate::output;
 
 pub fn run(args: &TrainArgs) -> Result<ExitCode> {
-    let Made { setup, dataset, corpus, features } = make(&args.corpus, &[Split::Train], &args.out)?;
+    let files = [NETWORK_FILE, CARD_FILE];
+    let place = Place { command: "detect train", out: &args.out, force: args.force, files };
+    let Made { folder, setup, dataset, corpus, features } = make(&args.corpus, &[Split::Train], &place)?;
     // Its settings have what was chosen.
     let features = Extractor::new(&setup.model, features)?.settings().clone();
     let study = Study {
@@ -28,7 +31,7 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
     };
     let bar = output::progress(study.ticks(false)?);
     let (network, thresholds, attacks) =
-        study.train(&args.out.join(FEATURES), &mut output::Watching(&bar))?;
+        study.train(&args.out.join(FEATURES), &mut output::Watching::new(&bar))?;
     bar.finish_and_clear();
     let card = Card {
         candor: env!("CARGO_PKG_VERSION").into(),
@@ -47,7 +50,9 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
         epochs: study.training.epochs,
         thresholds,
     };
-    save(&card, &network, &args.out)?;
+    folder::publish(folder, "detect-train", &card.model.sha256, |files| {
+        save(&card, &network, files).map(drop)
+    })?;
     if args.json {
         output::json(&card)?;
     } else {

@@ -1,0 +1,48 @@
+//! The output folder of a command, opened before a model is: what cannot be written is said at once.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use candor::sidecar::Sidecar;
+use candor_report::folder::{Folder, Inputs, Terms};
+
+use crate::arguments::{ForceArgs, ModelArgs};
+use crate::interrupt::{self, Watched};
+use crate::output;
+
+/// The files that a command reads: those of its model, and others.
+pub fn inputs<P: Into<PathBuf>>(model: &ModelArgs, others: impl IntoIterator<Item = P>) -> Inputs {
+    let sidecar = model.sidecar.clone().unwrap_or_else(|| Sidecar::path_for(&model.model));
+    Inputs::of([model.model.clone(), sidecar]).and(model.labels.clone()).and(others)
+}
+
+/// Opens the folder of `command`, and makes sure that the `files` may be written there.
+pub fn open(
+    path: &Path,
+    command: &str,
+    inputs: Inputs,
+    force: ForceArgs,
+    files: &[String],
+) -> Result<Folder> {
+    let terms = Terms { command: format!("candor {command}"), inputs, force: force.force };
+    let folder = Folder::open(path, terms)?;
+    interrupt::holds(path);
+    if let Some(left) = folder.taken_over() {
+        output::note(&format!("{} was left by {left}, which was killed; it is taken over", path.display()));
+    }
+    folder.check(files)?;
+    Ok(folder)
+}
+
+/// Puts a result in place whose files `write` makes in a folder; Ctrl-C does not fall between them. `model`: its SHA-256.
+pub fn publish<E: Into<anyhow::Error>>(
+    folder: Folder,
+    name: &str,
+    model: &str,
+    write: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<()> {
+    let _watched = Watched::begin();
+    let draft = folder.draft(name)?;
+    write(&draft.files()).map_err(Into::into)?;
+    Ok(draft.publish(model)?)
+}

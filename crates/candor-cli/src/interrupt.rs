@@ -1,0 +1,91 @@
+//! Ctrl-C: the first ends the work at its next step, so that what is done is kept; the second ends the program.
+//!
+//! Commands say with [`at`] what is done, and how to go on if it ended now.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use candor::Error;
+use candor_adversarial::error::Error as AdversarialError;
+use candor_eval::error::Error as EvalError;
+
+/// Exit code of a run that was stopped: 128 + SIGINT, as of a program that the signal ends.
+pub const EXIT: u8 = 130;
+
+static ASKED: AtomicBool = AtomicBool::new(false);
+static WATCHED: AtomicUsize = AtomicUsize::new(0);
+static STATE: Mutex<String> = Mutex::new(String::new());
+/// The folder that this process writes to.
+static HELD: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// Listens for Ctrl-C from now on.
+pub fn listen() {
+    let heard = || {
+        if WATCHED.load(Ordering::SeqCst) == 0 || ASKED.swap(true, Ordering::SeqCst) {
+            tell();
+            if let Some(path) = HELD.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                candor_report::folder::abandon(&path);
+            }
+            std::process::exit(EXIT.into());
+        }
+        eprintln!("\ncandor: stopping after this step; Ctrl-C again stops at once");
+    };
+    if let Err(e) = ctrlc::set_handler(heard) {
+        crate::output::note(&format!("Ctrl-C will end the program at once: {e}"));
+    }
+}
+
+/// Whether the work is to end.
+pub fn asked() -> bool {
+    ASKED.load(Ordering::SeqCst)
+}
+
+/// What is done, and how to go on if the work ended now.
+pub fn at(state: impl Into<String>) {
+    *STATE.lock().unwrap_or_else(PoisonError::into_inner) = state.into();
+}
+
+/// This process writes to the folder from now on, and gives it back if it ends at once.
+pub fn holds(path: &Path) {
+    *HELD.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.to_owned());
+}
+
+/// Says what was said last by [`at`].
+pub fn tell() {
+    let state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    let text = if state.is_empty() { "nothing was written" } else { state.as_str() };
+    eprintln!("candor: stopped: {text}");
+}
+
+/// Whether an error says that the work was ended by whoever watched it.
+pub fn is_stop(error: &anyhow::Error) -> bool {
+    let explain = |e: &Error| matches!(e, Error::Cancelled(_));
+    let eval = |e: &EvalError| matches!(e, EvalError::Explain(e) if explain(e));
+    let adversarial = |e: &AdversarialError| match e {
+        AdversarialError::Explain(e) => explain(e),
+        AdversarialError::Eval(e) => eval(e),
+        _ => false,
+    };
+    error.is::<candor::Cancelled>()
+        || error.downcast_ref().is_some_and(explain)
+        || error.downcast_ref().is_some_and(eval)
+        || error.downcast_ref().is_some_and(adversarial)
+}
+
+/// While one of these is there, work asks often enough whether it is to end.
+pub struct Watched(());
+
+impl Watched {
+    /// Work that asks begins.
+    pub fn begin() -> Self {
+        WATCHED.fetch_add(1, Ordering::SeqCst);
+        Watched(())
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        WATCHED.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,159 @@
+//! A run of `explain` that was stopped goes on where it was: a journal has the result of each photo as soon as its files are written.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use candor::error::one_line;
+use candor_eval::error::{Error, JournalError};
+use candor_eval::journal::{Entry, Journal, Outcome};
+use candor_report::ReportWriter;
+use candor_report::folder::{Folder, STATE, sha256};
+use candor_report::result::ImageResult;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::commands::explain::{Photo, Source};
+use crate::interrupt;
+use crate::output;
+use crate::setup::Usage;
+
+/// What came of a photo.
+#[derive(Clone, Serialize, Deserialize)]
+pub enum Came {
+    /// Its result.
+    Explained(Box<ImageResult>),
+    /// Why it could not be explained.
+    Failed(String),
+}
+
+/// A line of the journal: of which bytes, and what came of them.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    sha256: String,
+    came: Came,
+}
+
+/// The photos of a run, and what has come of them so far.
+pub struct Resume {
+    journal: Journal,
+    /// Each photo's path, and how often it was named before: the key of its lines.
+    keys: Vec<(String, usize)>,
+    found: HashMap<(String, usize), Record>,
+    out: PathBuf,
+}
+
+/// The writer of a run into `folder` and what an interrupted run with the same `configuration` left of it. An interrupted run of
+/// another kind is dropped only by `force`.
+pub fn open(
+    folder: Folder,
+    configuration: &Value,
+    photos: &[Photo],
+    force: bool,
+) -> Result<(ReportWriter, Resume)> {
+    let (out, keys) = (folder.path().to_path_buf(), keys(photos));
+    let begun = out.join(STATE).join("explain/work/journal.jsonl");
+    let mut found = HashMap::new();
+    let mut anew = false;
+    if begun.exists() {
+        match read(&begun, configuration, &keys) {
+            Ok(left) => found = left,
+            Err(_) if force || done(&begun) == 0 => anew = true,
+            Err(why) => return Err(Usage(refusal(&out, done(&begun), &why)).into()),
+        }
+    }
+    let mut writer = if anew { ReportWriter::begin_in(folder)? } else { ReportWriter::resume(folder)? };
+    let journal = Journal::open(&writer.work().join("journal.jsonl"), configuration)?;
+    if found.values().any(|r| matches!(r.came, Came::Explained(_))) {
+        writer.keep_if_interrupted();
+        output::note(&format!("{} of {} photos are done; the others follow", found.len(), photos.len()));
+    }
+    Ok((writer, Resume { journal, keys, found, out }))
+}
+
+/// Lines of the journal of an interrupted run, or why this run cannot go on with them.
+fn read(
+    path: &Path,
+    configuration: &Value,
+    keys: &[(String, usize)],
+) -> Result<HashMap<(String, usize), Record>, String> {
+    let why = |e: Error| match e {
+        Error::Journal { source: JournalError::Other { which }, .. } => format!("with {which}"),
+        other => format!("that cannot be read ({})", one_line(&other)),
+    };
+    let journal = Journal::open(path, configuration).map_err(why)?;
+    let mut found = HashMap::new();
+    for Entry { method, item, outcome } in journal.all::<Record>().map_err(why)? {
+        if let Outcome::Measured(record) = outcome {
+            found.insert((method, item), record);
+        }
+    }
+    let asked: HashSet<_> = keys.iter().collect();
+    if found.keys().all(|key| asked.contains(key)) { Ok(found) } else { Err("of other photos".to_string()) }
+}
+
+/// Photos in a journal: its lines behind the first.
+fn done(journal: &Path) -> usize {
+    let lines = std::fs::read(journal).map_or(0, |text| text.iter().filter(|b| **b == b'\n').count());
+    lines.saturating_sub(1)
+}
+
+fn refusal(out: &Path, photos: usize, why: &str) -> String {
+    format!(
+        "{} holds an unfinished run {why}, {photos} photos done; finish it by its own command, name another --out, or drop it with --force",
+        out.display(),
+    )
+}
+
+fn keys(photos: &[Photo]) -> Vec<(String, usize)> {
+    let mut named: HashMap<&str, usize> = HashMap::new();
+    let key = |photo| {
+        let Photo { name, .. }: &Photo = photo;
+        let times = named.entry(name.as_str()).or_default();
+        *times += 1;
+        (name.clone(), *times - 1)
+    };
+    photos.iter().map(key).collect()
+}
+
+impl Resume {
+    /// What came of the photo of that number, if its bytes are still the same.
+    pub fn of(&self, number: usize, photo: &Photo) -> Option<&Came> {
+        let record = self.found.get(&self.keys[number])?;
+        (hash(photo).as_ref() == Some(&record.sha256)).then_some(&record.came)
+    }
+
+    /// Writes down what came of a photo. A result that JSON cannot hold (NaN) is not kept: that photo is explained again.
+    pub fn add(&mut self, number: usize, photo: &Photo, came: Came, writer: &mut ReportWriter) -> Result<()> {
+        let Some(sha256) = hash(photo) else { return Ok(()) };
+        let record = Record { sha256, came };
+        let text = serde_json::to_string(&record)?;
+        if serde_json::from_str::<Record>(&text).is_err() {
+            return Ok(());
+        }
+        let (method, item) = self.keys[number].clone();
+        if matches!(record.came, Came::Explained(_)) {
+            writer.keep_if_interrupted();
+        }
+        self.journal.append(&Entry { method, item, outcome: Outcome::Measured(record) })?;
+        Ok(())
+    }
+
+    /// Says how to go on if the run ended now, with so many photos done.
+    pub fn tell(&self, done: usize) {
+        if done > 0 {
+            let (total, out) = (self.keys.len(), self.out.display());
+            interrupt::at(format!(
+                "{done} of {total} photos are done and kept in {out}; the same command goes on there"
+            ));
+        }
+    }
+}
+
+fn hash(photo: &Photo) -> Option<String> {
+    match &photo.source {
+        Source::File(path) => sha256(path).ok(),
+        // Of the program itself, whose version is part of the configuration.
+        Source::Bytes(_) => Some("embedded".to_string()),
+    }
+}

@@ -1,0 +1,303 @@
+//! What commands write, as a user finds it: no input and no file of somebody else is overwritten, nothing of an earlier run is left beside
+//! a new result, and two runs do not share a folder.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use assert_cmd::Command;
+use candor_scenes::embedded;
+
+/// A folder with the embedded model, its sidecar and its scenes as files.
+struct Bench {
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let bench = Bench { dir: tempfile::tempdir().unwrap() };
+        fs::write(bench.path("model.onnx"), embedded::MODEL).unwrap();
+        fs::write(bench.path("model.candor.toml"), embedded::SIDECAR).unwrap();
+        for (i, scene) in embedded::DEMO_SCENES[..3].iter().enumerate() {
+            fs::write(bench.path(&format!("scene{i}.png")), scene.png).unwrap();
+        }
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        Command::cargo_bin("candor").unwrap().current_dir(&self.dir).args(args).output().unwrap()
+    }
+
+    fn done(&self, args: &[&str]) {
+        let done = self.run(args);
+        assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    /// Runs a command that is refused with `code` in one line that holds `part`; no file of the folder changes.
+    fn refused(&self, args: &[&str], code: i32, part: &str) {
+        let before = files(self.dir.path());
+        let done = self.run(args);
+        let error = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(code), "{args:?}: {error}");
+        assert_eq!(error.trim_end().lines().count(), 1, "{args:?}: {error}");
+        assert!(error.contains(part), "{args:?}: '{part}' is not in: {error}");
+        assert!(files(self.dir.path()) == before, "{args:?} changed a file");
+    }
+
+    fn seen(&self, out: &str) -> Vec<String> {
+        files(&self.path(out)).into_iter().map(|(name, _)| name).collect()
+    }
+}
+
+/// All files below a folder with their bytes, by their names with `/`, but what Candor keeps for itself.
+fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = vec![];
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_string();
+        if name == ".candor" {
+            continue;
+        }
+        if path.is_dir() {
+            found.extend(files(&path).into_iter().map(|(below, bytes)| (format!("{name}/{below}"), bytes)));
+        } else {
+            found.push((name, fs::read(&path).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
+const FAST: [&str; 2] = ["--method", "grad-cam"];
+
+#[test]
+fn a_model_is_not_exported_onto_what_is_there() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path("below")).unwrap();
+    fs::hard_link(bench.path("model.onnx"), bench.path("hard.onnx")).unwrap();
+    fs::write(bench.path("other.onnx"), "somebody's").unwrap();
+    let export = |to: &'static str| ["export", "model.onnx", "--method", "gradient", "-o", to];
+    for to in ["model.onnx", "./below/../model.onnx", "hard.onnx", "model.candor.toml"] {
+        bench.refused(&export(to), 2, "which this command reads");
+        bench.refused(&[&export(to)[..], &["--force"]].concat(), 2, "which this command reads");
+    }
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("model.onnx", bench.path("soft.onnx")).unwrap();
+        bench.refused(&export("soft.onnx"), 2, "the same file as model.onnx");
+    }
+    bench.refused(&export("other.onnx"), 2, "--force");
+    bench.done(&[&export("other.onnx")[..], &["--force"]].concat());
+    // What was exported before is Candor's own.
+    bench.done(&export("other.onnx"));
+}
+
+#[test]
+fn an_attack_into_the_photos_own_folder_spares_the_photos() {
+    let bench = Bench::new();
+    let attack = ["attack", "model.onnx", "scene0.png", "scene1.png", "--attack", "fgsm", "--out", "."];
+    bench.refused(&attack, 2, "the same file as scene0.png, which this command reads");
+    bench.refused(
+        &[&attack[..], &["--force"]].concat(),
+        2,
+        "the same file as scene0.png, which this command reads",
+    );
+    // Of another photo's name, beside the photos.
+    fs::create_dir(bench.path("photos")).unwrap();
+    fs::rename(bench.path("scene0.png"), bench.path("photos/scene1.png")).unwrap();
+    let beside = ["attack", "model.onnx", "photos/scene1.png", "--attack", "fgsm", "--out", "."];
+    bench.refused(&beside, 2, "scene1.png is there already");
+}
+
+#[test]
+fn results_do_not_replace_files_of_somebody_else() {
+    let bench = Bench::new();
+    bench.done(&["scenes", "data", "--count", "6", "--size", "112", "--seed", "500000"]);
+    let wsol =
+        ["bench", "wsol", "model.onnx", "data", "--methods", "grad-cam", "--no-examples", "--out", "out"];
+    let explain = [&["explain", "model.onnx", "scene0.png", "--out", "out"], &FAST[..]].concat();
+    let check = ["check", "model.onnx", "scene0.png", "--methods", "grad-cam", "--out", "out"];
+    let attack = ["attack", "model.onnx", "scene0.png", "--attack", "fgsm", "--out", "out"];
+    let demo = [&["demo", "--out", "out"], &FAST[..]].concat();
+    fs::create_dir(bench.path("out")).unwrap();
+    for (command, file) in [
+        (&explain[..], "report.html"),
+        (&demo[..], "explain.json"),
+        (&check[..], "check.csv"),
+        (&attack[..], "scene0.npz"),
+        (&wsol[..], "wsol.html"),
+    ] {
+        fs::write(bench.path("out").join(file), "mine").unwrap();
+        bench.refused(command, 2, &format!("out/{file} is there already"));
+        bench.done(&[command, &["--force"]].concat());
+        assert_ne!(fs::read(bench.path("out").join(file)).unwrap(), b"mine");
+        // Its own result is replaced without being asked.
+        bench.done(command);
+    }
+    // A photo without an extension is called as its folder would be.
+    fs::copy(bench.path("scene0.png"), bench.path("scene")).unwrap();
+    bench.refused(
+        &[&["explain", "model.onnx", "scene", "--out", "."], &FAST[..]].concat(),
+        2,
+        "scene is there already",
+    );
+    fs::create_dir_all(bench.path("kept/adversarial")).unwrap();
+    fs::write(bench.path("kept/adversarial/000000.png"), "mine").unwrap();
+    bench.refused(
+        &["bench", "adversarial", "model.onnx", "data", "--out", "kept"],
+        2,
+        "kept/adversarial is there",
+    );
+    fs::create_dir_all(bench.path("kept/corpus")).unwrap();
+    fs::write(bench.path("kept/corpus/notes.txt"), "mine").unwrap();
+    bench.refused(&["detect", "train", "model.onnx", "data", "--out", "kept"], 2, "kept/corpus is there");
+    fs::write(bench.path("kept/detect.html"), "mine").unwrap();
+    bench.refused(&["detect", "eval", "model.onnx", "data", "--out", "kept"], 2, "detect.html is there");
+}
+
+#[test]
+fn scenes_and_man_pages_do_not_replace_files() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path("data")).unwrap();
+    fs::write(bench.path("data/000001.png"), "a holiday").unwrap();
+    fs::write(bench.path("data/000000.tmp"), "a draft").unwrap();
+    let scenes = ["scenes", "data", "--count", "2", "--size", "64"];
+    bench.refused(&scenes, 2, "data/000001.png is there already");
+    bench.done(&[&scenes[..], &["--force"]].concat());
+    let left = ["000000.png", "000000.tmp", "000000_mask.png", "000001.png", "000001_mask.png", "scenes.csv"];
+    assert_eq!(bench.seen("data"), left);
+    bench.done(&["man", "pages"]);
+    assert!(bench.seen("pages").contains(&"candor-explain.1".to_string()));
+    bench.refused(&["man", "pages"], 2, "pages/candor");
+    bench.done(&["man", "pages", "--force"]);
+}
+
+#[test]
+fn calibrate_does_not_write_onto_what_it_reads() {
+    let bench = Bench::new();
+    // A sidecar and a list of labels at once.
+    let both: String = embedded::LABELS.lines().map(|label| format!("# {label}\n")).collect();
+    fs::write(bench.path("labels.txt"), both).unwrap();
+    let onto =
+        ["calibrate", "model.onnx", "scene0.png", "--sidecar", "labels.txt", "--labels", "./labels.txt"];
+    let onto = [&onto[..], &["--preset", "inception"]].concat();
+    bench.refused(&onto, 2, "labels.txt is the same file as ./labels.txt, which this command reads");
+}
+
+#[test]
+fn a_folder_holds_what_the_result_lists() {
+    let bench = Bench::new();
+    let explain = |photos: &[&str], more: &[&str]| {
+        bench.done(&[&["explain", "model.onnx", "--out", "out"], photos, &FAST[..], more].concat());
+        let text = fs::read_to_string(bench.path("out/explain.json")).unwrap();
+        let result: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let mut listed: Vec<String> = ["explain.json", "report.html"].map(String::from).into();
+        for query in
+            result["images"].as_array().unwrap().iter().flat_map(|i| i["queries"].as_array().unwrap())
+        {
+            listed.extend(["npz", "png", "overlay"].map(|f| query["map"][f].as_str().unwrap().to_string()));
+        }
+        listed.sort();
+        listed
+    };
+    let listed = explain(&["scene0.png", "scene1.png"], &["--class", "top1", "--class", "lowest"]);
+    assert_eq!(bench.seen("out"), listed);
+    // Somebody's own: a note, and a map that was painted over.
+    fs::write(bench.path("out/scene0/note.txt"), "mine").unwrap();
+    let painted = listed.iter().find(|f| f.starts_with("scene1/") && f.ends_with("overlay.png")).unwrap();
+    fs::write(bench.path("out").join(painted), "mine").unwrap();
+    let mut expected = explain(&["scene0.png"], &["--class", "top2"]);
+    expected.extend(["scene0/note.txt".to_string(), painted.clone()]);
+    expected.sort();
+    assert_eq!(bench.seen("out"), expected);
+
+    let attack = ["attack", "model.onnx", "--attack", "fgsm", "--out", "attacked"];
+    bench.done(&[&attack[..], &["scene0.png", "scene1.png"]].concat());
+    assert!(bench.seen("attacked").contains(&"scene1.npz".to_string()));
+    bench.done(&[&attack[..], &["scene0.png"]].concat());
+    assert!(!bench.seen("attacked").iter().any(|f| f.starts_with("scene1")), "{:?}", bench.seen("attacked"));
+}
+
+#[test]
+fn a_run_that_fails_leaves_the_earlier_result_whole() {
+    let bench = Bench::new();
+    fs::write(bench.path("broken.png"), "no picture").unwrap();
+    bench.done(&[&["explain", "model.onnx", "scene0.png", "--out", "out"], &FAST[..]].concat());
+    let whole = files(&bench.path("out"));
+    bench.refused(&["explain", "model.onnx", "broken.png", "--out", "out"], 1, "broken.png");
+    bench.refused(
+        &["explain", "model.onnx", "scene1.png", "--levels", "nowhere", "--out", "out"],
+        1,
+        "nowhere",
+    );
+    assert!(files(&bench.path("out")) == whole);
+}
+
+#[test]
+fn a_folder_in_use_is_refused_with_the_name_of_who_uses_it() {
+    use candor_report::folder::{Folder, Terms};
+    let bench = Bench::new();
+    let held = Folder::open(&bench.path("out"), Terms { command: "candor check".into(), ..Terms::default() })
+        .unwrap();
+    let explain = [&["explain", "model.onnx", "scene0.png", "--out", "out"], &FAST[..]].concat();
+    bench.refused(
+        &explain,
+        1,
+        &format!("out is in use by `candor check` (process {} on ", std::process::id()),
+    );
+    drop(held);
+    bench.done(&explain);
+}
+
+#[test]
+fn a_journal_of_another_model_is_called_so() {
+    let bench = Bench::new();
+    bench.done(&["scenes", "data", "--count", "4", "--size", "112", "--seed", "500000"]);
+    let wsol = |model: &'static str| {
+        [
+            "bench",
+            "wsol",
+            model,
+            "data",
+            "--preset",
+            "inception",
+            "--methods",
+            "grad-cam",
+            "--no-examples",
+            "--out",
+            "out",
+        ]
+    };
+    bench.done(&wsol("model.onnx"));
+    // Another file and another λ beside it.
+    let graph = candor_graph::onnx::load(&bench.path("model.onnx")).unwrap().graph;
+    candor_graph::onnx::save(&graph, &bench.path("other.onnx")).unwrap();
+    let sidecar =
+        embedded::SIDECAR.lines().filter(|l| !l.starts_with("lambda")).collect::<Vec<_>>().join("\n");
+    fs::write(bench.path("other.candor.toml"), sidecar + "\nlambda = 0.5\n").unwrap();
+    bench.refused(&wsol("other.onnx"), 1, "localization.jsonl: was begun with another model;");
+    // Begun anew with the other model, its result takes the place of those of the first.
+    bench.done(&[&["bench", "dwsol"], &wsol("model.onnx")[2..]].concat());
+    fs::remove_file(bench.path("out/localization.jsonl")).unwrap();
+    bench.done(&wsol("other.onnx"));
+    let left = ["localization.jsonl", "wsol.csv", "wsol.html", "wsol.json"];
+    assert_eq!(bench.seen("out"), left);
+}
+
+#[test]
+fn more_threads_than_cores_are_capped_with_a_note() {
+    let bench = Bench::new();
+    let explain = ["explain", "model.onnx", "scene0.png", "--threads", "100000", "--out", "out", "--json"];
+    let done = bench.run(&[&explain[..], &FAST[..]].concat());
+    assert!(done.status.success());
+    let note = String::from_utf8(done.stderr).unwrap();
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert!(note.contains("--threads 100000") && note.contains(&format!("{cores} cores")), "{note}");
+    let result: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(result["engine"]["threads"].as_u64(), Some(cores as u64));
+}

@@ -1,0 +1,221 @@
+//! Ctrl-C and what comes after it: a line that says how to go on, exit code 130, and a run that goes on where it was.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use candor_scenes::embedded;
+use serde_json::Value;
+
+/// A folder with the embedded model and `count` scenes.
+fn scenes(count: usize) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("model.onnx"), embedded::MODEL).unwrap();
+    fs::write(dir.path().join("model.candor.toml"), embedded::SIDECAR).unwrap();
+    let count = count.to_string();
+    let made =
+        candor(&dir, &["scenes", "data", "--seed", "500000", "--size", "112", "--count", &count]).output();
+    assert!(made.unwrap().status.success());
+    dir
+}
+
+fn candor(dir: &tempfile::TempDir, args: &[&str]) -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin("candor"));
+    command.current_dir(dir).args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Starts a command, sends it Ctrl-C as soon as `begun` is true, and waits for it.
+fn interrupted(mut command: Command, begun: impl Fn() -> bool) -> Output {
+    let mut run = command.spawn().unwrap();
+    while !begun() {
+        if run.try_wait().unwrap().is_some() {
+            return run.wait_with_output().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let id = run.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    run.wait_with_output().unwrap()
+}
+
+fn lines(path: &Path) -> usize {
+    fs::read(path).map_or(0, |text| text.iter().filter(|b| **b == b'\n').count())
+}
+
+/// That a run was stopped in good order: its exit code, and its last line.
+fn stopped(done: &Output) -> String {
+    let error = String::from_utf8(done.stderr.clone()).unwrap();
+    assert_eq!(done.status.code(), Some(130), "{error}");
+    let last = error.trim_end().lines().last().unwrap_or_default().to_string();
+    assert!(last.starts_with("candor: stopped: "), "{error}");
+    last
+}
+
+/// The files of a result with what they hold, seconds left out.
+fn result(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![out.to_path_buf()];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(out).unwrap().to_path_buf();
+            let text = || fs::read_to_string(&path).unwrap();
+            let without =
+                |part: &str| text().lines().filter(|l| !l.contains(part)).collect::<Vec<_>>().join("\n");
+            match path.extension().and_then(|e| e.to_str()) {
+                _ if path.ends_with(".candor") => {}
+                _ if path.is_dir() => open.push(path),
+                Some("json") => drop(found.insert(name, without("\"seconds\":").into_bytes())),
+                Some("html") => drop(found.insert(name, without(">Seconds<").into_bytes())),
+                _ => drop(found.insert(name, fs::read(&path).unwrap())),
+            }
+        }
+    }
+    found
+}
+
+/// `explain` of all scenes into a folder. One thread, so that there is time to stop it.
+fn explain(dir: &tempfile::TempDir, out: &str, more: &[&str]) -> Command {
+    let mut photos: Vec<_> =
+        fs::read_dir(dir.path().join("data")).unwrap().map(|f| f.unwrap().file_name()).collect();
+    photos.retain(|p| p.to_str().is_some_and(|p| p.ends_with(".png") && !p.contains("mask")));
+    photos.sort();
+    let mut command = candor(dir, &["explain", "model.onnx", "--threads", "1", "--out", out]);
+    command.args(photos.iter().map(|p| format!("data/{}", p.to_str().unwrap())));
+    command.args(["--class", "top1", "--class", "lowest", "--set", "iterations=40", "--json"]).args(more);
+    command
+}
+
+fn journal(dir: &tempfile::TempDir, out: &str) -> PathBuf {
+    dir.path().join(out).join(".candor/explain/work/journal.jsonl")
+}
+
+#[test]
+fn explain_stopped_again_and_again_gives_the_result_of_one_run() {
+    let dir = scenes(8);
+    fs::write(dir.path().join("data/000003b.png"), "no picture").unwrap();
+    let whole = explain(&dir, "out", &[]).output().unwrap();
+    assert_eq!(whole.status.code(), Some(3), "{}", String::from_utf8_lossy(&whole.stderr));
+    fs::rename(dir.path().join("out"), dir.path().join("whole")).unwrap();
+    let mut stops = 0;
+    loop {
+        let before = lines(&journal(&dir, "out"));
+        // The header is a line, too: at least one photo more is done.
+        let done = interrupted(explain(&dir, "out", &[]), || lines(&journal(&dir, "out")) > before.max(1));
+        if done.status.code() == Some(3) {
+            assert_eq!(String::from_utf8(done.stderr).unwrap().matches("stopped").count(), 0);
+            break;
+        }
+        let last = stopped(&done);
+        assert!(last.contains(" of 9 photos are done and kept in out; the same command goes on"), "{last}");
+        assert!(lines(&journal(&dir, "out")) > before, "it goes on where it was");
+        assert!(result(&dir.path().join("out")).is_empty(), "nothing is half there");
+        stops += 1;
+    }
+    assert!(stops > 0, "it was done before it was stopped");
+    let [whole, again] = ["whole", "out"].map(|out| result(&dir.path().join(out)));
+    assert_eq!(whole.keys().collect::<Vec<_>>(), again.keys().collect::<Vec<_>>());
+    for (name, bytes) in &whole {
+        assert!(*bytes == again[name], "{} differs", name.display());
+    }
+    assert!(!journal(&dir, "out").exists(), "what is done is done");
+}
+
+#[test]
+fn an_unfinished_run_is_not_dropped_without_being_asked() {
+    let dir = scenes(6);
+    let begun = || lines(&journal(&dir, "out")) > 1;
+    stopped(&interrupted(explain(&dir, "out", &[]), begun));
+    let kept = fs::read(journal(&dir, "out")).unwrap();
+    let refused = |mut command: Command, part: &str| {
+        let done = command.output().unwrap();
+        let error = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(2), "{error}");
+        assert!(error.contains("holds an unfinished run") && error.contains(part), "{error}");
+        assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+        assert_eq!(fs::read(journal(&dir, "out")).unwrap(), kept);
+    };
+    refused(explain(&dir, "out", &["--seed", "1"]), "with another seed");
+    refused(explain(&dir, "out", &["--class", "median"]), "with other classes");
+    refused(
+        candor(&dir, &["explain", "model.onnx", "data/000005.png", "--out", "out"]),
+        "run with other classes",
+    );
+    // A photo that changed is explained again; those that did not are not.
+    fs::copy(dir.path().join("data/000005.png"), dir.path().join("data/000000.png")).unwrap();
+    let done = explain(&dir, "out", &[]).output().unwrap();
+    assert!(done.status.success());
+    let changed: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(changed["images"][0]["top"], changed["images"][5]["top"]);
+    // By force a begun run is dropped.
+    stopped(&interrupted(explain(&dir, "out", &[]), begun));
+    assert!(explain(&dir, "out", &["--force", "--seed", "1"]).output().unwrap().status.success());
+}
+
+#[test]
+fn other_commands_say_how_they_go_on() {
+    let dir = scenes(12);
+    let wsol = [
+        "bench",
+        "wsol",
+        "model.onnx",
+        "data",
+        "--methods",
+        "reliable",
+        "--no-examples",
+        "--threads",
+        "1",
+        "--out",
+        "out",
+    ];
+    let measured = dir.path().join("out/localization.jsonl");
+    let last = stopped(&interrupted(candor(&dir, &wsol), || lines(&measured) > 1));
+    assert!(
+        last.contains("maps are measured and kept in out/localization.jsonl; the same command goes on"),
+        "{last}"
+    );
+    assert!(!dir.path().join("out/wsol.json").exists());
+    let kept = lines(&measured);
+    assert!(candor(&dir, &wsol).output().unwrap().status.success());
+    assert!(lines(&measured) > kept);
+
+    // Work that is not kept: an earlier result stays as it was.
+    let check =
+        ["check", "model.onnx", "data/000000.png", "data/000001.png", "--threads", "1", "--out", "checked"];
+    let quick = [&check[..], &["--methods", "grad-cam"]].concat();
+    assert!(candor(&dir, &quick).output().unwrap().status.success());
+    let before = result(&dir.path().join("checked"));
+    let busy = || dir.path().join("checked/.candor/holder.json").exists();
+    let last = stopped(&interrupted(candor(&dir, &[&check[..], &["--methods", "rise"]].concat()), busy));
+    assert!(last.contains("nothing was written"), "{last}");
+    assert!(result(&dir.path().join("checked")) == before);
+    assert!(!busy(), "nobody holds it any more");
+}
+
+#[test]
+fn a_run_that_was_killed_leaves_a_note_and_its_photos() {
+    let dir = scenes(6);
+    let mut run = explain(&dir, "out", &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while lines(&journal(&dir, "out")) < 2 && run.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let done = explain(&dir, "out", &[]).output().unwrap();
+    let note = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.success(), "{note}");
+    assert!(note.contains(&format!("was left by `candor explain` (process {} on ", run.id())), "{note}");
+    assert!(note.contains("of 6 photos are done; the others follow"), "{note}");
+    let [resumed, whole] = [false, true].map(|again| {
+        if again {
+            assert!(explain(&dir, "out", &[]).output().unwrap().status.success());
+        }
+        result(&dir.path().join("out"))
+    });
+    assert!(resumed == whole);
+}
