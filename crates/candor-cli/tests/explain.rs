@@ -174,3 +174,33 @@ fn explain_sees_photos_as_the_calibration_did() {
     assert!(text.contains("for imagenet preprocessing, which was assumed"), "{text}");
     assert!(printed("explain", &files, &explain).1.contains(assumed));
 }
+
+#[test]
+fn a_method_without_a_null_judges_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = model_and_scene(dir.path());
+    let out = dir.path().join("out");
+    let folder = out.display().to_string();
+    let classes = ["--class", "top1", "--class", "lowest", "--preset", "inception", "--out", &folder];
+    let verdicts = |method: &[&str]| -> Vec<String> {
+        let (found, _) = printed("explain", &files, &[&classes[..], method].concat());
+        let queries = found["images"][0]["queries"].as_array().unwrap();
+        queries.iter().map(|q| q["verdict"].as_str().unwrap().to_string()).collect()
+    };
+    assert_eq!(verdicts(&["--method", "evidence-scaled"]), ["evidence", "no-evidence"]);
+    for method in ["gradient", "lrp", "grad-cam", "random"] {
+        assert_eq!(verdicts(&["--method", method]), ["not-judged"; 2], "{method}");
+        let page = fs::read_to_string(out.join("report.html")).unwrap();
+        assert!(page.contains("not judged") && page.contains("The method has no null"), "{method}");
+        assert!(
+            !page.contains("class=\"verdict yes\"") && !page.contains("class=\"verdict no\""),
+            "{method}"
+        );
+    }
+    let mut candor = Command::cargo_bin("candor").unwrap();
+    let done =
+        candor.arg("explain").args(&files).args(classes).args(["--method", "gradient"]).output().unwrap();
+    let text = String::from_utf8(done.stdout).unwrap();
+    assert_eq!(text.matches("not judged").count(), 3, "{text}");
+    assert!(!text.contains("evidence\n"), "{text}");
+}

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use candor::error::one_line;
-use candor::image::{RgbImage, decode};
+use candor::image::{Decoded, decode_bytes_with_changes, decode_with_changes};
 use candor::{Class, Explainer, Method};
 use candor_report::ReportWriter;
 use candor_report::result::{ExplainResult, FailedImage};
@@ -60,10 +60,10 @@ pub enum Source {
 }
 
 impl Photo {
-    fn decoded(&self) -> Result<RgbImage> {
+    fn decoded(&self) -> Result<Decoded> {
         Ok(match &self.source {
-            Source::File(path) => decode(path)?,
-            Source::Bytes(bytes) => candor::image::decode_bytes(bytes, Path::new(&self.name))?,
+            Source::File(path) => decode_with_changes(path)?,
+            Source::Bytes(bytes) => decode_bytes_with_changes(bytes, Path::new(&self.name))?,
         })
     }
 }
@@ -88,14 +88,14 @@ pub fn explain_all(
         let mut decoded = vec![];
         for photo in part {
             match photo.decoded() {
-                Ok(pixels) => decoded.push((photo, pixels)),
+                Ok(file) => decoded.push((photo, file)),
                 Err(e) => fail(photo, output::one_line(&e)),
             }
         }
-        let given: Vec<_> = decoded.iter().map(|(photo, pixels)| (photo.name.as_str(), pixels)).collect();
+        let given: Vec<_> = decoded.iter().map(|(photo, file)| (photo.name.as_str(), &file.photo)).collect();
         let explained = explainer.photos(&given, classes, &mut Watching(&bar));
-        for ((photo, _), image) in decoded.iter().zip(explained) {
-            match image.map(|image| writer.add(image.into())) {
+        for ((photo, file), image) in decoded.iter().zip(explained) {
+            match image.map(|image| writer.add(image.after(&file.changes).into())) {
                 Ok(Err(e @ candor_report::ReportError::BadImage { .. })) => fail(photo, one_line(&e)),
                 Ok(written) => drop(written?),
                 Err(e @ candor::Error::Cancelled(_)) => return Err(e.into()),
