@@ -200,7 +200,8 @@ pub struct ExplainArgs {
 #[derive(Args)]
 #[command(after_help = "\
 λ weighs the masks' sparsity. Chosen is the largest of seven at which the median change of the evidence kept stays within \
-the tolerance. `explain` reads it from the sidecar.
+the tolerance. `explain` reads it from the sidecar. --preset and --levels are written beside it, because λ holds for them; a \
+preprocessing that nobody stated is not.
 
 Example:
   candor calibrate model.onnx photos/*.jpg")]
@@ -313,7 +314,8 @@ pub struct AdversarialArgs {
 #[command(after_help = "\
 Photos that the model answers right with a probability of at least 0.5 are put together: four or nine to a grid as large as the \
 model's input, or one with another pasted into a corner. Each class in the picture is asked for, and one that is not. Known by \
-construction is where each class's map should be. A quarter of the pictures (--tuning) chooses the threshold of the boxes.
+construction is where each class's map should be; the dataset needs no boxes. Where it has some, a quarter of the pictures \
+(--tuning) chooses the threshold of the boxes.
 
 Example:
   candor bench grid model.onnx val_boxes.csv --images val --grids 100 --out bench")]
@@ -321,7 +323,7 @@ pub struct GridArgs {
     #[command(flatten)]
     pub dataset: DatasetArgs,
     /// Pictures of each of the three layouts
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = at_least_one)]
     pub grids: usize,
 }
 
@@ -340,7 +342,7 @@ pub struct FaithfulnessArgs {
     #[command(flatten)]
     pub dataset: DatasetArgs,
     /// Steps of deletion and insertion
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = at_least_one)]
     pub steps: usize,
     /// Share of the photo that a region has
     #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
@@ -369,7 +371,7 @@ pub struct SourceArgs {
     /// Folder with the photos, where they do not lie beside the list
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
-    /// The model's classes for each class of the dataset: JSON, or lines CLASS,NUMBERS
+    /// The model's classes for each class of the dataset: JSON {"CLASS": [NUMBERS]}, or lines CLASS,NUMBERS; no number leaves a class out
     #[arg(long, value_name = "FILE")]
     pub class_map: Option<PathBuf>,
 }
@@ -397,7 +399,7 @@ pub struct DatasetArgs {
     #[command(flatten)]
     pub source: SourceArgs,
     /// Only the first samples
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub limit: Option<usize>,
     /// Samples on which settings are chosen [default: the first quarter]
     #[arg(long, value_name = "N")]
@@ -622,8 +624,17 @@ fn preset(text: &str) -> Result<Preset, String> {
 
 /// The name of a method may hold a =.
 fn method_count(text: &str) -> Result<(String, usize), String> {
-    let count = text.rsplit_once('=').and_then(|(name, n)| Some((name.to_string(), n.parse().ok()?)));
-    count.ok_or_else(|| format!("'{text}' is not METHOD=N"))
+    let (name, count) = text.rsplit_once('=').ok_or_else(|| format!("'{text}' is not METHOD=N"))?;
+    Ok((name.to_string(), at_least_one(count)?))
+}
+
+/// A number of things of which none would leave nothing to do.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("0 leaves nothing to do; give at least 1".to_string()),
+        Ok(n) => Ok(n),
+        Err(_) => Err("not a whole number of at least 1".to_string()),
+    }
 }
 
 fn range(text: &str) -> Result<(usize, usize), String> {

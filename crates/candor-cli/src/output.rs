@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use candor::Progress;
-use candor::explanation::Verdict;
 use candor_report::result::ExplainResult;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
@@ -79,10 +78,7 @@ pub fn explained(result: &ExplainResult) -> Result<()> {
     for image in &result.images {
         text += &format!("{}\n", image.path);
         for q in &image.queries {
-            let verdict = match q.verdict {
-                Verdict::Evidence => "evidence",
-                Verdict::NoEvidence => "no evidence",
-            };
+            let verdict = q.verdict.words();
             let odds = match q.null_log_odds {
                 Some(null) => format!("log-odds {:+.2} (null {null:+.2})", q.log_odds),
                 None => format!("log-odds {:+.2}", q.log_odds),
@@ -100,7 +96,20 @@ pub fn explained(result: &ExplainResult) -> Result<()> {
     for failed in &result.failed {
         text += &format!("{}\n  failed: {}\n", failed.path, failed.error);
     }
-    print(&text)
+    print(&(text + &without_null(result)))
+}
+
+/// Why a method without a null judges nothing; empty for those that have one.
+fn without_null(result: &ExplainResult) -> String {
+    let mut queries = result.images.iter().flat_map(|image| &image.queries);
+    if queries.all(|q| q.null_log_odds.is_some()) {
+        return String::new();
+    }
+    format!(
+        "not judged: {} has no null to judge against; --method evidence-scaled --set method={0} has, and `candor check` measures how \
+         silent a method is\n",
+        result.method.name
+    )
 }
 
 /// 0, or 3 if some images failed and others did not, or 1 if all did.

@@ -39,7 +39,7 @@ fn tell_assumed(classifier: &Classifier) {
         let names: Vec<&str> = Preset::ALL.iter().map(|p| p.name()).collect();
         output::note(&format!(
             "preprocessing is assumed to be 'imagenet'; if the answers look wrong choose another with --preset ({}) or \
-             write {}",
+             write preset = \"NAME\" to {}",
             names.join(", "),
             classifier.sidecar_path.display()
         ));

@@ -212,8 +212,20 @@ fn a_run_killed_ten_times_gives_the_bytes_of_one_that_was_not() {
 #[test]
 fn a_dataset_that_cannot_be_used_is_one_clear_line() {
     let dir = scenes("2");
-    let none = bench(&dir, "wsol", "out", &["--tuning", "9"]).output().unwrap();
-    assert_eq!(none.status.code(), Some(2));
+    let usage = |more: &[&str], words: &str| {
+        let done = bench(&dir, "wsol", "out", more).output().unwrap();
+        let error = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(2), "{error}");
+        assert!(error.contains(words), "{error}");
+    };
+    usage(
+        &["--tuning", "9"],
+        "--tuning 9 leaves none of the 2 items to report; at most 1 can choose settings",
+    );
+    usage(&["--limit", "0"], "0 leaves nothing to do; give at least 1");
+    usage(&["--fewer", "random=0"], "0 leaves nothing to do; give at least 1");
+    let fewer = "--fewer rise=1: 'rise' is not among the methods measured: gradient, centre";
+    usage(&["--methods", "gradient", "--fewer", "rise=1"], fewer);
     let format = bench(&dir, "wsol", "out", &["--format", "parquet"]).output().unwrap();
     assert_eq!(format.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&format.stderr).contains("there are: csv"));
@@ -223,8 +235,42 @@ fn a_dataset_that_cannot_be_used_is_one_clear_line() {
     fs::rename(dir.path().join("photos"), dir.path().join("scenes2")).unwrap();
     fs::remove_dir_all(dir.path().join("scenes")).unwrap();
     fs::rename(dir.path().join("scenes2"), dir.path().join("scenes")).unwrap();
-    let unboxed = bench(&dir, "wsol", "out", &[]).output().unwrap();
-    let error = String::from_utf8_lossy(&unboxed.stderr).into_owned();
-    assert_eq!(unboxed.status.code(), Some(1), "{error}");
-    assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+    for name in ["wsol", "dwsol", "adversarial"] {
+        let unboxed = bench(&dir, name, "out", &[]).output().unwrap();
+        let error = String::from_utf8_lossy(&unboxed.stderr).into_owned();
+        assert_eq!(unboxed.status.code(), Some(1), "{error}");
+        assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+        assert!(error.contains("this benchmark needs boxes"), "{name}: {error}");
+    }
+    let few = bench(&dir, "grid", "out", &[]).output().unwrap();
+    let error = String::from_utf8_lossy(&few.stderr).into_owned();
+    assert!(error.contains("grids need 9 classes"), "{error}");
+}
+
+#[test]
+fn grids_need_no_boxes() {
+    let dir = scenes("60");
+    // What the list says of a scene without its boxes and masks: the class alone.
+    let list = fs::read_to_string(dir.path().join("scenes/scenes.csv")).unwrap();
+    let mut lines = list.lines();
+    let head: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let column = |name: &str| head.iter().position(|h| *h == name).unwrap();
+    let [file, class] = ["file", "class_index"].map(column);
+    let mut classes = String::from("file,class_index\n");
+    for line in lines {
+        let cells: Vec<&str> = line.split(',').collect();
+        classes += &format!("{},{}\n", cells[file], cells[class]);
+    }
+    let boxed = result(&dir, "grid", &["--grids", "3", "--methods", "grad-cam,random"]);
+    fs::write(dir.path().join("scenes/scenes.csv"), classes).unwrap();
+    fs::remove_dir_all(dir.path().join("out")).unwrap();
+    let found = result(&dir, "grid", &["--grids", "3", "--methods", "grad-cam,random"]);
+    // Nothing is chosen, so every picture is reported.
+    assert_eq!((&found["dataset"]["items"], &found["dataset"]["tuning"]), (&9.into(), &0.into()));
+    let [map, noise] = ["grad-cam", "random"].map(|m| figure(&found, 0, m, "own-share"));
+    assert!(map > noise, "{map}, noise {noise}");
+    let cells = found["tables"][0]["rows"][0]["cells"].as_array().unwrap();
+    let judged = |cells: &[Value]| cells.iter().map(|c| !c.is_null()).collect::<Vec<_>>();
+    assert_eq!(judged(cells), [true, true, true, true, false, false, false]);
+    assert_eq!(judged(boxed["tables"][0]["rows"][0]["cells"].as_array().unwrap()), [true; 7]);
 }

@@ -51,6 +51,9 @@ fn check_writes_its_page_its_table_and_all_it_was_asked() {
     let methods = found["methods"].as_array().unwrap();
     let verdicts: Vec<bool> = methods.iter().map(|m| m["passed"].as_bool().unwrap()).collect();
     assert_eq!(verdicts, [true, false, false], "{found}");
+    let caution = "by 2 images: too few for a verdict";
+    assert!(methods[0]["caution"].as_str().unwrap().starts_with(caution), "{}", methods[0]["caution"]);
+    assert_eq!((&methods[0]["has_null"], &methods[1]["has_null"]), (&true.into(), &false.into()));
     assert_eq!(found["skipped"][0]["method"], "attention-rollout");
     assert_eq!(found["gradients"].as_array().unwrap().len(), 5);
     assert!(found["gradients"][0]["queries"]["lowest"]["cosine"].as_f64().unwrap() < 1.0);
@@ -58,12 +61,43 @@ fn check_writes_its_page_its_table_and_all_it_was_asked() {
     let last = found["randomization"][1]["stages"].as_array().unwrap().last().unwrap();
     assert!(last["smooth_ssim"].as_f64().unwrap() < 1.0, "{last}");
     let page = fs::read_to_string(dir.path().join("out/check.html")).unwrap();
-    for part in ["What the gradient knows", "With shifted values", "With random weights", "attention-rollout"]
-    {
+    for part in [
+        "What the gradient knows",
+        "With shifted values",
+        "With random weights",
+        "attention-rollout",
+        caution,
+    ] {
         assert!(page.contains(part), "no '{part}'");
     }
     let table = fs::read_to_string(dir.path().join("out/check.csv")).unwrap();
     assert_eq!(table.lines().count(), 1 + 3 * 2 * 5);
+}
+
+#[test]
+fn methods_with_the_same_null_are_one_finding() {
+    let dir = tempfile::tempdir().unwrap();
+    let (model, photos) = files(dir.path());
+    let out = dir.path().join("out");
+    let run = |methods: &str| {
+        let mut candor = Command::cargo_bin("candor").unwrap();
+        let done = candor
+            .arg("check")
+            .arg(&model)
+            .args(&photos[..1])
+            .args(["--methods", methods, "--out"])
+            .arg(&out);
+        let done = done.args(["--set", "reliable.iterations=5"]).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let page = fs::read_to_string(out.join("check.html")).unwrap();
+        (String::from_utf8(done.stdout).unwrap(), page)
+    };
+    let note = "reliable and evidence-scaled are silent by the same figure";
+    let (text, page) = run("reliable,gradient,evidence-scaled");
+    assert!(text.contains(note) && page.contains(note), "{text}");
+    assert!(text.contains("? verdict by 1 image: too few") && text.contains("fails?"), "{text}");
+    let (text, page) = run("reliable,gradient");
+    assert!(!text.contains("same figure") && !page.contains("same figure"), "{text}");
 }
 
 #[test]

@@ -131,3 +131,79 @@ fn calibrate_writes_the_sidecar_and_explain_reads_it() {
     assert!(error.contains("raise --tolerance"), "{error}");
     assert_eq!(fs::read_to_string(&sidecar).unwrap(), text);
 }
+
+/// The embedded model without a sidecar, and one of its scenes.
+fn model_and_scene(dir: &Path) -> [std::path::PathBuf; 2] {
+    let scene = &candor_scenes::embedded::DEMO_SCENES[0];
+    let [model, photo] = ["model.onnx", scene.name].map(|name| dir.join(name));
+    fs::write(&model, candor_scenes::embedded::MODEL).unwrap();
+    fs::write(&photo, scene.png).unwrap();
+    [model, photo]
+}
+
+/// What a command prints as JSON, and its notes.
+fn printed(command: &str, files: &[std::path::PathBuf; 2], more: &[&str]) -> (Value, String) {
+    let mut candor = Command::cargo_bin("candor").unwrap();
+    let done = candor.arg(command).args(files).args(more).arg("--json").output().unwrap();
+    let notes = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.success(), "{notes}");
+    (serde_json::from_slice(&done.stdout).unwrap(), notes)
+}
+
+#[test]
+fn explain_sees_photos_as_the_calibration_did() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = model_and_scene(dir.path());
+    let out = dir.path().join("out").display().to_string();
+    let explain = ["--set", "iterations=1", "--no-probe", "--out", &out];
+    let sidecar = dir.path().join("model.candor.toml");
+    let assumed = "preprocessing is assumed";
+
+    let (found, notes) = printed("calibrate", &files, &["--preset", "inception", "--tolerance", "1"]);
+    assert!(!notes.contains(assumed), "{notes}");
+    assert!(fs::read_to_string(&sidecar).unwrap().contains("preset = \"inception\""));
+    let (explained, notes) = printed("explain", &files, &explain);
+    assert!(!notes.contains(assumed), "{notes}");
+    assert_eq!(explained["preprocessing"], found["preprocessing"]);
+    assert_eq!(explained["method"]["parameters"]["lambda"], found["lambda"]);
+
+    // A sidecar that says nothing of the preprocessing states none.
+    fs::write(&sidecar, "lambda = 0.25\n").unwrap();
+    assert!(printed("explain", &files, &explain).1.contains(assumed));
+    // Nor does calibrating on an assumed one.
+    let (found, notes) = printed("calibrate", &files, &["--tolerance", "1"]);
+    assert!(notes.contains(assumed) && found["preprocessing_stated"] == false, "{notes}");
+    let text = fs::read_to_string(&sidecar).unwrap();
+    assert!(text.contains("for imagenet preprocessing, which was assumed"), "{text}");
+    assert!(printed("explain", &files, &explain).1.contains(assumed));
+}
+
+#[test]
+fn a_method_without_a_null_judges_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = model_and_scene(dir.path());
+    let out = dir.path().join("out");
+    let folder = out.display().to_string();
+    let classes = ["--class", "top1", "--class", "lowest", "--preset", "inception", "--out", &folder];
+    let verdicts = |method: &[&str]| -> Vec<String> {
+        let (found, _) = printed("explain", &files, &[&classes[..], method].concat());
+        let queries = found["images"][0]["queries"].as_array().unwrap();
+        queries.iter().map(|q| q["verdict"].as_str().unwrap().to_string()).collect()
+    };
+    assert_eq!(verdicts(&["--method", "evidence-scaled"]), ["evidence", "no-evidence"]);
+    for method in ["gradient", "lrp", "grad-cam", "random"] {
+        assert_eq!(verdicts(&["--method", method]), ["not-judged"; 2], "{method}");
+        let page = fs::read_to_string(out.join("report.html")).unwrap();
+        assert!(page.contains("not judged") && page.contains("The method has no null"), "{method}");
+        assert!(
+            !page.contains("class=\"verdict yes\"") && !page.contains("class=\"verdict no\""),
+            "{method}"
+        );
+    }
+    let mut candor = Command::cargo_bin("candor").unwrap();
+    let done =
+        candor.arg("explain").args(&files).args(classes).args(["--method", "gradient"]).output().unwrap();
+    let text = String::from_utf8(done.stdout).unwrap();
+    assert_eq!(text.matches("not judged").count(), 3, "{text}");
+    assert!(!text.contains("evidence\n"), "{text}");
+}

@@ -33,11 +33,14 @@ pub enum Error {
     Report(#[from] ReportError),
     /// Grids are made of photos of different classes, and too few of them are answered with certainty.
     #[error(
-        "only {found} classes of the dataset are answered right with a probability of {probability}; grids need {needed}"
+        "grids need {needed} classes that are answered right with a probability of {probability} or more; in {photos} photos of a known \
+         class there are {found}"
     )]
     FewClasses {
         /// Classes of which a photo is.
         found: usize,
+        /// Photos of a known class that were tried.
+        photos: usize,
         /// Classes that the largest grid takes.
         needed: usize,
         /// Probability that is asked of an answer.

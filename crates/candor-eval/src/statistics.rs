@@ -75,6 +75,13 @@ pub fn mean(values: &[f64], seed: u64) -> Option<Mean> {
     })
 }
 
+/// Fewest pairs of which a paired randomisation test can find a difference significant (p < 0.05): of n signs there are 2ⁿ choices,
+/// two of them as extreme as can be, so p is at least 2/2ⁿ, which is 0.0625 of five pairs and 0.031 of six.
+pub const FEWEST_PAIRS: usize = 6;
+
+/// Fewest images of which the 95th percentile is more than the largest value: of n one in n lies above it, and 1/20 is 5 %.
+pub const FEWEST_FOR_P95: usize = 20;
+
 /// A method against another on the same images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Paired {
@@ -149,6 +156,13 @@ mod tests {
         assert_eq!(auroc(&[1.0], &[1.0]), Some(0.5));
         assert_eq!(auroc(&[0.0, 2.0], &[1.0]), Some(0.5));
         assert_eq!(auroc(&[], &[1.0]), None);
+    }
+
+    #[test]
+    fn the_fewest_pairs_are_those_that_can_be_significant() {
+        // The largest difference there can be, all of one sign.
+        let p = |n: usize| (0..20).map(|seed| paired(&vec![1.0; n], seed).unwrap().p).sum::<f64>() / 20.0;
+        assert!(p(FEWEST_PAIRS - 1) > 0.05 && p(FEWEST_PAIRS) < 0.05);
     }
 
     #[test]

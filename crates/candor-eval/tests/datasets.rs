@@ -170,15 +170,24 @@ fn classes_are_mapped_by_file_or_by_label() {
     let error = resolved(&ClassMap::default()).unwrap_err();
     assert!(error.contains("'bird'") && error.contains("--class-map"), "{error}");
     let file = dir.path().join("map.json");
-    for (text, want) in
-        [("{\"bird\": [2, 0]}", vec![2, 0]), ("{\"bird\": 1}", vec![1]), ("bird,2 1\n", vec![2, 1])]
-    {
+    assert!(error.contains("{\"bird\": []} leaves it out"), "{error}");
+    for (text, want) in [
+        ("{\"bird\": [2, 0]}", vec![2, 0]),
+        ("{\"bird\": 1}", vec![1]),
+        ("bird,2 1\n", vec![2, 1]),
+        ("{\"bird\": []}", vec![]),
+        ("bird,\n", vec![]),
+    ] {
         write(&file, text);
         let dataset = resolved(&ClassMap::load(&file).unwrap()).unwrap();
         assert_eq!(dataset.samples[0].objects[0].classes, want);
     }
+    write(&file, "{\"bird\": \"no\"}");
+    let error = ClassMap::load(&file).unwrap_err().to_string();
+    assert!(error.contains("a list of numbers; [] leaves the class out"), "{error}");
     write(&file, "bird,7\n");
-    assert!(resolved(&ClassMap::load(&file).unwrap()).is_err(), "class 7 of three");
+    let error = resolved(&ClassMap::load(&file).unwrap()).unwrap_err();
+    assert!(error.contains("is the model's class 7, but the model has 0 to 2"), "{error}");
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn matrix(layer: Layer) -> Vec<Vec<f64>> {
     (0..size(IN)).map(column).collect()
 }
 
-fn swept(layer: Layer, rule: LayerRule, x: &[f32], r: &[f32]) -> Vec<f64> {
+fn swept(layer: Layer, rule: LayerRule, biases: bool, x: &[f32], r: &[f32]) -> Vec<f64> {
     let builder = Builder::new(Graph::new(18));
     let image = input(&builder, IN);
     let y = layer(&builder, image, true);
@@ -89,7 +89,7 @@ fn swept(layer: Layer, rule: LayerRule, x: &[f32], r: &[f32]) -> Vec<f64> {
     let seed = builder.input("r", DataType::Float, &dims).id();
     let (image, y) = (image.id(), y.id());
     let graph = builder.finish().unwrap();
-    let policy = lrp(&graph, image, Composite { first: None, conv: rule, dense: rule, last: None });
+    let policy = lrp(&graph, image, Composite { first: None, conv: rule, dense: rule, last: None, biases });
     let (mut graph, found) = propagate(graph, &[(y, seed)], &[image], &policy).unwrap();
     graph.outputs = found;
     let out = support::run(&graph, &[&tensor(IN, x.to_vec()), &tensor(out, r.to_vec())]);
@@ -180,11 +180,39 @@ fn every_rule_agrees_with_its_contributions_written_out() {
     for (name, layer) in [("conv", conv as Layer), ("dense", dense_layer)] {
         let w = matrix(layer);
         for rule in rules {
-            let off = relative_error(&swept(layer, rule, &x, &r), &dense(&w, rule, BIAS, &x, &r));
+            let off = relative_error(&swept(layer, rule, true, &x, &r), &dense(&w, rule, BIAS, &x, &r));
             println!("{name}, {rule:?}: {off:.1e}");
             assert!(off <= 2e-4, "{name}, {rule:?}: relative error {off:.1e}");
         }
     }
+}
+
+/// A dense layer whose biases are a sum of their own, as exporters of matrix products write them.
+fn summed<'b>(b: &'b Builder, x: Expr<'b>, bias: bool) -> Expr<'b> {
+    let y = dense_layer(b, x, false);
+    let bias_values = b.constant(Tensor::floats(&[3, 1, 1], BIAS.to_vec()).unwrap());
+    if bias { y + bias_values } else { y }
+}
+
+#[test]
+fn biases_take_their_share_or_none() {
+    // Positive, so that what is kept can be told from what cancels.
+    let (x, r): (Vec<f32>, Vec<f32>) =
+        (noise(size(IN), 3), noise(size(OUT), 4).iter().map(|v| v.abs()).collect());
+    let total: f64 = r.iter().map(|&v| f64::from(v)).sum();
+    let plus = LayerRule::AlphaBeta(1.0, 0.0);
+    for (name, layer) in [("conv", conv as Layer), ("dense", dense_layer), ("summed", summed)] {
+        let w = matrix(layer);
+        for rule in [LayerRule::Epsilon(1e-7), plus] {
+            let found = swept(layer, rule, false, &x, &r);
+            let off = relative_error(&found, &dense(&w, rule, [0.0; 3], &x, &r));
+            assert!(off <= 2e-4, "{name}, {rule:?}: relative error {off:.1e}");
+            let sum: f64 = found.iter().sum();
+            assert!((sum / total - 1.0).abs() < 1e-3, "{name}, {rule:?}: {sum} of {total}");
+        }
+    }
+    let taken: f64 = swept(conv, plus, true, &x, &r).iter().sum();
+    assert!(taken < 0.9 * total, "positive biases take a part: {taken} of {total}");
 }
 
 #[test]
@@ -192,7 +220,7 @@ fn means_hand_relevance_on_by_share_whatever_the_rule() {
     let (x, r) = (noise(size(IN), 3), noise(size(IN), 4));
     let share = LayerRule::Epsilon(STABILISER as f32);
     let want = dense(&matrix(pool), share, [0.0; 3], &x, &r);
-    let off = relative_error(&swept(pool, LayerRule::Flat, &x, &r), &want);
+    let off = relative_error(&swept(pool, LayerRule::Flat, true, &x, &r), &want);
     assert!(off <= 2e-4, "relative error {off:.1e}");
 }
 
@@ -217,7 +245,8 @@ fn without_biases_relevance_adds_up_to_the_score() {
         let seed = builder.input("r", DataType::Float, &[Dim::Batch(1), Dim::Fixed(4)]).id();
         let (x, y) = (x.id(), y.id());
         let graph = builder.finish().unwrap();
-        let policy = lrp(&graph, x, Composite { first: None, conv: rule, dense: rule, last: None });
+        let policy =
+            lrp(&graph, x, Composite { first: None, conv: rule, dense: rule, last: None, biases: true });
         let (mut graph, found) = propagate(graph, &[(y, seed)], &[x], &policy).unwrap();
         graph.outputs = vec![y, found[0]];
         let image = tensor(IN, noise(size(IN), 7));
@@ -238,7 +267,7 @@ fn an_operator_without_a_meaning_for_relevance_is_refused() {
     let (y, x) = (x.exp().id(), x.id());
     let graph = builder.finish().unwrap();
     let rule = LayerRule::Epsilon(0.0);
-    let policy = lrp(&graph, x, Composite { first: None, conv: rule, dense: rule, last: None });
+    let policy = lrp(&graph, x, Composite { first: None, conv: rule, dense: rule, last: None, biases: true });
     let error = propagate(graph, &[(y, x)], &[x], &policy).unwrap_err().to_string();
     assert!(error.contains("not defined for this operator") && error.contains("Exp"), "{error}");
 }

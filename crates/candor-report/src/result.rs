@@ -64,6 +64,9 @@ pub struct FailedImage {
 pub struct ImageResult {
     /// Path as given.
     pub path: String,
+    /// What was done to the photo before the model saw it, a clause a step: decoding, resizing, cropping.
+    #[serde(default)]
+    pub preparation: Vec<String>,
     /// The five classes with the highest score, best first (fewer if the model has fewer).
     pub top: Vec<TopClass>,
     /// One entry per queried class, in the order asked.
@@ -99,7 +102,7 @@ pub struct QueryResult {
     pub lambda_path: Vec<PathInfo>,
     /// What it cost.
     pub cost: Cost,
-    /// `evidence` or `no-evidence`.
+    /// `evidence`, `no-evidence` or, where there is no null or the mask lost the class, `not-judged`.
     pub verdict: Verdict,
     /// Anything a reader must know before believing the map; each says what to do.
     pub warnings: Vec<String>,
@@ -149,8 +152,10 @@ pub struct LevelInfo {
 /// One explained image with its arrays: what the report writers need beside [`ImageResult`].
 #[derive(Clone, Debug)]
 pub struct ExplainedImage {
-    /// The photo as the model sees it (cropped as the model crops), at display resolution.
+    /// What the model sees of the photo (cropped as the model crops), in the photo's own aspect at display resolution.
     pub photo: image::RgbImage,
+    /// The photo on the model's input grid, as it sees it.
+    pub seen: image::RgbImage,
     /// Figures; `result.queries` runs parallel to `queries`. File paths are filled in by the writers.
     pub result: ImageResult,
     /// Arrays of each query.
@@ -171,8 +176,8 @@ pub struct ExplainedQuery {
 impl From<PhotoExplanation> for ExplainedImage {
     fn from(e: PhotoExplanation) -> Self {
         let (figures, arrays) = e.classes.into_iter().map(split).unzip();
-        let result = ImageResult { path: e.path, top: e.top, queries: figures };
-        ExplainedImage { photo: e.photo, result, queries: arrays }
+        let result = ImageResult { path: e.path, preparation: e.preparation, top: e.top, queries: figures };
+        ExplainedImage { photo: e.photo, seen: e.seen, result, queries: arrays }
     }
 }
 

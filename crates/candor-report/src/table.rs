@@ -108,6 +108,18 @@ pub enum Mark {
     Best,
     /// It sums up the others of its row.
     Summary,
+    /// It is of too few items to be compared with others.
+    Few,
+}
+
+impl Mark {
+    /// What stands behind such a number in a terminal and in Markdown.
+    fn sign(self) -> &'static str {
+        match self {
+            Mark::Few => " ?",
+            _ => "",
+        }
+    }
 }
 
 /// A number with what is known of it.
@@ -229,8 +241,13 @@ impl Table {
 
     /// Whether a number is marked as the best of its column.
     pub fn has_best(&self) -> bool {
-        let best = |cell: &Cell| matches!(cell, Cell::Number(Number { mark: Mark::Best, .. }));
-        self.rows.iter().flatten().any(best)
+        self.has(Mark::Best)
+    }
+
+    /// Whether a number has this mark.
+    pub fn has(&self, mark: Mark) -> bool {
+        let marked = |cell: &Cell| matches!(cell, Cell::Number(n) if n.mark == mark);
+        self.rows.iter().flatten().any(marked)
     }
 }
 

@@ -29,7 +29,10 @@ pub(crate) struct ImageView {
     number: usize,
     name: String,
     path: String,
+    /// The photo on the model's input grid, its size there, and what was done to it for that.
     photo: Picture,
+    size: String,
+    preparation: String,
     top: Vec<Top>,
     scale: Legend,
     queries: Vec<Query>,
@@ -65,7 +68,7 @@ struct Query {
     name: String,
     synonyms: String,
     rank: usize,
-    evidence: bool,
+    verdict: &'static str,
     overlay: Picture,
     overlay_file: Option<String>,
     map_file: Option<String>,
@@ -96,6 +99,7 @@ struct Bars {
     evidence_width: String,
     kept: String,
     kept_width: String,
+    /// Kept ÷ evidence; empty where that would say nothing.
     share: String,
 }
 
@@ -142,7 +146,9 @@ impl ImageView {
         Ok(ImageView {
             number,
             path: result.path.clone(),
-            photo: Picture::jpeg(&photo, format!("{name}, as the model sees it"))?,
+            photo: Picture::jpeg(&display_size(&image.seen), format!("{name}, as the model sees it"))?,
+            size: format!("{} × {}", image.seen.width(), image.seen.height()),
+            preparation: result.preparation.join("; "),
             top: top.collect(),
             scale: Legend::new(scales.map, words::scale(&result.queries, &scales.map)),
             masks: queries.iter().any(|query| query.bars.is_some()),
@@ -169,7 +175,7 @@ impl Query {
             name: words::short(&result.class_name).to_owned(),
             synonyms: words::synonyms(&result.class_name).to_owned(),
             rank: result.rank,
-            evidence: result.verdict == Verdict::Evidence,
+            verdict: result.verdict.words(),
             overlay: Picture::jpeg(&overlay, words::overlay(result, &arrays.map, &scales.map))?,
             overlay_file: result.map.overlay.clone(),
             map_file: result.map.png.clone(),
@@ -184,7 +190,7 @@ impl Query {
             null_log_odds: or_none(result.null_log_odds),
             kept_score: or_none(result.kept.map(|kept| kept.score)),
             kept_log_odds: or_none(result.kept.map(|kept| kept.log_odds)),
-            bars: evidence(result).map(|(there, kept)| Bars::new(there, kept, axis)),
+            bars: evidence(result).map(|(there, kept)| Bars::new(result.verdict, there, kept, axis)),
             min: figure(result.map.min),
             max: figure(result.map.max),
             mass: figure(result.map.mass),
@@ -199,20 +205,29 @@ impl Query {
     }
 }
 
-/// What the photo adds to the class's log-odds beyond nothing, and what the masked photo still adds; not below 0.
+/// What the photo adds to the class's log-odds above the null, at least 0, and what the masked photo still adds.
 fn evidence(query: &QueryResult) -> Option<(f64, f64)> {
     let (null, kept) = (query.null_log_odds?, query.kept?);
-    Some(((query.log_odds - null).max(0.0), (kept.log_odds - null).max(0.0)))
+    Some(((query.log_odds - null).max(0.0), kept.log_odds - null))
 }
 
+/// A quotient above this says no more than that it is large: what it is divided by is small.
+const LARGE_SHARE: f64 = 2.0;
+
 impl Bars {
-    fn new(there: f64, kept: f64, axis: f64) -> Self {
+    fn new(verdict: Verdict, there: f64, kept: f64, axis: f64) -> Self {
+        let lost = kept <= 0.0 && there > 0.0;
         Bars {
             evidence: figure(there),
             evidence_width: width(there, axis),
-            kept: figure(kept),
+            kept: if lost { "none".to_owned() } else { figure(kept.max(0.0)) },
             kept_width: width(kept, axis),
-            share: if there > 0.0 { percent(kept / there) } else { "–".to_owned() },
+            // Of hardly any evidence every share is large, or far below zero.
+            share: match kept / there {
+                _ if lost || verdict != Verdict::Evidence => String::new(),
+                share if share > LARGE_SHARE => format!("more than {}", percent(LARGE_SHARE)),
+                share => percent(share),
+            },
         }
     }
 }

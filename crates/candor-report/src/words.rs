@@ -3,7 +3,6 @@
 use super::figures::{figure, percent};
 use super::paint::{Scale, ScaleSource};
 use super::result::QueryResult;
-use candor::explanation::Verdict;
 use candor::map::Map;
 
 /// Which scale the maps of `queries`, all of one image, are painted on, and why that one.
@@ -30,6 +29,26 @@ pub(crate) fn scale(queries: &[QueryResult], scale: &Scale) -> String {
     text
 }
 
+/// Why these queries are not judged, a sentence a reason.
+pub(crate) fn why_not_judged<'q>(queries: impl Iterator<Item = &'q QueryResult>) -> Vec<&'static str> {
+    let (lost, without): (Vec<_>, Vec<_>) = queries.partition(|query| query.null_log_odds.is_some());
+    let mut reasons = vec![];
+    if !without.is_empty() {
+        reasons.push(
+            "The method has no null: what its map would be of a class that is not there is not known, so neither colour nor its \
+             absence is evidence. The method evidence-scaled puts it on the mask’s null (--set method=NAME), and candor check measures \
+             how silent the method is.",
+        );
+    }
+    if !lost.is_empty() {
+        reasons.push(
+            "The mask lost the class: the masked network keeps none of the evidence that is in the photo, so the map does not \
+             show where it is. The warning says what to try.",
+        );
+    }
+    reasons
+}
+
 /// What the overlay of one query shows, for those who do not see it.
 pub(crate) fn overlay(query: &QueryResult, map: &Map, scale: &Scale) -> String {
     let class = short(&query.class_name);
@@ -50,10 +69,7 @@ pub(crate) fn overlay(query: &QueryResult, map: &Map, scale: &Scale) -> String {
         (edge, side) => format!("{edge} {side}"),
     };
     let share = percent(strong as f64 / map.data.len() as f64);
-    let verdict = match query.verdict {
-        Verdict::Evidence => "evidence",
-        Verdict::NoEvidence => "no evidence",
-    };
+    let verdict = query.verdict.words();
     format!(
         "Map for {class} over the grey photo, {verdict}: strongest at the {place}; {share} of it above half scale."
     )

@@ -7,7 +7,7 @@ mod report_fixture;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candor::explanation::Verdict;
+use candor::explanation::{Kept, Verdict};
 use candor_report::result::{ExplainResult, ExplainedImage};
 use candor_report::{ReportError, ReportWriter, json};
 use report_fixture::{Answer, explained, header, images, photo};
@@ -257,14 +257,45 @@ fn methods_without_masks_and_with_signs_are_reported() {
         arrays.map.data.iter_mut().enumerate().for_each(|(i, v)| *v *= if i % 224 < 80 { -1.0 } else { 1.0 });
         arrays.levels.clear();
         result.levels.clear();
-        (result.kept, result.null_log_odds) = (None, None);
+        (result.kept, result.null_log_odds, result.verdict) = (None, None, Verdict::NotJudged);
         result.map = candor_report::result::MapInfo::of(&arrays.map);
     }
     write(directory.path(), vec![image], header());
     let page = page(directory.path());
     assert!(!page.contains("Evidence per class"));
+    assert!(page.contains("<b>Not judged.</b> The method has no null") && !page.contains("evidence for <b>"));
     assert!(page.contains("Orange speaks for the class, purple against it."));
     assert!(page.contains("share one scale: −0.6"));
+}
+
+#[test]
+fn what_is_not_judged_gets_no_tick_and_a_lost_class_no_share() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut image = images().swap_remove(0);
+    image.result.queries.truncate(2);
+    image.queries.truncate(2);
+    // Hardly any evidence in the photo, and a mask that ended far below the null.
+    let lost = &mut image.result.queries[1];
+    (lost.log_odds, lost.null_log_odds, lost.verdict) = (-6.84, Some(-6.9), Verdict::NotJudged);
+    lost.kept = lost.kept.map(|kept| Kept { log_odds: -10.39, ..kept });
+    write(directory.path(), vec![image], header());
+    let page = page(directory.path());
+    assert!(page.contains("evidence for <b>1</b> and none for <b>0</b>; <b>1</b> not judged"), "the lead");
+    assert!(page.contains("The mask lost the class"));
+    assert!(page.contains("<td class=\"n\">0.0600</td><td class=\"n\">none</td>"));
+    assert_eq!(page.matches("class=\"verdict yes\"").count(), page.matches("class=\"verdict open\"").count());
+}
+
+#[test]
+fn the_photo_is_shown_as_the_model_sees_it_and_what_was_done_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), images(), header());
+    let page = page(directory.path());
+    assert!(page.contains("width=\"224\" height=\"224\" alt=\"orange.png, as the model sees it\""));
+    assert_eq!(
+        page.matches("squashed from 640 × 420 to 224 × 224 pixels, which changes its aspect").count(),
+        1
+    );
 }
 
 #[test]

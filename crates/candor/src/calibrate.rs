@@ -35,6 +35,8 @@ pub struct Calibration {
     pub lambda: f64,
     /// Largest median relative change of the evidence allowed.
     pub tolerance: f64,
+    /// Photos that show evidence for their top-1 class, over which the medians are.
+    pub photos: usize,
     /// All λ tried, largest first.
     pub trials: Vec<Trial>,
 }
@@ -56,7 +58,7 @@ pub fn calibrate(
     let levels = levels::choose(model, levels)?;
     let base = levels::default_lambda(&levels, model.classes);
     let mut learner = Learner::new(model, levels, Settings::default())?;
-    let mut trials = vec![];
+    let (mut trials, mut shown) = (vec![], 0);
     for factor in FACTORS {
         let lambda = rounded(base * factor);
         learner.lambda = lambda as f32;
@@ -79,10 +81,11 @@ pub fn calibrate(
         let (Some(median_change), Some(median_mask)) = (median(&changes), median(&sizes)) else {
             return Err(Error::model(&model.info.path, ModelError::NoEvidence));
         };
+        shown = changes.len();
         trials.push(Trial { lambda, median_change, median_mask });
     }
     match trials.iter().find(|t| t.median_change <= tolerance) {
-        Some(best) => Ok(Calibration { lambda: best.lambda, tolerance, trials }),
+        Some(best) => Ok(Calibration { lambda: best.lambda, tolerance, photos: shown, trials }),
         None => Err(Error::model(&model.info.path, ModelError::NoLambda)),
     }
 }

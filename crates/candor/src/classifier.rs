@@ -25,7 +25,8 @@ pub struct Classifier {
     pub sidecar: Sidecar,
     /// Where the sidecar is, or would be.
     pub sidecar_path: PathBuf,
-    /// Whether somebody stated the preprocessing: a preset, or a sidecar. If not, `imagenet` is assumed.
+    /// Whether somebody stated the preprocessing: a preset asked for, or one or numbers of its own in the sidecar
+    /// ([`Sidecar::states_preprocessing`]). If not, `imagenet` is assumed.
     pub preprocessing_stated: bool,
 }
 
@@ -61,12 +62,11 @@ impl Classifier {
             Some(sidecar) => Some((sidecar.clone(), Sidecar::load(sidecar)?)),
             None => Sidecar::find(path)?,
         };
-        let stated = options.preset.is_some() || found.is_some();
         let (sidecar_path, sidecar) = found.unwrap_or_else(|| (Sidecar::path_for(path), Sidecar::default()));
         let engine = options.engine.unwrap_or_else(|| Box::new(RTen::new(0)));
         let model = Model::load(path, &model_options(&sidecar), engine)?;
         let labels = options.labels.as_deref().map(Labels::load).transpose()?;
-        Classifier::assemble(model, labels, options.preset, (sidecar, sidecar_path), stated)
+        Classifier::assemble(model, labels, options.preset, (sidecar, sidecar_path))
     }
 
     /// A model in memory; `name` stands for its path in results.
@@ -81,7 +81,7 @@ impl Classifier {
     ) -> Result<Self> {
         let engine = engine.unwrap_or_else(|| Box::new(RTen::new(0)));
         let model = Model::from_bytes(name, bytes, &model_options(&sidecar), engine)?;
-        Classifier::assemble(model, None, None, (sidecar, PathBuf::from(name)), true)
+        Classifier::assemble(model, None, None, (sidecar, PathBuf::from(name)))
     }
 
     fn assemble(
@@ -89,8 +89,8 @@ impl Classifier {
         labels: Option<Labels>,
         preset: Option<Preset>,
         (sidecar, sidecar_path): (Sidecar, PathBuf),
-        preprocessing_stated: bool,
     ) -> Result<Self> {
+        let preprocessing_stated = preset.is_some() || sidecar.states_preprocessing();
         let [channels, height, width] = model.input_shape;
         let of_sidecar = |e| Error::Model {
             path: sidecar_path.display().to_string(),

@@ -7,7 +7,7 @@ use image::RgbImage;
 
 use crate::classifier::Classifier;
 use crate::error::{Error, ModelError, Result};
-use crate::explanation::{ClassExplanation, Cost, Explanation, PhotoExplanation, TopClass, Verdict};
+use crate::explanation::{ClassExplanation, Cost, Explanation, PhotoExplanation, TopClass};
 use crate::image::decode;
 use crate::labels::{ClassError, Labels};
 use crate::mask::Settings;
@@ -293,6 +293,8 @@ impl Explainer {
         PhotoExplanation {
             path: path.to_string(),
             photo: self.classifier.preprocessing.view(photo),
+            seen: self.classifier.preprocessing.pixels(photo),
+            preparation: self.classifier.preprocessing.steps(photo.height(), photo.width()),
             top,
             classes,
         }
@@ -334,7 +336,7 @@ impl Explainer {
         e: Explanation,
         seconds: f64,
     ) -> ClassExplanation {
-        let verdict = verdict(&e);
+        let verdict = e.verdict();
         let mut warnings = e.warnings;
         if self.classifier.model.head == Head::LogProbability {
             let note =
@@ -359,20 +361,6 @@ impl Explainer {
             warnings,
         }
     }
-}
-
-/// Least evidence in log-odds, and least mass of a map, that count: what lies below is noise of the optimiser.
-const LEAST_EVIDENCE: f64 = 0.05;
-const LEAST_MASS: f64 = 1e-3;
-
-/// `evidence` if the class's log-odds exceed the null log-odds and the map is not empty; for methods without a null, if the map
-/// is not empty.
-fn verdict(e: &Explanation) -> Verdict {
-    let found = match e.evidence {
-        Some(evidence) => evidence > LEAST_EVIDENCE && e.map.mass() > LEAST_MASS,
-        None => e.map.data.iter().any(|&v| v != 0.0),
-    };
-    if found { Verdict::Evidence } else { Verdict::NoEvidence }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
+use crate::image::Change;
 use crate::map::Map;
 use crate::methods::attribution::Attribution;
 use crate::passes::Passes;
@@ -65,7 +66,33 @@ pub struct Explanation {
     pub warnings: Vec<String>,
 }
 
+/// Least evidence in log-odds, and least mass of a map, that count: what lies below is noise of the optimiser.
+const LEAST_EVIDENCE: f64 = 0.05;
+const LEAST_MASS: f64 = 1e-3;
+
+/// Whether there is no more in a map than the optimiser's noise.
+pub(crate) fn is_empty(map: &Map) -> bool {
+    map.mass() <= LEAST_MASS
+}
+
 impl Explanation {
+    /// Whether the map can be read as evidence: `evidence` if the class's log-odds exceed the null log-odds and the map is not empty,
+    /// `no-evidence` if one of the two fails; `not-judged` without a null, and where the mask [lost](Self::lost) the class.
+    pub fn verdict(&self) -> Verdict {
+        let Some(evidence) = self.evidence else { return Verdict::NotJudged };
+        match evidence > LEAST_EVIDENCE && !is_empty(&self.map) {
+            true if self.lost() => Verdict::NotJudged,
+            true => Verdict::Evidence,
+            false => Verdict::NoEvidence,
+        }
+    }
+
+    /// Whether the masked model keeps none of the evidence that the photo has.
+    pub fn lost(&self) -> bool {
+        let kept = self.kept.zip(self.null_log_odds).map(|(kept, null)| kept.log_odds - null);
+        self.evidence > Some(0.0) && kept.is_some_and(|kept| kept <= 0.0)
+    }
+
     /// That of a method which has a map and no more.
     pub fn of_map(map: Map, passes: Passes) -> Self {
         Explanation {
@@ -100,7 +127,7 @@ pub struct Cost {
     pub seconds: f64,
 }
 
-/// Whether the map can be read as evidence for the class.
+/// Whether the map can be read as evidence for the class. Only a method with a null can say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -108,6 +135,19 @@ pub enum Verdict {
     Evidence,
     /// Nothing in the image supports the class; the empty map is the answer.
     NoEvidence,
+    /// The method has no null to judge against, or its mask lost the class.
+    NotJudged,
+}
+
+impl Verdict {
+    /// In words: `evidence`, `no evidence` or `not judged`.
+    pub fn words(self) -> &'static str {
+        match self {
+            Verdict::Evidence => "evidence",
+            Verdict::NoEvidence => "no evidence",
+            Verdict::NotJudged => "not judged",
+        }
+    }
 }
 
 /// One of the model's answers.
@@ -164,10 +204,50 @@ pub struct ClassExplanation {
 pub struct PhotoExplanation {
     /// Path as given.
     pub path: String,
-    /// The photo as the model sees it (cropped as the model crops), at display resolution.
+    /// What the model sees of the photo (cropped as the model crops), in the photo's own aspect at display resolution: maps are laid over it.
     pub photo: RgbImage,
+    /// The photo on the model's input grid, as it sees it: squashed or cropped, and grey if the model is.
+    pub seen: RgbImage,
+    /// What was done to the photo for that, a clause a step.
+    pub preparation: Vec<String>,
     /// The five classes with the highest score, best first (fewer if the model has fewer).
     pub top: Vec<TopClass>,
     /// One entry a class asked for, in the order asked.
     pub classes: Vec<ClassExplanation>,
+}
+
+impl PhotoExplanation {
+    /// The same, with what decoding did to the photo ([`decode_with_changes`](crate::image::decode_with_changes)) before the rest of its
+    /// [`preparation`](Self::preparation).
+    #[must_use]
+    pub fn after(mut self, changes: &[Change]) -> Self {
+        self.preparation.splice(0..0, changes.iter().map(Change::to_string));
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(evidence: Option<f64>, kept: Option<f64>, value: f32) -> Verdict {
+        let map = Map { height: 1, width: 1, data: vec![value] };
+        let null_log_odds = evidence.map(|_| -7.0);
+        let kept = kept.map(|above| Kept { score: 0.0, log_odds: above - 7.0 });
+        Explanation { evidence, null_log_odds, kept, ..Explanation::of_map(map, Passes::default()) }.verdict()
+    }
+
+    #[test]
+    fn only_a_null_can_judge_and_only_a_mask_that_keeps_the_class() {
+        assert_eq!(judged(Some(3.0), Some(2.9), 0.5), Verdict::Evidence);
+        assert_eq!(judged(Some(3.0), None, 0.5), Verdict::Evidence);
+        assert_eq!(judged(Some(0.0), Some(0.0), 0.0), Verdict::NoEvidence);
+        assert_eq!(judged(Some(0.04), Some(0.0), 0.5), Verdict::NoEvidence);
+        assert_eq!(judged(Some(0.3), Some(-0.2), 0.0), Verdict::NoEvidence, "the empty mask costs least");
+        assert_eq!(judged(Some(3.0), Some(0.0), 0.5), Verdict::NotJudged, "lost");
+        assert_eq!(judged(None, None, 0.5), Verdict::NotJudged);
+        assert_eq!(judged(None, None, 0.0), Verdict::NotJudged, "an empty map without a null says nothing");
+        assert_eq!(serde_json::to_value(Verdict::NotJudged).unwrap(), "not-judged");
+        assert_eq!(Verdict::NotJudged.words(), "not judged");
+    }
 }

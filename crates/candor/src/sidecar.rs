@@ -15,7 +15,7 @@
 //! labels = "classes.txt"       # beside the sidecar; or a list of names
 //! logits = "fc_out"            # name of the value that holds the logits
 //! levels = ["conv1", "conv5"]  # names of the values that masks multiply
-//! lambda = 0.01                # written by `candor calibrate`
+//! lambda = 0.01                # written by `candor calibrate`, with the preset and the levels that it was asked for
 //! ```
 
 use std::fs;
@@ -67,6 +67,26 @@ pub enum LabelSource {
     File(PathBuf),
     /// The names themselves, in class order.
     Names(Vec<String>),
+}
+
+/// What [`calibrate`](crate::calibrate::calibrate) found, for the sidecar, and what it holds for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Calibrated {
+    /// The λ.
+    pub lambda: f64,
+    /// The preset that was asked for; `None` if the sidecar says it already, or nobody did.
+    pub preset: Option<Preset>,
+    /// The preset that was used although nobody asked for it. It does not become one that is stated: a remark says that λ holds for it.
+    pub assumed: Option<Preset>,
+    /// The levels that were asked for; those of the sidecar, or automatic ones, if empty.
+    pub levels: Vec<String>,
+}
+
+impl Calibrated {
+    fn remark(&self) -> String {
+        self.assumed
+            .map_or_else(String::new, |preset| format!(" # for {preset} preprocessing, which was assumed"))
+    }
 }
 
 /// What can be wrong with a sidecar, in one line.
@@ -206,27 +226,38 @@ impl Sidecar {
         Ok(text)
     }
 
-    /// The text of the sidecar at `path` with `lambda` in it, and everything else there kept, comments included; a text of its own if there
-    /// is no file.
+    /// Whether it says what the values of the input are: a preset, or numbers of one's own. How a photo is resized alone does not.
+    pub fn states_preprocessing(&self) -> bool {
+        let Sidecar { preset, scale, mean, std, color, .. } = self;
+        preset.is_some() || scale.is_some() || mean.is_some() || std.is_some() || color.is_some()
+    }
+
+    /// The text of the sidecar at `path` with what calibration found and on what it was found, and everything else there kept, comments
+    /// included; a text of its own if there is no file.
     ///
     /// # Errors
-    /// What is there is not a sidecar, or `lambda` is not above 0.
-    pub fn with_lambda(path: &Path, lambda: f64) -> Result<String, SidecarError> {
+    /// What is there is not a sidecar, or a value makes no sense.
+    pub fn with_calibration(path: &Path, found: &Calibrated) -> Result<String, SidecarError> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(source) => return Err(SidecarError::Unreadable { path: path.into(), source }),
         };
-        let wanted = Sidecar { lambda: Some(lambda), ..Self::parse(&text, path)? };
-        let new_line = format!("lambda = {lambda:?}");
-        let mut lines: Vec<&str> = text.lines().collect();
-        match line_of(&text, "lambda") {
-            Some(at) => lines[at] = &new_line,
-            None => lines.push(&new_line),
+        let mut wanted = Sidecar { lambda: Some(found.lambda), ..Self::parse(&text, path)? };
+        let mut edited = set(&text, "lambda", &format!("{:?}{}", found.lambda, found.remark()));
+        if let Some(preset) = found.preset {
+            // As on the command line, a preset replaces the numbers that refined another.
+            wanted =
+                Sidecar { preset: Some(preset), scale: None, mean: None, std: None, color: None, ..wanted };
+            edited = set(&edited, "preset", &format!("\"{preset}\""));
+            edited = ["scale", "mean", "std", "color"].iter().fold(edited, |text, key| without(&text, key));
         }
-        let edited = lines.join("\n") + "\n";
+        if !found.levels.is_empty() {
+            wanted.levels = Some(found.levels.clone());
+            edited = set(&edited, "levels", &toml::Value::from(found.levels.clone()).to_string());
+        }
         if Self::parse(&edited, path).ok().as_ref() != Some(&wanted) {
-            return wanted.to_text(path); // `lambda =` is part of something else, or λ makes no sense
+            return wanted.to_text(path); // a key is part of something else, or a value makes no sense
         }
         Ok(edited)
     }
@@ -291,6 +322,26 @@ fn place(text: &str, at: usize) -> (usize, &str) {
     let assigned = up_to.iter().rev().find_map(|line| line.split_once('=')).map(|(key, _)| key);
     let key = assigned.or(up_to.last().copied()).unwrap_or_default();
     (line + 1, key.trim())
+}
+
+/// The text with a line that assigns `value` to `key`, in place of the one that did.
+fn set(text: &str, key: &str, value: &str) -> String {
+    let line = format!("{key} = {value}");
+    let mut lines: Vec<&str> = text.lines().collect();
+    match line_of(text, key) {
+        Some(at) => lines[at] = &line,
+        None => lines.push(&line),
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The text without the line that assigns `key`.
+fn without(text: &str, key: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    if let Some(at) = line_of(text, key) {
+        lines.remove(at);
+    }
+    lines.join("\n") + "\n"
 }
 
 /// Index of the line that assigns `key`.

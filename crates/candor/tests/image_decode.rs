@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use candor::image::{ImageError, decode, decode_bytes};
+use candor::image::{Change, ImageError, decode, decode_bytes, decode_with_changes};
 use image::RgbImage;
 
 use candor_testing::{data_dir, fixture};
@@ -60,6 +60,30 @@ fn photos_are_turned_upright() {
     }
     for name in ["orientation6.png", "orientation7.png", "orientation6.webp", "orientation7.webp"] {
         assert_eq!(read(name), upright, "{name}");
+    }
+}
+
+#[test]
+fn what_was_done_to_a_photo_is_told() {
+    use Change::{EightBits, FirstFrame, FromCmyk, FromGrey, OnWhite, Upright};
+    let cases: [(&str, &[Change]); 12] = [
+        ("rgb.png", &[]),
+        ("rgb.webp", &[]),
+        ("rgb.tiff", &[]),
+        ("jpeg.jpg", &[]),
+        ("alpha.png", &[OnWhite]),
+        ("grey_alpha.png", &[FromGrey, OnWhite]),
+        ("grey16.png", &[EightBits, FromGrey]),
+        ("jpeg_grey.jpg", &[FromGrey]),
+        ("jpeg_cmyk.jpg", &[FromCmyk]),
+        ("orientation1.jpg", &[]),
+        ("orientation6.webp", &[Upright]),
+        ("animation.gif", &[FirstFrame]),
+    ];
+    for (name, expected) in cases {
+        let found = decode_with_changes(&fixture!(&format!("image/decode/{name}"))).unwrap();
+        assert_eq!(found.changes, expected, "{name}");
+        assert_eq!(found.photo, read(name), "{name}");
     }
 }
 

@@ -73,6 +73,19 @@ impl Threshold {
         images as f64 * share >= 1.0
     }
 
+    /// What its alarms are worth when `images` clean ones set it: the share of false alarms, or that they are too few to tell.
+    pub fn claim(&self, images: usize) -> String {
+        let share = 100.0 * self.false_alarms;
+        if Self::enough(self.false_alarms, images) {
+            return format!("{share:.0} % false alarms, by {images} clean images");
+        }
+        let needed = (1.0 / self.false_alarms).ceil();
+        format!(
+            "meant for {share:.0} % false alarms, but by {images} clean images: too few to tell, which takes at least {needed:.0} \
+             (--calibration of `candor detect train`)"
+        )
+    }
+
     /// A caveat for thresholds set by `images` clean images: for which of [`Threshold::SHARES`] these are too few; `None` if enough.
     pub fn caveat(images: usize) -> Option<String> {
         let few: Vec<String> = Self::SHARES
@@ -126,5 +139,8 @@ mod tests {
         assert_eq!(Threshold::caveat(100), None);
         assert!(Threshold::caveat(99).unwrap().ends_with("too few to tell 1 %"));
         assert!(Threshold::caveat(19).unwrap().ends_with("too few to tell 1 % and 5 %"));
+        let claim = |images| Threshold { false_alarms: 0.05, score: 0.5 }.claim(images);
+        assert_eq!(claim(20), "5 % false alarms, by 20 clean images");
+        assert!(claim(12).contains("by 12 clean images: too few to tell, which takes at least 20"));
     }
 }

@@ -15,7 +15,7 @@ use candor::map::Map;
 use candor::model::ModelInfo;
 use candor_report::ReportError;
 use candor_report::atomic;
-use candor_report::figures::{figure, percent};
+use candor_report::figures::figure;
 use candor_report::html;
 use candor_report::names;
 use candor_report::paint::{Scale, overlay};
@@ -32,6 +32,8 @@ pub struct ScoreResult {
     pub card: Card,
     /// The threshold that decided.
     pub threshold: Threshold,
+    /// What its alarms are worth, by how many clean images: [`Threshold::claim`].
+    pub claim: String,
     /// One entry per image.
     pub images: Vec<ScoredImage>,
     /// Images that could not be read, and why.
@@ -166,12 +168,12 @@ pub fn write_scores(
     shown: Vec<Hierarchy>,
 ) -> Result<PathBuf, ReportError> {
     let lead = format!(
-        "{} of {} image{} raise an alarm: a score above {}, which {} of clean images exceed.",
+        "{} of {} image{} raise an alarm: a score above {} ({}).",
         result.images.iter().filter(|i| i.alarm).count(),
         result.images.len(),
         if result.images.len() == 1 { "" } else { "s" },
         figure(result.threshold.score),
-        percent(result.threshold.false_alarms),
+        result.claim,
     );
     let scores = result.images.iter().map(|i| {
         vec![
@@ -197,7 +199,9 @@ pub fn write_study(folder: &Path, result: &DetectResult, pairs: &[Pair]) -> Resu
     let report = &result.report;
     let [train, calibration, test] = report.clean;
     let lead = format!(
-        "{train} clean images and their adversarial versions are for training, {calibration} clean images set the thresholds, {test} others scorer."
+        "{train} clean images and their adversarial versions are for training, {calibration} clean images set the thresholds, on {test} others the detectors are measured.{}",
+        Threshold::caveat(calibration)
+            .map_or_else(String::new, |caveat| format!(" {caveat} of false alarms."))
     );
     let page = Page { title: names::file(&result.model.path), lead, tables: tables(report), pairs };
     write(folder, "detect", result, &page)

@@ -55,7 +55,7 @@ pub fn tables(report: &Report) -> Vec<Table> {
         by_attack("AUROC, trained on attacks of other names", |d| &d.unseen, |f| f.auroc, area),
         by_attack("AUROC, trained on this attack alone", |d| &d.same, |f| f.auroc, area),
         by_attack(
-            "Detected at 5 % false alarms, trained on all attacks",
+            &format!("Detected at 5 % false alarms, trained on all attacks{}", caveat(report)),
             |d| &d.seen,
             |f| f.detected[1],
             percent,
@@ -132,6 +132,11 @@ fn adaptive(rows: &[AdaptiveRow]) -> Table {
     Table::new("Adaptive (white-box) attack on the mask detector", head, rows.iter().map(row).collect())
 }
 
+/// For which shares of false alarms the clean images that set the thresholds are too few, in brackets; empty for none.
+fn caveat(report: &Report) -> String {
+    Threshold::caveat(report.clean[1]).map_or_else(String::new, |c| format!(" ({c})"))
+}
+
 fn false_alarms(report: &Report) -> Table {
     let corruptions = report.detectors.first().map_or(&[][..], |d| &d.false_alarms);
     let head = std::iter::once("Detector".into()).chain(corruptions.iter().map(|(name, _)| name.clone()));
@@ -139,8 +144,8 @@ fn false_alarms(report: &Report) -> Table {
         |(_, shares): &(String, Vec<f64>)| shares.iter().map(|s| percent(*s)).collect::<Vec<_>>().join(", ");
     let row =
         |d: &DetectorRow| std::iter::once(d.name.clone()).chain(d.false_alarms.iter().map(cell)).collect();
-    let caveat = Threshold::caveat(report.clean[1]).map_or(String::new(), |c| format!(" ({c})"));
-    let title = format!("Alarms on clean images, at the thresholds for 1 % and 5 %{caveat}");
+    let (count, caveat) = (report.clean[2], caveat(report));
+    let title = format!("Alarms on {count} clean test images, at the thresholds for 1 % and 5 %{caveat}");
     Table::new(title, head.collect(), report.detectors.iter().map(row).collect())
 }
 

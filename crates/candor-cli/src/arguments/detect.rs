@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use candor_adversarial::detector::training::Training;
 use clap::{Args, Subcommand};
 
-use super::{ForceArgs, ModelArgs, SourceArgs, SurrogateArgs};
+use super::{ForceArgs, ModelArgs, SourceArgs, SurrogateArgs, at_least_one};
 
 /// `detect`.
 #[derive(Args)]
@@ -42,7 +42,7 @@ pub struct CorpusArgs {
     #[command(flatten)]
     pub source: SourceArgs,
     /// Photos to use at most, drawn at random from those that the model classifies correctly
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub limit: Option<usize>,
     /// Further clean photos to set the thresholds, in addition to a fifth of those of --limit
     #[arg(long, value_name = "N", default_value_t = 0, requires = "limit")]

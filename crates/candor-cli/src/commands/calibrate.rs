@@ -1,17 +1,29 @@
-//! `candor calibrate`: a model's λ, written to its sidecar.
+//! `candor calibrate`: a model's λ, written to its sidecar with the preprocessing and the levels that it holds for.
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use candor::calibrate::{TRIALS, calibrate};
-use candor::image::decode;
-use candor::sidecar::Sidecar;
+use candor::calibrate::{Calibration, TRIALS, Trial, calibrate};
+use candor::image::{Preset, decode};
+use candor::sidecar::{Calibrated, Sidecar};
 use candor_report::atomic;
 use candor_report::folder::Inputs;
+use serde::Serialize;
 
 use crate::arguments::CalibrateArgs;
 use crate::output;
-use crate::setup::{self, Usage};
+use crate::setup::{self, Setup, Usage};
+
+/// What `--json` prints: what was found, and what it holds for.
+#[derive(Serialize)]
+struct Printed<'p> {
+    #[serde(flatten)]
+    found: &'p Calibration,
+    preprocessing: serde_json::Value,
+    /// Whether somebody stated it. Only then it is in the sidecar.
+    preprocessing_stated: bool,
+    sidecar: String,
+}
 
 pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     if !(0.0..=1.0).contains(&args.tolerance) {
@@ -36,26 +48,70 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
         &mut output::Watching::new(&bar),
     )?;
     bar.finish_and_clear();
-    let path = setup.sidecar_path.display().to_string();
-    let text = Sidecar::with_lambda(&setup.sidecar_path, found.lambda)?;
-    atomic::write(&setup.sidecar_path, text.as_bytes()).with_context(|| {
-        format!("λ is {}, but the sidecar could not be written; pass --sidecar FILE", found.lambda)
-    })?;
+    let written = Calibrated {
+        lambda: found.lambda,
+        preset: args.model.preset,
+        assumed: (!setup.preprocessing_stated).then(Preset::default),
+        levels: args.levels.clone(),
+    };
+    write(&setup, &written)?;
     if args.json {
-        output::json(&found)?;
-        return Ok(ExitCode::SUCCESS);
+        output::json(&Printed {
+            found: &found,
+            preprocessing: serde_json::to_value(&setup.preprocessing)?,
+            preprocessing_stated: setup.preprocessing_stated,
+            sidecar: setup.sidecar_path.display().to_string(),
+        })?;
+    } else {
+        output::print(&(trials(&found) + &told(&setup, &written)))?;
     }
-    let mut text = format!("{:>10}  {:>16}  {:>10}\n", "lambda", "evidence changed", "mask");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write(setup: &Setup, written: &Calibrated) -> Result<()> {
+    let text = Sidecar::with_calibration(&setup.sidecar_path, written)?;
+    atomic::write(&setup.sidecar_path, text.as_bytes()).with_context(|| {
+        format!(
+            "λ is {}, but the sidecar could not be written; pass an existing one elsewhere with --sidecar FILE",
+            written.lambda
+        )
+    })
+}
+
+fn trials(found: &Calibration) -> String {
+    let mut text = format!(
+        "{:>10}  {:>16}  {:>10}   medians of {} photos\n",
+        "lambda", "evidence changed", "mask", found.photos
+    );
     for t in &found.trials {
         let mark = if t.lambda == found.lambda { "  <- chosen" } else { "" };
+        text += &format!("{:>10}  {:>16}  {:>8.1} %{mark}\n", t.lambda, changed(t), 100.0 * t.median_mask);
+    }
+    text
+}
+
+/// The change as a percentage; beyond all of it the mask lost the class, and how far says nothing.
+fn changed(t: &Trial) -> String {
+    if t.median_change > 1.0 { "over 100 %".to_string() } else { format!("{:.1} %", 100.0 * t.median_change) }
+}
+
+/// What was written, and what was not.
+fn told(setup: &Setup, written: &Calibrated) -> String {
+    let mut what = vec![format!("lambda = {:?}", written.lambda)];
+    if let Some(preset) = written.preset {
+        let before = setup.sidecar.preset.filter(|before| *before != preset);
+        what.push(format!("preset = \"{preset}\""));
+        what.extend(before.map(|before| format!("it was \"{before}\"")));
+    }
+    if !written.levels.is_empty() {
+        what.push(format!("levels = {:?}", written.levels));
+    }
+    let mut text = format!("Written to {}: {}\n", setup.sidecar_path.display(), what.join(", "));
+    if let Some(preset) = written.assumed {
         text += &format!(
-            "{:>10}  {:>14.1} %  {:>8.1} %{mark}\n",
-            t.lambda,
-            100.0 * t.median_change,
-            100.0 * t.median_mask
+            "The preprocessing was assumed ({preset}) and is not written: this lambda holds for it alone. State it with --preset and \
+             calibrate again.\n"
         );
     }
-    text += &format!("Written to {path}\n");
-    output::print(&text)?;
-    Ok(ExitCode::SUCCESS)
+    text
 }

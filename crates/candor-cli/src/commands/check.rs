@@ -12,7 +12,7 @@ use candor_eval::check::randomize::cascade;
 use candor_eval::check::report::{CheckResult, Gallery, HTML_FILE, Randomization, Shifted, write};
 use candor_eval::check::table::{Checked, table};
 use candor_eval::check::vanishing::vanishing;
-use candor_eval::check::{Input, Skipped, Subject, check_method};
+use candor_eval::check::{Input, Skipped, Subject, check_method, same_figure};
 use candor_report::result::FailedImage;
 
 use crate::arguments::CheckArgs;
@@ -140,8 +140,14 @@ fn read(setup: &Setup, args: &CheckArgs) -> Result<Read> {
 
 fn text(result: &CheckResult) -> String {
     let checked: Vec<Checked> = result.methods.iter().map(Checked::from).collect();
-    let mut text = table(&checked).terminal();
+    let images = result.images;
+    let mut text = format!("{images} image{}\n", if images == 1 { "" } else { "s" });
+    text += &table(&checked).terminal();
     text += "mass ÷ top-1's mass: median (95th percentile); Spearman and SSIM: random class against top-1\n";
+    for why in cautions(result) {
+        text += &format!("? verdict {why}\n");
+    }
+    text += &same_figure(&result.methods).map_or_else(String::new, |note| format!("{note}\n"));
     for m in result.methods.iter().filter(|m| !m.passed) {
         text += &format!("{}: {}\n", m.method.name, m.reasons.join("; "));
     }
@@ -152,4 +158,12 @@ fn text(result: &CheckResult) -> String {
         text += &format!("{}: failed: {}\n", f.path, f.error);
     }
     text
+}
+
+/// Why verdicts may not stand, each reason once.
+fn cautions(result: &CheckResult) -> Vec<&str> {
+    let mut all: Vec<&str> = result.methods.iter().filter_map(|m| m.caution.as_deref()).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use candor::error::one_line;
-use candor::image::{RgbImage, decode};
+use candor::image::{Decoded, decode_bytes_with_changes, decode_with_changes};
 use candor::{Class, Classifier, Explainer, Method, Progress};
 use candor_report::ReportWriter;
 use candor_report::folder::Folder;
@@ -72,10 +72,10 @@ pub enum Source {
 }
 
 impl Photo {
-    fn decoded(&self) -> Result<RgbImage> {
+    fn decoded(&self) -> Result<Decoded> {
         Ok(match &self.source {
-            Source::File(path) => decode(path)?,
-            Source::Bytes(bytes) => candor::image::decode_bytes(bytes, Path::new(&self.name))?,
+            Source::File(path) => decode_with_changes(path)?,
+            Source::Bytes(bytes) => decode_bytes_with_changes(bytes, Path::new(&self.name))?,
         })
     }
 }
@@ -186,14 +186,14 @@ impl Run {
         let mut decoded = vec![];
         for (i, photo) in part.iter().enumerate() {
             match photo.decoded() {
-                Ok(pixels) => decoded.push((i, pixels)),
+                Ok(file) => decoded.push((i, file)),
                 Err(e) => self.fail(i, photo, output::one_line(&e))?,
             }
         }
-        let given: Vec<_> = decoded.iter().map(|(i, pixels)| (part[*i].name.as_str(), pixels)).collect();
+        let given: Vec<_> = decoded.iter().map(|(i, file)| (part[*i].name.as_str(), &file.photo)).collect();
         let explained = explainer.photos(&given, classes, progress);
-        for (&(i, _), image) in decoded.iter().zip(explained) {
-            match image.map(|image| self.writer.add(image.into())) {
+        for (&(i, ref file), image) in decoded.iter().zip(explained) {
+            match image.map(|image| self.writer.add(image.after(&file.changes).into())) {
                 Ok(Err(e @ candor_report::ReportError::BadImage { .. })) => {
                     self.fail(i, &part[i], one_line(&e))?
                 }

@@ -2,7 +2,7 @@
 //!
 //! Grids of photos that the model answers right with a probability of at least [`LEAST`], one cell each, and photos with another
 //! one pasted into them (Böhle et al. 2021 have grids on larger inputs; here a grid is as large as the model's input). Every class
-//! in the picture is asked for, and one that is not.
+//! in the picture is asked for, and one that is not. Photos need no boxes; where they have some, these are moved with them.
 
 use candor::progress::Progress;
 use image::{RgbImage, imageops};
@@ -14,10 +14,11 @@ use super::localize::{Asked, Localize, SIGMAS, ask, locate, overlaps, pixels};
 use super::table::{Better, Cell, Column, Row, Table, rate};
 use super::wsol::{Choice, RIGHT, choose};
 use super::{Found, Measure, Shown, photo};
+use crate::dataset::Sample;
 use crate::error::{Error, Result};
 use crate::localization::boxes::{Box4, Rule, VALUES};
 use crate::localization::{in_boxes, points, share};
-use candor::image::resize;
+use candor::image::{Preprocessing, resize};
 use candor::map::Map;
 use candor::methods::Compiled;
 use candor::model::Model;
@@ -79,7 +80,7 @@ impl Layout {
 pub struct Composed {
     layout: Layout,
     parts: Vec<Part>,
-    /// IoU of the absent class's box with the object that it overlaps most, at each α of each σ.
+    /// IoU of the absent class's box with the object that it overlaps most, at each α of each σ; empty without boxes.
     absent: Vec<Vec<f32>>,
 }
 
@@ -93,7 +94,7 @@ struct Part {
     area: f64,
     /// Whether the maximum lies in its own part.
     hit: bool,
-    /// IoU of its box with the object's, at each α of each σ, on the scale of the picture.
+    /// IoU of its box with the object's, at each α of each σ, on the scale of the picture; empty without boxes.
     there: Vec<Vec<f32>>,
 }
 
@@ -133,9 +134,12 @@ impl<'d> Grids<'d> {
         for (i, sample) in localize.samples.iter().enumerate() {
             let class = sample.class().unwrap_or(0);
             // What cannot be read is no part of a picture.
-            let located = photo(sample).and_then(|p| locate(sample, &p, class, localize.preprocessing));
-            if let Ok(located) = located {
-                let scores = model.scores(forward.as_mut(), &located.input)?;
+            let seen = photo(sample).and_then(|photo| {
+                truth(sample, &photo, class, localize.preprocessing)?;
+                Ok(localize.preprocessing.apply(&photo))
+            });
+            if let Ok(input) = seen {
+                let scores = model.scores(forward.as_mut(), &input)?;
                 if ranking(&scores)[0] == class && model.probabilities(&scores)[class] >= LEAST {
                     sure.push((i, class));
                 }
@@ -147,7 +151,8 @@ impl<'d> Grids<'d> {
         classes.dedup();
         if classes.len() < Layout::Three.parts() {
             let needed = Layout::Three.parts();
-            return Err(Error::FewClasses { found: classes.len(), needed, probability: LEAST });
+            let photos = localize.samples.len();
+            return Err(Error::FewClasses { found: classes.len(), photos, needed, probability: LEAST });
         }
         let mut random = ChaCha8Rng::seed_from_u64(localize.seed);
         let mut pictures = vec![];
@@ -165,6 +170,15 @@ impl<'d> Grids<'d> {
         Ok(Grids { localize, pictures })
     }
 
+    /// Whether any photo of the pictures has boxes, by which a threshold is chosen and boxes are judged.
+    pub fn has_boxes(&self) -> bool {
+        let has = |(sample, class): &(usize, usize)| {
+            let objects = &self.localize.samples[*sample].objects;
+            objects.iter().any(|o| o.bbox.is_some() && o.classes.contains(class))
+        };
+        self.pictures.iter().flat_map(|p| &p.parts).any(has)
+    }
+
     /// The picture on the input's grid, and its parts.
     fn compose(&self, item: usize) -> Result<(RgbImage, Vec<Placed>)> {
         let Picture { layout, corner, parts } = &self.pictures[item];
@@ -175,7 +189,7 @@ impl<'d> Grids<'d> {
             let sample = self.localize.samples[sample];
             let photo = photo(sample)?;
             let seen = p.pixels(&photo);
-            let located = locate(sample, &photo, class, p)?;
+            let boxes = truth(sample, &photo, class, p)?;
             let rectangle @ [x0, y0, x1, y1] = layout.rectangle(i, [p.height, p.width], *corner);
             let small = resize(&seen, (y1 - y0) as u32, (x1 - x0) as u32, p.filter);
             imageops::replace(&mut picture, &small, i64::from(x0), i64::from(y0));
@@ -185,7 +199,7 @@ impl<'d> Grids<'d> {
                 let y = |v: i32| y0 + (f64::from(v) * sy) as i32;
                 [x(b[0]), y(b[1]), x(b[2]), y(b[3])]
             };
-            there.push(Placed { class, own: rectangle, truth: located.truth.iter().map(moved).collect() });
+            there.push(Placed { class, own: rectangle, truth: boxes.iter().map(moved).collect() });
         }
         Ok((picture, there))
     }
@@ -224,6 +238,9 @@ impl Measure for Grids<'_> {
         let objects: Vec<Box4> = there.iter().flat_map(|p| p.truth.iter().copied()).collect();
         let [height, width] = [answer.height, answer.width];
         let smoothed = |map: &Map, truth: &[Box4]| -> Vec<Vec<f32>> {
+            if truth.is_empty() {
+                return vec![];
+            }
             let under = |sigma: f32| overlaps(&map.blurred(sigma), answer.blurred(sigma).max(), truth);
             SIGMAS.iter().map(|&sigma| under(pixels(sigma, map))).collect()
         };
@@ -258,6 +275,17 @@ impl Measure for Grids<'_> {
     }
 }
 
+/// The boxes of a sample's class on the input's grid; none if it has none.
+///
+/// # Errors
+/// It has some, and the model sees none of them.
+fn truth(sample: &Sample, photo: &RgbImage, class: usize, p: &Preprocessing) -> Result<Vec<Box4>> {
+    if sample.boxes(class, photo).is_empty() {
+        return Ok(vec![]);
+    }
+    Ok(locate(sample, photo, class, p)?.truth)
+}
+
 /// A box whose far edges are included.
 fn inner([x0, y0, x1, y1]: Box4) -> Box4 {
     [x0, y0, x1 - 1, y1 - 1]
@@ -281,7 +309,7 @@ pub fn tables(found: &Found<Composed>, tuning: usize, seed: u64) -> Vec<Table> {
             Column::new("own-share-seen", Better::Higher, "the same of maps that are not empty"),
             Column::new("empty", Better::Neither, "share of classes in the picture whose map is empty"),
             Column::new("own-point", Better::Higher, "the maximum lies in its own part"),
-            Column::new("t-f", Better::Higher, "T − F"),
+            Column::new("t-f", Better::Higher, "T − F; it, T and F need boxes"),
             Column::new(
                 "t",
                 Better::Higher,
@@ -301,24 +329,25 @@ fn row(method: &str, tune: &[(usize, &Composed)], report: &[(usize, &Composed)],
         let all: Vec<f64> = r.parts.iter().filter_map(values).collect();
         (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
     };
-    let found =
-        |r: &Composed, c: Choice| mean(&|p| Some(rate(p.there[c.sigma][c.alpha] >= RIGHT)), r).unwrap_or(0.0);
-    let choice = choose(VALUES, |c| tune.iter().map(|(_, r)| found(r, c)).sum());
-    let wrong = |r: &Composed| rate(r.absent[choice.sigma][choice.alpha] >= RIGHT);
+    let right = |boxes: &[Vec<f32>], c: Choice| Some(rate(boxes.get(c.sigma)?[c.alpha] >= RIGHT));
+    let found = |r: &Composed, c: Choice| mean(&|p| right(&p.there, c), r);
+    let choice = choose(VALUES, |c| tune.iter().filter_map(|(_, r)| found(r, c)).sum());
+    let wrong = |r: &Composed| right(&r.absent, choice);
+    let boxes = tune.iter().chain(report).any(|(_, r)| found(r, choice).is_some());
     let figure = |of: &dyn Fn(&Composed) -> Option<f64>| {
         Cell::of(report.iter().filter_map(|(i, r)| Some((*i, of(r)?))), seed)
     };
     Row {
         method: method.to_string(),
-        setting: choice.words(Rule::Value),
+        setting: if boxes { choice.words(Rule::Value) } else { String::new() },
         cells: vec![
             figure(&|r| mean(&|p| Some(p.own.unwrap_or(p.area)), r)),
             figure(&|r| mean(&|p| p.own, r)),
             figure(&|r| mean(&|p| Some(rate(p.own.is_none())), r)),
             figure(&|r| mean(&|p| Some(rate(p.hit)), r)),
-            figure(&|r| Some(found(r, choice) - wrong(r))),
-            figure(&|r| Some(found(r, choice))),
-            figure(&|r| Some(wrong(r))),
+            figure(&|r| Some(found(r, choice)? - wrong(r)?)),
+            figure(&|r| found(r, choice)),
+            figure(&wrong),
         ],
     }
 }

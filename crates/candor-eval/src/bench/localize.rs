@@ -65,7 +65,7 @@ pub struct Smoothed {
 
 /// The benchmark of localisation on a dataset.
 pub struct Localize<'d> {
-    /// Photos with boxes or masks.
+    /// Photos of a known class; with its boxes, where a benchmark needs them.
     pub samples: Vec<&'d Sample>,
     /// How photos become input.
     pub preprocessing: &'d Preprocessing,
@@ -83,8 +83,20 @@ impl<'d> Localize<'d> {
         labels: &'d Labels,
         seed: u64,
     ) -> Self {
-        let located = |s: &&Sample| s.class().is_some() && s.objects.iter().any(|o| o.bbox.is_some());
-        Localize { samples: dataset.samples.iter().filter(located).collect(), preprocessing, labels, seed }
+        let mut of_classes = Localize::of_classes(dataset, preprocessing, labels, seed);
+        of_classes.samples.retain(|s| s.objects.iter().any(|o| o.bbox.is_some()));
+        of_classes
+    }
+
+    /// The samples of a dataset that say what class is there, whether or not they say where.
+    pub fn of_classes(
+        dataset: &'d Dataset,
+        preprocessing: &'d Preprocessing,
+        labels: &'d Labels,
+        seed: u64,
+    ) -> Self {
+        let known = |s: &&Sample| s.class().is_some();
+        Localize { samples: dataset.samples.iter().filter(known).collect(), preprocessing, labels, seed }
     }
 }
 

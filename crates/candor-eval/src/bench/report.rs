@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::values::{Value, values};
 use crate::bench::Shown;
-use crate::bench::table::{Curve, Plot, Table};
+use crate::bench::table::{Curve, Plot, Table, too_few};
 use crate::check::Skipped;
 use candor::engine::EngineInfo;
 use candor::map::Map;
@@ -22,7 +22,7 @@ use candor_report::names;
 use candor_report::paint::{Scale, overlay};
 use candor_report::picture::Picture;
 use candor_report::result::FailedImage;
-use candor_report::table::View;
+use candor_report::table::{self as drawn, View};
 
 /// Pixels a side of an example's picture.
 const SIDE: u32 = 132;
@@ -63,6 +63,14 @@ pub struct BenchResult {
     pub failed: Vec<FailedImage>,
     /// Methods that are not defined for the model.
     pub skipped: Vec<Skipped>,
+}
+
+impl BenchResult {
+    /// Whether some figure is of too few items to be compared.
+    pub fn has_few(&self) -> bool {
+        let cells = self.tables.iter().flat_map(|t| &t.rows).flat_map(|row| &row.cells);
+        cells.flatten().any(|cell| cell.too_few)
+    }
 }
 
 /// A method's best or worst item, drawn.
@@ -140,6 +148,8 @@ struct PageView<'r> {
     tuning: usize,
     /// The methods of the first table.
     methods: usize,
+    /// Why some figures are grey; empty if none is.
+    few: String,
     tables: Vec<View>,
     plots: Vec<PlotView<'r>>,
     examples: &'r [Example],
@@ -172,7 +182,8 @@ impl<'r> PageView<'r> {
             items: result.dataset.items,
             tuning: result.dataset.tuning,
             methods: result.tables.first().map_or(0, |t| t.rows.len()),
-            tables: result.tables.iter().map(|t| View::from(&t.shown(true))).collect(),
+            few: if result.has_few() { too_few() } else { String::new() },
+            tables: result.tables.iter().map(view).collect(),
             plots: result.plots.iter().map(PlotView::new).collect(),
             examples,
             failed: &result.failed,
@@ -186,6 +197,11 @@ impl<'r> PageView<'r> {
             ],
         }
     }
+}
+
+/// A table whose title says of how many items it is.
+fn view(table: &Table) -> View {
+    View::from(&drawn::Table { title: table.title_with_count(), ..table.shown(true) })
 }
 
 impl<'r> PlotView<'r> {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use candor_report::figures::figure;
-use candor_report::table::{self as drawn, Number};
+use candor_report::table::{self as drawn, Mark, Number};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::statistics::{Paired, mean, paired};
+use crate::statistics::{FEWEST_PAIRS, Paired, mean, paired};
 
 pub use candor_report::table::Better;
 
@@ -42,6 +42,9 @@ pub struct Cell {
     pub against_first: Option<Paired>,
     /// Whether it is the best of the column, or not told apart from the best (p ≥ 0.05 in a paired randomisation test).
     pub among_best: bool,
+    /// Whether it is of fewer than [`FEWEST_PAIRS`] items, or shares fewer with the best: no test can tell it apart, and it has no mark.
+    #[serde(default)]
+    pub too_few: bool,
     /// The figure of each item.
     #[serde(skip)]
     pub values: BTreeMap<usize, f64>,
@@ -56,6 +59,7 @@ impl Cell {
             interval,
             against_first: None,
             among_best: false,
+            too_few: false,
             values: BTreeMap::new(),
         }
     }
@@ -71,20 +75,37 @@ impl Cell {
     /// The number to show, its comparison with the first method as a remark.
     fn shown(&self) -> Number {
         let against = |p: Paired| {
+            let count = p.count;
             let [difference, low, high, p] = [p.difference, p.interval[0], p.interval[1], p.p].map(figure);
-            format!("against the first: {difference} ({low} to {high}), p {p}")
+            format!("against the first, {count} pairs: {difference} ({low} to {high}), p {p}")
         };
-        Number {
+        let shown = Number {
             interval: self.interval,
             remark: self.against_first.map_or_else(String::new, against),
             ..Number::new(self.mean).best(self.among_best)
-        }
+        };
+        if self.too_few { Number { mark: Mark::Few, ..shown } } else { shown }
+    }
+
+    /// Whether it shares too few items with another for a test.
+    fn cannot_be_told_from(&self, other: &Cell) -> bool {
+        let shared = if self.values.is_empty() {
+            self.count.min(other.count)
+        } else {
+            self.values.keys().filter(|item| other.values.contains_key(item)).count()
+        };
+        shared < FEWEST_PAIRS
     }
 
     fn against(&self, other: &Cell, seed: u64) -> Option<Paired> {
         let difference = |(item, value): (&usize, &f64)| Some(value - other.values.get(item)?);
         paired(&self.values.iter().filter_map(difference).collect::<Vec<_>>(), seed)
     }
+}
+
+/// Why figures are marked as of too few items.
+pub fn too_few() -> String {
+    format!("of fewer than {FEWEST_PAIRS} items, of which no paired test can find a difference significant (p < 0.05).")
 }
 
 /// A number, which JSON has as `null` if it is not finite.
@@ -137,6 +158,21 @@ impl Table {
         table
     }
 
+    /// Fewest and most items of its figures; `None` without figures.
+    pub fn counts(&self) -> Option<[usize; 2]> {
+        let counts = || self.rows.iter().flat_map(|r| &r.cells).flatten().map(|c| c.count);
+        Some([counts().min()?, counts().max()?])
+    }
+
+    /// Its title with the number of items: `All photos (n = 24)`.
+    pub fn title_with_count(&self) -> String {
+        match self.counts() {
+            None => format!("{} (n = 0)", self.title),
+            Some([least, most]) if least == most => format!("{} (n = {most})", self.title),
+            Some([least, most]) => format!("{} (n = {least} to {most})", self.title),
+        }
+    }
+
     /// The table to show, the methods in the first column. `settings`: with what the tuning split chose in the last one.
     pub fn shown(&self, settings: bool) -> drawn::Table {
         let mut columns = vec![drawn::Column::text("method", "")];
@@ -160,13 +196,15 @@ impl Table {
         let better = self.columns[c].better;
         let cells: Vec<Option<Cell>> = self.rows.iter().map(|r| r.cells[c].clone()).collect();
         let merit = |cell: &Cell| if better == Better::Lower { -cell.mean } else { cell.mean };
-        let best = cells.iter().flatten().max_by(|a, b| merit(a).total_cmp(&merit(b)));
+        let enough = cells.iter().flatten().filter(|cell| cell.count >= FEWEST_PAIRS);
+        let best = enough.max_by(|a, b| merit(a).total_cmp(&merit(b)));
         for (r, row) in self.rows.iter_mut().enumerate() {
             let Some(cell) = row.cells[c].as_mut() else { continue };
             if let Some(first) = cells[0].as_ref().filter(|_| r > 0) {
                 cell.against_first = cell.against(first, seed);
             }
-            if let Some(best) = best.filter(|_| better != Better::Neither) {
+            cell.too_few = best.is_none_or(|best| cell.cannot_be_told_from(best));
+            if let Some(best) = best.filter(|_| better != Better::Neither && !cell.too_few) {
                 let told_apart = cell.against(best, seed).is_some_and(|p| p.p < 0.05);
                 // Figures without a value for each item are compared by their intervals.
                 let apart = cell.values.is_empty() && !overlap(cell, best);
@@ -229,7 +267,31 @@ mod tests {
         assert_eq!(marks(&table), [true, true, false]);
         let lower = vec![Column { better: Better::Lower, ..columns[0].clone() }];
         assert_eq!(marks(&Table::new("t", "", lower, rows, 0)), [false, false, true]);
+        assert_eq!(table.title_with_count(), "t (n = 50)");
         let third = table.rows[2].cells[0].as_ref().unwrap().against_first.unwrap();
         assert!((third.difference + 1.0).abs() < 1e-12 && third.p < 0.01);
+    }
+
+    #[test]
+    fn few_items_mark_nothing() {
+        let row = |method: &str, items: usize, value: f64| Row {
+            method: method.into(),
+            setting: String::new(),
+            cells: vec![Cell::of((0..items).map(|i| (i, value)), 0)],
+        };
+        let columns = || vec![Column::new("a", Better::Higher, "")];
+        let marks = |rows: Vec<Row>| -> Vec<(bool, bool)> {
+            let table = Table::new("t", "", columns(), rows, 0);
+            let cells = table.rows.iter().map(|r| r.cells[0].as_ref().unwrap());
+            cells.map(|c| (c.among_best, c.too_few)).collect()
+        };
+        assert_eq!(marks(vec![row("good", 3, 1.0), row("bad", 3, 0.0)]), [(false, true); 2]);
+        assert_eq!(marks(vec![row("good", 6, 1.0), row("bad", 6, 0.0)]), [(true, false), (false, false)]);
+        // A costly method on few items is no best that the others are held against.
+        let fewer = marks(vec![row("costly", 3, 2.0), row("good", 20, 1.0), row("bad", 20, 0.0)]);
+        assert_eq!(fewer, [(false, true), (true, false), (false, false)]);
+        let table = Table::new("t", "", columns(), vec![row("good", 3, 1.0), row("bad", 2, 0.0)], 0);
+        assert_eq!(table.title_with_count(), "t (n = 2 to 3)");
+        assert!(table.shown(false).terminal().contains("good  1.000 ?"), "{}", table.shown(false).terminal());
     }
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::scatter::{components, entropy, total_variation};
-use crate::statistics::{Summary, auroc, summarize};
+use crate::statistics::{FEWEST_FOR_P95, Summary, auroc, summarize};
 use candor::explanation::Explanation;
 use candor::map::Map;
 use candor::methods::{Choices, Compiled, Definition, prepare};
@@ -141,6 +141,10 @@ pub struct MethodCheck {
     pub passed: bool,
     /// Why, one clause a reason.
     pub reasons: Vec<String>,
+    /// Why the verdict may not stand, if the images are too few for it: [`caution`].
+    pub caution: Option<String>,
+    /// Whether it has a null, so that its maps are empty by the evidence: [`same_figure`].
+    pub has_null: bool,
     /// Figures by kind of query.
     pub queries: BTreeMap<Kind, Figures>,
     /// Probability that a top-1 class's map has more mass than one of an absent class, over all images.
@@ -215,7 +219,7 @@ pub fn check_method(
     let (mut explainer, parameters) = subject.prepare(model)?;
     let mut rows = vec![];
     let mut passes = Passes::default();
-    let mut repeatable = true;
+    let (mut repeatable, mut has_null) = (true, false);
     let mut seconds = 0.0;
     for (i, image) in images.iter().enumerate() {
         let start = Instant::now();
@@ -230,6 +234,7 @@ pub fn check_method(
         let explained = explainer.explain(model, &distinct, &mut Within(progress))?;
         seconds += start.elapsed().as_secs_f64();
         explained.iter().for_each(|e| passes += e.passes);
+        has_null |= explained.iter().any(|e| e.evidence.is_some());
         if i == 0 {
             explainer.scores(model, &image.values)?;
             let again = explainer.explain(model, &distinct, &mut Within(progress))?;
@@ -249,6 +254,8 @@ pub fn check_method(
         method: parameters.info(),
         passed: false,
         reasons: vec![],
+        caution: None,
+        has_null,
         queries: Kind::ALL.iter().map(|&kind| (kind, figures(&rows, kind, seed))).collect(),
         existence_auroc_mass: existence(&rows, |r| r.mass),
         existence_auroc_max: existence(&rows, |r| r.max),
@@ -258,6 +265,9 @@ pub fn check_method(
         seconds,
         rows,
     };
+    // Only images whose top-1 class has a map measure the others.
+    let measured = found.queries.values().filter_map(|f| f.ratio).map(|s| s.count).max();
+    found.caution = caution(measured.unwrap_or(images.len()));
     found.reasons = judge(&found);
     found.passed = found.reasons.is_empty();
     Ok(found)
@@ -362,9 +372,42 @@ pub fn judge(check: &MethodCheck) -> Vec<String> {
     reasons
 }
 
+/// What a verdict by so few images is worth; `None` if they are enough. Of fewer than [`FEWEST_FOR_P95`] the 95th percentile, by which
+/// methods pass or fail, is the largest value or next to it.
+pub fn caution(images: usize) -> Option<String> {
+    (images < FEWEST_FOR_P95).then(|| {
+        format!(
+            "by {images} image{}: too few for a verdict; the 95th percentile needs at least {FEWEST_FOR_P95}",
+            if images == 1 { "" } else { "s" }
+        )
+    })
+}
+
+/// What to know of methods that have a null, named in their order, if there are two or more: that they agree is no second finding.
+pub fn same_figure(methods: &[MethodCheck]) -> Option<String> {
+    let names: Vec<&str> = methods.iter().filter(|m| m.has_null).map(|m| m.method.name.as_str()).collect();
+    let (last, first) = names.split_last()?;
+    (!first.is_empty()).then(|| {
+        format!(
+            "{} and {last} are silent by the same figure: both leave a class without evidence (log-odds above the null) an empty map. \
+             That both pass is one finding, of the null, and not two",
+            first.join(", ")
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn few_images_carry_no_verdict() {
+        assert_eq!(
+            caution(1).unwrap(),
+            "by 1 image: too few for a verdict; the 95th percentile needs at least 20"
+        );
+        assert!(caution(19).is_some() && caution(20).is_none());
+    }
 
     #[test]
     fn the_classes_asked_for_are_of_their_rank() {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::check::input_shift::InputShift;
 use crate::check::randomize::Stage;
 use crate::check::vanishing::LevelGradient;
-use crate::check::{Kind, LEAST_AUROC, MOST_MEDIAN, MOST_P95, MethodCheck, Skipped};
+use crate::check::{Kind, LEAST_AUROC, MOST_MEDIAN, MOST_P95, MethodCheck, Skipped, caution, same_figure};
 use candor::engine::EngineInfo;
 use candor::map::Map;
 use candor::model::ModelInfo;
@@ -178,6 +178,9 @@ struct PageView<'r> {
     title: String,
     images: usize,
     passed: usize,
+    /// Why the verdicts may not stand, and what to know of methods that have a null; empty where there is nothing to say.
+    caution: String,
+    same_figure: String,
     rule: String,
     columns: Vec<&'static str>,
     methods: Vec<MethodView>,
@@ -194,6 +197,8 @@ struct PageView<'r> {
 struct MethodView {
     name: String,
     passed: bool,
+    /// Why the verdict may not stand; empty if it may.
+    caution: String,
     /// For top-2 and each absent kind: the median ratio, its interval and 95th percentile.
     ratios: Vec<[String; 3]>,
     spearman: String,
@@ -224,6 +229,8 @@ impl<'r> PageView<'r> {
             title: names::file(&result.model.path),
             images: result.images,
             passed: result.methods.iter().filter(|m| m.passed).count(),
+            caution: caution(result.images).unwrap_or_default(),
+            same_figure: same_figure(&result.methods).unwrap_or_default(),
             rule: format!(
                 "for each kind of absent class the median of mass ÷ top-1's mass is at most {MOST_MEDIAN} and the 95th \
                  percentile at most {MOST_P95}, and the AUROC of telling top-1 classes from absent ones by mass is at least \
@@ -282,6 +289,7 @@ impl MethodView {
         MethodView {
             name: m.method.name.clone(),
             passed: m.passed,
+            caution: m.caution.clone().unwrap_or_default(),
             ratios: [Kind::Top2, Kind::Median, Kind::Random, Kind::Lowest].map(ratio).to_vec(),
             spearman: optional(random.and_then(|f| f.spearman).map(|s| s.median)),
             ssim: optional(random.and_then(|f| f.ssim).map(|s| s.median)),

@@ -18,6 +18,9 @@ pub struct Checked {
     pub method: Named,
     /// Whether it passed.
     pub passed: bool,
+    /// Why the verdict may not stand.
+    #[serde(default)]
+    pub caution: Option<String>,
     /// Figures by kind of class.
     pub queries: BTreeMap<Kind, Compared>,
     /// AUROC of telling top-1 classes from absent ones by mass.
@@ -50,6 +53,7 @@ impl From<&MethodCheck> for Checked {
         Checked {
             method: Named { name: m.method.name.clone() },
             passed: m.passed,
+            caution: m.caution.clone(),
             queries: m.queries.iter().map(compared).collect(),
             existence_auroc_mass: m.existence_auroc_mass,
         }
@@ -77,7 +81,10 @@ fn figures() -> [Figure; 9] {
     let ratio = "mass ÷ top-1's mass";
     [
         (Column::text("method", ""), |m| Cell::text(&m.method.name)),
-        (Column::text("verdict", ""), |m| Cell::text(if m.passed { "passes" } else { "fails" })),
+        (Column::text("verdict", "with a question mark where the images are too few for one"), |m| {
+            let verdict = if m.passed { "passes" } else { "fails" };
+            Cell::text(format!("{verdict}{}", if m.caution.is_some() { "?" } else { "" }))
+        }),
         (neither("top-2", ratio), |m| {
             let shown = |s: Summary| Number { p95: Some(s.p95), ..Number::new(s.median) };
             m.of(Kind::Top2, |f| f.ratio).map(shown).into()
@@ -143,6 +150,7 @@ mod tests {
         Checked {
             method: Named { name: name.into() },
             passed: false,
+            caution: None,
             queries: [(Kind::Top2, of(Some(0.75))), (Kind::Random, of(random))].into(),
             existence_auroc_mass: Some(0.5),
         }
@@ -161,6 +169,8 @@ mod tests {
                 "| a | fails | 0.750 | – | – | – | – | 0.500 |",
             ]
         );
+        let few = Checked { caution: super::super::caution(19), ..checked("d", Some(0.5)) };
+        assert!(table([&few]).markdown().contains("| d | fails? |"));
         let all = table(&methods).terminal();
         assert!(all.contains("Spearman") && all.contains("0.750 (1.500)"), "{all}");
     }

@@ -6,12 +6,13 @@ use std::path::Path;
 use super::{Dataset, DatasetError, Result, lines, text};
 use candor::labels::Labels;
 
-/// Which of the model's classes count as a class of the dataset.
+/// Which of the model's classes count as a class of the dataset; none leaves the class out.
 #[derive(Clone, Debug, Default)]
 pub struct ClassMap(HashMap<String, Vec<usize>>);
 
 impl ClassMap {
-    /// Reads a map from JSON, `{"class": [1, 2], …}` or `{"class": 1, …}`, or from text with a line `class,1 2` for each class.
+    /// Reads a map from JSON, `{"class": [1, 2], …}` or `{"class": 1, …}`, or from text with a line `class,1 2` for each class. No
+    /// number leaves the class out.
     ///
     /// # Errors
     /// [`DatasetError::Read`] with the line that is neither.
@@ -30,7 +31,10 @@ impl ClassMap {
 
     fn from_json(text: &str) -> Result<Self, String> {
         #[derive(serde::Deserialize)]
-        #[serde(untagged)]
+        #[serde(
+            untagged,
+            expecting = "expected a class's number or a list of numbers; [] leaves the class out"
+        )]
         enum Numbers {
             One(usize),
             Many(Vec<usize>),
@@ -57,8 +61,9 @@ impl ClassMap {
             } else if object.classes.is_empty() {
                 object.classes = vec![labels.find_class(&object.name).map_err(|_| unknown())?];
             }
-            if object.classes.iter().any(|&c| c >= labels.len()) {
-                return Err(unknown());
+            if let Some(&number) = object.classes.iter().find(|&&c| c >= labels.len()) {
+                let class = object.name.clone();
+                return Err(DatasetError::ClassNumber { class, path, number, classes: labels.len() });
             }
         }
         Ok(())

@@ -34,12 +34,29 @@ pub enum DatasetError {
         reason: String,
     },
     /// A class of the dataset that the model does not know.
-    #[error("class '{class}' of {path} is not among the model's labels; map it with --class-map FILE")]
+    #[error(
+        "class '{class}' of {path} is not among the model's labels; map it with --class-map FILE, in which {{\"{class}\": []}} leaves it out"
+    )]
     Class {
         /// The class as the dataset names it.
         class: String,
         /// The dataset.
         path: String,
+    },
+    /// A class of the dataset is said to be one that the model does not have.
+    #[error(
+        "class '{class}' of {path} is the model's class {number}, but the model has 0 to {}; correct it with --class-map FILE, in \
+         which {{\"{class}\": []}} leaves it out", classes - 1
+    )]
+    ClassNumber {
+        /// The class as the dataset names it.
+        class: String,
+        /// The dataset.
+        path: String,
+        /// The model's class.
+        number: usize,
+        /// Number of classes of the model.
+        classes: usize,
     },
     /// A picture.
     #[error(transparent)]

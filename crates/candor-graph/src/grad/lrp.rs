@@ -2,7 +2,8 @@
 //! excitation backprop, its zero-bias z⁺ form that carries probabilities (Zhang et al. 2018).
 //!
 //! Every rule for a layer z = Σ_i x_i w_i + b has the form R_i = Σ_terms x̃_i · (∂z̃/∂x̃_i)ᵀ (R / z̃), with modified
-//! inputs x̃ and weights w̃ (Montavon et al. 2019, table 1). Σ R is kept but for what the bias takes.
+//! inputs x̃ and weights w̃ (Montavon et al. 2019, table 1). Σ R is kept but for what the bias takes: b / z of it, layer after layer
+//! ([`Composite::biases`]).
 
 use std::collections::HashSet;
 
@@ -44,6 +45,8 @@ pub struct Composite {
     pub dense: LayerRule,
     /// For layers behind which there are no weights; `None`: as any other.
     pub last: Option<LayerRule>,
+    /// Whether a bias takes the relevance of its contribution, which then reaches no pixel. If not, the inputs share it.
+    pub biases: bool,
 }
 
 /// Added to denominators, with their sign.
@@ -86,18 +89,20 @@ const MOVES: &[&str] = &[
 pub fn lrp(graph: &Graph, input: ValueId, composite: Composite) -> Policy<'static> {
     let (first, last) = (first_layers(graph, input), last_layers(graph));
     let layer = |n: &Node| is_layer(n);
+    let by =
+        move |rule: LayerRule| move |s: &mut Sweep<'_>, n: &Node| layer_rule(s, n, rule, composite.biases);
     Policy::default()
         .with(
             move |_, n| layer(n) && composite.first.is_some() && first.contains(&n.output()),
-            move |s, n| layer_rule(s, n, composite.first.unwrap_or(composite.conv)),
+            by(composite.first.unwrap_or(composite.conv)),
         )
         .with(
             move |_, n| layer(n) && composite.last.is_some() && last.contains(&n.output()),
-            move |s, n| layer_rule(s, n, composite.last.unwrap_or(composite.dense)),
+            by(composite.last.unwrap_or(composite.dense)),
         )
-        .with(|_, n| n.op == "Conv", move |s, n| layer_rule(s, n, composite.conv))
-        .with(|_, n| is_layer(n), move |s, n| layer_rule(s, n, composite.dense))
-        .with(|_, n| SUMS.contains(&n.op.as_str()), sum_rule)
+        .with(|_, n| n.op == "Conv", by(composite.conv))
+        .with(|_, n| is_layer(n), by(composite.dense))
+        .with(|_, n| SUMS.contains(&n.op.as_str()), move |s, n| sum_rule(s, n, composite.biases))
         .with(|_, n| PASS.contains(&n.op.as_str()), |s, n| s.add_grad(n, 0, s.dy(n)))
         .with(|_, n| n.op == "Mul" || n.op == "Div", product_rule)
         .with(|_, n| !MOVES.contains(&n.op.as_str()), refuse)
@@ -131,7 +136,7 @@ fn last_layers(graph: &Graph) -> HashSet<ValueId> {
     layers().map(Node::output).filter(|o| !before.contains(o)).collect()
 }
 
-fn layer_rule<'b>(s: &mut Sweep<'b>, n: &Node, rule: LayerRule) -> Result<()> {
+fn layer_rule<'b>(s: &mut Sweep<'b>, n: &Node, rule: LayerRule, biases: bool) -> Result<()> {
     use Part::{All, Fill, Negative, One, Positive, Square, WithNegative, WithPositive};
     // A MatMul may have its weight on the left.
     let at = usize::from(!s.needs(n, 0));
@@ -139,9 +144,10 @@ fn layer_rule<'b>(s: &mut Sweep<'b>, n: &Node, rule: LayerRule) -> Result<()> {
         return product_rule(s, n);
     }
     let (r, z) = (s.full_dy(n)?, s.output(n));
-    let share = |r: Expr<'b>, terms: &[Term]| shared(s, n, at, r, terms, STABILISER);
+    let stable = |r: Expr<'b>, terms: &[Term], epsilon: f32| shared(s, n, (at, biases), r, terms, epsilon);
+    let share = |r: Expr<'b>, terms: &[Term]| stable(r, terms, STABILISER);
     let dx = match rule {
-        LayerRule::Epsilon(epsilon) => shared(s, n, at, r, &[Term(1.0, All, All, Some(All))], epsilon)?,
+        LayerRule::Epsilon(epsilon) => stable(r, &[Term(1.0, All, All, Some(All))], epsilon)?,
         LayerRule::Gamma(g) => {
             let (up, down) = (WithPositive(g), WithNegative(g));
             let above = [Term(1.0, Positive, up, Some(up)), Term(1.0, Negative, down, None)];
@@ -209,11 +215,11 @@ const EXCITATORY: [Term; 2] =
 const INHIBITORY: [Term; 2] =
     [Term(1.0, Part::Positive, Part::Negative, None), Term(1.0, Part::Negative, Part::Positive, None)];
 
-/// Σ_terms ± x̃ · (∂z̃/∂x̃)ᵀ (R / Σ_terms ± z̃) for the layer's input `at`.
+/// Σ_terms ± x̃ · (∂z̃/∂x̃)ᵀ (R / Σ_terms ± z̃) for the layer's input `at`; `biases`: with theirs in the denominators.
 fn shared<'b>(
     s: &Sweep<'b>,
     n: &Node,
-    at: usize,
+    (at, biases): (usize, bool),
     r: Expr<'b>,
     terms: &[Term],
     epsilon: f32,
@@ -230,7 +236,7 @@ fn shared<'b>(
         let mut inputs: Vec<Option<Expr<'b>>> = vec![None; 2];
         inputs[at] = Some(input);
         inputs[1 - at] = Some(weight.of(s.input(n, 1 - at)?));
-        if let (Some(bias), Some(_)) = (bias, n.input(2)) {
+        if let (true, Some(bias), Some(_)) = (biases, bias, n.input(2)) {
             inputs.push(Some(bias.of(s.input(n, 2)?)));
         }
         sums.push((*sign, input, s.again(n, &inputs)));
@@ -268,13 +274,20 @@ fn non_negative(graph: &Graph, id: ValueId) -> bool {
     }
 }
 
-/// y linear in its inputs: R_i = x_i · (∂y/∂x_i)ᵀ (R / y)
-fn sum_rule(s: &mut Sweep, n: &Node) -> Result<()> {
+/// y linear in its inputs: R_i = x_i · (∂y/∂x_i)ᵀ (R / y). A constant is a bias.
+fn sum_rule(s: &mut Sweep, n: &Node, biases: bool) -> Result<()> {
+    let takes: Vec<usize> = (0..n.inputs.len()).filter(|&i| s.needs(n, i)).collect();
+    if let (false, [one], [_, _]) = (biases, &takes[..], &n.inputs[..])
+        && (n.op == "Add" || n.op == "Sub")
+    {
+        let r = s.full_dy(n)?;
+        return s.add_grad(n, *one, r);
+    }
     let ratio = s.full_dy(n)? / stabilised(s.output(n), STABILISER);
     let mut done = vec![];
-    for i in 0..n.inputs.len() {
+    for i in takes {
         // A value added to itself is pulled once, with both its shares.
-        if s.needs(n, i) && !done.contains(&n.input(i)) {
+        if !done.contains(&n.input(i)) {
             done.push(n.input(i));
             let share = s.input(n, i)? * s.pull(n, ratio, i)?;
             s.add_grad(n, i, share)?;

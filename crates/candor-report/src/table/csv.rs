@@ -3,7 +3,7 @@
 use super::{Cell, Mark, Number, Table};
 
 /// Tables one below the other. A column of numbers has columns for the ends of the interval (`NAME low`, `NAME high`), the 95th
-/// percentile (`NAME p95`) and the mark (`NAME best`) behind it, where any of its cells has them. The first column is the table's
+/// percentile (`NAME p95`) and the marks (`NAME best`, `NAME too few`) behind it, where any of its cells has them. The first column is the table's
 /// title. Tables of equal columns share one head; others stand behind an empty line.
 pub fn csv(tables: &[Table]) -> String {
     let (mut text, mut before) = (String::new(), None);
@@ -32,11 +32,12 @@ struct Further {
     read: fn(&Number) -> Option<String>,
 }
 
-const FURTHER: [Further; 4] = [
+const FURTHER: [Further; 5] = [
     Further { name: "low", read: |n| n.interval.map(|i| i[0].to_string()) },
     Further { name: "high", read: |n| n.interval.map(|i| i[1].to_string()) },
     Further { name: "p95", read: |n| n.p95.map(|p| p.to_string()) },
     Further { name: "best", read: |n| (n.mark == Mark::Best).then(|| "true".to_string()) },
+    Further { name: "too few", read: |n| (n.mark == Mark::Few).then(|| "true".to_string()) },
 ];
 
 impl Further {

@@ -34,6 +34,8 @@ struct CellView {
     /// By which a click on the column's name sorts; empty for words.
     sort: String,
     best: bool,
+    /// Of too few items to compare.
+    few: bool,
 }
 
 impl Table {
@@ -72,6 +74,7 @@ impl From<&Cell> for CellView {
             remark: String::new(),
             sort: String::new(),
             best: false,
+            few: false,
         };
         match cell {
             Cell::Missing => CellView { sort: "-Infinity".to_string(), ..words(MISSING, "number") },
@@ -82,6 +85,7 @@ impl From<&Cell> for CellView {
                 remark: n.remark.clone(),
                 sort: n.value.to_string(),
                 best: n.mark == Mark::Best,
+                few: n.mark == Mark::Few,
                 ..words(&n.unit.write(n.value, figure), "number")
             },
         }

@@ -4,7 +4,7 @@ use super::{Align, Cell, MISSING, Mark, Number, Table};
 
 impl Table {
     /// A heading, the note, and the table. The best of a column is bold, and so is what sums up a row; the interval stands in
-    /// brackets, the 95th percentile behind a comma.
+    /// brackets, the 95th percentile behind a comma; what is of too few items has a question mark.
     pub fn markdown(&self) -> String {
         let mut text = String::new();
         if !self.title.is_empty() {
@@ -39,7 +39,7 @@ fn cell(cell: &Cell) -> String {
 fn number(n: &Number) -> String {
     let plain = |v: f64| n.unit.write(v, digits);
     let mut text = plain(n.value);
-    if n.mark != Mark::Plain {
+    if matches!(n.mark, Mark::Best | Mark::Summary) {
         text = format!("**{text}**");
     }
     if let Some([low, high]) = n.interval {
@@ -48,7 +48,7 @@ fn number(n: &Number) -> String {
     if let Some(p95) = n.p95 {
         text += &format!(", {}", plain(p95));
     }
-    text
+    text + n.mark.sign()
 }
 
 /// Three decimals below 1, three digits from 1 on, without noughts that say nothing; `0` is exactly 0.

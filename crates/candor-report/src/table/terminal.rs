@@ -5,8 +5,8 @@ use unicode_width::UnicodeWidthStr;
 use super::{Align, Cell, MISSING, Mark, Number, Table};
 
 impl Table {
-    /// The title, the names of the columns and the rows, a line each. The best of a column has a ` *` behind it; the 95th
-    /// percentile stands in brackets; intervals and notes are left out.
+    /// The title, the names of the columns and the rows, a line each. The best of a column has a ` *` behind it, what is of too few
+    /// items a ` ?`; the 95th percentile stands in brackets; intervals and notes are left out.
     pub fn terminal(&self) -> String {
         let head = self.columns.iter().map(|c| format!("{}{}", c.name, c.better.arrow())).collect();
         let cells = |row: &Vec<Cell>| row.iter().map(|cell| self.written(cell)).collect();
@@ -27,11 +27,13 @@ impl Table {
 
     /// A cell. Where marks are used, a number without one has blanks in its place, so that digits stand under digits.
     fn written(&self, cell: &Cell) -> String {
-        let blank = if self.has_best() { "  " } else { "" };
+        let blank = if self.has(Mark::Best) || self.has(Mark::Few) { "  " } else { "" };
         match cell {
             Cell::Missing => format!("{MISSING}{blank}"),
             Cell::Text(text) | Cell::Code(text) => text.clone(),
-            Cell::Number(n) => number(n) + if n.mark == Mark::Best { " *" } else { blank },
+            Cell::Number(n) if n.mark == Mark::Best => number(n) + " *",
+            Cell::Number(n) if n.mark == Mark::Few => number(n) + n.mark.sign(),
+            Cell::Number(n) => number(n) + blank,
         }
     }
 }

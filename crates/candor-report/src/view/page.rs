@@ -5,6 +5,7 @@ use image::imageops::{self, FilterType};
 use serde::Serialize;
 
 use super::ImageView;
+use super::words;
 use crate::error::ReportError;
 use crate::picture::Picture;
 use crate::result::{ExplainResult, FailedImage};
@@ -27,7 +28,7 @@ pub(crate) struct Row {
 struct RowQuery {
     name: String,
     rank: usize,
-    evidence: bool,
+    verdict: &'static str,
     ratio: String,
     warnings: usize,
 }
@@ -41,7 +42,7 @@ impl Row {
         let queries = view.queries.iter().map(|query| RowQuery {
             name: query.name.clone(),
             rank: query.rank,
-            evidence: query.evidence,
+            verdict: query.verdict,
             ratio: query.ratio.clone(),
             warnings: query.warnings.len(),
         });
@@ -63,6 +64,10 @@ pub(crate) struct PageView<'a> {
     rows: &'a [serde_json::Value],
     questions: usize,
     evidence: usize,
+    no_evidence: usize,
+    not_judged: usize,
+    /// Why some are not judged, a sentence a reason.
+    why_not_judged: Vec<&'static str>,
     warnings: usize,
     failed: &'a [FailedImage],
     method: String,
@@ -78,6 +83,7 @@ pub(crate) struct PageView<'a> {
 impl<'a> PageView<'a> {
     pub(crate) fn new(result: &'a ExplainResult, rows: &'a [serde_json::Value]) -> Self {
         let queries = || result.images.iter().flat_map(|image| &image.queries);
+        let of = |verdict| queries().filter(move |query| query.verdict == verdict);
         let file = &result.model;
         let producer = if file.producer.is_empty() { "not stated" } else { &file.producer };
         let threads = result.engine.threads;
@@ -85,7 +91,10 @@ impl<'a> PageView<'a> {
             title: file.path.rsplit(['/', '\\']).next().unwrap_or(&file.path).to_owned(),
             rows,
             questions: queries().count(),
-            evidence: queries().filter(|query| query.verdict == Verdict::Evidence).count(),
+            evidence: of(Verdict::Evidence).count(),
+            no_evidence: of(Verdict::NoEvidence).count(),
+            not_judged: of(Verdict::NotJudged).count(),
+            why_not_judged: words::why_not_judged(of(Verdict::NotJudged)),
             warnings: queries().map(|query| query.warnings.len()).sum(),
             failed: &result.failed,
             method: result.method.name.clone(),

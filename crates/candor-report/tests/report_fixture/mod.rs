@@ -64,9 +64,18 @@ pub fn explained(path: &str, photo: RgbImage, answers: &[Answer]) -> ExplainedIm
         let (class_id, name) = asked.map_or(others[rank - 1], |answer| answer.class);
         TopClass { class_id, name: name.to_owned(), score: score(rank), probability: probability(rank) }
     });
+    let seen = image::imageops::resize(&photo, 224, 224, image::imageops::FilterType::Triangle);
+    let (width, height) = photo.dimensions();
+    let squashed = format!("squashed from {width} × {height} to 224 × 224 pixels, which changes its aspect");
     ExplainedImage {
         photo,
-        result: ImageResult { path: path.to_owned(), top: top.collect(), queries: results },
+        seen,
+        result: ImageResult {
+            path: path.to_owned(),
+            preparation: vec![squashed],
+            top: top.collect(),
+            queries: results,
+        },
         queries: arrays,
     }
 }

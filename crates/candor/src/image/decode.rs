@@ -9,6 +9,7 @@ use image::{
     ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, guess_format,
 };
 
+use super::change::{Change, Decoded, changes};
 use super::error::ImageError;
 use super::jpeg;
 
@@ -22,16 +23,32 @@ pub const MAX_FILE_BYTES: u64 = 1 << 30;
 /// Bytes that tell every format apart.
 const HEAD_BYTES: u64 = 64;
 
+/// [`decode_with_changes`] without what was done.
+///
+/// # Errors
+/// As [`decode_with_changes`].
+pub fn decode(path: &Path) -> Result<RgbImage, ImageError> {
+    Ok(decode_with_changes(path)?.photo)
+}
+
+/// [`decode`] of a file's content; `path` serves to name it in errors.
+///
+/// # Errors
+/// Those of [`decode`] that do not come from opening the file.
+pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<RgbImage, ImageError> {
+    Ok(decode_bytes_with_changes(bytes, path)?.photo)
+}
+
 /// The photo in the file at `path`, whose format its content tells, not its name.
 ///
 /// The first frame of an animation, the first page of a TIFF; turned upright as EXIF says; 16-bit samples v as
 /// v/257 rounded; transparent pixels composited over white; grey and CMYK as RGB. Colour profiles are ignored,
-/// as torchvision and Pillow ignore them: models are trained without.
+/// as torchvision and Pillow ignore them: models are trained without. What was done is told, but for the profiles.
 ///
 /// # Errors
 /// Each names the file and what to do. A file that lacks its end is an error, never half a photo. Nothing
 /// beyond the limits [`MAX_SIDE`], [`MAX_PIXELS`] and [`MAX_FILE_BYTES`] is read or allocated.
-pub fn decode(path: &Path) -> Result<RgbImage, ImageError> {
+pub fn decode_with_changes(path: &Path) -> Result<Decoded, ImageError> {
     let unreadable = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => ImageError::NotFound { path: path.into() },
         io::ErrorKind::IsADirectory => ImageError::IsDirectory { path: path.into() },
@@ -45,14 +62,14 @@ pub fn decode(path: &Path) -> Result<RgbImage, ImageError> {
     file.by_ref().take(HEAD_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
     format_of(&bytes, path)?;
     file.take(MAX_FILE_BYTES + 1 - HEAD_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
-    decode_bytes(&bytes, path)
+    decode_bytes_with_changes(&bytes, path)
 }
 
-/// [`decode`] of a file's content; `path` serves to name it in errors.
+/// [`decode_with_changes`] of a file's content; `path` serves to name it in errors.
 ///
 /// # Errors
 /// Those of [`decode`] that do not come from opening the file.
-pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<RgbImage, ImageError> {
+pub fn decode_bytes_with_changes(bytes: &[u8], path: &Path) -> Result<Decoded, ImageError> {
     let format = format_of(bytes, path)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(ImageError::FileTooLarge { path: path.into() });
@@ -82,15 +99,18 @@ pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<RgbImage, ImageError> {
         return Err(ImageError::Unsupported { path: path.into(), what });
     }
     let orientation = decoder.orientation().map_err(failed)?;
+    let mut changes = changes(format, bytes, decoder.original_color_type(), orientation);
     let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
     picture.apply_orientation(orientation);
-    Ok(opaque(picture))
+    let (photo, shows_through) = opaque(picture);
+    changes.extend(shows_through.then_some(Change::OnWhite));
+    Ok(Decoded { photo, changes })
 }
 
-/// 8-bit RGB; what shows through is white.
-fn opaque(picture: DynamicImage) -> RgbImage {
+/// 8-bit RGB, and whether any of it shows through, which is white.
+fn opaque(picture: DynamicImage) -> (RgbImage, bool) {
     if !picture.color().has_alpha() {
-        return picture.into_rgb8();
+        return (picture.into_rgb8(), false);
     }
     let layer = picture.into_rgba8();
     let mut photo = RgbImage::new(layer.width(), layer.height());
@@ -99,7 +119,7 @@ fn opaque(picture: DynamicImage) -> RgbImage {
         // alpha·v + (1 − alpha)·white, rounded to nearest
         seen.0 = [r, g, b].map(|v| ((v * alpha + 255 * (255 - alpha) + 127) / 255) as u8);
     }
-    photo
+    (photo, layer.pixels().any(|pixel| pixel.0[3] < u8::MAX))
 }
 
 /// Whether the file is as long as its RIFF header says.

@@ -105,6 +105,27 @@ impl Preprocessing {
         }
     }
 
+    /// What is done to a photo of `height` × `width` pixels before the model sees it, a clause a step; nothing is said of numbers.
+    pub fn steps(&self, height: u32, width: u32) -> Vec<String> {
+        let input = self.input();
+        let size = |(height, width): (u32, u32)| format!("{width} × {height}");
+        let Region { height: seen_height, width: seen_width, .. } = self.region(height, width);
+        let to = format!("{} to {}", size((height, width)), size(input));
+        let same_aspect = u64::from(height) * u64::from(input.1) == u64::from(width) * u64::from(input.0);
+        let sized = match self.resize {
+            _ if (height, width) == input => None,
+            _ if same_aspect => Some(format!("resized from {to} pixels")),
+            ResizeMode::Squash => Some(format!("squashed from {to} pixels, which changes its aspect")),
+            ResizeMode::Crop => {
+                let share =
+                    100.0 * seen_height * seen_width / (f64::from(height) * f64::from(width)).max(1.0);
+                Some(format!("resized and cut from {to} pixels: its middle, {share:.0} % of it"))
+            }
+        };
+        let grey = (self.channels == 1).then(|| "made grey".to_string());
+        sized.into_iter().chain(grey).collect()
+    }
+
     /// What the model sees of `photo` (see [`region`](Self::region)), in its own aspect and colours, for
     /// people to look at: as large as in the photo, but at most [`VIEW_SIDE`] pixels a side.
     pub fn view(&self, photo: &RgbImage) -> RgbImage {
@@ -158,6 +179,20 @@ mod tests {
 
     fn one_pixel(preset: Preset, pixel: [u8; 3]) -> Vec<f32> {
         preset.preprocessing(1, 1).apply(&RgbImage::from_pixel(1, 1, Rgb(pixel)))
+    }
+
+    #[test]
+    fn the_steps_say_what_becomes_of_a_photo() {
+        let squash = Preset::Unit.preprocessing(8, 8);
+        let of = |p: &Preprocessing, height, width| p.steps(height, width).join("; ");
+        assert_eq!(of(&squash, 8, 8), "");
+        assert_eq!(of(&squash, 16, 16), "resized from 16 × 16 to 8 × 8 pixels");
+        assert_eq!(of(&squash, 9, 16), "squashed from 16 × 9 to 8 × 8 pixels, which changes its aspect");
+        let grey = Preprocessing { channels: 1, ..squash.clone() };
+        assert_eq!(of(&grey, 8, 8), "made grey");
+        let crop = Preprocessing { resize: ResizeMode::Crop, ..squash };
+        let cut = of(&crop, 40, 80);
+        assert!(cut.starts_with("resized and cut from 80 × 40 to 8 × 8 pixels: its middle, "), "{cut}");
     }
 
     fn close(a: &[f32], b: &[f32]) {

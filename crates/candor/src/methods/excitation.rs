@@ -40,7 +40,11 @@ impl OneRecipe for Excitation {
         let level = layer(model, p, choices)?;
         let rule = LayerRule::Excitation;
         let last = self.contrastive.then_some(LayerRule::ContrastiveExcitation);
-        let policy = lrp(&model.graph, model.input, Composite { first: None, conv: rule, dense: rule, last });
+        let policy = lrp(
+            &model.graph,
+            model.input,
+            Composite { first: None, conv: rule, dense: rule, last, biases: false },
+        );
         let feature = level.feature();
         let combine: Combine = Box::new(move |s| feature.as_channels_first(s.found[0]).sum(&[1], true));
         let plan = Plan { policy, combine: Some(combine), ..Plan::gradient(model, &[level.value]) };

@@ -1,16 +1,20 @@
 //! LRP: the class's logit handed back layer by layer, in proportion to contributions (Bach et al. 2015; composites:
 //! Kohlbrenner et al. 2020). The map is Σ over channels of the pixels' relevance; it adds up to the logit less what the
-//! biases take.
+//! biases take, which in a deep network is nearly all: a warning says so.
 
 use candor_graph::grad::lrp::{Composite, LayerRule, lrp};
 
 use super::attribution::Channels;
-use super::backward::{Plan, Seed};
-use super::recipe::{OneRecipe, Reading, Recipe};
-use super::{Choices, Cost, Description};
+use super::backward::{OneSweep, Plan, Seed, View};
+use super::completeness;
+use super::recipe::{OneRecipe, Reading, Recipe, read};
+use super::{Choices, Compiled, Cost, Description};
 use crate::error::Result;
 use crate::model::Model;
 use crate::parameters::{Kind, Parameter, Parameters};
+
+/// A bias takes the relevance of its contribution, as in zennit.
+const SHARE: &str = "share";
 
 const PARAMETERS: &[Parameter] = &[
     Parameter {
@@ -49,6 +53,12 @@ const PARAMETERS: &[Parameter] = &[
         help: "factor of positive contributions in alpha-beta; that of negative ones is alpha − 1",
     },
     Parameter {
+        name: "bias",
+        default: SHARE,
+        kind: Kind::Choice(&[SHARE, "none"]),
+        help: "share: a bias takes the relevance of its contribution, which reaches no pixel; none: the inputs share it",
+    },
+    Parameter {
         name: "low",
         default: "-3",
         kind: Kind::Number(-1e3, 1e3),
@@ -78,6 +88,17 @@ impl OneRecipe for Lrp {
         }
     }
 
+    fn explainer(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
+        let Recipe { plan, reading } = self.recipe(model, p, choices)?;
+        let biases = p.word("bias") == SHARE;
+        let explain = move |v: &View<'_>| {
+            let mut e = read(reading, v);
+            e.warnings = completeness::relevance(&e.map, v.scores[v.class], biases);
+            e
+        };
+        Ok(Box::new(OneSweep::new(model, plan, Box::new(explain))?))
+    }
+
     fn recipe<'m>(&self, model: &'m Model, p: &mut Parameters, _: &Choices) -> Result<Recipe<'m>> {
         let policy = lrp(&model.graph, model.input, composite(p));
         let plan = Plan { policy, seed: Seed::Score, ..Plan::gradient(model, &[model.input]) };
@@ -96,6 +117,7 @@ fn composite(p: &Parameters) -> Composite {
         conv,
         dense,
         last: None,
+        biases: p.word("bias") == SHARE,
     };
     match p.word("composite") {
         "epsilon-plus-flat" => of(Some(LayerRule::Flat), plus, epsilon),

@@ -5,8 +5,7 @@ use candor_graph::graph::Graph;
 
 use super::{Choices, Compiled, Cost, Definition, Description, Export};
 use crate::error::{Error, MethodError, Result};
-use crate::explanation::{Explanation, PathPoint};
-use crate::explanation::{Kept, LevelMask};
+use crate::explanation::{Explanation, Kept, LevelMask, PathPoint, is_empty};
 use crate::map::{Interpolation, Map};
 use crate::mask::fuse::{self, Fusion};
 use crate::mask::learn::Learner;
@@ -273,6 +272,7 @@ impl ReliableExplainer {
                     })
                     .collect();
                 let unstable = unstable(&map, &path);
+                let warnings = warnings(&l, &map).into_iter().chain(unstable).collect();
                 Explanation {
                     attribution: None,
                     map,
@@ -282,7 +282,7 @@ impl ReliableExplainer {
                     evidence: Some(l.query.evidence()),
                     kept: Some(kept(&l)),
                     passes: passes.share(q, classes.len()),
-                    warnings: warnings(&l).into_iter().chain(unstable).collect(),
+                    warnings,
                     levels: self.level_masks(l),
                 }
             })
@@ -349,22 +349,58 @@ fn unstable(map: &Map, path: &[PathPoint]) -> Option<String> {
 /// Largest share of the evidence that a mask may lose before the reader is told.
 const LOST_EVIDENCE: f64 = 0.2;
 
-fn warnings(l: &Learned) -> Vec<String> {
+fn warnings(l: &Learned, map: &Map) -> Vec<String> {
     let evidence = l.query.evidence();
     let kept = l.query.log_odds(&l.kept_logits) - l.query.floor;
     if evidence <= 0.0 || (kept / evidence - 1.0).abs() <= LOST_EVIDENCE {
         return vec![];
     }
-    let empty = l.masks.iter().flatten().all(|&m| m < 0.5);
-    vec![if empty {
+    let faint = l.masks.iter().flatten().all(|&m| m < 0.5);
+    vec![told(evidence, kept, (is_empty(map), faint))]
+}
+
+/// What a reader must know of masks that do not keep the evidence. `kept`: log-odds above the null under the masks; `faint`: no mask
+/// lets half of anything through.
+fn told(evidence: f64, kept: f64, (empty, faint): (bool, bool)) -> String {
+    let share = kept / evidence;
+    if empty || faint && kept > 0.0 {
         format!(
-            "weak evidence ({evidence:+.2} log-odds above the null) is less than a mask costs at this lambda"
+            "weak evidence ({evidence:+.2} log-odds above the null) is less than a mask costs at this lambda; a smaller one may show it"
+        )
+    } else if kept <= 0.0 {
+        format!(
+            "the mask lost the class; do not read this map (log-odds above the null: {evidence:+.2} in the photo, {kept:+.2} under \
+             the mask); use a smaller lambda or more iterations"
+        )
+    } else if share > 1.0 {
+        format!(
+            "the masked model is surer than the model ({kept:+.2} log-odds above the null instead of {evidence:+.2}): the map leaves \
+             out what speaks against the class; use more iterations"
         )
     } else {
         format!(
             "the masked model keeps {:.0} % of the evidence: the map shows decisive parts only; use a smaller lambda or \
              more iterations for the whole",
-            100.0 * kept / evidence
+            100.0 * share
         )
-    }]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told;
+
+    #[test]
+    fn what_is_told_of_masks_depends_on_what_they_keep() {
+        let line = |evidence, kept| told(evidence, kept, (false, false));
+        // As in a photo with little evidence whose mask ended far below the null.
+        let lost = line(0.06, -3.49);
+        assert!(lost.starts_with("the mask lost the class; do not read this map"), "{lost}");
+        assert!(!lost.contains('%'), "{lost}");
+        assert!(line(8.0, 2.0).contains("keeps 25 % of the evidence"));
+        let surer = line(0.06, 3.49);
+        assert!(surer.contains("surer than the model") && !surer.contains('%'), "{surer}");
+        assert!(told(0.3, -0.2, (true, true)).starts_with("weak evidence (+0.30"));
+        assert!(told(5.0, -1.0, (false, true)).starts_with("the mask lost the class"));
+    }
 }

@@ -126,17 +126,58 @@ fn both_names_are_found_but_not_at_once() {
     assert_eq!(Sidecar::find(&model).unwrap().unwrap().1.preset, Some(Preset::Raw));
 }
 
+fn calibrated(lambda: f64) -> Calibrated {
+    Calibrated { lambda, preset: None, assumed: None, levels: vec![] }
+}
+
 #[test]
 fn lambda_is_set_and_the_rest_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.candor.toml");
-    assert_eq!(Sidecar::with_lambda(&path, 0.5).unwrap(), "lambda = 0.5\n");
+    let with = |lambda| Sidecar::with_calibration(&path, &calibrated(lambda)).unwrap();
+    assert_eq!(with(0.5), "lambda = 0.5\n");
     fs::write(&path, "# mine\nlambda = 3 # old\npreset = 'unit' # why\n").unwrap();
-    assert_eq!(Sidecar::with_lambda(&path, 1e-7).unwrap(), "# mine\nlambda = 1e-7\npreset = 'unit' # why\n");
+    assert_eq!(with(1e-7), "# mine\nlambda = 1e-7\npreset = 'unit' # why\n");
     let tricky = "logits = '''\nlambda = 9'''\n";
     fs::write(&path, tricky).unwrap();
-    let loaded = parse(&Sidecar::with_lambda(&path, 2.0).unwrap()).unwrap();
+    let loaded = parse(&with(2.0)).unwrap();
     assert_eq!((loaded.lambda, loaded.logits.as_deref()), (Some(2.0), Some("lambda = 9")));
+}
+
+#[test]
+fn what_lambda_was_found_for_is_written_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.candor.toml");
+    fs::write(&path, "# mine\nmean = [1, 2, 3]\npreset = 'caffe'\nresize = 'crop'\nlevels = ['a']\n")
+        .unwrap();
+    let before = parse(&fs::read_to_string(&path).unwrap()).unwrap();
+    let levels = vec!["b".to_string(), "c\"d".to_string()];
+    let found = Calibrated { preset: Some(Preset::Inception), levels: levels.clone(), ..calibrated(0.25) };
+    let text = Sidecar::with_calibration(&path, &found).unwrap();
+    assert!(text.starts_with("# mine\npreset = \"inception\"\nresize = 'crop'\n"), "{text}");
+    let after = parse(&text).unwrap();
+    assert_eq!((after.lambda, after.levels.as_ref()), (Some(0.25), Some(&levels)));
+    // The next run, which is given no preset, sees photos as this one did.
+    let used = before.preprocessing(Some(Preset::Inception), [Some(8), Some(8)], 3).unwrap();
+    assert_eq!(after.preprocessing(None, [Some(8), Some(8)], 3).unwrap(), used);
+}
+
+#[test]
+fn an_assumed_preset_does_not_become_a_stated_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.candor.toml");
+    let found = Calibrated { assumed: Some(Preset::Imagenet), ..calibrated(0.25) };
+    let text = Sidecar::with_calibration(&path, &found).unwrap();
+    assert_eq!(text, "lambda = 0.25 # for imagenet preprocessing, which was assumed\n");
+    assert!(!parse(&text).unwrap().states_preprocessing());
+    for (text, stated) in [
+        ("preset = 'unit'", true),
+        ("std = [1, 1, 1]", true),
+        ("color = 'bgr'", true),
+        ("resize = 'crop'\nsize = [8, 8]\nlabels = ['a']\nlambda = 1.0", false),
+    ] {
+        assert_eq!(parse(text).unwrap().states_preprocessing(), stated, "{text}");
+    }
 }
 
 #[test]
@@ -144,7 +185,7 @@ fn a_lambda_that_makes_no_sense_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.candor.toml");
     fs::write(&path, "lambda = 1.0\n").unwrap();
-    assert!(Sidecar::with_lambda(&path, f64::NAN).is_err());
+    assert!(Sidecar::with_calibration(&path, &calibrated(f64::NAN)).is_err());
 }
 
 #[test]

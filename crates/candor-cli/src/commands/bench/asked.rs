@@ -33,6 +33,13 @@ pub fn methods(args: &DatasetArgs) -> Result<Vec<Asked>> {
     if !names.iter().any(|n| n == CENTRE) {
         names.push(CENTRE.to_string());
     }
+    if let Some((unknown, n)) = args.fewer.iter().find(|(name, _)| !names.contains(name)) {
+        return Err(Usage(format!(
+            "--fewer {unknown}={n}: '{unknown}' is not among the methods measured: {}",
+            names.join(", ")
+        ))
+        .into());
+    }
     names.into_iter().map(|name| asked(name, &args.set)).collect()
 }
 

@@ -10,10 +10,11 @@ use anyhow::Result;
 use candor::Progress;
 use candor::methods::Choices;
 use candor_eval::bench::report::{BenchResult, DatasetInfo, write};
-use candor_eval::bench::table::{Plot, Table};
+use candor_eval::bench::table::{Plot, Table, too_few};
 use candor_eval::bench::{Contender, Found, Measure, run};
 use candor_report::folder::Folder;
 use candor_report::result::FailedImage;
+use candor_report::table as drawn;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
@@ -73,15 +74,13 @@ impl<R> Benchmark<'_, R> {
 
     /// How many of the items choose the settings.
     fn tuning(&self, items: usize) -> Result<usize> {
-        if items == 0 {
-            anyhow::bail!(
-                "{}: no sample says where its class is; this benchmark needs boxes",
-                self.args.source.dataset.display()
-            );
-        }
-        let tuning = self.args.tuning.unwrap_or(items / 4).min(items);
-        if tuning == items {
-            return Err(Usage(format!("--tuning {tuning} leaves none of the {items} items to report")).into());
+        let tuning = self.args.tuning.unwrap_or(items / 4);
+        if tuning >= items {
+            let most = items.saturating_sub(1);
+            return Err(Usage(format!(
+                "--tuning {tuning} leaves none of the {items} items to report; at most {most} can choose settings"
+            ))
+            .into());
         }
         Ok(tuning)
     }
@@ -217,9 +216,15 @@ fn text(result: &BenchResult) -> String {
     }
     text += "\n";
     for table in &result.tables {
-        text += &format!("\n{}", table.shown(false).terminal());
+        let shown = drawn::Table { title: table.title_with_count(), ..table.shown(false) };
+        text += &format!("\n{}", shown.terminal());
     }
-    text += "* the best of its column, or not significantly different from it (p ≥ 0.05, paired)\n";
+    if result.tables.iter().any(|t| t.shown(false).has_best()) {
+        text += "* the best of its column, or not significantly different from it (p ≥ 0.05, paired)\n";
+    }
+    if result.has_few() {
+        text += &format!("? {}\n", too_few());
+    }
     for s in &result.skipped {
         text += &format!("{}: not measured: {}\n", s.method, s.reason);
     }

@@ -23,7 +23,7 @@ use crate::setup::{self, Setup, Usage};
 /// `candor bench wsol`.
 pub fn wsol(args: &DatasetArgs) -> Result<ExitCode> {
     let Opened { setup, dataset, fingerprint, folder } = open(args, "wsol")?;
-    let measure = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
+    let measure = with_boxes(args, &setup, &dataset)?;
     let sum = |found: &Found<_>, tuning| (located::tables(found, tuning, args.seed), vec![]);
     let benchmark = Benchmark {
         args,
@@ -41,7 +41,7 @@ pub fn wsol(args: &DatasetArgs) -> Result<ExitCode> {
 /// `candor bench dwsol`, on the same journal.
 pub fn dwsol(args: &DatasetArgs) -> Result<ExitCode> {
     let Opened { setup, dataset, fingerprint, folder } = open(args, "dwsol")?;
-    let measure = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
+    let measure = with_boxes(args, &setup, &dataset)?;
     let sum = |found: &Found<_>, tuning| {
         let (table, plot) = disturbed::tables(found, Disturbance::Label, tuning, args.seed);
         (vec![table], vec![plot])
@@ -64,7 +64,7 @@ pub fn adversarial(args: &AdversarialArgs) -> Result<ExitCode> {
     let (args, spec) = (&args.dataset, &args.attack);
     let Opened { setup, dataset, fingerprint, folder } = open(args, "adversarial")?;
     folder.check_kept("adversarial", "adversarial.jsonl")?;
-    let localize = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
+    let localize = with_boxes(args, &setup, &dataset)?;
     let samples = localize.samples.len();
     let bar = output::progress(samples as u64);
     bar.set_message(format!("attacking ({})", spec.label));
@@ -108,12 +108,15 @@ pub fn adversarial(args: &AdversarialArgs) -> Result<ExitCode> {
 pub fn grid(args: &GridArgs) -> Result<ExitCode> {
     let (args, count) = (&args.dataset, args.grids);
     let Opened { setup, dataset, fingerprint, folder } = open(args, "grid")?;
-    let localize = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
+    let localize = Localize::of_classes(&dataset, &setup.preprocessing, &setup.labels, args.seed);
     let bar = output::progress(localize.samples.len() as u64);
     bar.set_message("choosing photos");
     let measure = Grids::new(localize, &setup.model, count, &mut output::Watching::new(&bar))?;
     bar.finish_and_clear();
     let further = json!({ "limit": dataset.samples.len(), "number of grids": count });
+    // Without boxes there is no threshold to choose, and no picture to choose it on.
+    let tuning = args.tuning.or((!measure.has_boxes()).then_some(0));
+    let args = &DatasetArgs { tuning, ..args.clone() };
     let sum = |found: &Found<_>, tuning| (composed::tables(found, tuning, args.seed), vec![]);
     let benchmark = Benchmark {
         args,
@@ -154,6 +157,18 @@ pub fn faithfulness(args: &FaithfulnessArgs) -> Result<ExitCode> {
         sum: &sum,
     };
     benchmark.run(measure, folder)
+}
+
+/// What localisation measures on.
+fn with_boxes<'d>(args: &DatasetArgs, setup: &'d Setup, dataset: &'d Dataset) -> Result<Localize<'d>> {
+    let localize = Localize::new(dataset, &setup.preprocessing, &setup.labels, args.seed);
+    if localize.samples.is_empty() {
+        anyhow::bail!(
+            "{}: no sample says where its class is; this benchmark needs boxes (grid and faithfulness need none)",
+            args.source.dataset.display()
+        );
+    }
+    Ok(localize)
 }
 
 /// What every benchmark begins with.

@@ -77,7 +77,8 @@ pub fn run(args: &ScoreArgs) -> Result<ExitCode> {
     if let (true, Some(first)) = (images.is_empty(), failed.first()) {
         anyhow::bail!("{}: {}", first.path, first.error);
     }
-    let result = ScoreResult { card: detector.card.clone(), threshold, images, failed };
+    let claim = threshold.claim(detector.card.data.calibration);
+    let result = ScoreResult { card: detector.card.clone(), threshold, claim, images, failed };
     if let Some(folder) = folder {
         folder::publish(folder, "detect-score", &result.card.model.sha256, |files| {
             write_scores(files, &result, shown).map(drop)
@@ -116,9 +117,7 @@ fn text(result: &ScoreResult) -> String {
         text += &format!("{}\n  failed: {}\n", f.path, f.error);
     }
     text + &format!(
-        "alarm above {:.4}: {:.0} % false alarms on clean images like those of {}\n",
-        result.threshold.score,
-        100.0 * result.threshold.false_alarms,
-        result.card.data.path
+        "alarm above {:.4}: {}; clean images: {}\n",
+        result.threshold.score, result.claim, result.card.data.path
     )
 }

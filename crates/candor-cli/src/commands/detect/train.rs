@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candor_adversarial::detector::card::{Card, Data, Threshold};
+use candor_adversarial::detector::card::{Card, Data};
 use candor_adversarial::detector::corpus::Split;
 use candor_adversarial::detector::{CARD_FILE, Extractor, NETWORK_FILE, save};
 use candor_adversarial::study::Study;
@@ -71,14 +71,7 @@ fn text(card: &Card, out: &str) -> String {
         text += &format!("  {:<52} {:>6}\n", a.attack, a.images);
     }
     for t in &card.thresholds {
-        let few = !Threshold::enough(t.false_alarms, card.data.calibration);
-        text += &format!(
-            "alarm above {:.4} at {:.0} % false alarms, by {} clean images{}\n",
-            t.score,
-            100.0 * t.false_alarms,
-            card.data.calibration,
-            if few { ": too few to tell (--calibration takes more)" } else { "" }
-        );
+        text += &format!("alarm above {:.4}: {}\n", t.score, t.claim(card.data.calibration));
     }
     text + &format!("Detector: {out}\n")
 }

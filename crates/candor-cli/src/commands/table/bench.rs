@@ -32,7 +32,7 @@ pub fn sheet(bench: Bench, settings: bool) -> Sheet {
 }
 
 fn note(bench: &Bench, table: &Measured) -> String {
-    let items = table.rows.iter().flat_map(|r| &r.cells).flatten().map(|c| c.count).max().unwrap_or(0);
+    let items = table.counts().map_or(0, |[_, most]| most);
     let Bench { engine, dataset, seed, .. } = bench;
     format!("{items} items, {} for tuning, {} {}, seed {seed}.", dataset.tuning, engine.name, engine.version)
 }

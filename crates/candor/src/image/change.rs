@@ -1,0 +1,118 @@
+//! What decoding does to a file's picture that somebody may not expect: it becomes upright, opaque, 8-bit RGB, and one picture.
+
+use std::fmt;
+use std::io::Cursor;
+
+use image::codecs::gif::GifDecoder;
+use image::codecs::png::PngDecoder;
+use image::codecs::webp::WebPDecoder;
+use image::metadata::Orientation;
+use image::{AnimationDecoder, ExtendedColorType, ImageFormat, RgbImage};
+
+/// A photo, and what was done to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoded {
+    /// The photo.
+    pub photo: RgbImage,
+    /// In the order in which it was done.
+    pub changes: Vec<Change>,
+}
+
+/// One thing done to a picture. `Display` says it as a clause about the photo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Of several frames only the first is used.
+    FirstFrame,
+    /// Of several pages only the first is used.
+    FirstPage,
+    /// Rounded from 16 bits a sample.
+    EightBits,
+    /// Grey, copied to red, green and blue.
+    FromGrey,
+    /// From the colours of print.
+    FromCmyk,
+    /// Rotated or mirrored as its EXIF says.
+    Upright,
+    /// What shows through is white.
+    OnWhite,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Change::FirstFrame => "the first frame of an animation",
+            Change::FirstPage => "the first of several pages",
+            Change::EightBits => "rounded from 16 to 8 bits",
+            Change::FromGrey => "grey, copied to red, green and blue",
+            Change::FromCmyk => "converted from CMYK",
+            Change::Upright => "turned upright as its EXIF says",
+            Change::OnWhite => "transparent pixels laid on white",
+        })
+    }
+}
+
+/// What is done to a file of that format, before its pixels are looked at.
+pub(super) fn changes(
+    format: ImageFormat,
+    bytes: &[u8],
+    color: ExtendedColorType,
+    orientation: Orientation,
+) -> Vec<Change> {
+    use ExtendedColorType::{Cmyk8, Cmyk16, L1, L2, L4, L8, L16, La1, La2, La4, La8, La16, Rgb16, Rgba16};
+    let one = match format {
+        ImageFormat::Tiff => has_second_page(bytes).then_some(Change::FirstPage),
+        _ => is_animation(format, bytes).then_some(Change::FirstFrame),
+    };
+    let deep = matches!(color, L16 | La16 | Rgb16 | Rgba16 | Cmyk16).then_some(Change::EightBits);
+    let grey =
+        matches!(color, L1 | L2 | L4 | L8 | L16 | La1 | La2 | La4 | La8 | La16).then_some(Change::FromGrey);
+    let cmyk = matches!(color, Cmyk8 | Cmyk16).then_some(Change::FromCmyk);
+    let turned = (orientation != Orientation::NoTransforms).then_some(Change::Upright);
+    [one, deep, grey, cmyk, turned].into_iter().flatten().collect()
+}
+
+/// Whether a file of frames has more than one. What cannot be told is none.
+fn is_animation(format: ImageFormat, bytes: &[u8]) -> bool {
+    let reader = || Cursor::new(bytes);
+    match format {
+        ImageFormat::Gif => GifDecoder::new(reader()).is_ok_and(|d| d.into_frames().nth(1).is_some()),
+        ImageFormat::WebP => WebPDecoder::new(reader()).is_ok_and(|d| d.has_animation()),
+        ImageFormat::Png => PngDecoder::new(reader()).is_ok_and(|d| d.is_apng().unwrap_or(false)),
+        _ => false,
+    }
+}
+
+/// Whether the first directory of a TIFF file points to a second one (TIFF 6.0, section 2).
+fn has_second_page(bytes: &[u8]) -> bool {
+    let little = bytes.starts_with(b"II");
+    let number = |at: usize, size: usize| -> Option<usize> {
+        let mut digits = bytes.get(at..at.checked_add(size)?)?.to_vec();
+        if little {
+            digits.reverse();
+        }
+        Some(digits.iter().fold(0, |n, &d| n << 8 | usize::from(d)))
+    };
+    let next = || {
+        let directory = number(4, 4)?;
+        let entries = number(directory, 2)?;
+        number(directory.checked_add(2 + 12 * entries)?, 4)
+    };
+    next().is_some_and(|offset| offset != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_page_is_one_that_the_first_points_to() {
+        let with_next = |next: u8| {
+            let mut file = b"II*\0\x08\0\0\0\x01\0".to_vec();
+            file.extend([0; 12]);
+            file.extend([next, 0, 0, 0]);
+            file
+        };
+        assert!(!has_second_page(&with_next(0)) && has_second_page(&with_next(90)));
+        assert!(!has_second_page(b"II*\0") && !has_second_page(b"MM\0*\xff\xff\xff\xff"));
+    }
+}
