@@ -3,16 +3,31 @@
 mod arguments;
 mod commands;
 mod output;
+mod panics;
 mod setup;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use arguments::{Cli, Command};
+use candor_graph::guard;
 use clap::Parser;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result = match &cli.command {
+    panics::install();
+    match guard::guarded(|| run(&cli)).unwrap_or_else(|words| Err(panics::error(&words))) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("candor: error: {}", output::one_line(&error));
+            let usage = error.downcast_ref::<setup::Usage>().is_some();
+            ExitCode::from(if usage { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<ExitCode> {
+    match &cli.command {
         Command::Inspect(a) => commands::inspect::run(a),
         Command::Explain(a) => commands::explain::run(a),
         Command::Calibrate(a) => commands::calibrate::run(a),
@@ -27,13 +42,5 @@ fn main() -> ExitCode {
         Command::Scenes(a) => commands::scenes::run(a),
         Command::Completions(a) => commands::completions::run(a),
         Command::Man(a) => commands::man::run(a),
-    };
-    match result {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("candor: error: {}", output::one_line(&error));
-            let usage = error.downcast_ref::<setup::Usage>().is_some();
-            ExitCode::from(if usage { 2 } else { 1 })
-        }
     }
 }
