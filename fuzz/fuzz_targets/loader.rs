@@ -1,8 +1,18 @@
-//! Any bytes are a graph or an error, never a panic and never an allocation that fails.
+//! candor_fuzz::loader under libFuzzer.
 #![no_main]
 
+use std::panic::set_hook;
+use std::process::abort;
+
+use candor_graph::guard;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| {
-    let _ = candor_graph::onnx::load_bytes(bytes);
+fuzz_target!(init: {
+    // Candor makes errors of a library's panics; only those that leave it count.
+    set_hook(Box::new(|_| {}));
+}, |bytes: &[u8]| {
+    if let Err(words) = guard::guarded(|| candor_fuzz::loader(bytes)) {
+        eprintln!("panicked: {words}");
+        abort();
+    }
 });

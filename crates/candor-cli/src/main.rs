@@ -5,19 +5,39 @@ mod commands;
 mod folder;
 mod interrupt;
 mod output;
+mod panics;
 mod resume;
 mod setup;
 mod stoppable;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use arguments::{Cli, Command};
+use candor_graph::guard;
 use clap::Parser;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     interrupt::listen();
-    let result = match &cli.command {
+    panics::install();
+    match guard::guarded(|| run(&cli)).unwrap_or_else(|words| Err(panics::error(&words))) {
+        Ok(code) => code,
+        Err(error) if interrupt::is_stop(&error) => {
+            interrupt::tell();
+            ExitCode::from(interrupt::EXIT)
+        }
+        Err(error) => {
+            eprintln!("candor: error: {}", output::one_line(&error));
+            let misplaced = error.downcast_ref().is_some_and(candor_report::ReportError::is_usage);
+            let usage = misplaced || error.downcast_ref::<setup::Usage>().is_some();
+            ExitCode::from(if usage { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<ExitCode> {
+    match &cli.command {
         Command::Inspect(a) => commands::inspect::run(a),
         Command::Explain(a) => commands::explain::run(a),
         Command::Calibrate(a) => commands::calibrate::run(a),
@@ -32,18 +52,5 @@ fn main() -> ExitCode {
         Command::Scenes(a) => commands::scenes::run(a),
         Command::Completions(a) => commands::completions::run(a),
         Command::Man(a) => commands::man::run(a),
-    };
-    match result {
-        Ok(code) => code,
-        Err(error) if interrupt::is_stop(&error) => {
-            interrupt::tell();
-            ExitCode::from(interrupt::EXIT)
-        }
-        Err(error) => {
-            eprintln!("candor: error: {}", output::one_line(&error));
-            let misplaced = error.downcast_ref().is_some_and(candor_report::ReportError::is_usage);
-            let usage = misplaced || error.downcast_ref::<setup::Usage>().is_some();
-            ExitCode::from(if usage { 2 } else { 1 })
-        }
     }
 }

@@ -7,6 +7,7 @@
 struct Readme;
 
 mod forms;
+mod guarded;
 #[cfg(feature = "onnxruntime")]
 pub mod library;
 #[cfg(feature = "onnxruntime")]
@@ -14,7 +15,6 @@ mod onnx_runtime;
 mod rten;
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use candor_graph::graph::Graph;
 use candor_graph::rewrite::Evaluate;
@@ -22,6 +22,7 @@ use candor_graph::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use guarded::Guarded;
 #[cfg(feature = "onnxruntime")]
 pub use onnx_runtime::{Device, OnnxRuntime};
 pub use rten::RTen;
@@ -63,6 +64,34 @@ pub enum EngineError {
         engine: &'static str,
         /// The engine's own words.
         reason: String,
+    },
+    /// It panicked, which is a fault of the engine's, or of a file that nobody foresaw.
+    #[error("{engine} stumbled over the graph ({reason}); try the other --engine")]
+    Panicked {
+        /// Name of the engine.
+        engine: String,
+        /// The panic's words.
+        reason: String,
+    },
+    /// A run would need more memory than there is.
+    #[error(
+        "{engine} would need {mebibytes} MiB for a batch of {batch}, more than there is; give the model smaller images, or fewer at once"
+    )]
+    Memory {
+        /// Name of the engine.
+        engine: String,
+        /// Memory of the values that are there at once.
+        mebibytes: u64,
+        /// The batch size.
+        batch: usize,
+    },
+    /// Any of these, for the graph of a model.
+    #[error("{model}")]
+    Model {
+        /// The model's file.
+        model: String,
+        /// What happened.
+        source: Box<EngineError>,
     },
 }
 
@@ -171,10 +200,7 @@ pub struct Folding<'e>(pub &'e dyn Engine);
 
 impl Evaluate for Folding<'_> {
     fn evaluate(&self, graph: &Graph) -> Result<Vec<Tensor>, Box<dyn std::error::Error + Send + Sync>> {
-        let run = || self.0.compile(graph)?.run(&[]);
-        // Constants of a damaged file may be anything; an engine's panic over them is an error of the file.
-        let outcome = catch_unwind(AssertUnwindSafe(run));
-        Ok(outcome.map_err(|_| "the engine cannot compute them; the model is damaged")??)
+        Ok(self.0.compile(graph)?.run(&[])?)
     }
 }
 

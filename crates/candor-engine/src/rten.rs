@@ -1,5 +1,6 @@
 //! The embedded engine: RTen, pure Rust.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use candor_graph::graph::{Graph, NodeNames, ValueId};
@@ -49,6 +50,7 @@ impl Engine for RTen {
         let (bytes, weights) = onnx::to_parts(&graph).map_err(|e| fail(e.to_string()))?;
         let mut options = ModelOptions::with_all_ops();
         options.external_data(onnx::WEIGHTS, weights);
+        options.enable_optimization(has_few_terms(&graph));
         let names = NodeNames::of(&graph);
         let model = options.load(bytes).map_err(|e| fail(names.explain(&e.to_string())))?;
         let ids = |ids: &[ValueId]| {
@@ -58,6 +60,23 @@ impl Engine for RTen {
         let (inputs, outputs) = (ids(&graph.inputs)?, ids(&graph.outputs)?);
         Ok(Box::new(RTenSession { model, inputs, outputs, names, pool: self.pool.clone() }))
     }
+}
+
+/// Most terms of all sums and products together for which RTen's optimiser is asked.
+const MOST_TERMS: u64 = 1 << 22;
+
+/// Whether RTen's optimiser would be done in time. At each Add and each Mul it lists the terms of the whole tree of such nodes: a chain
+/// of n has n²/2 of them, and one of x + x has 2ⁿ.
+fn has_few_terms(graph: &Graph) -> bool {
+    let mut terms: HashMap<ValueId, (&str, u64)> = HashMap::new();
+    let mut total = 0u64;
+    for node in graph.nodes.iter().filter(|n| matches!(n.op.as_str(), "Add" | "Mul")) {
+        let of = |id: &ValueId| terms.get(id).filter(|(op, _)| *op == node.op).map_or(1, |(_, n)| *n);
+        let own = node.inputs.iter().flatten().map(of).fold(0, u64::saturating_add);
+        total = total.saturating_add(own);
+        terms.extend(node.outputs.iter().flatten().map(|&id| (id, (node.op.as_str(), own))));
+    }
+    total <= MOST_TERMS
 }
 
 struct RTenSession {
@@ -119,6 +138,29 @@ fn from_rten(value: Value) -> Result<Tensor, String> {
 
 #[cfg(test)]
 mod tests {
+    use candor_graph::builder::Builder;
+    use candor_graph::graph::Graph;
+    use candor_graph::shape::Dim;
+    use candor_graph::tensor::{DataType, Tensor};
+
+    use crate::{Engine, RTen};
+
+    /// 2⁶⁰ terms, which the optimiser would list.
+    #[test]
+    fn a_chain_of_doublings_is_loaded() {
+        let b = Builder::new(Graph::new(18));
+        let mut x = b.input("x", DataType::Float, &[Dim::Fixed(1)]);
+        for _ in 0..60 {
+            x = x + x;
+        }
+        let y = x.id();
+        let mut graph = b.finish().unwrap();
+        graph.outputs = vec![y];
+        let one = Tensor::floats(&[1], vec![1.0]).unwrap();
+        let sums = RTen::new(1).compile(&graph).and_then(|mut session| session.run(&[&one])).unwrap();
+        assert_eq!(sums[0].as_floats(), Some(&[(60f32).exp2()][..]));
+    }
+
     #[test]
     fn the_version_is_that_of_the_lock_file() {
         let lock = include_str!("../../../Cargo.lock");

@@ -128,6 +128,12 @@ pub enum GraphError {
         /// The size and the limit.
         reason: String,
     },
+    /// The model has more nodes than any classifier.
+    #[error("the model has more than {most} nodes; simplify it when exporting")]
+    ManyNodes {
+        /// The limit.
+        most: usize,
+    },
     /// The operator has no gradient rule, or none for this case.
     #[error("{at}: no gradient rule for operator {}: {reason}", at.operator())]
     NoGradient {
@@ -204,7 +210,9 @@ pub fn one_line(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    line.split_whitespace().collect::<Vec<_>>().join(" ")
+    let words: Vec<&str> = line.split_whitespace().collect();
+    // Names of a file may hold what a terminal would obey.
+    words.join(" ").replace(char::is_control, "\u{fffd}")
 }
 
 /// Shorthand for results of this crate.

@@ -46,6 +46,8 @@ pub struct Graph {
     /// Values by id.
     values: Vec<Value>,
     names: HashMap<String, ValueId>,
+    /// Numbers below are taken, or were tried, by names that had to be made unique.
+    next_number: usize,
     /// Nodes in topological order.
     pub nodes: Vec<Node>,
     /// Inputs that a caller must give (initializers are constants, not inputs).
@@ -122,18 +124,19 @@ impl Graph {
         value.dtype = dtype.or(value.dtype);
     }
 
-    fn unique_name(&self, name: &str) -> String {
+    /// Never tries a number twice: a file may have given many of such names away.
+    fn unique_name(&mut self, name: &str) -> String {
         if !name.is_empty() && !self.names.contains_key(name) {
             return name.to_string();
         }
         let stem = if name.is_empty() { "value" } else { name };
-        let mut n = self.values.len();
+        self.next_number = self.next_number.max(self.values.len());
         loop {
-            let candidate = format!("{stem}_{n}");
+            let candidate = format!("{stem}_{}", self.next_number);
             if !self.names.contains_key(&candidate) {
                 return candidate;
             }
-            n += 1;
+            self.next_number += 1;
         }
     }
 

@@ -16,6 +16,7 @@ use rten_shape_inference::{SymExpr, SymTensor, SymbolGen};
 
 use crate::error::{GraphError, Result};
 use crate::graph::{Graph, Node, ValueId};
+use crate::rewrite::GROWING;
 use crate::tensor::{Tensor, TensorData};
 
 /// What is known of a constant: its shape, and its elements if it is a small vector of integers.
@@ -93,6 +94,22 @@ pub fn check_known(graph: &Graph) -> Result<()> {
             && !n.inputs.iter().flatten().any(unknown)
     });
     culprit.map_or(Ok(()), |node| Err(why_unknown(graph, node)))
+}
+
+/// Makes sure that no operator that makes much out of little reads its size off the image.
+///
+/// # Errors
+/// [`GraphError::UnknownShape`] naming the first that does.
+pub fn check_growth(graph: &Graph) -> Result<()> {
+    let unknown = |id: &ValueId| graph.shape(*id).is_none_or(|s| s.contains(&Dim::Unknown));
+    let grows = |n: &&Node| n.domain.is_empty() && GROWING.contains(&n.op.as_str());
+    match graph.nodes.iter().filter(grows).find(|n| n.outputs.iter().flatten().any(unknown)) {
+        Some(node) => Err(GraphError::unknown_shape(
+            node,
+            "the size of its output depends on what is computed; export with fixed sizes",
+        )),
+        None => Ok(()),
+    }
 }
 
 fn why_unknown(graph: &Graph, node: &Node) -> GraphError {

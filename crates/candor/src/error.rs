@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use candor_engine::EngineError;
 use candor_graph::error::GraphError;
 pub use candor_graph::error::one_line;
+use candor_graph::guard;
 use candor_graph::tensor::Tensor;
 use thiserror::Error;
 
@@ -94,6 +95,14 @@ pub enum Error {
     /// The sidecar.
     #[error(transparent)]
     Sidecar(#[from] SidecarError),
+    /// A state that nobody foresaw: a panic that was caught where it would have left the library.
+    #[error("{what}: an unforeseen state ({reason}); please report it with this file")]
+    Panicked {
+        /// The file in hand.
+        what: String,
+        /// The panic's words.
+        reason: String,
+    },
     /// Whoever watched the work ended it.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -146,6 +155,30 @@ pub enum ModelError {
     NotClasses {
         /// The shape found.
         shape: String,
+    },
+    /// It has more classes than anybody could read.
+    #[error("its output has {classes} classes; at most {most} are supported")]
+    ManyClasses {
+        /// Classes of the model.
+        classes: usize,
+        /// The limit.
+        most: usize,
+    },
+    /// Its input takes more pixels than a photo may have, or more memory than there is.
+    #[error(
+        "its input of {batch} × {channels} × {height} × {width} is too large: at most {} pixels a side and {} million in all, if they fit into memory; \
+         export it for smaller images",
+        crate::image::MAX_SIDE, crate::image::MAX_PIXELS / 1_000_000
+    )]
+    LargeInput {
+        /// The batch size that the file fixes; 1 if it is free.
+        batch: usize,
+        /// Channels.
+        channels: usize,
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
     },
     /// A score is NaN or infinite.
     #[error(
@@ -296,6 +329,12 @@ impl Error {
             _ => false,
         }
     }
+}
+
+/// What `work` on a file answers, which `what` names; an error if it panics.
+pub(crate) fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let panicked = |reason| Error::Panicked { what: what.to_string(), reason };
+    guard::guarded(work).map_err(panicked).flatten()
 }
 
 /// The float values of an engine's output.

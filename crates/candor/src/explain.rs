@@ -6,7 +6,7 @@ use std::time::Instant;
 use image::RgbImage;
 
 use crate::classifier::Classifier;
-use crate::error::{Error, ModelError, Result};
+use crate::error::{Error, ModelError, Result, guarded};
 use crate::explanation::{ClassExplanation, Cost, Explanation, PhotoExplanation, TopClass};
 use crate::image::decode;
 use crate::labels::{ClassError, Labels};
@@ -156,7 +156,8 @@ impl Classifier {
     /// As [`Classifier::explainer`].
     pub fn explainer_of(&self, definition: &dyn Definition, method: &Method) -> Result<Explainer> {
         let choices = self.choices(&method.levels, method.seed);
-        let (prepared, parameters) = prepare(&self.model, definition, &method.set, &choices)?;
+        let prepared = || prepare(&self.model, definition, &method.set, &choices);
+        let (prepared, parameters) = guarded(&self.model.info.path, prepared)?;
         Ok(Explainer { classifier: self.clone(), probe: true, parameters, prepared })
     }
 }
@@ -208,7 +209,7 @@ impl Explainer {
         classes: &[Class],
         progress: &mut dyn Progress,
     ) -> Result<PhotoExplanation> {
-        let mut explained = self.batch(&[(path, photo)], classes, progress)?;
+        let mut explained = guarded(path, || self.batch(&[(path, photo)], classes, progress))?;
         explained.pop().ok_or_else(|| Error::model(&self.classifier.model.info.path, ModelError::NotComputed))
     }
 
@@ -220,7 +221,7 @@ impl Explainer {
         progress: &mut dyn Progress,
     ) -> Vec<Result<PhotoExplanation>> {
         if photos.len() > 1 {
-            match self.batch(photos, classes, progress) {
+            match guarded("several photos", || self.batch(photos, classes, progress)) {
                 Ok(explained) => return explained.into_iter().map(Ok).collect(),
                 Err(Error::Cancelled(c)) => return photos.iter().map(|_| Err(c.into())).collect(),
                 // Alone, those that fail do not keep the others from their maps.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -38,6 +38,14 @@ pub enum LabelsError {
     Empty {
         /// The file.
         path: PathBuf,
+    },
+    /// It names more classes than any model has.
+    #[error("{}: holds {names} names, more than any model has classes; give one a line, in class order", path.display())]
+    Many {
+        /// The file.
+        path: PathBuf,
+        /// Names found.
+        names: usize,
     },
     /// It names more or fewer classes than the model has.
     #[error("{labels} labels for a model of {classes} classes; give the labels the model was trained with")]
@@ -84,10 +92,36 @@ pub enum ClassError {
 /// How many names an unknown one is answered with.
 const SUGGESTIONS: usize = 3;
 
+/// Most bytes of a file of labels.
+const MOST_BYTES: u64 = 64 << 20;
+/// Most names in it: more than any model has classes.
+const MOST_NAMES: usize = 1 << 20;
+
+/// The text of a file of at most `most` bytes. Larger ones, and such as never end, are not read to their end.
+pub(crate) fn text_file(path: &Path, most: u64) -> io::Result<String> {
+    let mut text = String::new();
+    let mut part = fs::File::open(path)?.take(most + 1);
+    part.read_to_string(&mut text)?;
+    if text.len() as u64 > most {
+        let what = format!("is larger than {} MiB", most >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+    }
+    Ok(text)
+}
+
+/// A name without characters that do something instead of being shown.
+fn printable(name: &str) -> String {
+    let acts = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    name.replace(acts, " ").trim().to_string()
+}
+
 impl Labels {
-    /// These names, in class order.
+    /// These names, in class order. What would move a terminal's cursor, end a line or turn the direction of writing is a space.
     pub fn new(names: Vec<String>) -> Self {
-        Labels { names }
+        Labels { names: names.iter().map(|name| printable(name)).collect() }
     }
 
     /// `classes` classes without names.
@@ -102,8 +136,16 @@ impl Labels {
     /// # Errors
     /// The file cannot be read, holds no names, or is JSON of another form.
     pub fn load(path: &Path) -> Result<Labels, LabelsError> {
-        let text = fs::read_to_string(path)
+        let text = text_file(path, MOST_BYTES)
             .map_err(|source| LabelsError::Unreadable { path: path.into(), source })?;
+        Labels::parse(&text, path)
+    }
+
+    /// The names in a text; `path` stands in errors.
+    ///
+    /// # Errors
+    /// As [`Labels::load`], for a text that can be read.
+    pub fn parse(text: &str, path: &Path) -> Result<Labels, LabelsError> {
         let text = text.trim_start_matches('\u{feff}').trim_end();
         if text.is_empty() {
             return Err(LabelsError::Empty { path: path.into() });
@@ -114,7 +156,10 @@ impl Labels {
         } else {
             text.lines().map(|line| line.trim().to_string()).collect()
         };
-        Ok(Labels { names })
+        if names.len() > MOST_NAMES {
+            return Err(LabelsError::Many { path: path.into(), names: names.len() });
+        }
+        Ok(Labels::new(names))
     }
 
     /// Checks that there is one label for each of a model's classes.
@@ -309,6 +354,18 @@ mod tests {
             assert_eq!(load(text).unwrap(), ["cat", "dog"], "{text}");
         }
         assert_eq!(load("cat\n\ndog").unwrap(), ["cat", "", "dog"]);
+    }
+
+    #[test]
+    fn what_acts_on_a_terminal_is_no_part_of_a_name() {
+        let names = load(r#"["cat\u001b[2Jdog", "two\nlines", "\u202egod", "a \"b\" <c>"]"#).unwrap();
+        assert_eq!(names, ["cat [2Jdog", "two lines", "god", "a \"b\" <c>"]);
+    }
+
+    #[test]
+    fn more_names_than_any_model_has_classes_are_refused() {
+        let many = load(&"cat\n".repeat(MOST_NAMES + 1)).unwrap_err();
+        assert!(many.starts_with("holds 1048577 names, more than any model has classes"), "{many}");
     }
 
     #[test]

@@ -9,13 +9,13 @@ use candor_graph::graph::{Graph, Node, ValueId};
 use candor_graph::onnx::{self, Loaded};
 use candor_graph::shape::{self, Dim};
 use candor_graph::tensor::{DataType, Tensor};
-use candor_graph::{insert, rewrite};
+use candor_graph::{insert, memory, rewrite};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::engine::{Engine, Folding, Session};
-use crate::error::{Error, ModelError, Result, first_floats, floats};
-use crate::image::Layout;
+use crate::engine::{Engine, Folding, Guarded, Session};
+use crate::error::{Error, ModelError, Result, first_floats, floats, guarded};
+use crate::image::{Layout, MAX_PIXELS, MAX_SIDE};
 use crate::scores::{log_odds, softmax};
 
 /// The model of a run, identified by content.
@@ -58,6 +58,9 @@ pub enum Head {
 /// Most pixels in one batch: bounds the memory. Larger batches are no faster.
 const BATCH_PIXELS: usize = 4 * 224 * 224;
 
+/// Most classes of a model.
+const MOST_CLASSES: usize = 1 << 20;
+
 /// A classifier from N×C×H×W images to N×K logits.
 pub struct Model {
     /// The graph after the standard passes: one input, the logits as its only output.
@@ -91,9 +94,14 @@ impl Model {
         if path.is_dir() {
             return Err(Error::Directory { path: path.to_path_buf() });
         }
-        let bytes = std::fs::read(path).map_err(|e| Error::read(path, e))?;
-        let loaded = onnx::load_beside(&bytes, path).map_err(|e| Error::graph(&shown, e))?;
-        Model::from_loaded(loaded, &shown, &bytes, options, engine)
+        let bytes = onnx::read_file(path).map_err(|e| match e {
+            GraphError::Unreadable { source, .. } => Error::read(path, source),
+            other => Error::graph(&shown, other),
+        })?;
+        guarded(&shown, || {
+            let loaded = onnx::load_beside(&bytes, path).map_err(|e| Error::graph(&shown, e))?;
+            Model::from_loaded(loaded, &shown, &bytes, options, engine)
+        })
     }
 
     /// Makes a model in memory ready; `name` stands for its path in results.
@@ -106,8 +114,10 @@ impl Model {
         options: &ModelOptions,
         engine: Box<dyn Engine>,
     ) -> Result<Self> {
-        let loaded = onnx::load_bytes(bytes).map_err(|e| Error::graph(name, e))?;
-        Model::from_loaded(loaded, name, bytes, options, engine)
+        guarded(name, || {
+            let loaded = onnx::load_bytes(bytes).map_err(|e| Error::graph(name, e))?;
+            Model::from_loaded(loaded, name, bytes, options, engine)
+        })
     }
 
     fn from_loaded(
@@ -118,6 +128,7 @@ impl Model {
         engine: Box<dyn Engine>,
     ) -> Result<Self> {
         let at = |e: GraphError| Error::graph(name, e);
+        let engine: Box<dyn Engine> = Box::new(Guarded::new(engine, name));
         let described = loaded.describe_inputs();
         let info = ModelInfo {
             path: name.to_string(),
@@ -136,14 +147,19 @@ impl Model {
         rewrite::settle_shapes(&mut graph, &Folding(engine.as_ref())).map_err(at)?;
         shape::check_known(&graph).map_err(at)?;
         rewrite::standard(&mut graph, &Folding(engine.as_ref())).map_err(at)?;
+        shape::check_growth(&graph).map_err(at)?;
         let (logits, head) = find_logits(&mut graph, options.logits.as_deref(), name)?;
         graph.outputs = vec![logits];
         rewrite::remove_dead(&mut graph);
         let classes = match graph.shape(logits).as_deref() {
-            Some([_, Dim::Fixed(k)]) => *k,
+            Some([_, Dim::Fixed(k)]) if *k > MOST_CLASSES => {
+                return Err(Error::model(name, ModelError::ManyClasses { classes: *k, most: MOST_CLASSES }));
+            }
+            Some([_, Dim::Fixed(k @ 1..)]) => *k,
             other => return Err(Error::model(name, ModelError::NotClasses { shape: shape::display(other) })),
         };
         let input_shape = insert::image_shape(&graph, input).map_err(at)?;
+        check_input(input_shape, fixed_batch.unwrap_or(1)).map_err(|e| Error::model(name, e))?;
         let engine = Arc::from(engine);
         let mut model = Model { graph, input, logits, input_shape, classes, fixed_batch, head, info, engine };
         if head == Head::Logits && classes > 1 {
@@ -280,6 +296,17 @@ impl Model {
     }
 }
 
+/// Refuses an input that nobody could fill.
+fn check_input([channels, height, width]: [usize; 3], batch: usize) -> Result<(), ModelError> {
+    let pixels = height as u64 * width as u64;
+    let bytes = [channels, batch, size_of::<f32>()].iter().try_fold(pixels, |n, &k| n.checked_mul(k as u64));
+    let fits = height.max(width) <= MAX_SIDE as usize
+        && pixels <= MAX_PIXELS
+        // The images, and the input made of them.
+        && bytes.and_then(|n| n.checked_mul(2)).is_some_and(memory::is_available);
+    if fits { Ok(()) } else { Err(ModelError::LargeInput { batch, channels, height, width }) }
+}
+
 /// The only float input of four axes; made NCHW, with known sizes.
 fn image_input(graph: &mut Graph, options: &ModelOptions, inputs: String) -> Result<ValueId, ModelError> {
     let images: Vec<(ValueId, Vec<Dim>)> = graph
@@ -359,7 +386,8 @@ fn find_logits(graph: &mut Graph, name: Option<&str>, path: &str) -> Result<(Val
         let outputs: Vec<String> = graph.outputs.iter().map(describe).collect();
         Error::model(path, ModelError::NoClassOutput { outputs: outputs.join(", ") })
     })?;
-    let producer = |id: ValueId| graph.nodes.iter().find(|n| n.outputs.contains(&Some(id)));
+    let producers = graph.producers();
+    let producer = |id: ValueId| producers.get(&id).map(|&i| &graph.nodes[i]);
     let mut node: Option<&Node> = producer(output);
     // A reshape behind the softmax moves nothing.
     while let Some(n) =

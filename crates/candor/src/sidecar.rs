@@ -22,10 +22,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::image::{ColorOrder, Filter, Layout, MAX_SIDE, Preprocessing, Preset, ResizeMode};
-use crate::labels::{Labels, LabelsError};
+use crate::labels::{Labels, LabelsError, text_file};
+
+/// Most bytes of a sidecar, which may hold the names of all classes.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// What a sidecar says; `None` where it says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,12 +38,15 @@ pub struct Sidecar {
     /// Where preprocessing starts from; the fields down to `filter` refine it.
     pub preset: Option<Preset>,
     /// Height and width of the input, 1..=[`MAX_SIDE`].
+    #[serde(default, deserialize_with = "exactly")]
     pub size: Option<[usize; 2]>,
     /// Multiplies the 8-bit sample; finite, not 0.
     pub scale: Option<f64>,
     /// Subtracted from the scaled sample, by channel in the model's order; finite.
+    #[serde(default, deserialize_with = "exactly")]
     pub mean: Option<[f64; 3]>,
     /// Divides the difference, by channel in the model's order; finite, not 0.
+    #[serde(default, deserialize_with = "exactly")]
     pub std: Option<[f64; 3]>,
     /// Order of the input channels.
     pub color: Option<ColorOrder>,
@@ -57,6 +64,16 @@ pub struct Sidecar {
     pub levels: Option<Vec<String>>,
     /// The model's λ; finite, above 0.
     pub lambda: Option<f64>,
+}
+
+/// A list of N. Of an array alone the parser would take the first N and leave the others.
+fn exactly<'de, D: Deserializer<'de>, T: Deserialize<'de>, const N: usize>(
+    value: D,
+) -> Result<Option<[T; N]>, D::Error> {
+    let list = Vec::<T>::deserialize(value)?;
+    let count = list.len();
+    let wrong = |_| D::Error::invalid_length(count, &format!("a list of {N}").as_str());
+    list.try_into().map(Some).map_err(wrong)
 }
 
 /// Where labels come from.
@@ -171,7 +188,7 @@ impl Sidecar {
     /// # Errors
     /// A file that cannot be read, and any key or value that is not as documented: nothing is ignored.
     pub fn load(path: &Path) -> Result<Sidecar, SidecarError> {
-        let text = fs::read_to_string(path)
+        let text = text_file(path, MOST_BYTES)
             .map_err(|source| SidecarError::Unreadable { path: path.into(), source })?;
         Self::parse(&text, path)
     }

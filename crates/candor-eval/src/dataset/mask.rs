@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
+use candor::image::MAX_SIDE;
+
 use super::{DatasetError, Result};
 
 /// Which pixels of a photo are an object's.
@@ -33,6 +35,12 @@ pub(super) fn read(path: &Path, values: &[u8]) -> Result<Mask> {
     let grey = [png::ColorType::Indexed, png::ColorType::Grayscale].contains(&info.color_type);
     if !grey || bits > 8 {
         return Err(fail(&"a mask is an indexed or grey PNG of 8 bits or fewer"));
+    }
+    if info.width.max(info.height) > MAX_SIDE {
+        return Err(fail(&format!(
+            "{}x{} pixels are too many; at most {MAX_SIDE} a side",
+            info.width, info.height
+        )));
     }
     let mut bytes = vec![0; reader.output_buffer_size().ok_or_else(|| fail(&"the picture is too large"))?];
     let frame = reader.next_frame(&mut bytes).map_err(|e| fail(&e))?;

@@ -261,17 +261,27 @@ fn stabilised(z: Expr<'_>, epsilon: f32) -> Expr<'_> {
 
 /// Whether a value cannot be negative, by the operators that make it.
 fn non_negative(graph: &Graph, id: ValueId) -> bool {
-    let Some(n) = graph.nodes.iter().find(|n| n.outputs.contains(&Some(id))) else { return false };
-    match n.op.as_str() {
-        "Sigmoid" | "HardSigmoid" | "Softmax" => true,
-        "Relu" | "Clip" => is_relu(graph, n),
-        "Add" | "Sum" | "Concat" => n.inputs.iter().flatten().all(|&i| non_negative(graph, i)),
-        "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" | "Reshape" | "Flatten"
-        | "Slice" | "Squeeze" | "Unsqueeze" | "Transpose" | "ReduceMean" => {
-            n.input(0).is_some_and(|i| non_negative(graph, i))
+    // Forward: backward, the branches of sums of sums would be walked again and again.
+    let mut known: HashSet<ValueId> = HashSet::new();
+    for n in &graph.nodes {
+        let holds = match n.op.as_str() {
+            "Sigmoid" | "HardSigmoid" | "Softmax" => true,
+            "Relu" | "Clip" => is_relu(graph, n),
+            "Add" | "Sum" | "Concat" => n.inputs.iter().flatten().all(|i| known.contains(i)),
+            "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" | "Reshape" | "Flatten"
+            | "Slice" | "Squeeze" | "Unsqueeze" | "Transpose" | "ReduceMean" => {
+                n.input(0).is_some_and(|i| known.contains(&i))
+            }
+            _ => false,
+        };
+        if n.outputs.contains(&Some(id)) {
+            return holds;
         }
-        _ => false,
+        if holds {
+            known.extend(n.outputs.iter().flatten());
+        }
     }
+    false
 }
 
 /// y linear in its inputs: R_i = x_i · (∂y/∂x_i)ᵀ (R / y). A constant is a bias.

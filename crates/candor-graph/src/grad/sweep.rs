@@ -240,7 +240,10 @@ fn un_broadcast<'b>(gradient: Expr<'b>, want: &[Dim]) -> Result<Expr<'b>> {
         .filter(|&i| want[i] == Dim::Fixed(1) && have[i + extra] != Dim::Fixed(1))
         .map(|i| i as i64)
         .collect();
-    if let ([1], [_, Dim::Fixed(channels), Dim::Fixed(_), Dim::Fixed(_)]) = (&axes[..], &g.shape()?[..]) {
+    const MOST_ONES: usize = 1 << 20;
+    if let ([1], [_, Dim::Fixed(channels @ ..=MOST_ONES), Dim::Fixed(_), Dim::Fixed(_)]) =
+        (&axes[..], &g.shape()?[..])
+    {
         // Over the channels of feature maps: as a convolution with ones, which engines do several times faster.
         let ones = Tensor::floats(&[1, *channels, 1, 1], vec![1.0; *channels])?;
         return Ok(g.op("Conv", &[g.builder().constant(ones)], &[("kernel_shape", Attr::Ints(vec![1, 1]))]));

@@ -48,4 +48,17 @@ impl Graph {
         }
         set
     }
+
+    /// Number of nodes on the longest path.
+    pub fn depth(&self) -> usize {
+        let mut depths: HashMap<ValueId, usize> = HashMap::new();
+        let mut deepest = 0;
+        for node in &self.nodes {
+            let before = node.inputs.iter().flatten().filter_map(|id| depths.get(id)).max();
+            let depth = before.copied().unwrap_or(0) + 1;
+            depths.extend(node.outputs.iter().flatten().map(|&id| (id, depth)));
+            deepest = deepest.max(depth);
+        }
+        deepest
+    }
 }

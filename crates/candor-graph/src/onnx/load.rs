@@ -1,6 +1,7 @@
 //! ONNX file to graph: what a file must be, and whether its operator set can be read.
 
-use std::io::{Error, ErrorKind};
+use std::fs::File;
+use std::io::{Error, ErrorKind, Read};
 use std::path::Path;
 
 use rten_onnx::onnx::{ModelProto, OperatorSetIdProto};
@@ -32,13 +33,31 @@ pub struct Loaded {
 /// [`GraphError`]: unreadable, not ONNX, unsupported operator set, functions, missing external data, or a
 /// malformed graph.
 pub fn load(path: &Path) -> Result<Loaded> {
-    let shown = path.display().to_string();
+    load_beside(&read_file(path)?, path)
+}
+
+/// Most bytes of a model file: protocol buffers hold no more. Larger models have external data.
+const MOST_BYTES: u64 = 1 << 31;
+
+/// The bytes of a model file.
+///
+/// # Errors
+/// [`GraphError::Unreadable`], also for what is larger than a model file can be, or never ends.
+pub fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let unreadable = |source| GraphError::Unreadable { path: path.display().to_string(), source };
     if path.is_dir() {
-        let source = Error::new(ErrorKind::IsADirectory, "is a directory, not a file");
-        return Err(GraphError::Unreadable { path: shown, source });
+        return Err(unreadable(Error::new(ErrorKind::IsADirectory, "is a directory, not a file")));
     }
-    let bytes = std::fs::read(path).map_err(|source| GraphError::Unreadable { path: shown, source })?;
-    load_beside(&bytes, path)
+    let mut bytes = vec![];
+    let file = File::open(path).map_err(unreadable)?;
+    let size = file.metadata().map_or(0, |m| m.len()).min(MOST_BYTES);
+    // The size is known of a file, and not of a pipe. It need not be true.
+    bytes.try_reserve_exact(size as usize).map_err(|_| unreadable(ErrorKind::OutOfMemory.into()))?;
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(unreadable(Error::new(ErrorKind::FileTooLarge, "a model file has at most 2 GiB")));
+    }
+    Ok(bytes)
 }
 
 /// Loads an ONNX model from the bytes of the file at `path`; external data is looked for beside it.
@@ -83,7 +102,8 @@ fn parse(bytes: &[u8], what: &str, external: ExternalData) -> Result<Loaded> {
     let graph = read_graph(graph, &proto, &external)?;
     let name = model.producer_name.unwrap_or_default();
     let version = model.producer_version.unwrap_or_default();
-    Ok(Loaded { graph, opset, producer: format!("{name} {version}").trim().to_string() })
+    let producer = format!("{name} {version}").replace(char::is_control, " ").trim().to_string();
+    Ok(Loaded { graph, opset, producer })
 }
 
 /// A graph of the operator sets that a model imports.

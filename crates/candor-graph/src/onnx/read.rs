@@ -35,6 +35,9 @@ impl Frame {
 
 /// The graph of a file, which stands in no other. `graph` has its operator sets.
 pub(super) fn read_graph(graph: Graph, proto: &GraphProto, external: &ExternalData) -> Result<Graph> {
+    if count_nodes(proto) > MOST_NODES {
+        return Err(GraphError::ManyNodes { most: MOST_NODES });
+    }
     let mut frames = vec![Frame { graph, captured: vec![] }];
     add_graph(&mut frames, proto, external)?;
     let mut graph = std::mem::take(&mut frames[0].graph);
@@ -46,12 +49,21 @@ pub(super) fn read_graph(graph: Graph, proto: &GraphProto, external: &ExternalDa
 
 /// Deepest nesting of graphs that is read.
 const DEEPEST: usize = 16;
+/// Most nodes that are read, those of inner graphs included. The largest classifiers have a few thousand.
+const MOST_NODES: usize = 1 << 16;
+
+/// Nodes of a graph and of the graphs inside them, whose nesting is bounded already.
+fn count_nodes(proto: &GraphProto) -> usize {
+    let inner = proto.node.iter().flat_map(|n| &n.attribute).filter_map(|a| a.g.as_ref());
+    proto.node.len() + inner.map(count_nodes).sum::<usize>()
+}
 
 /// Reads a graph into the topmost frame.
 fn add_graph(frames: &mut Vec<Frame>, proto: &GraphProto, external: &ExternalData) -> Result<()> {
     let top = frames.len() - 1;
     for tensor in &proto.initializer {
         let name = tensor.name.clone().unwrap_or_default();
+        check_name(&name)?;
         if frames[top].graph.find(&name).is_some() {
             return Err(GraphError::Malformed(format!("initializer '{name}' appears twice")));
         }
@@ -118,8 +130,17 @@ fn add_subgraph(
     Ok(Subgraph { graph, captured: places })
 }
 
+/// Refuses a name that does something where it is shown: moves a terminal's cursor, say.
+fn check_name(name: &str) -> Result<()> {
+    if name.contains(char::is_control) {
+        return Err(GraphError::Malformed(format!("the name {name:?} holds control characters")));
+    }
+    Ok(())
+}
+
 fn add_input(graph: &mut Graph, input: &ValueInfoProto) -> Result<()> {
     let name = input.name.as_deref().unwrap_or("");
+    check_name(name)?;
     if let Some(id) = graph.find(name) {
         // Before IR version 4 every initializer was listed as an input too.
         if graph.constant(id).is_some() {
@@ -154,6 +175,8 @@ fn add_input(graph: &mut Graph, input: &ValueInfoProto) -> Result<()> {
 
 fn add_node(frames: &mut Vec<Frame>, proto: &NodeProto, index: usize, external: &ExternalData) -> Result<()> {
     let top = frames.len() - 1;
+    let names = [&proto.name, &proto.op_type, &proto.domain].into_iter().flatten();
+    names.chain(&proto.output).try_for_each(|name| check_name(name))?;
     let mut node = bare_node(proto, index);
     for attribute in proto.attribute.iter().filter(|a| !is_graph(a)) {
         let key = attribute.name.clone().unwrap_or_default();

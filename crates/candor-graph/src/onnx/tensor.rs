@@ -9,6 +9,7 @@ use half::{bf16, f16};
 use rten_onnx::onnx::{self, DataLocation, StringStringEntryProto, TensorProto};
 
 use crate::error::{GraphError, Result};
+use crate::memory;
 use crate::tensor::{DataType, Tensor, TensorData};
 
 /// The graph's type for an ONNX type code. Floats of every width are held as 32-bit floats.
@@ -103,6 +104,11 @@ fn read_span(path: &Path, (offset, length): (u64, usize)) -> std::io::Result<Vec
         let what = format!("ends at byte {size}, before byte {offset} + {length}");
         return Err(Error::new(ErrorKind::UnexpectedEof, what));
     }
+    // It is held twice while its elements are read.
+    if !memory::is_available(2 * length as u64) {
+        let what = format!("the {length} bytes of the tensor do not fit into memory");
+        return Err(Error::new(ErrorKind::OutOfMemory, what));
+    }
     let mut bytes = vec![0; length];
     file.seek(SeekFrom::Start(offset))?;
     file.read_exact(&mut bytes)?;
@@ -124,7 +130,10 @@ pub(super) fn from_proto(proto: &TensorProto, external: &ExternalData) -> Result
     let shape: Vec<usize> = proto
         .dims
         .iter()
-        .map(|&d| usize::try_from(d).map_err(|_| fail(format!("has a negative dimension {d}"))))
+        .map(|&d| match usize::try_from(d) {
+            Ok(n) if n <= i32::MAX as usize => Ok(n),
+            _ => Err(fail(format!("has the dimension {d}"))),
+        })
         .collect::<Result<_>>()?;
     let count = shape
         .iter()

@@ -19,29 +19,40 @@ const MOST_NODES: usize = 100_000;
 /// # Errors
 /// [`GraphError::TooLarge`] for a loop of more than [`MOST_TURNS`] turns, [`GraphError::Node`] for one that is malformed.
 pub fn unfold_control_flow(graph: &mut Graph) -> Result<bool> {
+    if !graph.nodes.iter().any(is_control_flow) {
+        return Ok(false);
+    }
     let mut any = false;
-    let mut index = 0;
-    while index < graph.nodes.len() {
-        let node = graph.nodes[index].clone();
-        let unfolded = match (node.domain.as_str(), node.op.as_str()) {
-            ("", "If") => branch(graph, &node)?,
-            ("", "Loop") => turns(graph, &node)?,
-            _ => None,
+    // The next node is the last: what comes in its place may hold control flow again.
+    let mut waiting: Vec<Node> = std::mem::take(&mut graph.nodes).into_iter().rev().collect();
+    while let Some(node) = waiting.pop() {
+        let unfolded = match node.op.as_str() {
+            _ if !is_control_flow(&node) => None,
+            "If" => branch(graph, &node)?,
+            _ => turns(graph, &node)?,
         };
         match unfolded {
-            // What comes in its place may hold control flow again.
             Some(nodes) => {
-                if nodes.len() + graph.nodes.len() > MOST_NODES {
-                    let reason = format!("written out, the graph has more than {MOST_NODES} nodes");
-                    return Err(GraphError::too_large(&node, reason));
-                }
-                graph.nodes.splice(index..=index, nodes);
+                check_size(&node, nodes.len() + waiting.len() + graph.nodes.len())?;
+                waiting.extend(nodes.into_iter().rev());
                 any = true;
             }
-            None => index += 1,
+            None => graph.nodes.push(node),
         }
     }
     Ok(any)
+}
+
+fn is_control_flow(node: &Node) -> bool {
+    node.domain.is_empty() && matches!(node.op.as_str(), "If" | "Loop")
+}
+
+fn check_size(node: &Node, nodes: usize) -> Result<()> {
+    if nodes > MOST_NODES {
+        let reason = format!("written out, the graph has more than {MOST_NODES} nodes");
+        return Err(GraphError::too_large(node, reason));
+    }
+    Ok(())
 }
 
 fn branch(graph: &mut Graph, node: &Node) -> Result<Option<Vec<Node>>> {
@@ -67,6 +78,8 @@ fn turns(graph: &mut Graph, node: &Node) -> Result<Option<Vec<Node>>> {
             format!("a loop of {count} turns; at most {MOST_TURNS} are unrolled; unroll it when exporting");
         return Err(GraphError::too_large(node, reason));
     }
+    // Before anything is copied: a body may be large.
+    check_size(node, body.graph.nodes.len().saturating_mul(count.max(0) as usize))?;
     let carried = formal - 2;
     let mut nodes = vec![];
     let mut values: Vec<ValueId> = vec![];
@@ -115,9 +128,12 @@ fn truth(graph: &Graph, id: ValueId) -> Option<bool> {
 /// Whether the condition that a body hands on is the one it was given, or true.
 fn stays_true(body: &Graph) -> bool {
     let Some(mut id) = body.outputs.first().copied() else { return false };
-    while let Some(node) = body.nodes.iter().find(|n| n.op == "Identity" && n.outputs.contains(&Some(id))) {
-        let Some(before) = node.input(0) else { return false };
-        id = before;
+    // Nodes stand in topological order: backward, one walk sees a whole chain.
+    for node in body.nodes.iter().rev() {
+        if node.op == "Identity" && node.outputs.contains(&Some(id)) {
+            let Some(before) = node.input(0) else { return false };
+            id = before;
+        }
     }
     body.inputs.get(1) == Some(&id) || truth(body, id) == Some(true)
 }

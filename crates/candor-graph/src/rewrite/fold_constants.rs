@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use crate::error::{GraphError, Result};
 use crate::graph::{Graph, Node, ValueId};
-use crate::tensor::{DataType, Tensor};
+use crate::memory;
+use crate::shape::infer;
+use crate::tensor::{DataType, Tensor, TensorData};
 
 /// Runs a graph without inputs: what constant folding needs of an engine.
 pub trait Evaluate {
@@ -30,32 +32,76 @@ pub fn fold_constants(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result<()>
 /// be inferred.
 ///
 /// # Errors
-/// [`GraphError::Evaluate`] if the evaluator fails.
+/// [`GraphError::Evaluate`] if the evaluator fails, [`GraphError::TooLarge`] for constants that would not fit into memory.
 pub fn evaluate_constants(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result<()> {
     share_constants(graph);
-    let is_constant = |g: &Graph, id: ValueId| g.constant(id).is_some();
-    let mut foldable: HashSet<ValueId> = HashSet::new();
-    let mut folded_nodes = vec![false; graph.nodes.len()];
-    for (i, node) in graph.nodes.iter().enumerate() {
-        let constant = node.domain.is_empty()
-            && !node.op.starts_with("Random")
-            && !(GROWING.contains(&node.op.as_str()) && sizes(graph, node).is_none())
-            && node.inputs.iter().flatten().all(|id| is_constant(graph, *id) || foldable.contains(id));
-        if constant {
-            folded_nodes[i] = true;
-            foldable.extend(node.outputs.iter().flatten());
+    for _ in 0..MOST_TURNS {
+        let plan = Plan::of(graph);
+        if !plan.nodes.contains(&true) {
+            break;
         }
+        evaluate(graph, &plan, evaluator)?;
+        if !plan.waiting {
+            break;
+        }
+        // What waited for a size sees it now.
+        infer(graph)?;
     }
-    let needed: Vec<ValueId> = {
-        let rest = graph.nodes.iter().zip(&folded_nodes).filter(|(_, f)| !**f);
-        let read = rest.flat_map(|(n, _)| n.inputs.iter().flatten().copied());
-        let mut seen = HashSet::new();
-        let wanted = read.chain(graph.outputs.iter().copied());
-        wanted.filter(|id| foldable.contains(id) && seen.insert(*id)).collect()
-    };
+    Ok(())
+}
+
+/// Most turns in which constants are computed, each from what those before made known.
+const MOST_TURNS: usize = 64;
+
+/// Which nodes can be computed at once.
+struct Plan {
+    /// For each node of the graph, whether it can.
+    nodes: Vec<bool>,
+    /// Whether others depend on constants alone, too, but are made of a value whose size is not known before it is computed.
+    waiting: bool,
+}
+
+impl Plan {
+    fn of(graph: &Graph) -> Plan {
+        let (mut computed, mut of_unknown_size) = (HashSet::new(), HashSet::new());
+        let mut plan = Plan { nodes: vec![false; graph.nodes.len()], waiting: false };
+        for (node, folded) in graph.nodes.iter().zip(&mut plan.nodes) {
+            let constant = |id: &ValueId| graph.constant(*id).is_some() || computed.contains(id);
+            let reads = || node.inputs.iter().flatten();
+            if !foldable(node) || !reads().all(|id| constant(id) || of_unknown_size.contains(id)) {
+                continue;
+            }
+            let sized = sizes(graph, node).is_some();
+            let outputs = node.outputs.iter().flatten().copied();
+            *folded = reads().all(constant) && (sized || !GROWING.contains(&node.op.as_str()));
+            plan.waiting |= !*folded;
+            if *folded && sized { computed.extend(outputs) } else { of_unknown_size.extend(outputs) }
+        }
+        plan
+    }
+}
+
+/// Whether a node of constants is one itself, and computed in time that its inputs bound.
+fn foldable(node: &Node) -> bool {
+    node.domain.is_empty()
+        && !node.op.starts_with("Random")
+        && !matches!(node.op.as_str(), "If" | "Loop" | "Scan")
+}
+
+/// Makes what the planned nodes compute constants, and drops the nodes.
+fn evaluate(graph: &mut Graph, plan: &Plan, evaluator: &dyn Evaluate) -> Result<()> {
+    let planned = || graph.nodes.iter().zip(&plan.nodes);
+    let computed: HashSet<ValueId> =
+        planned().filter(|(_, f)| **f).flat_map(|(n, _)| n.outputs.iter().flatten().copied()).collect();
+    let read = planned().filter(|(_, f)| !**f).flat_map(|(n, _)| n.inputs.iter().flatten().copied());
+    let mut seen = HashSet::new();
+    let wanted = read.chain(graph.outputs.iter().copied());
+    let needed: Vec<ValueId> = wanted.filter(|id| computed.contains(id) && seen.insert(*id)).collect();
     if !needed.is_empty() {
-        check_cost(graph, &folded_nodes)?;
+        check_cost(graph, &plan.nodes)?;
         let mut part = graph.clone();
+        let mut planned = plan.nodes.iter();
+        part.nodes.retain(|_| planned.next().copied().unwrap_or(false));
         part.inputs.clear();
         part.outputs = needed.clone();
         super::remove_dead(&mut part);
@@ -68,36 +114,60 @@ pub fn evaluate_constants(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result
             graph.set_constant(id, Arc::new(tensor.cast_integers(dtype)));
         }
     }
-    let mut folded = folded_nodes.into_iter();
-    graph.nodes.retain(|_| !folded.next().unwrap_or(false));
+    let mut folded = plan.nodes.iter();
+    graph.nodes.retain(|_| !folded.next().copied().unwrap_or(false));
     Ok(())
 }
 
 /// Operators that make much out of little; they wait until their sizes are known.
-const GROWING: &[&str] =
-    &["ConstantOfShape", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile", "Upsample"];
+pub(crate) const GROWING: &[&str] = &[
+    "Col2Im",
+    "ConstantOfShape",
+    "ConvTranspose",
+    "DFT",
+    "Expand",
+    "GridSample",
+    "Multinomial",
+    "OneHot",
+    "Pad",
+    "Range",
+    "Resize",
+    "STFT",
+    "Tile",
+    "Upsample",
+];
 /// Most elements of folded values together, and how many times what they are made of they may be if that is more.
-const MOST_ELEMENTS: usize = 1 << 27;
+const MOST_ELEMENTS: usize = 1 << 25;
 const MOST_GROWTH: usize = 16;
+/// Bytes of an element, which the engine and the graph hold for a time both.
+const BYTES: usize = 2 * size_of::<f32>();
 
 /// Refuses to evaluate what would fill the memory: a few bytes of a damaged file can ask for any size.
 fn check_cost(graph: &Graph, folded: &[bool]) -> Result<()> {
     let nodes = || graph.nodes.iter().zip(folded).filter(|(_, f)| **f).map(|(n, _)| n);
-    let given: usize = nodes()
-        .flat_map(|n| n.inputs.iter().flatten())
-        .filter_map(|&id| graph.constant(id))
-        .map(|t| t.len())
-        .sum();
+    let given: HashSet<ValueId> = nodes().flat_map(|n| n.inputs.iter().flatten().copied()).collect();
+    let given: usize = given.into_iter().filter_map(|id| graph.constant(id)).map(|t| t.len()).sum();
     let most = MOST_ELEMENTS.max(given.saturating_mul(MOST_GROWTH));
     let mut total = 0usize;
+    let mut largest: Option<(usize, &Node)> = None;
     for node in nodes() {
-        total = sizes(graph, node).unwrap_or(0).saturating_add(total);
+        let own = sizes(graph, node).unwrap_or(0);
+        total = own.saturating_add(total);
         if total > most {
             let reason = format!("constants that are computed have more than {most} elements");
             return Err(GraphError::too_large(node, reason));
         }
+        largest = largest.filter(|(size, _)| *size >= own).or(Some((own, node)));
     }
-    Ok(())
+    match largest {
+        Some((_, node)) if !memory::is_available(total.saturating_mul(BYTES) as u64) => {
+            Err(GraphError::too_large(
+                node,
+                format!("constants of {total} elements, which are computed, do not fit into memory"),
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Elements of a node's outputs together, if their shapes are known.
@@ -112,51 +182,35 @@ fn sizes(graph: &Graph, node: &Node) -> Option<usize> {
 /// Exporters write a tensor that two layers share once, and Identity of it for the second. Such a copy is the same constant; an
 /// engine that removes the node would find one output asked for twice.
 fn share_constants(graph: &mut Graph) {
-    let mut index = 0;
-    while index < graph.nodes.len() {
-        let node = &graph.nodes[index];
+    for node in std::mem::take(&mut graph.nodes) {
         let copied = (node.op == "Identity" && node.domain.is_empty())
             .then(|| node.input(0).and_then(|id| graph.constant(id).cloned()))
             .flatten();
         match copied {
-            Some(tensor) => {
-                let output = graph.nodes.remove(index).output();
-                graph.set_constant(output, tensor);
-            }
-            None => index += 1,
+            Some(tensor) => graph.set_constant(node.output(), tensor),
+            None => graph.nodes.push(node),
         }
     }
 }
 
 /// Integers that follow from shapes (Shape of a fixed size, say) need no node.
 fn fold_known_integers(graph: &mut Graph) {
-    let mut index = 0;
-    while index < graph.nodes.len() {
-        let node = &graph.nodes[index];
-        let id = match node.outputs.as_slice() {
-            [Some(id)] => *id,
-            _ => {
-                index += 1;
-                continue;
-            }
-        };
-        let dtype = graph.value(id).dtype;
-        let known =
-            matches!(dtype, Some(DataType::Int64 | DataType::Int32)).then(|| graph.known_ints(id)).flatten();
-        let rank = graph.shape(id).map(|s| s.len());
-        let tensor = match (known, rank, dtype) {
-            (Some(v), Some(0), Some(dtype)) => {
-                Tensor::new(vec![], crate::tensor::TensorData::Int64(v)).ok().map(|t| t.cast_integers(dtype))
-            }
-            (Some(v), Some(1), Some(dtype)) => Some(Tensor::ints(&v).cast_integers(dtype)),
-            _ => None,
-        };
-        match tensor {
-            Some(tensor) => {
-                graph.nodes.remove(index);
-                graph.set_constant(id, Arc::new(tensor));
-            }
-            None => index += 1,
+    for node in std::mem::take(&mut graph.nodes) {
+        match known_integers(graph, &node) {
+            Some(tensor) => graph.set_constant(node.output(), Arc::new(tensor)),
+            None => graph.nodes.push(node),
         }
+    }
+}
+
+/// The only output of a node, if inference knows it as integers.
+fn known_integers(graph: &Graph, node: &Node) -> Option<Tensor> {
+    let [Some(id)] = node.outputs[..] else { return None };
+    let dtype = graph.value(id).dtype.filter(|t| matches!(t, DataType::Int64 | DataType::Int32))?;
+    let known = graph.known_ints(id)?;
+    match graph.shape(id)?.len() {
+        0 => Some(Tensor::new(vec![], TensorData::Int64(known)).ok()?.cast_integers(dtype)),
+        1 => Some(Tensor::ints(&known).cast_integers(dtype)),
+        _ => None,
     }
 }

@@ -1,34 +1,45 @@
 //! Removes Identity and inference Dropout, and casts between floats (which are all 32 bits here).
 
-use crate::graph::{Graph, Node};
+use std::collections::{HashMap, HashSet};
 
-/// Makes the readers of such a node read its input.
+use crate::graph::{Graph, Node, ValueId};
+
+/// Makes the readers of such a node read its input. One walk, however long a chain of them is.
 pub(super) fn remove_identity(graph: &mut Graph) {
-    let mut index = 0;
-    while index < graph.nodes.len() {
-        let node = &graph.nodes[index];
-        let (Some(input), true) = (node.input(0), is_identity(graph, node)) else {
-            index += 1;
+    let produced: HashSet<ValueId> =
+        graph.nodes.iter().flat_map(|n| n.outputs.iter().flatten().copied()).collect();
+    let mut outputs: HashSet<ValueId> = graph.outputs.iter().copied().collect();
+    // For each removed node's output, the value that stands in its place.
+    let mut stands: HashMap<ValueId, ValueId> = HashMap::new();
+    for mut node in std::mem::take(&mut graph.nodes) {
+        for id in node.inputs.iter_mut().flatten() {
+            *id = stands.get(id).copied().unwrap_or(*id);
+        }
+        let (Some(input), true) = (node.input(0), is_identity(graph, &node)) else {
+            graph.nodes.push(node);
             continue;
         };
         let output = node.output();
-        let is_output = graph.outputs.contains(&output);
+        let is_output = outputs.contains(&output);
         // An output keeps its name; a constant or an input cannot give up its own.
-        let producer = graph.nodes.iter().any(|n| n.outputs.contains(&Some(input)));
-        if is_output && (!producer || graph.outputs.contains(&input)) {
-            index += 1;
+        if is_output && (!produced.contains(&input) || outputs.contains(&input)) {
+            graph.nodes.push(node);
             continue;
         }
-        graph.nodes.remove(index);
-        graph.replace_uses(output, input, |_| true);
+        stands.insert(output, input);
         if is_output {
+            outputs.remove(&output);
+            outputs.insert(input);
             graph.take_name(input, output);
         }
+    }
+    for output in &mut graph.outputs {
+        *output = stands.get(output).copied().unwrap_or(*output);
     }
 }
 
 fn is_identity(graph: &Graph, node: &Node) -> bool {
-    let is_float = |i: Option<crate::graph::ValueId>| {
+    let is_float = |i: Option<ValueId>| {
         i.and_then(|id| graph.value(id).dtype).is_some_and(crate::tensor::DataType::is_float)
     };
     match node.op.as_str() {

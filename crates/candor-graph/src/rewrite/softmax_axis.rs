@@ -1,21 +1,20 @@
 //! Gives the softmax of operator sets below 13 its modern meaning: there the input was flattened at `axis`.
 
 use crate::error::{GraphError, Result};
-use crate::graph::{Attr, Graph, Node, Origin};
+use crate::graph::{Attr, Graph, Node, Origin, ValueId};
 use crate::onnx::upgrade::FLATTENED;
 use crate::shape::infer;
 
 /// Replaces flattened softmaxes by Flatten → Softmax → Reshape, or by a plain one on the last axis.
 pub(super) fn softmax_axis(graph: &mut Graph) -> Result<()> {
-    let mut changed = false;
-    let mut index = 0;
-    while index < graph.nodes.len() {
-        if graph.nodes[index].attrs.remove(FLATTENED).is_none() {
-            index += 1;
+    if !graph.nodes.iter().any(|n| n.attrs.contains_key(FLATTENED)) {
+        return Ok(());
+    }
+    for mut node in std::mem::take(&mut graph.nodes) {
+        if node.attrs.remove(FLATTENED).is_none() {
+            graph.nodes.push(node);
             continue;
         }
-        changed = true;
-        let node = graph.nodes[index].clone();
         let input = node.input(0).ok_or_else(|| GraphError::node(&node, "has no input"))?;
         let shape = graph.shape(input);
         let shape =
@@ -24,28 +23,31 @@ pub(super) fn softmax_axis(graph: &mut Graph) -> Result<()> {
         let axis = node.int("axis", 1);
         let axis = if axis < 0 { axis + rank } else { axis };
         // Everything after the axis of size one: flattening changes nothing but the axis.
-        if shape[(axis as usize + 1).min(shape.len())..].iter().all(|d| d.fixed() == Some(1)) {
-            graph.nodes[index].attrs.insert("axis".into(), Attr::Int(axis));
-            index += 1;
-            continue;
+        if shape.iter().skip(axis as usize + 1).all(|d| d.fixed() == Some(1)) {
+            node.attrs.insert("axis".into(), Attr::Int(axis));
+            graph.nodes.push(node);
+        } else {
+            let nodes = flattened(graph, &node, input, axis);
+            graph.nodes.extend(nodes);
         }
-        let flat = graph.add_value(&format!("{}_flat", node.name), None);
-        let soft = graph.add_value(&format!("{}_soft", node.name), None);
-        let target = graph.add_value(&format!("{}_shape", node.name), None);
-        let make = |op: &str, inputs: &[_], output, attrs: &[(&str, Attr)]| {
-            let name = format!("{}_{op}", node.name);
-            let attrs = attrs.iter().map(|(k, v)| ((*k).to_string(), v.clone())).collect();
-            Node::new(&name, op, inputs.to_vec(), vec![Some(output)], attrs)
-                .with_origin(Some(Origin::made_from(&node)))
-        };
-        let nodes = [
-            make("Flatten", &[Some(input)], flat, &[("axis", Attr::Int(axis))]),
-            make(&node.op, &[Some(flat)], soft, &[("axis", Attr::Int(-1))]),
-            make("Shape", &[Some(input)], target, &[]),
-            make("Reshape", &[Some(soft), Some(target)], node.output(), &[]),
-        ];
-        graph.nodes.splice(index..=index, nodes);
-        index += 4;
     }
-    if changed { infer(graph) } else { Ok(()) }
+    infer(graph)
+}
+
+fn flattened(graph: &mut Graph, node: &Node, input: ValueId, axis: i64) -> [Node; 4] {
+    let flat = graph.add_value(&format!("{}_flat", node.name), None);
+    let soft = graph.add_value(&format!("{}_soft", node.name), None);
+    let target = graph.add_value(&format!("{}_shape", node.name), None);
+    let make = |op: &str, inputs: &[_], output, attrs: &[(&str, Attr)]| {
+        let name = format!("{}_{op}", node.name);
+        let attrs = attrs.iter().map(|(k, v)| ((*k).to_string(), v.clone())).collect();
+        Node::new(&name, op, inputs.to_vec(), vec![Some(output)], attrs)
+            .with_origin(Some(Origin::made_from(node)))
+    };
+    [
+        make("Flatten", &[Some(input)], flat, &[("axis", Attr::Int(axis))]),
+        make(&node.op, &[Some(flat)], soft, &[("axis", Attr::Int(-1))]),
+        make("Shape", &[Some(input)], target, &[]),
+        make("Reshape", &[Some(soft), Some(target)], node.output(), &[]),
+    ]
 }

@@ -195,6 +195,9 @@ impl Given<'_> {
         }
         match self.known(4) {
             Some(steps) if steps.contains(&0) => self.fail("a step is 0".to_string()),
+            Some(steps) if steps.iter().any(|s| i32::try_from(s.unsigned_abs()).is_err()) => {
+                self.fail(format!("steps {steps:?} are too large"))
+            }
             _ => Ok(()),
         }
     }

@@ -1,13 +1,12 @@
 //! Bounds of inference: values of a size that can be held, expressions that do not grow without end, and no panic of the
 //! library that infers.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use rten_shape_inference::{SymExpr, SymTensor, SymbolGen};
 
 use super::{Dim, dim_of};
 use crate::error::{GraphError, Result};
 use crate::graph::Node;
+use crate::guard;
 
 /// Most elements that a value may have for one image.
 const MOST_ELEMENTS: usize = 1 << 31;
@@ -19,7 +18,7 @@ const MOST_TERMS: usize = 64;
 /// # Errors
 /// The library's own, or the panic's words.
 pub(super) fn guarded<T>(infer: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(infer)).unwrap_or_else(|_| Err("its sizes overflow".to_string()))
+    guard::guarded(infer).unwrap_or_else(|_| Err("its sizes overflow".to_string()))
 }
 
 /// Refuses a value too large to be held.

@@ -29,7 +29,7 @@ impl Dim {
     pub(crate) fn at(self, batch: usize) -> Option<usize> {
         match self {
             Dim::Fixed(n) => Some(n),
-            Dim::Batch(k) => Some(k * batch),
+            Dim::Batch(k) => k.checked_mul(batch),
             Dim::Unknown => None,
         }
     }

@@ -88,3 +88,33 @@ fn write_rows() {
     }
     std::fs::write(dir.join("rows.json"), serde_json::to_string(&index).unwrap()).unwrap();
 }
+
+/// The smallest row of each operator as a seed for the fuzzer.
+#[test]
+#[ignore = "writes files: the seeds of fuzz/seeds/graph"]
+fn write_seeds() {
+    const MOST_BYTES: usize = 1500;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/graph");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut smallest: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
+    for row in rows() {
+        let builder = Builder::new(Graph::new(18));
+        let (_, y) = build(&builder, &row);
+        let mut graph = builder.finish().unwrap();
+        graph.outputs = vec![y];
+        graph.domains.insert("com.microsoft".into(), 1);
+        let bytes = onnx::to_bytes(&graph).unwrap();
+        let known = smallest.entry(row.op).or_insert_with(|| bytes.clone());
+        if bytes.len() < known.len() {
+            *known = bytes;
+        }
+    }
+    for (op, bytes) in smallest.iter().filter(|(_, bytes)| bytes.len() <= MOST_BYTES) {
+        std::fs::write(folder.join(format!("{op}.onnx")), bytes).unwrap();
+    }
+    for name in ["conditional", "looped", "looped_long", "old_7", "old_10"] {
+        let file = format!("{name}.onnx");
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/onnx").join(&file);
+        std::fs::copy(from, folder.join(file)).unwrap();
+    }
+}

@@ -26,6 +26,8 @@ pub enum Attribute {
     Ints(Vec<i64>),
     Float(f32),
     Text(String),
+    /// A graph inside the node: of the model, what a graph has.
+    Graph(Model),
 }
 
 /// An initializer with raw data.
@@ -38,6 +40,8 @@ pub struct Weight {
     kind: u64,
     /// The length that the field of the data claims, where it is not the true one.
     pub claimed: Option<u64>,
+    /// The file that holds the data, if that is not the model.
+    pub outside: Option<String>,
 }
 
 impl Weight {
@@ -45,7 +49,25 @@ impl Weight {
     pub fn new(name: &str, dims: &[i64]) -> Weight {
         let count = dims.iter().try_fold(1i64, |n, &d| n.checked_mul(d)).filter(|n| (0..1000).contains(n));
         let data = 1f32.to_le_bytes().repeat(count.unwrap_or(0) as usize);
-        Weight { name: name.into(), dims: dims.to_vec(), data, kind: 1, claimed: None }
+        Weight { name: name.into(), dims: dims.to_vec(), data, kind: 1, claimed: None, outside: None }
+    }
+
+    /// A vector of these 64-bit integers.
+    pub fn of_integers(name: &str, values: &[i64]) -> Weight {
+        let data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        Weight {
+            name: name.into(),
+            dims: vec![values.len() as i64],
+            data,
+            kind: 7,
+            claimed: None,
+            outside: None,
+        }
+    }
+
+    /// As one number, where it holds one.
+    pub fn scalar(self) -> Weight {
+        Weight { dims: vec![], ..self }
     }
 
     /// Makes it as many 64-bit integers: 0, 1, 2, 0, 1, …
@@ -58,6 +80,11 @@ impl Weight {
         let mut bytes: Vec<u8> = self.dims.iter().flat_map(|&d| number(1, d as u64)).collect();
         bytes.extend(number(2, self.kind));
         bytes.extend(text(8, &self.name));
+        if let Some(file) = &self.outside {
+            bytes.extend(field(13, &[text(1, "location"), text(2, file)].concat()));
+            bytes.extend(number(14, 1));
+            return bytes;
+        }
         bytes.extend(varint(9 << 3 | 2));
         bytes.extend(varint(self.claimed.unwrap_or(self.data.len() as u64)));
         bytes.extend(&self.data);
@@ -108,6 +135,7 @@ impl Attribute {
             Attribute::Int(v) => (number(3, *v as u64), 2),
             Attribute::Text(v) => (text(4, v), 3),
             Attribute::Ints(v) => (v.iter().flat_map(|&i| number(8, i as u64)).collect(), 7),
+            Attribute::Graph(v) => (field(6, &v.graph_bytes()), 5),
         };
         bytes.extend(number(20, kind));
         bytes
@@ -117,12 +145,16 @@ impl Attribute {
 impl Model {
     /// The file: operator set 18, and set 1 of ONNX Runtime's domain.
     pub fn bytes(&self) -> Vec<u8> {
+        let set = |domain: &str, version| field(8, &[text(1, domain), number(2, version)].concat());
+        [number(1, 8), field(7, &self.graph_bytes()), set("", 18), set("com.microsoft", 1)].concat()
+    }
+
+    fn graph_bytes(&self) -> Vec<u8> {
         let mut graph: Vec<u8> = self.nodes.iter().flat_map(|n| field(1, &n.bytes())).collect();
         graph.extend(self.weights.iter().flat_map(|w| field(5, &w.bytes())));
         graph.extend(self.inputs.iter().flat_map(|(name, dims)| field(11, &value(name, Some(dims)))));
         graph.extend(self.outputs.iter().flat_map(|name| field(12, &value(name, None))));
-        let set = |domain: &str, version| field(8, &[text(1, domain), number(2, version)].concat());
-        [number(1, 8), field(7, &graph), set("", 18), set("com.microsoft", 1)].concat()
+        graph
     }
 }
 

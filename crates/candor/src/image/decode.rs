@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
+use candor_graph::{guard, memory};
 use image::error::UnsupportedErrorKind;
 use image::{
     ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, guess_format,
@@ -19,6 +20,9 @@ pub const MAX_SIDE: u32 = 16_384;
 pub const MAX_PIXELS: u64 = 160_000_000;
 /// Most bytes of a file.
 pub const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// Most bytes of a PNG's rows and of its colour profile.
+const MAX_BESIDE: u64 = 64 << 20;
 
 /// Bytes that tell every format apart.
 const HEAD_BYTES: u64 = 64;
@@ -82,11 +86,18 @@ pub fn decode_bytes_with_changes(bytes: &[u8], path: &Path) -> Result<Decoded, I
     if !complete {
         return Err(ImageError::Truncated { path: path.into(), format: name(format), bytes: bytes.len() });
     }
-    let failed = |error| explain(error, format, bytes, path);
+    // A decoder's panic over a damaged file is an error of the file.
+    guard::guarded(|| decode_as(format, bytes, path)).unwrap_or_else(|words| {
+        Err(ImageError::Damaged { path: path.into(), format: name(format), detail: words })
+    })
+}
 
+fn decode_as(format: ImageFormat, bytes: &[u8], path: &Path) -> Result<Decoded, ImageError> {
+    let failed = |error| explain(error, format, bytes, path);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(MAX_PIXELS * 16);
+    // A PNG's picture is decoded row by row: the limit is for what is beside it, which a few bytes may unfold to.
+    limits.max_alloc = Some(if format == ImageFormat::Png { MAX_BESIDE } else { MAX_PIXELS * 16 });
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(failed)?;
 
@@ -98,6 +109,9 @@ pub fn decode_bytes_with_changes(bytes: &[u8], path: &Path) -> Result<Decoded, I
         let what = format!("{} with floating-point samples", name(format));
         return Err(ImageError::Unsupported { path: path.into(), what });
     }
+    if !memory::is_available(room(&decoder, format)) {
+        return Err(ImageError::TooMuchMemory { path: path.into() });
+    }
     let orientation = decoder.orientation().map_err(failed)?;
     let mut changes = changes(format, bytes, decoder.original_color_type(), orientation);
     let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
@@ -105,6 +119,15 @@ pub fn decode_bytes_with_changes(bytes: &[u8], path: &Path) -> Result<Decoded, I
     let (photo, shows_through) = opaque(picture);
     changes.extend(shows_through.then_some(Change::OnWhite));
     Ok(Decoded { photo, changes })
+}
+
+/// Bytes that decoding may take at once: the samples, upright or as the decoder holds them, and the photo as 8-bit RGBA and RGB.
+fn room(decoder: &impl ImageDecoder, format: ImageFormat) -> u64 {
+    let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    // A progressive JPEG is held as coefficients of 16 bits.
+    let held = if format == ImageFormat::Jpeg { 2 } else { 1 };
+    decoder.total_bytes().saturating_mul(1 + held).saturating_add(7 * pixels)
 }
 
 /// 8-bit RGB, and whether any of it shows through, which is white.

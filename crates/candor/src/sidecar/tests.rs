@@ -87,6 +87,8 @@ fn errors_name_file_line_and_key() {
     assert!(unknown.starts_with("m.candor.toml: line 3, key `prest`: unknown field `prest`"), "{unknown}");
     let wrong = error("preset = 'unit'\nmean = [1.0, 2.0]\n");
     assert!(wrong.starts_with("m.candor.toml: line 2, key `mean`: invalid length 2"), "{wrong}");
+    let long = error("size = [8, 8, 8]");
+    assert_eq!(long, "m.candor.toml: line 1, key `size`: invalid length 3, expected a list of 2");
     let variant = error("resize = 'fit'");
     assert!(variant.starts_with("m.candor.toml: line 1, key `resize`: unknown variant `fit`"), "{variant}");
     let labels = error("\nlabels = 7");

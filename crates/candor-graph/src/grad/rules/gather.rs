@@ -22,9 +22,18 @@ pub(crate) fn gather(s: &mut Sweep, n: &Node) -> Result<()> {
     merged[axis] = Dim::Fixed(index.len());
     let dy = s.full_dy(n)?.reshape_to(&merged)?;
     let positions: Vec<usize> = index.iter().map(|i| i.rem_euclid(size as i64) as usize).collect();
-    let put = put_back(dy, axis, x.len(), &positions, size);
+    let put = put_back(dy, axis, x.len(), &positions, size).ok_or_else(|| {
+        let (axis, times) = (size, positions.len());
+        GraphError::too_large(
+            n,
+            format!("an axis of {axis} of which {times} are taken has too many to put back"),
+        )
+    })?;
     s.add_grad(n, 0, put)
 }
+
+/// Most indices that the gathering of a gradient takes, all rounds together.
+const MOST_INDICES: usize = 1 << 24;
 
 /// Indices that are not constant (those of a batch laid flat, say): a scatter along the first axis.
 fn gather_computed(s: &mut Sweep, n: &Node, axis: usize) -> Result<()> {
@@ -41,8 +50,14 @@ fn gather_computed(s: &mut Sweep, n: &Node, axis: usize) -> Result<()> {
     s.add_grad(n, 0, dx)
 }
 
-/// Rows of `dy` along `axis` summed at `positions` of an axis of that size.
-fn put_back<'b>(dy: Expr<'b>, axis: usize, rank: usize, positions: &[usize], size: usize) -> Expr<'b> {
+/// Rows of `dy` along `axis` summed at `positions` of an axis of that size; `None` if that takes too many indices.
+fn put_back<'b>(
+    dy: Expr<'b>,
+    axis: usize,
+    rank: usize,
+    positions: &[usize],
+    size: usize,
+) -> Option<Expr<'b>> {
     let padded = |before: usize, after: usize| {
         let mut pads = vec![0; 2 * rank];
         (pads[axis], pads[axis + rank]) = (before as i64, after as i64);
@@ -51,20 +66,26 @@ fn put_back<'b>(dy: Expr<'b>, axis: usize, rank: usize, positions: &[usize], siz
     if let Some(&first) = positions.first()
         && positions.iter().enumerate().all(|(i, &p)| p == first + i)
     {
-        return padded(first, size - first - positions.len());
+        return Some(padded(first, size - first - positions.len()));
+    }
+    if size > MOST_INDICES {
+        return None;
     }
     let mut occurrences: Vec<Vec<usize>> = vec![vec![]; size];
     for (i, &p) in positions.iter().enumerate() {
         occurrences[p].push(i);
     }
     let rounds = occurrences.iter().map(Vec::len).max().unwrap_or(0);
+    if rounds.saturating_mul(size) > MOST_INDICES {
+        return None;
+    }
     let complete = occurrences.iter().all(|o| o.len() == rounds);
     let (source, zero) = if complete { (dy, 0) } else { (padded(0, 1), positions.len()) };
     let round = |r: usize| {
         let rows: Vec<i64> = occurrences.iter().map(|o| o.get(r).copied().unwrap_or(zero) as i64).collect();
         source.op("Gather", &[dy.builder().ints(&rows)], &[("axis", Attr::Int(axis as i64))])
     };
-    (1..rounds).fold(round(0), |sum, r| sum + round(r))
+    Some((1..rounds).fold(round(0), |sum, r| sum + round(r)))
 }
 
 /// x at an index for each element: dx = Σ dy, added at the indices

@@ -41,9 +41,16 @@ impl Window {
                 output: sizes(output)?,
             })
         };
-        read().ok_or_else(|| {
+        let window = read().ok_or_else(|| {
             GraphError::no_gradient(n, "only windows over two spatial axes of known size are supported")
-        })
+        })?;
+        check_places(n, "strides", window.strides)?;
+        Ok(window)
+    }
+
+    /// Refuses a window whose places, for each of which nodes are written, are too many.
+    pub(crate) fn check_kernel(&self, n: &Node) -> Result<()> {
+        check_places(n, "a kernel", self.kernel)
     }
 
     /// Index of the first coarse cell (of `stride` padded-input elements) that holds input elements, by axis.
@@ -75,7 +82,8 @@ impl Window {
             return Ok(any.pad(&pads, 0.0));
         }
         let width = cells[1] * columns;
-        if let ([(phase, only)], true) = (&present(&phases)[..], width <= MAX_PERMUTED) {
+        let small = width <= MAX_PERMUTED && rows * self.input[1] <= MAX_PERMUTED * MAX_PERMUTED;
+        if let ([(phase, only)], true) = (&present(&phases)[..], small) {
             // One phase among zeros: the product writes the zeros, too.
             let (row, column) = (*phase as i64 / columns, *phase as i64 % columns);
             let matrix = self.scatter(rows, row, pads[3], &cells, &[column])?;
@@ -118,6 +126,18 @@ impl Window {
         }
         Tensor::floats(&[from as usize, to_all as usize], matrix)
     }
+}
+
+/// Most places of a window: 128 × 128.
+const MOST_PLACES: i64 = 1 << 14;
+
+fn check_places(n: &Node, what: &str, [rows, columns]: [i64; 2]) -> Result<()> {
+    if rows.saturating_mul(columns) > MOST_PLACES {
+        let reason =
+            format!("it has {what} of {rows} × {columns}; at most {MOST_PLACES} places are supported");
+        return Err(GraphError::too_large(n, reason));
+    }
+    Ok(())
 }
 
 /// The phases that are not zero, with their numbers.

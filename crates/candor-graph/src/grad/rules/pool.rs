@@ -15,6 +15,7 @@ use crate::tensor::Tensor;
 pub(crate) fn max_pool(s: &mut Sweep, n: &Node) -> Result<()> {
     let (x, y, dy) = (s.input(n, 0)?, s.output(n), s.full_dy(n)?);
     let w = Window::of(n, &x.shape()?, &y.shape()?)?;
+    w.check_kernel(n)?;
     // Far enough for every window of ceil_mode, whose last one may hang over the padding.
     let mut pads = [0; 8];
     for axis in 0..2 {
@@ -45,6 +46,10 @@ pub(crate) fn max_pool(s: &mut Sweep, n: &Node) -> Result<()> {
 pub(crate) fn average_pool(s: &mut Sweep, n: &Node) -> Result<()> {
     let (x, dy) = (s.input(n, 0)?, s.full_dy(n)?);
     let w = Window::of(n, &x.shape()?, &dy.shape()?)?;
+    w.check_kernel(n)?;
+    if w.output[0].saturating_mul(w.output[1]) > LARGEST_OUTPUT {
+        return Err(GraphError::too_large(n, format!("its output has more than {LARGEST_OUTPUT} places")));
+    }
     let share = dy * s.builder().constant(one_over_count(&w, n.int("count_include_pad", 0) != 0)?);
     let mut placed = Placement::new(&w);
     for row in 0..w.kernel[0] {
@@ -54,6 +59,9 @@ pub(crate) fn average_pool(s: &mut Sweep, n: &Node) -> Result<()> {
     }
     s.add_grad(n, 0, placed.finish()?)
 }
+
+/// Most places of an average pool's output: 4096 × 4096.
+const LARGEST_OUTPUT: i64 = 1 << 24;
 
 /// For each window, one over the number of elements it averages: 1×1×H×W.
 fn one_over_count(w: &Window, include_pad: bool) -> Result<Tensor> {

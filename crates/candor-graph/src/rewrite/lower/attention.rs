@@ -8,6 +8,8 @@ use crate::tensor::{DataType, Tensor};
 
 /// Most entries of a causal mask that is written out: 4096 tokens.
 const LARGEST_MASK: usize = 1 << 24;
+/// Most heads.
+const MOST_HEADS: usize = 1 << 16;
 
 /// softmax(cap(α·Q·Kᵀ) + mask)·V, Q, K and V N×heads×tokens×size, or N×tokens×(heads·size) with the number of heads named.
 /// Several heads of queries may share one of keys.
@@ -59,7 +61,7 @@ fn heads<'b>(b: &'b Builder, n: &Node, flat: bool) -> Result<[Expr<'b>; 3]> {
         }
         (q, k, v) = (split_heads(q, heads.0), split_heads(k, heads.1), split_heads(v, heads.1));
     }
-    let heads = |x: Expr<'b>| Ok(x.shape()?[1].fixed().filter(|&h| h > 0));
+    let heads = |x: Expr<'b>| Ok(x.shape()?[1].fixed().filter(|h| (1..=MOST_HEADS).contains(h)));
     let (Some(of_q), Some(of_k)) = (heads(q)?, heads(k)?) else {
         return Err(refused(n, "an unknown number of heads"));
     };

@@ -7,7 +7,7 @@ use crate::graph::{Attr, Node};
 use crate::tensor::Tensor;
 
 /// Most weights of the convolution that a node becomes.
-const MOST_WEIGHTS: usize = 1 << 26;
+const MOST_WEIGHTS: usize = 1 << 24;
 
 /// Σ over windows of their columns, each element at its place: a transposed convolution with a group for each channel, whose kernels
 /// hold a single one.

@@ -21,10 +21,19 @@ pub(super) fn batch_normalization<'b>(b: &'b Builder, n: &Node) -> Result<Option
     Ok(Some(vec![d / deviation * scale.reshape(&per_channel) + bias.reshape(&per_channel)]))
 }
 
+/// Most groups of channels.
+const MOST_GROUPS: i64 = 1 << 20;
+
 /// Each group of channels standardised, then γ and β: InstanceNormalization of N×G×rest.
 pub(super) fn group_normalization<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
     let (x, scale, bias) = (required(b, n, 0)?, required(b, n, 1)?, required(b, n, 2)?);
     let (shape, groups) = (x.shape()?, n.int("num_groups", 1).max(1));
+    if groups > MOST_GROUPS {
+        return Err(GraphError::too_large(
+            n,
+            format!("{groups} groups; at most {MOST_GROUPS} are supported"),
+        ));
+    }
     let rest: Option<usize> = shape[1..].iter().map(|d| d.fixed()).product();
     let rest =
         rest.ok_or_else(|| GraphError::unknown_shape(n, "the sizes of its input are not known"))? as i64;

@@ -2,9 +2,12 @@
 
 use super::required;
 use crate::builder::{Builder, Expr};
-use crate::error::Result;
+use crate::error::{GraphError, Result};
 use crate::graph::{Attr, Node};
 use crate::shape::Dim;
+
+/// Longest axis that is padded by gathering.
+const LONGEST_AXIS: i64 = 1 << 24;
 
 /// Pad with a mode other than constant, by known amounts.
 pub(super) fn pad<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
@@ -20,6 +23,12 @@ pub(super) fn pad<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>>
             continue;
         }
         let Dim::Fixed(size @ 1..) = shape[axis as usize] else { return Ok(None) };
+        if size as i64 + before.max(0) + after.max(0) > LONGEST_AXIS {
+            return Err(GraphError::too_large(
+                n,
+                format!("an axis would have more than {LONGEST_AXIS} elements"),
+            ));
+        }
         let rows: Vec<i64> = (-before..size as i64 + after).map(|i| source(i, size as i64, mode)).collect();
         x = x.op("Gather", &[b.ints(&rows)], &[("axis", Attr::Int(axis))]);
     }

@@ -6,8 +6,10 @@ use crate::error::{GraphError, Result};
 use crate::graph::Node;
 use crate::tensor::Tensor;
 
-/// Most entries of a matrix that resizes: an axis of 8192 to another.
-const LARGEST_MATRIX: usize = 1 << 26;
+/// Most entries of a matrix that resizes: an axis of 5792 to another.
+const LARGEST_MATRIX: usize = 1 << 25;
+/// Longest axis that is resized, or made.
+const LONGEST_AXIS: usize = 1 << 20;
 
 /// Resize to known sizes.
 pub(super) fn resize<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
@@ -33,7 +35,7 @@ pub(super) fn resize<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>
         if from == to && (scale - 1.0).abs() < 1e-9 {
             continue;
         }
-        if from == 0 || from.saturating_mul(to) > LARGEST_MATRIX {
+        if from == 0 || from.max(to) > LONGEST_AXIS || from.saturating_mul(to) > LARGEST_MATRIX {
             return Err(GraphError::too_large(
                 n,
                 format!("{from} places resized to {to} are none, or too many"),

@@ -1,0 +1,25 @@
+//! A panic as one line: what the libraries catch says nothing here, and what nobody caught ends the program as any error does.
+
+use std::panic::{PanicHookInfo, set_hook, take_hook};
+use std::sync::{Mutex, PoisonError};
+
+/// Where the last panic was.
+static PLACE: Mutex<String> = Mutex::new(String::new());
+
+/// From now on a panic prints nothing, unless `RUST_BACKTRACE` asks for it.
+pub fn install() {
+    if std::env::var_os("RUST_BACKTRACE").is_some_and(|v| v != "0") {
+        return;
+    }
+    drop(take_hook());
+    set_hook(Box::new(|info: &PanicHookInfo<'_>| {
+        let place = info.location().map_or_else(String::new, ToString::to_string);
+        *PLACE.lock().unwrap_or_else(PoisonError::into_inner) = place;
+    }));
+}
+
+/// The error of a panic that nobody caught.
+pub fn error(words: &str) -> anyhow::Error {
+    let place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
+    anyhow::anyhow!("an unforeseen state ({words}; {place}); please report it with the files that were given")
+}

@@ -1,0 +1,178 @@
+//! What is fuzzed: one function a target. Each takes any bytes and comes back; a panic, an endless loop and memory without bound are findings.
+//!
+//! libFuzzer calls them (fuzz_targets), and so does an ordinary test, with the seeds and a few thousand changes of them
+//! (crates/candor-cli/tests/fuzz_seeds.rs).
+
+use std::path::Path;
+
+use candor::engine::{Engine, Folding, Guarded, RTen};
+use candor::image::{ColorOrder, Filter, Preprocessing, Preset, ResizeMode, RgbImage, decode_bytes};
+use candor::labels::Labels;
+use candor::sidecar::Sidecar;
+use candor_eval::journal::{Entry, Journal};
+use candor_graph::grad::deep_lift::{rescale, twin};
+use candor_graph::grad::lrp::{Composite, LayerRule, lrp};
+use candor_graph::grad::policy::{deconvnet, guided_backprop};
+use candor_graph::grad::{Policy, propagate};
+use candor_graph::graph::{Graph, ValueId};
+use candor_graph::onnx;
+use candor_graph::rewrite::{self, Evaluate};
+use candor_graph::shape::Dim;
+use candor_graph::tensor::{DataType, Tensor};
+
+/// Targets by name, each with the folder of its seeds.
+pub const TARGETS: [(&str, &str, fn(&[u8])); 6] = [
+    ("loader", "graph", loader),
+    ("lowering", "graph", lowering),
+    ("sweep", "graph", sweep),
+    ("text", "text", text),
+    ("input", "photo", input),
+    ("journal", "journal", journal),
+];
+
+/// Any bytes are a graph or an error; a graph can be written, and read again.
+pub fn loader(bytes: &[u8]) {
+    let Ok(loaded) = onnx::load_bytes(bytes) else { return };
+    let _ = loaded.describe_inputs();
+    if let Ok(written) = onnx::to_bytes(&loaded.graph) {
+        let _ = onnx::load_bytes(&written);
+    }
+}
+
+/// Computes nothing: what is tested are the passes and rules, not an engine.
+struct Refuses;
+
+impl Evaluate for Refuses {
+    fn evaluate(&self, _: &Graph) -> Result<Vec<Tensor>, Box<dyn std::error::Error + Send + Sync>> {
+        Err("not computed".into())
+    }
+}
+
+/// A graph that loads goes through the passes, with an engine that folds its constants, or is an error.
+pub fn lowering(bytes: &[u8]) {
+    let Ok(loaded) = onnx::load_bytes(bytes) else { return };
+    let engine = Guarded::new(Box::new(RTen::new(1)), "fuzzed");
+    let engine: &dyn Engine = &engine;
+    let mut graph = loaded.graph;
+    rewrite::free_batch(&mut graph, &Folding(engine));
+    if rewrite::standard(&mut graph, &Folding(engine)).is_ok() {
+        graph.check().expect("the passes leave a sound graph");
+        let _ = graph.depth();
+    }
+}
+
+/// A graph that loads is swept backward under each policy, or is an error.
+pub fn sweep(bytes: &[u8]) {
+    let Ok(loaded) = onnx::load_bytes(bytes) else { return };
+    let mut graph = loaded.graph;
+    if rewrite::standard(&mut graph, &Refuses).is_err() {
+        return;
+    }
+    let (Some(&x), Some(&y)) = (graph.inputs.first(), graph.outputs.first()) else { return };
+    let Some(shape) = graph.shape(y) else { return };
+    // One policy for each file, chosen by what stands in it, so that an execution stays short.
+    let chosen = bytes.iter().fold(0usize, |sum, &b| sum.wrapping_mul(31).wrapping_add(usize::from(b)));
+    swept(graph, (x, y), &shape, chosen);
+}
+
+/// One more than the last policy of [`swept`].
+const POLICIES: usize = 12;
+
+fn swept(mut graph: Graph, (x, y): (ValueId, ValueId), shape: &[Dim], chosen: usize) {
+    let seed = graph.add_input("seed", DataType::Float, shape);
+    let composite = |rule: LayerRule| Composite { first: Some(rule), conv: rule, dense: rule, last: None };
+    let rules = [
+        LayerRule::Epsilon(1e-6),
+        LayerRule::Gamma(0.25),
+        LayerRule::AlphaBeta(2.0, 1.0),
+        LayerRule::WSquare,
+        LayerRule::Flat,
+        LayerRule::ZBox(-1.0, 1.0),
+        LayerRule::Excitation,
+        LayerRule::ContrastiveExcitation,
+    ];
+    let policy = match chosen % POLICIES {
+        0 => Policy::default(),
+        1 => guided_backprop(),
+        2 => deconvnet(),
+        3 => {
+            let reference = graph.shape(x).map(|s| graph.add_input("reference", DataType::Float, &s));
+            let Some(reference) = reference else { return };
+            let twins = twin(&mut graph, x, reference);
+            rescale(twins)
+        }
+        at => lrp(&graph, x, composite(rules[at - 4])),
+    };
+    if let Ok((swept, _)) = propagate(graph, &[(y, seed)], &[x], &policy) {
+        let _ = onnx::to_bytes(&swept);
+    }
+}
+
+/// Any text is a sidecar or an error, and labels or an error; names can be looked for.
+pub fn text(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let path = Path::new("model.candor.toml");
+    if let Ok(sidecar) = Sidecar::parse(&text, path) {
+        let again = sidecar.to_text(path).map(|text| Sidecar::parse(&text, path));
+        assert_eq!(
+            again.ok().and_then(Result::ok),
+            Some(sidecar.clone()),
+            "a sidecar is read as it was written"
+        );
+        let _ = sidecar.preprocessing(None, [Some(8), None], 3);
+    }
+    if let Ok(labels) = Labels::parse(&text, Path::new("labels.txt")) {
+        let queries = (0..labels.len().min(4)).map(|class| labels.name(class));
+        for query in queries.chain(text.lines().take(4).map(str::to_string)) {
+            if let Err(error) = labels.find_class(&query) {
+                assert!(!error.to_string().is_empty());
+            }
+        }
+    }
+}
+
+/// Any bytes are a photo or an error; any photo is a model's input of the size asked for, and a view.
+pub fn input(bytes: &[u8]) {
+    let _ = decode_bytes(bytes, Path::new("photo"))
+        .map(|photo| prepared(&photo, &Preset::Imagenet.preprocessing(9, 7)));
+    let Some((&[w, h, height, width, how, scale], samples)) = bytes.split_first_chunk() else { return };
+    let size = 3 * usize::from(w) * usize::from(h);
+    let samples = samples.iter().copied().cycle().take(size).collect::<Vec<u8>>();
+    let Some(photo) = RgbImage::from_raw(w.into(), h.into(), samples) else { return };
+    let preset = Preset::ALL[usize::from(how) % Preset::ALL.len()];
+    let filters = [Filter::Nearest, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos];
+    let preprocessing = Preprocessing {
+        channels: if how & 8 == 0 { 3 } else { 1 },
+        color: if how & 16 == 0 { ColorOrder::Rgb } else { ColorOrder::Bgr },
+        resize: if how & 32 == 0 { ResizeMode::Squash } else { ResizeMode::Crop },
+        filter: filters[usize::from(how >> 6)],
+        scale: f64::from(scale) * 1e300,
+        ..preset.preprocessing(usize::from(height).max(1), usize::from(width).max(1))
+    };
+    prepared(&photo, &preprocessing);
+}
+
+fn prepared(photo: &RgbImage, preprocessing: &Preprocessing) {
+    let input = preprocessing.apply(photo);
+    assert_eq!(input.len(), preprocessing.channels * preprocessing.height * preprocessing.width);
+    let view = preprocessing.view(photo);
+    assert!(view.width() > 0 && view.height() > 0);
+}
+
+/// Any file is a journal that goes on, or an error that leaves it as it was.
+pub fn journal(bytes: &[u8]) {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let path = folder.path().join("journal.jsonl");
+    std::fs::write(&path, bytes).expect("is written");
+    let configuration = serde_json::json!({ "seed": 1, "model": "m" });
+    match Journal::open(&path, &configuration) {
+        Ok(journal) => {
+            let _ = (journal.len(), journal.has("gradient", 0));
+            let entries: Result<Vec<Entry<f64>>, _> = journal.entries(&["gradient", "reliable"]);
+            let _ = entries.map(|e| e.len());
+        }
+        Err(_) => {
+            assert_eq!(std::fs::read(&path).expect("is read"), bytes, "a refused journal stays as it was")
+        }
+    }
+}
