@@ -40,6 +40,11 @@ pub fn exportable() -> Vec<&'static str> {
     all().iter().filter(|m| m.exporter().is_some()).map(|m| m.description().name).collect()
 }
 
+/// Why a method without an exporter cannot be exported: [`Error::Method`] naming those that can.
+pub fn not_exportable(method: &dyn Definition) -> Error {
+    Error::method(method.description().name, MethodError::NotExportable { known: exportable() })
+}
+
 /// Writes a method for a model as a graph, with the parameters of `set`.
 ///
 /// # Errors
@@ -53,9 +58,7 @@ pub fn export(
     choices: &Choices,
 ) -> Result<Exported> {
     let description = method.description();
-    let exporter = method
-        .exporter()
-        .ok_or_else(|| Error::method(description.name, MethodError::NotExportable { known: exportable() }))?;
+    let exporter = method.exporter().ok_or_else(|| not_exportable(method))?;
     let mut parameters = Parameters::new(description.name, description.parameters, set)?;
     let graph = exporter.export(model, &mut parameters, choices)?;
     let notes = notes(model, preprocessing, &parameters, &graph);

@@ -2,6 +2,7 @@
 
 mod decode;
 mod error;
+mod formula;
 mod jpeg;
 mod layout;
 mod preprocess;
