@@ -1,9 +1,12 @@
 //! The command line of Candor: parse → run → report.
 
 mod arguments;
+mod chosen;
 mod commands;
+mod explained;
 mod output;
 mod setup;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -11,7 +14,10 @@ use arguments::{Cli, Command};
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::refuse(&error),
+    };
     let result = match &cli.command {
         Command::Inspect(a) => commands::inspect::run(a),
         Command::Explain(a) => commands::explain::run(a),
@@ -31,9 +37,8 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("candor: error: {}", output::one_line(&error));
-            let usage = error.downcast_ref::<setup::Usage>().is_some();
-            ExitCode::from(if usage { 2 } else { 1 })
+            output::error(&output::one_line(&error));
+            usage::exit_code(&error)
         }
     }
 }

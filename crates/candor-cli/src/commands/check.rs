@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candor::error::one_line;
 use candor::image::decode;
-use candor::methods::{self, Definition};
 use candor_eval::check::input_shift::input_shift;
 use candor_eval::check::randomize::cascade;
 use candor_eval::check::report::{CheckResult, Gallery, Randomization, Shifted, write};
@@ -15,6 +14,7 @@ use candor_eval::check::{Input, Skipped, Subject, check_method};
 use candor_report::result::FailedImage;
 
 use crate::arguments::CheckArgs;
+use crate::chosen::{self, Chosen};
 use crate::output;
 use crate::setup::{self, Setup};
 
@@ -22,10 +22,11 @@ use crate::setup::{self, Setup};
 const SHOWN: usize = 8;
 
 pub fn run(args: &CheckArgs) -> Result<ExitCode> {
-    let methods = chosen(&args.methods)?;
+    let methods = chosen::methods(&chosen::or_all(&args.methods), &args.set)?;
     let setup = setup::load(&args.model)?;
+    let choices = setup::choices(&setup, &args.levels, args.seed)?;
     let (inputs, mut galleries, failed) = read(&setup, args)?;
-    let choices = setup.choices(&args.levels, args.seed);
+    setup::out_folder(&args.out)?;
     let bar = output::progress((inputs.len() * methods.len()) as u64);
     let mut result = CheckResult {
         model: setup.model.info.clone(),
@@ -40,7 +41,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         randomization: vec![],
         skipped: vec![],
     };
-    for method in &methods {
+    for Chosen { method, set, .. } in &methods {
         let name = method.description().name;
         bar.set_message(name);
         let mut painted = Ok(());
@@ -50,8 +51,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
                 painted = gallery.add(name, names, maps);
             }
         };
-        let set = for_method(&args.set, method.as_ref());
-        let subject = Subject { method: method.as_ref(), set: &set, choices: &choices };
+        let subject = Subject { method: method.as_ref(), set, choices: &choices };
         let found =
             check_method(&setup.model, subject, &inputs, args.seed, &mut output::Watching(&bar), &mut paint);
         painted?;
@@ -79,24 +79,6 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         output::print(&format!("Report: {}\n", page.display()))?;
     }
     Ok(if result.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
-}
-
-/// The methods of these names; all, if none is given.
-pub fn chosen(names: &[String]) -> Result<Vec<Box<dyn Definition>>> {
-    if names.is_empty() {
-        return Ok(methods::all());
-    }
-    names.iter().map(|n| setup::method(n)).collect()
-}
-
-/// Of `--set METHOD.KEY=VALUE` and `--set KEY=VALUE`, what is meant for a method.
-pub fn for_method(set: &[(String, String)], method: &dyn Definition) -> Vec<(String, String)> {
-    let d = method.description();
-    let meant = |(key, value): &(String, String)| match key.split_once('.') {
-        Some((name, key)) => (name == d.name).then(|| (key.to_string(), value.clone())),
-        None => d.parameters.iter().any(|p| p.name == key).then(|| (key.clone(), value.clone())),
-    };
-    set.iter().filter_map(meant).collect()
 }
 
 type Read = (Vec<Input>, Vec<Gallery>, Vec<FailedImage>);
@@ -128,8 +110,12 @@ fn read(setup: &Setup, args: &CheckArgs) -> Result<Read> {
 
 fn text(result: &CheckResult) -> String {
     let checked: Vec<Checked> = result.methods.iter().map(Checked::from).collect();
-    let mut text = table(&checked).terminal();
-    text += "mass ÷ top-1's mass: median (95th percentile); Spearman and SSIM: random class against top-1\n";
+    let table = table(&checked);
+    let mut text = table.screen(output::width());
+    text += &format!(
+        "\n{}mass: mean of a map's positive values; figures are medians over the photos (95th percentile)\n",
+        table.legend()
+    );
     for m in result.methods.iter().filter(|m| !m.passed) {
         text += &format!("{}: {}\n", m.method.name, m.reasons.join("; "));
     }

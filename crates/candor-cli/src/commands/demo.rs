@@ -14,11 +14,12 @@ use crate::setup;
 
 pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     let method = chosen(&args.method);
-    setup::method(&method.name)?;
+    setup::method(&method.name, &method.set)?;
     let sidecar = Sidecar::parse(embedded::SIDECAR, Path::new("scenes.candor.toml"))?;
     let engine = setup::engine(&args.engine)?;
     let classifier =
         Classifier::from_bytes("scenes.onnx (embedded)", embedded::MODEL, sidecar, Some(engine))?;
+    setup::choices(&classifier, &method.levels, method.seed)?;
     let explainer = classifier.explainer(&method)?;
     let photos = embedded::DEMO_SCENES
         .iter()
@@ -27,5 +28,5 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     // The answer, the runner-up, and a class that the network is surest is not there.
     let classes = [Class::Top(1), Class::Top(2), Class::Lowest];
     let result = explain_all(explainer, photos, &classes, args.method.seed, &args.out)?;
-    finish(&result, args.json, &args.out)
+    finish(&result, &classifier.preprocessing, args.json, &args.out)
 }

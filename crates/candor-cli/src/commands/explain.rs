@@ -5,27 +5,29 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use candor::error::one_line;
-use candor::image::{RgbImage, decode};
+use candor::image::{Preprocessing, RgbImage, decode};
 use candor::{Class, Explainer, Method};
 use candor_report::ReportWriter;
 use candor_report::result::{ExplainResult, FailedImage};
 
 use crate::arguments::{ExplainArgs, MethodArgs};
+use crate::explained;
 use crate::output;
 use crate::output::Watching;
 use crate::setup::{self, usage};
 
 pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
-    // A name that does not exist is said before a model is loaded.
-    setup::method(&args.method.chosen.method)?;
-    let classifier = setup::load(&args.model)?;
-    let asked = if args.classes.is_empty() { vec!["top1".to_string()] } else { args.classes.clone() };
-    let classes = asked.iter().map(|c| Class::parse(c, &classifier.labels));
-    let classes = classes.collect::<Result<Vec<_>, _>>().map_err(|e| usage(e.into()))?;
     let mut method = chosen(&args.method);
     if args.lambda_path {
         method = method.with("lambda-path", true);
     }
+    // A name that does not exist is said before a model is loaded.
+    setup::method(&method.name, &method.set)?;
+    let classifier = setup::load(&args.model)?;
+    setup::choices(&classifier, &method.levels, method.seed)?;
+    let asked = if args.classes.is_empty() { vec!["top1".to_string()] } else { args.classes.clone() };
+    let classes = asked.iter().map(|c| Class::parse(c, &classifier.labels));
+    let classes = classes.collect::<Result<Vec<_>, _>>().map_err(usage)?;
     let mut explainer = classifier.explainer(&method)?;
     explainer.probe = !args.no_probe;
     let photos = args
@@ -33,7 +35,7 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
         .iter()
         .map(|path| Photo { name: path.display().to_string(), source: Source::File(path.clone()) });
     let result = explain_all(explainer, photos.collect(), &classes, args.method.seed, &args.out)?;
-    finish(&result, args.json, &args.out)
+    finish(&result, &classifier.preprocessing, args.json, &args.out)
 }
 
 /// The method that the arguments choose.
@@ -121,11 +123,16 @@ pub fn explain_all(
 }
 
 /// Prints the result and returns the exit code.
-pub fn finish(result: &ExplainResult, json: bool, out: &Path) -> Result<ExitCode> {
+pub fn finish(
+    result: &ExplainResult,
+    preprocessing: &Preprocessing,
+    json: bool,
+    out: &Path,
+) -> Result<ExitCode> {
     if json {
         output::json(result)?;
     } else {
-        output::explained(result)?;
+        output::print(&explained::text(result, preprocessing, output::width()))?;
         output::print(&format!("Report: {}\n", out.join(candor_report::HTML_FILE).display()))?;
     }
     Ok(output::exit_code(result))

@@ -11,9 +11,12 @@ use crate::output;
 use crate::setup;
 
 pub fn run(args: &ExportArgs) -> Result<ExitCode> {
-    let method = setup::method(&args.chosen.method)?;
+    let method = setup::method(&args.chosen.method, &args.chosen.set)?;
+    if method.exporter().is_none() {
+        return Err(export::not_exportable(method.as_ref()).into());
+    }
     let setup = setup::load(&args.model)?;
-    let choices = setup.choices(&args.chosen.levels, 0);
+    let choices = setup::choices(&setup, &args.chosen.levels, 0)?;
     let exported =
         export::export(&setup.model, &setup.preprocessing, method.as_ref(), &args.chosen.set, &choices)?;
     exported.save(&args.output)?;

@@ -12,15 +12,14 @@ use candor::methods::Choices;
 use candor_eval::bench::report::{BenchResult, DatasetInfo, write};
 use candor_eval::bench::table::{Plot, Table};
 use candor_eval::bench::{Contender, Found, Measure, run};
-use candor_report::ReportError;
 use candor_report::result::FailedImage;
 use indicatif::ProgressBar;
 
-use super::asked::{Asked, methods};
+use super::asked::{contender, methods};
 use super::examples::examples;
 use crate::arguments::DatasetArgs;
 use crate::output;
-use crate::setup::{Setup, Usage};
+use crate::setup::{self, Setup, Usage};
 
 /// Tables and plots of what was found; the second argument is the number of tuning items.
 type Summary<'s, R> = &'s dyn Fn(&Found<R>, usize) -> (Vec<Table>, Vec<Plot>);
@@ -45,10 +44,10 @@ impl<R> Benchmark<'_, R> {
     pub fn run<M: Measure<Record = R>>(&self, mut measure: M) -> Result<ExitCode> {
         let Benchmark { args, setup, .. } = self;
         let methods = methods(args)?;
-        let choices = setup.choices(&args.levels, args.seed);
+        let choices = setup::choices(setup, &args.levels, args.seed)?;
         let tuning = self.tuning(measure.items())?;
         let contenders: Vec<Contender<'_>> =
-            methods.iter().map(|m: &Asked| m.contender(args, &choices)).collect();
+            methods.iter().map(|chosen| contender(chosen, args, &choices)).collect();
         let start = Instant::now();
         let found = self.measure(&contenders, &mut measure, &choices)?;
         let result = self.result(&found, &measure, tuning)?;
@@ -86,8 +85,6 @@ impl<R> Benchmark<'_, R> {
         choices: &Choices,
     ) -> Result<Found<R>> {
         let out = &self.args.out;
-        std::fs::create_dir_all(out)
-            .map_err(|reason| ReportError::Directory { path: out.clone(), reason })?;
         let configuration = configuration(self.args, self.setup, self.fingerprint, choices);
         let journal = out.join(format!("{}.jsonl", self.journal));
         let items = measure.items();
@@ -193,9 +190,15 @@ fn text(result: &BenchResult) -> String {
             &format!(" (the first {} chose the settings; figures are of the others)", result.dataset.tuning);
     }
     text += "\n";
+    let mut legend: Vec<String> = vec![];
     for table in &result.tables {
-        text += &format!("\n{}", table.shown(false).terminal());
+        let table = table.shown(false);
+        text += &format!("\n{}", table.screen(output::width()));
+        let new: Vec<String> =
+            table.legend().lines().map(String::from).filter(|l| !legend.contains(l)).collect();
+        legend.extend(new);
     }
+    text += &format!("\n{}\n", legend.join("\n"));
     text += "* the best of its column, or not significantly different from it (p ≥ 0.05, paired)\n";
     for s in &result.skipped {
         text += &format!("{}: not measured: {}\n", s.method, s.reason);

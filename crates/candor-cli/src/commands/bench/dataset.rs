@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use candor_adversarial::attacks;
 use candor_adversarial::bench::Adversarial;
 use candor_eval::bench::dwsol::Disturbance;
 use candor_eval::bench::faithful::{self, Faithfulness, Settings};
@@ -11,6 +12,7 @@ use candor_eval::bench::localize::Localize;
 use candor_eval::bench::{Found, Measure, dwsol as disturbed, wsol as located};
 use candor_eval::dataset::Dataset;
 
+use super::asked::methods;
 use super::benchmark::{Benchmark, configuration};
 use crate::arguments::{AdversarialArgs, DatasetArgs, FaithfulnessArgs, GridArgs};
 use crate::output;
@@ -56,6 +58,10 @@ pub fn dwsol(args: &DatasetArgs) -> Result<ExitCode> {
 /// `candor bench adversarial`.
 pub fn adversarial(args: &AdversarialArgs) -> Result<ExitCode> {
     let (args, spec) = (&args.dataset, &args.attack);
+    if !attacks::prepare(&spec.name, &spec.set)?.0.targeted() {
+        let reason = "cannot aim at a class, which this benchmark needs";
+        return Err(Usage(format!("attack '{}' {reason}", spec.name)).into());
+    }
     let (setup, dataset, fingerprint) = open(args)?;
     let localize = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
     let samples = localize.samples.len();
@@ -143,12 +149,17 @@ pub fn faithfulness(args: &FaithfulnessArgs) -> Result<ExitCode> {
 
 /// The model and the dataset, its classes mapped to the model's, and the dataset's fingerprint.
 fn open(args: &DatasetArgs) -> Result<(Setup, Dataset, String)> {
+    // What is wrong with the names of methods, of their parameters and of the format is said before a model is loaded.
+    methods(args)?;
+    setup::format(&args.source)?;
     let setup = setup::load(&args.model)?;
+    setup::choices(&setup, &args.levels, args.seed)?;
     let mut dataset = setup::dataset(&setup, &args.source)?;
     // Of the whole list: a run may go on with more samples.
     let fingerprint = dataset.fingerprint();
     if let Some(limit) = args.limit {
         dataset.samples.truncate(limit);
     }
+    setup::out_folder(&args.out)?;
     Ok((setup, dataset, fingerprint))
 }

@@ -25,6 +25,7 @@ pub fn run(args: &ScoreArgs) -> Result<ExitCode> {
         );
     }
     let threshold = threshold(&detector, args.false_alarms)?;
+    args.out.as_deref().map(setup::out_folder).transpose()?;
     let bar = output::progress(args.images.len() as u64);
     let (mut images, mut failed, mut shown) = (vec![], vec![], vec![]);
     for path in &args.images {
