@@ -80,7 +80,8 @@ const POLICIES: usize = 12;
 
 fn swept(mut graph: Graph, (x, y): (ValueId, ValueId), shape: &[Dim], chosen: usize) {
     let seed = graph.add_input("seed", DataType::Float, shape);
-    let composite = |rule: LayerRule| Composite { first: Some(rule), conv: rule, dense: rule, last: None };
+    let composite =
+        |rule: LayerRule| Composite { first: Some(rule), conv: rule, dense: rule, last: None, biases: true };
     let rules = [
         LayerRule::Epsilon(1e-6),
         LayerRule::Gamma(0.25),

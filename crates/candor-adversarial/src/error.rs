@@ -62,6 +62,16 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// Whether what was asked for does not exist or makes no sense, as [`candor::Error::is_usage`] says it of explaining.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Error::Attack { .. } | Error::Setting { .. } => true,
+            Error::Explain(e) => e.is_usage(),
+            Error::Eval(e) => e.is_usage(),
+            _ => false,
+        }
+    }
+
     /// A file error.
     pub(crate) fn io(path: &Path, e: impl std::fmt::Display) -> Self {
         Error::Io { path: path.display().to_string(), reason: e.to_string() }

@@ -1,13 +1,19 @@
 //! What the command line takes. Names, flags and JSON fields are a contract.
 
 mod detect;
+mod one_of;
 mod table;
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use candor::image::Preset;
 use candor::parameters::key_value;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use one_of::{one_of, presets};
 
 pub use detect::{CorpusArgs, Detect, DetectArgs, EvalArgs, ScoreArgs, TrainArgs};
 pub use table::{DetectorKind, TableArgs, TableFormat};
@@ -19,9 +25,21 @@ pub use table::{DetectorKind, TableArgs, TableFormat};
     version,
     max_term_width = 100,
     after_help = "\
-Start with `candor demo`: it explains a few pictures with a small model inside the program and writes a report.
+Examples:
+  candor demo                                                     # explains pictures inside it
+  candor scenes photos --count 60 --size 112 --model model.onnx   # its model as a file; photos
+  candor explain model.onnx photos/000000.png                     # where is the answer seen?
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some images of a batch failed (each is named in the result), 130 stopped by Ctrl-C."
+The examples of the commands (`candor COMMAND --help`) use the files of the second line. In their place put your own.
+
+Exit codes, the same in every command:
+  0  done
+  1  failed: a file is missing, damaged or cannot be written, or the model or the engine cannot do it
+  2  wrong usage: the command line names what does not exist (a method, parameter, value, class, level, preset, engine) or \
+contradicts itself; found before any long work begins
+  3  some images of a batch failed, each named in the result; the others are done
+  4  an alarm, where `candor detect score --fail-on-alarm` asks for it
+  130  stopped by Ctrl-C"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -40,12 +58,12 @@ pub enum Command {
     Check(CheckArgs),
     /// Benchmarks
     Bench(BenchArgs),
-    /// Print the tables of results written as JSON: as Markdown, CSV or HTML
-    Table(TableArgs),
     /// Change photos a little so that the model answers something else
     Attack(AttackArgs),
     /// Screen inputs for adversarial changes: by where the answer's evidence lies, and whether it stands when the image is disturbed
     Detect(DetectArgs),
+    /// Print the tables of results written as JSON: as Markdown, CSV or HTML
+    Table(TableArgs),
     /// Write a method as an ONNX model: image and class in, logits and map out
     Export(ExportArgs),
     /// List the explanation methods with their sources, costs and parameters
@@ -55,9 +73,10 @@ pub enum Command {
     /// Generate scenes of textured objects with class, box and pixel mask of each object
     Scenes(ScenesArgs),
     /// Print a completion script for a shell
-    #[command(
-        after_help = "Example:\n  candor completions bash > ~/.local/share/bash-completion/completions/candor"
-    )]
+    #[command(after_help = "\
+Examples:
+  candor completions bash > candor.bash && source candor.bash   # as in ~/.bashrc
+  candor completions zsh > _candor")]
     Completions(CompletionsArgs),
     /// Write man pages, one a command
     Man(ManArgs),
@@ -68,8 +87,9 @@ pub enum Command {
 pub struct ModelArgs {
     /// ONNX file of an image classifier
     pub model: PathBuf,
-    /// Preprocessing; over what the sidecar says [default: the sidecar's, else imagenet]
-    #[arg(long, value_name = "NAME", value_parser = preset)]
+    /// How a sample v of 0..=255 becomes input; over what the sidecar says [default: the sidecar's, else imagenet]. The whole photo is
+    /// squashed to the model's input size by a bilinear filter, unless the sidecar has `size`, `resize` or `filter`
+    #[arg(long, value_name = "NAME", value_parser = presets())]
     pub preset: Option<Preset>,
     /// Names of the classes: a text file with one a line, or JSON
     #[arg(long, value_name = "FILE")]
@@ -84,10 +104,10 @@ pub struct ModelArgs {
 #[derive(Args, Clone)]
 pub struct EngineArgs {
     /// What executes the graphs
-    #[arg(long, value_enum, default_value_t = EngineName::Rten)]
+    #[arg(long, value_name = "NAME", default_value = "rten", value_parser = one_of::<EngineName>("engine"))]
     pub engine: EngineName,
     /// Where ONNX Runtime executes them; other than cpu needs a library built for it
-    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    #[arg(long, value_name = "NAME", default_value = "cpu", value_parser = one_of::<DeviceName>("device"))]
     pub device: DeviceName,
     /// ONNX Runtime's library, or the folder that holds it [default: ORT_DYLIB_PATH, else an installed Python package]
     #[arg(long, value_name = "FILE")]
@@ -148,8 +168,8 @@ pub struct MethodArgs {
 
 #[derive(Args)]
 #[command(after_help = "Examples:
-  candor inspect resnet50.onnx
-  candor inspect resnet50.onnx --json | jq .levels")]
+  candor inspect model.onnx
+  candor inspect model.onnx --json | jq .levels")]
 pub struct InspectArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -164,12 +184,13 @@ The map of a class says where the network finds it; 0 is nothing. All classes of
 a class that is not there is empty. The report (report.html) shows them side by side; the .npz files hold raw magnitudes.
 
 Examples:
-  candor explain model.onnx dog.jpg                            the model's answer
-  candor explain model.onnx dog.jpg --class top1 --class fish  and is there a fish?
-  candor explain model.onnx *.jpg --class top1 --class lowest --out maps --json > maps.json
-  candor explain model.onnx dog.jpg --preset inception --labels classes.txt
-  candor explain model.onnx dog.jpg --lambda-path              does the map stay as λ changes?
-  candor explain model.onnx dog.jpg --method grad-cam")]
+  candor explain model.onnx photos/000000.png                             # the model's answer
+  candor explain model.onnx photos/000000.png --class top1 --class fish   # is there a fish, too?
+  candor explain model.onnx photos/00000[0-3].png --class top1 --class lowest --out maps \\
+    --json > maps.json
+  candor explain model.onnx photos/000000.png --preset inception --labels photos/classes.txt
+  candor explain model.onnx photos/000000.png --lambda-path               # at other λ, too
+  candor explain model.onnx photos/000000.png --method grad-cam")]
 pub struct ExplainArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -204,7 +225,7 @@ the tolerance. `explain` reads it from the sidecar. --preset and --levels are wr
 preprocessing that nobody stated is not.
 
 Example:
-  candor calibrate model.onnx photos/*.jpg")]
+  candor calibrate model.onnx photos/00000[01].png")]
 pub struct CalibrateArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -212,7 +233,7 @@ pub struct CalibrateArgs {
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
     /// Largest median relative change of the evidence, 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = number(0.0..=1.0))]
     pub tolerance: f64,
     /// Values to mask instead of the automatic levels
     #[arg(long, value_name = "V,V…", value_delimiter = ',')]
@@ -226,13 +247,13 @@ pub struct CalibrateArgs {
 #[command(after_help = "\
 Each image is asked for its top-1 class, the second, the one of median rank, a random one and the lowest. A method whose \
 maps of absent classes weigh as much as that of the answer explains the picture and not the answer. Written are check.html \
-(the maps side by side), check.csv (every map's figures) and check.json.
+(the maps side by side), check.csv (every map's figures) and check.json. Without --methods all are checked, of which some take \
+thousands of passes a map.
 
 Examples:
-  candor check model.onnx photos/*.jpg
-  candor check model.onnx photos/*.jpg --methods reliable,grad-cam,gradient
-  candor check model.onnx photos/*.jpg --set reliable.exact=false \\
-    --randomization --smooth 10 --input-shift")]
+  candor check model.onnx photos/00000[0-2].png --methods reliable,grad-cam,gradient
+  candor check model.onnx photos/000000.png --methods reliable,gradient --out random-weights \\
+    --set reliable.iterations=20 --randomization --smooth 2 --input-shift")]
 pub struct CheckArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -300,7 +321,7 @@ seen: a box for it on the object is an error, and the class that is there should
 OUT/adversarial, in 8-bit levels and asked again.
 
 Example:
-  candor bench adversarial model.onnx val_boxes.csv --images val --limit 100 --out bench")]
+  candor bench adversarial model.onnx photos --methods reliable,grad-cam --limit 6 --out bench")]
 pub struct AdversarialArgs {
     #[command(flatten)]
     pub dataset: DatasetArgs,
@@ -318,12 +339,12 @@ construction is where each class's map should be; the dataset needs no boxes. Wh
 (--tuning) chooses the threshold of the boxes.
 
 Example:
-  candor bench grid model.onnx val_boxes.csv --images val --grids 100 --out bench")]
+  candor bench grid model.onnx photos --methods reliable,grad-cam --grids 2 --out bench")]
 pub struct GridArgs {
     #[command(flatten)]
     pub dataset: DatasetArgs,
     /// Pictures of each of the three layouts
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = whole(1..=1_000_000))]
     pub grids: usize,
 }
 
@@ -337,15 +358,15 @@ et al. 2019), sparseness. Labels of the dataset do not matter. A photo takes abo
 each method.
 
 Example:
-  candor bench faithfulness model.onnx val_boxes.csv --images val --limit 100 --out bench")]
+  candor bench faithfulness model.onnx photos --methods reliable,grad-cam --limit 2 --out bench")]
 pub struct FaithfulnessArgs {
     #[command(flatten)]
     pub dataset: DatasetArgs,
     /// Steps of deletion and insertion
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole(1..=10_000))]
     pub steps: usize,
     /// Share of the photo that a region has
-    #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = number(0.001..=0.999))]
     pub area: f64,
 }
 
@@ -356,7 +377,7 @@ pub struct SurrogateArgs {
     #[arg(long, value_name = "OTHER.onnx")]
     pub from: Option<PathBuf>,
     /// Preprocessing of that model; over what its sidecar says
-    #[arg(long, value_name = "NAME", value_parser = preset, requires = "from")]
+    #[arg(long, value_name = "NAME", value_parser = presets(), hide_possible_values = true, requires = "from")]
     pub from_preset: Option<Preset>,
 }
 
@@ -388,11 +409,12 @@ and frozen; figures are of the others. `wsol` and `dwsol` measure the same maps:
 --out. Written are NAME.html, NAME.json, and NAME.csv with the figures of each sample.
 
 Examples:
-  candor bench wsol model.onnx val_boxes.csv --images val --out bench
-  candor bench dwsol model.onnx val_boxes.csv --images val --out bench
-  candor bench wsol model.onnx scenes/ --methods reliable,grad-cam,rise --fewer rise=100
-  candor bench wsol model.onnx scenes/ \\
-    --methods reliable,reliable+shape=full,reliable+shape=full+iterations=30")]
+  candor bench wsol model.onnx photos --methods reliable,grad-cam --limit 6 --out bench
+  candor bench dwsol model.onnx photos --methods reliable,grad-cam --limit 6 --out bench
+  candor bench wsol model.onnx photos/scenes.csv --images photos --limit 6 --out fewer \\
+    --methods reliable,smoothgrad,grad-cam --fewer smoothgrad=2
+  candor bench wsol model.onnx photos --limit 4 --out settings \\
+    --methods reliable,reliable+shape=full,reliable+shape=full+iterations=30 --no-examples")]
 pub struct DatasetArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -456,10 +478,12 @@ back by a model whose sidecar says `crop` is resized again and may lose its effe
 docs/attacks.md lists the parameters (--set) of each attack; an unknown one lists those there are.
 
 Examples:
-  candor attack model.onnx dog.jpg --attack pgd --eps 8/255 --out adversarial
-  candor attack model.onnx dog.jpg --attack pgd --target 'tabby cat' --set restarts=5
-  candor attack model.onnx *.png --attack cw --set steps=500 --out adversarial --json > attack.json
-  candor attack model.onnx *.png --attack transfer --from other.onnx --eps 16/255 --out adversarial
+  candor attack model.onnx photos/000000.png --attack pgd --eps 8/255 --out adversarial
+  candor attack model.onnx photos/000000.png --attack pgd --target cat --set restarts=2 --out cat
+  candor attack model.onnx photos/00000?.png --attack deepfool --out smallest --json > attack.json
+  candor scenes more --count 1 --model other.onnx   # stands for another model of the same classes
+  candor attack model.onnx photos/00000?.png --attack transfer --from other.onnx --eps 16/255 \\
+    --out transferred
 
 An attack that does not succeed is a result, not an error (exit code 0).")]
 pub struct AttackArgs {
@@ -468,7 +492,7 @@ pub struct AttackArgs {
     /// Photos: JPEG, PNG, WebP, BMP, GIF (first frame) or TIFF
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
-    /// fgsm, bim, pgd, pgd-l2, apgd, deepfool, cw, jsma, square or transfer
+    /// fgsm, bim, pgd, pgd-l2, apgd, deepfool, cw, jsma, square or transfer; what each does stands below
     #[arg(long, value_name = "NAME")]
     pub attack: String,
     /// Budget in the attack's norm, e.g. 8/255 or 0.5 [default: 8/255; of pgd-l2 0.5]
@@ -503,9 +527,9 @@ convolutions and matrix products. `of best` is the share of what the same engine
 matrices, in the same run. Figures are medians; a machine that does other work gives other figures.
 
 Examples:
-  candor bench speed model.onnx
-  candor bench speed model.onnx --engine onnxruntime --threads 4 --repeats 30
-  candor bench speed model.onnx --methods reliable,grad-cam --json")]
+  candor bench speed model.onnx --methods reliable,grad-cam
+  candor bench speed model.onnx --methods gradient --threads 1 --repeats 30 --json > speed.json
+  candor bench speed model.onnx --methods gradient --engine onnxruntime")]
 pub struct SpeedArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -535,11 +559,14 @@ cannot be exported; the error lists those that can.
 Examples:
   candor export model.onnx --method grad-cam -o model.grad-cam.onnx
   candor export model.onnx --method reliable --set iterations=30 -o model.reliable.onnx
-  candor export model.onnx --method layer-cam --levels layer3 -o model.layer-cam.onnx
+  candor export model.onnx --method layer-cam --levels level14 -o model.layer-cam.onnx
 
 In Python:
+  import numpy, onnxruntime
   session = onnxruntime.InferenceSession('model.grad-cam.onnx')
-  session.run(['logits', 'map'], {'image': x, 'class': [282]})")]
+  image, query = session.get_inputs()                          # the image's name is that of the model's input
+  x = numpy.zeros([1, *image.shape[1:]], dtype='float32')      # in its place a photo, preprocessed as for the model
+  logits, saliency = session.run(['logits', 'map'], {image.name: x, query.name: [2]})")]
 pub struct ExportArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -556,6 +583,10 @@ pub struct ExportArgs {
 }
 
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  candor methods
+  candor methods --json | jq '.[].name'")]
 pub struct MethodsArgs {
     /// Print one JSON document
     #[arg(long)]
@@ -563,6 +594,9 @@ pub struct MethodsArgs {
 }
 
 #[derive(Args)]
+#[command(after_help = "\
+Example:
+  candor demo --method grad-cam --out demo")]
 pub struct DemoArgs {
     /// Folder for pictures, arrays and the report
     #[arg(long, value_name = "DIR", default_value = "candor-out/demo")]
@@ -581,10 +615,12 @@ pub struct DemoArgs {
 #[derive(Args)]
 #[command(after_help = "\
 Writes PNG pictures, indexed masks (pixel = object + 1) and scenes.csv with class and box of each object. The same seed \
-gives the same bytes. Seeds below 1000000 were not used to train the embedded model.
+gives the same bytes. Seeds below 1000000 were not used to train the embedded model. classes.txt has the names of the classes; \
+--model writes the embedded model, which knows them, with a sidecar that holds its preprocessing and labels.
 
-Example:
-  candor scenes scenes/ --count 1000 --seed 500000")]
+Examples:
+  candor scenes pictures --count 100 --seed 500000
+  candor scenes single --objects 1-1 --size 112 --model scenes.onnx")]
 pub struct ScenesArgs {
     /// Folder to write
     pub out: PathBuf,
@@ -602,6 +638,9 @@ pub struct ScenesArgs {
     /// Fewest and most objects, e.g. 1-4
     #[arg(long, value_name = "MIN-MAX", default_value = "1-4", value_parser = range)]
     pub objects: (usize, usize),
+    /// Also write the embedded model, with its sidecar beside it
+    #[arg(long, value_name = "FILE.onnx")]
+    pub model: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -611,6 +650,9 @@ pub struct CompletionsArgs {
 }
 
 #[derive(Args)]
+#[command(after_help = "\
+Example:
+  candor man pages")]
 pub struct ManArgs {
     /// Folder for the pages
     pub out: PathBuf,
@@ -618,8 +660,22 @@ pub struct ManArgs {
     pub force: ForceArgs,
 }
 
-fn preset(text: &str) -> Result<Preset, String> {
-    text.parse().map_err(|e: candor::image::ParsePresetError| e.to_string())
+/// A parser of whole numbers in a range.
+fn whole(range: RangeInclusive<usize>) -> impl Fn(&str) -> Result<usize, String> + Clone {
+    move |text| match text.parse() {
+        Ok(n) if range.contains(&n) => Ok(n),
+        _ => Err(format!("must be a whole number from {} to {}", range.start(), range.end())),
+    }
+}
+
+/// A parser of numbers in a range.
+fn number<T: FromStr + PartialOrd + Display + Clone>(
+    range: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| match text.parse() {
+        Ok(v) if range.contains(&v) => Ok(v),
+        _ => Err(format!("must be a number from {} to {}", range.start(), range.end())),
+    }
 }
 
 /// The name of a method may hold a =.

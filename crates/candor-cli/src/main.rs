@@ -1,7 +1,9 @@
 //! The command line of Candor: parse → run → report.
 
 mod arguments;
+mod chosen;
 mod commands;
+mod explained;
 mod folder;
 mod interrupt;
 mod output;
@@ -9,6 +11,7 @@ mod panics;
 mod resume;
 mod setup;
 mod stoppable;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -18,7 +21,10 @@ use candor_graph::guard;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::refuse(&error),
+    };
     interrupt::listen();
     panics::install();
     match guard::guarded(|| run(&cli)).unwrap_or_else(|words| Err(panics::error(&words))) {
@@ -28,10 +34,8 @@ fn main() -> ExitCode {
             ExitCode::from(interrupt::EXIT)
         }
         Err(error) => {
-            eprintln!("candor: error: {}", output::one_line(&error));
-            let misplaced = error.downcast_ref().is_some_and(candor_report::ReportError::is_usage);
-            let usage = misplaced || error.downcast_ref::<setup::Usage>().is_some();
-            ExitCode::from(if usage { 2 } else { 1 })
+            output::error(&output::one_line(&error));
+            usage::exit_code(&error)
         }
     }
 }

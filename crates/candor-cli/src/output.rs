@@ -1,15 +1,21 @@
 //! What people read: progress on stderr, tables on stdout.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
+use std::sync::Mutex;
 
+use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use candor::Progress;
 use candor_report::result::ExplainResult;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
 use crate::interrupt;
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const NOTE: Style = AnsiColor::Yellow.on_default().bold();
 
 /// A progress bar of `length` steps on stderr, hidden where stderr is no terminal.
 pub fn progress(length: u64) -> ProgressBar {
@@ -53,63 +59,43 @@ pub fn one_line(error: &anyhow::Error) -> String {
     candor::error::one_line(error.as_ref())
 }
 
-/// A remark for the user, on stderr.
+/// A remark for the user, on stderr; one that was made already is not made again.
 pub fn note(text: &str) {
-    eprintln!("candor: note: {text}");
+    static MADE: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let new = MADE.lock().is_ok_and(|mut made| made.insert(text.to_string()));
+    if new {
+        anstream::eprintln!("candor: {NOTE}note:{NOTE:#} {text}");
+    }
+}
+
+/// What went wrong, on stderr.
+pub fn error(text: &str) {
+    anstream::eprintln!("candor: {ERROR}error:{ERROR:#} {text}");
 }
 
 /// Prints a value as one JSON document.
 pub fn json(value: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value)?;
-    print(&(text + "\n"))
+    written(&mut std::io::stdout(), &(text + "\n"))
 }
 
-/// Prints text; a reader that went away is no error.
+/// Prints text. Its styles are left out where stdout is no terminal, or where NO_COLOR is set.
 pub fn print(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    written(&mut anstream::stdout(), text)
+}
+
+/// A reader that went away is no error.
+fn written(out: &mut impl Write, text: &str) -> Result<()> {
+    match out.write_all(text.as_bytes()) {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
 }
 
-/// The result of `explain` as a table.
-pub fn explained(result: &ExplainResult) -> Result<()> {
-    let mut text = String::new();
-    for image in &result.images {
-        text += &format!("{}\n", image.path);
-        for q in &image.queries {
-            let verdict = q.verdict.words();
-            let odds = match q.null_log_odds {
-                Some(null) => format!("log-odds {:+.2} (null {null:+.2})", q.log_odds),
-                None => format!("log-odds {:+.2}", q.log_odds),
-            };
-            let name: String = q.class_name.chars().take(28).collect();
-            text += &format!(
-                "  {name:<28} rank {:>4}  p {:.3}  {odds}  mass {:.4}  {verdict}\n",
-                q.rank, q.probability, q.map.mass
-            );
-            for warning in &q.warnings {
-                text += &format!("    ! {warning}\n");
-            }
-        }
-    }
-    for failed in &result.failed {
-        text += &format!("{}\n  failed: {}\n", failed.path, failed.error);
-    }
-    print(&(text + &without_null(result)))
-}
-
-/// Why a method without a null judges nothing; empty for those that have one.
-fn without_null(result: &ExplainResult) -> String {
-    let mut queries = result.images.iter().flat_map(|image| &image.queries);
-    if queries.all(|q| q.null_log_odds.is_some()) {
-        return String::new();
-    }
-    format!(
-        "not judged: {} has no null to judge against; --method evidence-scaled --set method={0} has, and `candor check` measures how \
-         silent a method is\n",
-        result.method.name
-    )
+/// Columns of the terminal; where stdout is none, a line is as long as it is.
+pub fn width() -> usize {
+    let columns = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
+    if std::io::stdout().is_terminal() { columns } else { usize::MAX }
 }
 
 /// 0, or 3 if some images failed and others did not, or 1 if all did.

@@ -2,33 +2,18 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use candor::engine::{Device, Engine, OnnxRuntime, RTen, cores};
-use candor::error::one_line;
 use candor::image::Preset;
-use candor::methods::{self, Definition};
+use candor::mask::named_levels;
+use candor::methods::{self, Choices, Definition};
+use candor::suggest::among;
 use candor::{Classifier, OpenOptions};
-use candor_eval::dataset::{self, ClassMap, Dataset};
+use candor_eval::dataset::{self, ClassMap, Dataset, Format};
 
 use crate::arguments::{DeviceName, EngineArgs, EngineName, ModelArgs, SourceArgs};
 use crate::output;
-
-/// An error of usage (exit code 2): what was asked for does not exist.
-#[derive(Debug)]
-pub struct Usage(pub String);
-
-impl std::fmt::Display for Usage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}
-
-/// An error of the library as one of usage, if it is one.
-pub fn usage(error: candor::Error) -> anyhow::Error {
-    if error.is_usage() { Usage(one_line(&error)).into() } else { error.into() }
-}
+pub use crate::usage::{Usage, usage};
 
 /// A model and what belongs to it.
 pub type Setup = Classifier;
@@ -46,9 +31,16 @@ fn tell_assumed(classifier: &Classifier) {
     }
 }
 
+/// The method of that name, its settings checked.
+pub fn method(name: &str, set: &[(String, String)]) -> Result<Box<dyn Definition>> {
+    let method = found(name)?;
+    methods::check(method.as_ref(), set)?;
+    Ok(method)
+}
+
 /// The method of that name; an old name is noted.
-pub fn method(name: &str) -> Result<Box<dyn Definition>> {
-    let found = methods::find(name).map_err(usage)?;
+pub fn found(name: &str) -> Result<Box<dyn Definition>> {
+    let found = methods::find(name)?;
     if let Some(today) = methods::renamed(name) {
         output::note(&format!("the method '{name}' is called '{today}' now"));
     }
@@ -85,18 +77,30 @@ pub fn engine(args: &EngineArgs) -> Result<Box<dyn Engine>> {
     }
 }
 
+/// What is chosen beside a method's parameters: `levels`, else those of the sidecar. They must be levels of the model.
+pub fn choices(setup: &Setup, levels: &[String], seed: u64) -> Result<Choices> {
+    let choices = setup.choices(levels, seed);
+    if !levels.is_empty() {
+        named_levels(&setup.model, levels).context("--levels").map_err(|e| Usage(output::one_line(&e)))?;
+    } else if !choices.levels.is_empty() {
+        named_levels(&setup.model, &choices.levels)
+            .with_context(|| setup.sidecar_path.display().to_string())?;
+    }
+    Ok(choices)
+}
+
+/// The format of a dataset that the arguments name.
+pub fn format(args: &SourceArgs) -> Result<Option<Format>> {
+    let Some(name) = &args.format else { return Ok(None) };
+    let known = Format::ALL.iter().find(|(n, _)| n == name).map(|(_, format)| *format);
+    let unknown =
+        || Usage(format!("there is no format '{name}'{}", among(name, &Format::ALL.map(|(n, _)| n))));
+    Ok(Some(known.ok_or_else(unknown)?))
+}
+
 /// Opens a dataset, its classes mapped to the model's.
 pub fn dataset(setup: &Setup, args: &SourceArgs) -> Result<Dataset> {
-    let format = match &args.format {
-        Some(name) => {
-            let known = dataset::Format::ALL.iter().find(|(n, _)| n == name);
-            let names = || dataset::Format::ALL.map(|(n, _)| n).join(", ");
-            let unknown = || Usage(format!("there is no format '{name}'; there are: {}", names()));
-            Some(known.ok_or_else(unknown)?.1)
-        }
-        None => None,
-    };
-    let mut dataset = dataset::open(&args.dataset, format, args.images.as_deref())?;
+    let mut dataset = dataset::open(&args.dataset, format(args)?, args.images.as_deref())?;
     let map = args.class_map.as_deref().map(ClassMap::load).transpose()?.unwrap_or_default();
     map.resolve(&mut dataset, &setup.labels)?;
     Ok(dataset)

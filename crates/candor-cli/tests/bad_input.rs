@@ -199,10 +199,10 @@ fn arguments() {
     let fails = |extra: &[&str], code: i32, parts: &[&str]| bench.fails(&model, &photo, extra, code, parts);
     fails(&["--class", "12"], 2, &["12"]);
     fails(&["--labels", labels, "--class", "mushrom"], 2, &["mushrom", "mushroom"]);
-    fails(&["--levels", "level99"], 1, &["level99", "level"]);
+    fails(&["--levels", "level99"], 2, &["--levels", "level99", "level"]);
     fails(&["--method", "magic"], 2, &["magic", "reliable, gradient, gradient-times-input"]);
-    fails(&["--set", "lambda=-1"], 1, &["lambda", "must be a number"]);
-    fails(&["--set", "speed=1"], 1, &["has no parameter 'speed'"]);
+    fails(&["--set", "lambda=-1"], 2, &["lambda", "must be a number"]);
+    fails(&["--set", "speed=1"], 2, &["has no parameter 'speed'"]);
     let file = bench.file("a-file", b"");
     fails(&["--out", file.join("below").to_str().unwrap()], 1, &["a-file"]);
 }

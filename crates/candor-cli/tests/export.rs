@@ -115,7 +115,7 @@ fn what_cannot_be_exported_is_one_line_and_no_file() {
     let to = ["-o", "out.onnx"];
     fails(
         &[&["model.onnx", "--method", "rise"], &to[..]].concat(),
-        1,
+        2,
         &["rise", "cannot be exported", "grad-cam"],
     );
     fails(&[&["model.onnx", "--method", "grad-cma"], &to[..]].concat(), 2, &["grad-cma", "grad-cam"]);
@@ -123,12 +123,12 @@ fn what_cannot_be_exported_is_one_line_and_no_file() {
     fails(&["model.onnx", "--method", "gradient", "-o", "no/such/out.onnx"], 1, &["no/such/out.onnx"]);
     fails(
         &[&["model.onnx", "--method", "grad-cam", "--set", "nothing=1"], &to[..]].concat(),
-        1,
+        2,
         &["nothing"],
     );
     fails(
         &[&["model.onnx", "--method", "grad-cam", "--levels", "nowhere"], &to[..]].concat(),
-        1,
+        2,
         &["nowhere"],
     );
 }

@@ -82,7 +82,7 @@ fn a_benchmark_has_its_means_intervals_and_marks() {
     let title = ["--title", table["title"].as_str().unwrap()];
     let twice = printed(dir.path(), &[&["table", "out/dwsol.json", "out/dwsol.json"], &title[..]].concat());
     assert_eq!(twice.matches("### model: ").count(), 2);
-    assert_eq!(candor(dir.path(), &["table", "out/dwsol.json", "--title", "no such"]).status.code(), Some(1));
+    assert_eq!(candor(dir.path(), &["table", "out/dwsol.json", "--title", "no such"]).status.code(), Some(2));
 }
 
 #[test]

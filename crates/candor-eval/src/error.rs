@@ -98,6 +98,11 @@ pub enum JournalError {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// Whether what was asked for does not exist or makes no sense, as [`candor::Error::is_usage`] says it of explaining.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Error::Explain(e) if e.is_usage())
+    }
+
     pub(crate) fn journal(path: &Path, source: impl Into<JournalError>) -> Self {
         Error::Journal { path: path.to_path_buf(), source: source.into() }
     }

@@ -36,10 +36,12 @@ pub enum DatasetError {
 
 /// Name of the table.
 const TABLE: &str = "scenes.csv";
+/// Name of the file of classes.
+const NAMES: &str = "classes.txt";
 
 /// Names of the files that [`write`] writes.
 pub fn files(count: u64) -> impl Iterator<Item = String> {
-    (0..count).flat_map(|number| [picture(number), mask(number)]).chain([TABLE.to_string()])
+    (0..count).flat_map(|number| [picture(number), mask(number)]).chain([NAMES, TABLE].map(String::from))
 }
 
 fn picture(number: u64) -> String {
@@ -56,7 +58,8 @@ fn mask(number: u64) -> String {
 /// - `NNNNNN_mask.png`, an indexed PNG of the same size: 0 where there is no object, else 1 + the object's number;
 /// - `scenes.csv`, written last, with the columns `file,object,class_index,class,x0,y0,x1,y1,mask`: a row per object,
 ///   numbered from 0 within its scene; x1 and y1 are excluded. A scene without objects has one row with only `file` and
-///   `mask`.
+///   `mask`;
+/// - `classes.txt`, the names of the classes, one a line: labels of any model of these classes.
 ///
 /// Each file appears complete or not at all; files of the same names are replaced.
 ///
@@ -79,8 +82,12 @@ pub fn write(dir: &Path, count: u64, seed: u64, options: &SceneOptions) -> Resul
         }
         rows(&mut table, &scene, &file, &mask);
     }
-    let path = dir.join(TABLE);
-    replace(&path, table.as_bytes()).map_err(failed(&path))
+    let names: String = CLASSES.iter().map(|name| format!("{name}\n")).collect();
+    for (name, text) in [(NAMES, names), (TABLE, table)] {
+        let path = dir.join(name);
+        replace(&path, text.as_bytes()).map_err(failed(&path))?;
+    }
+    Ok(())
 }
 
 /// Appends the scene's rows to the table.
@@ -181,7 +188,9 @@ mod tests {
         }
         assert_eq!(lines.next(), None);
         let leftovers = fs::read_dir(folder.path()).unwrap().count();
-        assert_eq!(leftovers, 25, "12 pictures, 12 masks, one table and nothing temporary");
+        assert_eq!(leftovers, 26, "12 pictures, 12 masks, the classes, one table and nothing temporary");
+        let classes = fs::read_to_string(folder.path().join("classes.txt")).unwrap();
+        assert!(classes.lines().eq(CLASSES));
     }
 
     #[test]

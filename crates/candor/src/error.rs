@@ -17,6 +17,7 @@ use crate::image::ImageError;
 use crate::labels::{ClassError, LabelsError};
 use crate::progress::Cancelled;
 use crate::sidecar::SidecarError;
+use crate::suggest::{among, did_you_mean, nearest};
 
 /// Anything that can go wrong between a model file and a map.
 #[derive(Debug, Error)]
@@ -68,7 +69,10 @@ pub enum Error {
     #[error("no photo was given: call `scores` before `explain`")]
     NoPhoto,
     /// No method has that name.
-    #[error("there is no method '{name}'; there are: {}", known.join(", "))]
+    #[error("there is no method '{name}'; {}", match nearest(name, known.iter().copied()) {
+        Some(meant) => format!("did you mean '{meant}'? `candor methods` lists all"),
+        None => format!("there are: {}", known.join(", ")),
+    })]
     UnknownMethod {
         /// The name asked for.
         name: String,
@@ -226,7 +230,7 @@ pub enum ModelError {
 #[non_exhaustive]
 pub enum MethodError {
     /// A parameter that the method does not have.
-    #[error("has no parameter '{name}'; its parameters are: {}", if known.is_empty() { "none".to_string() } else { known.join(", ") })]
+    #[error("has no parameter '{name}'{}", among(name, known))]
     UnknownParameter {
         /// The name given.
         name: String,
@@ -241,6 +245,16 @@ pub enum MethodError {
         /// The values it takes.
         wanted: String,
         /// The value given.
+        given: String,
+    },
+    /// A word that a parameter does not take.
+    #[error("parameter '{name}' must be one of {}, not '{given}'{}", known.join(", "), did_you_mean(given, known.iter().copied()))]
+    Choice {
+        /// The parameter.
+        name: &'static str,
+        /// The words it takes.
+        known: &'static [&'static str],
+        /// The word given.
         given: String,
     },
     /// A wrapper that wraps itself.
@@ -315,13 +329,14 @@ impl Error {
     /// Whether what was asked for does not exist or makes no sense: the name of a method or of a class, a parameter's value. Everything
     /// else is a failure of files, models or engines.
     pub fn is_usage(&self) -> bool {
-        use MethodError::{NotExportable, NotExportableWith, UnknownParameter, Value, WrapsItself};
+        use MethodError::{Choice, NotExportable, NotExportableWith, UnknownParameter, Value, WrapsItself};
         match self {
             Error::UnknownMethod { .. } | Error::Class(_) => true,
             Error::Method { source, .. } => matches!(
                 source,
                 UnknownParameter { .. }
                     | Value { .. }
+                    | Choice { .. }
                     | WrapsItself
                     | NotExportable { .. }
                     | NotExportableWith { .. }

@@ -33,6 +33,9 @@ pub enum Class {
     Named(String),
 }
 
+/// Words that choose a class by its rank on a photo.
+const WORDS: [&str; 3] = ["top1", "lowest", "median"];
+
 impl Class {
     /// The class of rank `n`, 1 being the model's answer.
     pub fn top(n: usize) -> Self {
@@ -47,14 +50,18 @@ impl Class {
     /// Reads `top1` … `topN`, `median`, `lowest`, a class's number or its name.
     ///
     /// # Errors
-    /// [`ClassError`] for a number out of range, or an unknown name with the nearest ones.
+    /// [`ClassError`] for a number or a rank out of range, or an unknown name with the nearest ones.
     pub fn parse(text: &str, labels: &Labels) -> Result<Self, ClassError> {
         let rank = text.strip_prefix("top").and_then(|n| n.parse().ok());
         Ok(match (text, rank) {
             (_, Some(rank)) if (1..=labels.len()).contains(&rank) => Class::Top(rank),
             ("lowest", _) => Class::Lowest,
             ("median", _) => Class::Median,
-            _ => Class::Index(labels.find_class(text)?),
+            // A class may be called `top 10`.
+            _ => Class::Index(labels.find_class(text).map_err(|e| match rank {
+                Some(_) => ClassError::Rank { query: text.to_string(), classes: labels.len() },
+                None => e.or_word(text, &WORDS),
+            })?),
         })
     }
 
@@ -367,6 +374,24 @@ impl Explainer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mistyped_rank_is_answered_with_the_ranks_there_are() {
+        let labels = Labels::new(["low tide", "top 2", "cat"].map(String::from).into());
+        let parse = |text: &str| Class::parse(text, &labels).map_err(|e| e.to_string());
+        assert_eq!(parse("top3"), Ok(Class::Top(3)));
+        assert_eq!(parse("top 2"), Ok(Class::Index(1)));
+        for text in ["top0", "top4"] {
+            let error =
+                format!("no class has the rank `{text}`; there are top1, the model's answer, to top3");
+            assert_eq!(parse(text), Err(error));
+        }
+        let error = parse("lowset").unwrap_err();
+        assert!(error.starts_with("no class is called `lowset`; did you mean lowest"), "{error}");
+        assert!(parse("Lowest").unwrap_err().contains("did you mean lowest"));
+        let unnamed = Class::parse("lowset", &Labels::unnamed(3)).unwrap_err().to_string();
+        assert_eq!(unnamed, "no class is called `lowset`; did you mean lowest?");
+    }
 
     #[test]
     fn an_explainer_may_be_sent_to_another_thread() {

@@ -54,6 +54,11 @@ pub fn is_export(path: &Path) -> bool {
     })
 }
 
+/// Why a method without an exporter cannot be exported: [`Error::Method`] naming those that can.
+pub fn not_exportable(method: &dyn Definition) -> Error {
+    Error::method(method.description().name, MethodError::NotExportable { known: exportable() })
+}
+
 /// Writes a method for a model as a graph, with the parameters of `set`.
 ///
 /// # Errors
@@ -67,9 +72,7 @@ pub fn export(
     choices: &Choices,
 ) -> Result<Exported> {
     let description = method.description();
-    let exporter = method
-        .exporter()
-        .ok_or_else(|| Error::method(description.name, MethodError::NotExportable { known: exportable() }))?;
+    let exporter = method.exporter().ok_or_else(|| not_exportable(method))?;
     let mut parameters = Parameters::new(description.name, description.parameters, set)?;
     let graph = exporter.export(model, &mut parameters, choices)?;
     let notes = notes(model, preprocessing, &parameters, &graph);

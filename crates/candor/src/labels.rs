@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::suggest::nearest;
+
 /// The names of a model's classes, in class order. A class may have several, separated by commas
 /// (`tench, Tinca tinca`), or none (an empty string).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,19 +80,57 @@ pub enum ClassError {
     },
     /// No class bears the name.
     #[error("no class is called `{query}`; {}", match .nearest.is_empty() {
-        true => "give its number, or labels with --labels".to_string(),
-        false => format!("the nearest are {}", .nearest.join(", ")),
+        true => format!("there are: {}", .known.join(", ")),
+        false => format!("did you mean {}?", .nearest.join(", ")),
     })]
     Unknown {
         /// The name.
         query: String,
-        /// Number and name of the most similar classes, best first.
+        /// Number and name of the most similar classes, best first, or a word that chooses a class by its rank.
         nearest: Vec<String>,
+        /// Number and name of the classes, of many only the first.
+        known: Vec<String>,
     },
+    /// A name was given, but no class has one.
+    #[error("no class is called `{query}`: the classes have no names; give a number from 0 to {}, or their names with --labels", classes.saturating_sub(1))]
+    Unnamed {
+        /// The name.
+        query: String,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// A rank that no class has.
+    #[error("no class has the rank `{query}`; there are top1, the model's answer, to top{classes}")]
+    Rank {
+        /// The rank as given.
+        query: String,
+        /// Number of classes.
+        classes: usize,
+    },
+}
+
+impl ClassError {
+    /// With the word that may have been meant instead of a name.
+    #[must_use]
+    pub(crate) fn or_word(self, text: &str, words: &[&str]) -> Self {
+        let Some(word) = nearest(text, words.iter().copied()) else { return self };
+        let word = std::iter::once(word.to_string());
+        match self {
+            ClassError::Unknown { query, nearest, known } => {
+                ClassError::Unknown { query, nearest: word.chain(nearest).collect(), known }
+            }
+            ClassError::Unnamed { query, .. } => {
+                ClassError::Unknown { query, nearest: word.collect(), known: vec![] }
+            }
+            other => other,
+        }
+    }
 }
 
 /// How many names an unknown one is answered with.
 const SUGGESTIONS: usize = 3;
+/// How many of the names there are an unknown one is answered with, where none is like it.
+const LISTED: usize = 20;
 
 /// Most bytes of a file of labels.
 const MOST_BYTES: u64 = 64 << 20;
@@ -209,7 +249,10 @@ impl Labels {
         let query = query.to_string();
         match found[..] {
             [class] => Ok(class),
-            [] => Err(ClassError::Unknown { query, nearest: self.nearest(&wanted) }),
+            [] if self.names.iter().all(String::is_empty) => {
+                Err(ClassError::Unnamed { query, classes: self.len() })
+            }
+            [] => Err(ClassError::Unknown { query, nearest: self.nearest(&wanted), known: self.listed() }),
             _ => {
                 let candidates = found.iter().map(|&class| self.describe(class)).collect();
                 Err(ClassError::Ambiguous { query, candidates })
@@ -233,6 +276,12 @@ impl Labels {
         scored.retain(|(score, _)| *score >= 0.75);
         scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         scored.into_iter().take(SUGGESTIONS).map(|(_, class)| self.describe(class)).collect()
+    }
+
+    /// The first classes, and that there are more.
+    fn listed(&self) -> Vec<String> {
+        let more = self.len().checked_sub(LISTED + 1).map(|_| format!("… ({} in all)", self.len()));
+        (0..self.len().min(LISTED)).map(|class| self.describe(class)).chain(more).collect()
     }
 
     fn describe(&self, class: usize) -> String {
@@ -327,12 +376,16 @@ mod tests {
     fn what_cannot_be_found_is_explained() {
         assert_eq!(error("7"), "class 7 is out of range: the model has 7 classes, 0 to 6");
         assert_eq!(error("crane"), "`crane` names several classes: 1 (crane), 3 (Crane); give the number");
-        assert_eq!(error("elefant"), "no class is called `elefant`; the nearest are 2 (African elephant)");
-        assert_eq!(error("zzz"), "no class is called `zzz`; give its number, or labels with --labels");
+        assert_eq!(error("elefant"), "no class is called `elefant`; did you mean 2 (African elephant)?");
+        let all = "0 (tench, Tinca tinca), 1 (crane), 2 (African elephant), 3 (Crane), 4 (class 4), 5 (grey fox, gray fox), 6 (fox)";
+        assert_eq!(error("zzz"), format!("no class is called `zzz`; there are: {all}"));
         assert_eq!(
-            Labels::unnamed(3).find_class("").unwrap_err().to_string(),
-            "no class is called ``; give its number, or labels with --labels"
+            Labels::unnamed(3).find_class("cat").unwrap_err().to_string(),
+            "no class is called `cat`: the classes have no names; give a number from 0 to 2, or their names with --labels"
         );
+        let many = Labels::new((0..1000).map(|i| format!("{i}{i}{i}")).collect());
+        let error = many.find_class("zebra").unwrap_err().to_string();
+        assert!(error.ends_with("19 (191919), … (1000 in all)"), "{error}");
     }
 
     fn load(text: &str) -> Result<Vec<String>, String> {

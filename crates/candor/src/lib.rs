@@ -29,6 +29,7 @@ pub mod quantile;
 pub mod scores;
 pub mod sidecar;
 pub mod similarity;
+pub mod suggest;
 
 pub use candor_engine as engine;
 pub use classifier::{Classifier, OpenOptions};

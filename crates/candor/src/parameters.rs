@@ -230,7 +230,7 @@ fn parse(p: &Parameter, text: &str) -> Result<Value, MethodError> {
         },
         Kind::Method => Ok(Value::from(text)),
         Kind::Choice(words) if words.contains(&text) => Ok(Value::from(text)),
-        Kind::Choice(words) => Err(bad(format!("one of {}", words.join(", ")))),
+        Kind::Choice(known) => Err(MethodError::Choice { name: p.name, known, given: text.to_string() }),
         Kind::Flag => text.parse::<bool>().map(Value::from).map_err(|_| bad("true or false".to_string())),
     }
 }
@@ -248,6 +248,7 @@ mod tests {
     const DECLARED: &[Parameter] = &[
         Parameter { name: "rate", default: "0.05", kind: Kind::Number(0.0, 1.0), help: "" },
         Parameter { name: "lambda", default: "auto", kind: Kind::Number(0.0, 1.0), help: "" },
+        Parameter { name: "shape", default: "full", kind: Kind::Choice(&["spatial", "full"]), help: "" },
     ];
 
     #[test]
@@ -279,6 +280,17 @@ mod tests {
             set("rate", "2").unwrap_err(),
             "method 'm': parameter 'rate' must be a number from 0 to 1, not '2'"
         );
-        assert!(set("speed", "2").unwrap_err().contains("its parameters are: rate, lambda"));
+        assert_eq!(
+            set("speed", "2").unwrap_err(),
+            "method 'm': has no parameter 'speed'; there are: rate, lambda, shape"
+        );
+        assert_eq!(
+            set("lamda", "2").unwrap_err(),
+            "method 'm': has no parameter 'lamda'; did you mean 'lambda'? There are: rate, lambda, shape"
+        );
+        assert_eq!(
+            set("shape", "ful").unwrap_err(),
+            "method 'm': parameter 'shape' must be one of spatial, full, not 'ful'; did you mean 'full'?"
+        );
     }
 }

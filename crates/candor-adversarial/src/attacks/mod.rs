@@ -47,6 +47,7 @@ use candor::noise::Noise;
 use candor::parameters::{Kind, Parameter, Parameters};
 use candor::passes::Passes;
 use candor::progress::{Progress, Unwatched};
+use candor::suggest::among;
 
 /// What an attack is, for lists and results.
 #[derive(Clone, Copy, Debug)]
@@ -145,13 +146,27 @@ pub const ALL: &[Description] = &[
 /// [`Error::Attack`] with the nearest name, and all of them.
 pub fn find(name: &str) -> Result<&'static Description> {
     ALL.iter().find(|d| d.name == name).ok_or_else(|| {
-        let nearest = ALL.iter().min_by_key(|d| strsim::damerau_levenshtein(d.name, &name.to_lowercase()));
         let names: Vec<&str> = ALL.iter().map(|d| d.name).collect();
-        let guess = nearest.map_or("", |d| d.name);
-        let reason =
-            format!("there is no such attack; did you mean '{guess}'? There are: {}", names.join(", "));
+        let reason = format!("there is no such attack{}", among(name, &names));
         Error::Attack { attack: name.to_string(), reason }
     })
+}
+
+/// Checks settings of an attack before there is a model: every name and every value, and those of the attack that `transfer` makes.
+/// Returns whether it can be aimed at a class.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn check(name: &str, set: &[(String, String)]) -> Result<bool> {
+    let description = find(name)?;
+    let attack = match description.name == transfer::DESCRIPTION.name {
+        true => {
+            let p = parameters(description, set)?;
+            prepare(p.word("attack"), p.inner())?.0
+        }
+        false => prepare(name, set)?.0,
+    };
+    Ok(attack.targeted())
 }
 
 /// The attack of that name with the parameters of `set` over its defaults, and all parameters for the record. Numbers may be

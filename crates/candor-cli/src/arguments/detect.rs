@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use candor_adversarial::detector::training::Training;
 use clap::{Args, Subcommand};
 
-use super::{ForceArgs, ModelArgs, SourceArgs, SurrogateArgs, at_least_one};
+use super::{ForceArgs, ModelArgs, SourceArgs, SurrogateArgs, at_least_one, number, whole};
 
 /// `detect`.
 #[derive(Args)]
@@ -16,9 +16,11 @@ smoothed by a median, made larger or smaller. Limits: an adaptive (white-box) at
 attack unlike those it was trained on may pass.
 
 Examples:
-  candor detect train model.onnx photos/ --out detector
-  candor detect score model.onnx detector upload.png
-  candor detect eval model.onnx photos/ --baselines --out study")]
+  candor detect train model.onnx photos --attacks fgsm+eps=8/255,pgd+eps=8/255 --limit 24 \\
+    --epochs 5 --out detector
+  candor detect score model.onnx detector photos/000001.png
+  candor detect eval model.onnx photos --attacks fgsm+eps=8/255,pgd+eps=8/255 --limit 24 \\
+    --epochs 5 --out study")]
 pub struct DetectArgs {
     #[command(subcommand)]
     pub detect: Detect,
@@ -63,16 +65,16 @@ pub struct CorpusArgs {
     #[arg(long, value_name = "V,V…", value_delimiter = ',')]
     pub levels: Vec<String>,
     /// Height and width of the grid to which the masks are resampled [default: 16 for inputs up to 64 pixels, else 28]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(1..=512))]
     pub grid: Option<usize>,
     /// Steps of mask learning [default: 10]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(1..=100_000))]
     pub iterations: Option<usize>,
     /// Learning rate of the masks [default: 0.1]
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = number(1e-6..=10.0_f32))]
     pub rate: Option<f32>,
     /// Adam's decay of the second moment [default: 0.999]
-    #[arg(long, value_name = "β₂")]
+    #[arg(long, value_name = "β₂", value_parser = number(0.0..=0.999_999_f32))]
     pub beta2: Option<f32>,
     /// Passes of the network's training over the clean photos; up to four times as many where photos are few
     #[arg(long, value_name = "N", default_value_t = Training::default().epochs as u32, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -98,7 +100,8 @@ Adversarial images are kept under --out and made once: an interrupted run can be
 Written are detector.onnx (features → probability) and detector.json, its card.
 
 Example:
-  candor detect train cifar10_resnet20.onnx train.bin --limit 1000 --out detector")]
+  candor detect train model.onnx photos --attacks fgsm+eps=8/255,pgd+eps=8/255 --limit 24 \\
+    --epochs 5 --out detector")]
 pub struct TrainArgs {
     #[command(flatten)]
     pub corpus: CorpusArgs,
@@ -118,7 +121,7 @@ pub struct TrainArgs {
 Exit code 0 whether or not an alarm is raised; --fail-on-alarm exits with 4 if one is.
 
 Example:
-  candor detect score model.onnx detector *.png --json")]
+  candor detect score model.onnx detector photos/00000?.png --json > scores.json")]
 pub struct ScoreArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -152,7 +155,8 @@ alarms on photos after JPEG, noise and blur.
 Written are detect.html, with clean and adversarial masks side by side, and detect.json.
 
 Example:
-  candor detect eval cifar10_resnet20.onnx train.bin --limit 1000 --baselines --out study")]
+  candor detect eval model.onnx photos --attacks fgsm+eps=8/255,pgd+eps=8/255 --limit 24 \\
+    --epochs 5 --out study")]
 pub struct EvalArgs {
     #[command(flatten)]
     pub corpus: CorpusArgs,

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
+use super::one_of::one_of;
+
 #[derive(Args)]
 #[command(after_help = "\
 FILE is what `candor bench`, `candor check` or `candor detect eval` wrote or printed with --json; which of them is told from \
@@ -17,17 +19,18 @@ mass, its 95 % interval, and the 95th percentile. Three decimals; `0` is exactly
 CSV holds all digits. Interval, percentile and mark have columns of their own (NAME low, NAME high, NAME p95, NAME best).
 
 Examples:
-  candor table bench/wsol.json                               Markdown, one table a group of photos
+  candor table bench/wsol.json                                # Markdown
   candor table bench/wsol.json --title 'All photos' --format csv > all.csv
-  candor table a/dwsol.json b/dwsol.json --settings          with what the tuning split chose
+  candor table fewer/wsol.json settings/wsol.json --settings  # with what the tuning split chose
   candor table study/detect.json --kinds ours,baseline
-  candor check model.onnx photos/*.jpg --json > check.json && candor table check.json")]
+  candor check model.onnx photos/000000.png --methods gradient --json > check.json
+  candor table check.json")]
 pub struct TableArgs {
     /// Results as JSON: wsol.json, check.json, detect.json, …
     #[arg(required = true, value_name = "FILE.json")]
     pub files: Vec<PathBuf>,
     /// Form of the tables
-    #[arg(long, value_enum, default_value_t = TableFormat::Md)]
+    #[arg(long, value_name = "NAME", default_value = "md", value_parser = one_of::<TableFormat>("format"))]
     pub format: TableFormat,
     /// Only tables of this title, which may leave out the model's name
     #[arg(long, value_name = "TITLE")]
@@ -38,10 +41,10 @@ pub struct TableArgs {
     /// Of a study of detectors: only those of these kinds
     #[arg(
         long,
-        value_enum,
         value_name = "A,B,…",
         value_delimiter = ',',
-        default_values_t = [DetectorKind::Ours, DetectorKind::Baseline, DetectorKind::Ablation]
+        default_value = "ours,baseline,ablation",
+        value_parser = one_of::<DetectorKind>("kind")
     )]
     pub kinds: Vec<DetectorKind>,
 }

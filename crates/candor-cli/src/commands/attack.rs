@@ -15,9 +15,9 @@ use candor_adversarial::attacks::report::{
     Answer, AttackResult, AttackWriter, AttackedImage, JSON_FILE, RoundedImage, Summary,
 };
 use candor_adversarial::attacks::{self, Adversarial, Attack, Goal, Rounded, Rounding, TargetModel, answer};
-use candor_adversarial::error::Error;
 use candor_report::folder::Folder;
 use candor_report::result::FailedImage;
+use candor_report::table::{Better, Cell, Column, Number, Table, Unit};
 
 use crate::arguments::AttackArgs;
 use crate::folder;
@@ -26,37 +26,27 @@ use crate::setup::{self, Setup, Usage};
 
 pub fn run(args: &AttackArgs) -> Result<ExitCode> {
     // What is wrong with the attack's name or parameters is said before a model is loaded.
-    let (mut attack, mut parameters, mut from) = match args.attack.as_str() {
-        "transfer" => (None, None, Some(args.surrogate.from.clone().ok_or_else(no_other_model)?)),
-        name => {
-            let (attack, parameters) = attacks::prepare(name, &settings(args, "eps")).map_err(usage)?;
-            (Some(attack), Some(parameters), None)
-        }
-    };
-    if from.is_none() && args.surrogate.from.is_some() {
-        return Err(Usage("--from is for --attack transfer".into()).into());
-    }
+    let from = check(args)?;
     let inputs = folder::inputs(&args.model, args.images.clone()).and(&args.surrogate.from);
     let folder = folder::open(&args.out, "attack", inputs, args.force, &files(&args.images))?;
     let setup = setup::load(&args.model)?;
     let target = args.target.as_ref().map(|t| setup.labels.find_class(t)).transpose();
-    let target = target.map_err(|e| setup::usage(e.into()))?;
-    let mut other = None;
-    if let Some(path) = from.take() {
-        let (made, chosen, info) = transfer(args, &setup, path)?;
-        (attack, parameters, other) = (Some(made), Some(chosen), Some(info));
-    }
-    let (Some(attack), Some(parameters)) = (attack, parameters) else { anyhow::bail!("no attack") };
-    if target.is_some() && !attack.targeted() {
-        return Err(
-            Usage(format!("attack '{}' cannot aim at a class; leave --target out", args.attack)).into()
-        );
-    }
+    let target = target.map_err(setup::usage)?;
+    let (attack, parameters, other) = match from {
+        Some(path) => {
+            let (attack, parameters, info) = transfer(args, &setup, path)?;
+            (attack, parameters, Some(info))
+        }
+        None => {
+            let (attack, parameters) = attacks::prepare(&args.attack, &settings(args))?;
+            (attack, parameters, None)
+        }
+    };
     let result = Run { args, setup: &setup, target, attack, parameters, other }.all(folder)?;
     if args.json {
         output::json(&result)?;
     } else {
-        output::print(&table(&result, args))?;
+        output::print(&text(&result, args))?;
     }
     Ok(if result.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
@@ -73,19 +63,28 @@ fn files(images: &[PathBuf]) -> Vec<String> {
     files
 }
 
-fn no_other_model() -> Usage {
-    Usage("--attack transfer needs the model on which the images are made: --from OTHER.onnx".into())
-}
-
-fn usage(e: Error) -> anyhow::Error {
-    match e {
-        Error::Attack { .. } | Error::Setting { .. } => Usage(one_line(&e)).into(),
-        other => other.into(),
+/// Checks what can be checked without a model. Returns the model on which `transfer` makes the images.
+fn check(args: &AttackArgs) -> Result<Option<PathBuf>> {
+    let targeted = attacks::check(&args.attack, &settings(args))?;
+    let wrong = match (args.attack.as_str(), &args.surrogate.from) {
+        (TRANSFER, None) => "needs the model on which the images are made: --from OTHER.onnx",
+        (TRANSFER, _) => "",
+        (_, Some(_)) => "makes no images on another model: --from is for --attack transfer",
+        (_, None) => "",
+    };
+    let aimless = args.target.is_some() && !targeted;
+    match if aimless { "cannot aim at a class; leave --target out" } else { wrong } {
+        "" => Ok(args.surrogate.from.clone()),
+        wrong => Err(Usage(format!("attack '{}' {wrong}", args.attack)).into()),
     }
 }
 
+/// The attack that needs another model.
+const TRANSFER: &str = "transfer";
+
 /// `--set`, with `--eps` under the name that it has for the attack.
-fn settings(args: &AttackArgs, eps: &str) -> Vec<(String, String)> {
+fn settings(args: &AttackArgs) -> Vec<(String, String)> {
+    let eps = if args.attack == TRANSFER { "method.eps" } else { "eps" };
     let mut set = args.set.clone();
     set.extend(args.eps.iter().map(|value| (eps.to_string(), value.clone())));
     set
@@ -97,8 +96,7 @@ type Made = (Box<dyn Attack>, Parameters, ModelInfo);
 fn transfer(args: &AttackArgs, setup: &Setup, path: PathBuf) -> Result<Made> {
     let other = setup::surrogate(setup, &args.model, path, args.surrogate.from_preset)?;
     let surrogate = TargetModel::new(&other.model, &other.preprocessing)?;
-    let (attack, parameters) =
-        attacks::prepare_transfer(&settings(args, "method.eps"), surrogate).map_err(usage)?;
+    let (attack, parameters) = attacks::prepare_transfer(&settings(args), surrogate)?;
     Ok((attack, parameters, other.model.info.clone()))
 }
 
@@ -246,33 +244,52 @@ fn read(setup: &Setup, paths: &[PathBuf], failed: &mut Vec<FailedImage>) -> Chun
     chunk
 }
 
-fn table(result: &AttackResult, args: &AttackArgs) -> String {
-    let mut text = String::new();
+fn text(result: &AttackResult, args: &AttackArgs) -> String {
+    let mut text = table(result).screen(output::width());
+    for f in &result.failed {
+        text += &format!("{}\n  failed: {}\n", f.path, f.error);
+    }
+    text + &summary(&result.summary) + &format!("Files: {}\n", args.out.display())
+}
+
+/// A row a photo: what the model answered before and after, with its probability, and the change.
+fn table(result: &AttackResult) -> Table {
+    let number = |name: &str| Column::number(name, "", Better::Neither);
+    let columns = vec![
+        Column::text("photo", ""),
+        Column::text("answer before", ""),
+        Column::text("answer after", ""),
+        number("L∞ (/255)"),
+        number("L2"),
+        number("L0"),
+        number("forward passes"),
+        number("backward passes"),
+        Column::text("attack", ""),
+    ];
+    let mut table = Table::new("", "", columns);
+    let answer = |a: &Answer| {
+        Cell::text(format!("{} ({:.3})", a.name.chars().take(24).collect::<String>(), a.probability))
+    };
+    let decimals = |value: f64, count: usize| Number::new(value).unit(Unit::Decimals(count)).into();
     for i in &result.images {
         let outcome = match (&i.rounded, i.success) {
             (Some(_), _) => "succeeds",
             (None, true) => "succeeds, but not quantised to 8 bits: no PNG",
             (None, false) => "fails",
         };
-        let short = |name: &str| name.chars().take(24).collect::<String>();
-        text += &format!(
-            "{}\n  {} ({:.3}) → {} ({:.3})  L∞ {:.2}/255  L2 {:.4}  L0 {}  {} forward, {} backward  {outcome}\n",
-            i.path,
-            short(&i.before.name),
-            i.before.probability,
-            short(&i.after.name),
-            i.after.probability,
-            255.0 * i.norms.linf,
-            i.norms.l2,
-            i.norms.l0,
-            i.forward,
-            i.backward,
-        );
+        table.row(vec![
+            Cell::text(&i.path),
+            answer(&i.before),
+            answer(&i.after),
+            decimals(255.0 * i.norms.linf, 2),
+            decimals(i.norms.l2, 4),
+            decimals(i.norms.l0 as f64, 0),
+            decimals(i.forward as f64, 0),
+            decimals(i.backward as f64, 0),
+            Cell::text(outcome),
+        ]);
     }
-    for f in &result.failed {
-        text += &format!("{}\n  failed: {}\n", f.path, f.error);
-    }
-    text + &summary(&result.summary) + &format!("Files: {}\n", args.out.display())
+    table
 }
 
 fn summary(s: &Summary) -> String {

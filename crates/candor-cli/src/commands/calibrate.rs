@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::arguments::CalibrateArgs;
 use crate::output;
-use crate::setup::{self, Setup, Usage};
+use crate::setup::{self, Setup};
 
 /// What `--json` prints: what was found, and what it holds for.
 #[derive(Serialize)]
@@ -26,19 +26,12 @@ struct Printed<'p> {
 }
 
 pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
-    if !(0.0..=1.0).contains(&args.tolerance) {
-        return Err(Usage(format!("--tolerance must be from 0 to 1, not {}", args.tolerance)).into());
-    }
     let setup = setup::load(&args.model)?;
+    let levels = setup::choices(&setup, &args.levels, 0)?.levels;
     let reads = Inputs::of([&args.model.model]).and(&args.model.labels).and(&args.images);
     reads.spare(&setup.sidecar_path)?;
     let photos = args.images.iter().map(|p| decode(p)).collect::<Result<Vec<_>, _>>()?;
     let bar = output::progress((photos.len() * TRIALS) as u64);
-    let levels = if args.levels.is_empty() {
-        setup.sidecar.levels.clone().unwrap_or_default()
-    } else {
-        args.levels.clone()
-    };
     let found = calibrate(
         &setup.model,
         &setup.preprocessing,

@@ -6,7 +6,6 @@ use anyhow::Result;
 use candor::Progress;
 use candor::error::one_line;
 use candor::image::decode;
-use candor::methods::{self, Definition};
 use candor_eval::check::input_shift::input_shift;
 use candor_eval::check::randomize::cascade;
 use candor_eval::check::report::{CheckResult, Gallery, HTML_FILE, Randomization, Shifted, write};
@@ -16,10 +15,10 @@ use candor_eval::check::{Input, Skipped, Subject, check_method, same_figure};
 use candor_report::result::FailedImage;
 
 use crate::arguments::CheckArgs;
+use crate::chosen::{self, Chosen};
 use crate::folder;
 use crate::output::{self, Watching};
 use crate::setup::{self, Setup};
-use crate::stoppable::stoppable;
 
 /// The files that every run writes.
 const FILES: [&str; 3] = [HTML_FILE, "check.csv", "check.json"];
@@ -27,12 +26,12 @@ const FILES: [&str; 3] = [HTML_FILE, "check.csv", "check.json"];
 const SHOWN: usize = 8;
 
 pub fn run(args: &CheckArgs) -> Result<ExitCode> {
-    let methods = chosen(&args.methods)?;
+    let methods = chosen::methods(&chosen::or_all(&args.methods), &args.set)?;
     let reads = folder::inputs(&args.model, args.images.clone());
     let folder = folder::open(&args.out, "check", reads, args.force, &FILES.map(String::from))?;
     let setup = setup::load(&args.model)?;
+    let choices = setup::choices(&setup, &args.levels, args.seed)?;
     let (inputs, mut galleries, failed) = read(&setup, args)?;
-    let choices = setup.choices(&args.levels, args.seed);
     let bar = output::progress((inputs.len() * methods.len()) as u64);
     let mut watching = Watching::new(&bar);
     let mut result = CheckResult {
@@ -48,7 +47,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         randomization: vec![],
         skipped: vec![],
     };
-    for method in &methods {
+    for Chosen { method, set, .. } in &methods {
         let name = method.description().name;
         bar.set_message(name);
         let mut painted = Ok(());
@@ -58,8 +57,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
                 painted = gallery.add(name, names, maps);
             }
         };
-        let set = for_method(&args.set, method.as_ref());
-        let subject = Subject { method: method.as_ref(), set: &set, choices: &choices };
+        let subject = Subject { method: method.as_ref(), set, choices: &choices };
         let found = check_method(&setup.model, subject, &inputs, args.seed, &mut watching, &mut paint);
         painted?;
         match found {
@@ -93,24 +91,6 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     Ok(if result.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
-/// The methods of these names; all, if none is given.
-pub fn chosen(names: &[String]) -> Result<Vec<Box<dyn Definition>>> {
-    if names.is_empty() {
-        return Ok(methods::all().into_iter().map(stoppable).collect());
-    }
-    names.iter().map(|n| setup::method(n).map(stoppable)).collect()
-}
-
-/// Of `--set METHOD.KEY=VALUE` and `--set KEY=VALUE`, what is meant for a method.
-pub fn for_method(set: &[(String, String)], method: &dyn Definition) -> Vec<(String, String)> {
-    let d = method.description();
-    let meant = |(key, value): &(String, String)| match key.split_once('.') {
-        Some((name, key)) => (name == d.name).then(|| (key.to_string(), value.clone())),
-        None => d.parameters.iter().any(|p| p.name == key).then(|| (key.clone(), value.clone())),
-    };
-    set.iter().filter_map(meant).collect()
-}
-
 type Read = (Vec<Input>, Vec<Gallery>, Vec<FailedImage>);
 
 /// All images preprocessed, the first few as pictures too. Images that cannot be read are named and left out.
@@ -141,9 +121,13 @@ fn read(setup: &Setup, args: &CheckArgs) -> Result<Read> {
 fn text(result: &CheckResult) -> String {
     let checked: Vec<Checked> = result.methods.iter().map(Checked::from).collect();
     let images = result.images;
+    let table = table(&checked);
     let mut text = format!("{images} image{}\n", if images == 1 { "" } else { "s" });
-    text += &table(&checked).terminal();
-    text += "mass ÷ top-1's mass: median (95th percentile); Spearman and SSIM: random class against top-1\n";
+    text += &table.screen(output::width());
+    text += &format!(
+        "\n{}mass: mean of a map's positive values; figures are medians over the photos (95th percentile)\n",
+        table.legend()
+    );
     for why in cautions(result) {
         text += &format!("? verdict {why}\n");
     }

@@ -16,12 +16,13 @@ use crate::setup;
 
 pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     let method = chosen(&args.method);
-    setup::method(&method.name)?;
+    setup::method(&method.name, &method.set)?;
     let folder = folder::open(&args.out, "demo", Inputs::default(), args.force, &files())?;
     let sidecar = Sidecar::parse(embedded::SIDECAR, Path::new("scenes.candor.toml"))?;
     let engine = setup::engine(&args.engine)?;
     let classifier =
         Classifier::from_bytes("scenes.onnx (embedded)", embedded::MODEL, sidecar, Some(engine))?;
+    setup::choices(&classifier, &method.levels, method.seed)?;
     let explainer = classifier.explainer(&method)?;
     let photos = embedded::DEMO_SCENES
         .iter()
@@ -32,5 +33,5 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     let (seed, levels) = (args.method.seed, method.levels);
     let job = Job { classes: &classes, seed, levels, folder, force: args.force.force };
     let result = explain_all(explainer, photos, job)?;
-    finish(&result, args.json, &args.out)
+    finish(&result, &classifier.preprocessing, args.json, &args.out)
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use candor::error::one_line;
-use candor::image::{Decoded, decode_bytes_with_changes, decode_with_changes};
+use candor::image::{Decoded, Preprocessing, decode_bytes_with_changes, decode_with_changes};
 use candor::{Class, Classifier, Explainer, Method, Progress};
 use candor_report::ReportWriter;
 use candor_report::folder::Folder;
@@ -13,14 +13,19 @@ use candor_report::result::{ExplainResult, FailedImage};
 use serde_json::{Value, json};
 
 use crate::arguments::{ExplainArgs, MethodArgs};
+use crate::explained;
 use crate::folder;
 use crate::output::{self, Watching};
 use crate::resume::{self, Came, Resume};
 use crate::setup::{self, usage};
 
 pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
+    let mut method = chosen(&args.method);
+    if args.lambda_path {
+        method = method.with("lambda-path", true);
+    }
     // A name that does not exist is said before a model is loaded.
-    setup::method(&args.method.chosen.method)?;
+    setup::method(&method.name, &method.set)?;
     let inputs = folder::inputs(&args.model, args.images.clone());
     let folder = folder::open(&args.out, "explain", inputs, args.force, &files())?;
     let mut names = ReportWriter::names();
@@ -28,13 +33,10 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
         args.images.iter().map(|p| names.claim(&candor_report::names::folder(&p.display().to_string())));
     folder.check_folders(&folders.collect::<Vec<_>>())?;
     let classifier = setup::load(&args.model)?;
+    setup::choices(&classifier, &method.levels, method.seed)?;
     let asked = if args.classes.is_empty() { vec!["top1".to_string()] } else { args.classes.clone() };
     let classes = asked.iter().map(|c| Class::parse(c, &classifier.labels));
-    let classes = classes.collect::<Result<Vec<_>, _>>().map_err(|e| usage(e.into()))?;
-    let mut method = chosen(&args.method);
-    if args.lambda_path {
-        method = method.with("lambda-path", true);
-    }
+    let classes = classes.collect::<Result<Vec<_>, _>>().map_err(usage)?;
     let mut explainer = classifier.explainer(&method)?;
     explainer.probe = !args.no_probe;
     let photos = args
@@ -45,7 +47,7 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     let levels = explainer.classifier.choices(&method.levels, seed).levels;
     let job = Job { classes: &classes, seed, levels, folder, force: args.force.force };
     let result = explain_all(explainer, photos.collect(), job)?;
-    finish(&result, args.json, &args.out)
+    finish(&result, &classifier.preprocessing, args.json, &args.out)
 }
 
 /// The method that the arguments choose.
@@ -216,11 +218,16 @@ impl Run {
 }
 
 /// Prints the result and returns the exit code.
-pub fn finish(result: &ExplainResult, json: bool, out: &Path) -> Result<ExitCode> {
+pub fn finish(
+    result: &ExplainResult,
+    preprocessing: &Preprocessing,
+    json: bool,
+    out: &Path,
+) -> Result<ExitCode> {
     if json {
         output::json(result)?;
     } else {
-        output::explained(result)?;
+        output::print(&explained::text(result, preprocessing, output::width()))?;
         output::print(&format!("Report: {}\n", out.join(candor_report::HTML_FILE).display()))?;
     }
     Ok(output::exit_code(result))

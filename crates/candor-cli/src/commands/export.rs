@@ -14,7 +14,10 @@ use crate::output;
 use crate::setup;
 
 pub fn run(args: &ExportArgs) -> Result<ExitCode> {
-    let method = setup::method(&args.chosen.method)?;
+    let method = setup::method(&args.chosen.method, &args.chosen.set)?;
+    if method.exporter().is_none() {
+        return Err(export::not_exportable(method.as_ref()).into());
+    }
     may_replace(
         &args.output,
         &folder::inputs::<&Path>(&args.model, []),
@@ -22,7 +25,7 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
         export::is_export,
     )?;
     let setup = setup::load(&args.model)?;
-    let choices = setup.choices(&args.chosen.levels, 0);
+    let choices = setup::choices(&setup, &args.chosen.levels, 0)?;
     let exported =
         export::export(&setup.model, &setup.preprocessing, method.as_ref(), &args.chosen.set, &choices)?;
     exported.save(&args.output)?;

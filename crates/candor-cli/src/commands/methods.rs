@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anstyle::Style;
 use anyhow::Result;
 use candor::methods::{Description, all};
 use candor::parameters::Kind;
@@ -9,6 +10,9 @@ use serde_json::{Value, json};
 
 use crate::arguments::MethodsArgs;
 use crate::output;
+
+/// A method's name.
+const NAME: Style = Style::new().bold();
 
 pub fn run(args: &MethodsArgs) -> Result<ExitCode> {
     let methods: Vec<Description> = all().iter().map(|m| m.description()).collect();
@@ -19,9 +23,9 @@ pub fn run(args: &MethodsArgs) -> Result<ExitCode> {
     }
     let mut text = String::new();
     for m in &methods {
-        text += &format!("{:<10} {}\n           {} · {} a query\n", m.name, m.summary, m.source, m.cost);
+        text += &format!("{NAME}{}{NAME:#}: {}\n  {} · {} a query\n", m.name, m.summary, m.source, m.cost);
         for p in m.parameters {
-            text += &format!("             {}={} ({})  {}\n", p.name, p.default, values(p.kind), p.help);
+            text += &format!("    {}={} ({}): {}\n", p.name, p.default, values(p.kind), p.help);
         }
     }
     text += "\nSet a parameter with --set NAME=VALUE.\n";

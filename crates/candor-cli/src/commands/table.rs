@@ -5,10 +5,12 @@ mod check;
 mod detect;
 pub mod speed;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use candor::suggest::among;
 use candor_eval::check::Skipped;
 use candor_report::table::{Table, csv};
 use serde::de::DeserializeOwned;
@@ -16,6 +18,7 @@ use serde_json::Value;
 
 use crate::arguments::{TableArgs, TableFormat};
 use crate::output;
+use crate::usage::Usage;
 
 /// What a file holds: its tables, and a remark that belongs to all of them.
 struct Sheet {
@@ -26,9 +29,11 @@ struct Sheet {
 pub fn run(args: &TableArgs) -> Result<ExitCode> {
     let mut sheets = args.files.iter().map(|f| read(f, args)).collect::<Result<Vec<_>>>()?;
     if let Some(title) = &args.title {
+        let titles = titles(&sheets);
+        let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
         sheets.iter_mut().for_each(|s| s.tables.retain(|t| is_titled(t, title)));
         if sheets.iter().all(|s| s.tables.is_empty()) {
-            bail!("there is no table '{title}'");
+            return Err(Usage(format!("there is no table '{title}'{}", among(title, &titles))).into());
         }
     }
     output::print(&match args.format {
@@ -37,6 +42,14 @@ pub fn run(args: &TableArgs) -> Result<ExitCode> {
         TableFormat::Html => html(&sheets)?,
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The titles of all tables, without the models' names.
+fn titles(sheets: &[Sheet]) -> BTreeSet<String> {
+    let tables = sheets.iter().flat_map(|s| &s.tables);
+    tables
+        .map(|t| t.title.split_once(": ").map_or(t.title.clone(), |(_, behind)| behind.to_string()))
+        .collect()
 }
 
 /// Whether a table has this title, or has it behind the name of a model.

@@ -78,20 +78,23 @@ type Figure = (Column, fn(&Checked) -> Cell);
 fn figures() -> [Figure; 9] {
     let lower = |name: &str, help: &str| Column::number(name, help, Better::Lower);
     let neither = |name: &str, help: &str| Column::number(name, help, Better::Neither);
-    let ratio = "mass ÷ top-1's mass";
     [
         (Column::text("method", ""), |m| Cell::text(&m.method.name)),
         (Column::text("verdict", "with a question mark where the images are too few for one"), |m| {
             let verdict = if m.passed { "passes" } else { "fails" };
             Cell::text(format!("{verdict}{}", if m.caution.is_some() { "?" } else { "" }))
         }),
-        (neither("top-2", ratio), |m| {
+        (neither("top-2", "mass of the second class's map ÷ mass of the answer's"), |m| {
             let shown = |s: Summary| Number { p95: Some(s.p95), ..Number::new(s.median) };
             m.of(Kind::Top2, |f| f.ratio).map(shown).into()
         }),
-        (lower("median rank", ratio), |m| spread(m.of(Kind::Median, |f| f.ratio))),
-        (lower("random", ratio), |m| spread(m.of(Kind::Random, |f| f.ratio))),
-        (lower("lowest", ratio), |m| spread(m.of(Kind::Lowest, |f| f.ratio))),
+        (lower("median rank", "the same of the class of median rank"), |m| {
+            spread(m.of(Kind::Median, |f| f.ratio))
+        }),
+        (lower("random", "the same of a class drawn at random"), |m| spread(m.of(Kind::Random, |f| f.ratio))),
+        (lower("lowest", "the same of the class with the lowest score"), |m| {
+            spread(m.of(Kind::Lowest, |f| f.ratio))
+        }),
         (neither(SPEARMAN, "rank correlation of the random class's map with top-1's"), |m| {
             middle(m.of(Kind::Random, |f| f.spearman))
         }),

@@ -1,28 +1,54 @@
-//! For a terminal: columns padded to the width that their cells have on a screen.
+//! For a terminal: columns padded to the width that their cells have on a screen, and the whole fitted to the screen's.
 
+use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
 
 use super::{Align, Cell, MISSING, Mark, Number, Table};
 
+/// What names rows and columns.
+const NAME: Style = Style::new().bold();
+/// The best of a column.
+const BEST: Style = AnsiColor::Green.on_default().bold();
+/// Between two columns.
+const GAP: usize = 2;
+
 impl Table {
-    /// The title, the names of the columns and the rows, a line each. The best of a column has a ` *` behind it, what is of too few
-    /// items a ` ?`; the 95th percentile stands in brackets; intervals and notes are left out.
+    /// The title, the names of the columns and the rows, a line each, as wide as that is. The best of a column has a ` *` behind it, what
+    /// is of too few items a ` ?`; the 95th percentile stands in brackets; intervals and notes are left out.
     pub fn terminal(&self) -> String {
-        let head = self.columns.iter().map(|c| format!("{}{}", c.name, c.better.arrow())).collect();
-        let cells = |row: &Vec<Cell>| row.iter().map(|cell| self.written(cell)).collect();
-        let lines: Vec<Vec<String>> = std::iter::once(head).chain(self.rows.iter().map(cells)).collect();
-        let wide = |c: usize| lines.iter().map(|line| line[c].width()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..self.columns.len()).map(wide).collect();
-        let mut text = String::new();
-        if !self.title.is_empty() {
-            text += &format!("{}\n", self.title);
-        }
-        for line in &lines {
-            let padded = line.iter().zip(&self.columns).zip(&widths);
-            let padded: Vec<String> = padded.map(|((cell, c), &width)| pad(cell, c.align, width)).collect();
-            text += &format!("{}\n", padded.join("  ").trim_end());
-        }
-        text
+        self.titled(&self.grid().text(false))
+    }
+
+    /// The same for a screen of `width` columns, with styles: a table that is wider has the names of its columns on several lines, or
+    /// else rows and columns change places, or else it is cut into parts, each with the first column.
+    pub fn screen(&self, width: usize) -> String {
+        let plain = self.grid();
+        let fits = |grid: &Grid| grid.width() <= width;
+        let folded = || Some(plain.folded()).filter(fits);
+        let turned = || Some(plain.turned()).filter(fits);
+        let turned_folded = || Some(plain.turned().folded()).filter(fits);
+        let whole = Some(plain.clone()).filter(fits).or_else(folded).or_else(turned).or_else(turned_folded);
+        let parts = whole.map_or_else(|| plain.folded().parts(width), |grid| vec![grid]);
+        let texts: Vec<String> = parts.iter().map(|grid| grid.text(true)).collect();
+        self.titled(&texts.join("\n"))
+    }
+
+    /// What the columns mean that say so, a line each.
+    pub fn legend(&self) -> String {
+        let explained = self.columns.iter().filter(|c| !c.help.is_empty());
+        explained.map(|c| format!("{}: {}\n", c.name, c.help)).collect()
+    }
+
+    fn titled(&self, text: &str) -> String {
+        if self.title.is_empty() { text.to_string() } else { format!("{}\n{text}", self.title) }
+    }
+
+    fn grid(&self) -> Grid {
+        let head = self.columns.iter().map(|c| vec![format!("{}{}", c.name, c.better.arrow())]).collect();
+        let aligns = self.columns.iter().map(|c| c.align).collect();
+        let place = |cell: &Cell| Place { text: self.written(cell), best: is_best(cell) };
+        let rows = self.rows.iter().map(|row| row.iter().map(place).collect()).collect();
+        Grid { head, aligns, rows }
     }
 
     /// A cell. Where marks are used, a number without one has blanks in its place, so that digits stand under digits.
@@ -38,6 +64,10 @@ impl Table {
     }
 }
 
+fn is_best(cell: &Cell) -> bool {
+    matches!(cell, Cell::Number(Number { mark: Mark::Best, .. }))
+}
+
 fn number(n: &Number) -> String {
     let plain = |v: f64| n.unit.write(v, |v| format!("{v:.3}"));
     match n.p95 {
@@ -46,18 +76,145 @@ fn number(n: &Number) -> String {
     }
 }
 
-fn pad(cell: &str, align: Align, width: usize) -> String {
+/// A cell as it is written.
+#[derive(Clone)]
+struct Place {
+    text: String,
+    best: bool,
+}
+
+/// A table as it is written: the lines of each column's name, and the rows.
+#[derive(Clone)]
+struct Grid {
+    head: Vec<Vec<String>>,
+    aligns: Vec<Align>,
+    rows: Vec<Vec<Place>>,
+}
+
+impl Grid {
+    fn widths(&self) -> Vec<usize> {
+        let widest = |c: usize| {
+            let cells = self.rows.iter().map(|row| row[c].text.width());
+            self.head[c].iter().map(|line| line.width()).chain(cells).max().unwrap_or(0)
+        };
+        (0..self.head.len()).map(widest).collect()
+    }
+
+    fn width(&self) -> usize {
+        let widths = self.widths();
+        widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
+    }
+
+    /// With the names of columns broken into lines no wider than the column needs.
+    fn folded(&self) -> Grid {
+        let mut grid = self.clone();
+        for (c, lines) in grid.head.iter_mut().enumerate() {
+            let name = lines.join(" ");
+            let cells = self.rows.iter().map(|row| row[c].text.width());
+            let room = name.split(' ').map(UnicodeWidthStr::width).chain(cells).max().unwrap_or(0);
+            *lines = broken(&name, room);
+        }
+        grid
+    }
+
+    /// With rows and columns in each other's place.
+    fn turned(&self) -> Grid {
+        let names = self.rows.iter().map(|row| vec![row[0].text.trim_end().to_string()]);
+        let head = std::iter::once(self.head[0].clone()).chain(names).collect();
+        let row = |c: usize| {
+            let name = Place { text: self.head[c].join(" "), best: false };
+            std::iter::once(name).chain(self.rows.iter().map(|row| row[c].clone())).collect()
+        };
+        let aligns = std::iter::once(Align::Left).chain(self.rows.iter().map(|_| Align::Right)).collect();
+        Grid { head, aligns, rows: (1..self.head.len()).map(row).collect() }
+    }
+
+    /// Cut into parts of as many columns as fit, at least one beside the first.
+    fn parts(&self, width: usize) -> Vec<Grid> {
+        let widths = self.widths();
+        let mut parts: Vec<Vec<usize>> = vec![];
+        let mut used = usize::MAX;
+        for (c, own) in widths.iter().enumerate().skip(1) {
+            match parts.last_mut().filter(|_| used.saturating_add(GAP + own) <= width) {
+                Some(part) => {
+                    part.push(c);
+                    used += GAP + own;
+                }
+                None => {
+                    parts.push(vec![0, c]);
+                    used = widths[0] + GAP + own;
+                }
+            }
+        }
+        parts.iter().map(|columns| self.only(columns)).collect()
+    }
+
+    fn only(&self, columns: &[usize]) -> Grid {
+        let row = |row: &Vec<Place>| columns.iter().map(|&c| row[c].clone()).collect();
+        Grid {
+            head: columns.iter().map(|&c| self.head[c].clone()).collect(),
+            aligns: columns.iter().map(|&c| self.aligns[c]).collect(),
+            rows: self.rows.iter().map(row).collect(),
+        }
+    }
+
+    fn text(&self, styled: bool) -> String {
+        let widths = self.widths();
+        let line = |cells: Vec<(&str, Option<Style>)>| {
+            let last = cells.iter().rposition(|(text, _)| !text.trim().is_empty()).map_or(0, |c| c + 1);
+            let padded = cells.into_iter().take(last).enumerate().map(|(c, (text, style))| {
+                let (align, end) = (self.aligns[c], c + 1 == last);
+                pad(text, align, widths[c], end, style.filter(|_| styled))
+            });
+            padded.collect::<Vec<_>>().join(&" ".repeat(GAP)) + "\n"
+        };
+        let height = self.head.iter().map(Vec::len).max().unwrap_or(0);
+        let mut text = String::new();
+        for i in 0..height {
+            // Names of fewer lines stand at the bottom.
+            let name = |lines: &Vec<String>| {
+                (i + lines.len()).checked_sub(height).and_then(|i| lines.get(i).cloned())
+            };
+            let names: Vec<String> = self.head.iter().map(|lines| name(lines).unwrap_or_default()).collect();
+            text += &line(names.iter().map(|n| (n.as_str(), Some(NAME))).collect());
+        }
+        for row in &self.rows {
+            let style = |c: usize, p: &Place| if c == 0 { Some(NAME) } else { p.best.then_some(BEST) };
+            text += &line(row.iter().enumerate().map(|(c, p)| (p.text.as_str(), style(c, p))).collect());
+        }
+        text
+    }
+}
+
+/// Words in lines of at most `room` columns.
+fn broken(text: &str, room: usize) -> Vec<String> {
+    let mut lines: Vec<String> = vec![];
+    for word in text.split(' ') {
+        match lines.last_mut().filter(|line| line.width() + 1 + word.width() <= room) {
+            Some(line) => *line += &format!(" {word}"),
+            None => lines.push(word.to_string()),
+        }
+    }
+    lines
+}
+
+/// The cell with blanks beside it; behind the last of a line there are none.
+fn pad(cell: &str, align: Align, width: usize, last: bool, style: Option<Style>) -> String {
     let blanks = " ".repeat(width - cell.width().min(width));
+    let shown = if last { cell.trim_end() } else { cell };
+    let shown = style.map_or_else(|| shown.to_string(), |style| format!("{style}{shown}{style:#}"));
     match align {
-        Align::Left => format!("{cell}{blanks}"),
-        Align::Right => format!("{blanks}{cell}"),
+        Align::Left if last => shown,
+        Align::Left => format!("{shown}{blanks}"),
+        Align::Right => format!("{blanks}{shown}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Cell;
     use super::super::tests::example;
+    use super::super::{Better, Cell, Column, Number, Table};
+    use unicode_width::UnicodeWidthStr;
 
     #[test]
     fn columns_are_as_wide_as_their_cells() {
@@ -72,5 +229,67 @@ lrp      0.574 *  0.000 (46.120)    a, \"b\" | <c>
         let mut wide = example();
         wide.rows[1][0] = Cell::text("犬犬犬犬");
         assert!(wide.terminal().contains("\nlrp        0.574 *  "), "{}", wide.terminal());
+    }
+
+    /// What a screen of this width shows, without styles.
+    fn shown(table: &Table, width: usize) -> String {
+        let mut text = String::new();
+        let mut styled = false;
+        for c in table.screen(width).chars() {
+            match (c, styled) {
+                ('\x1b', _) => styled = true,
+                ('m', true) => styled = false,
+                (_, true) => {}
+                (c, false) => text.push(c),
+            }
+        }
+        text
+    }
+
+    /// Three methods and as many figures, each with a name of three words.
+    fn figures() -> Table {
+        let names = ["pointing game hits", "share of mass", "best box found"];
+        let columns = names.map(|name| Column::number(name, "", Better::Neither));
+        let columns = std::iter::once(Column::text("method", "")).chain(columns).collect();
+        let mut table = Table::new("", "", columns);
+        for (method, value) in [("lrp", 0.25), ("rise", 0.5), ("lime", 1.0)] {
+            let cells = (1..4).map(|i| Number::new(value * f64::from(i)).into());
+            table.row(std::iter::once(Cell::text(method)).chain(cells).collect());
+        }
+        table
+    }
+
+    #[test]
+    fn a_table_that_is_wider_than_the_screen_is_folded_then_turned_then_cut() {
+        let table = figures();
+        assert_eq!(shown(&table, 80), table.terminal());
+        let folded = shown(&table, 40);
+        let lines: Vec<&str> = folded.lines().collect();
+        assert_eq!(lines.len(), 3 + 3, "{folded}");
+        assert_eq!(lines[2], "method      hits      mass  found");
+        assert_eq!(lines[3], "lrp        0.250     0.500  0.750");
+        // Of many short rows the other way round is narrower.
+        let mut wide = Table::new("", "", (0..9).map(|i| Column::text(format!("figure{i}"), "")).collect());
+        wide.row((0..9).map(|i| Cell::text(format!("{i}"))).collect());
+        assert_eq!(shown(&wide, 20).lines().next(), Some("figure0  0"));
+        assert_eq!(shown(&wide, 20).lines().count(), 9);
+        // Where nothing fits, parts have the first column each.
+        let parts = shown(&table, 18);
+        assert_eq!(parts.matches("method").count(), 3, "{parts}");
+        for width in 18..100 {
+            let text = shown(&table, width);
+            assert!(text.lines().all(|line| line.width() <= width), "{width}: {text}");
+            for cell in ["lrp", "rise", "lime", "0.250", "3.000"] {
+                assert!(text.contains(cell), "{cell} is not in: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_bold_and_the_best_is_green() {
+        let text = example().screen(80);
+        assert!(text.contains("\x1b[1mmethod\x1b[0m"), "{text:?}");
+        assert!(text.contains("\x1b[1m\x1b[32m0.574 *\x1b[0m"), "{text:?}");
+        assert_eq!(shown(&example(), 80), example().terminal());
     }
 }

@@ -3,6 +3,7 @@
 mod change;
 mod decode;
 mod error;
+mod formula;
 mod jpeg;
 mod layout;
 mod preprocess;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::preprocess::{ColorOrder, Preprocessing};
 use super::region::ResizeMode;
 use super::resize::Filter;
+use crate::suggest::among;
 
 /// A named way to turn 8-bit samples v into input. Each squashes the whole photo with an antialiased bilinear
 /// filter unless told to crop.
@@ -43,6 +44,17 @@ impl Preset {
         }
     }
 
+    /// Whose models are fed so.
+    pub fn used_by(self) -> &'static str {
+        match self {
+            Preset::Imagenet => "torchvision, timm",
+            Preset::Inception => "TensorFlow's Inception, MobileNet and EfficientNet",
+            Preset::Unit => "models trained on 0..=1",
+            Preset::Caffe => "Caffe, Keras' ResNet-50 and VGG",
+            Preset::Raw => "models that normalise inside",
+        }
+    }
+
     /// The preset for an input of 3 × `height` × `width`.
     pub fn preprocessing(self, height: usize, width: usize) -> Preprocessing {
         let (scale, mean, std, color) = match self {
@@ -74,15 +86,17 @@ impl fmt::Display for Preset {
 
 /// A name that is no preset's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no preset is called `{0}`; there are imagenet, inception, unit, caffe and raw")]
-pub struct ParsePresetError(String);
+#[error("there is no preset '{name}'{}", among(name, &Preset::ALL.map(Preset::name)))]
+pub struct ParsePresetError {
+    name: String,
+}
 
 impl FromStr for Preset {
     type Err = ParsePresetError;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let same = |preset: &Preset| preset.name().eq_ignore_ascii_case(name);
-        Preset::ALL.into_iter().find(same).ok_or_else(|| ParsePresetError(name.to_string()))
+        Preset::ALL.into_iter().find(same).ok_or_else(|| ParsePresetError { name: name.to_string() })
     }
 }
 
@@ -98,7 +112,7 @@ mod tests {
         let error = "imagnet".parse::<Preset>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "no preset is called `imagnet`; there are imagenet, inception, unit, caffe and raw"
+            "there is no preset 'imagnet'; did you mean 'imagenet'? There are: imagenet, inception, unit, caffe, raw"
         );
     }
 }

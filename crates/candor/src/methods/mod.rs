@@ -45,7 +45,7 @@ use candor_graph::graph::Graph;
 use crate::error::{Error, MethodError, Result};
 use crate::explanation::Explanation;
 use crate::model::Model;
-use crate::parameters::{Parameter, Parameters};
+use crate::parameters::{Kind, Parameter, Parameters};
 
 /// What a method is, for `candor methods` and for reports.
 #[derive(Clone, Copy, Debug)]
@@ -203,12 +203,31 @@ pub fn prepare(
     Ok((explainer, parameters))
 }
 
-/// The method that the parameter `method` of another names, made ready; its parameters, set as `method.NAME`, are recorded so.
-fn prepare_wrapped(model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
+/// Checks settings of a method before there is a model: every name and every value, and those of a method that it wraps.
+///
+/// # Errors
+/// [`Error::Method`] and [`Error::UnknownMethod`], as [`prepare`] gives them.
+pub fn check(method: &dyn Definition, set: &[(String, String)]) -> Result<()> {
+    let description = method.description();
+    let p = Parameters::new(description.name, description.parameters, set)?;
+    match description.parameters.iter().any(|p| matches!(p.kind, Kind::Method)) {
+        true => check(wrapped(&p)?.as_ref(), p.inner()),
+        false => Ok(()),
+    }
+}
+
+/// The method that the parameter `method` of another names.
+fn wrapped(p: &Parameters) -> Result<Box<dyn Definition>> {
     let method = find(p.word("method"))?;
     if method.description().name == p.method() {
         return Err(Error::method(p.method(), MethodError::WrapsItself));
     }
+    Ok(method)
+}
+
+/// [`wrapped`], made ready; its parameters, set as `method.NAME`, are recorded so.
+fn prepare_wrapped(model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
+    let method = wrapped(p)?;
     let (explainer, inner) = prepare(model, method.as_ref(), p.inner(), choices)?;
     for (name, value) in inner.values() {
         p.record(&format!("method.{name}"), value.clone());
@@ -272,4 +291,38 @@ pub fn find(name: &str) -> Result<Box<dyn Definition>> {
     let names: Vec<&'static str> = all().iter().map(|m| m.description().name).collect();
     let found = all().into_iter().find(|m| m.description().name == name);
     found.ok_or_else(|| Error::UnknownMethod { name: name.to_string(), known: names })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::one_line;
+
+    fn checked(name: &str, set: &[(&str, &str)]) -> std::result::Result<(), String> {
+        let set: Vec<_> = set.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        find(name).and_then(|method| check(method.as_ref(), &set)).map_err(|e| one_line(&e))
+    }
+
+    #[test]
+    fn settings_are_checked_without_a_model_and_so_are_those_of_a_wrapped_method() {
+        assert_eq!(checked("reliable", &[("shape", "full")]), Ok(()));
+        let wrapped = [("method", "lrp"), ("method.composite", "epsilon")];
+        assert_eq!(checked("evidence-scaled", &wrapped), Ok(()));
+        let fails = |name: &str, set: &[(&str, &str)], part: &str| {
+            let error = checked(name, set).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        };
+        fails("reliabel", &[], "there is no method 'reliabel'; did you mean 'reliable'?");
+        fails("magic", &[], "there are: reliable, gradient, gradient-times-input");
+        fails("reliable", &[("shap", "full")], "did you mean 'shape'?");
+        fails("reliable", &[("lambda", "-1")], "must be a number");
+        fails("evidence-scaled", &[("method", "gradcam")], "did you mean 'grad-cam'?");
+        fails("evidence-scaled", &[("method", "evidence-scaled")], "cannot wrap itself");
+        fails(
+            "evidence-scaled",
+            &[("method", "lrp"), ("method.composit", "epsilon")],
+            "did you mean 'composite'?",
+        );
+        fails("smoothgrad", &[("method", "evidence-scaled"), ("method.method", "none")], "no method 'none'");
+    }
 }

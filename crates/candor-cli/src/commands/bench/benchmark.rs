@@ -18,13 +18,13 @@ use candor_report::table as drawn;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use super::asked::{Asked, methods};
+use super::asked::{contender, methods};
 use super::examples::examples;
 use crate::arguments::DatasetArgs;
 use crate::folder;
 use crate::interrupt::{self, Watched};
 use crate::output;
-use crate::setup::{Setup, Usage};
+use crate::setup::{self, Setup, Usage};
 
 /// Tables and plots of what was found; the second argument is the number of tuning items.
 type Summary<'s, R> = &'s dyn Fn(&Found<R>, usize) -> (Vec<Table>, Vec<Plot>);
@@ -51,10 +51,10 @@ impl<R> Benchmark<'_, R> {
     pub fn run<M: Measure<Record = R>>(&self, mut measure: M, folder: Folder) -> Result<ExitCode> {
         let Benchmark { args, setup, .. } = self;
         let methods = methods(args)?;
-        let choices = setup.choices(&args.levels, args.seed);
+        let choices = setup::choices(setup, &args.levels, args.seed)?;
         let tuning = self.tuning(measure.items())?;
         let contenders: Vec<Contender<'_>> =
-            methods.iter().map(|m: &Asked| m.contender(args, &choices)).collect();
+            methods.iter().map(|chosen| contender(chosen, args, &choices)).collect();
         let start = Instant::now();
         let found = self.measure(&contenders, &mut measure, &choices)?;
         let result = self.result(&found, &measure, tuning)?;
@@ -215,10 +215,15 @@ fn text(result: &BenchResult) -> String {
             &format!(" (the first {} chose the settings; figures are of the others)", result.dataset.tuning);
     }
     text += "\n";
+    let mut legend: Vec<String> = vec![];
     for table in &result.tables {
         let shown = drawn::Table { title: table.title_with_count(), ..table.shown(false) };
-        text += &format!("\n{}", shown.terminal());
+        text += &format!("\n{}", shown.screen(output::width()));
+        let new: Vec<String> =
+            shown.legend().lines().map(String::from).filter(|l| !legend.contains(l)).collect();
+        legend.extend(new);
     }
+    text += &format!("\n{}\n", legend.join("\n"));
     if result.tables.iter().any(|t| t.shown(false).has_best()) {
         text += "* the best of its column, or not significantly different from it (p ≥ 0.05, paired)\n";
     }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use candor_adversarial::attacks;
 use candor_adversarial::bench::Adversarial;
 use candor_eval::bench::dwsol::Disturbance;
 use candor_eval::bench::faithful::{self, Faithfulness, Settings};
@@ -13,6 +14,7 @@ use candor_eval::dataset::{Dataset, Sample};
 use candor_report::folder::Folder;
 use serde_json::{Value, json};
 
+use super::asked::methods;
 use super::benchmark::{Benchmark, configuration};
 use crate::arguments::{AdversarialArgs, DatasetArgs, FaithfulnessArgs, GridArgs, SourceArgs};
 use crate::folder;
@@ -62,6 +64,10 @@ pub fn dwsol(args: &DatasetArgs) -> Result<ExitCode> {
 /// `candor bench adversarial`.
 pub fn adversarial(args: &AdversarialArgs) -> Result<ExitCode> {
     let (args, spec) = (&args.dataset, &args.attack);
+    if !attacks::prepare(&spec.name, &spec.set)?.0.targeted() {
+        let reason = "cannot aim at a class, which this benchmark needs";
+        return Err(Usage(format!("attack '{}' {reason}", spec.name)).into());
+    }
     let Opened { setup, dataset, fingerprint, folder } = open(args, "adversarial")?;
     folder.check_kept("adversarial", "adversarial.jsonl")?;
     let localize = with_boxes(args, &setup, &dataset)?;
@@ -182,11 +188,15 @@ struct Opened {
 
 /// Opens the folder of the benchmark `name`, the model and the dataset.
 fn open(args: &DatasetArgs, name: &str) -> Result<Opened> {
+    // What is wrong with the names of methods, of their parameters and of the format is said before a model is loaded.
+    methods(args)?;
+    setup::format(&args.source)?;
     let files = ["html", "csv", "json"].map(|extension| format!("{name}.{extension}"));
     let SourceArgs { dataset: list, class_map, .. } = &args.source;
     let inputs = folder::inputs(&args.model, [list]).and(class_map);
     let mut folder = folder::open(&args.out, &format!("bench {name}"), inputs, args.force, &files)?;
     let setup = setup::load(&args.model)?;
+    setup::choices(&setup, &args.levels, args.seed)?;
     let mut dataset = setup::dataset(&setup, &args.source)?;
     folder.reads(dataset.samples.iter().flat_map(Sample::files));
     // Of the whole list: a run may go on with more samples.

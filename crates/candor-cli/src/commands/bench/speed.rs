@@ -8,13 +8,14 @@ use candor_eval::speed::{SpeedResult, measure, steps};
 use candor_report::table::Table;
 
 use crate::arguments::SpeedArgs;
-use crate::commands::check::chosen;
+use crate::chosen;
 use crate::commands::table::speed::tables;
 use crate::output;
 use crate::setup;
 
 pub fn run(args: &SpeedArgs) -> Result<ExitCode> {
-    let methods = chosen(&args.methods)?;
+    let chosen = chosen::methods(&chosen::or_all(&args.methods), &[])?;
+    let methods: Vec<_> = chosen.into_iter().map(|c| c.method).collect();
     let start = Instant::now();
     // Noise is the image: preprocessing and its notes do not matter.
     let model = setup::load(&args.model)?.model;
@@ -43,7 +44,7 @@ fn text(r: &SpeedResult) -> Result<String> {
         seconds(r.load_seconds),
     );
     for table in tables(&serde_json::from_value(serde_json::to_value(r)?)?) {
-        text += &format!("\n{}", Table { title: String::new(), ..table }.terminal());
+        text += &format!("\n{}", Table { title: String::new(), ..table }.screen(output::width()));
     }
     for s in &r.skipped {
         text += &format!("{}: not measured: {}\n", s.method, s.reason);

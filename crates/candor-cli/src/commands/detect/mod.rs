@@ -8,7 +8,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candor::error::one_line;
 use candor_adversarial::attacks::TargetModel;
 use candor_adversarial::detector::corpus::{AttackSpec, Corpus, Recipe, Split};
 use candor_adversarial::detector::features::FeatureSettings;
@@ -55,27 +54,27 @@ struct Place<'p> {
 /// Makes the images, or reads what is there of them. Those of the splits `attacked` are attacked.
 fn make(args: &CorpusArgs, attacked: &[Split], place: &Place<'_>) -> Result<Made> {
     // What is wrong with an attack's name or parameters is said before a model is loaded.
-    let attacks: Vec<AttackSpec> = args
-        .attacks
-        .iter()
-        .map(|a| a.parse())
-        .collect::<Result<_, Error>>()
-        .map_err(|e| Usage(one_line(&e)))?;
-    for attack in attacks.iter().filter(|a| a.name != "transfer") {
-        candor_adversarial::attacks::prepare(&attack.name, &attack.set).map_err(|e| Usage(one_line(&e)))?;
+    let attacks: Vec<AttackSpec> = args.attacks.iter().map(|a| a.parse()).collect::<Result<_, Error>>()?;
+    for attack in &attacks {
+        candor_adversarial::attacks::check(&attack.name, &attack.set)?;
     }
-    if args.surrogate.from.is_none() && attacks.iter().any(|a| a.name == "transfer") {
-        return Err(Usage(
-            "the attack transfer needs the model on which it makes its images: --from OTHER.onnx".into(),
-        )
-        .into());
+    match (args.surrogate.from.is_some(), attacks.iter().any(|a| a.name == "transfer")) {
+        (false, true) => {
+            let wanted =
+                "the attack transfer needs the model on which it makes its images: --from OTHER.onnx";
+            return Err(Usage(wanted.into()).into());
+        }
+        (true, false) => return Err(Usage("--from is for the attack transfer".into()).into()),
+        _ => {}
     }
+    setup::format(&args.source)?;
     let Place { command, out, force, files } = *place;
     let SourceArgs { dataset: list, class_map, .. } = &args.source;
     let inputs = folder::inputs(&args.model, [list]).and(class_map).and(&args.surrogate.from);
     let mut folder = folder::open(out, command, inputs, force, &files.map(String::from))?;
     folder.check_kept(CORPUS, "corpus/corpus.jsonl")?;
     let setup = setup::load(&args.model)?;
+    let features = features(args, &setup)?;
     let dataset = setup::dataset(&setup, &args.source)?;
     folder.reads(dataset.samples.iter().flat_map(Sample::files));
     let surrogate = match args.surrogate.from.clone() {
@@ -103,11 +102,18 @@ fn make(args: &CorpusArgs, attacked: &[Split], place: &Place<'_>) -> Result<Made
     ));
     let corpus = Corpus::make(&recipe, &attacks, surrogate, &kept, &mut output::Watching::new(&bar))?;
     bar.finish_and_clear();
-    let mut features = FeatureSettings::for_model(&setup.model);
-    features.levels = setup.choices(&args.levels, args.seed).levels;
-    features.grid = args.grid.unwrap_or(features.grid);
-    features.iterations = args.iterations.unwrap_or(features.iterations);
-    features.rate = args.rate.unwrap_or(features.rate);
-    features.beta_2 = args.beta2.unwrap_or(features.beta_2);
     Ok(Made { folder, setup, dataset, corpus, features })
+}
+
+/// How features are made, as the arguments say.
+fn features(args: &CorpusArgs, setup: &Setup) -> Result<FeatureSettings> {
+    let default = FeatureSettings::for_model(&setup.model);
+    Ok(FeatureSettings {
+        levels: setup::choices(setup, &args.levels, args.seed)?.levels,
+        grid: args.grid.unwrap_or(default.grid),
+        iterations: args.iterations.unwrap_or(default.iterations),
+        rate: args.rate.unwrap_or(default.rate),
+        beta_2: args.beta2.unwrap_or(default.beta_2),
+        ..default
+    })
 }

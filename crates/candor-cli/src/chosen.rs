@@ -1,0 +1,136 @@
+//! The methods that a command is asked for, with what is set for each: all of it checked before a model is opened.
+
+use anyhow::Result;
+use candor::error::one_line;
+use candor::methods::{self, Definition, Description};
+use candor::parameters::{Kind, Pairs, name_and_settings};
+use candor::suggest::did_you_mean;
+
+use crate::setup;
+use crate::stoppable::stoppable;
+use crate::usage::Usage;
+
+/// A method as asked for.
+pub struct Chosen {
+    /// Its name in results: the method's, or `NAME+KEY=VALUE+…` where one method runs with several settings.
+    pub name: String,
+    pub method: Box<dyn Definition>,
+    pub set: Pairs,
+}
+
+/// Methods by name, with those of `set` that each of them takes: `METHOD.KEY=VALUE` is for one, `KEY=VALUE` for all that have the parameter.
+pub fn methods(names: &[String], set: &[(String, String)]) -> Result<Vec<Chosen>> {
+    let named = |name: &String| Ok((name.clone(), setup::found(name)?, vec![]));
+    settle(names.iter().map(named).collect::<Result<_>>()?, set)
+}
+
+/// The same of names that may have settings of their own, `NAME+KEY=VALUE+…`, which come before those of `set`.
+pub fn methods_with_settings(names: &[String], set: &[(String, String)]) -> Result<Vec<Chosen>> {
+    let named = |name: &String| {
+        let (method, own) = name_and_settings(name).map_err(Usage)?;
+        Ok((name.clone(), setup::found(method)?, own))
+    };
+    settle(names.iter().map(named).collect::<Result<_>>()?, set)
+}
+
+/// The names given, or those of all methods.
+pub fn or_all(names: &[String]) -> Vec<String> {
+    match names {
+        [] => methods::all().iter().map(|m| m.description().name.to_string()).collect(),
+        names => names.to_vec(),
+    }
+}
+
+type Named = (String, Box<dyn Definition>, Pairs);
+
+fn settle(named: Vec<Named>, set: &[(String, String)]) -> Result<Vec<Chosen>> {
+    let descriptions: Vec<Description> = named.iter().map(|(_, m, _)| m.description()).collect();
+    if let Some((key, _)) = set.iter().find(|(key, _)| descriptions.iter().all(|d| meant(key, d).is_none())) {
+        return Err(Usage(format!("--set {key}: {}", meant_for_none(key, &descriptions))).into());
+    }
+    named
+        .into_iter()
+        .map(|(name, method, own)| {
+            let d = method.description();
+            let given =
+                set.iter().filter_map(|(key, value)| Some((meant(key, &d)?.to_string(), value.clone())));
+            let mut settled: Pairs = given.filter(|(key, _)| own.iter().all(|(k, _)| k != key)).collect();
+            settled.extend(own);
+            methods::check(method.as_ref(), &settled)?;
+            Ok(Chosen { name, method: stoppable(method), set: settled })
+        })
+        .collect()
+}
+
+/// The parameter's name, if the setting of that key is for the method.
+fn meant<'k>(key: &'k str, d: &Description) -> Option<&'k str> {
+    let wraps = || d.parameters.iter().any(|p| matches!(p.kind, Kind::Method));
+    match key.split_once('.') {
+        Some((name, own)) if methods::renamed(name).unwrap_or(name) == d.name => Some(own),
+        Some(("method", _)) if wraps() => Some(key),
+        Some(_) => None,
+        None => d.parameters.iter().any(|p| p.name == key).then_some(key),
+    }
+}
+
+/// Why no method takes a setting.
+fn meant_for_none(key: &str, methods: &[Description]) -> String {
+    let Some((name, _)) = key.split_once('.') else {
+        let known = methods.iter().flat_map(|d| d.parameters).map(|p| p.name);
+        let meant = did_you_mean(key, known);
+        return format!("none of the methods has this parameter{meant} (`candor methods` lists them)");
+    };
+    match methods::find(name) {
+        _ if name == "method" => "none of the methods wraps another".to_string(),
+        Ok(_) => format!("{name} is not among the methods of this run; name it with --methods"),
+        Err(unknown) => one_line(&unknown),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use super::*;
+
+    fn settled(names: &[&str], set: &[(&str, &str)]) -> Result<Vec<Pairs>, String> {
+        let names: Vec<String> = names.iter().map(|n| n.to_string()).collect();
+        let set: Pairs = set.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let chosen = methods_with_settings(&names, &set).map_err(|e| crate::output::one_line(&e))?;
+        Ok(chosen.into_iter().map(|c| c.set).collect())
+    }
+
+    #[test]
+    fn a_setting_goes_to_the_methods_that_it_is_for() {
+        let pair = |k: &str, v: &str| (k.to_string(), v.to_string());
+        let set = [("iterations", "5"), ("reliable.rate", "0.1"), ("method.composite", "epsilon")];
+        let found =
+            settled(&["reliable", "reliable+iterations=9", "grad-cam", "evident+method=lrp"], &set).unwrap();
+        assert_eq!(found[0], [pair("iterations", "5"), pair("rate", "0.1")]);
+        assert_eq!(found[1], [pair("rate", "0.1"), pair("iterations", "9")]);
+        assert_eq!(found[2], []);
+        assert!(
+            found[3].ends_with(&[pair("method.composite", "epsilon"), pair("method", "lrp")]),
+            "{:?}",
+            found[3]
+        );
+    }
+
+    #[test]
+    fn a_setting_that_is_for_none_is_refused() {
+        let fails = |names: &[&str], set: &[(&str, &str)], part: &str| {
+            let error = settled(names, set).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        };
+        fails(&["reliable+shap=full"], &[], "did you mean 'shape'?");
+        fails(&["reliable+shape"], &[], "is not KEY=VALUE");
+        fails(
+            &["reliable"],
+            &[("lamda", "1")],
+            "--set lamda: none of the methods has this parameter; did you mean 'lambda'?",
+        );
+        fails(&["reliable"], &[("lime.samples", "9")], "lime is not among the methods");
+        fails(&["reliable"], &[("relaible.rate", "9")], "did you mean 'reliable'?");
+        fails(&["reliable"], &[("method.rate", "9")], "none of the methods wraps another");
+        fails(&["grad-cam", "reliable"], &[("reliable.rate", "fast")], "must be a number");
+    }
+}

@@ -1,0 +1,113 @@
+//! What `explain` prints: of each photo what the model answers, then a row for each class that was asked for.
+
+use candor::explanation::TopClass;
+use candor::image::Preprocessing;
+use candor_report::result::{ExplainResult, ImageResult, QueryResult};
+use candor_report::table::{Better, Cell, Column, Number, Table, Unit};
+
+/// Letters of a class's name, at most.
+const NAME: usize = 28;
+
+/// What the columns are; the second and the third are of methods with a null.
+const LEGEND: [&str; 4] = [
+    "log-odds: how far the model prefers the class to all others together",
+    "null log-odds: the same where the masks hide the photo, but at least chance",
+    "evidence: what the log-odds have above the null log-odds",
+    "mean of map: of its positive values, over all pixels",
+];
+
+/// The result for a screen of `width` columns.
+pub fn text(result: &ExplainResult, preprocessing: &Preprocessing, width: usize) -> String {
+    let mut queries = result.images.iter().flat_map(|image| &image.queries);
+    let has_null = queries.any(|q| q.null_log_odds.is_some());
+    let mut text = format!("preprocessing: {preprocessing}\n\n");
+    for image in &result.images {
+        text += &format!("{}\n  top {}: {}\n", image.path, image.top.len(), answers(&image.top));
+        let table = table(image, has_null).screen(width.saturating_sub(2));
+        text += &table.lines().map(|line| format!("  {line}\n")).collect::<String>();
+        text += &image.queries.iter().map(warnings).collect::<String>();
+    }
+    for failed in &result.failed {
+        text += &format!("{}\n  failed: {}\n", failed.path, failed.error);
+    }
+    let shown = LEGEND.iter().enumerate().filter(|(i, _)| has_null || ![1, 2].contains(i));
+    let legend: String = shown.map(|(_, line)| format!("{line}\n")).collect();
+    if result.images.is_empty() { text } else { format!("{text}\n{legend}{}", without_null(result)) }
+}
+
+/// Why a method without a null judges nothing; empty for those that have one.
+fn without_null(result: &ExplainResult) -> String {
+    let mut queries = result.images.iter().flat_map(|image| &image.queries);
+    if queries.all(|q| q.null_log_odds.is_some()) {
+        return String::new();
+    }
+    format!(
+        "not judged: {} has no null to judge against; --method evidence-scaled --set method={0} has, and `candor check` measures how \
+         silent a method is\n",
+        result.method.name
+    )
+}
+
+/// `fish 0.982, star 0.011, …`
+fn answers(top: &[TopClass]) -> String {
+    let one = |class: &TopClass| format!("{} {:.3}", short(&class.name), class.probability);
+    top.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn table(image: &ImageResult, has_null: bool) -> Table {
+    let number = |name: &str| Column::number(name, "", Better::Neither);
+    let mut columns =
+        vec![Column::text("class", ""), number("rank"), number("probability"), number("log-odds")];
+    if has_null {
+        columns.extend([number("null log-odds"), number("evidence")]);
+    }
+    columns.extend([number("mean of map"), Column::text("verdict", "")]);
+    let mut table = Table::new("", "", columns);
+    for q in &image.queries {
+        table.row(row(q, has_null));
+    }
+    table
+}
+
+fn row(q: &QueryResult, has_null: bool) -> Vec<Cell> {
+    let decimals = |value: f64, count: usize| Number::new(value).unit(Unit::Decimals(count)).into();
+    let odds = |value: Option<f64>| value.map_or(Cell::Missing, |v| Cell::text(format!("{v:+.2}")));
+    let mut cells = vec![
+        Cell::text(short(&q.class_name)),
+        decimals(q.rank as f64, 0),
+        decimals(q.probability, 3),
+        odds(Some(q.log_odds)),
+    ];
+    if has_null {
+        let evidence = q.null_log_odds.map(|null| q.log_odds.max(null) - null);
+        cells.extend([odds(q.null_log_odds), odds(evidence)]);
+    }
+    cells.extend([decimals(q.map.mass, 4), Cell::text(q.verdict.words())]);
+    cells
+}
+
+fn warnings(q: &QueryResult) -> String {
+    q.warnings.iter().map(|warning| format!("  ! {}: {warning}\n", short(&q.class_name))).collect()
+}
+
+/// The first of a class's synonyms, cut to [`NAME`] letters.
+fn short(name: &str) -> String {
+    let first = name.split(',').next().unwrap_or(name).trim();
+    match first.char_indices().nth(NAME) {
+        Some(_) => first.chars().take(NAME - 1).chain(['…']).collect(),
+        None => first.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    #[test]
+    fn names_are_short() {
+        assert_eq!(short("tench, Tinca tinca"), "tench");
+        assert_eq!(short("a very long name of a class that goes on"), "a very long name of a class…");
+        assert_eq!(short("exactly twenty-eight letters"), "exactly twenty-eight letters");
+        assert_eq!(short(""), "");
+    }
+}

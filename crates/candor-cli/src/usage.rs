@@ -1,0 +1,84 @@
+//! Errors of usage: what the command line asks for does not exist or contradicts itself.
+
+use std::process::ExitCode;
+
+use candor::error::one_line;
+
+use crate::output;
+
+/// Exit code of wrong usage: the command line names what does not exist, or contradicts itself. The same mistake has it in every command.
+pub const USAGE: u8 = 2;
+/// Exit code of everything else: a file, a model or an engine failed.
+const FAILED: u8 = 1;
+
+/// An error of usage.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// The error as one of usage, whatever it is: for what depends on the command line alone.
+pub fn usage(error: impl std::error::Error) -> anyhow::Error {
+    Usage(one_line(&error)).into()
+}
+
+/// 2 for an error of usage, 1 for any other.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(if is_usage(error) { USAGE } else { FAILED })
+}
+
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<Usage>()
+            || cause.downcast_ref().is_some_and(candor::Error::is_usage)
+            || cause.downcast_ref().is_some_and(candor_report::ReportError::is_usage)
+            || cause.downcast_ref().is_some_and(candor_eval::error::Error::is_usage)
+            || cause.downcast_ref().is_some_and(candor_adversarial::error::Error::is_usage)
+    })
+}
+
+/// Ends the program over arguments that could not be parsed: with help where it was asked for, else with one line.
+pub fn refuse(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    match error.kind() {
+        DisplayHelp | DisplayVersion | DisplayHelpOnMissingArgumentOrSubcommand => {
+            // A reader that went away needs no help.
+            let _ = error.print();
+        }
+        _ => output::error(&format!("{}; see --help", joined(&error.render().to_string()))),
+    }
+    ExitCode::from(error.exit_code() as u8)
+}
+
+/// The first paragraphs of an error of clap, which say what is wrong and what may be meant, as one line.
+fn joined(rendered: &str) -> String {
+    let text = rendered.strip_prefix("error: ").unwrap_or(rendered);
+    let told =
+        text.split("\n\n").take_while(|p| !p.starts_with("Usage:") && !p.starts_with("For more information"));
+    let line = |paragraph: &str| paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+    told.map(line).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::joined;
+
+    #[test]
+    fn what_clap_says_in_paragraphs_is_one_line() {
+        let rendered = "error: unexpected argument '--mehtod' found\n\n  tip: a similar argument exists: '--method'\n\n\
+                        Usage: candor explain --method <NAME> <MODEL> <IMAGES>...\n\nFor more information, try '--help'.\n";
+        let line = "unexpected argument '--mehtod' found; tip: a similar argument exists: '--method'";
+        assert_eq!(joined(rendered), line);
+        let missing = "error: the following required arguments were not provided:\n  <MODEL>\n  <IMAGES>...\n\nUsage: …\n";
+        assert_eq!(
+            joined(missing),
+            "the following required arguments were not provided: <MODEL> <IMAGES>..."
+        );
+    }
+}
