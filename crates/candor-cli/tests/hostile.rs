@@ -55,7 +55,7 @@ impl Bench {
     fn explain(&self, arguments: &[&str]) -> Output {
         // Of the run before.
         let _ = fs::remove_dir_all(self.path("out"));
-        let own = ["explain", "--preset", "unit", "--set", "iterations=2", "--threads", "2", "--out", "out"];
+        let own = ["explain", "--preset", "unit", "--set", "iterations=2", "--threads", "1", "--out", "out"];
         self.run(&[&own[..], arguments].concat())
     }
 
