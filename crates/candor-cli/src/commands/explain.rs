@@ -11,6 +11,7 @@ use candor_report::ReportWriter;
 use candor_report::result::{ExplainResult, FailedImage};
 
 use crate::arguments::{ExplainArgs, MethodArgs};
+use crate::command_line::command_line;
 use crate::output;
 use crate::output::Watching;
 use crate::setup::{self, usage};
@@ -77,6 +78,7 @@ pub fn explain_all(
     out: &Path,
 ) -> Result<ExplainResult> {
     let mut writer = ReportWriter::create(out)?;
+    writer.set_command(command_line());
     let bar = output::progress(photos.len() as u64 * explainer.steps(classes.len()));
     let mut failed = vec![];
     let mut done = 0;
