@@ -15,6 +15,7 @@ use candor_eval::check::{Input, Skipped, Subject, check_method};
 use candor_report::result::FailedImage;
 
 use crate::arguments::CheckArgs;
+use crate::command_line::command_line;
 use crate::output;
 use crate::setup::{self, Setup};
 
@@ -71,7 +72,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         }
     }
     bar.finish_and_clear();
-    let page = write(&args.out, &result, &galleries)?;
+    let page = write(&args.out, &result, &galleries, Some(&command_line()))?;
     if args.json {
         output::json(&result)?;
     } else {

@@ -10,10 +10,11 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
-use super::localize::{Asked, Localize, SIGMAS, ask, locate, overlaps, pixels};
+use super::localize::{Asked, Localize, ask, locate, overlaps};
 use super::table::{Better, Cell, Column, Row, Table, rate};
-use super::wsol::{Choice, RIGHT, choose};
-use super::{Found, Measure, Shown, photo};
+use super::threshold::{Choice, Frozen, SIGMAS, Scale, pixels};
+use super::wsol::{RIGHT, choose};
+use super::{Found, Measure, Shown, ShownMap, photo};
 use crate::error::{Error, Result};
 use crate::localization::boxes::{Box4, Rule, VALUES};
 use crate::localization::{in_boxes, points, share};
@@ -250,10 +251,23 @@ impl Measure for Grids<'_> {
         })
     }
 
-    fn show(&mut self, model: &Model, explainer: &mut dyn Compiled, item: usize) -> Result<Shown> {
+    fn show(
+        &mut self,
+        model: &Model,
+        explainer: &mut dyn Compiled,
+        item: usize,
+        frozen: Option<Frozen>,
+    ) -> Result<Shown> {
         let (picture, there, asked) = self.ask(model, explainer, item)?;
-        let shown = there.iter().take(4).map(|p| p.class).chain([asked.absent]);
-        let maps = shown.map(|c| (self.localize.labels.name(c), asked.map(c).clone())).collect();
+        let answer = asked.map(asked.top1);
+        let of = |class: usize, truth: &[Box4], what: &str| ShownMap {
+            name: format!("{}{what}", self.localize.labels.name(class)),
+            map: asked.map(class).clone(),
+            truth: truth.to_vec(),
+            found: frozen.and_then(|f| f.found(asked.map(class), answer)),
+        };
+        let present = there.iter().take(4).map(|p| of(p.class, &p.truth, ""));
+        let maps = present.chain([of(asked.absent, &[], " (not there)")]).collect();
         Ok(Shown { picture, maps })
     }
 }
@@ -296,14 +310,31 @@ pub fn tables(found: &Found<Composed>, tuning: usize, seed: u64) -> Vec<Table> {
     Layout::ALL.map(table).into()
 }
 
+/// The mean of a figure over the parts that have it.
+fn mean(values: &dyn Fn(&Part) -> Option<f64>, r: &Composed) -> Option<f64> {
+    let all: Vec<f64> = r.parts.iter().filter_map(values).collect();
+    (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
+}
+
+/// Share of the parts whose class is found.
+fn found(r: &Composed, c: Choice) -> f64 {
+    mean(&|p| Some(rate(p.there[c.sigma][c.alpha] >= RIGHT)), r).unwrap_or(0.0)
+}
+
+/// The choice by which most parts are found.
+fn best(tune: &[(usize, &Composed)]) -> Choice {
+    choose(VALUES, |c| tune.iter().map(|(_, r)| found(r, c)).sum())
+}
+
+/// What the tuning split froze for a method's boxes on the pictures of the first layout, of which the page's examples are.
+pub fn frozen(all: &Found<Composed>, method: &str, tuning: usize) -> Frozen {
+    let of_first = |(i, r): &(usize, &Composed)| *i < tuning && r.layout == Layout::ALL[0];
+    let tune: Vec<_> = all.of(method).into_iter().filter(of_first).collect();
+    Frozen { choice: best(&tune), scale: Scale::Image }
+}
+
 fn row(method: &str, tune: &[(usize, &Composed)], report: &[(usize, &Composed)], seed: u64) -> Row {
-    let mean = |values: &dyn Fn(&Part) -> Option<f64>, r: &Composed| {
-        let all: Vec<f64> = r.parts.iter().filter_map(values).collect();
-        (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
-    };
-    let found =
-        |r: &Composed, c: Choice| mean(&|p| Some(rate(p.there[c.sigma][c.alpha] >= RIGHT)), r).unwrap_or(0.0);
-    let choice = choose(VALUES, |c| tune.iter().map(|(_, r)| found(r, c)).sum());
+    let choice = best(tune);
     let wrong = |r: &Composed| rate(r.absent[choice.sigma][choice.alpha] >= RIGHT);
     let figure = |of: &dyn Fn(&Composed) -> Option<f64>| {
         Cell::of(report.iter().filter_map(|(i, r)| Some((*i, of(r)?))), seed)

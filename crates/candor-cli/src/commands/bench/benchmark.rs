@@ -11,6 +11,7 @@ use candor::Progress;
 use candor::methods::Choices;
 use candor_eval::bench::report::{BenchResult, DatasetInfo, write};
 use candor_eval::bench::table::{Plot, Table};
+use candor_eval::bench::threshold::Frozen;
 use candor_eval::bench::{Contender, Found, Measure, run};
 use candor_report::ReportError;
 use candor_report::result::FailedImage;
@@ -19,11 +20,15 @@ use indicatif::ProgressBar;
 use super::asked::{Asked, methods};
 use super::examples::examples;
 use crate::arguments::DatasetArgs;
+use crate::command_line::command_line;
 use crate::output;
 use crate::setup::{Setup, Usage};
 
 /// Tables and plots of what was found; the second argument is the number of tuning items.
 type Summary<'s, R> = &'s dyn Fn(&Found<R>, usize) -> (Vec<Table>, Vec<Plot>);
+
+/// What the tuning items froze for the method of a name; the last argument is their number.
+pub type ByMethod<'f, R> = &'f dyn Fn(&Found<R>, &str, usize) -> Frozen;
 
 /// Which benchmark, on what, and how its records become tables.
 pub struct Benchmark<'a, R> {
@@ -37,6 +42,8 @@ pub struct Benchmark<'a, R> {
     pub journal: &'a str,
     /// The figure of the first table that chooses the examples.
     pub headline: &'a str,
+    /// By what the boxes of the examples are found; `None` for a benchmark without boxes.
+    pub frozen: Option<ByMethod<'a, R>>,
     pub sum: Summary<'a, R>,
 }
 
@@ -55,9 +62,10 @@ impl<R> Benchmark<'_, R> {
         let examples = if args.no_examples {
             vec![]
         } else {
-            examples(&result, &contenders, setup, &mut measure, self.headline)?
+            let frozen = |method: &str| self.frozen.map(|of| of(&found, method, tuning));
+            examples(&result, &contenders, setup, &mut measure, (self.headline, &frozen))?
         };
-        let page = write(&args.out, &result, &|i| measure.name(i), &examples)?;
+        let page = write(&args.out, &result, &|i| measure.name(i), &examples, Some(&command_line()))?;
         output::note(&format!("{:.0} s", start.elapsed().as_secs_f64()));
         self.print(&result, &page)?;
         Ok(if result.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
