@@ -11,6 +11,7 @@ use candor_adversarial::study::{Report, Study};
 
 use super::{FEATURES, Made, make};
 use crate::arguments::EvalArgs;
+use crate::command_line::command_line;
 use crate::output;
 
 /// Clean images on the page.
@@ -43,7 +44,7 @@ pub fn run(args: &EvalArgs) -> Result<ExitCode> {
         epochs: study.training.epochs,
         report,
     };
-    let page = write_study(&args.out, &result, &pairs(&made)?)?;
+    let page = write_study(&args.out, &result, &pairs(&made)?, Some(&command_line()))?;
     if args.json {
         output::json(&result)?;
     } else {
@@ -79,7 +80,7 @@ fn pairs(made: &Made) -> Result<Vec<Pair>> {
 fn text(report: &Report) -> String {
     let [train, calibration, test] = report.clean;
     let head = format!("clean images: {train} training, {calibration} calibration, {test} test\n");
-    let tables = tables(report).iter().map(|t| format!("\n{}", t.text())).collect::<String>();
+    let tables = tables(report).iter().map(|t| format!("\n{}", t.terminal())).collect::<String>();
     let hint = if Threshold::caveat(calibration).is_some() {
         "\n--calibration takes more images for the thresholds\n"
     } else {

@@ -10,6 +10,7 @@ use candor_adversarial::study::report::{Hierarchy, ScoreResult, ScoredImage, wri
 use candor_report::result::FailedImage;
 
 use crate::arguments::ScoreArgs;
+use crate::command_line::command_line;
 use crate::output;
 use crate::setup::{self, Usage};
 
@@ -68,9 +69,16 @@ pub fn run(args: &ScoreArgs) -> Result<ExitCode> {
     if let (true, Some(first)) = (images.is_empty(), failed.first()) {
         anyhow::bail!("{}: {}", first.path, first.error);
     }
-    let result = ScoreResult { card: detector.card.clone(), threshold, images, failed };
+    let result = ScoreResult {
+        model: setup.model.info.clone(),
+        engine: setup.model.engine.info(),
+        card: detector.card.clone(),
+        threshold,
+        images,
+        failed,
+    };
     if let Some(out) = &args.out {
-        write_scores(out, &result, shown)?;
+        write_scores(out, &result, &shown, Some(&command_line()))?;
     }
     if args.json {
         output::json(&result)?;
