@@ -1,7 +1,8 @@
 //! From a decoded photo to a model's input, every step recorded.
 
-use fast_image_resize::images::{Image as Samples, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::{RgbImage, imageops};
 use serde::{Deserialize, Serialize};
 
@@ -111,17 +112,22 @@ impl Preprocessing {
         let shrink = (f64::from(VIEW_SIDE) / region.width.max(region.height)).min(1.0);
         let side = |length: f64| ((length * shrink).round() as u32).clamp(1, VIEW_SIDE);
         let (height, width) = (side(region.height), side(region.width));
-        let mut view = Samples::new(width, height, PixelType::U8x3);
+        let mut view = RgbImage::new(width, height);
         let options = ResizeOptions::new()
             .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
             .crop(region.left, region.top, region.width, region.height)
             .use_alpha(false);
         if !photo.is_empty() {
-            let source = ImageRef::new(photo.width(), photo.height(), photo.as_raw(), PixelType::U8x3)
+            // By the type of its pixels: the call without compiles the library's kernels for every type, into this crate.
+            let source = TypedImageRef::<U8x3>::from_buffer(photo.width(), photo.height(), photo.as_raw())
                 .expect("an RgbImage holds three bytes a pixel");
-            Resizer::new().resize(&source, &mut view, &options).expect("the region lies in the photo");
+            let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut view)
+                .expect("an RgbImage holds three bytes a pixel");
+            Resizer::new()
+                .resize_typed(&source, &mut target, &options)
+                .expect("the region lies in the photo");
         }
-        RgbImage::from_raw(width, height, view.into_vec()).expect("the view holds three bytes a pixel")
+        view
     }
 
     /// The input value of the 8-bit sample `v` in channel `c`.
