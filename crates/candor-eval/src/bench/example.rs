@@ -107,14 +107,12 @@ impl Boxed {
 
 /// What the boxes of a map say.
 fn said(m: &ShownMap) -> String {
-    match (m.found, &m.truth[..]) {
-        (None, []) => String::new(),
-        (None, _) => "no box found".to_string(),
-        (Some(_), []) => "a box is found".to_string(),
-        (Some(found), truth) => {
-            let best = truth.iter().map(|&t| iou(found, t)).fold(0.0, f64::max);
-            format!("IoU {best:.2}")
-        }
+    let best = |found: Box4, boxes: &[Box4]| boxes.iter().map(|&t| iou(found, t)).fold(0.0, f64::max);
+    match (m.found, m.truth.is_empty(), m.objects.is_empty()) {
+        (_, true, true) => String::new(),
+        (None, ..) => "no box found".to_string(),
+        (Some(found), false, _) => format!("IoU {:.2}", best(found, &m.truth)),
+        (Some(found), true, false) => format!("IoU {:.2} with an object", best(found, &m.objects)),
     }
 }
 
@@ -132,23 +130,24 @@ mod tests {
 
     #[test]
     fn an_example_names_its_figure_and_has_the_boxes_and_how_they_overlap() {
-        let map = |name: &str, truth: &[Box4], found| ShownMap {
+        let map = |name: &str, [truth, objects]: [&[Box4]; 2], found| ShownMap {
             name: name.into(),
             map: Map { height: 20, width: 30, data: vec![0.5; 600] },
             truth: truth.to_vec(),
+            objects: objects.to_vec(),
             found,
         };
         let maps = vec![
-            map("dog", &[[0, 0, 9, 9]], Some([0, 0, 4, 9])),
-            map("fish", &[], Some([1, 1, 2, 2])),
-            map("cat", &[], None),
+            map("dog", [&[[0, 0, 9, 9]], &[]], Some([0, 0, 4, 9])),
+            map("fish", [&[], &[[0, 0, 9, 9]]], Some([1, 1, 2, 2])),
+            map("cat", [&[], &[]], None),
         ];
         let shown = Shown { picture: RgbImage::new(60, 40), maps };
         let chosen = Chosen { method: "lrp", kind: "best", item: "a.jpg", figure: "inside", value: 0.5741 };
         let example = Example::draw(chosen, &shown).unwrap();
         assert_eq!((example.figure.as_str(), example.boxes), ("inside 0.574", true));
         let said: Vec<&str> = example.pictures.iter().map(|p| p.said.as_str()).collect();
-        assert_eq!(said, ["", "IoU 0.50", "a box is found", ""]);
+        assert_eq!(said, ["", "IoU 0.50", "IoU 0.04 with an object", ""]);
         assert_eq!(example.pictures[0].truth, [[0, 0, 9, 9]], "the photo has the true boxes");
         assert_eq!(example.pictures[1].size, [30, 20]);
         assert_eq!(example.pictures[1].picture.alt(), "map of dog by lrp; 1 true box, IoU 0.50");

@@ -207,7 +207,8 @@ impl Measure for Faithfulness<'_> {
         let photo = photo(&self.samples[item])?;
         let class = ranking(&explainer.scores(model, &self.preprocessing.apply(&photo))?)[0];
         let map = explainer.explain(model, &[class], &mut Unwatched)?.swap_remove(0).map;
-        let shown = ShownMap { name: self.labels.name(class), map, truth: vec![], found: None };
+        let shown =
+            ShownMap { name: self.labels.name(class), map, truth: vec![], objects: vec![], found: None };
         Ok(Shown { picture: self.preprocessing.view(&photo), maps: vec![shown] })
     }
 }

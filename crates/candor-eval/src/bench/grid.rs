@@ -260,14 +260,16 @@ impl Measure for Grids<'_> {
     ) -> Result<Shown> {
         let (picture, there, asked) = self.ask(model, explainer, item)?;
         let answer = asked.map(asked.top1);
-        let of = |class: usize, truth: &[Box4], what: &str| ShownMap {
+        let objects: Vec<Box4> = there.iter().flat_map(|p| p.truth.iter().copied()).collect();
+        let of = |class: usize, what: &str, [truth, objects]: [&[Box4]; 2]| ShownMap {
             name: format!("{}{what}", self.localize.labels.name(class)),
             map: asked.map(class).clone(),
             truth: truth.to_vec(),
+            objects: objects.to_vec(),
             found: frozen.and_then(|f| f.found(asked.map(class), answer)),
         };
-        let present = there.iter().take(4).map(|p| of(p.class, &p.truth, ""));
-        let maps = present.chain([of(asked.absent, &[], " (not there)")]).collect();
+        let present = there.iter().take(4).map(|p| of(p.class, "", [&p.truth, &[]]));
+        let maps = present.chain([of(asked.absent, " (not there)", [&[], &objects])]).collect();
         Ok(Shown { picture, maps })
     }
 }

@@ -258,13 +258,14 @@ pub fn shown(
     frozen: Option<Frozen>,
 ) -> Vec<ShownMap> {
     let answer = asked.map(asked.top1);
-    let of = |(class, truth): (usize, &[Box4]), what: &str| ShownMap {
+    let of = |class: usize, what: &str, [truth, objects]: [&[Box4]; 2]| ShownMap {
         name: format!("{}{what}", labels.name(class)),
         map: asked.map(class).clone(),
         truth: truth.to_vec(),
+        objects: objects.to_vec(),
         found: frozen.and_then(|f| f.found(asked.map(class), answer)),
     };
-    vec![of((class, &located.truth), ""), of((asked.absent, &[]), " (not there)")]
+    vec![of(class, "", [&located.truth, &[]]), of(asked.absent, " (not there)", [&[], &located.objects])]
 }
 
 /// What the maps of a photo say of the class that is there.

@@ -82,6 +82,8 @@ pub struct ShownMap {
     pub map: Map,
     /// Where the class is; empty where it is not, or where nobody knows.
     pub truth: Vec<Box4>,
+    /// The objects of the picture, on one of which a box of a class that is not there is an error; empty for others.
+    pub objects: Vec<Box4>,
     /// Where the map says that it is, if it says so.
     pub found: Option<Box4>,
 }
