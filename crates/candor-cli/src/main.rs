@@ -1,6 +1,7 @@
 //! The command line of Candor: parse → run → report.
 
 mod arguments;
+mod command_line;
 mod commands;
 mod folder;
 mod interrupt;

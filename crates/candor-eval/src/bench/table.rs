@@ -105,7 +105,9 @@ impl Cell {
 
 /// Why figures are marked as of too few items.
 pub fn too_few() -> String {
-    format!("of fewer than {FEWEST_PAIRS} items, of which no paired test can find a difference significant (p < 0.05).")
+    format!(
+        "of fewer than {FEWEST_PAIRS} items, of which no paired test can find a difference significant (p < 0.05)."
+    )
 }
 
 /// A number, which JSON has as `null` if it is not finite.
