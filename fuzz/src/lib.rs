@@ -80,8 +80,9 @@ const POLICIES: usize = 12;
 
 fn swept(mut graph: Graph, (x, y): (ValueId, ValueId), shape: &[Dim], chosen: usize) {
     let seed = graph.add_input("seed", DataType::Float, shape);
+    let biases = (chosen / POLICIES).is_multiple_of(2);
     let composite =
-        |rule: LayerRule| Composite { first: Some(rule), conv: rule, dense: rule, last: None, biases: true };
+        |rule: LayerRule| Composite { first: Some(rule), conv: rule, dense: rule, last: None, biases };
     let rules = [
         LayerRule::Epsilon(1e-6),
         LayerRule::Gamma(0.25),

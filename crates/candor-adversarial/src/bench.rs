@@ -14,7 +14,10 @@ use candor::methods::Compiled;
 use candor::model::Model;
 use candor::progress::Progress;
 use candor::scores::ranking;
-use candor_eval::bench::localize::{Asked, Localize, Localized, Located, absent, ask_for, localized, locate};
+use candor_eval::bench::localize::{
+    Asked, Localize, Localized, Located, absent, ask_for, localized, locate, shown,
+};
+use candor_eval::bench::threshold::Frozen;
 use candor_eval::bench::{Measure, Shown, photo};
 use candor_eval::journal::{Entry, Journal, Outcome};
 use candor_report::{atomic, png};
@@ -138,10 +141,11 @@ impl Measure for Adversarial<'_> {
         model: &Model,
         explainer: &mut dyn Compiled,
         item: usize,
+        frozen: Option<Frozen>,
     ) -> candor_eval::error::Result<Shown> {
-        let (class, _, asked, picture) = self.ask(model, explainer, item)?;
-        let maps = [class, asked.absent].map(|c| (self.localize.labels.name(c), asked.map(c).clone()));
-        Ok(Shown { picture, maps: maps.into() })
+        let (class, located, asked, picture) = self.ask(model, explainer, item)?;
+        let maps = shown(&located, &asked, class, self.localize.labels, frozen);
+        Ok(Shown { picture, maps })
     }
 }
 

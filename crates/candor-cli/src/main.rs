@@ -2,6 +2,7 @@
 
 mod arguments;
 mod chosen;
+mod command_line;
 mod commands;
 mod explained;
 mod folder;

@@ -71,7 +71,11 @@ fn result(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
                 _ if path.ends_with(".candor") => {}
                 _ if path.is_dir() => open.push(path),
                 Some("json") => drop(found.insert(name, without("\"seconds\":").into_bytes())),
-                Some("html") => drop(found.insert(name, without(">Seconds<").into_bytes())),
+                Some("html") => {
+                    // The command names the folder.
+                    let page = without(">Seconds<").replace("--out whole", "--out out");
+                    drop(found.insert(name, page.into_bytes()));
+                }
                 _ => drop(found.insert(name, fs::read(&path).unwrap())),
             }
         }

@@ -1,4 +1,5 @@
-//! HTML: one self-contained page for a run. No network, no script; pictures are inside.
+//! HTML: one self-contained page for a run. No network; pictures are inside. The report of explanations has no script; pages with
+//! tables have one, which sorts them.
 //!
 //! The view of each image is put into a file as it comes; the page is rendered from them at the end, in the order of the images.
 
@@ -28,6 +29,8 @@ pub struct Page {
     /// The images' parts, in their order, and their rows in the table of images.
     keys: Vec<String>,
     rows: Vec<Value>,
+    /// The command that the page is of.
+    pub(crate) command: Option<String>,
 }
 
 /// One image on the page. Its number is given at the end.
@@ -40,7 +43,13 @@ struct Part {
 impl Page {
     /// A page without images; the folder `parts` keeps what is added.
     pub fn create(parts: &Path) -> Result<Self, ReportError> {
-        Ok(Page { templates: templates()?, parts: parts.to_owned(), keys: vec![], rows: vec![] })
+        Ok(Page {
+            templates: templates()?,
+            parts: parts.to_owned(),
+            keys: vec![],
+            rows: vec![],
+            command: None,
+        })
     }
 
     /// Adds an image whose result has its files' paths already. `key`: a file name of its own.
@@ -62,7 +71,7 @@ impl Page {
 
     /// Writes the page to `path`, whole or not at all.
     pub fn finish(self, path: &Path, result: &ExplainResult) -> Result<(), ReportError> {
-        let page = self.render("page.html", &PageView::new(result, &self.rows))?;
+        let page = self.render("page.html", &PageView::new(result, &self.rows, self.command.as_deref()))?;
         let (before, after) = page.split_once(IMAGES).ok_or_else(|| ReportError::Encode {
             what: "report.html".to_owned(),
             reason: format!("the template page.html lacks {IMAGES}"),
@@ -102,7 +111,9 @@ impl Page {
     }
 }
 
-/// A page of `template`, which may use the macros and the style of all pages.
+/// A page of `template`, which may use the macros and the style of all pages, and extend `layout.html`: that asks the view for
+/// `title`, `kind` (what page it is), `name` (of the model), `file` (its JSON beside it, or empty) and `recipe`
+/// ([`Recipe`](crate::recipe::Recipe)).
 ///
 /// # Errors
 /// [`ReportError::Encode`] if template and view do not fit together.
@@ -121,7 +132,7 @@ pub fn render(
 fn templates() -> Result<Environment<'static>, ReportError> {
     let mut templates = Environment::new();
     templates.set_auto_escape_callback(|name| {
-        if name.ends_with(".css") { AutoEscape::None } else { AutoEscape::Html }
+        if name.ends_with(".css") || name.ends_with(".js") { AutoEscape::None } else { AutoEscape::Html }
     });
     templates.set_undefined_behavior(UndefinedBehavior::Strict);
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
@@ -131,7 +142,12 @@ fn templates() -> Result<Environment<'static>, ReportError> {
         ("image.html", include_str!("template/image.html")),
         ("macros.html", include_str!("template/macros.html")),
         ("table.html", include_str!("template/table.html")),
+        ("chart.html", include_str!("template/chart.html")),
+        ("layout.html", include_str!("template/layout.html")),
         ("style.css", include_str!("template/style.css")),
+        ("sheet.css", include_str!("template/sheet.css")),
+        ("chart.css", include_str!("template/chart.css")),
+        ("sort.js", include_str!("template/sort.js")),
     ] {
         templates.add_template(name, text).map_err(ReportError::encode(name))?;
     }

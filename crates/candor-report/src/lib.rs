@@ -10,6 +10,7 @@
 struct Readme;
 
 pub mod atomic;
+pub mod chart;
 mod error;
 pub mod figures;
 pub mod folder;
@@ -20,6 +21,7 @@ pub mod npz;
 pub mod paint;
 pub mod picture;
 pub mod png;
+pub mod recipe;
 /// Plain serde results.
 pub mod result;
 pub mod table;

@@ -37,4 +37,9 @@ impl Picture {
         let uri = format!("data:image/png;base64,{}", STANDARD.encode(png::map(map, scale, "")?));
         Ok(Picture { uri, width: map.width as u32, height: map.height as u32, alt })
     }
+
+    /// What it shows, in words.
+    pub fn alt(&self) -> &str {
+        &self.alt
+    }
 }

@@ -111,6 +111,11 @@ impl ReportWriter {
         kept
     }
 
+    /// The command line of the run, which the page shows.
+    pub fn set_command(&mut self, command: String) {
+        self.page.command = Some(command);
+    }
+
     /// Writes this image's files and its part of the page. Returns the image's result, with the files' paths
     /// (relative to the output directory, `/` between parts) filled in.
     ///

@@ -140,10 +140,14 @@ fn the_page_stands_alone() {
     let directory = tempfile::tempdir().unwrap();
     write(directory.path(), images(), header());
     let page = page(directory.path());
-    for foreign in
-        ["http://", "https://", "//cdn", "<script", "<link", "@import", "url(", "srcset", "<iframe"]
-    {
-        assert!(!page.contains(foreign), "{foreign}");
+    // Nothing is fetched; what is linked are documents.
+    let outside = page.replace(
+        "<a href=\"https:&#x2f;&#x2f;github.com&#x2f;candor-xai&#x2f;candor&#x2f;blob&#x2f;main&#x2f;docs",
+        "",
+    );
+    assert_ne!(outside, page, "no document is linked");
+    for foreign in ["http:", "https:", "//cdn", "<script", "<link", "@import", "url(", "srcset", "<iframe"] {
+        assert!(!outside.contains(foreign), "{foreign}");
     }
     assert!(attributes(&page, "src").iter().all(|src| src.starts_with("data:image/")));
     assert_eq!(page.matches("<img ").count(), attributes(&page, "alt").len(), "a picture without a text");
@@ -156,6 +160,30 @@ fn the_page_stands_alone() {
     {
         let needed = needed.replace("not verified", "no number here is verified");
         assert!(page.contains(&needed), "{needed}");
+    }
+}
+
+#[test]
+fn the_page_says_how_to_get_it_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = directory.path().join("model.onnx");
+    std::fs::write(&model, "").unwrap();
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_795_941_933);
+    std::fs::File::options().write(true).open(&model).unwrap().set_modified(time).unwrap();
+    let mut header = header();
+    header.model.path = model.display().to_string();
+    let mut writer = ReportWriter::create(directory.path()).unwrap();
+    writer.set_command("candor explain 'my model.onnx' <dog>.jpg".to_string());
+    writer.finish(header.clone()).unwrap();
+    let page = page(directory.path());
+    for part in [
+        "<code>candor explain &#x27;my model.onnx&#x27; &lt;dog&gt;.jpg</code>",
+        "<dt>Date of the file</dt><dd>2026-11-29 08:45:33 UTC</dd>",
+        &format!("<dt>Candor</dt><dd>{}</dd>", env!("CARGO_PKG_VERSION")),
+        &format!("<dt>Engine</dt><dd>{} {}</dd>", header.engine.name, header.engine.version),
+        "All parameters",
+    ] {
+        assert!(page.contains(part), "no {part}");
     }
 }
 

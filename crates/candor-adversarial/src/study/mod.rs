@@ -10,6 +10,7 @@ mod candidates;
 mod corruptions;
 mod evaluation;
 mod figures;
+mod page;
 pub mod report;
 mod rows;
 pub mod tables;

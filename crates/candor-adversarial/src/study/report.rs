@@ -7,9 +7,9 @@ use image::RgbImage;
 use image::imageops::{FilterType, resize};
 use serde::Serialize;
 
+use super::page::{Page, score_page, study_page};
 use crate::detector::{Card, Extracted, Extractor, FeatureSettings, Threshold};
 use crate::study::Report;
-use crate::study::tables::{Table, tables};
 use candor::engine::EngineInfo;
 use candor::map::Map;
 use candor::model::ModelInfo;
@@ -17,17 +17,20 @@ use candor_report::ReportError;
 use candor_report::atomic;
 use candor_report::figures::figure;
 use candor_report::html;
-use candor_report::names;
 use candor_report::paint::{Scale, overlay};
 use candor_report::picture::Picture;
 use candor_report::result::FailedImage;
 
 /// Pixels a side of a picture on the page.
-const SIDE: u32 = 112;
+const SIDE: u32 = 140;
 
 /// The result of `candor detect score`.
 #[derive(Clone, Debug, Serialize)]
 pub struct ScoreResult {
+    /// The model whose input was screened.
+    pub model: ModelInfo,
+    /// What executed it.
+    pub engine: EngineInfo,
     /// The detector's card.
     pub card: Card,
     /// The threshold that decided.
@@ -98,10 +101,18 @@ pub struct Hierarchy {
 #[derive(Debug, Serialize)]
 struct AnswerRow {
     name: String,
+    /// The answer or the runner-up.
+    what: &'static str,
     evidence: String,
     kept: String,
     moves: Vec<String>,
-    levels: Vec<Picture>,
+    levels: Vec<LevelPicture>,
+}
+
+#[derive(Debug, Serialize)]
+struct LevelPicture {
+    name: String,
+    picture: Picture,
 }
 
 impl Hierarchy {
@@ -126,7 +137,8 @@ impl Hierarchy {
             let mut levels = vec![];
             for (level, map) in extractor.levels().iter().zip(extractor.maps(learned)) {
                 let alt = format!("mask of {} at {}", names[q], level.name);
-                levels.push(Picture::jpeg(&overlay(&small, &map, &scale), alt)?);
+                let picture = Picture::jpeg(&overlay(&small, &map, &scale), alt)?;
+                levels.push(LevelPicture { name: level.name.clone(), picture });
             }
             let [there, kept] = [evidence[2 * q], evidence[2 * q + 1]].map(figure);
             let moves = extracted
@@ -135,6 +147,7 @@ impl Hierarchy {
                 .map(|(name, by)| format!("{name} {}{}", if by[q] > 0.0 { "+" } else { "" }, figure(by[q])));
             answers.push(AnswerRow {
                 name: names[q].clone(),
+                what: ["the answer", "the runner-up"][q],
                 evidence: there,
                 kept,
                 moves: moves.collect(),
@@ -158,61 +171,30 @@ pub struct Pair {
     pub rows: Vec<Hierarchy>,
 }
 
-/// Writes `score.json` and `score.html`.
+/// Writes `score.json` and `score.html`. `shown`: the masks of each image of the result; `command`: the command line, for the page.
 ///
 /// # Errors
 /// [`ReportError`] naming the file and the reason.
 pub fn write_scores(
     folder: &Path,
     result: &ScoreResult,
-    shown: Vec<Hierarchy>,
+    shown: &[Hierarchy],
+    command: Option<&str>,
 ) -> Result<PathBuf, ReportError> {
-    let lead = format!(
-        "{} of {} image{} raise an alarm: a score above {} ({}).",
-        result.images.iter().filter(|i| i.alarm).count(),
-        result.images.len(),
-        if result.images.len() == 1 { "" } else { "s" },
-        figure(result.threshold.score),
-        result.claim,
-    );
-    let scores = result.images.iter().map(|i| {
-        vec![
-            i.path.clone(),
-            i.name.clone(),
-            figure(i.probability),
-            figure(i.score),
-            if i.alarm { "alarm" } else { "passes" }.into(),
-        ]
-    });
-    let head = ["Image", "Answer", "probability", "score", "verdict"].map(String::from).to_vec();
-    let table = Table::new("Scores", head, scores.collect());
-    let pairs = vec![Pair { name: "The masks that led to the scores".into(), rows: shown }];
-    let page = Page { title: names::file(&result.card.model.path), lead, tables: vec![table], pairs: &pairs };
-    write(folder, "score", result, &page)
+    write(folder, "score", result, &score_page(result, shown, command))
 }
 
-/// Writes `detect.json` and `detect.html`.
+/// Writes `detect.json` and `detect.html`. `command`: the command line, for the page.
 ///
 /// # Errors
 /// [`ReportError`] naming the file and the reason.
-pub fn write_study(folder: &Path, result: &DetectResult, pairs: &[Pair]) -> Result<PathBuf, ReportError> {
-    let report = &result.report;
-    let [train, calibration, test] = report.clean;
-    let lead = format!(
-        "{train} clean images and their adversarial versions are for training, {calibration} clean images set the thresholds, on {test} others the detectors are measured.{}",
-        Threshold::caveat(calibration)
-            .map_or_else(String::new, |caveat| format!(" {caveat} of false alarms."))
-    );
-    let page = Page { title: names::file(&result.model.path), lead, tables: tables(report), pairs };
-    write(folder, "detect", result, &page)
-}
-
-#[derive(Serialize)]
-struct Page<'p> {
-    title: String,
-    lead: String,
-    tables: Vec<Table>,
-    pairs: &'p [Pair],
+pub fn write_study(
+    folder: &Path,
+    result: &DetectResult,
+    pairs: &[Pair],
+    command: Option<&str>,
+) -> Result<PathBuf, ReportError> {
+    write(folder, "detect", result, &study_page(result, pairs, command))
 }
 
 fn write(

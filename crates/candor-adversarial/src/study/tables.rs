@@ -1,135 +1,154 @@
-//! The tables of a study as data: the page and the terminal render the same rows.
+//! The tables of a study: the page and the terminal render the same rows.
 
-use serde::Serialize;
+use candor::parameters::name_and_settings;
+use candor_report::table::{Better, Cell, Column, Mark, Number, Table, Unit};
 
 use super::{AdaptiveRow, AttackRow, DetectorRow, Figure, Report};
 use crate::detector::Threshold;
-use candor::parameters::name_and_settings;
-use candor_report::figures::{figure, percent};
-
-/// A table of texts. The first column names the rows; the others are figures.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Table {
-    /// Its title.
-    pub title: String,
-    /// Headings of the columns.
-    pub head: Vec<String>,
-    /// Cells, as many a row as there are headings.
-    pub rows: Vec<Vec<String>>,
-}
-
-/// Stands for a figure that there is not.
-const NONE: &str = "–";
-
-impl Table {
-    /// A table of rows.
-    pub fn new(title: impl Into<String>, head: Vec<String>, rows: Vec<Vec<String>>) -> Self {
-        Table { title: title.into(), head, rows }
-    }
-
-    /// The table for a terminal: the title, then aligned columns, the first to the left, the others to the right.
-    pub fn text(&self) -> String {
-        let width = |c: usize| {
-            let cells = self.rows.iter().chain([&self.head]).filter_map(|row| row.get(c));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..self.head.len()).map(width).collect();
-        let line = |row: &Vec<String>| {
-            let cell = |(c, (text, width)): (usize, (&String, &usize))| match c {
-                0 => format!("{text:<width$}"),
-                _ => format!("  {text:>width$}"),
-            };
-            row.iter().zip(&widths).enumerate().map(cell).collect::<String>().trim_end().to_string() + "\n"
-        };
-        format!("{}\n{}{}", self.title, line(&self.head), self.rows.iter().map(line).collect::<String>())
-    }
-}
 
 /// All tables of a study, in the order in which they are shown.
 pub fn tables(report: &Report) -> Vec<Table> {
-    let by_attack = |title, figures, value, shown| by_attack(report, title, figures, value, shown);
-    let area = |v: f64| format!("{v:.3}");
+    let area = |f: &Figure| Number::new(f.auroc).unit(Unit::Decimals(3)).between(f.interval);
+    let share = |i: usize| move |f: &Figure| Number::new(f.detected[i]).unit(Unit::Percent(1));
+    let detected =
+        |at: usize| format!("Detected at {at} % false alarms, trained on all attacks{}", caveat(report));
     let mut tables = vec![
-        attacks(&report.attacks),
-        by_attack("AUROC, trained on all attacks", |d| &d.seen, |f| f.auroc, area),
-        by_attack("AUROC, trained on attacks of other names", |d| &d.unseen, |f| f.auroc, area),
-        by_attack("AUROC, trained on this attack alone", |d| &d.same, |f| f.auroc, area),
-        by_attack(
-            &format!("Detected at 5 % false alarms, trained on all attacks{}", caveat(report)),
-            |d| &d.seen,
-            |f| f.detected[1],
-            percent,
-        ),
+        attacks(report),
+        by_attack(report, "AUROC, trained on all attacks", |d| &d.seen, &area),
+        by_attack(report, "AUROC, trained on attacks of other names", |d| &d.unseen, &area),
+        by_attack(report, "AUROC, trained on this attack alone", |d| &d.same, &area),
+        by_attack(report, &detected(5), |d| &d.seen, &share(1)),
+        by_attack(report, &detected(1), |d| &d.seen, &share(0)),
     ];
+    tables.extend(weakest(&report.detectors));
     if !report.adaptive.is_empty() {
         tables.push(adaptive(&report.adaptive));
     }
     tables.push(false_alarms(report));
+    tables.retain(|t| !t.rows.is_empty());
     tables
 }
 
-fn texts<const N: usize>(all: [&str; N]) -> Vec<String> {
-    all.map(String::from).to_vec()
+/// `pgd+eps=2/255+early-stop=false` → `pgd 2`; of Carlini and Wagner's with its margin κ.
+pub fn short(label: &str) -> String {
+    let Ok((name, settings)) = name_and_settings(label) else { return label.to_string() };
+    let of = |key: &str| settings.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
+    let eps = of("eps").or(of("method.eps")).unwrap_or("").trim_end_matches("/255");
+    let margin = of("confidence").map_or(String::new(), |c| format!(" κ={c}"));
+    format!("{name} {eps}").trim_end().to_string() + &margin
 }
 
-fn attacks(attacks: &[AttackRow]) -> Table {
-    let row = |(i, a): (usize, &AttackRow)| {
-        let [linf, l2] = a.norms.map_or([NONE.into(), NONE.into()], |n| n.map(figure));
-        vec![format!("{} {}", i + 1, a.label), percent(a.success), linf, l2, a.test.to_string()]
-    };
-    let head = texts(["Attack", "succeeds on", "median L∞", "median L2", "test images"]);
-    Table::new("Attacks", head, attacks.iter().enumerate().map(row).collect())
+fn attacks(report: &Report) -> Table {
+    let columns = vec![
+        Column::text("attack", ""),
+        Column::text("as asked for", ""),
+        number(
+            "succeeds on",
+            "share of the attacked images that the model misclassifies then, quantised to 8 bits",
+        ),
+        number("median L∞", "largest change of a value, of those that succeed, in levels of 255"),
+        number("median L2", "Euclidean length of the change, values in 0..1"),
+        number("test images", "successful ones of the test split, of which the figures are"),
+    ];
+    let mut table = Table::new("Attacks", "", columns);
+    for a in &report.attacks {
+        table.row(vec![
+            Cell::text(short(&a.label)),
+            Cell::Code(a.label.clone()),
+            Cell::number(Some(a.success), Unit::Percent(1)),
+            Cell::number(a.norms.map(|n| 255.0 * n[0]), Unit::Decimals(1)),
+            Cell::number(a.norms.map(|n| n[1]), Unit::Decimals(3)),
+            count(a.test),
+        ]);
+    }
+    table
+}
+
+fn number(name: &str, help: &str) -> Column {
+    Column::number(name, help, Better::Neither)
+}
+
+fn count(value: usize) -> Cell {
+    Cell::number(Some(value as f64), Unit::Decimals(0))
 }
 
 type Figures = fn(&DetectorRow) -> &[Option<Figure>];
 
-/// A row a detector: the mean of a figure over the attacks, and the figure of each attack.
-fn by_attack(
-    report: &Report,
-    title: &str,
-    figures: Figures,
-    value: fn(&Figure) -> f64,
-    shown: fn(f64) -> String,
-) -> Table {
-    // A label is long: columns have the attack's number and name.
-    let numbered = |(i, a): (usize, &AttackRow)| {
-        let name = name_and_settings(&a.label).map_or(a.label.as_str(), |(name, _)| name);
-        format!("{} {name}", i + 1)
-    };
-    let head = texts(["Detector", "mean"]).into_iter();
-    let head = head.chain(report.attacks.iter().enumerate().map(numbered)).collect();
-    let row = |d: &DetectorRow| {
-        let values = figures(d).iter().map(|f| f.as_ref().map(value));
-        let cells = std::iter::once(Figure::mean(figures(d), value)).chain(values);
-        let cells = cells.map(|v| v.map_or(NONE.into(), shown));
-        std::iter::once(d.name.clone()).chain(cells).collect()
-    };
-    Table::new(title, head, report.detectors.iter().map(row).collect())
+/// A row a detector that has figures: the mean over the attacks, and the figure of each attack.
+fn by_attack(report: &Report, title: &str, figures: Figures, shown: &dyn Fn(&Figure) -> Number) -> Table {
+    let of_attack = |a: &AttackRow| Column::number(short(&a.label), a.label.clone(), Better::Higher);
+    let mut columns = vec![
+        Column::text("detector", ""),
+        Column::number("mean", "over the attacks that have a figure", Better::Higher),
+    ];
+    columns.extend(report.attacks.iter().map(of_attack));
+    let mut table = Table::new(title, "", columns);
+    for d in &report.detectors {
+        let values: Vec<Option<Number>> = figures(d).iter().map(|f| f.as_ref().map(shown)).collect();
+        let known: Vec<&Number> = values.iter().flatten().collect();
+        let Some(first) = known.first() else { continue };
+        let mean = known.iter().map(|n| n.value).sum::<f64>() / known.len() as f64;
+        let mean = Number { mark: Mark::Summary, ..Number::new(mean).unit(first.unit) };
+        let cells = [Cell::text(&d.name), mean.into()].into_iter();
+        table.row(cells.chain(values.into_iter().map(Cell::from)).collect());
+    }
+    table
+}
+
+/// The weakest budget that succeeds, of attacks that have several; `None` if none has.
+fn weakest(detectors: &[DetectorRow]) -> Option<Table> {
+    let names = &detectors.first()?.weakest;
+    let mut columns = vec![Column::text("detector", "")];
+    for (name, _) in names {
+        columns.push(Column::number(format!("{name}: AUROC"), "", Better::Higher));
+        columns.push(Column::number(
+            format!("{name}: at 5 %"),
+            "detected at 5 % false alarms",
+            Better::Higher,
+        ));
+    }
+    let note = "Of the budgets of an attack the weakest that succeeds on an image: the hardest to detect.";
+    let mut table = Table::new("The weakest budget that succeeds, trained on all attacks", note, columns);
+    for d in detectors {
+        let figures = d.weakest.iter().flat_map(|(_, f)| {
+            let area = |f: &Figure| Number::new(f.auroc).unit(Unit::Decimals(3)).between(f.interval);
+            let share = |f: &Figure| Number::new(f.detected[1]).unit(Unit::Percent(1));
+            [f.as_ref().map(area), f.as_ref().map(share)].map(Cell::from)
+        });
+        table.row(std::iter::once(Cell::text(&d.name)).chain(figures).collect());
+    }
+    (!names.is_empty()).then_some(table)
 }
 
 fn adaptive(rows: &[AdaptiveRow]) -> Table {
-    let found = |share: f64| if share.is_nan() { NONE.to_string() } else { percent(share) };
-    let row = |row: &AdaptiveRow| {
-        vec![
-            format!("{:.0}/255, {} steps", 255.0 * row.eps, row.steps),
-            row.images.to_string(),
-            percent(row.success),
-            found(row.detected[0]),
-            found(row.detected[1]),
-            row.auroc.map_or(NONE.into(), |v| format!("{v:.3}")),
-            percent(row.evades),
-        ]
-    };
-    let head = texts([
-        "L∞ budget",
-        "images",
-        "succeeds on",
-        "of those detected at 1 %",
-        "at 5 %",
-        "AUROC",
-        "undetected of all",
-    ]);
-    Table::new("Adaptive (white-box) attack on the mask detector", head, rows.iter().map(row).collect())
+    let columns = vec![
+        Column::text("L∞ budget", ""),
+        number("images", ""),
+        number("succeeds on", "share that the model misclassifies then"),
+        Column::number("detected at 1 %", "of the successful ones, at 1 % false alarms", Better::Higher),
+        Column::number("detected at 5 %", "the same at 5 %", Better::Higher),
+        Column::number("AUROC", "of the successful ones against clean test images", Better::Higher),
+        Column::number(
+            "undetected of all",
+            "misclassified without an alarm at 5 %, of all attacked",
+            Better::Lower,
+        ),
+    ];
+    let mut table = Table::new("Adaptive (white-box) attack on the mask detector", "", columns);
+    // A share of no images is not a number.
+    let percent = |share: f64| Cell::number(Some(share).filter(|s| !s.is_nan()), Unit::Percent(1));
+    for a in rows {
+        table.row(vec![
+            Cell::text(format!("{:.0}/255, {} steps", 255.0 * a.eps, a.steps)),
+            count(a.images),
+            percent(a.success),
+            percent(a.detected[0]),
+            percent(a.detected[1]),
+            Cell::number(a.auroc, Unit::Decimals(3)),
+            percent(a.evades),
+        ]);
+    }
+    table
 }
 
 /// For which shares of false alarms the clean images that set the thresholds are too few, in brackets; empty for none.
@@ -139,14 +158,20 @@ fn caveat(report: &Report) -> String {
 
 fn false_alarms(report: &Report) -> Table {
     let corruptions = report.detectors.first().map_or(&[][..], |d| &d.false_alarms);
-    let head = std::iter::once("Detector".into()).chain(corruptions.iter().map(|(name, _)| name.clone()));
-    let cell =
-        |(_, shares): &(String, Vec<f64>)| shares.iter().map(|s| percent(*s)).collect::<Vec<_>>().join(", ");
-    let row =
-        |d: &DetectorRow| std::iter::once(d.name.clone()).chain(d.false_alarms.iter().map(cell)).collect();
+    let mut columns = vec![Column::text("detector", "")];
+    for (name, _) in corruptions {
+        let of = |at: &str| Column::number(format!("{name}, {at}"), "", Better::Lower);
+        columns.extend([of("at 1 %"), of("at 5 %")]);
+    }
     let (count, caveat) = (report.clean[2], caveat(report));
     let title = format!("Alarms on {count} clean test images, at the thresholds for 1 % and 5 %{caveat}");
-    Table::new(title, head.collect(), report.detectors.iter().map(row).collect())
+    let mut table = Table::new(title, "", columns);
+    for d in &report.detectors {
+        let shares = d.false_alarms.iter().flat_map(|(_, shares)| shares);
+        let cells = shares.map(|&s| Cell::number(Some(s).filter(|s| !s.is_nan()), Unit::Percent(1)));
+        table.row(std::iter::once(Cell::text(&d.name)).chain(cells).collect());
+    }
+    table
 }
 
 #[cfg(test)]
@@ -177,24 +202,38 @@ mod tests {
     }
 
     #[test]
-    fn means_are_over_the_attacks_with_figures_and_every_row_fits_its_head() {
+    fn means_are_over_the_attacks_with_figures_and_figures_have_their_intervals() {
         let tables = tables(&report());
-        assert_eq!(tables.len(), 6);
-        assert!(tables.iter().all(|t| t.rows.iter().all(|r| r.len() == t.head.len())));
-        assert_eq!(tables[1].head, ["Detector", "mean", "1 fgsm", "2 pgd"]);
-        assert_eq!(tables[1].rows, [["masks", "0.800", "0.900", "0.700"]]);
-        assert_eq!(tables[2].rows, [["masks", "0.600", "0.600", "–"]]);
-        assert_eq!(tables[3].rows, [["masks", "–", "–", "–"]]);
+        let titles: Vec<&str> = tables.iter().map(|t| t.title.as_str()).collect();
+        assert_eq!(tables.len(), 6, "no table without a row: {titles:?}");
+        let markdown = tables[1].markdown();
+        assert!(markdown.contains("| detector | mean ↑ | fgsm 4 ↑ | pgd ↑ |"), "{markdown}");
+        let row = "| masks | *0.800* | 0.900 (0.000 to 1.000) | 0.700 (0.000 to 1.000) |";
+        assert!(
+            markdown.contains("0.900 (0.000 to 1.000) | 0.700 (0.000 to 1.000) |"),
+            "{row} is not in {markdown}"
+        );
+        assert!(tables[2].markdown().contains("0.600 (0.000 to 1.000) | – |"), "{}", tables[2].markdown());
     }
 
     #[test]
-    fn a_terminal_gets_aligned_columns() {
-        let text = tables(&report())[1].text();
-        assert_eq!(
-            text,
-            "AUROC, trained on all attacks\n\
-             Detector   mean  1 fgsm  2 pgd\n\
-             masks     0.800   0.900  0.700\n"
-        );
+    fn shares_of_no_images_are_missing() {
+        let mut report = report();
+        report.detectors[0].false_alarms[0].1 = vec![f64::NAN, 0.05];
+        let text = tables(&report).last().unwrap().terminal();
+        assert!(text.contains("–") && text.contains("5.0 %") && !text.contains("NaN"), "{text}");
+    }
+
+    #[test]
+    fn a_label_is_its_name_and_what_tells_it_from_others() {
+        for (label, name) in [
+            ("pgd+eps=2/255+early-stop=false", "pgd 2"),
+            ("pgd-l2+eps=0.5", "pgd-l2 0.5"),
+            ("deepfool", "deepfool"),
+            ("cw+steps=50+confidence=5", "cw κ=5"),
+            ("transfer+attack=pgd+method.eps=8/255", "transfer 8"),
+        ] {
+            assert_eq!(short(label), name);
+        }
     }
 }

@@ -16,6 +16,7 @@ use candor_report::result::FailedImage;
 
 use crate::arguments::CheckArgs;
 use crate::chosen::{self, Chosen};
+use crate::command_line::command_line;
 use crate::folder;
 use crate::output::{self, Watching};
 use crate::setup::{self, Setup};
@@ -80,7 +81,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     }
     bar.finish_and_clear();
     folder::publish(folder, "check", &result.model.sha256, |files| {
-        write(files, &result, &galleries).map(drop)
+        write(files, &result, &galleries, Some(&command_line())).map(drop)
     })?;
     if args.json {
         output::json(&result)?;

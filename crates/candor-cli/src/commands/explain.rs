@@ -13,6 +13,7 @@ use candor_report::result::{ExplainResult, FailedImage};
 use serde_json::{Value, json};
 
 use crate::arguments::{ExplainArgs, MethodArgs};
+use crate::command_line::command_line;
 use crate::explained;
 use crate::folder;
 use crate::output::{self, Watching};
@@ -101,7 +102,8 @@ pub fn files() -> Vec<String> {
 /// the same kind has done is not done again.
 pub fn explain_all(mut explainer: Explainer, photos: Vec<Photo>, job: Job<'_>) -> Result<ExplainResult> {
     let configuration = configuration(&explainer, &job)?;
-    let (writer, resume) = resume::open(job.folder, &configuration, &photos, job.force)?;
+    let (mut writer, resume) = resume::open(job.folder, &configuration, &photos, job.force)?;
+    writer.set_command(command_line());
     let steps = explainer.steps(job.classes.len());
     let bar = output::progress(photos.len() as u64 * steps);
     // To the end, so that Ctrl-C does not fall between the files of the result.

@@ -7,7 +7,8 @@
 use super::Found;
 use super::localize::Localized;
 use super::table::{Better, Cell, Column, Curve, Plot, Row, Table, rate};
-use super::wsol::{Choice, RIGHT, best_choice, box_hit};
+use super::threshold::Choice;
+use super::wsol::{RIGHT, best_choice, box_hit};
 use crate::localization::boxes::{Rule, VALUES};
 use candor::quantile::percentile;
 use rand_chacha::ChaCha8Rng;
@@ -104,7 +105,12 @@ pub fn tables(found: &Found<Localized>, disturbance: Disturbance, tuning: usize,
         disturbance.column(),
     ];
     let note = "One threshold for both questions, on the scale of the image. An empty map has no box.";
-    let plot = Plot { title: "True against false localisation".into(), x: "F".into(), y: "T".into(), curves };
+    let plot = Plot {
+        title: "True against false localisation".into(),
+        x: "F, share of photos in which an absent class is found".into(),
+        y: "T, share of photos whose class is found".into(),
+        curves,
+    };
     (Table::new(disturbance.title(), note, columns, rows, seed), plot)
 }
 

@@ -5,7 +5,8 @@ mod figures;
 use candor::progress::Unwatched;
 use serde::{Deserialize, Serialize};
 
-use super::{Measure, Shown, photo};
+use super::threshold::Frozen;
+use super::{Measure, Shown, ShownMap, photo};
 use crate::dataset::{Dataset, Sample};
 use crate::error::Result;
 use crate::faithfulness::drop::{Confidence, Region};
@@ -196,11 +197,19 @@ impl Measure for Faithfulness<'_> {
         })
     }
 
-    fn show(&mut self, model: &Model, explainer: &mut dyn Compiled, item: usize) -> Result<Shown> {
+    fn show(
+        &mut self,
+        model: &Model,
+        explainer: &mut dyn Compiled,
+        item: usize,
+        _: Option<Frozen>,
+    ) -> Result<Shown> {
         let photo = photo(&self.samples[item])?;
         let class = ranking(&explainer.scores(model, &self.preprocessing.apply(&photo))?)[0];
         let map = explainer.explain(model, &[class], &mut Unwatched)?.swap_remove(0).map;
-        Ok(Shown { picture: self.preprocessing.view(&photo), maps: vec![(self.labels.name(class), map)] })
+        let shown =
+            ShownMap { name: self.labels.name(class), map, truth: vec![], objects: vec![], found: None };
+        Ok(Shown { picture: self.preprocessing.view(&photo), maps: vec![shown] })
     }
 }
 

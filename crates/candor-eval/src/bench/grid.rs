@@ -10,10 +10,11 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
-use super::localize::{Asked, Localize, SIGMAS, ask, locate, overlaps, pixels};
+use super::localize::{Asked, Localize, ask, locate, overlaps};
 use super::table::{Better, Cell, Column, Row, Table, rate};
-use super::wsol::{Choice, RIGHT, choose};
-use super::{Found, Measure, Shown, photo};
+use super::threshold::{Choice, Frozen, SIGMAS, Scale, pixels};
+use super::wsol::{RIGHT, choose};
+use super::{Found, Measure, Shown, ShownMap, photo};
 use crate::dataset::Sample;
 use crate::error::{Error, Result};
 use crate::localization::boxes::{Box4, Rule, VALUES};
@@ -267,10 +268,27 @@ impl Measure for Grids<'_> {
         })
     }
 
-    fn show(&mut self, model: &Model, explainer: &mut dyn Compiled, item: usize) -> Result<Shown> {
+    fn show(
+        &mut self,
+        model: &Model,
+        explainer: &mut dyn Compiled,
+        item: usize,
+        frozen: Option<Frozen>,
+    ) -> Result<Shown> {
         let (picture, there, asked) = self.ask(model, explainer, item)?;
-        let shown = there.iter().take(4).map(|p| p.class).chain([asked.absent]);
-        let maps = shown.map(|c| (self.localize.labels.name(c), asked.map(c).clone())).collect();
+        let answer = asked.map(asked.top1);
+        let objects: Vec<Box4> = there.iter().flat_map(|p| p.truth.iter().copied()).collect();
+        // Without boxes nothing chose a threshold.
+        let frozen = frozen.filter(|_| self.has_boxes());
+        let of = |class: usize, what: &str, [truth, objects]: [&[Box4]; 2]| ShownMap {
+            name: format!("{}{what}", self.localize.labels.name(class)),
+            map: asked.map(class).clone(),
+            truth: truth.to_vec(),
+            objects: objects.to_vec(),
+            found: frozen.and_then(|f| f.found(asked.map(class), answer)),
+        };
+        let present = there.iter().take(4).map(|p| of(p.class, "", [&p.truth, &[]]));
+        let maps = present.chain([of(asked.absent, " (not there)", [&[], &objects])]).collect();
         Ok(Shown { picture, maps })
     }
 }
@@ -324,16 +342,39 @@ pub fn tables(found: &Found<Composed>, tuning: usize, seed: u64) -> Vec<Table> {
     Layout::ALL.map(table).into()
 }
 
+/// The mean of a figure over the parts that have it.
+fn mean(values: &dyn Fn(&Part) -> Option<f64>, r: &Composed) -> Option<f64> {
+    let all: Vec<f64> = r.parts.iter().filter_map(values).collect();
+    (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
+}
+
+/// Whether a box overlaps enough, 0 or 1; `None` without boxes.
+fn right(boxes: &[Vec<f32>], c: Choice) -> Option<f64> {
+    Some(rate(boxes.get(c.sigma)?[c.alpha] >= RIGHT))
+}
+
+/// Share of the parts whose class is found, of those with boxes.
+fn found(r: &Composed, c: Choice) -> Option<f64> {
+    mean(&|p| right(&p.there, c), r)
+}
+
+/// The choice by which most parts are found.
+fn best(tune: &[(usize, &Composed)]) -> Choice {
+    choose(VALUES, |c| tune.iter().filter_map(|(_, r)| found(r, c)).sum())
+}
+
+/// What the tuning split froze for a method's boxes on the pictures of the first layout, of which the page's examples are.
+pub fn frozen(all: &Found<Composed>, method: &str, tuning: usize) -> Frozen {
+    let of_first = |(i, r): &(usize, &Composed)| *i < tuning && r.layout == Layout::ALL[0];
+    let tune: Vec<_> = all.of(method).into_iter().filter(of_first).collect();
+    Frozen { choice: best(&tune), scale: Scale::Image }
+}
+
 fn row(method: &str, tune: &[(usize, &Composed)], report: &[(usize, &Composed)], seed: u64) -> Row {
-    let mean = |values: &dyn Fn(&Part) -> Option<f64>, r: &Composed| {
-        let all: Vec<f64> = r.parts.iter().filter_map(values).collect();
-        (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
-    };
-    let right = |boxes: &[Vec<f32>], c: Choice| Some(rate(boxes.get(c.sigma)?[c.alpha] >= RIGHT));
-    let found = |r: &Composed, c: Choice| mean(&|p| right(&p.there, c), r);
-    let choice = choose(VALUES, |c| tune.iter().filter_map(|(_, r)| found(r, c)).sum());
+    let choice = best(tune);
+    let found = |r: &Composed| found(r, choice);
     let wrong = |r: &Composed| right(&r.absent, choice);
-    let boxes = tune.iter().chain(report).any(|(_, r)| found(r, choice).is_some());
+    let boxes = tune.iter().chain(report).any(|(_, r)| found(r).is_some());
     let figure = |of: &dyn Fn(&Composed) -> Option<f64>| {
         Cell::of(report.iter().filter_map(|(i, r)| Some((*i, of(r)?))), seed)
     };
@@ -345,8 +386,8 @@ fn row(method: &str, tune: &[(usize, &Composed)], report: &[(usize, &Composed)],
             figure(&|r| mean(&|p| p.own, r)),
             figure(&|r| mean(&|p| Some(rate(p.own.is_none())), r)),
             figure(&|r| mean(&|p| Some(rate(p.hit)), r)),
-            figure(&|r| Some(found(r, choice)? - wrong(r)?)),
-            figure(&|r| found(r, choice)),
+            figure(&|r| Some(found(r)? - wrong(r)?)),
+            figure(&found),
             figure(&wrong),
         ],
     }

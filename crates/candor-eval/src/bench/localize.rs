@@ -5,7 +5,8 @@ use candor::progress::Unwatched;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use super::{Measure, Shown, photo};
+use super::threshold::{Frozen, SIGMAS, pixels};
+use super::{Measure, Shown, ShownMap, photo};
 use crate::dataset::{Dataset, Sample};
 use crate::error::{Error, Result, SampleError};
 use crate::localization::boxes::{Box4, Levels, Rule, share_of_scale};
@@ -18,9 +19,6 @@ use candor::methods::Compiled;
 use candor::model::Model;
 use candor::noise::{below, stream};
 use candor::scores::ranking;
-
-/// Standard deviations of the Gaussians under which maps are tried, in pixels of a 224×224 input.
-pub const SIGMAS: [f32; 4] = [0.0, 4.0, 8.0, 14.0];
 
 /// What a map of a photo shows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -181,11 +179,17 @@ impl Measure for Localize<'_> {
         Ok(localized(&located, &asked, class))
     }
 
-    fn show(&mut self, model: &Model, explainer: &mut dyn Compiled, item: usize) -> Result<Shown> {
+    fn show(
+        &mut self,
+        model: &Model,
+        explainer: &mut dyn Compiled,
+        item: usize,
+        frozen: Option<Frozen>,
+    ) -> Result<Shown> {
         let (class, photo) = self.sample(item)?;
-        let (_, asked) = self.ask(model, explainer, (class, &photo), item)?;
-        let maps = [class, asked.absent].map(|c| (self.labels.name(c), asked.map(c).clone()));
-        Ok(Shown { picture: self.preprocessing.view(&photo), maps: maps.into() })
+        let (located, asked) = self.ask(model, explainer, (class, &photo), item)?;
+        let maps = shown(&located, &asked, class, self.labels, frozen);
+        Ok(Shown { picture: self.preprocessing.view(&photo), maps })
     }
 }
 
@@ -257,6 +261,25 @@ pub fn ask_for(
     Ok(Asked { top1: ranking[0], absent, classes, maps })
 }
 
+/// The maps of the class that is there and of the absent one, to look at.
+pub fn shown(
+    located: &Located,
+    asked: &Asked,
+    class: usize,
+    labels: &Labels,
+    frozen: Option<Frozen>,
+) -> Vec<ShownMap> {
+    let answer = asked.map(asked.top1);
+    let of = |class: usize, what: &str, [truth, objects]: [&[Box4]; 2]| ShownMap {
+        name: format!("{}{what}", labels.name(class)),
+        map: asked.map(class).clone(),
+        truth: truth.to_vec(),
+        objects: objects.to_vec(),
+        found: frozen.and_then(|f| f.found(asked.map(class), answer)),
+    };
+    vec![of(class, "", [&located.truth, &[]]), of(asked.absent, " (not there)", [&[], &located.objects])]
+}
+
 /// What the maps of a photo say of the class that is there.
 pub fn localized(located: &Located, asked: &Asked, class: usize) -> Localized {
     let &Asked { top1, absent, .. } = asked;
@@ -272,11 +295,6 @@ pub fn localized(located: &Located, asked: &Asked, class: usize) -> Localized {
         inside: share(maps[0], |r, c| in_boxes(&located.truth, r, c)),
         smoothed: smoothed(located, maps),
     }
-}
-
-/// One of [`SIGMAS`] in pixels of a map.
-pub fn pixels(sigma: f32, map: &Map) -> f32 {
-    sigma * map.height.min(map.width) as f32 / 224.0
 }
 
 /// IoU of the largest contour's box with one of `truth`, at each α of [`Rule::Value`] on a scale that need not be the map's own.

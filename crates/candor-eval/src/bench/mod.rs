@@ -1,13 +1,16 @@
 //! Benchmarks: methods × items, measured one by one into a journal, then summed up.
 
 pub mod dwsol;
+pub mod example;
 pub mod faithful;
 pub mod grid;
 pub mod localize;
+mod page;
 #[cfg(feature = "parquet")]
 mod parquet;
 pub mod report;
 pub mod table;
+pub mod threshold;
 mod values;
 pub mod wsol;
 
@@ -20,10 +23,12 @@ use serde::de::DeserializeOwned;
 
 use image::RgbImage;
 
+use self::threshold::Frozen;
 use super::check::{Skipped, Subject};
 use crate::dataset::Sample;
 use crate::error::{Error, Result};
 use crate::journal::{Entry, Journal, Outcome};
+use crate::localization::boxes::Box4;
 use candor::error::one_line;
 use candor::map::Map;
 use candor::methods::Compiled;
@@ -47,19 +52,40 @@ pub trait Measure {
     /// Whatever keeps this item from being measured; the others go on.
     fn measure(&mut self, model: &Model, explainer: &mut dyn Compiled, item: usize) -> Result<Self::Record>;
 
-    /// The picture of an item and a method's maps of it, each with its name, for the page. The first sets the scale.
+    /// The picture of an item and a method's maps of it, each with its name, for the page. The first sets the scale. `frozen`: by
+    /// what the benchmark's boxes are found, if it has boxes.
     ///
     /// # Errors
     /// As [`Measure::measure`].
-    fn show(&mut self, model: &Model, explainer: &mut dyn Compiled, item: usize) -> Result<Shown>;
+    fn show(
+        &mut self,
+        model: &Model,
+        explainer: &mut dyn Compiled,
+        item: usize,
+        frozen: Option<Frozen>,
+    ) -> Result<Shown>;
 }
 
 /// An item to look at.
 pub struct Shown {
     /// What the model sees.
     pub picture: RgbImage,
-    /// Name and map of each class asked for.
-    pub maps: Vec<(String, Map)>,
+    /// The map of each class asked for.
+    pub maps: Vec<ShownMap>,
+}
+
+/// A map to look at, with boxes in its pixels.
+pub struct ShownMap {
+    /// Name of the class.
+    pub name: String,
+    /// The map.
+    pub map: Map,
+    /// Where the class is; empty where it is not, or where nobody knows.
+    pub truth: Vec<Box4>,
+    /// The objects of the picture, on one of which a box of a class that is not there is an error; empty for others.
+    pub objects: Vec<Box4>,
+    /// Where the map says that it is, if it says so.
+    pub found: Option<Box4>,
 }
 
 /// A sample's photo.

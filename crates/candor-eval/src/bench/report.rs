@@ -2,30 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use image::RgbImage;
-use image::imageops::{FilterType, resize};
 use serde::{Deserialize, Serialize};
 
+use super::example::Example;
+use super::page::PageView;
+use super::table::{Plot, Table};
 use super::values::{Value, values};
-use crate::bench::Shown;
-use crate::bench::table::{Curve, Plot, Table, too_few};
 use crate::check::Skipped;
 use candor::engine::EngineInfo;
-use candor::map::Map;
 use candor::model::ModelInfo;
 use candor::parameters::MethodInfo;
 use candor_report::ReportError;
 use candor_report::atomic;
-use candor_report::figures::figure;
 use candor_report::html;
-use candor_report::names;
-use candor_report::paint::{Scale, overlay};
-use candor_report::picture::Picture;
 use candor_report::result::FailedImage;
-use candor_report::table::{self as drawn, View};
-
-/// Pixels a side of an example's picture.
-const SIDE: u32 = 132;
 
 /// What a benchmark was run on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -73,41 +63,7 @@ impl BenchResult {
     }
 }
 
-/// A method's best or worst item, drawn.
-#[derive(Debug, Serialize)]
-pub struct Example {
-    method: String,
-    kind: &'static str,
-    item: String,
-    figure: String,
-    pictures: Vec<(String, Picture)>,
-}
-
-impl Example {
-    /// Draws an item: the picture and each map on the scale of the first. `kind`: best or worst; `value`: its figure.
-    ///
-    /// # Errors
-    /// [`ReportError::Encode`] if a picture cannot be encoded.
-    pub fn draw(
-        method: &str,
-        (kind, item, value): (&'static str, &str, f64),
-        shown: &Shown,
-    ) -> Result<Self, ReportError> {
-        let view = &shown.picture;
-        let small: RgbImage =
-            resize(view, SIDE, SIDE * view.height() / view.width().max(1), FilterType::Triangle);
-        let maps: Vec<&Map> = shown.maps.iter().map(|(_, m)| m).collect();
-        let scale = Scale::common(&maps, maps.first().copied(), false);
-        let mut pictures = vec![("picture".to_string(), Picture::jpeg(&small, item.to_string())?)];
-        for (name, map) in &shown.maps {
-            let alt = format!("map of {name} by {method}");
-            pictures.push((name.clone(), Picture::jpeg(&overlay(&small, map, &scale), alt)?));
-        }
-        Ok(Example { method: method.into(), kind, item: item.into(), figure: figure(value), pictures })
-    }
-}
-
-/// Writes the four files into `directory`. `names`: the items'.
+/// Writes the files into `directory`. `names`: the items'; `command`: the command line, for the page.
 ///
 /// # Errors
 /// [`ReportError`] naming the file and the reason.
@@ -116,6 +72,7 @@ pub fn write(
     result: &BenchResult,
     names: &dyn Fn(usize) -> String,
     examples: &[Example],
+    command: Option<&str>,
 ) -> Result<PathBuf, ReportError> {
     let path = |extension: &str| directory.join(format!("{}.{extension}", result.benchmark));
     let json = serde_json::to_string_pretty(result).map_err(ReportError::encode("the result as JSON"))?;
@@ -123,7 +80,7 @@ pub fn write(
     atomic::write(&path("csv"), &csv(&values)?)?;
     #[cfg(feature = "parquet")]
     atomic::write(&path("parquet"), &super::parquet::bytes(&values)?)?;
-    let view = PageView::new(result, examples);
+    let view = PageView::new(result, examples, command);
     let html = html::render("bench.html", include_str!("../template/bench.html"), &view)?;
     atomic::write(&path("html"), html.as_bytes())?;
     // Last, so that whoever finds it finds the others.
@@ -137,90 +94,4 @@ fn csv(values: &[Value<'_>]) -> Result<Vec<u8>, ReportError> {
         writer.serialize(value).map_err(ReportError::encode("the table as CSV"))?;
     }
     writer.into_inner().map_err(|e| ReportError::encode("the table as CSV")(e.to_string()))
-}
-
-/// What the template is given: text and coordinates.
-#[derive(Serialize)]
-struct PageView<'r> {
-    title: String,
-    benchmark: &'r str,
-    items: usize,
-    tuning: usize,
-    /// The methods of the first table.
-    methods: usize,
-    /// Why some figures are grey; empty if none is.
-    few: String,
-    tables: Vec<View>,
-    plots: Vec<PlotView<'r>>,
-    examples: &'r [Example],
-    failed: &'r [FailedImage],
-    skipped: &'r [Skipped],
-    facts: Vec<(&'static str, String)>,
-}
-
-#[derive(Serialize)]
-struct PlotView<'r> {
-    title: &'r str,
-    x: &'r str,
-    y: &'r str,
-    curves: Vec<CurveView<'r>>,
-}
-
-#[derive(Serialize)]
-struct CurveView<'r> {
-    method: &'r str,
-    colour: String,
-    /// Points of an SVG polyline, the unit square being 300 × 300 with y upwards.
-    points: String,
-}
-
-impl<'r> PageView<'r> {
-    fn new(result: &'r BenchResult, examples: &'r [Example]) -> Self {
-        PageView {
-            title: names::file(&result.model.path),
-            benchmark: &result.benchmark,
-            items: result.dataset.items,
-            tuning: result.dataset.tuning,
-            methods: result.tables.first().map_or(0, |t| t.rows.len()),
-            few: if result.has_few() { too_few() } else { String::new() },
-            tables: result.tables.iter().map(view).collect(),
-            plots: result.plots.iter().map(PlotView::new).collect(),
-            examples,
-            failed: &result.failed,
-            skipped: &result.skipped,
-            facts: vec![
-                ("Model", format!("{} (SHA-256 {})", result.model.path, result.model.sha256)),
-                ("Dataset", result.dataset.path.clone()),
-                ("Preprocessing", result.preprocessing.to_string()),
-                ("Engine", format!("{} {}", result.engine.name, result.engine.version)),
-                ("Seed", result.seed.to_string()),
-            ],
-        }
-    }
-}
-
-/// A table whose title says of how many items it is.
-fn view(table: &Table) -> View {
-    View::from(&drawn::Table { title: table.title_with_count(), ..table.shown(true) })
-}
-
-impl<'r> PlotView<'r> {
-    fn new(plot: &'r Plot) -> Self {
-        let count = plot.curves.len().max(1);
-        let curve = |(i, c): (usize, &'r Curve)| {
-            let colour = colorous::SINEBOW.eval_rational(i, count);
-            let point = |[x, y]: &[f64; 2]| format!("{:.1},{:.1}", 300.0 * x, 300.0 * (1.0 - y));
-            CurveView {
-                method: &c.method,
-                colour: format!("#{colour:x}"),
-                points: c.points.iter().map(point).collect::<Vec<_>>().join(" "),
-            }
-        };
-        PlotView {
-            title: &plot.title,
-            x: &plot.x,
-            y: &plot.y,
-            curves: plot.curves.iter().enumerate().map(curve).collect(),
-        }
-    }
 }

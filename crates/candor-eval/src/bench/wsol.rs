@@ -1,9 +1,10 @@
 //! Weakly supervised localisation (Choe et al. 2020): what was chosen on the tuning split, frozen, and what it reaches on the rest.
 
 use super::Found;
-use super::localize::{Localized, SIGMAS, Smoothed};
+use super::localize::{Localized, Smoothed};
 use super::table::{Better, Cell, Column, Row, Table, rate};
-use crate::localization::boxes::Rule;
+use super::threshold::{Choice, Frozen, SIGMAS, Scale};
+use crate::localization::boxes::{Rule, VALUES};
 use crate::localization::pixels::Histogram;
 
 /// IoU at which a box counts as right.
@@ -11,20 +12,10 @@ pub const RIGHT: f32 = 0.5;
 /// Those of MaxBoxAccV2.
 const RIGHT_V2: [f32; 3] = [0.3, 0.5, 0.7];
 
-/// A choice: a Gaussian of [`SIGMAS`], and the α of a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Choice {
-    /// Position in [`SIGMAS`].
-    pub sigma: usize,
-    /// Position among the rule's α.
-    pub alpha: usize,
-}
-
-impl Choice {
-    /// As the tables say it.
-    pub fn words(self, rule: Rule) -> String {
-        format!("{} {:.3} at σ {}", rule.name(), rule.alphas()[self.alpha], SIGMAS[self.sigma])
-    }
+/// What the tuning split froze for a method's boxes: the choice with the most hits by [`Rule::Value`].
+pub fn frozen(found: &Found<Localized>, method: &str, tuning: usize, scale: Scale) -> Frozen {
+    let tune: Vec<_> = found.of(method).into_iter().filter(|(i, _)| *i < tuning).collect();
+    Frozen { choice: best_choice(&tune, box_hit(Rule::Value), VALUES), scale }
 }
 
 /// The α and σ with the most hits.

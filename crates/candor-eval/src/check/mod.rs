@@ -4,6 +4,7 @@
 //! figures are of raw magnitudes; nothing is normalised per query.
 
 pub mod input_shift;
+mod page;
 pub mod randomize;
 pub mod report;
 pub mod table;
@@ -130,6 +131,14 @@ pub struct Figures {
     /// Median mass of the mask at each level, finest first, for methods that mask.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub level_mass: Vec<f64>,
+}
+
+impl Figures {
+    /// Whether the maps look like those of top-1: correlated or structurally similar, in the median.
+    fn is_nearly_top1(&self) -> bool {
+        let alike = |s: Option<Summary>| s.is_some_and(|s| s.median > 0.7);
+        alike(self.spearman) || alike(self.ssim)
+    }
 }
 
 /// What one method showed.
@@ -355,9 +364,7 @@ pub fn judge(check: &MethodCheck) -> Vec<String> {
             return reasons;
         };
         if ratio.median > MOST_MEDIAN || ratio.p95 > MOST_P95 {
-            let alike = |s: Option<Summary>| s.is_some_and(|s| s.median > 0.7);
-            let same = alike(figures.spearman) || alike(figures.ssim);
-            let how = if same { "nearly the map of top-1" } else { "scattered patterns" };
+            let how = if figures.is_nearly_top1() { "nearly the map of top-1" } else { "scattered patterns" };
             reasons.push(format!(
                 "{}: median {:.2} of top-1's mass ({:.2} at the 95th percentile), {how}",
                 kind.name(),

@@ -14,6 +14,10 @@ pub struct View {
     note: String,
     columns: Vec<ColumnView>,
     rows: Vec<Vec<CellView>>,
+    /// Whether some column says what it is.
+    explained: bool,
+    /// How wide it is, for the style sheet: `slim`, `some`, `many` or `most` columns.
+    span: &'static str,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -31,7 +35,7 @@ struct CellView {
     /// Lines below it: the interval, the 95th percentile.
     below: Vec<String>,
     remark: String,
-    /// By which a click on the column's name sorts; empty for words.
+    /// By which a click on the column's name sorts; empty for words and where there is no value.
     sort: String,
     best: bool,
     /// Of too few items to compare.
@@ -52,7 +56,8 @@ impl Table {
 impl From<&Table> for View {
     fn from(table: &Table) -> Self {
         let column = |c: &super::Column| ColumnView {
-            name: format!("{}{}", c.name, c.better.arrow()),
+            // The arrow stays with the name, and the end of an interval with what leads to it.
+            name: format!("{}{}", c.name, c.better.arrow().replace(' ', "\u{a0}")),
             help: c.help.clone(),
             right: c.align == Align::Right,
         };
@@ -61,6 +66,13 @@ impl From<&Table> for View {
             note: table.note.clone(),
             columns: table.columns.iter().map(column).collect(),
             rows: table.rows.iter().map(|row| row.iter().map(CellView::from).collect()).collect(),
+            explained: table.columns.iter().any(|c| !c.help.is_empty()),
+            span: match table.columns.len() {
+                0..=3 => "slim",
+                4..=6 => "some",
+                7..=9 => "many",
+                _ => "most",
+            },
         }
     }
 }
@@ -77,13 +89,13 @@ impl From<&Cell> for CellView {
             few: false,
         };
         match cell {
-            Cell::Missing => CellView { sort: "-Infinity".to_string(), ..words(MISSING, "number") },
+            Cell::Missing => words(MISSING, "number"),
             Cell::Text(text) => words(text, "text"),
             Cell::Code(code) => words(code, "code"),
             Cell::Number(n) => CellView {
                 below: below(n),
                 remark: n.remark.clone(),
-                sort: n.value.to_string(),
+                sort: sort(n.value),
                 best: n.mark == Mark::Best,
                 few: n.mark == Mark::Few,
                 ..words(&n.unit.write(n.value, figure), "number")
@@ -92,15 +104,25 @@ impl From<&Cell> for CellView {
     }
 }
 
+/// A value as a script reads it; nothing for what is no number.
+fn sort(value: f64) -> String {
+    match value {
+        v if v.is_nan() => String::new(),
+        v if v.is_infinite() => format!("{}Infinity", if v < 0.0 { "-" } else { "" }),
+        v => v.to_string(),
+    }
+}
+
 fn below(n: &Number) -> Vec<String> {
     let plain = |v: f64| n.unit.write(v, figure);
-    let interval = n.interval.map(|[low, high]| format!("{} to {}", plain(low), plain(high)));
+    let interval = n.interval.map(|[low, high]| format!("{} to\u{a0}{}", plain(low), plain(high)));
     interval.into_iter().chain(n.p95.map(plain)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::example;
+    use super::*;
 
     #[test]
     fn a_fragment_is_escaped_and_marks_the_best() {
@@ -111,10 +133,10 @@ mod tests {
             "{html}"
         );
         for part in [
-            "<th scope=\"col\" class=\"n\" title=\"share of hits\">hits ↑</th>",
+            "<th scope=\"col\" class=\"n\" title=\"share of hits\">hits\u{a0}↑</th>",
             "<th scope=\"row\"><b>lrp</b></th>",
-            "<td class=\"n best\" data-value=\"0.5741\" title=\"\"><b>0.574</b><small>0.500 to 0.600</small></td>",
-            "<small>0 to 1.00</small><small>46.1</small>",
+            "<td class=\"n best\" data-value=\"0.5741\" title=\"\"><b>0.574</b><small>0.500 to\u{a0}0.600</small></td>",
+            "<small>0 to\u{a0}1.00</small><small>46.1</small>",
             "&lt;c&gt;",
             "<td><code>x=1</code></td>",
             "<b>–</b>",
@@ -122,5 +144,28 @@ mod tests {
             assert!(html.contains(part), "no {part} in {html}");
         }
         assert_eq!(html.matches("<tr>").count(), 3);
+        assert!(!html.contains("<button"), "nothing sorts a fragment");
+    }
+
+    #[test]
+    fn on_a_page_every_heading_is_a_button_that_says_how_it_sorts_and_every_cell_has_its_name() {
+        let template = "{% from \"table.html\" import sheet %}{{ sheet(t) }}";
+        let view = serde_json::json!({ "t": serde_json::to_value(View::from(&example())).unwrap() });
+        let html = render("sheet.html", template, &view).unwrap();
+        assert_eq!(html.matches("aria-sort=\"none\"").count(), 4, "{html}");
+        assert_eq!(html.matches("<button type=\"button\">").count(), 4, "{html}");
+        assert_eq!(html.matches(" data-label=\"ratio\u{a0}↓\"").count(), 2, "{html}");
+        for part in [
+            "<div class=\"sheet scroll some\" role=\"region\" tabindex=\"0\" aria-label=\"All\">",
+            "<dt>hits\u{a0}↑</dt><dd>share of hits</dd>",
+            "data-value=\"\" title=\"\"><b>–</b>",
+        ] {
+            assert!(html.contains(part), "no {part} in {html}");
+        }
+    }
+
+    #[test]
+    fn what_a_script_sorts_by_is_a_number_of_its_language() {
+        assert_eq!([f64::NAN, f64::NEG_INFINITY, 0.25].map(sort), ["", "-Infinity", "0.25"]);
     }
 }

@@ -8,6 +8,7 @@ use super::ImageView;
 use super::words;
 use crate::error::ReportError;
 use crate::picture::Picture;
+use crate::recipe::{Document, Recipe};
 use crate::result::{ExplainResult, FailedImage};
 use candor::explanation::Verdict;
 
@@ -70,10 +71,7 @@ pub(crate) struct PageView<'a> {
     why_not_judged: Vec<&'static str>,
     warnings: usize,
     failed: &'a [FailedImage],
-    method: String,
-    parameters: Vec<(String, String)>,
-    preprocessing: Vec<(String, String)>,
-    model: Vec<(&'static str, String)>,
+    recipe: Recipe,
     /// Whether the method masks, and whether its maps can be negative: what the reader's guide has to explain.
     masks: bool,
     signed: bool,
@@ -81,12 +79,15 @@ pub(crate) struct PageView<'a> {
 }
 
 impl<'a> PageView<'a> {
-    pub(crate) fn new(result: &'a ExplainResult, rows: &'a [serde_json::Value]) -> Self {
+    pub(crate) fn new(
+        result: &'a ExplainResult,
+        rows: &'a [serde_json::Value],
+        command: Option<&str>,
+    ) -> Self {
         let queries = || result.images.iter().flat_map(|image| &image.queries);
         let of = |verdict| queries().filter(move |query| query.verdict == verdict);
         let file = &result.model;
-        let producer = if file.producer.is_empty() { "not stated" } else { &file.producer };
-        let threads = result.engine.threads;
+        let recipe = Recipe::new(file, &result.engine, &result.preprocessing, result.seed);
         PageView {
             title: file.path.rsplit(['/', '\\']).next().unwrap_or(&file.path).to_owned(),
             rows,
@@ -97,24 +98,7 @@ impl<'a> PageView<'a> {
             why_not_judged: words::why_not_judged(of(Verdict::NotJudged)),
             warnings: queries().map(|query| query.warnings.len()).sum(),
             failed: &result.failed,
-            method: result.method.name.clone(),
-            parameters: result.method.parameters.iter().map(|(k, v)| (k.clone(), plain(v))).collect(),
-            preprocessing: match &result.preprocessing {
-                serde_json::Value::Object(fields) => {
-                    fields.iter().map(|(k, v)| (k.clone(), plain(v))).collect()
-                }
-                serde_json::Value::Null => Vec::new(),
-                other => vec![("preprocessing".to_owned(), plain(other))],
-            },
-            model: vec![
-                ("Model", file.path.clone()),
-                ("SHA-256", file.sha256.clone()),
-                ("Operator set", file.opset.to_string()),
-                ("Producer", producer.to_owned()),
-                ("Engine", format!("{} {}", result.engine.name, result.engine.version)),
-                ("Threads", threads.to_string()),
-                ("Seed", result.seed.to_string()),
-            ],
+            recipe: recipe.command(command).methods([&result.method]).documents(documents()),
             masks: queries().any(|query| query.kept.is_some()),
             signed: queries().any(|query| query.map.min < 0.0),
             version: env!("CARGO_PKG_VERSION"),
@@ -122,11 +106,10 @@ impl<'a> PageView<'a> {
     }
 }
 
-/// A parameter as a reader wants it: strings without quotes, lists with commas, everything else as JSON.
-fn plain(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
-        other => other.to_string(),
-    }
+fn documents() -> [Document; 3] {
+    [
+        Document::new("How the masks are learnt", "docs/method.md"),
+        Document::new("Methods", "docs/methods.md"),
+        Document::new("What the sanity check found", "docs/results/sanity-check.md"),
+    ]
 }

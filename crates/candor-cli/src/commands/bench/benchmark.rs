@@ -11,6 +11,7 @@ use candor::Progress;
 use candor::methods::Choices;
 use candor_eval::bench::report::{BenchResult, DatasetInfo, write};
 use candor_eval::bench::table::{Plot, Table, too_few};
+use candor_eval::bench::threshold::Frozen;
 use candor_eval::bench::{Contender, Found, Measure, run};
 use candor_report::folder::Folder;
 use candor_report::result::FailedImage;
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use super::asked::{contender, methods};
 use super::examples::examples;
 use crate::arguments::DatasetArgs;
+use crate::command_line::command_line;
 use crate::folder;
 use crate::interrupt::{self, Watched};
 use crate::output;
@@ -28,6 +30,9 @@ use crate::setup::{self, Setup, Usage};
 
 /// Tables and plots of what was found; the second argument is the number of tuning items.
 type Summary<'s, R> = &'s dyn Fn(&Found<R>, usize) -> (Vec<Table>, Vec<Plot>);
+
+/// What the tuning items froze for the method of a name; the last argument is their number.
+pub type ByMethod<'f, R> = &'f dyn Fn(&Found<R>, &str, usize) -> Frozen;
 
 /// Which benchmark, on what, and how its records become tables.
 pub struct Benchmark<'a, R> {
@@ -43,6 +48,8 @@ pub struct Benchmark<'a, R> {
     pub journal: &'a str,
     /// The figure of the first table that chooses the examples.
     pub headline: &'a str,
+    /// By what the boxes of the examples are found; `None` for a benchmark without boxes.
+    pub frozen: Option<ByMethod<'a, R>>,
     pub sum: Summary<'a, R>,
 }
 
@@ -61,10 +68,11 @@ impl<R> Benchmark<'_, R> {
         let examples = if args.no_examples {
             vec![]
         } else {
-            examples(&result, &contenders, setup, &mut measure, self.headline)?
+            let frozen = |method: &str| self.frozen.map(|of| of(&found, method, tuning));
+            examples(&result, &contenders, setup, &mut measure, (self.headline, &frozen))?
         };
         folder::publish(folder, &format!("bench-{}", self.name), &result.model.sha256, |files| {
-            write(files, &result, &|i| measure.name(i), &examples).map(drop)
+            write(files, &result, &|i| measure.name(i), &examples, Some(&command_line())).map(drop)
         })?;
         let page = args.out.join(format!("{}.html", self.name));
         output::note(&format!("{:.0} s", start.elapsed().as_secs_f64()));

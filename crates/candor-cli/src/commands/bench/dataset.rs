@@ -9,6 +9,7 @@ use candor_eval::bench::dwsol::Disturbance;
 use candor_eval::bench::faithful::{self, Faithfulness, Settings};
 use candor_eval::bench::grid::{self as composed, Grids};
 use candor_eval::bench::localize::Localize;
+use candor_eval::bench::threshold::Scale;
 use candor_eval::bench::{Found, Measure, dwsol as disturbed, wsol as located};
 use candor_eval::dataset::{Dataset, Sample};
 use candor_report::folder::Folder;
@@ -35,6 +36,7 @@ pub fn wsol(args: &DatasetArgs) -> Result<ExitCode> {
         name: "wsol",
         journal: "localization",
         headline: "inside",
+        frozen: Some(&|found, method, tuning| located::frozen(found, method, tuning, Scale::Map)),
         sum: &sum,
     };
     benchmark.run(measure, folder)
@@ -56,6 +58,7 @@ pub fn dwsol(args: &DatasetArgs) -> Result<ExitCode> {
         name: "dwsol",
         journal: "localization",
         headline: "t-f",
+        frozen: Some(&|found, method, tuning| located::frozen(found, method, tuning, Scale::Image)),
         sum: &sum,
     };
     benchmark.run(measure, folder)
@@ -105,6 +108,7 @@ pub fn adversarial(args: &AdversarialArgs) -> Result<ExitCode> {
         name: "adversarial",
         journal: "attacked",
         headline: "t-f",
+        frozen: Some(&|found, method, tuning| located::frozen(found, method, tuning, Scale::Image)),
         sum: &sum,
     };
     benchmark.run(measure, folder)
@@ -132,6 +136,7 @@ pub fn grid(args: &GridArgs) -> Result<ExitCode> {
         name: "grid",
         journal: "grid",
         headline: "own-share",
+        frozen: Some(&composed::frozen),
         sum: &sum,
     };
     benchmark.run(measure, folder)
@@ -160,6 +165,7 @@ pub fn faithfulness(args: &FaithfulnessArgs) -> Result<ExitCode> {
         name: "faithfulness",
         journal: "faithfulness",
         headline: "insertion",
+        frozen: None,
         sum: &sum,
     };
     benchmark.run(measure, folder)

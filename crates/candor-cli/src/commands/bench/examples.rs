@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use candor_eval::bench::report::{BenchResult, Example};
+use candor_eval::bench::example::{Chosen, Example};
+use candor_eval::bench::report::BenchResult;
+use candor_eval::bench::threshold::Frozen;
 use candor_eval::bench::{Contender, Measure};
 
 use crate::setup::Setup;
@@ -11,13 +13,14 @@ use crate::setup::Setup;
 /// Examples of each method: so many best, so many worst.
 const EXAMPLES: usize = 3;
 
-/// The best and the worst items of each method by a figure of the first table, explained again and drawn.
+/// The best and the worst items of each method by a figure of the first table, explained again and drawn. `frozen`: by what a
+/// method's boxes are found.
 pub fn examples<M: Measure>(
     result: &BenchResult,
     contenders: &[Contender<'_>],
     setup: &Setup,
     measure: &mut M,
-    headline: &str,
+    (headline, frozen): (&str, &dyn Fn(&str) -> Option<Frozen>),
 ) -> Result<Vec<Example>> {
     let mut drawn = vec![];
     let Some(table) = result.tables.first() else { return Ok(drawn) };
@@ -26,9 +29,12 @@ pub fn examples<M: Measure>(
         let found = contenders.iter().find(|c| c.name == row.method);
         let (Some(cell), Some(contender)) = (&row.cells[column], found) else { continue };
         let (mut explainer, _) = contender.subject.prepare(&setup.model)?;
+        let frozen = frozen(&row.method);
         for (kind, item, value) in extremes(&cell.values) {
-            let shown = measure.show(&setup.model, explainer.as_mut(), item)?;
-            drawn.push(Example::draw(&row.method, (kind, &measure.name(item), value), &shown)?);
+            let shown = measure.show(&setup.model, explainer.as_mut(), item, frozen)?;
+            let name = measure.name(item);
+            let chosen = Chosen { method: &row.method, kind, item: &name, figure: headline, value };
+            drawn.push(Example::draw(chosen, &shown)?);
         }
     }
     Ok(drawn)

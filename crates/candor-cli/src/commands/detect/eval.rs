@@ -11,6 +11,7 @@ use candor_adversarial::study::{Report, Study};
 
 use super::{FEATURES, Made, Place, make};
 use crate::arguments::EvalArgs;
+use crate::command_line::command_line;
 use crate::folder;
 use crate::output;
 
@@ -48,7 +49,7 @@ pub fn run(args: &EvalArgs) -> Result<ExitCode> {
     };
     let pairs = pairs(&made)?;
     folder::publish(made.folder, "detect-eval", &result.model.sha256, |files| {
-        write_study(files, &result, &pairs).map(drop)
+        write_study(files, &result, &pairs, Some(&command_line())).map(drop)
     })?;
     if args.json {
         output::json(&result)?;
@@ -85,7 +86,7 @@ fn pairs(made: &Made) -> Result<Vec<Pair>> {
 fn text(report: &Report) -> String {
     let [train, calibration, test] = report.clean;
     let head = format!("clean images: {train} training, {calibration} calibration, {test} test\n");
-    let tables = tables(report).iter().map(|t| format!("\n{}", t.text())).collect::<String>();
+    let tables = tables(report).iter().map(|t| format!("\n{}", t.terminal())).collect::<String>();
     let hint = if Threshold::caveat(calibration).is_some() {
         "\n--calibration takes more images for the thresholds\n"
     } else {

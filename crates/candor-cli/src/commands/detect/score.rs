@@ -12,6 +12,7 @@ use candor_adversarial::study::report::{Hierarchy, ScoreResult, ScoredImage, wri
 use candor_report::result::FailedImage;
 
 use crate::arguments::ScoreArgs;
+use crate::command_line::command_line;
 use crate::folder;
 use crate::output;
 use crate::setup::{self, Usage};
@@ -78,10 +79,18 @@ pub fn run(args: &ScoreArgs) -> Result<ExitCode> {
         anyhow::bail!("{}: {}", first.path, first.error);
     }
     let claim = threshold.claim(detector.card.data.calibration);
-    let result = ScoreResult { card: detector.card.clone(), threshold, claim, images, failed };
+    let result = ScoreResult {
+        model: setup.model.info.clone(),
+        engine: setup.model.engine.info(),
+        card: detector.card.clone(),
+        threshold,
+        claim,
+        images,
+        failed,
+    };
     if let Some(folder) = folder {
         folder::publish(folder, "detect-score", &result.card.model.sha256, |files| {
-            write_scores(files, &result, shown).map(drop)
+            write_scores(files, &result, &shown, Some(&command_line())).map(drop)
         })?;
     }
     if args.json {

@@ -1,6 +1,6 @@
 //! Tables of a study of detectors (`candor detect eval`).
 
-use candor::parameters::name_and_settings;
+use candor_adversarial::study::tables::short;
 use candor_report::table::{Better, Cell, Column, Mark, Number, Table, Unit};
 use serde::Deserialize;
 
@@ -68,15 +68,6 @@ pub fn sheet(study: &Study, kinds: &[DetectorKind]) -> Sheet {
         tables.push(adaptive(study));
     }
     Sheet { tables, remark: None }
-}
-
-/// `pgd+eps=2/255+early-stop=false` → `pgd 2`; of Carlini and Wagner's with its margin κ.
-fn short(label: &str) -> String {
-    let Ok((name, settings)) = name_and_settings(label) else { return label.to_string() };
-    let of = |key: &str| settings.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
-    let eps = of("eps").or(of("method.eps")).unwrap_or("").trim_end_matches("/255");
-    let margin = of("confidence").map_or(String::new(), |c| format!(" κ={c}"));
-    format!("{} {eps}", name).trim_end().to_string() + &margin
 }
 
 fn attacks(study: &Study) -> Table {
@@ -269,22 +260,4 @@ fn decimals(value: Option<f64>) -> Cell {
 
 fn count(value: usize) -> Cell {
     Cell::number(Some(value as f64), Unit::Decimals(0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::short;
-
-    #[test]
-    fn a_label_is_its_name_and_what_tells_it_from_others() {
-        for (label, name) in [
-            ("pgd+eps=2/255+early-stop=false", "pgd 2"),
-            ("pgd-l2+eps=0.5", "pgd-l2 0.5"),
-            ("deepfool", "deepfool"),
-            ("cw+steps=50+confidence=5", "cw κ=5"),
-            ("transfer+attack=pgd+method.eps=8/255", "transfer 8"),
-        ] {
-            assert_eq!(short(label), name);
-        }
-    }
 }

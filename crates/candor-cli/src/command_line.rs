@@ -1,0 +1,37 @@
+//! The command of this run, for pages that say how to get them again.
+
+use std::ffi::OsString;
+
+/// The command line of this run as a POSIX shell takes it: `candor check 'my model.onnx' photo.jpg`.
+pub fn command_line() -> String {
+    written(std::env::args_os().skip(1))
+}
+
+fn written(arguments: impl IntoIterator<Item = OsString>) -> String {
+    let words = arguments.into_iter().map(|a| quoted(&a.to_string_lossy()));
+    std::iter::once("candor".to_string()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// A word in quotes, if the shell would take it for something else.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_@%+=:,./-".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_string()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_a_shell_would_change_are_quoted() {
+        let words = ["check", "my model.onnx", "--set", "reliable.exact=false", "it's", "", "*.jpg"];
+        assert_eq!(
+            written(words.map(OsString::from)),
+            "candor check 'my model.onnx' --set reliable.exact=false 'it'\\''s' '' '*.jpg'"
+        );
+    }
+}
