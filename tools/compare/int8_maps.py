@@ -1,4 +1,4 @@
-"""Compares the maps of an int8 model with those of the float model it was made from, for docs/results/quantized.md.
+"""Compares the maps of an int8 model with those of the float model it was made from, for book/src/results/int8.md.
 
     python tools/compare/int8_maps.py FLOAT.onnx INT8.onnx --candor PROGRAM --methods A,B,... [OPTION of candor...] -- PHOTO...
 

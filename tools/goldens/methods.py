@@ -11,7 +11,7 @@ Less than a minute for cifar10_resnet20 and `scenes` (which needs no shared data
       reference            what computed it
       norm, sum, projections, stride, samples   of the H×W map, as in tools/goldens/models.py, 64 samples at most
 
-Conventions made equal here, with the reasons in docs/methods.md: relevance starts from the class's logit; maps of the layer
+Conventions made equal here, with the reasons in book/src/reference/methods.md: relevance starts from the class's logit; maps of the layer
 are cut at zero and enlarged with half-pixel centres (`align_corners=False`); nothing is normalised; ReLU6 is a ReLU (guided
 backprop, deconvnet, DeepLIFT, LRP); DeepLIFT's max pooling adds up where windows overlap (`summed_max_pooling`).
 """

@@ -475,7 +475,7 @@ that image is what is written. NAME.npz holds its raw values; NAME.png holds it 
 model, asked again, is still deceived by it (the perturbation may be lengthened for that; `factor` says by how much). A PNG read \
 back by a model whose sidecar says `crop` is resized again and may lose its effect. The same seed gives the same bytes.
 
-docs/attacks.md lists the parameters (--set) of each attack; an unknown one lists those there are.
+The book lists the parameters (--set) of each attack (Reference, Attacks); an unknown one lists those there are.
 
 Examples:
   candor attack model.onnx photos/000000.png --attack pgd --eps 8/255 --out adversarial

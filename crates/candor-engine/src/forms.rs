@@ -1,6 +1,6 @@
 //! The form in which each engine runs a graph fastest: all rewrites that are made for one engine's sake, in one place.
 //!
-//! What both get alike was chosen by measuring on both, as a gradient's operators were: docs/results/speed.md and docs/upstream.md.
+//! What both get alike was chosen by measuring on both, as a gradient's operators were: book/src/contributing/engines.md.
 
 use candor_graph::error::Result;
 use candor_graph::graph::Graph;

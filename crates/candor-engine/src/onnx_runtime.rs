@@ -56,7 +56,7 @@ impl Device {
         let provider = match self {
             Device::Cpu => return None,
             // In TF32, ONNX Runtime's default, gradients keep three digits; trying all of cuDNN's algorithms, its other default, takes
-            // longer than sixteen photos do (docs/results/speed.md).
+            // longer than sixteen photos do (book/src/results/gpu.md).
             Device::Cuda => ep::CUDA::default()
                 .with_tf32(false)
                 .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
@@ -150,7 +150,7 @@ impl Engine for OnnxRuntime {
         Ok(Box::new(OnnxRuntimeSession { maker, graph: graph.clone(), expected: vec![], made: vec![] }))
     }
 
-    /// Two searches of MobileNetV2 take a sixth less side by side; more gain nothing (docs/results/speed.md). A device wants all that
+    /// Two searches of MobileNetV2 take a sixth less side by side; more gain nothing (book/src/results/speed.md). A device wants all that
     /// its memory holds.
     fn images_together(&self) -> usize {
         if self.maker.device == Device::Cpu { 2 } else { 64 }

@@ -9,6 +9,11 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// The examples of the book's page on Rust, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../book/src/tutorial/from-rust.md")]
+struct FromRust;
+
 pub mod atomic;
 pub mod chart;
 mod error;

@@ -39,7 +39,7 @@ pub struct Document {
 }
 
 impl Document {
-    /// A file of the repository, `docs/method.md`, under a title.
+    /// A file of the repository, `book/src/explanation/evidence.md`, under a title.
     pub fn new(title: &'static str, file: &str) -> Self {
         Document { title, address: format!("{DOCUMENTS}{file}") }
     }

@@ -1,6 +1,6 @@
 //! The embedded default: a small model trained on scenes, and a few scenes to try it on.
 //!
-//! So everything Candor does can be tried and tested without a download. `docs/scenes.md` says how the model was
+//! So everything Candor does can be tried and tested without a download. `book/src/reference/scenes.md` says how the model was
 //! trained and how good it is.
 
 use super::{Scene, SceneOptions};
@@ -25,7 +25,7 @@ pub const PRESET: &str = "inception";
 
 /// λ of the embedded model, nearly four times the default. The default keeps the odds of each object so closely that its rivals stay in
 /// its map (without them its odds would rise): .52 of its mass lies in the object, at this λ .72, and pointing is the same. The masked
-/// model keeps four fifths of the evidence in the demo. docs/results/ablation.md has the others that were tried.
+/// model keeps four fifths of the evidence in the demo. book/src/results/mask-settings.md has the others that were tried.
 pub const LAMBDA: f64 = 0.01;
 
 /// Pixels along each side of the demo pictures.

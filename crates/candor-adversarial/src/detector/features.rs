@@ -1,5 +1,5 @@
 //! The detector's features of an image: the masks of the predicted class and of the runner-up, level by level on one grid, not fused
-//! (METHOD section 6 in docs/method.md), how much of the evidence they keep, and how far the evidence moves when the image is
+//! (book/src/reference/detector.md), how much of the evidence they keep, and how far the evidence moves when the image is
 //! disturbed.
 
 use candor::progress::Unwatched;

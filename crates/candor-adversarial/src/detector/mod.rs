@@ -1,4 +1,4 @@
-//! Detection of adversarial images by their hierarchical masks (METHOD section 6 in docs/method.md): the [`Detector`], its features
+//! Detection of adversarial images by their hierarchical masks (book/src/reference/detector.md): the [`Detector`], its features
 //! ([`features`]), its network ([`network`]) and how that is trained ([`training`]), the pairs of images for training ([`corpus`]), and
 //! the detectors that it is compared with ([`representations`], [`scorers`]).
 //!

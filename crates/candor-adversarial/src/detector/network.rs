@@ -1,4 +1,4 @@
-//! The detector's network: three blocks of convolution and global average pooling over the planes (METHOD section 6), and two linear
+//! The detector's network: three blocks of convolution and global average pooling over the planes, and two linear
 //! layers over the pooled channels and the numbers. Learned in [`super::training`], kept as an ONNX graph, and run like every
 //! other graph by the engine.
 

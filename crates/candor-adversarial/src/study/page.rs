@@ -70,9 +70,9 @@ struct PairView<'p> {
 
 fn documents() -> [Document; 3] {
     [
-        Document::new("Detection of adversarial inputs", "docs/detection.md"),
-        Document::new("What detection found", "docs/results/detection.md"),
-        Document::new("Attacks", "docs/attacks.md"),
+        Document::new("Detection of adversarial inputs", "book/src/reference/detector.md"),
+        Document::new("What detection found", "book/src/results/detection.md"),
+        Document::new("Attacks", "book/src/reference/attacks.md"),
     ]
 }
 

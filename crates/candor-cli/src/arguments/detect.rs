@@ -12,7 +12,7 @@ use super::{ForceArgs, ModelArgs, SourceArgs, SurrogateArgs, at_least_one, numbe
 #[command(after_help = "\
 A detector is trained for one model, on clean photos and on adversarial versions of them. Its features are the masks that keep the \
 evidence of the answer and of the runner-up, and how far their log-odds move when the image is mirrored, moved by a pixel, blurred, \
-smoothed by a median, made larger or smaller. Limits: an adaptive (white-box) attacker can evade it (see docs/detection.md), and an \
+smoothed by a median, made larger or smaller. Limits: an adaptive (white-box) attacker can evade it (see the book), and an \
 attack unlike those it was trained on may pass.
 
 Examples:

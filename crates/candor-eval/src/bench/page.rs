@@ -96,18 +96,18 @@ impl<'r> PageView<'r> {
 fn about(benchmark: &str) -> (&'static str, Vec<Document>) {
     let (question, title, file) = match benchmark {
         "wsol" => {
-            ("Does the map of a class that is there lie on its object?", "What localisation found", "wsol")
+            ("Does the map of a class that is there lie on its object?", "What localisation found", "localisation")
         }
-        "dwsol" => ("Is a class that is not there found, too?", "What disturbed localisation found", "dwsol"),
+        "dwsol" => ("Is a class that is not there found, too?", "What disturbed localisation found", "absent-classes"),
         "adversarial" => (
             "The photos were changed so that the model answers a class that is not there. Is that class found?",
-            "What disturbed localisation found",
-            "dwsol",
+            "What disturbed localisation found under attack",
+            "under-attack",
         ),
         "grid" => (
             "In pictures made of several, does each class's map stay in its own part?",
             "What grids found",
-            "grid",
+            "grids",
         ),
         _ => (
             "What does the model say when the parts go that a map points at?",
@@ -116,9 +116,9 @@ fn about(benchmark: &str) -> (&'static str, Vec<Document>) {
         ),
     };
     let documents = vec![
-        Document::new("Benchmarks", "docs/benchmarks.md"),
-        Document::new(title, &format!("docs/results/{file}.md")),
-        Document::new("Methods", "docs/methods.md"),
+        Document::new("Benchmarks", "book/src/reference/benchmarks.md"),
+        Document::new(title, &format!("book/src/results/{file}.md")),
+        Document::new("Methods", "book/src/reference/methods.md"),
     ];
     (question, documents)
 }

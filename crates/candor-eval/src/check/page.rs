@@ -100,9 +100,9 @@ impl<'r> PageView<'r> {
 
 fn recipe(result: &CheckResult, command: Option<&str>) -> Recipe {
     let documents = [
-        Document::new("What the sanity check found", "docs/results/sanity-check.md"),
-        Document::new("Methods", "docs/methods.md"),
-        Document::new("How the masks are learnt", "docs/method.md"),
+        Document::new("What the sanity check found", "book/src/results/sanity-check.md"),
+        Document::new("Methods", "book/src/reference/methods.md"),
+        Document::new("How the masks are learnt", "book/src/explanation/evidence.md"),
     ];
     Recipe::new(&result.model, &result.engine, &result.preprocessing, result.seed)
         .command(command)

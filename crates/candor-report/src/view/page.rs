@@ -108,8 +108,8 @@ impl<'a> PageView<'a> {
 
 fn documents() -> [Document; 3] {
     [
-        Document::new("How the masks are learnt", "docs/method.md"),
-        Document::new("Methods", "docs/methods.md"),
-        Document::new("What the sanity check found", "docs/results/sanity-check.md"),
+        Document::new("How the masks are learnt", "book/src/explanation/evidence.md"),
+        Document::new("Methods", "book/src/reference/methods.md"),
+        Document::new("What the sanity check found", "book/src/results/sanity-check.md"),
     ]
 }

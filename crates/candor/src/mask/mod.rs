@@ -1,5 +1,5 @@
 //! The reliable mask: masks on the feature maps of several levels under which the output stays what it was, and as
-//! little else as possible (Wang et al. 2020; METHOD sections 2 and 3 in docs/method.md).
+//! little else as possible (Wang et al. 2020; sections 2 and 3 in book/src/explanation/evidence.md).
 
 pub mod adam;
 pub mod fuse;
