@@ -20,8 +20,11 @@ use candor_graph::rewrite::{self, Evaluate};
 use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor};
 
+/// What a target does with the bytes that it is given.
+pub type Target = fn(&[u8]);
+
 /// Targets by name, each with the folder of its seeds.
-pub const TARGETS: [(&str, &str, fn(&[u8])); 6] = [
+pub const TARGETS: [(&str, &str, Target); 6] = [
     ("loader", "graph", loader),
     ("lowering", "graph", lowering),
     ("sweep", "graph", sweep),

@@ -235,7 +235,7 @@ fn a_device_that_the_library_lacks_is_an_error() {
     let engine = OnnxRuntime::new(None, 1, Device::CoreMl).unwrap();
     let model = Model::from_bytes("embedded", embedded::MODEL, &ModelOptions::default(), Box::new(engine));
     if cfg!(target_os = "linux") {
-        let error = model.err().unwrap().to_string();
+        let error = candor::error::one_line(&model.err().unwrap());
         assert!(!error.contains('\n') && error.to_lowercase().contains("coreml"), "{error}");
     }
 }

@@ -95,10 +95,16 @@ impl<'r> PageView<'r> {
 /// What a benchmark asks, and what to read about it.
 fn about(benchmark: &str) -> (&'static str, Vec<Document>) {
     let (question, title, file) = match benchmark {
-        "wsol" => {
-            ("Does the map of a class that is there lie on its object?", "What localisation found", "localisation")
-        }
-        "dwsol" => ("Is a class that is not there found, too?", "What disturbed localisation found", "absent-classes"),
+        "wsol" => (
+            "Does the map of a class that is there lie on its object?",
+            "What localisation found",
+            "localisation",
+        ),
+        "dwsol" => (
+            "Is a class that is not there found, too?",
+            "What disturbed localisation found",
+            "absent-classes",
+        ),
         "adversarial" => (
             "The photos were changed so that the model answers a class that is not there. Is that class found?",
             "What disturbed localisation found under attack",

@@ -106,7 +106,9 @@ impl<'b> Sweep<'b> {
         match entry(&node.domain, &node.op) {
             Some(Entry::Zero) => Ok(()),
             Some(Entry::Unsupported(reason)) => no_gradient(reason),
-            None => no_gradient("it is not in the table; the book says how to add it (Contributing, Adding an operator), or report the model"),
+            None => no_gradient(
+                "it is not in the table; the book says how to add it (Contributing, Adding an operator), or report the model",
+            ),
             Some(Entry::Rule(_)) if node.op != "Split" && reached.any(|o| *o != node.output()) => {
                 no_gradient("only its first output can be differentiated")
             }

@@ -9,6 +9,8 @@ use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
 use image::{AnimationDecoder, ExtendedColorType, ImageFormat, RgbImage};
 
+use super::jpeg;
+
 /// A photo, and what was done to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decoded {
@@ -66,7 +68,9 @@ pub(super) fn changes(
     let deep = matches!(color, L16 | La16 | Rgb16 | Rgba16 | Cmyk16).then_some(Change::EightBits);
     let grey =
         matches!(color, L1 | L2 | L4 | L8 | L16 | La1 | La2 | La4 | La8 | La16).then_some(Change::FromGrey);
-    let cmyk = matches!(color, Cmyk8 | Cmyk16).then_some(Change::FromCmyk);
+    // A JPEG's decoder hides the colours of print.
+    let print = format == ImageFormat::Jpeg && jpeg::channels(bytes) == Some(4);
+    let cmyk = (print || matches!(color, Cmyk8 | Cmyk16)).then_some(Change::FromCmyk);
     let turned = (orientation != Orientation::NoTransforms).then_some(Change::Upright);
     [one, deep, grey, cmyk, turned].into_iter().flatten().collect()
 }

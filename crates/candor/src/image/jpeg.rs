@@ -1,4 +1,5 @@
-//! Finding the end of a JPEG, because its decoder fills a truncated photo with grey and says nothing.
+//! What a JPEG's segments say and its decoder does not: whether it is complete (the decoder fills a truncated photo with grey), and how
+//! many channels it has.
 
 /// Start of a scan: entropy-coded data follows its header.
 const SOS: u8 = 0xDA;
@@ -25,6 +26,23 @@ pub(super) fn is_complete(bytes: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// Channels of the frame (ITU-T T.81, B.2.2): 1 is grey, 3 are colours, 4 those of print. `None` for a file without a frame.
+pub(super) fn channels(bytes: &[u8]) -> Option<u8> {
+    let mut at = 2;
+    loop {
+        let (marker, after) = next_marker(bytes, at)?;
+        let length = usize::from(u16::from_be_bytes([*bytes.get(after)?, *bytes.get(after + 1)?]));
+        match marker {
+            0xC4 | 0xC8 | 0xCC => at = after + length, // tables, not frames
+            // The length, the bits of a sample, height and width come first.
+            0xC0..=0xCF => return bytes.get(after + 7).copied(),
+            0x01 | 0xD0..=0xD8 => at = after,
+            SOS | EOI => return None,
+            _ => at = after + length,
+        }
+    }
 }
 
 /// The marker at or after `at` (damaged files have bytes between segments) and where its content starts.
@@ -62,6 +80,16 @@ mod tests {
         let scan = [1, 0xFF, 0, 0xFF, 0xD0, 7, 0xFF, 0xFF];
         assert!(!is_complete(&[&HEAD[..], &scan].concat()));
         assert!(is_complete(&[&HEAD[..], &scan, &[EOI, 1, 2, 3]].concat()));
+    }
+
+    #[test]
+    fn a_frame_has_its_channels_and_tables_have_none() {
+        let frame = |channels: u8| {
+            [&HEAD[..8], &[0xFF, 0xC4, 0, 3, 9, 0xFF, 0xC2, 0, 20, 8, 0, 1, 0, 1, channels]].concat()
+        };
+        assert_eq!((channels(&frame(4)), channels(&frame(1))), (Some(4), Some(1)));
+        assert_eq!(channels(&HEAD), None);
+        assert!((0..frame(4).len()).all(|n| channels(&frame(4)[..n]).is_none()));
     }
 
     #[test]
