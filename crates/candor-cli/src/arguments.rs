@@ -34,9 +34,9 @@ The examples of the commands (`candor COMMAND --help`) use the files of the seco
 
 Exit codes, the same in every command:
   0  done
-  1  failed: a file is missing, damaged or cannot be written, or the model or the engine cannot do it
-  2  wrong usage: the command line names what does not exist (a method, parameter, value, class, level, preset, engine) or \
-contradicts itself; found before any long work begins
+  1  failed: a file is missing, damaged or not writable, or the model or engine cannot do it
+  2  wrong usage: the command line names a method, parameter, value, class, level, … that does not
+     exist, or contradicts itself; said before any long work begins
   3  some images of a batch failed, each named in the result; the others are done
   4  an alarm, where `candor detect score --fail-on-alarm` asks for it
   130  stopped by Ctrl-C"
@@ -564,8 +564,8 @@ Examples:
 In Python:
   import numpy, onnxruntime
   session = onnxruntime.InferenceSession('model.grad-cam.onnx')
-  image, query = session.get_inputs()                          # the image's name is that of the model's input
-  x = numpy.zeros([1, *image.shape[1:]], dtype='float32')      # in its place a photo, preprocessed as for the model
+  image, query = session.get_inputs()
+  x = numpy.zeros([1, *image.shape[1:]], dtype='float32')   # in its place a preprocessed photo
   logits, saliency = session.run(['logits', 'map'], {image.name: x, query.name: [2]})")]
 pub struct ExportArgs {
     #[command(flatten)]

@@ -24,7 +24,8 @@ pub fn text(result: &ExplainResult, preprocessing: &Preprocessing, width: usize)
     for image in &result.images {
         text += &format!("{}\n  top {}: {}\n", image.path, image.top.len(), answers(&image.top));
         let table = table(image, has_null).screen(width.saturating_sub(2));
-        text += &table.lines().map(|line| format!("  {line}\n")).collect::<String>();
+        text +=
+            &table.lines().map(|line| format!("  {line}").trim_end().to_string() + "\n").collect::<String>();
         text += &image.queries.iter().map(warnings).collect::<String>();
     }
     for failed in &result.failed {

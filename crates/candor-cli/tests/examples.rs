@@ -113,7 +113,7 @@ impl Shell {
         }
         if !self.has("python3 -c 'import numpy, onnxruntime'") {
             assert!(
-                std::env::var_os("CANDOR_REQUIRE_ONNXRUNTIME").is_none(),
+                std::env::var_os("CANDOR_REQUIRE_PYTHON").is_none(),
                 "{from}: no Python with ONNX Runtime"
             );
             eprintln!("a Python with ONNX Runtime is not there: the Python of {from} did not run");
