@@ -49,6 +49,8 @@ impl Bench {
         } else {
             Command::new(binary)
         };
+        // With it a panic that is caught is printed, too.
+        command.env_remove("RUST_BACKTRACE");
         command.current_dir(self.dir.path()).args(arguments).timeout(HANGS).output().unwrap()
     }
 

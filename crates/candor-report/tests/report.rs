@@ -142,7 +142,7 @@ fn the_page_stands_alone() {
     let page = page(directory.path());
     // Nothing is fetched; what is linked are documents.
     let outside = page.replace(
-        "<a href=\"https:&#x2f;&#x2f;github.com&#x2f;candor-xai&#x2f;candor&#x2f;blob&#x2f;main&#x2f;docs",
+        "<a href=\"https:&#x2f;&#x2f;github.com&#x2f;candor-xai&#x2f;candor&#x2f;blob&#x2f;main&#x2f;book&#x2f;src",
         "",
     );
     assert_ne!(outside, page, "no document is linked");

@@ -39,7 +39,7 @@ const TABLE: &str = "scenes.csv";
 /// Name of the file of classes.
 const NAMES: &str = "classes.txt";
 
-/// Names of the files that [`write`] writes.
+/// Names of the files that [`write()`] writes.
 pub fn files(count: u64) -> impl Iterator<Item = String> {
     (0..count).flat_map(|number| [picture(number), mask(number)]).chain([NAMES, TABLE].map(String::from))
 }

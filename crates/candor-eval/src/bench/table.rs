@@ -294,6 +294,10 @@ mod tests {
         assert_eq!(fewer, [(false, true), (true, false), (false, false)]);
         let table = Table::new("t", "", columns(), vec![row("good", 3, 1.0), row("bad", 2, 0.0)], 0);
         assert_eq!(table.title_with_count(), "t (n = 2 to 3)");
-        assert!(table.shown(false).terminal().contains("good  1.000 ?"), "{}", table.shown(false).terminal());
+        assert!(
+            table.shown(false).terminal().contains("good    1.000 ?"),
+            "{}",
+            table.shown(false).terminal()
+        );
     }
 }

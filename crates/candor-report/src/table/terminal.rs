@@ -266,8 +266,8 @@ lrp      0.574 *  0.000 (46.120)    a, \"b\" | <c>
         let folded = shown(&table, 40);
         let lines: Vec<&str> = folded.lines().collect();
         assert_eq!(lines.len(), 3 + 3, "{folded}");
-        assert_eq!(lines[2], "method      hits      mass  found");
-        assert_eq!(lines[3], "lrp        0.250     0.500  0.750");
+        assert_eq!(lines[2], "method      hits   mass  found");
+        assert_eq!(lines[3], "lrp        0.250  0.500  0.750");
         // Of many short rows the other way round is narrower.
         let mut wide = Table::new("", "", (0..9).map(|i| Column::text(format!("figure{i}"), "")).collect());
         wide.row((0..9).map(|i| Cell::text(format!("{i}"))).collect());
