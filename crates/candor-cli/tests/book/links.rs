@@ -48,7 +48,8 @@ fn fault(document: &Path, target: &str) -> Option<&'static str> {
     if in_book && is_page && !listed().iter().any(|p| p.canonicalize().is_ok_and(|p| p == file)) {
         return Some("is not in the summary");
     }
-    let missing = !anchor.is_empty() && !(is_page && anchors(&read(&file)).iter().any(|a| a == anchor));
+    let there = || is_page && anchors(&read(&file)).iter().any(|a| a == anchor);
+    let missing = !anchor.is_empty() && !there();
     missing.then_some("there is no such heading")
 }
 

@@ -104,7 +104,7 @@ impl Gallery {
     }
 
     /// Adds a method's maps, painted on the scale of its own map of top-1. Maps and names of the classes, which are the same
-    /// for all methods, in the order of [`Kind::ALL`].
+    /// for all methods, in the order of [`Kind::ALL`](crate::check::Kind::ALL).
     ///
     /// # Errors
     /// As [`Gallery::new`].

@@ -10,6 +10,9 @@ use candor_eval::bench::{Contender, Measure};
 
 use crate::setup::Setup;
 
+/// What the tuning split froze for a method's boxes, by its name.
+type FrozenOf<'f> = &'f dyn Fn(&str) -> Option<Frozen>;
+
 /// Examples of each method: so many best, so many worst.
 const EXAMPLES: usize = 3;
 
@@ -20,7 +23,7 @@ pub fn examples<M: Measure>(
     contenders: &[Contender<'_>],
     setup: &Setup,
     measure: &mut M,
-    (headline, frozen): (&str, &dyn Fn(&str) -> Option<Frozen>),
+    (headline, frozen): (&str, FrozenOf<'_>),
 ) -> Result<Vec<Example>> {
     let mut drawn = vec![];
     let Some(table) = result.tables.first() else { return Ok(drawn) };
