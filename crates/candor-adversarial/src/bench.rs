@@ -10,7 +10,6 @@ use crate::attacks::{self, Attack, Goal, Norms, Rounding, TargetModel};
 use crate::detector::AttackSpec;
 use crate::error::{Error, Result};
 use candor::image::decode;
-use candor::methods::Compiled;
 use candor::model::Model;
 use candor::progress::Progress;
 use candor::scores::ranking;
@@ -19,6 +18,7 @@ use candor_eval::bench::localize::{
 };
 use candor_eval::bench::threshold::Frozen;
 use candor_eval::bench::{Measure, Shown, photo};
+use candor_eval::explaining::Explaining;
 use candor_eval::journal::{Entry, Journal, Outcome};
 use candor_report::{atomic, png};
 
@@ -98,8 +98,7 @@ impl<'d> Adversarial<'d> {
     /// Asks for the class that is there and for the target: the class, the boxes on the model's grid, the maps, and the changed photo.
     fn ask(
         &self,
-        model: &Model,
-        explainer: &mut dyn Compiled,
+        method: &mut Explaining<'_>,
         item: usize,
     ) -> candor_eval::error::Result<(usize, Located, Asked, RgbImage)> {
         let (number, target) = self.made[item];
@@ -109,8 +108,8 @@ impl<'d> Adversarial<'d> {
         let picture = decode(&file(&self.folder, number)).map_err(candor::error::Error::from)?;
         let mut located = locate(sample, &photo(sample)?, class, preprocessing)?;
         located.input = preprocessing.normalize(&picture);
-        let ranking = ranking(&explainer.scores(model, &located.input)?);
-        let asked = ask_for(model, explainer, &[class], target, &ranking)?;
+        let ranking = ranking(&method.scores(&located.input)?);
+        let asked = ask_for(method, &[class], target, &ranking)?;
         Ok((class, located, asked, picture))
     }
 }
@@ -126,24 +125,18 @@ impl Measure for Adversarial<'_> {
         self.localize.name(self.made[item].0)
     }
 
-    fn measure(
-        &mut self,
-        model: &Model,
-        explainer: &mut dyn Compiled,
-        item: usize,
-    ) -> candor_eval::error::Result<Localized> {
-        let (class, located, asked, _) = self.ask(model, explainer, item)?;
+    fn measure(&mut self, method: &mut Explaining<'_>, item: usize) -> candor_eval::error::Result<Localized> {
+        let (class, located, asked, _) = self.ask(method, item)?;
         Ok(localized(&located, &asked, class))
     }
 
     fn show(
         &mut self,
-        model: &Model,
-        explainer: &mut dyn Compiled,
+        method: &mut Explaining<'_>,
         item: usize,
         frozen: Option<Frozen>,
     ) -> candor_eval::error::Result<Shown> {
-        let (class, located, asked, picture) = self.ask(model, explainer, item)?;
+        let (class, located, asked, picture) = self.ask(method, item)?;
         let maps = shown(&located, &asked, class, self.localize.labels, frozen);
         Ok(Shown { picture, maps })
     }

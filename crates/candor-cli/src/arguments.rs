@@ -1,20 +1,21 @@
 //! What the command line takes. Names, flags and JSON fields are a contract.
 
+mod bench;
 mod detect;
+mod numbers;
 mod one_of;
 mod table;
 
-use std::fmt::Display;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use candor::image::Preset;
 use candor::parameters::key_value;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use numbers::{number, range};
 use one_of::{one_of, presets};
 
+pub use bench::{AdversarialArgs, Bench, BenchArgs, DatasetArgs, FaithfulnessArgs, GridArgs, SpeedArgs};
 pub use detect::{CorpusArgs, Detect, DetectArgs, EvalArgs, ScoreArgs, TrainArgs};
 pub use table::{DetectorKind, TableArgs, TableFormat};
 
@@ -291,85 +292,6 @@ pub struct CheckArgs {
     pub json: bool,
 }
 
-#[derive(Args)]
-pub struct BenchArgs {
-    #[command(subcommand)]
-    pub bench: Bench,
-}
-
-#[derive(Subcommand)]
-pub enum Bench {
-    /// Localisation: boxes from maps, pointing game, mass inside the box
-    Wsol(DatasetArgs),
-    /// Disturbed localisation: is a class that is not there found, too?
-    Dwsol(DatasetArgs),
-    /// Disturbed localisation on photos that an attack changed: is the class that the model then answers found, which is not there?
-    Adversarial(AdversarialArgs),
-    /// Pictures made of several: does each class's map stay in its own part?
-    Grid(GridArgs),
-    /// What the model says when the parts go that a map points at
-    Faithfulness(FaithfulnessArgs),
-    /// Measure how fast a model is explained on this machine
-    Speed(SpeedArgs),
-}
-
-/// `bench adversarial`.
-#[derive(Args)]
-#[command(after_help = "\
-Photos that the model answers right are changed until it answers another class, drawn by the seed. Nothing of that class can be \
-seen: a box for it on the object is an error, and the class that is there should still have one. The changed photos are kept in \
-OUT/adversarial, in 8-bit levels and asked again.
-
-Example:
-  candor bench adversarial model.onnx photos --methods reliable,grad-cam --limit 6 --out bench")]
-pub struct AdversarialArgs {
-    #[command(flatten)]
-    pub dataset: DatasetArgs,
-    /// The attack, as NAME+KEY=VALUE+…; one that can aim at a class
-    #[arg(long, value_name = "NAME", default_value = "pgd+early-stop=false")]
-    pub attack: candor_adversarial::detector::AttackSpec,
-}
-
-/// `bench grid`.
-#[derive(Args)]
-#[command(after_help = "\
-Photos that the model answers right with a probability of at least 0.5 are put together: four or nine to a grid as large as the \
-model's input, or one with another pasted into a corner. Each class in the picture is asked for, and one that is not. Known by \
-construction is where each class's map should be; the dataset needs no boxes. Where it has some, a quarter of the pictures \
-(--tuning) chooses the threshold of the boxes.
-
-Example:
-  candor bench grid model.onnx photos --methods reliable,grad-cam --grids 2 --out bench")]
-pub struct GridArgs {
-    #[command(flatten)]
-    pub dataset: DatasetArgs,
-    /// Pictures of each of the three layouts
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = whole(1..=1_000_000))]
-    pub grids: usize,
-}
-
-/// `bench faithfulness`.
-#[derive(Args)]
-#[command(after_help = "\
-Of the map of the model's answer: deletion and insertion (Petsiuk et al. 2018) by the mean colour, the blurred photo and infill \
-from what is left, ROAD (Rong et al. 2022), average drop and increase (Chattopadhay et al. 2018), sufficiency and necessity of \
-regions of equal area, agreement by removal (the region against the same shape elsewhere), infidelity and max-sensitivity (Yeh \
-et al. 2019), sparseness. Labels of the dataset do not matter. A photo takes about 130 forward passes and three explanations for \
-each method.
-
-Example:
-  candor bench faithfulness model.onnx photos --methods reliable,grad-cam --limit 2 --out bench")]
-pub struct FaithfulnessArgs {
-    #[command(flatten)]
-    pub dataset: DatasetArgs,
-    /// Steps of deletion and insertion
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole(1..=10_000))]
-    pub steps: usize,
-    /// Share of the photo that a region has
-    #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = number(0.001..=0.999))]
-    pub area: f64,
-}
-
 /// The model of the attack `transfer`.
 #[derive(Args, Clone)]
 pub struct SurrogateArgs {
@@ -395,63 +317,6 @@ pub struct SourceArgs {
     /// The model's classes for each class of the dataset: JSON {"CLASS": [NUMBERS]}, or lines CLASS,NUMBERS; no number leaves a class out
     #[arg(long, value_name = "FILE")]
     pub class_map: Option<PathBuf>,
-}
-
-/// A benchmark on a dataset.
-#[derive(Args, Clone)]
-#[command(after_help = "\
-DATASET is a CSV table (file, class_index or class_name, x0,y0,x1,y1), a folder with a folder for each class, ImageNet or VOC \
-XML boxes, COCO JSON, CUB-200-2011, the metadata of wsolevaluation, CIFAR's binary files, or what `candor scenes` writes.
-
-Each map's figures are appended to a journal in --out as they come. A run that was stopped goes on where it was when it is \
-started again with the same arguments. Settings (threshold, smoothing) are chosen for each method on the first --tuning samples \
-and frozen; figures are of the others. `wsol` and `dwsol` measure the same maps: the second of them takes no time in the same \
---out. Written are NAME.html, NAME.json, and NAME.csv with the figures of each sample.
-
-Examples:
-  candor bench wsol model.onnx photos --methods reliable,grad-cam --limit 6 --out bench
-  candor bench dwsol model.onnx photos --methods reliable,grad-cam --limit 6 --out bench
-  candor bench wsol model.onnx photos/scenes.csv --images photos --limit 6 --out fewer \\
-    --methods reliable,smoothgrad,grad-cam --fewer smoothgrad=2
-  candor bench wsol model.onnx photos --limit 4 --out settings \\
-    --methods reliable,reliable+shape=full,reliable+shape=full+iterations=30 --no-examples")]
-pub struct DatasetArgs {
-    #[command(flatten)]
-    pub model: ModelArgs,
-    #[command(flatten)]
-    pub source: SourceArgs,
-    /// Only the first samples
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
-    pub limit: Option<usize>,
-    /// Samples on which settings are chosen [default: the first quarter]
-    #[arg(long, value_name = "N")]
-    pub tuning: Option<usize>,
-    /// Methods, each NAME or NAME+KEY=VALUE+…; the others are compared with the first [default: those of at most 200 passes a map]
-    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
-    pub methods: Vec<String>,
-    /// Measure a costly method on fewer samples, spread evenly
-    #[arg(long, value_name = "METHOD=N", value_parser = method_count)]
-    pub fewer: Vec<(String, usize)>,
-    /// Parameter, of one method (METHOD.KEY=VALUE) or of all that have it (KEY=VALUE)
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
-    pub set: Vec<(String, String)>,
-    /// Values to mask instead of the automatic levels; of CAM methods, the last is the layer
-    #[arg(long, value_name = "V,V…", value_delimiter = ',')]
-    pub levels: Vec<String>,
-    /// Seed of absent classes and of the methods, recorded in the result
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub seed: u64,
-    /// Draw no best and worst examples, which are explained anew
-    #[arg(long)]
-    pub no_examples: bool,
-    /// Folder for the journal, the page and the tables
-    #[arg(long, value_name = "DIR", default_value = "candor-bench")]
-    pub out: PathBuf,
-    #[command(flatten)]
-    pub force: ForceArgs,
-    /// Print the result as one JSON document
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Args)]
@@ -514,31 +379,6 @@ pub struct AttackArgs {
     pub out: PathBuf,
     #[command(flatten)]
     pub force: ForceArgs,
-    /// Print the result as one JSON document
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Args)]
-#[command(after_help = "\
-Measured are single passes (forward; with the gradient of one logit with respect to the image; one step of the reliable \
-mask) and one explanation by each method, all for one image and one class. GFLOP counts the multiplications and additions of \
-convolutions and matrix products. `of best` is the share of what the same engine reaches on the product of two 2048×2048 \
-matrices, in the same run. Figures are medians; a machine that does other work gives other figures.
-
-Examples:
-  candor bench speed model.onnx --methods reliable,grad-cam
-  candor bench speed model.onnx --methods gradient --threads 1 --repeats 30 --json > speed.json
-  candor bench speed model.onnx --methods gradient --engine onnxruntime")]
-pub struct SpeedArgs {
-    #[command(flatten)]
-    pub model: ModelArgs,
-    /// Methods to measure [default: all, of which some take thousands of passes]
-    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
-    pub methods: Vec<String>,
-    /// Runs of each part, at most: what has taken ten seconds is not repeated further
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub repeats: u32,
     /// Print the result as one JSON document
     #[arg(long)]
     pub json: bool,
@@ -658,45 +498,4 @@ pub struct ManArgs {
     pub out: PathBuf,
     #[command(flatten)]
     pub force: ForceArgs,
-}
-
-/// A parser of whole numbers in a range.
-fn whole(range: RangeInclusive<usize>) -> impl Fn(&str) -> Result<usize, String> + Clone {
-    move |text| match text.parse() {
-        Ok(n) if range.contains(&n) => Ok(n),
-        _ => Err(format!("must be a whole number from {} to {}", range.start(), range.end())),
-    }
-}
-
-/// A parser of numbers in a range.
-fn number<T: FromStr + PartialOrd + Display + Clone>(
-    range: RangeInclusive<T>,
-) -> impl Fn(&str) -> Result<T, String> + Clone {
-    move |text| match text.parse() {
-        Ok(v) if range.contains(&v) => Ok(v),
-        _ => Err(format!("must be a number from {} to {}", range.start(), range.end())),
-    }
-}
-
-/// The name of a method may hold a =.
-fn method_count(text: &str) -> Result<(String, usize), String> {
-    let (name, count) = text.rsplit_once('=').ok_or_else(|| format!("'{text}' is not METHOD=N"))?;
-    Ok((name.to_string(), at_least_one(count)?))
-}
-
-/// A number of things of which none would leave nothing to do.
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("0 leaves nothing to do; give at least 1".to_string()),
-        Ok(n) => Ok(n),
-        Err(_) => Err("not a whole number of at least 1".to_string()),
-    }
-}
-
-fn range(text: &str) -> Result<(usize, usize), String> {
-    let (low, high) = text.split_once('-').unwrap_or((text, text));
-    match (low.parse(), high.parse()) {
-        (Ok(low), Ok(high)) if low <= high => Ok((low, high)),
-        _ => Err(format!("'{text}' is not MIN-MAX")),
-    }
 }

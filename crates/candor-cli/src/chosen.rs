@@ -7,7 +7,6 @@ use candor::parameters::{Kind, Pairs, name_and_settings};
 use candor::suggest::did_you_mean;
 
 use crate::setup;
-use crate::stoppable::stoppable;
 use crate::usage::Usage;
 
 /// A method as asked for.
@@ -57,7 +56,7 @@ fn settle(named: Vec<Named>, set: &[(String, String)]) -> Result<Vec<Chosen>> {
             let mut settled: Pairs = given.filter(|(key, _)| own.iter().all(|(k, _)| k != key)).collect();
             settled.extend(own);
             methods::check(method.as_ref(), &settled)?;
-            Ok(Chosen { name, method: stoppable(method), set: settled })
+            Ok(Chosen { name, method, set: settled })
         })
         .collect()
 }

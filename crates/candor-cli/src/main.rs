@@ -11,7 +11,6 @@ mod output;
 mod panics;
 mod resume;
 mod setup;
-mod stoppable;
 mod usage;
 
 use std::process::ExitCode;

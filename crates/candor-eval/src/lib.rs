@@ -11,6 +11,7 @@ pub mod bench;
 pub mod check;
 pub mod dataset;
 pub mod error;
+pub mod explaining;
 pub mod faithfulness;
 pub mod journal;
 pub mod localization;

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::memory;
 use crate::check::Skipped;
 use crate::error::Result;
+use crate::explaining::Explaining;
 use candor::engine::EngineInfo;
 use candor::engine::{Engine, Session};
 use candor::error::one_line;
@@ -140,7 +141,7 @@ pub fn measure(
     let (mut measured, mut skipped) = (vec![], vec![]);
     for method in methods {
         let name = method.description().name;
-        match time_method(model, method.as_ref(), &image, repeats) {
+        match time_method(model, method.as_ref(), (&image, repeats), progress) {
             Ok(speed) => measured.push(speed),
             Err(e) => skipped.push(Skipped { method: name.to_string(), reason: one_line(&e) }),
         }
@@ -251,18 +252,24 @@ fn time_iteration(model: &Model, image: &[f32], repeats: usize) -> Result<(Secon
     Ok((spread(between.collect()), values))
 }
 
-fn time_method(model: &Model, method: &dyn Definition, image: &[f32], repeats: usize) -> Result<MethodSpeed> {
+fn time_method(
+    model: &Model,
+    method: &dyn Definition,
+    (image, repeats): (&[f32], usize),
+    progress: &mut dyn Progress,
+) -> Result<MethodSpeed> {
     // A class without evidence must not end the work early: noise has none.
     let full = method.description().parameters.iter().filter(|p| p.name == "exact");
     let set: Vec<_> = full.map(|p| (p.name.to_string(), "false".to_string())).collect();
     let start = Instant::now();
     let (mut explainer, parameters) = prepare(model, method, &set, &Choices::default())?;
     let prepare_seconds = start.elapsed().as_secs_f64();
+    let mut method = Explaining { model, explainer: explainer.as_mut(), progress };
     let mut passes = Passes::default();
     let seconds = time(repeats, || {
-        let scores = explainer.scores(model, image)?;
+        let scores = method.scores(image)?;
         let class = candor::scores::argmax(&scores);
-        let explained = explainer.explain(model, &[class], &mut Unwatched)?;
+        let explained = method.explain(&[class])?;
         passes = explained.first().map_or_else(Passes::default, |e| e.passes);
         Ok(())
     })?;

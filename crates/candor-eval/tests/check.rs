@@ -1,14 +1,17 @@
 //! The checks around a map, on the embedded model: what they say of methods whose answer is known.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::ops::ControlFlow;
+
 use candor::engine::RTen;
 use candor::methods::{self, Choices};
 use candor::model::{Model, ModelOptions};
-use candor::progress::Unwatched;
+use candor::progress::{Progress, Unwatched};
 use candor_eval::check::input_shift::{InputShift, input_shift};
 use candor_eval::check::randomize::cascade;
 use candor_eval::check::vanishing::vanishing;
 use candor_eval::check::{Input, Kind, Subject, check_method};
+use candor_eval::error::Error;
 use candor_scenes::embedded;
 
 fn model() -> Model {
@@ -62,7 +65,8 @@ fn the_reliable_mask_passes_and_null_methods_fail() {
 fn a_gradient_does_not_move_with_the_input_and_gradient_times_input_does() {
     let model = model();
     let images = scenes(&model, 2);
-    let shift = |name: &str| with_subject(name, &[], |s| input_shift(&model, s, &images).unwrap());
+    let shift =
+        |name: &str| with_subject(name, &[], |s| input_shift(&model, s, &images, &mut Unwatched).unwrap());
     let InputShift { constant, difference, ssim, spearman } = shift("gradient");
     assert!(constant > 0.1, "{constant}");
     assert!(difference.unwrap() < 1e-3, "{difference:?}");
@@ -74,15 +78,40 @@ fn a_gradient_does_not_move_with_the_input_and_gradient_times_input_does() {
 fn random_weights_change_a_gradient_and_not_the_edges() {
     let model = model();
     let images = scenes(&model, 2);
-    let stages = |name: &str| with_subject(name, &[], |s| cascade(&model, s, &images, 3, 0).unwrap());
+    let stages = |name: &str| {
+        with_subject(name, &[], |s| cascade(&model, s, &images, (3, 0), &mut Unwatched).unwrap())
+    };
     let gradient = stages("gradient");
     assert!(gradient.len() >= 3 && gradient.windows(2).all(|w| w[0].layers < w[1].layers));
     let last = gradient.last().unwrap();
     assert!(last.ssim.unwrap() < 0.9 && last.smooth_ssim.unwrap() < 0.95, "{last:?}");
     let edges = stages("edges");
     assert!(edges.iter().all(|s| s.ssim == Some(1.0) && s.smooth_ssim == Some(1.0)), "{edges:?}");
-    let plain = with_subject("gradient", &[], |s| cascade(&model, s, &images, 0, 0).unwrap());
+    let plain =
+        with_subject("gradient", &[], |s| cascade(&model, s, &images, (0, 0), &mut Unwatched).unwrap());
     assert_eq!(plain.last().unwrap().smooth_ssim, None);
+}
+
+#[test]
+fn whoever_watches_ends_a_check_within_a_map() {
+    let model = model();
+    let images = scenes(&model, 1);
+    // The second question comes within the first map: a search has sixty steps.
+    let ended = |run: &mut dyn FnMut(&mut dyn Progress) -> Result<(), Error>| {
+        let mut asked = 0;
+        let mut twice = |_: u64| {
+            asked += 1;
+            if asked < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let end = run(&mut twice);
+        assert!(matches!(end, Err(Error::Explain(candor::Error::Cancelled(_)))), "{end:?}");
+        assert_eq!(asked, 2);
+    };
+    with_subject("reliable", &[], |s| {
+        ended(&mut |p| check_method(&model, s, &images, 0, p, &mut |_, _, _| ()).map(drop));
+        ended(&mut |p| cascade(&model, s, &images, (0, 0), p).map(drop));
+        ended(&mut |p| input_shift(&model, s, &images, p).map(drop));
+    });
 }
 
 #[test]

@@ -16,7 +16,6 @@ use rten_shape_inference::{SymExpr, SymTensor, SymbolGen};
 
 use crate::error::{GraphError, Result};
 use crate::graph::{Graph, Node, ValueId};
-use crate::rewrite::GROWING;
 use crate::tensor::{Tensor, TensorData};
 
 /// What is known of a constant: its shape, and its elements if it is a small vector of integers.
@@ -95,6 +94,24 @@ pub fn check_known(graph: &Graph) -> Result<()> {
     });
     culprit.map_or(Ok(()), |node| Err(why_unknown(graph, node)))
 }
+
+/// Operators that make much out of little.
+pub(crate) const GROWING: &[&str] = &[
+    "Col2Im",
+    "ConstantOfShape",
+    "ConvTranspose",
+    "DFT",
+    "Expand",
+    "GridSample",
+    "Multinomial",
+    "OneHot",
+    "Pad",
+    "Range",
+    "Resize",
+    "STFT",
+    "Tile",
+    "Upsample",
+];
 
 /// Makes sure that no operator that makes much out of little reads its size off the image.
 ///

@@ -52,7 +52,7 @@ fn mask(number: u64) -> String {
     format!("{number:06}_mask.png")
 }
 
-/// Writes `count` scenes, of the seeds `seed`, `seed + 1`, …, into the folder `dir`, which is made if need be:
+/// Writes `count` scenes, of the seeds `seed`, `seed + 1`, …, into the folder `dir`, which is made where it is missing:
 ///
 /// - `NNNNNN.png`, the picture; the number is that of the scene, from 0;
 /// - `NNNNNN_mask.png`, an indexed PNG of the same size: 0 where there is no object, else 1 + the object's number;

@@ -247,8 +247,9 @@ impl Explainer {
         let start = Instant::now();
         let known =
             classes.iter().map(|c| c.known(&self.classifier.labels)).collect::<Result<Vec<_>, _>>()?;
-        let inputs: Vec<Vec<f32>> =
-            photos.iter().map(|(_, photo)| self.classifier.preprocessing.apply(photo)).collect();
+        let preprocessing = &self.classifier.preprocessing;
+        let seen: Vec<RgbImage> = photos.iter().map(|(_, photo)| preprocessing.pixels(photo)).collect();
+        let inputs: Vec<Vec<f32>> = seen.iter().map(|pixels| preprocessing.normalize(pixels)).collect();
         let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
         let probe = self.probe;
         let choose = |scores: &[f32]| {
@@ -263,20 +264,21 @@ impl Explainer {
         let asked: Vec<_> = rankings.iter().map(|ranking| asked(&known, ranking)).collect();
         let count: usize = asked.iter().map(|(classes, _)| classes.len()).sum();
         let seconds = start.elapsed().as_secs_f64() / count.max(1) as f64;
-        let all = photos.iter().zip(found).zip(rankings.iter().zip(asked));
+        let all = photos.iter().zip(seen).zip(found).zip(rankings.iter().zip(asked));
         Ok(all
-            .map(|((&(path, photo), (scores, explanations)), (ranking, (classes, lowest)))| {
+            .map(|(((&(path, photo), seen), (scores, explanations)), (ranking, (classes, lowest)))| {
                 let explanations = self.probed(&classes, lowest, explanations);
-                self.explained(path, photo, (&scores, ranking), classes.iter().zip(explanations), seconds)
+                let explanations = classes.iter().zip(explanations);
+                self.explained(path, (photo, seen), (&scores, ranking), explanations, seconds)
             })
             .collect())
     }
 
-    /// What is reported of a photo.
+    /// What is reported of a photo and of its pixels on the model's grid.
     fn explained<'c>(
         &self,
         path: &str,
-        photo: &RgbImage,
+        (photo, seen): (&RgbImage, RgbImage),
         (scores, ranking): (&[f32], &[usize]),
         explanations: impl Iterator<Item = (&'c usize, Explanation)>,
         seconds: f64,
@@ -301,7 +303,7 @@ impl Explainer {
         PhotoExplanation {
             path: path.to_string(),
             photo: self.classifier.preprocessing.view(photo),
-            seen: self.classifier.preprocessing.pixels(photo),
+            seen,
             preparation: self.classifier.preprocessing.steps(photo.height(), photo.width()),
             top,
             classes,

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use candor_adversarial::detector::training::Training;
 use clap::{Args, Subcommand};
 
-use super::{ForceArgs, ModelArgs, SourceArgs, SurrogateArgs, at_least_one, number, whole};
+use super::numbers::{at_least_one, number, whole};
+use super::{ForceArgs, ModelArgs, SourceArgs, SurrogateArgs};
 
 /// `detect`.
 #[derive(Args)]

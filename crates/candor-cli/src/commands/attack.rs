@@ -67,15 +67,14 @@ fn files(images: &[PathBuf]) -> Vec<String> {
 fn check(args: &AttackArgs) -> Result<Option<PathBuf>> {
     let targeted = attacks::check(&args.attack, &settings(args))?;
     let wrong = match (args.attack.as_str(), &args.surrogate.from) {
-        (TRANSFER, None) => "needs the model on which the images are made: --from OTHER.onnx",
-        (TRANSFER, _) => "",
-        (_, Some(_)) => "makes no images on another model: --from is for --attack transfer",
-        (_, None) => "",
+        _ if args.target.is_some() && !targeted => Some("cannot aim at a class; leave --target out"),
+        (TRANSFER, None) => Some("needs the model on which the images are made: --from OTHER.onnx"),
+        (TRANSFER, Some(_)) | (_, None) => None,
+        (_, Some(_)) => Some("makes no images on another model: --from is for --attack transfer"),
     };
-    let aimless = args.target.is_some() && !targeted;
-    match if aimless { "cannot aim at a class; leave --target out" } else { wrong } {
-        "" => Ok(args.surrogate.from.clone()),
-        wrong => Err(Usage(format!("attack '{}' {wrong}", args.attack)).into()),
+    match wrong {
+        Some(wrong) => Err(Usage(format!("attack '{}' {wrong}", args.attack)).into()),
+        None => Ok(args.surrogate.from.clone()),
     }
 }
 

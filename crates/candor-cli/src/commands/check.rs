@@ -68,13 +68,14 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         }
         watching.poll()?;
         if args.randomization
-            && let Ok(stages) = cascade(&setup.model, subject, &inputs, args.smooth, args.seed)
+            && let Ok(stages) =
+                cascade(&setup.model, subject, &inputs, (args.smooth, args.seed), &mut watching)
         {
             result.randomization.push(Randomization { method: name.to_string(), stages });
         }
         watching.poll()?;
         if args.input_shift
-            && let Ok(shift) = input_shift(&setup.model, subject, &inputs)
+            && let Ok(shift) = input_shift(&setup.model, subject, &inputs, &mut watching)
         {
             result.input_shift.push(Shifted { method: name.to_string(), shift });
         }

@@ -34,7 +34,7 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
         args.images.iter().map(|p| names.claim(&candor_report::names::folder(&p.display().to_string())));
     folder.check_folders(&folders.collect::<Vec<_>>())?;
     let classifier = setup::load(&args.model)?;
-    setup::choices(&classifier, &method.levels, method.seed)?;
+    let levels = setup::choices(&classifier, &method.levels, method.seed)?.levels;
     let asked = if args.classes.is_empty() { vec!["top1".to_string()] } else { args.classes.clone() };
     let classes = asked.iter().map(|c| Class::parse(c, &classifier.labels));
     let classes = classes.collect::<Result<Vec<_>, _>>().map_err(usage)?;
@@ -44,9 +44,7 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
         .images
         .iter()
         .map(|path| Photo { name: path.display().to_string(), source: Source::File(path.clone()) });
-    let seed = args.method.seed;
-    let levels = explainer.classifier.choices(&method.levels, seed).levels;
-    let job = Job { classes: &classes, seed, levels, folder, force: args.force.force };
+    let job = Job { classes: &classes, seed: method.seed, levels, folder, force: args.force.force };
     let result = explain_all(explainer, photos.collect(), job)?;
     finish(&result, &classifier.preprocessing, args.json, &args.out)
 }

@@ -2,13 +2,13 @@
 
 mod figures;
 
-use candor::progress::Unwatched;
 use serde::{Deserialize, Serialize};
 
 use super::threshold::Frozen;
 use super::{Measure, Shown, ShownMap, photo};
 use crate::dataset::{Dataset, Sample};
 use crate::error::Result;
+use crate::explaining::Explaining;
 use crate::faithfulness::drop::{Confidence, Region};
 use crate::faithfulness::road::Road;
 use crate::faithfulness::substrate::Substrate;
@@ -17,8 +17,6 @@ use candor::blur::blurred;
 use candor::engine::Session;
 use candor::image::Preprocessing;
 use candor::labels::Labels;
-use candor::map::Map;
-use candor::methods::Compiled;
 use candor::methods::baseline::REACH;
 use candor::model::Model;
 use candor::scores::ranking;
@@ -143,13 +141,11 @@ impl Measure for Faithfulness<'_> {
         self.samples[item].id.clone()
     }
 
-    fn measure(&mut self, model: &Model, explainer: &mut dyn Compiled, item: usize) -> Result<Faithful> {
+    fn measure(&mut self, method: &mut Explaining<'_>, item: usize) -> Result<Faithful> {
+        let model = method.model;
         let image = self.preprocessing.apply(&photo(&self.samples[item])?);
-        let class = ranking(&explainer.scores(model, &image)?)[0];
-        let mut explain = |image: &[f32]| -> Result<Map> {
-            explainer.scores(model, image)?;
-            Ok(explainer.explain(model, &[class], &mut Unwatched)?.swap_remove(0).map)
-        };
+        let class = ranking(&method.scores(&image)?)[0];
+        let mut explain = |image: &[f32]| method.map(image, class);
         let map = explain(&image)?;
         let [_, height, width] = model.input_shape;
         let (grid, Settings { seed, steps, area }) = ([height, width], self.settings);
@@ -197,16 +193,10 @@ impl Measure for Faithfulness<'_> {
         })
     }
 
-    fn show(
-        &mut self,
-        model: &Model,
-        explainer: &mut dyn Compiled,
-        item: usize,
-        _: Option<Frozen>,
-    ) -> Result<Shown> {
+    fn show(&mut self, method: &mut Explaining<'_>, item: usize, _: Option<Frozen>) -> Result<Shown> {
         let photo = photo(&self.samples[item])?;
-        let class = ranking(&explainer.scores(model, &self.preprocessing.apply(&photo))?)[0];
-        let map = explainer.explain(model, &[class], &mut Unwatched)?.swap_remove(0).map;
+        let class = ranking(&method.scores(&self.preprocessing.apply(&photo))?)[0];
+        let map = method.explain(&[class])?.swap_remove(0).map;
         let shown =
             ShownMap { name: self.labels.name(class), map, truth: vec![], objects: vec![], found: None };
         Ok(Shown { picture: self.preprocessing.view(&photo), maps: vec![shown] })

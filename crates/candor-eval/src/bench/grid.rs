@@ -10,18 +10,18 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
-use super::localize::{Asked, Localize, ask, locate, overlaps};
+use super::localize::{Asked, Localize, NOT_THERE, ask, locate, overlaps};
 use super::table::{Better, Cell, Column, Row, Table, rate};
 use super::threshold::{Choice, Frozen, SIGMAS, Scale, pixels};
 use super::wsol::{RIGHT, choose};
-use super::{Found, Measure, Shown, ShownMap, photo};
+use super::{Found, Measure, Shown, photo};
 use crate::dataset::Sample;
 use crate::error::{Error, Result};
+use crate::explaining::Explaining;
 use crate::localization::boxes::{Box4, Rule, VALUES};
 use crate::localization::{in_boxes, points, share};
 use candor::image::{Preprocessing, resize};
 use candor::map::Map;
-use candor::methods::Compiled;
 use candor::model::Model;
 use candor::noise::below;
 use candor::scores::ranking;
@@ -206,16 +206,11 @@ impl<'d> Grids<'d> {
     }
 
     /// The picture, its parts, and maps of their classes, of an absent one, and of the answer.
-    fn ask(
-        &self,
-        model: &Model,
-        explainer: &mut dyn Compiled,
-        item: usize,
-    ) -> Result<(RgbImage, Vec<Placed>, Asked)> {
+    fn ask(&self, method: &mut Explaining<'_>, item: usize) -> Result<(RgbImage, Vec<Placed>, Asked)> {
         let (picture, there) = self.compose(item)?;
         let present: Vec<usize> = there.iter().map(|p| p.class).collect();
         let input = self.localize.preprocessing.normalize(&picture);
-        let asked = ask(model, explainer, &input, (&present, &present), (self.localize.seed, item))?;
+        let asked = ask(method, &input, (&present, &present), (self.localize.seed, item))?;
         Ok((picture, there, asked))
     }
 }
@@ -233,8 +228,8 @@ impl Measure for Grids<'_> {
         format!("{}: {}", layout.title(), names.collect::<Vec<_>>().join(" "))
     }
 
-    fn measure(&mut self, model: &Model, explainer: &mut dyn Compiled, item: usize) -> Result<Composed> {
-        let (_, there, asked) = self.ask(model, explainer, item)?;
+    fn measure(&mut self, method: &mut Explaining<'_>, item: usize) -> Result<Composed> {
+        let (_, there, asked) = self.ask(method, item)?;
         let answer = asked.map(asked.top1);
         let objects: Vec<Box4> = there.iter().flat_map(|p| p.truth.iter().copied()).collect();
         let [height, width] = [answer.height, answer.width];
@@ -268,27 +263,16 @@ impl Measure for Grids<'_> {
         })
     }
 
-    fn show(
-        &mut self,
-        model: &Model,
-        explainer: &mut dyn Compiled,
-        item: usize,
-        frozen: Option<Frozen>,
-    ) -> Result<Shown> {
-        let (picture, there, asked) = self.ask(model, explainer, item)?;
-        let answer = asked.map(asked.top1);
+    fn show(&mut self, method: &mut Explaining<'_>, item: usize, frozen: Option<Frozen>) -> Result<Shown> {
+        let (picture, there, asked) = self.ask(method, item)?;
         let objects: Vec<Box4> = there.iter().flat_map(|p| p.truth.iter().copied()).collect();
         // Without boxes nothing chose a threshold.
         let frozen = frozen.filter(|_| self.has_boxes());
-        let of = |class: usize, what: &str, [truth, objects]: [&[Box4]; 2]| ShownMap {
-            name: format!("{}{what}", self.localize.labels.name(class)),
-            map: asked.map(class).clone(),
-            truth: truth.to_vec(),
-            objects: objects.to_vec(),
-            found: frozen.and_then(|f| f.found(asked.map(class), answer)),
-        };
-        let present = there.iter().take(4).map(|p| of(p.class, "", [&p.truth, &[]]));
-        let maps = present.chain([of(asked.absent, " (not there)", [&[], &objects])]).collect();
+        let named = |class: usize, what: &str| (class, format!("{}{what}", self.localize.labels.name(class)));
+        let present = there.iter().take(4);
+        let present = present.map(|p| asked.shown(named(p.class, ""), [&p.truth, &[]], frozen));
+        let absent = asked.shown(named(asked.absent, NOT_THERE), [&[], &objects], frozen);
+        let maps = present.chain([absent]).collect();
         Ok(Shown { picture, maps })
     }
 }

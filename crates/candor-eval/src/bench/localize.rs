@@ -1,7 +1,6 @@
 //! One photo's part of the localisation benchmarks: boxes and the pointing game for the class that is there, and the same box for
 //! one that is not.
 
-use candor::progress::Unwatched;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
@@ -9,14 +8,13 @@ use super::threshold::{Frozen, SIGMAS, pixels};
 use super::{Measure, Shown, ShownMap, photo};
 use crate::dataset::{Dataset, Sample};
 use crate::error::{Error, Result, SampleError};
+use crate::explaining::Explaining;
 use crate::localization::boxes::{Box4, Levels, Rule, share_of_scale};
 use crate::localization::pixels::Histogram;
 use crate::localization::{TOLERANCE, in_boxes, points, share};
 use candor::image::Preprocessing;
 use candor::labels::Labels;
 use candor::map::Map;
-use candor::methods::Compiled;
-use candor::model::Model;
 use candor::noise::{below, stream};
 use candor::scores::ranking;
 
@@ -173,21 +171,15 @@ impl Measure for Localize<'_> {
         self.samples[item].id.clone()
     }
 
-    fn measure(&mut self, model: &Model, explainer: &mut dyn Compiled, item: usize) -> Result<Localized> {
+    fn measure(&mut self, method: &mut Explaining<'_>, item: usize) -> Result<Localized> {
         let (class, photo) = self.sample(item)?;
-        let (located, asked) = self.ask(model, explainer, (class, &photo), item)?;
+        let (located, asked) = self.ask(method, (class, &photo), item)?;
         Ok(localized(&located, &asked, class))
     }
 
-    fn show(
-        &mut self,
-        model: &Model,
-        explainer: &mut dyn Compiled,
-        item: usize,
-        frozen: Option<Frozen>,
-    ) -> Result<Shown> {
+    fn show(&mut self, method: &mut Explaining<'_>, item: usize, frozen: Option<Frozen>) -> Result<Shown> {
         let (class, photo) = self.sample(item)?;
-        let (located, asked) = self.ask(model, explainer, (class, &photo), item)?;
+        let (located, asked) = self.ask(method, (class, &photo), item)?;
         let maps = shown(&located, &asked, class, self.labels, frozen);
         Ok(Shown { picture: self.preprocessing.view(&photo), maps })
     }
@@ -201,15 +193,14 @@ impl Localize<'_> {
 
     fn ask(
         &self,
-        model: &Model,
-        explainer: &mut dyn Compiled,
+        method: &mut Explaining<'_>,
         (class, photo): (usize, &RgbImage),
         item: usize,
     ) -> Result<(Located, Asked)> {
         let sample = self.samples[item];
         let located = locate(sample, photo, class, self.preprocessing)?;
         let known = sample.classes();
-        let asked = ask(model, explainer, &located.input, (&[class], &known), (self.seed, item))?;
+        let asked = ask(method, &located.input, (&[class], &known), (self.seed, item))?;
         Ok((located, asked))
     }
 }
@@ -229,25 +220,43 @@ impl Asked {
     pub fn map(&self, class: usize) -> &Map {
         &self.maps[self.classes.iter().position(|&c| c == class).unwrap_or(0)]
     }
+
+    /// The map of one of the classes, to look at, under a name. `truth` and `objects` are those of [`ShownMap`].
+    pub fn shown(
+        &self,
+        (class, name): (usize, String),
+        [truth, objects]: [&[Box4]; 2],
+        frozen: Option<Frozen>,
+    ) -> ShownMap {
+        let map = self.map(class);
+        ShownMap {
+            name,
+            map: map.clone(),
+            truth: truth.to_vec(),
+            objects: objects.to_vec(),
+            found: frozen.and_then(|f| f.found(map, self.map(self.top1))),
+        }
+    }
 }
+
+/// Behind the name of a class that is asked for and is not there.
+pub const NOT_THERE: &str = " (not there)";
 
 /// Maps of the classes `present`, of one that is not among the `known` ones, and of the answer.
 pub fn ask(
-    model: &Model,
-    explainer: &mut dyn Compiled,
+    method: &mut Explaining<'_>,
     input: &[f32],
     (present, known): (&[usize], &[usize]),
     (seed, item): (u64, usize),
 ) -> Result<Asked> {
-    let ranking = ranking(&explainer.scores(model, input)?);
-    ask_for(model, explainer, present, absent(known, &ranking, seed, item), &ranking)
+    let ranking = ranking(&method.scores(input)?);
+    ask_for(method, present, absent(known, &ranking, seed, item), &ranking)
 }
 
-/// Maps of the classes `present`, of one that is `absent`, and of the answer, the first of the ranking. The explainer has just
+/// Maps of the classes `present`, of one that is `absent`, and of the answer, the first of the ranking. The method has just
 /// been given the photo.
 pub fn ask_for(
-    model: &Model,
-    explainer: &mut dyn Compiled,
+    method: &mut Explaining<'_>,
     present: &[usize],
     absent: usize,
     ranking: &[usize],
@@ -257,7 +266,7 @@ pub fn ask_for(
     if !classes.contains(&ranking[0]) {
         classes.push(ranking[0]);
     }
-    let maps = explainer.explain(model, &classes, &mut Unwatched)?.into_iter().map(|e| e.map).collect();
+    let maps = method.explain(&classes)?.into_iter().map(|e| e.map).collect();
     Ok(Asked { top1: ranking[0], absent, classes, maps })
 }
 
@@ -269,15 +278,11 @@ pub fn shown(
     labels: &Labels,
     frozen: Option<Frozen>,
 ) -> Vec<ShownMap> {
-    let answer = asked.map(asked.top1);
-    let of = |class: usize, what: &str, [truth, objects]: [&[Box4]; 2]| ShownMap {
-        name: format!("{}{what}", labels.name(class)),
-        map: asked.map(class).clone(),
-        truth: truth.to_vec(),
-        objects: objects.to_vec(),
-        found: frozen.and_then(|f| f.found(asked.map(class), answer)),
-    };
-    vec![of(class, "", [&located.truth, &[]]), of(asked.absent, " (not there)", [&[], &located.objects])]
+    let named = |class: usize, what: &str| (class, format!("{}{what}", labels.name(class)));
+    vec![
+        asked.shown(named(class, ""), [&located.truth, &[]], frozen),
+        asked.shown(named(asked.absent, NOT_THERE), [&[], &located.objects], frozen),
+    ]
 }
 
 /// What the maps of a photo say of the class that is there.

@@ -27,11 +27,11 @@ use self::threshold::Frozen;
 use super::check::{Skipped, Subject};
 use crate::dataset::Sample;
 use crate::error::{Error, Result};
+use crate::explaining::Explaining;
 use crate::journal::{Entry, Journal, Outcome};
 use crate::localization::boxes::Box4;
 use candor::error::one_line;
 use candor::map::Map;
-use candor::methods::Compiled;
 use candor::model::Model;
 use candor::parameters::MethodInfo;
 
@@ -50,20 +50,14 @@ pub trait Measure {
     ///
     /// # Errors
     /// Whatever keeps this item from being measured; the others go on.
-    fn measure(&mut self, model: &Model, explainer: &mut dyn Compiled, item: usize) -> Result<Self::Record>;
+    fn measure(&mut self, method: &mut Explaining<'_>, item: usize) -> Result<Self::Record>;
 
     /// The picture of an item and a method's maps of it, each with its name, for the page. The first sets the scale. `frozen`: by
     /// what the benchmark's boxes are found, if it has boxes.
     ///
     /// # Errors
     /// As [`Measure::measure`].
-    fn show(
-        &mut self,
-        model: &Model,
-        explainer: &mut dyn Compiled,
-        item: usize,
-        frozen: Option<Frozen>,
-    ) -> Result<Shown>;
+    fn show(&mut self, method: &mut Explaining<'_>, item: usize, frozen: Option<Frozen>) -> Result<Shown>;
 }
 
 /// An item to look at.
@@ -154,7 +148,8 @@ pub fn run<M: Measure>(
         for item in items {
             asked.insert((name.to_string(), item));
             if !journal.has(name, item) {
-                let outcome = match measure.measure(model, explainer.as_mut(), item) {
+                let mut method = Explaining { model, explainer: explainer.as_mut(), progress };
+                let outcome = match measure.measure(&mut method, item) {
                     Ok(record) => Outcome::Measured(record),
                     // Not the item's fault: it is measured when the run goes on.
                     Err(e @ Error::Explain(candor::Error::Cancelled(_))) => return Err(e),

@@ -10,6 +10,7 @@ use super::{Input, Subject};
 use crate::error::Result;
 use candor::map::Map;
 use candor::model::Model;
+use candor::progress::Progress;
 use candor::quantile::median;
 use candor::similarity::{spearman, ssim};
 
@@ -29,15 +30,20 @@ pub struct InputShift {
 /// Maps of each image's answer, by the model and by the one that expects shifted photos.
 ///
 /// # Errors
-/// If the method is not defined for the model, or the engine fails.
-pub fn input_shift(model: &Model, subject: Subject<'_>, images: &[Input]) -> Result<InputShift> {
+/// If the method is not defined for the model, the engine fails, or the work is ended.
+pub fn input_shift(
+    model: &Model,
+    subject: Subject<'_>,
+    images: &[Input],
+    progress: &mut dyn Progress,
+) -> Result<InputShift> {
     let constant = deviation(images);
     let shifted = |i: &Input| Input { values: i.values.iter().map(|v| v + constant).collect(), ..i.clone() };
     let moved: Vec<Input> = images.iter().map(shifted).collect();
     let classes = answers(model, images)?;
-    let original = maps(model, subject, images, &classes)?;
+    let original = maps(model, subject, images, &classes, progress)?;
     let other = model.with_graph(expecting(model, constant)?);
-    let found = maps(&other, subject, &moved, &classes)?;
+    let found = maps(&other, subject, &moved, &classes, progress)?;
     let pairs = || original.iter().zip(&found);
     let finite = |values: Vec<f64>| median(&values.into_iter().filter(|v| v.is_finite()).collect::<Vec<_>>());
     Ok(InputShift {

@@ -10,13 +10,14 @@ pub mod report;
 pub mod table;
 pub mod vanishing;
 
-use candor::progress::{Progress, Within};
+use candor::progress::Progress;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::explaining::Explaining;
 use crate::scatter::{components, entropy, total_variation};
 use crate::statistics::{FEWEST_FOR_P95, Summary, auroc, summarize};
 use candor::explanation::Explanation;
@@ -226,13 +227,14 @@ pub fn check_method(
     maps: Maps<'_>,
 ) -> Result<MethodCheck> {
     let (mut explainer, parameters) = subject.prepare(model)?;
+    let mut method = Explaining { model, explainer: explainer.as_mut(), progress };
     let mut rows = vec![];
     let mut passes = Passes::default();
     let (mut repeatable, mut has_null) = (true, false);
     let mut seconds = 0.0;
     for (i, image) in images.iter().enumerate() {
         let start = Instant::now();
-        let scores = explainer.scores(model, &image.values)?;
+        let scores = method.scores(&image.values)?;
         let classes = queried(&scores, seed, i);
         let mut distinct: Vec<usize> = vec![];
         for &(_, class, _) in &classes {
@@ -240,13 +242,13 @@ pub fn check_method(
                 distinct.push(class);
             }
         }
-        let explained = explainer.explain(model, &distinct, &mut Within(progress))?;
+        let explained = method.explain(&distinct)?;
         seconds += start.elapsed().as_secs_f64();
         explained.iter().for_each(|e| passes += e.passes);
         has_null |= explained.iter().any(|e| e.evidence.is_some());
         if i == 0 {
-            explainer.scores(model, &image.values)?;
-            let again = explainer.explain(model, &distinct, &mut Within(progress))?;
+            method.scores(&image.values)?;
+            let again = method.explain(&distinct)?;
             repeatable = again.iter().zip(&explained).all(|(a, b)| a.map == b.map);
         }
         let profiles: Vec<Profile> = explained.iter().map(|e| Profile::of(&e.map)).collect();
@@ -257,7 +259,7 @@ pub fn check_method(
         let (ids, all): (Vec<usize>, Vec<Map>) =
             classes.iter().map(|&(_, class, _)| (class, explained[at(class)].map.clone())).unzip();
         maps(i, &ids, &all);
-        progress.step()?;
+        method.progress.step()?;
     }
     let mut found = MethodCheck {
         method: parameters.info(),

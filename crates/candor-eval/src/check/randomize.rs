@@ -1,7 +1,7 @@
 //! Model parameter randomisation (Adebayo et al. 2018, section 3): a map that does not change when the weights do explains
 //! something else than the model.
 
-use candor::progress::Unwatched;
+use candor::progress::Progress;
 use std::sync::Arc;
 
 use candor_graph::graph::{Graph, ValueId};
@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use super::{Input, Subject};
 use crate::error::Result;
+use crate::explaining::Explaining;
 use crate::scatter::entropy;
 use candor::map::Map;
-use candor::methods::Compiled;
 use candor::model::Model;
 use candor::noise::Noise;
 use candor::noise::below;
@@ -50,20 +50,22 @@ const NOISE: f32 = 0.1;
 /// copies of each photo serve the smooth variant; 0 leaves it out.
 ///
 /// # Errors
-/// If the method is not defined for the model or the engine fails. A stage whose model gives scores that are no numbers is
+/// If the method is not defined for the model or the engine fails, and if the work is ended. A stage whose model gives scores that are no numbers is
 /// left out.
 pub fn cascade(
     model: &Model,
     subject: Subject<'_>,
     images: &[Input],
-    copies: usize,
-    seed: u64,
+    (copies, seed): (usize, u64),
+    progress: &mut dyn Progress,
 ) -> Result<Vec<Stage>> {
     let weights = weights(&model.graph);
     let answers = answers(model, images)?;
-    let original = maps(model, subject, images, &answers)?;
-    let smooth = |model: &Model| smooth_maps(model, subject, images, &answers, copies, seed);
-    let original_smooth = smooth(model)?;
+    let original = maps(model, subject, images, &answers, progress)?;
+    let smooth = |model: &Model, progress: &mut dyn Progress| {
+        smooth_maps(model, subject, images, &answers, (copies, seed), progress)
+    };
+    let original_smooth = smooth(model, progress)?;
     let mut stages: Vec<Stage> = vec![];
     for share in SHARES {
         let count = ((share * weights.len() as f64).round() as usize).max(1);
@@ -72,10 +74,10 @@ pub fn cascade(
         }
         let graph = randomized(&model.graph, &weights[weights.len().saturating_sub(count)..], seed);
         let shuffled = model.with_graph(graph);
-        let (Ok(random), Ok(random_smooth)) = (maps(&shuffled, subject, images, &answers), smooth(&shuffled))
-        else {
-            continue;
-        };
+        let random = maps(&shuffled, subject, images, &answers, progress);
+        let random = random.and_then(|random| Ok((random, smooth(&shuffled, progress)?)));
+        progress.poll()?;
+        let Ok((random, random_smooth)) = random else { continue };
         let pairs = || original.iter().zip(&random);
         stages.push(Stage {
             layers: count,
@@ -104,15 +106,12 @@ pub(super) fn maps(
     subject: Subject<'_>,
     images: &[Input],
     classes: &[usize],
+    progress: &mut dyn Progress,
 ) -> Result<Vec<Map>> {
     let (mut explainer, _) = subject.prepare(model)?;
-    let one = |(image, &class): (&Input, &usize)| map(explainer.as_mut(), model, &image.values, class);
+    let mut method = Explaining { model, explainer: explainer.as_mut(), progress };
+    let one = |(image, &class): (&Input, &usize)| method.map(&image.values, class);
     images.iter().zip(classes).map(one).collect()
-}
-
-fn map(explainer: &mut dyn Compiled, model: &Model, image: &[f32], class: usize) -> Result<Map> {
-    explainer.scores(model, image)?;
-    Ok(explainer.explain(model, &[class], &mut Unwatched)?.swap_remove(0).map)
 }
 
 /// The same, averaged over noisy copies of each image; none for no copies.
@@ -121,20 +120,21 @@ fn smooth_maps(
     subject: Subject<'_>,
     images: &[Input],
     classes: &[usize],
-    copies: usize,
-    seed: u64,
+    (copies, seed): (usize, u64),
+    progress: &mut dyn Progress,
 ) -> Result<Vec<Map>> {
     if copies == 0 {
         return Ok(vec![]);
     }
     let (mut explainer, _) = subject.prepare(model)?;
+    let mut method = Explaining { model, explainer: explainer.as_mut(), progress };
     let mut noise = Noise::new(seed);
     let [_, height, width] = model.input_shape;
     let mut sums = vec![Map::zeros(height, width); images.len()];
     for _ in 0..copies {
         for ((image, &class), sum) in images.iter().zip(classes).zip(&mut sums) {
             let noisy = noise.added(&image.values, NOISE);
-            let map = map(explainer.as_mut(), model, &noisy, class)?;
+            let map = method.map(&noisy, class)?;
             sum.data.iter_mut().zip(map.data).for_each(|(s, v)| *s += v);
         }
     }

@@ -122,7 +122,7 @@ impl Gallery {
     }
 }
 
-/// Writes the three files into `directory`, which is made if need be. `command`: the command line, for the page.
+/// Writes the three files into `directory`, which is made where it is missing. `command`: the command line, for the page.
 ///
 /// # Errors
 /// [`ReportError`] naming the file and the reason.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::error::{GraphError, Result};
 use crate::graph::{Graph, Node, ValueId};
 use crate::memory;
-use crate::shape::infer;
+use crate::shape::{GROWING, infer};
 use crate::tensor::{DataType, Tensor, TensorData};
 
 /// Runs a graph without inputs: what constant folding needs of an engine.
@@ -73,6 +73,7 @@ impl Plan {
             }
             let sized = sizes(graph, node).is_some();
             let outputs = node.outputs.iter().flatten().copied();
+            // What grows waits until its size is known.
             *folded = reads().all(constant) && (sized || !GROWING.contains(&node.op.as_str()));
             plan.waiting |= !*folded;
             if *folded && sized { computed.extend(outputs) } else { of_unknown_size.extend(outputs) }
@@ -119,23 +120,6 @@ fn evaluate(graph: &mut Graph, plan: &Plan, evaluator: &dyn Evaluate) -> Result<
     Ok(())
 }
 
-/// Operators that make much out of little; they wait until their sizes are known.
-pub(crate) const GROWING: &[&str] = &[
-    "Col2Im",
-    "ConstantOfShape",
-    "ConvTranspose",
-    "DFT",
-    "Expand",
-    "GridSample",
-    "Multinomial",
-    "OneHot",
-    "Pad",
-    "Range",
-    "Resize",
-    "STFT",
-    "Tile",
-    "Upsample",
-];
 /// Most elements of folded values together, and how many times what they are made of they may be if that is more.
 const MOST_ELEMENTS: usize = 1 << 25;
 const MOST_GROWTH: usize = 16;

@@ -16,7 +16,6 @@ mod windows;
 
 pub use control_flow::{MOST_TURNS, unfold_control_flow};
 pub use dead::remove_dead;
-pub(crate) use fold_constants::GROWING;
 pub use fold_constants::{Evaluate, evaluate_constants, fold_constants};
 pub use free_batch::free_batch;
 pub use lower::{LOWERINGS, Lowering, lower};

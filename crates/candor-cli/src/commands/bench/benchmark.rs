@@ -19,14 +19,15 @@ use candor_report::table as drawn;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use super::asked::{contender, methods};
+use super::asked::contender;
 use super::examples::examples;
 use crate::arguments::DatasetArgs;
+use crate::chosen::Chosen;
 use crate::command_line::command_line;
 use crate::folder;
 use crate::interrupt::{self, Watched};
 use crate::output;
-use crate::setup::{self, Setup, Usage};
+use crate::setup::{Setup, Usage};
 
 /// Tables and plots of what was found; the second argument is the number of tuning items.
 type Summary<'s, R> = &'s dyn Fn(&Found<R>, usize) -> (Vec<Table>, Vec<Plot>);
@@ -38,6 +39,8 @@ pub type ByMethod<'f, R> = &'f dyn Fn(&Found<R>, &str, usize) -> Frozen;
 pub struct Benchmark<'a, R> {
     pub args: &'a DatasetArgs,
     pub setup: &'a Setup,
+    pub methods: &'a [Chosen],
+    pub choices: &'a Choices,
     /// Of the dataset.
     pub fingerprint: &'a str,
     /// What else the records depend on, by name.
@@ -57,13 +60,11 @@ impl<R> Benchmark<'_, R> {
     /// Measures, writes the files and prints.
     pub fn run<M: Measure<Record = R>>(&self, mut measure: M, folder: Folder) -> Result<ExitCode> {
         let Benchmark { args, setup, .. } = self;
-        let methods = methods(args)?;
-        let choices = setup::choices(setup, &args.levels, args.seed)?;
         let tuning = self.tuning(measure.items())?;
         let contenders: Vec<Contender<'_>> =
-            methods.iter().map(|chosen| contender(chosen, args, &choices)).collect();
+            self.methods.iter().map(|chosen| contender(chosen, args, self.choices)).collect();
         let start = Instant::now();
-        let found = self.measure(&contenders, &mut measure, &choices)?;
+        let found = self.measure(&contenders, &mut measure)?;
         let result = self.result(&found, &measure, tuning)?;
         let examples = if args.no_examples {
             vec![]
@@ -98,9 +99,9 @@ impl<R> Benchmark<'_, R> {
         &self,
         contenders: &[Contender<'_>],
         measure: &mut M,
-        choices: &Choices,
     ) -> Result<Found<R>> {
-        let configuration = configuration(self.args, self.setup, (self.fingerprint, &self.further), choices);
+        let configuration =
+            configuration(self.args, self.setup, (self.fingerprint, &self.further), self.choices);
         let journal = self.args.out.join(format!("{}.jsonl", self.journal));
         let items = measure.items();
         let bar = output::progress(contenders.iter().map(|c| c.items(items).len() as u64).sum());

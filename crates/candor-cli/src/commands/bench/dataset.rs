@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use candor::methods::Choices;
 use candor_adversarial::attacks;
 use candor_adversarial::bench::Adversarial;
 use candor_eval::bench::dwsol::Disturbance;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use super::asked::methods;
 use super::benchmark::{Benchmark, configuration};
 use crate::arguments::{AdversarialArgs, DatasetArgs, FaithfulnessArgs, GridArgs, SourceArgs};
+use crate::chosen::Chosen;
 use crate::folder;
 use crate::interrupt;
 use crate::output;
@@ -25,12 +27,14 @@ use crate::setup::{self, Setup, Usage};
 
 /// `candor bench wsol`.
 pub fn wsol(args: &DatasetArgs) -> Result<ExitCode> {
-    let Opened { setup, dataset, fingerprint, folder } = open(args, "wsol")?;
+    let Opened { setup, dataset, fingerprint, methods, choices, folder } = open(args, "wsol")?;
     let measure = with_boxes(args, &setup, &dataset)?;
     let sum = |found: &Found<_>, tuning| (located::tables(found, tuning, args.seed), vec![]);
     let benchmark = Benchmark {
         args,
         setup: &setup,
+        methods: &methods,
+        choices: &choices,
         fingerprint: &fingerprint,
         further: Value::Null,
         name: "wsol",
@@ -44,7 +48,7 @@ pub fn wsol(args: &DatasetArgs) -> Result<ExitCode> {
 
 /// `candor bench dwsol`, on the same journal.
 pub fn dwsol(args: &DatasetArgs) -> Result<ExitCode> {
-    let Opened { setup, dataset, fingerprint, folder } = open(args, "dwsol")?;
+    let Opened { setup, dataset, fingerprint, methods, choices, folder } = open(args, "dwsol")?;
     let measure = with_boxes(args, &setup, &dataset)?;
     let sum = |found: &Found<_>, tuning| {
         let (table, plot) = disturbed::tables(found, Disturbance::Label, tuning, args.seed);
@@ -53,6 +57,8 @@ pub fn dwsol(args: &DatasetArgs) -> Result<ExitCode> {
     let benchmark = Benchmark {
         args,
         setup: &setup,
+        methods: &methods,
+        choices: &choices,
         fingerprint: &fingerprint,
         further: Value::Null,
         name: "dwsol",
@@ -71,13 +77,12 @@ pub fn adversarial(args: &AdversarialArgs) -> Result<ExitCode> {
         let reason = "cannot aim at a class, which this benchmark needs";
         return Err(Usage(format!("attack '{}' {reason}", spec.name)).into());
     }
-    let Opened { setup, dataset, fingerprint, folder } = open(args, "adversarial")?;
+    let Opened { setup, dataset, fingerprint, methods, choices, folder } = open(args, "adversarial")?;
     folder.check_kept("adversarial", "adversarial.jsonl")?;
     let localize = with_boxes(args, &setup, &dataset)?;
     let samples = localize.samples.len();
     let bar = output::progress(samples as u64);
     bar.set_message(format!("attacking ({})", spec.label));
-    let choices = setup.choices(&args.levels, args.seed);
     let further = json!({ "attack": spec.label });
     let of = (args.out.as_path(), &configuration(args, &setup, (&fingerprint, &further), &choices));
     let kept = args.out.join("adversarial");
@@ -103,6 +108,8 @@ pub fn adversarial(args: &AdversarialArgs) -> Result<ExitCode> {
     let benchmark = Benchmark {
         args,
         setup: &setup,
+        methods: &methods,
+        choices: &choices,
         fingerprint: &fingerprint,
         further,
         name: "adversarial",
@@ -117,7 +124,7 @@ pub fn adversarial(args: &AdversarialArgs) -> Result<ExitCode> {
 /// `candor bench grid`.
 pub fn grid(args: &GridArgs) -> Result<ExitCode> {
     let (args, count) = (&args.dataset, args.grids);
-    let Opened { setup, dataset, fingerprint, folder } = open(args, "grid")?;
+    let Opened { setup, dataset, fingerprint, methods, choices, folder } = open(args, "grid")?;
     let localize = Localize::of_classes(&dataset, &setup.preprocessing, &setup.labels, args.seed);
     let bar = output::progress(localize.samples.len() as u64);
     bar.set_message("choosing photos");
@@ -131,6 +138,8 @@ pub fn grid(args: &GridArgs) -> Result<ExitCode> {
     let benchmark = Benchmark {
         args,
         setup: &setup,
+        methods: &methods,
+        choices: &choices,
         fingerprint: &fingerprint,
         further,
         name: "grid",
@@ -149,7 +158,7 @@ pub fn faithfulness(args: &FaithfulnessArgs) -> Result<ExitCode> {
     if args.tuning.is_some_and(|n| n > 0) {
         return Err(Usage("faithfulness chooses nothing: leave --tuning out".to_string()).into());
     }
-    let Opened { setup, dataset, fingerprint, folder } = open(args, "faithfulness")?;
+    let Opened { setup, dataset, fingerprint, methods, choices, folder } = open(args, "faithfulness")?;
     let measure = Faithfulness::new(&dataset, &setup.preprocessing, &setup.labels, &setup.model, settings)?;
     let further = json!({ "number of steps": settings.steps, "area": settings.area });
     let sum = |found: &Found<_>, _| {
@@ -160,6 +169,8 @@ pub fn faithfulness(args: &FaithfulnessArgs) -> Result<ExitCode> {
     let benchmark = Benchmark {
         args: &none,
         setup: &setup,
+        methods: &methods,
+        choices: &choices,
         fingerprint: &fingerprint,
         further,
         name: "faithfulness",
@@ -189,20 +200,22 @@ struct Opened {
     /// Its classes mapped to the model's.
     dataset: Dataset,
     fingerprint: String,
+    methods: Vec<Chosen>,
+    choices: Choices,
     folder: Folder,
 }
 
 /// Opens the folder of the benchmark `name`, the model and the dataset.
 fn open(args: &DatasetArgs, name: &str) -> Result<Opened> {
     // What is wrong with the names of methods, of their parameters and of the format is said before a model is loaded.
-    methods(args)?;
+    let methods = methods(args)?;
     setup::format(&args.source)?;
     let files = ["html", "csv", "json"].map(|extension| format!("{name}.{extension}"));
     let SourceArgs { dataset: list, class_map, .. } = &args.source;
     let inputs = folder::inputs(&args.model, [list]).and(class_map);
     let mut folder = folder::open(&args.out, &format!("bench {name}"), inputs, args.force, &files)?;
     let setup = setup::load(&args.model)?;
-    setup::choices(&setup, &args.levels, args.seed)?;
+    let choices = setup::choices(&setup, &args.levels, args.seed)?;
     let mut dataset = setup::dataset(&setup, &args.source)?;
     folder.reads(dataset.samples.iter().flat_map(Sample::files));
     // Of the whole list: a run may go on with more samples.
@@ -210,5 +223,5 @@ fn open(args: &DatasetArgs, name: &str) -> Result<Opened> {
     if let Some(limit) = args.limit {
         dataset.samples.truncate(limit);
     }
-    Ok(Opened { setup, dataset, fingerprint, folder })
+    Ok(Opened { setup, dataset, fingerprint, methods, choices, folder })
 }

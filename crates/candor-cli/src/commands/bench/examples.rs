@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use candor::Unwatched;
 use candor_eval::bench::example::{Chosen, Example};
 use candor_eval::bench::report::BenchResult;
 use candor_eval::bench::threshold::Frozen;
 use candor_eval::bench::{Contender, Measure};
+use candor_eval::explaining::Explaining;
 
 use crate::setup::Setup;
 
@@ -34,7 +36,9 @@ pub fn examples<M: Measure>(
         let (mut explainer, _) = contender.subject.prepare(&setup.model)?;
         let frozen = frozen(&row.method);
         for (kind, item, value) in extremes(&cell.values) {
-            let shown = measure.show(&setup.model, explainer.as_mut(), item, frozen)?;
+            let (model, progress) = (&setup.model, &mut Unwatched);
+            let mut method = Explaining { model, explainer: explainer.as_mut(), progress };
+            let shown = measure.show(&mut method, item, frozen)?;
             let name = measure.name(item);
             let chosen = Chosen { method: &row.method, kind, item: &name, figure: headline, value };
             drawn.push(Example::draw(chosen, &shown)?);

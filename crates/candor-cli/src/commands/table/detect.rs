@@ -100,7 +100,7 @@ struct Shown {
     title: &'static str,
     cells: fn(&Detector) -> &[Option<Figure>],
     value: fn(&Figure) -> f64,
-    /// The same of the attacks by one who knows the detector, which are made on ours alone.
+    /// The same of the adaptive (white-box) attacks, which are made on ours alone.
     adaptive: Option<fn(&Adaptive) -> Option<f64>>,
 }
 

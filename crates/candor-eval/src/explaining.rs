@@ -1,0 +1,46 @@
+//! A method at work on the images of a check or a benchmark.
+
+use candor::explanation::Explanation;
+use candor::map::Map;
+use candor::methods::Compiled;
+use candor::model::Model;
+use candor::progress::{Progress, Within};
+
+use crate::error::Result;
+
+/// A method compiled for a model, and who watches its work and may end it, within a map, too.
+pub struct Explaining<'e> {
+    /// The model.
+    pub model: &'e Model,
+    /// The method.
+    pub explainer: &'e mut dyn Compiled,
+    /// Is told of no steps here: those are images, and the caller's.
+    pub progress: &'e mut dyn Progress,
+}
+
+impl Explaining<'_> {
+    /// Logits of an image (C·H·W preprocessed values), whose maps are asked for next.
+    ///
+    /// # Errors
+    /// As [`Compiled::scores`].
+    pub fn scores(&mut self, image: &[f32]) -> Result<Vec<f32>> {
+        Ok(self.explainer.scores(self.model, image)?)
+    }
+
+    /// What the method says of classes of the image last given to [`Explaining::scores`].
+    ///
+    /// # Errors
+    /// As [`Compiled::explain`], and [`Cancelled`](candor::Cancelled).
+    pub fn explain(&mut self, classes: &[usize]) -> Result<Vec<Explanation>> {
+        Ok(self.explainer.explain(self.model, classes, &mut Within(self.progress))?)
+    }
+
+    /// The map of one class of an image.
+    ///
+    /// # Errors
+    /// As [`Explaining::explain`].
+    pub fn map(&mut self, image: &[f32], class: usize) -> Result<Map> {
+        self.scores(image)?;
+        Ok(self.explain(&[class])?.swap_remove(0).map)
+    }
+}
