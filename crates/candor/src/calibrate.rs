@@ -1,13 +1,14 @@
-//! λ of a model: the sparsest masks that still keep the evidence.
+//! λ of a model, the sparsest masks that still keep the evidence; and how often classes that are not there show something.
 
 use crate::progress::{Progress, Unwatched};
 use image::RgbImage;
 use serde::Serialize;
 
 use crate::error::{Error, ModelError, Result};
+use crate::false_alarms::FalseAlarms;
 use crate::image::Preprocessing;
 use crate::mask::learn::Learner;
-use crate::mask::{Settings, levels};
+use crate::mask::{Prepared, Settings, levels};
 use crate::model::Model;
 use crate::quantile::median;
 use crate::scores::argmax;
@@ -39,11 +40,13 @@ pub struct Calibration {
     pub photos: usize,
     /// All λ tried, largest first.
     pub trials: Vec<Trial>,
+    /// What classes that are not in the photos show; `None` if there is none.
+    pub false_alarms: Option<FalseAlarms>,
 }
 
 /// Chooses λ for a model on a few photos: the largest at which the median relative change of the top-1 class's evidence,
-/// |(kept − null) / evidence − 1|, is at most `tolerance` (METHOD: 5 to 10 %). `progress` is called after each
-/// photo at each λ.
+/// |(kept − null) / evidence − 1|, is at most `tolerance` (5 to 10 %). Learns from the same photos what classes that are not there show; no labels
+/// are needed, as all but the model's answers are taken not to be there. `progress` is called after each photo at each λ.
 ///
 /// # Errors
 /// If no photo shows evidence for its top-1 class, if no λ keeps it, or if the engine fails.
@@ -57,37 +60,51 @@ pub fn calibrate(
 ) -> Result<Calibration> {
     let levels = levels::choose(model, levels)?;
     let base = levels::default_lambda(&levels, model.classes);
+    let lambdas = FACTORS.map(|factor| rounded(base * factor));
     let mut learner = Learner::new(model, levels, Settings::default())?;
-    let (mut trials, mut shown) = (vec![], 0);
-    for factor in FACTORS {
-        let lambda = rounded(base * factor);
-        learner.lambda = lambda as f32;
-        let (mut changes, mut sizes) = (vec![], vec![]);
-        for photo in photos {
-            let prepared = learner.prepare(model, &preprocessing.apply(photo))?;
-            let top1 = argmax(&prepared.reference);
-            let learned = learner.learn(model, &prepared, &[top1], &mut Unwatched)?;
-            for l in &learned {
-                let evidence = l.query.evidence();
-                if evidence > 0.0 {
-                    let kept = l.query.log_odds(&l.kept_logits) - l.query.floor;
-                    changes.push((kept / evidence - 1.0).abs());
+    let (mut changes, mut sizes) = ([const { vec![] }; TRIALS], [const { vec![] }; TRIALS]);
+    let mut absent = vec![];
+    for photo in photos {
+        let prepared = learner.prepare(model, &preprocessing.apply(photo))?;
+        absent.extend(absent_strengths(model, &mut learner, &prepared)?);
+        let case = [(&prepared, argmax(&prepared.reference))];
+        for (trial, lambda) in lambdas.iter().enumerate() {
+            for l in learner.learn_at(model, &case, &[*lambda as f32], &mut Unwatched)? {
+                if l.query.evidence() > 0.0 {
+                    changes[trial].push((l.kept() - 1.0).abs());
                     let cells: usize = l.masks.iter().map(Vec::len).sum();
-                    sizes.push(l.masks.iter().flatten().map(|&m| f64::from(m)).sum::<f64>() / cells as f64);
+                    let sum = l.masks.iter().flatten().map(|&m| f64::from(m)).sum::<f64>();
+                    sizes[trial].push(sum / cells as f64);
                 }
             }
             progress.step()?;
         }
-        let (Some(median_change), Some(median_mask)) = (median(&changes), median(&sizes)) else {
+    }
+    let mut trials = vec![];
+    for (trial, &lambda) in lambdas.iter().enumerate() {
+        let (Some(median_change), Some(median_mask)) = (median(&changes[trial]), median(&sizes[trial])) else {
             return Err(Error::model(&model.info.path, ModelError::NoEvidence));
         };
-        shown = changes.len();
         trials.push(Trial { lambda, median_change, median_mask });
     }
+    let photos_shown = changes[0].len();
+    let false_alarms = FalseAlarms::learned(photos.len(), absent);
     match trials.iter().find(|t| t.median_change <= tolerance) {
-        Some(best) => Ok(Calibration { lambda: best.lambda, tolerance, photos: shown, trials }),
+        Some(best) => {
+            Ok(Calibration { lambda: best.lambda, tolerance, photos: photos_shown, trials, false_alarms })
+        }
         None => Err(Error::model(&model.info.path, ModelError::NoLambda)),
     }
+}
+
+/// The strengths of the classes that are not in a photo: all but the model's answers, which are the one with the highest score and, where
+/// labels do not exclude each other, those that are likelier than not.
+fn absent_strengths(model: &Model, learner: &mut Learner, prepared: &Prepared) -> Result<Vec<f64>> {
+    let answer = argmax(&prepared.reference);
+    let probabilities = model.probabilities(&prepared.reference);
+    let is_answer = |class: usize| class == answer || model.is_sigmoid() && probabilities[class] >= 0.5;
+    let all = learner.strengths(prepared)?.into_iter().enumerate();
+    Ok(all.filter(|(class, _)| !is_answer(*class)).map(|(_, strength)| strength).collect())
 }
 
 /// Two significant digits: more would pretend.

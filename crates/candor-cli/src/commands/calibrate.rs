@@ -43,6 +43,7 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     bar.finish_and_clear();
     let written = Calibrated {
         lambda: found.lambda,
+        false_alarms: found.false_alarms.clone(),
         preset: args.model.preset,
         assumed: (!setup.preprocessing_stated).then(Preset::default),
         levels: args.levels.clone(),

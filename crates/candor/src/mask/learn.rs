@@ -3,17 +3,20 @@
 use crate::progress::{Cancelled, Progress};
 use candor_graph::tensor::Tensor;
 
+use super::keep::{self, Keeping};
 use super::levels::Level;
 use super::masked::{Masked, masked};
 use super::objective::{Objective, Query};
+use super::places::PlaceTest;
 use super::prepared::Prepared;
 use super::settings::{Returned, Settings};
 use super::step::{Case, Step};
 use crate::engine::Session;
 use crate::error::{Error, ModelError, Result};
-use crate::model::{Head, Model};
+use crate::false_alarms::{FalseAlarms, WEAK};
+use crate::model::Model;
 use crate::passes::Passes;
-use crate::scores::argmax;
+use crate::scores::{all_log_odds, argmax};
 
 /// The masks of one query.
 #[derive(Clone, Debug)]
@@ -28,8 +31,25 @@ pub struct Learned {
     pub masks: Vec<Vec<f32>>,
     /// Total loss before each step and at the returned masks.
     pub losses: Vec<f64>,
+    /// Weight of the L1 term at which they were found.
+    pub lambda: f32,
+    /// Share of the classes which are not there that show as much: [`FalseAlarms::rate`]; `None` where the whole photo is asked.
+    pub p_value: Option<f64>,
     /// Passes that this query took. The null's, which all queries of an image share, are its first query's.
     pub passes: Passes,
+}
+
+impl Learned {
+    /// Share of the evidence that the masks keep; 0 without evidence.
+    pub fn kept(&self) -> f64 {
+        share(&self.query, &self.kept_logits)
+    }
+}
+
+/// Share of a query's evidence that is in masked logits; 0 without evidence.
+fn share(query: &Query, logits: &[f32]) -> f64 {
+    let evidence = query.evidence();
+    if evidence > 0.0 { (query.log_odds(logits) - query.floor) / evidence } else { 0.0 }
 }
 
 /// A model with masks in it, compiled once: the part before the first mask, and one optimiser step of the rest.
@@ -38,8 +58,11 @@ pub struct Learner {
     pub levels: Vec<Level>,
     /// The settings it was compiled for.
     pub settings: Settings,
-    /// Weight of the L1 term, which may be changed from one search to the next.
+    /// Weight of the L1 term at which searches begin, which may be changed from one to the next.
     pub lambda: f32,
+    /// How often classes that are not there show as much.
+    pub false_alarms: FalseAlarms,
+    places: Option<PlaceTest>,
     prefix: Option<Box<dyn Session>>,
     step: Step,
     classes: usize,
@@ -57,13 +80,16 @@ impl Learner {
     /// # Errors
     /// A node without a gradient rule, or an operator that the engine lacks.
     pub fn new(model: &Model, levels: Vec<Level>, settings: Settings) -> Result<Self> {
-        let multi_label = model.head == Head::MultiLabel;
+        let multi_label = model.is_sigmoid();
         let masked = masked(model, &levels, &settings).map_err(|e| Error::graph(&model.info.path, e))?;
         let step = Step::new(model, &masked, &settings)?;
         let Masked { cut, lambda, .. } = masked;
         let prefix =
             if cut.prefix.nodes.is_empty() { None } else { Some(model.engine.compile(&cut.prefix)?) };
+        let coarsest = levels.last().filter(|_| settings.places);
         Ok(Learner {
+            places: coarsest.map(|level| PlaceTest::new(model, level)).transpose()?,
+            false_alarms: FalseAlarms::built_in(model.classes),
             level_crossing: levels.iter().map(|l| cut.crossing.iter().position(|c| *c == l.value)).collect(),
             crossing_is_image: cut.crossing.iter().map(|&c| c == model.input).collect(),
             levels,
@@ -122,7 +148,12 @@ impl Learner {
             None => vec![].into_iter(),
         };
         let mut all: Vec<Prepared> =
-            part.iter().map(|_| Prepared { crossing: vec![], reference: vec![] }).collect();
+            part.iter().map(|_| Prepared { crossing: vec![], reference: vec![], places: None }).collect();
+        if let Some(test) = &mut self.places {
+            for (prepared, image) in all.iter_mut().zip(part) {
+                prepared.places = Some(test.test(model, image)?);
+            }
+        }
         for &is_image in &self.crossing_is_image {
             let value =
                 if is_image && self.prefix.is_none() { Some(images.clone()) } else { computed.next() };
@@ -140,6 +171,7 @@ impl Learner {
             multi_label: self.multi_label,
             reference: vec![0.0; self.classes],
             floor: 0.0,
+            place: None,
         }
     }
 
@@ -178,12 +210,43 @@ impl Learner {
         cases: &[(&Prepared, usize)],
         progress: &mut dyn Progress,
     ) -> Result<Vec<Learned>> {
+        let learned = self.empty(cases)?;
+        self.search_all(model, cases, learned, progress)
+    }
+
+    /// Learns the masks of cases anew at other λ, one a case, which stay.
+    ///
+    /// # Errors
+    /// As [`Learner::learn`].
+    pub fn learn_at(
+        &mut self,
+        model: &Model,
+        cases: &[(&Prepared, usize)],
+        lambdas: &[f32],
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Learned>> {
         let mut learned = self.empty(cases)?;
-        // Without evidence the empty mask costs nothing, and nothing costs less.
-        let known = |q: &Query| {
-            self.settings.exact && self.settings.objective == Objective::Evidence && q.target() <= q.floor
-        };
-        let open: Vec<usize> = (0..cases.len()).filter(|&q| !known(&learned[q].query)).collect();
+        learned.iter_mut().zip(lambdas).for_each(|(l, lambda)| l.lambda = *lambda);
+        let keep = std::mem::replace(&mut self.settings.keep, 0.0);
+        let found = self.search_all(model, cases, learned, progress);
+        self.settings.keep = keep;
+        found
+    }
+
+    /// Whether the empty mask is the answer, without a search: no evidence, or as much as many classes that are not there show.
+    fn is_known(&self, l: &Learned) -> bool {
+        let nothing = l.query.evidence() <= 0.0 || l.p_value.is_some_and(|p| p > WEAK);
+        self.settings.exact && self.settings.objective == Objective::Evidence && nothing
+    }
+
+    fn search_all(
+        &mut self,
+        model: &Model,
+        cases: &[(&Prepared, usize)],
+        mut learned: Vec<Learned>,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Learned>> {
+        let open: Vec<usize> = (0..cases.len()).filter(|&q| !self.is_known(&learned[q])).collect();
         self.step.expect(open.len());
         let rows: Vec<Case<'_>> =
             open.iter().map(|&q| Case { prepared: cases[q].0, query: &learned[q].query }).collect();
@@ -198,46 +261,108 @@ impl Learner {
                 ticks = until;
                 progress.steps(more)
             };
-            found.extend(self.search(model, &rows[part.clone()], &mut tick)?);
+            let lambdas: Vec<f32> = open[part.clone()].iter().map(|&q| learned[q].lambda).collect();
+            found.extend(self.search(model, &rows[part.clone()], &lambdas, &mut tick)?);
         }
         progress.steps((steps - ticks) as u64)?;
         let kept = self.step.logits(&rows, &found.iter().map(|f| &f.masks).collect::<Vec<_>>())?;
-        for ((&q, kept_logits), Searched { masks, losses, passes }) in open.iter().zip(kept).zip(found) {
+        for ((&q, kept_logits), Searched { masks, lambda, losses, passes }) in open.iter().zip(kept).zip(found) {
             let l = &mut learned[q];
-            (l.kept_logits, l.masks, l.losses) = (kept_logits, masks, losses);
+            (l.kept_logits, l.masks, l.losses, l.lambda) = (kept_logits, masks, losses, lambda);
             l.passes += passes;
             l.passes.forward += 1;
         }
         for l in &mut learned {
-            l.losses.push(self.loss(&l.query, &l.kept_logits, &l.masks));
+            l.losses.push(self.loss(l.lambda, &l.query, &l.kept_logits, &l.masks));
         }
         Ok(learned)
     }
 
-    /// The empty mask of each case, with its query's reference and floor: how much evidence there is, before any mask is learned.
+    /// The empty mask of each case, with its query's reference, floor and place: how much evidence there is, before any mask is learned.
     ///
     /// # Errors
     /// If the engine fails.
     pub fn empty(&mut self, cases: &[(&Prepared, usize)]) -> Result<Vec<Learned>> {
-        let chance = -((self.classes.saturating_sub(1)).max(1) as f64).ln();
         let masks = self.step.masks(0.0);
         let (logits, passes) = self.empty_logits(cases)?;
         let empty =
             |((&(prepared, class), kept_logits), passes): ((&(&Prepared, usize), Vec<f32>), Passes)| {
-                let top1 = argmax(&prepared.reference);
-                let leave_out = self.settings.leave_out_top1 && class != top1;
                 let mut query = Query {
                     class,
-                    left_out: if leave_out { vec![top1] } else { vec![] },
+                    left_out: self.left_out(prepared, class),
                     reference: prepared.reference.clone(),
                     ..self.blank()
                 };
                 let null_log_odds = query.log_odds(&kept_logits);
-                let at_chance = self.settings.floor_at_chance && !self.multi_label;
-                query.floor = if at_chance { null_log_odds.max(chance) } else { null_log_odds };
-                Learned { query, null_log_odds, kept_logits, masks: masks.clone(), losses: vec![], passes }
+                query.floor = self.raised(null_log_odds);
+                let masks = masks.clone();
+                let lambda = self.lambda;
+                Learned { query, null_log_odds, kept_logits, masks, losses: vec![], lambda, p_value: None, passes }
             };
-        Ok(cases.iter().zip(logits).zip(passes).map(empty).collect())
+        let mut all: Vec<Learned> = cases.iter().zip(logits).zip(passes).map(empty).collect();
+        self.find_places(cases, &mut all)?;
+        Ok(all)
+    }
+
+    /// Classes that do not compete with one.
+    fn left_out(&self, prepared: &Prepared, class: usize) -> Vec<usize> {
+        let top1 = argmax(&prepared.reference);
+        if self.settings.leave_out_top1 && class != top1 { vec![top1] } else { vec![] }
+    }
+
+    /// Null log-odds, raised to chance where the settings say so.
+    fn raised(&self, null_log_odds: f64) -> f64 {
+        let chance = -((self.classes.saturating_sub(1)).max(1) as f64).ln();
+        let at_chance = self.settings.floor_at_chance && (!self.multi_label || self.classes == 1);
+        if at_chance { null_log_odds.max(chance) } else { null_log_odds }
+    }
+
+    /// The null log-odds of every class, raised, from logits with every mask zero.
+    fn floors(&self, null: &[f32]) -> Vec<f64> {
+        let odds = if self.multi_label {
+            null.iter().map(|&v| f64::from(v)).collect()
+        } else {
+            all_log_odds(null)
+        };
+        odds.into_iter().map(|n| self.raised(n)).collect()
+    }
+
+    /// Where the class of each query is by itself, if windows are asked.
+    fn find_places(&mut self, cases: &[(&Prepared, usize)], all: &mut [Learned]) -> Result<()> {
+        let Some(mut test) = self.places.take() else { return Ok(()) };
+        let mut start = 0;
+        let mut found = vec![];
+        while let Some(&(prepared, _)) = cases.get(start) {
+            let of_image = cases[start..].iter().take_while(|(p, _)| std::ptr::eq(*p, prepared)).count();
+            let classes: Vec<usize> = cases[start..start + of_image].iter().map(|(_, c)| *c).collect();
+            let floors = self.floors(&all[start].kept_logits);
+            if let Some(places) = &prepared.places {
+                let left_out = |class| self.left_out(prepared, class);
+                found.push(test.places(places, &classes, &floors, &left_out).map(|f| (start, f)));
+                all[start].passes += test.passes();
+            }
+            start += of_image;
+        }
+        self.places = Some(test);
+        for found in found {
+            let (start, places) = found?;
+            for (l, place) in all[start..].iter_mut().zip(places) {
+                l.p_value = Some(self.false_alarms.rate(place.strength));
+                l.query.place = Some(place);
+            }
+        }
+        Ok(())
+    }
+
+    /// The strength of the local evidence of every class of an image; empty where the whole photo is asked.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub fn strengths(&mut self, prepared: &Prepared) -> Result<Vec<f64>> {
+        let (null, _) = self.empty_logits(&[(prepared, 0)])?;
+        let floors = self.floors(&null[0]);
+        let found = self.places.as_ref().zip(prepared.places.as_ref());
+        Ok(found.map_or(vec![], |(test, places)| test.strengths(places, &floors)))
     }
 
     /// Learns the masks of cases that fit into one batch. `tick` is told the number of steps taken.
@@ -245,29 +370,76 @@ impl Learner {
         &mut self,
         model: &Model,
         cases: &[Case<'_>],
+        lambdas: &[f32],
         tick: &mut dyn FnMut(usize) -> Result<(), Cancelled>,
     ) -> Result<Vec<Searched>> {
-        let Settings { returned, iterations, settle, .. } = self.settings;
+        let aim = if self.settings.objective == Objective::Evidence { self.settings.keep } else { 0.0 };
+        let nothing = |(case, &lambda): (&Case<'_>, &f32)| Searched {
+            masks: self.step.start(case.query),
+            lambda,
+            losses: vec![],
+            passes: Passes::default(),
+        };
+        let mut found: Vec<Searched> = cases.iter().zip(lambdas).map(nothing).collect();
+        let mut keeping: Vec<Keeping> = lambdas.iter().map(|&lambda| Keeping::new(lambda, aim)).collect();
+        // Gates come from one to nothing in so many steps.
+        let first = ((1.0 / self.settings.rate).ceil() as usize).min(self.settings.iterations.saturating_sub(1));
+        let (mut found_now, mut keeping_now): (Vec<&mut Searched>, Vec<&mut Keeping>) =
+            (found.iter_mut().collect(), keeping.iter_mut().collect());
+        self.round(model, cases, (self.settings.iterations, first), (&mut found_now, &mut keeping_now), tick)?;
+        for _ in 0..keep::ROUNDS {
+            let lost: Vec<usize> = (0..cases.len()).filter(|&q| keeping[q].lost()).collect();
+            if lost.is_empty() {
+                break;
+            }
+            // Alone, so that what another query loses changes nothing.
+            for q in lost {
+                if let Some(masks) = keeping[q].again() {
+                    found[q].masks = masks;
+                }
+                let case = [Case { prepared: cases[q].prepared, query: cases[q].query }];
+                let steps = (self.settings.iterations / 2).max(1);
+                let one = (&mut [&mut found[q]][..], &mut [&mut keeping[q]][..]);
+                self.round(model, &case, (steps, 0), one, &mut |_| Ok(()))?;
+            }
+        }
+        for (found, keeping) in found.iter_mut().zip(keeping) {
+            if let Some((masks, lambda)) = keeping.found() {
+                (found.masks, found.lambda) = (masks, lambda);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Steps from the masks of `found`, which go to where they end. `first`: the step from which iterates count.
+    fn round(
+        &mut self,
+        model: &Model,
+        cases: &[Case<'_>],
+        (steps, first): (usize, usize),
+        (found, keeping): (&mut [&mut Searched], &mut [&mut Keeping]),
+        tick: &mut dyn FnMut(usize) -> Result<(), Cancelled>,
+    ) -> Result<()> {
+        let Settings { returned, settle, keep, .. } = self.settings;
         let batch = self.step.batch(cases)?;
-        let mut search = self.step.begin(&batch)?;
-        let mut found: Vec<Searched> = search.masks.iter().cloned().map(Searched::nothing).collect();
-        // The mean is of the iterates from the first that counts on.
-        let first = ((1.0 / self.settings.rate).ceil() as usize).min(iterations.saturating_sub(1));
-        for step in 0..iterations {
+        let mut search = self.step.begin(&batch, found.iter().map(|f| f.masks.clone()).collect())?;
+        for step in 0..steps {
             if found.iter().all(|f| self.settings.settled(&f.losses)) {
                 break;
             }
-            let before = (returned == Returned::Best).then(|| search.masks.clone());
-            let back = step + 1 == iterations || returned != Returned::Last || settle > 0.0;
-            let seen = self.step.step_loop(&mut search, (&self.settings, self.lambda), back)?;
+            let before = (returned == Returned::Best || keep > 0.0).then(|| search.masks.clone());
+            let back = step + 1 == steps || returned != Returned::Last || settle > 0.0 || keep > 0.0;
+            let lambdas: Vec<f32> = keeping.iter().map(|k| k.lambda).collect();
+            let seen = self.step.step_loop(&mut search, (&self.settings, &lambdas), back)?;
             for (i, (logits, size)) in seen.iter().enumerate() {
                 model.check_scores(logits)?;
                 found[i].passes += Passes { forward: 1, backward: 1 };
-                let loss = self.total(cases[i].query, logits, *size);
-                if let Some(before) = &before
-                    && found[i].beaten_by(loss)
-                {
-                    found[i].masks.clone_from(&before[i]);
+                let loss = self.total(lambdas[i], cases[i].query, logits, *size);
+                if let Some(before) = &before {
+                    keeping[i].observe(share(cases[i].query, logits), *size, &before[i], step >= first);
+                    if returned == Returned::Best && found[i].beaten_by(loss) {
+                        found[i].masks.clone_from(&before[i]);
+                    }
                 }
                 found[i].losses.push(loss);
                 if returned == Returned::Mean && step >= first {
@@ -276,24 +448,24 @@ impl Learner {
             }
             tick(step + 1)?;
         }
-        match returned {
-            Returned::Last => found.iter_mut().zip(search.masks).for_each(|(f, masks)| f.masks = masks),
-            Returned::Mean => {}
-            Returned::Best => {
-                let last: Vec<_> = search.masks.iter().collect();
-                let logits = self.step.logits(cases, &last)?;
-                for ((found, masks), (logits, case)) in
-                    found.iter_mut().zip(&search.masks).zip(logits.iter().zip(cases))
-                {
-                    found.passes.forward += 1;
-                    let loss = self.loss(case.query, logits, masks);
-                    if found.beaten_by(loss) {
-                        found.masks.clone_from(masks);
-                    }
-                }
+        if returned != Returned::Best && keep <= 0.0 {
+            if returned == Returned::Last {
+                found.iter_mut().zip(search.masks).for_each(|(f, masks)| f.masks = masks);
+            }
+            return Ok(());
+        }
+        // The last iterate has not been looked at.
+        let logits = self.step.logits(cases, &search.masks.iter().collect::<Vec<_>>())?;
+        for (i, (logits, masks)) in logits.iter().zip(search.masks).enumerate() {
+            found[i].passes.forward += 1;
+            let size = self.step.size(&masks);
+            let loss = self.total(keeping[i].lambda, cases[i].query, logits, size);
+            keeping[i].observe(share(cases[i].query, logits), size, &masks, true);
+            if returned == Returned::Last || returned == Returned::Best && found[i].beaten_by(loss) {
+                found[i].masks = masks;
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Logits of prepared images under given masks (one vector a level, C×H×W row-major).
@@ -309,13 +481,13 @@ impl Learner {
     }
 
     /// D + λ Σ_l t_l · |feature_l|/|m_l| · ‖m_l‖₁ with t_l = 1/√(H_l·W_l).
-    fn loss(&self, query: &Query, logits: &[f32], masks: &[Vec<f32>]) -> f64 {
-        self.total(query, logits, self.step.size(masks))
+    fn loss(&self, lambda: f32, query: &Query, logits: &[f32], masks: &[Vec<f32>]) -> f64 {
+        self.total(lambda, query, logits, self.step.size(masks))
     }
 
     /// The loss at masks of a known size ([`Step::size`]).
-    fn total(&self, query: &Query, logits: &[f32], size: f64) -> f64 {
-        self.settings.objective.value(query, logits) + f64::from(self.lambda) * size
+    fn total(&self, lambda: f32, query: &Query, logits: &[f32], size: f64) -> f64 {
+        self.settings.objective.value(query, logits) + f64::from(lambda) * size
     }
 
     /// For each case the logits with every mask zero, and its passes: one an image, however many of its classes are asked for.
@@ -340,16 +512,13 @@ impl Learner {
 /// What a search found.
 struct Searched {
     masks: Vec<Vec<f32>>,
+    lambda: f32,
     /// Total loss before each step.
     losses: Vec<f64>,
     passes: Passes,
 }
 
 impl Searched {
-    fn nothing(masks: Vec<Vec<f32>>) -> Self {
-        Searched { masks, losses: vec![], passes: Passes::default() }
-    }
-
     /// Whether a loss is below all before it.
     fn beaten_by(&self, loss: f64) -> bool {
         self.losses.iter().all(|&l| loss < l)

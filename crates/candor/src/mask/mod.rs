@@ -3,15 +3,18 @@
 
 pub mod adam;
 pub mod fuse;
+mod keep;
 pub mod learn;
 pub mod levels;
 pub mod looped;
 pub mod masked;
 pub mod objective;
+pub mod places;
 pub mod prepared;
 pub mod settings;
 mod step;
 pub mod unrolled;
+pub mod windows;
 
 pub use learn::{Learned, Learner};
 pub use levels::{Level, automatic_levels, named_levels};

@@ -2,6 +2,7 @@
 
 use candor_graph::tensor::Tensor;
 
+use super::places::Places;
 use crate::passes::Passes;
 
 /// An image's values at the cut, computed once for all its queries.
@@ -9,6 +10,8 @@ pub struct Prepared {
     pub(super) crossing: Vec<Tensor>,
     /// Logits of the unmasked image.
     pub reference: Vec<f32>,
+    /// What windows over its coarsest level show, if they are asked.
+    pub(super) places: Option<Places>,
 }
 
 impl Prepared {

@@ -5,7 +5,8 @@ use candor_graph::graph::Graph;
 
 use super::{Choices, Compiled, Cost, Definition, Description, Export};
 use crate::error::{Error, MethodError, Result};
-use crate::explanation::{Explanation, Kept, LevelMask, PathPoint, is_empty};
+use crate::explanation::{Explanation, Ground, Judged, Kept, LevelMask, PathPoint, is_empty};
+use crate::false_alarms::{EVIDENCE, FalseAlarms, WEAK};
 use crate::map::{Interpolation, Map};
 use crate::mask::fuse::{self, Fusion};
 use crate::mask::learn::Learner;
@@ -40,8 +41,10 @@ enum Fused {
 
 const PARAMETERS: &[Parameter] = &[
     settings::OBJECTIVE,
+    settings::EVIDENCE,
     settings::SHAPE,
     settings::LAMBDA,
+    settings::KEEP,
     settings::ITERATIONS,
     settings::RATE,
     settings::BETA2,
@@ -63,6 +66,12 @@ const PARAMETERS: &[Parameter] = &[
         default: "false",
         kind: Kind::Flag,
         help: "learn the masks at λ/4, λ/2, 2λ and 4λ, too, and warn where the map does not stay",
+    },
+    Parameter {
+        name: "weak",
+        default: "false",
+        kind: Kind::Flag,
+        help: "show the maps of classes with weak evidence, too",
     },
     Parameter {
         name: "fuse",
@@ -92,8 +101,11 @@ impl Definition for Reliable {
     fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
         let (levels, settings) = search_settings(model, p, choices)?;
         let (fused, fusion) = p.choice(&FUSIONS, "fuse");
+        let mut learner = Learner::new(model, levels, settings)?;
+        learner.false_alarms.clone_from(choices.false_alarms.as_ref().unwrap_or(&learner.false_alarms.clone()));
         Ok(Box::new(ReliableExplainer {
-            learner: Learner::new(model, levels, settings)?,
+            learner,
+            weak: p.flag("weak"),
             interpolation: p.choice(&INTERPOLATIONS, "upsample"),
             attribution: fused == Fused::Features,
             fusion,
@@ -116,6 +128,11 @@ impl Export for Reliable {
             }
         }
         let (levels, settings) = search_settings(model, p, choices)?;
+        if settings.places {
+            // Not yet as nodes.
+            let (name, only, given) = ("evidence", "photo", "place".to_string());
+            return Err(Error::method(p.method(), MethodError::NotExportableWith { name, only, given }));
+        }
         if settings.settle > 0.0 {
             // A graph takes every step.
             let (name, only, given) = ("settle", "0", settings.settle.to_string());
@@ -133,11 +150,20 @@ fn search_settings(model: &Model, p: &mut Parameters, choices: &Choices) -> Resu
         .auto("lambda")
         .or(choices.calibrated_lambda)
         .unwrap_or_else(|| levels::default_lambda(&levels, model.classes));
-    p.record("lambda", lambda);
-    p.record("levels", levels.iter().map(|l| l.name.clone()).collect::<Vec<_>>());
     let (fused, _) = p.choice(&FUSIONS, "fuse");
     let keep_features = fused == Fused::Features;
-    Ok((levels, Settings { keep_features, ..Settings::read(p, Some(lambda as f32)) }))
+    let settings = Settings { keep_features, ..Settings::read(p, Some(lambda as f32)) };
+    p.record("lambda", lambda);
+    p.record("keep", settings.keep);
+    p.record("iterations", settings.iterations);
+    p.record("rate", exact(settings.rate));
+    p.record("levels", levels.iter().map(|l| l.name.clone()).collect::<Vec<_>>());
+    Ok((levels, settings))
+}
+
+/// The number that a setting's text says, not its nearest single-precision value.
+fn exact(v: f32) -> f64 {
+    v.to_string().parse().unwrap_or(f64::from(v))
 }
 
 struct ReliableExplainer {
@@ -146,6 +172,7 @@ struct ReliableExplainer {
     attribution: bool,
     fusion: Fusion,
     path: bool,
+    weak: bool,
     prepared: Option<Prepared>,
 }
 
@@ -214,8 +241,10 @@ impl ReliableExplainer {
         let all: Vec<Vec<usize>> = asked.iter().map(with_top1).collect();
         let cases: Vec<(&Prepared, usize)> =
             asked.iter().zip(&all).flat_map(|((p, _), all)| all.iter().map(|&c| (*p, c))).collect();
-        let mut learned = self.learner.learn_all(model, &cases, progress)?.into_iter();
-        let mut other = self.learn_paths(model, &cases, progress)?.into_iter();
+        let learned = self.learner.learn_all(model, &cases, progress)?;
+        let lambdas: Vec<f32> = learned.iter().map(|l| l.lambda).collect();
+        let mut other = self.learn_paths(model, &cases, &lambdas, progress)?.into_iter();
+        let mut learned = learned.into_iter();
         let mut explained = vec![];
         for ((prepared, classes), all) in asked.iter().zip(&all) {
             let learned: Vec<Learned> = learned.by_ref().take(all.len()).collect();
@@ -230,15 +259,14 @@ impl ReliableExplainer {
         &mut self,
         model: &Model,
         cases: &[(&Prepared, usize)],
+        lambdas: &[f32],
         progress: &mut dyn Progress,
-    ) -> Result<Vec<Vec<(f32, Learned)>>> {
-        let mut paths: Vec<Vec<(f32, Learned)>> = cases.iter().map(|_| vec![]).collect();
-        let lambda = self.learner.lambda;
+    ) -> Result<Vec<Vec<Learned>>> {
+        let mut paths: Vec<Vec<Learned>> = cases.iter().map(|_| vec![]).collect();
         for factor in PATH.iter().filter(|_| self.path) {
-            self.learner.lambda = lambda * factor;
-            let learned = self.learner.learn_all(model, cases, progress);
-            self.learner.lambda = lambda;
-            paths.iter_mut().zip(learned?).for_each(|(path, l)| path.push((lambda * factor, l)));
+            let lambdas: Vec<f32> = lambdas.iter().map(|lambda| lambda * factor).collect();
+            let learned = self.learner.learn_at(model, cases, &lambdas, progress)?;
+            paths.iter_mut().zip(learned).for_each(|(path, l)| path.push(l));
         }
         Ok(paths)
     }
@@ -250,23 +278,23 @@ impl ReliableExplainer {
         prepared: &Prepared,
         classes: &[usize],
         learned: Vec<Learned>,
-        other: &[Vec<(f32, Learned)>],
+        other: &[Vec<Learned>],
     ) -> Vec<Explanation> {
         let means: Vec<Vec<Map>> = learned.iter().map(|l| self.means(l, prepared)).collect();
         let top1 = argmax(&prepared.reference);
         let top = learned.iter().position(|l| l.query.class == top1).unwrap_or(0);
         let scales: Vec<f32> = means[top].iter().map(Map::max).collect();
         // The shared passes (unmasked, null) and the top-1 query are split evenly among the queries asked for.
-        let own = learned.iter().chain(other.iter().flatten().map(|(_, l)| l)).map(|l| l.passes);
+        let own = learned.iter().chain(other.iter().flatten()).map(|l| l.passes);
         let passes: Passes = own.chain([Prepared::PASSES]).sum();
         let asked = learned.into_iter().zip(means).zip(other).take(classes.len()).enumerate();
-        asked
+        let mut explained: Vec<Explanation> = asked
             .map(|(q, ((l, means), other))| {
                 let map = self.fused(model, &means, &scales);
                 let path: Vec<PathPoint> = other
                     .iter()
-                    .map(|(lambda, l)| PathPoint {
-                        lambda: f64::from(*lambda),
+                    .map(|l| PathPoint {
+                        lambda: f64::from(l.lambda),
                         map: self.fused(model, &self.means(l, prepared), &scales),
                         kept: kept(l),
                     })
@@ -280,13 +308,19 @@ impl ReliableExplainer {
                     log_odds: Some(l.query.log_odds(&l.query.reference)),
                     null_log_odds: Some(l.query.floor),
                     evidence: Some(l.query.evidence()),
+                    judged: judged(&l, &self.learner.false_alarms),
+                    weak: None,
+                    lambda: Some(f64::from(l.lambda)),
                     kept: Some(kept(&l)),
                     passes: passes.share(q, classes.len()),
                     warnings,
                     levels: self.level_masks(l),
                 }
             })
-            .collect()
+            .collect();
+        Judged::together(&mut explained);
+        explained.iter_mut().for_each(|e| e.set_aside(self.weak));
+        explained
     }
 
     fn mask_shape(&self, level: usize, mask: &[f32]) -> [usize; 3] {
@@ -321,6 +355,19 @@ impl ReliableExplainer {
     }
 }
 
+/// How a query was judged, if windows were asked where its class is.
+pub(super) fn judged(l: &Learned, rule: &FalseAlarms) -> Option<Judged> {
+    let (place, p_value) = l.query.place.zip(l.p_value)?;
+    let whole = rule.rate(place.of_photo) <= EVIDENCE;
+    Some(Judged {
+        ground: if whole { Ground::Photo } else { Ground::Place },
+        window: place.window.shares(place.grid),
+        p_value,
+        calibrated: rule.is_calibrated(),
+        discovery: true,
+    })
+}
+
 /// What the masked model answers.
 fn kept(l: &Learned) -> Kept {
     Kept { score: f64::from(l.kept_logits[l.query.class]), log_odds: l.query.log_odds(&l.kept_logits) }
@@ -352,7 +399,7 @@ const LOST_EVIDENCE: f64 = 0.2;
 fn warnings(l: &Learned, map: &Map) -> Vec<String> {
     let evidence = l.query.evidence();
     let kept = l.query.log_odds(&l.kept_logits) - l.query.floor;
-    if evidence <= 0.0 || (kept / evidence - 1.0).abs() <= LOST_EVIDENCE {
+    if evidence <= 0.0 || l.p_value.is_some_and(|p| p > WEAK) || (kept / evidence - 1.0).abs() <= LOST_EVIDENCE {
         return vec![];
     }
     let faint = l.masks.iter().flatten().all(|&m| m < 0.5);
