@@ -2,7 +2,9 @@
 
 use candor::Explainer;
 use candor::engine::EngineInfo;
-use candor::explanation::{ClassExplanation, Cost, Judged, Kept, LevelMask, PhotoExplanation, TopClass, Verdict};
+use candor::explanation::{
+    ClassExplanation, Cost, Judged, Kept, LevelMask, PhotoExplanation, TopClass, Verdict,
+};
 use candor::map::Map;
 use candor::model::ModelInfo;
 use candor::parameters::MethodInfo;

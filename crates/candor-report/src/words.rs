@@ -52,7 +52,8 @@ pub(crate) fn why_not_judged<'q>(queries: impl Iterator<Item = &'q QueryResult>)
 
 /// What shows a class, and how many classes that are not there show as much.
 pub(crate) fn ground(judged: &Judged, verdict: Verdict) -> String {
-    let source = if judged.calibrated { "on the calibration photos" } else { "by the built-in, cautious rule" };
+    let source =
+        if judged.calibrated { "on the calibration photos" } else { "by the built-in, cautious rule" };
     let many = format!("{} of absent classes show as much {source}", rate(judged.p_value));
     match verdict {
         Verdict::NoEvidence => many,
@@ -76,7 +77,9 @@ pub(crate) fn overlay(query: &QueryResult, map: &Map, scale: &Scale) -> String {
     let class = short(&query.class_name);
     let painted = map.data.iter().filter(|&&v| scale.index(v) != scale.index(0.0)).count();
     if painted == 0 && query.verdict == Verdict::Weak {
-        return format!("The photo in grey without any colour: the evidence for {class} is weak, and its map is not painted.");
+        return format!(
+            "The photo in grey without any colour: the evidence for {class} is weak, and its map is not painted."
+        );
     }
     if painted == 0 {
         return format!("The photo in grey without any colour: the map for {class} is empty.");

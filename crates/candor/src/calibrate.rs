@@ -2,6 +2,8 @@
 
 use crate::progress::{Progress, Unwatched};
 use image::RgbImage;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 
 use crate::error::{Error, ModelError, Result};
@@ -10,6 +12,7 @@ use crate::image::Preprocessing;
 use crate::mask::learn::Learner;
 use crate::mask::{Prepared, Settings, levels};
 use crate::model::Model;
+use crate::noise::below;
 use crate::quantile::median;
 use crate::scores::argmax;
 
@@ -17,6 +20,9 @@ use crate::scores::argmax;
 pub const TRIALS: usize = 7;
 /// Factors on the default λ that are tried, from sparse to dense.
 const FACTORS: [f64; TRIALS] = [8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.125];
+
+/// Most classes of a photo that are looked at more closely.
+const LOOKS: usize = 100;
 
 /// One λ that was tried.
 #[derive(Clone, Debug, Serialize)]
@@ -63,13 +69,15 @@ pub fn calibrate(
     let lambdas = FACTORS.map(|factor| rounded(base * factor));
     let mut learner = Learner::new(model, levels, Settings::default())?;
     let (mut changes, mut sizes) = ([const { vec![] }; TRIALS], [const { vec![] }; TRIALS]);
-    let mut absent = vec![];
+    let (mut shown, mut random) = ([vec![], vec![]], ChaCha8Rng::seed_from_u64(0));
     for photo in photos {
         let prepared = learner.prepare(model, &preprocessing.apply(photo))?;
-        absent.extend(absent_strengths(model, &mut learner, &prepared)?);
+        let absent = absent(model, &mut learner, &prepared, &mut random)?;
+        shown.iter_mut().zip(absent).for_each(|(all, more)| all.extend(more));
         let case = [(&prepared, argmax(&prepared.reference))];
+        let empty = learner.empty(model, &case)?;
         for (trial, lambda) in lambdas.iter().enumerate() {
-            for l in learner.learn_at(model, &case, &[*lambda as f32], &mut Unwatched)? {
+            for l in learner.learn_at(model, &case, (&empty, &[*lambda as f32]), &mut Unwatched)? {
                 if l.query.evidence() > 0.0 {
                     changes[trial].push((l.kept() - 1.0).abs());
                     let cells: usize = l.masks.iter().map(Vec::len).sum();
@@ -82,13 +90,14 @@ pub fn calibrate(
     }
     let mut trials = vec![];
     for (trial, &lambda) in lambdas.iter().enumerate() {
-        let (Some(median_change), Some(median_mask)) = (median(&changes[trial]), median(&sizes[trial])) else {
+        let (Some(median_change), Some(median_mask)) = (median(&changes[trial]), median(&sizes[trial]))
+        else {
             return Err(Error::model(&model.info.path, ModelError::NoEvidence));
         };
         trials.push(Trial { lambda, median_change, median_mask });
     }
     let photos_shown = changes[0].len();
-    let false_alarms = FalseAlarms::learned(photos.len(), absent);
+    let false_alarms = FalseAlarms::learned(photos.len(), shown);
     match trials.iter().find(|t| t.median_change <= tolerance) {
         Some(best) => {
             Ok(Calibration { lambda: best.lambda, tolerance, photos: photos_shown, trials, false_alarms })
@@ -97,14 +106,26 @@ pub fn calibrate(
     }
 }
 
-/// The strengths of the classes that are not in a photo: all but the model's answers, which are the one with the highest score and, where
-/// labels do not exclude each other, those that are likelier than not.
-fn absent_strengths(model: &Model, learner: &mut Learner, prepared: &Prepared) -> Result<Vec<f64>> {
+/// What classes show that are not in a photo, in places and on a closer look ([`Learner::strengths`]): all but the model's answers, which are
+/// the one with the highest score and, where labels do not exclude each other, those that are likelier than not. So many as
+/// [`LOOKS`], drawn anew for each photo, are looked at more closely.
+fn absent(
+    model: &Model,
+    learner: &mut Learner,
+    prepared: &Prepared,
+    random: &mut ChaCha8Rng,
+) -> Result<[Vec<f64>; 2]> {
     let answer = argmax(&prepared.reference);
     let probabilities = model.probabilities(&prepared.reference);
     let is_answer = |class: usize| class == answer || model.is_sigmoid() && probabilities[class] >= 0.5;
-    let all = learner.strengths(prepared)?.into_iter().enumerate();
-    Ok(all.filter(|(class, _)| !is_answer(*class)).map(|(_, strength)| strength).collect())
+    let absent: Vec<usize> = (0..model.classes).filter(|&class| !is_answer(class)).collect();
+    let mut drawn = absent.clone();
+    for i in 0..drawn.len().min(LOOKS) {
+        let other = i + below(random, drawn.len() - i);
+        drawn.swap(i, other);
+    }
+    drawn.truncate(LOOKS);
+    learner.strengths(model, prepared, (&absent, &drawn))
 }
 
 /// Two significant digits: more would pretend.

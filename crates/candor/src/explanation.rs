@@ -3,7 +3,7 @@
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use crate::false_alarms::{DISCOVERIES, EVIDENCE, WEAK, discoveries};
+use crate::false_alarms::{DISCOVERIES, EVIDENCE, Ground, WEAK, discoveries};
 use crate::image::Change;
 use crate::map::Map;
 use crate::methods::attribution::Attribution;
@@ -42,32 +42,13 @@ pub struct PathPoint {
     pub kept: Kept,
 }
 
-/// What shows that a class is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ground {
-    /// The whole photo does.
-    Photo,
-    /// A place in it does, by itself.
-    Place,
-}
-
-impl Ground {
-    /// In words.
-    pub fn words(self) -> &'static str {
-        match self {
-            Ground::Photo => "the whole photo",
-            Ground::Place => "a place by itself",
-        }
-    }
-}
-
 /// How a class was judged by where it is by itself.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Judged {
     /// What shows it, as far as anything does.
     pub ground: Ground,
-    /// The window in which its log-odds are highest, as shares of the image the model sees: top, left, bottom, right.
+    /// The window in which its log-odds are highest, as shares of the image the model sees: top, left, bottom, right; on a closer look the part
+    /// that was cut out.
     pub window: [f64; 4],
     /// Share of the classes that are not there which show as much.
     pub p_value: f64,

@@ -16,7 +16,7 @@
 //! logits = "fc_out"            # name of the value that holds the logits
 //! levels = ["conv1", "conv5"]  # names of the values that masks multiply
 //! lambda = 0.01                # written by `candor calibrate`, with the preset and the levels that it was asked for
-//! false-alarms = { photos = 20, classes = 19980, thresholds = [[0.05, 0.2], [0.01, 1.3], [0.001, 3.7]] } # likewise
+//! false-alarms = { photos = 20, place = { classes = 19980, thresholds = [[0.05, 0.0], [0.01, 1.3], [0.001, 3.7]] }, look = { … } }  # likewise
 //! ```
 
 use std::fs;

@@ -3,20 +3,20 @@
 use crate::progress::{Cancelled, Progress};
 use candor_graph::tensor::Tensor;
 
+use super::evidence::{Found, Look};
 use super::keep::{self, Keeping};
 use super::levels::Level;
 use super::masked::{Masked, masked};
 use super::objective::{Objective, Query};
-use super::places::PlaceTest;
+use super::places::{PlaceTest, has_crowd};
 use super::prepared::Prepared;
 use super::settings::{Returned, Settings};
 use super::step::{Case, Step};
 use crate::engine::Session;
 use crate::error::{Error, ModelError, Result};
-use crate::false_alarms::{FalseAlarms, WEAK};
+use crate::false_alarms::{FalseAlarms, Ground, WEAK};
 use crate::model::Model;
 use crate::passes::Passes;
-use crate::scores::{all_log_odds, argmax};
 
 /// The masks of one query.
 #[derive(Clone, Debug)]
@@ -33,13 +33,20 @@ pub struct Learned {
     pub losses: Vec<f64>,
     /// Weight of the L1 term at which they were found.
     pub lambda: f32,
-    /// Share of the classes which are not there that show as much: [`FalseAlarms::rate`]; `None` where the whole photo is asked.
-    pub p_value: Option<f64>,
+    /// Logits with every mask zero.
+    pub null_logits: Vec<f32>,
+    /// Where the class is, and whether it is there; `None` where the whole photo is asked.
+    pub found: Option<Found>,
     /// Passes that this query took. The null's, which all queries of an image share, are its first query's.
     pub passes: Passes,
 }
 
 impl Learned {
+    /// The closer look on which the masks were learned, if it was one.
+    pub fn look(&self) -> Option<&Look> {
+        self.found.as_ref().filter(|f| f.ground == Ground::CloserLook)?.look.as_ref()
+    }
+
     /// Share of the evidence that the masks keep; 0 without evidence.
     pub fn kept(&self) -> f64 {
         share(&self.query, &self.kept_logits)
@@ -62,11 +69,11 @@ pub struct Learner {
     pub lambda: f32,
     /// How often classes that are not there show as much.
     pub false_alarms: FalseAlarms,
-    places: Option<PlaceTest>,
+    pub(super) places: Option<PlaceTest>,
     prefix: Option<Box<dyn Session>>,
-    step: Step,
-    classes: usize,
-    multi_label: bool,
+    pub(super) step: Step,
+    pub(super) classes: usize,
+    pub(super) multi_label: bool,
     fixed_batch: Option<usize>,
     /// For each crossing value of the cut, whether it is the image itself.
     crossing_is_image: Vec<bool>,
@@ -79,7 +86,8 @@ impl Learner {
     ///
     /// # Errors
     /// A node without a gradient rule, or an operator that the engine lacks.
-    pub fn new(model: &Model, levels: Vec<Level>, settings: Settings) -> Result<Self> {
+    pub fn new(model: &Model, levels: Vec<Level>, mut settings: Settings) -> Result<Self> {
+        settings.look &= has_crowd(model.classes);
         let multi_label = model.is_sigmoid();
         let masked = masked(model, &levels, &settings).map_err(|e| Error::graph(&model.info.path, e))?;
         let step = Step::new(model, &masked, &settings)?;
@@ -122,9 +130,19 @@ impl Learner {
     /// # Errors
     /// If the engine fails.
     pub fn prepare_all(&mut self, model: &Model, images: &[&[f32]]) -> Result<Vec<Prepared>> {
+        self.prepare_images(model, images, true)
+    }
+
+    /// [`Learner::prepare_all`], with what their windows show or without.
+    pub(super) fn prepare_images(
+        &mut self,
+        model: &Model,
+        images: &[&[f32]],
+        with_places: bool,
+    ) -> Result<Vec<Prepared>> {
         let mut all: Vec<Prepared> = vec![];
         for part in images.chunks(self.step.images()) {
-            all.extend(self.prepare_part(model, part)?);
+            all.extend(self.prepare_part(model, part, with_places)?);
         }
         let ones = self.step.masks(1.0);
         let blank = self.blank();
@@ -137,7 +155,7 @@ impl Learner {
         Ok(all)
     }
 
-    fn prepare_part(&mut self, model: &Model, part: &[&[f32]]) -> Result<Vec<Prepared>> {
+    fn prepare_part(&mut self, model: &Model, part: &[&[f32]], with_places: bool) -> Result<Vec<Prepared>> {
         let at = |e| Error::graph(&model.info.path, e);
         let images = match part {
             [one] => model.input_tensor(one)?,
@@ -147,11 +165,14 @@ impl Learner {
             Some(prefix) => prefix.run(&[&images])?.into_iter(),
             None => vec![].into_iter(),
         };
-        let mut all: Vec<Prepared> =
-            part.iter().map(|_| Prepared { crossing: vec![], reference: vec![], places: None }).collect();
-        if let Some(test) = &mut self.places {
+        let mut all: Vec<Prepared> = part
+            .iter()
+            .map(|_| Prepared { crossing: vec![], reference: vec![], image: vec![], places: None })
+            .collect();
+        if let Some(test) = self.places.as_mut().filter(|_| with_places) {
             for (prepared, image) in all.iter_mut().zip(part) {
                 prepared.places = Some(test.test(model, image)?);
+                prepared.image = image.to_vec();
             }
         }
         for &is_image in &self.crossing_is_image {
@@ -164,7 +185,7 @@ impl Learner {
     }
 
     /// A query that asks for nothing.
-    fn blank(&self) -> Query {
+    pub(super) fn blank(&self) -> Query {
         Query {
             class: 0,
             left_out: vec![],
@@ -172,6 +193,7 @@ impl Learner {
             reference: vec![0.0; self.classes],
             floor: 0.0,
             place: None,
+            losses_only: false,
         }
     }
 
@@ -210,11 +232,11 @@ impl Learner {
         cases: &[(&Prepared, usize)],
         progress: &mut dyn Progress,
     ) -> Result<Vec<Learned>> {
-        let learned = self.empty(cases)?;
+        let learned = self.empty(model, cases)?;
         self.search_all(model, cases, learned, progress)
     }
 
-    /// Learns the masks of cases anew at other λ, one a case, which stay.
+    /// Learns the masks of cases anew at other λ, one a case, which stay. `like`: what was learned of these cases, or their empty masks.
     ///
     /// # Errors
     /// As [`Learner::learn`].
@@ -222,11 +244,19 @@ impl Learner {
         &mut self,
         model: &Model,
         cases: &[(&Prepared, usize)],
-        lambdas: &[f32],
+        (like, lambdas): (&[Learned], &[f32]),
         progress: &mut dyn Progress,
     ) -> Result<Vec<Learned>> {
-        let mut learned = self.empty(cases)?;
-        learned.iter_mut().zip(lambdas).for_each(|(l, lambda)| l.lambda = *lambda);
+        let masks = self.step.masks(0.0);
+        let again = |(l, &lambda): (&Learned, &f32)| Learned {
+            lambda,
+            masks: masks.clone(),
+            kept_logits: l.null_logits.clone(),
+            losses: vec![],
+            passes: Passes::default(),
+            ..l.clone()
+        };
+        let learned = like.iter().zip(lambdas).map(again).collect();
         let keep = std::mem::replace(&mut self.settings.keep, 0.0);
         let found = self.search_all(model, cases, learned, progress);
         self.settings.keep = keep;
@@ -235,7 +265,7 @@ impl Learner {
 
     /// Whether the empty mask is the answer, without a search: no evidence, or as much as many classes that are not there show.
     fn is_known(&self, l: &Learned) -> bool {
-        let nothing = l.query.evidence() <= 0.0 || l.p_value.is_some_and(|p| p > WEAK);
+        let nothing = l.query.evidence() <= 0.0 || l.found.as_ref().is_some_and(|f| f.p_value > WEAK);
         self.settings.exact && self.settings.objective == Objective::Evidence && nothing
     }
 
@@ -248,8 +278,10 @@ impl Learner {
     ) -> Result<Vec<Learned>> {
         let open: Vec<usize> = (0..cases.len()).filter(|&q| !self.is_known(&learned[q])).collect();
         self.step.expect(open.len());
+        // What was found on a closer look is learned there.
+        let image = |q: usize| learned[q].look().map_or(cases[q].0, |look| look.prepared.as_ref());
         let rows: Vec<Case<'_>> =
-            open.iter().map(|&q| Case { prepared: cases[q].0, query: &learned[q].query }).collect();
+            open.iter().map(|&q| Case { prepared: image(q), query: &learned[q].query }).collect();
         let batches = self.step.batches(&rows);
         let (steps, mut ticks) = (self.settings.iterations, 0);
         let mut found = vec![];
@@ -266,7 +298,9 @@ impl Learner {
         }
         progress.steps((steps - ticks) as u64)?;
         let kept = self.step.logits(&rows, &found.iter().map(|f| &f.masks).collect::<Vec<_>>())?;
-        for ((&q, kept_logits), Searched { masks, lambda, losses, passes }) in open.iter().zip(kept).zip(found) {
+        for ((&q, kept_logits), Searched { masks, lambda, losses, passes }) in
+            open.iter().zip(kept).zip(found)
+        {
             let l = &mut learned[q];
             (l.kept_logits, l.masks, l.losses, l.lambda) = (kept_logits, masks, losses, lambda);
             l.passes += passes;
@@ -276,93 +310,6 @@ impl Learner {
             l.losses.push(self.loss(l.lambda, &l.query, &l.kept_logits, &l.masks));
         }
         Ok(learned)
-    }
-
-    /// The empty mask of each case, with its query's reference, floor and place: how much evidence there is, before any mask is learned.
-    ///
-    /// # Errors
-    /// If the engine fails.
-    pub fn empty(&mut self, cases: &[(&Prepared, usize)]) -> Result<Vec<Learned>> {
-        let masks = self.step.masks(0.0);
-        let (logits, passes) = self.empty_logits(cases)?;
-        let empty =
-            |((&(prepared, class), kept_logits), passes): ((&(&Prepared, usize), Vec<f32>), Passes)| {
-                let mut query = Query {
-                    class,
-                    left_out: self.left_out(prepared, class),
-                    reference: prepared.reference.clone(),
-                    ..self.blank()
-                };
-                let null_log_odds = query.log_odds(&kept_logits);
-                query.floor = self.raised(null_log_odds);
-                let masks = masks.clone();
-                let lambda = self.lambda;
-                Learned { query, null_log_odds, kept_logits, masks, losses: vec![], lambda, p_value: None, passes }
-            };
-        let mut all: Vec<Learned> = cases.iter().zip(logits).zip(passes).map(empty).collect();
-        self.find_places(cases, &mut all)?;
-        Ok(all)
-    }
-
-    /// Classes that do not compete with one.
-    fn left_out(&self, prepared: &Prepared, class: usize) -> Vec<usize> {
-        let top1 = argmax(&prepared.reference);
-        if self.settings.leave_out_top1 && class != top1 { vec![top1] } else { vec![] }
-    }
-
-    /// Null log-odds, raised to chance where the settings say so.
-    fn raised(&self, null_log_odds: f64) -> f64 {
-        let chance = -((self.classes.saturating_sub(1)).max(1) as f64).ln();
-        let at_chance = self.settings.floor_at_chance && (!self.multi_label || self.classes == 1);
-        if at_chance { null_log_odds.max(chance) } else { null_log_odds }
-    }
-
-    /// The null log-odds of every class, raised, from logits with every mask zero.
-    fn floors(&self, null: &[f32]) -> Vec<f64> {
-        let odds = if self.multi_label {
-            null.iter().map(|&v| f64::from(v)).collect()
-        } else {
-            all_log_odds(null)
-        };
-        odds.into_iter().map(|n| self.raised(n)).collect()
-    }
-
-    /// Where the class of each query is by itself, if windows are asked.
-    fn find_places(&mut self, cases: &[(&Prepared, usize)], all: &mut [Learned]) -> Result<()> {
-        let Some(mut test) = self.places.take() else { return Ok(()) };
-        let mut start = 0;
-        let mut found = vec![];
-        while let Some(&(prepared, _)) = cases.get(start) {
-            let of_image = cases[start..].iter().take_while(|(p, _)| std::ptr::eq(*p, prepared)).count();
-            let classes: Vec<usize> = cases[start..start + of_image].iter().map(|(_, c)| *c).collect();
-            let floors = self.floors(&all[start].kept_logits);
-            if let Some(places) = &prepared.places {
-                let left_out = |class| self.left_out(prepared, class);
-                found.push(test.places(places, &classes, &floors, &left_out).map(|f| (start, f)));
-                all[start].passes += test.passes();
-            }
-            start += of_image;
-        }
-        self.places = Some(test);
-        for found in found {
-            let (start, places) = found?;
-            for (l, place) in all[start..].iter_mut().zip(places) {
-                l.p_value = Some(self.false_alarms.rate(place.strength));
-                l.query.place = Some(place);
-            }
-        }
-        Ok(())
-    }
-
-    /// The strength of the local evidence of every class of an image; empty where the whole photo is asked.
-    ///
-    /// # Errors
-    /// If the engine fails.
-    pub fn strengths(&mut self, prepared: &Prepared) -> Result<Vec<f64>> {
-        let (null, _) = self.empty_logits(&[(prepared, 0)])?;
-        let floors = self.floors(&null[0]);
-        let found = self.places.as_ref().zip(prepared.places.as_ref());
-        Ok(found.map_or(vec![], |(test, places)| test.strengths(places, &floors)))
     }
 
     /// Learns the masks of cases that fit into one batch. `tick` is told the number of steps taken.
@@ -383,10 +330,17 @@ impl Learner {
         let mut found: Vec<Searched> = cases.iter().zip(lambdas).map(nothing).collect();
         let mut keeping: Vec<Keeping> = lambdas.iter().map(|&lambda| Keeping::new(lambda, aim)).collect();
         // Gates come from one to nothing in so many steps.
-        let first = ((1.0 / self.settings.rate).ceil() as usize).min(self.settings.iterations.saturating_sub(1));
+        let first = ((keep::trial("X_FIRST", 1.0) as f32 / self.settings.rate).ceil() as usize)
+            .min(self.settings.iterations.saturating_sub(1));
         let (mut found_now, mut keeping_now): (Vec<&mut Searched>, Vec<&mut Keeping>) =
             (found.iter_mut().collect(), keeping.iter_mut().collect());
-        self.round(model, cases, (self.settings.iterations, first), (&mut found_now, &mut keeping_now), tick)?;
+        self.round(
+            model,
+            cases,
+            (self.settings.iterations, first),
+            (&mut found_now, &mut keeping_now),
+            tick,
+        )?;
         for _ in 0..keep::ROUNDS {
             let lost: Vec<usize> = (0..cases.len()).filter(|&q| keeping[q].lost()).collect();
             if lost.is_empty() {
@@ -488,24 +442,6 @@ impl Learner {
     /// The loss at masks of a known size ([`Step::size`]).
     fn total(&self, lambda: f32, query: &Query, logits: &[f32], size: f64) -> f64 {
         self.settings.objective.value(query, logits) + f64::from(lambda) * size
-    }
-
-    /// For each case the logits with every mask zero, and its passes: one an image, however many of its classes are asked for.
-    fn empty_logits(&mut self, cases: &[(&Prepared, usize)]) -> Result<(Vec<Vec<f32>>, Vec<Passes>)> {
-        let mut images: Vec<&Prepared> = vec![];
-        let (mut of_case, mut passes) = (vec![], vec![]);
-        for &(prepared, _) in cases {
-            let new = !images.last().is_some_and(|last| std::ptr::eq(*last, prepared));
-            if new {
-                images.push(prepared);
-            }
-            of_case.push(images.len() - 1);
-            passes.push(Passes { forward: new.into(), backward: 0 });
-        }
-        let (blank, zeros) = (self.blank(), self.step.masks(0.0));
-        let blanks: Vec<Case<'_>> = images.iter().map(|prepared| Case { prepared, query: &blank }).collect();
-        let logits = self.step.logits(&blanks, &vec![&zeros; images.len()])?;
-        Ok((of_case.into_iter().map(|i| logits[i].clone()).collect(), passes))
     }
 }
 

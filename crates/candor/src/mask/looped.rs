@@ -108,7 +108,8 @@ impl<'b> Step<'_, 'b> {
             floor = maximum(floor, b.scalar(chance));
         }
         let target = maximum(odds(self.logits), floor);
-        let query = QueryInputs { one_hot, rivals, reference: self.logits, floor, target, losses_only: false };
+        let query =
+            QueryInputs { one_hot, rivals, reference: self.logits, floor, target, losses_only: false };
         let (body, turn, carried) = self.body()?;
         let sites = &self.masked.sites;
         // One row a query, whatever N is.

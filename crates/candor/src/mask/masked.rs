@@ -34,8 +34,7 @@ pub fn masked(model: &Model, levels: &[Level], settings: &Settings) -> Result<Ma
     if !settings.keep_features {
         rewrite::masks_behind_pointwise(&mut graph, &sites)?;
     }
-    let (mut graph, queries) =
-        with_objective(graph, &sites, settings, model.is_sigmoid())?;
+    let (mut graph, queries) = with_objective(graph, &sites, settings, model.is_sigmoid())?;
     rewrite::fold_constants(&mut graph, &Folding(model.engine.as_ref()))?;
     rewrite::remove_dead(&mut graph);
     let mut separating: Vec<_> = sites.iter().map(|s| s.mask).collect();

@@ -2,10 +2,12 @@
 //! little else as possible (Wang et al. 2020; sections 2 and 3 in book/src/explanation/evidence.md).
 
 pub mod adam;
+pub mod evidence;
 pub mod fuse;
 mod keep;
 pub mod learn;
 pub mod levels;
+pub mod look;
 pub mod looped;
 pub mod masked;
 pub mod objective;

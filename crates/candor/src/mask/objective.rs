@@ -15,7 +15,7 @@ pub enum Objective {
     /// (o_c(S(x;m)) − t)² with the target t ([`Query::target`]), the log-odds o_c and the null n_c (ours, the default). A class
     /// whose target is the null (t = n_c) costs nothing below n_c, so that the empty mask is its
     /// exact optimum. A class that is there is held to its odds below n_c too: were the cost flat there, a mask that
-    /// once fell below the null would never find back. Where a place is the target ([`Query::place`]), only a loss costs: rivals elsewhere
+    /// once fell below the null would never find back. Where windows are asked, only a loss costs ([`Query::losses_only`]): rivals elsewhere
     /// may go.
     Evidence,
     /// (S_c(x;m) − S_c(x))²: closest to the source.
@@ -66,6 +66,8 @@ pub struct Query {
     pub floor: f64,
     /// Where the class is by itself, if windows were asked.
     pub place: Option<Place>,
+    /// Only a loss of log-odds costs.
+    pub losses_only: bool,
 }
 
 impl Query {
@@ -115,7 +117,7 @@ impl Objective {
         match self {
             Objective::Evidence => {
                 let (kept, target) = (query.log_odds(logits), query.target());
-                let off = if query.place.is_some() { (kept - target).min(0.0) } else { kept - target };
+                let off = if query.losses_only { (kept - target).min(0.0) } else { kept - target };
                 if target > query.floor || kept > query.floor { off.powi(2) } else { 0.0 }
             }
             Objective::Logit => f64::from(logits[c] - query.reference[c]).powi(2),
@@ -204,7 +206,7 @@ mod tests {
             reference: row("r", k),
             floor: row("f", 1),
             target: row("t", 1),
-            losses_only: q.place.is_some(),
+            losses_only: q.losses_only,
         };
         let out = objective.seed(s, &inputs, q.multi_label).id();
         let mut graph = b.finish().unwrap();
@@ -225,13 +227,27 @@ mod tests {
             // With evidence and above the null, with evidence and below it, without evidence and above the null.
             for (class, floor) in [(0, -3.0), (0, 0.9), (1, -2.9), (1, -9.0)] {
                 let place = |log_odds: f64| {
-                    Some(Place { window: Window::whole([1, 1]), grid: [1, 1], log_odds, strength: 0.0, of_photo: 0.0 })
+                    Some(Place {
+                        window: Window::whole([1, 1]),
+                        grid: [1, 1],
+                        log_odds,
+                        strength: 0.0,
+                        of_photo: 0.0,
+                    })
                 };
                 let of_photo = [(vec![], false, None), (vec![2], false, None), (vec![], true, None)];
                 // Below the target of a place, and above it.
                 let of_place = [(vec![], false, place(3.0)), (vec![], true, place(-9.0))];
                 for (left_out, multi_label, place) in of_photo.into_iter().chain(of_place) {
-                    let q = Query { class, left_out, multi_label, reference: reference.clone(), floor, place };
+                    let q = Query {
+                        class,
+                        left_out,
+                        multi_label,
+                        reference: reference.clone(),
+                        floor,
+                        losses_only: place.is_some(),
+                        place,
+                    };
                     let got = seed(objective, &q, &logits);
                     for i in 0..logits.len() {
                         let at = |h: f32| {
@@ -254,8 +270,15 @@ mod tests {
 
     #[test]
     fn without_evidence_nothing_below_the_null_costs() {
-        let q =
-            Query { class: 1, left_out: vec![], multi_label: false, reference: vec![5.0, 0.0], floor: -0.5, place: None };
+        let q = Query {
+            class: 1,
+            left_out: vec![],
+            multi_label: false,
+            reference: vec![5.0, 0.0],
+            floor: -0.5,
+            place: None,
+            losses_only: false,
+        };
         assert_eq!(q.target(), -0.5);
         assert_eq!(Objective::Evidence.value(&q, &[9.0, 0.0]), 0.0);
         assert!(Objective::Evidence.value(&q, &[0.0, 0.0]) > 0.2);

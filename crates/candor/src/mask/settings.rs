@@ -41,10 +41,19 @@ pub const SHAPE: Parameter = Parameter {
 /// The parameter `evidence`.
 pub const EVIDENCE: Parameter = Parameter {
     name: "evidence",
-    default: "place",
+    default: "auto",
     kind: Kind::Choice(&names(&EVIDENCES)),
     help: "where classes compete for it: at the place where each is by itself, or over the whole photo, with the search that went with it \
-               (60 steps from masks of one, at one lambda)",
+               (60 steps from masks of one, at one lambda); auto: place, and photo in an exported graph",
+};
+
+/// The parameter `look`.
+pub const LOOK: Parameter = Parameter {
+    name: "look",
+    default: "1",
+    kind: Kind::Integer(0, 1),
+    help: "closer looks for a class that the photo does not show well enough: the place where it is by itself is cut out, enlarged and shown \
+               to the network again; 0: none",
 };
 
 /// The parameter `keep`.
@@ -146,8 +155,10 @@ pub const LAMBDA: Parameter = Parameter {
 };
 
 /// The parameters of a search, but for [`LAMBDA`].
-pub const PARAMETERS: &[Parameter] =
-    &[OBJECTIVE, EVIDENCE, SHAPE, KEEP, ITERATIONS, RATE, BETA2, ANNEAL, CAP, FLOOR, EXACT, RIVALS, RETURN, SETTLE];
+pub const PARAMETERS: &[Parameter] = &[
+    OBJECTIVE, EVIDENCE, LOOK, SHAPE, KEEP, ITERATIONS, RATE, BETA2, ANNEAL, CAP, FLOOR, EXACT, RIVALS,
+    RETURN, SETTLE,
+];
 
 /// How masks are learned: the typed form of [`PARAMETERS`], whose defaults are the only ones.
 #[derive(Clone, Debug)]
@@ -157,6 +168,8 @@ pub struct Settings {
     /// Whether windows over the coarsest level are asked where a class is by itself ([`places`](super::places)). The search then starts there, and
     /// the log-odds there are to be kept. Otherwise the whole photo decides, and masks start at one.
     pub places: bool,
+    /// Whether a class that the photo does not show well enough is looked at more closely.
+    pub look: bool,
     /// One mask for all channels, or one for each.
     pub shape: MaskShape,
     /// Share of the evidence at which each query's λ aims, which follows what its masks keep; 0 leaves λ as it is.
@@ -227,14 +240,20 @@ impl Settings {
         Settings::read(&p.expect("a declared choice"), None)
     }
 
+    /// Whether parameters leave it to the method where evidence is looked for.
+    pub fn chooses_evidence(p: &Parameters) -> bool {
+        p.word(EVIDENCE.name) == "auto"
+    }
+
     /// What declared parameters say, with λ as chosen. λ is fitted, unless [`KEEP`] says otherwise, where it is not set by [`LAMBDA`].
     pub fn read(p: &Parameters, lambda: Option<f32>) -> Self {
-        let places = p.choice(&EVIDENCES, EVIDENCE.name);
+        let places = p.word(EVIDENCE.name) != EVIDENCES[1].0;
         let (iterations, rate) = SCHEDULES[usize::from(!places)];
         let fitted = places && (!p.has(LAMBDA.name) || p.auto(LAMBDA.name).is_none());
         Settings {
             objective: p.choice(&Objective::ALL, OBJECTIVE.name),
             places,
+            look: places && p.integer(LOOK.name) > 0,
             keep: p.auto(KEEP.name).unwrap_or(if fitted { KEPT } else { 0.0 }),
             shape: p.choice(&SHAPES, SHAPE.name),
             lambda,
@@ -258,6 +277,7 @@ impl Settings {
         let mut pairs = vec![
             pair(&OBJECTIVE, word(&Objective::ALL, self.objective)),
             pair(&EVIDENCE, word(&EVIDENCES, self.places)),
+            pair(&LOOK, u8::from(self.look).to_string()),
             pair(&SHAPE, word(&SHAPES, self.shape)),
             pair(&KEEP, self.keep.to_string()),
             pair(&ITERATIONS, self.iterations.to_string()),

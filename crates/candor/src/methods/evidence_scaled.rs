@@ -5,9 +5,9 @@
 //! with the log-odds o_c, the null log-odds n_c of the reliable mask ([`crate::mask`]), and e_1 the evidence of the model's answer. No
 //! search is needed for it: one pass of the photo and one of the network with every mask zero.
 
+use super::reliable::judged;
 use super::{Choices, Compiled, Cost, Definition, Description, prepare_wrapped};
 use crate::error::{Error, Result};
-use super::reliable::judged;
 use crate::explanation::{Explanation, Judged, Verdict};
 use crate::map::Map;
 use crate::mask::learn::{Learned, Learner};
@@ -51,7 +51,9 @@ impl Definition for EvidenceScaled {
         p.record("levels", levels.iter().map(|l| l.name.clone()).collect::<Vec<_>>());
         let settings = if p.word("evidence") == "photo" { Settings::of_photo() } else { Settings::default() };
         let mut learner = Learner::new(model, levels, settings)?;
-        learner.false_alarms.clone_from(choices.false_alarms.as_ref().unwrap_or(&learner.false_alarms.clone()));
+        learner
+            .false_alarms
+            .clone_from(choices.false_alarms.as_ref().unwrap_or(&learner.false_alarms.clone()));
         Ok(Box::new(EvidenceScaledExplainer { explainer, learner, prepared: None }))
     }
 }
@@ -78,7 +80,7 @@ impl Compiled for EvidenceScaledExplainer {
         let Some(prepared) = &self.prepared else { return Err(Error::NoPhoto) };
         let answer = argmax(&prepared.reference);
         let asked: Vec<_> = classes.iter().chain([&answer]).map(|&class| (prepared, class)).collect();
-        let mut empty = self.learner.empty(&asked)?;
+        let mut empty = self.learner.empty(model, &asked)?;
         let most = empty.pop().map_or(0.0, |l| l.query.evidence());
         let explained = self.explainer.explain(model, classes, progress)?.into_iter().zip(empty).enumerate();
         let scaled = |(q, (e, l)): (usize, (Explanation, Learned))| {
