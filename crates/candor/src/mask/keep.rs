@@ -1,10 +1,5 @@
 //! λ that fits a query: masks as sparse as they can be that keep the evidence.
 
-/// TEMPORARY: a constant under trial.
-pub(super) fn trial(name: &str, default: f64) -> f64 {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
-}
-
 /// Least share of the evidence that a mask of a fitted λ keeps.
 pub(super) const LEAST: f64 = 0.9;
 /// How λ follows the share: λ is multiplied by e^(GAIN·(share − aim)) a step, within these bounds of the exponent.
@@ -48,18 +43,15 @@ impl Keeping {
             return;
         }
         let seen = || Seen { size, lambda: self.lambda, masks: masks.to_vec() };
-        if settled
-            && share >= trial("X_LEAST", LEAST)
-            && self.kept.as_ref().is_none_or(|kept| size < kept.size)
-        {
+        if settled && share >= LEAST && self.kept.as_ref().is_none_or(|kept| size < kept.size) {
             self.kept = Some(seen());
         }
         if self.most.as_ref().is_none_or(|(most, _)| share > *most) {
             self.most = Some((share, seen()));
         }
         if settled {
-            let [low, high] = [trial("X_LOW", EXPONENT[0]), trial("X_HIGH", EXPONENT[1])];
-            self.lambda *= (trial("X_GAIN", GAIN) * (share - self.aim)).clamp(low, high).exp() as f32;
+            let [low, high] = EXPONENT;
+            self.lambda *= (GAIN * (share - self.aim)).clamp(low, high).exp() as f32;
         }
     }
 

@@ -194,13 +194,13 @@ fn odds(logits: &[f32], class: usize, left_out: &[usize], multi_label: bool) -> 
 
 /// Whether a model has classes enough for windows to tell them apart.
 pub fn has_crowd(classes: usize) -> bool {
-    classes >= super::keep::trial("X_FEW", CROWD as f64) as usize
+    classes >= CROWD
 }
 
 /// Evidence that one class in twenty of an image has, at least that of the tenth; nothing among fewer than twenty classes. A picture of many
 /// things lends some evidence to many classes that are not there; what they have in common is not counted for any.
 fn crowd(found: &[(f64, usize)]) -> f64 {
-    if !has_crowd(found.len()) || found.len() < CROWD {
+    if !has_crowd(found.len()) {
         return 0.0;
     }
     let mut evidence: Vec<f64> = found.iter().map(|(e, _)| *e).collect();

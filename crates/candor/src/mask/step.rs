@@ -210,23 +210,12 @@ impl Step {
 
     /// Where a query's masks start: at one, or, if its class is at a place, at one in that window and at a tenth outside.
     pub fn start(&self, query: &Query) -> Vec<Vec<f32>> {
-        let ones = super::keep::trial("X_ONES", 0.0) > 0.0
-            || super::keep::trial("X_PHOTO", 0.0) > 0.0
-                && query.place.is_some_and(|p| query.log_odds(&query.reference) >= p.log_odds);
-        let Some(place) = query.place.filter(|_| !ones) else { return self.masks(1.0) };
+        let Some(place) = query.place else { return self.masks(1.0) };
         let mask = |s: &MaskSite| {
             let [channels, height, width] = s.mask_shape;
             let to = [height, width];
             // A gate of a channel is at no place.
-            let inside = if to == [1, 1] {
-                vec![1.0]
-            } else {
-                place.window.mask(
-                    place.grid,
-                    to,
-                    [START[0], super::keep::trial("X_OUT", START[1].into()) as f32],
-                )
-            };
+            let inside = if to == [1, 1] { vec![1.0] } else { place.window.mask(place.grid, to, START) };
             inside.repeat(channels)
         };
         self.sites.iter().map(mask).collect()

@@ -90,7 +90,7 @@ impl Compiled for EvidenceScaledExplainer {
             let evidence = l.query.evidence();
             Explanation {
                 judged: judged(&l, &self.learner.false_alarms),
-                log_odds: Some(l.query.log_odds(&l.query.reference)),
+                log_odds: Some(l.query.log_odds(&prepared.reference)),
                 null_log_odds: Some(l.query.floor),
                 evidence: Some(evidence),
                 warnings: e.warnings,

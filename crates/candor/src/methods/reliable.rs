@@ -320,7 +320,7 @@ impl ReliableExplainer {
                     attribution: None,
                     map,
                     path,
-                    log_odds: Some(l.query.log_odds(&l.query.reference)),
+                    log_odds: Some(l.query.log_odds(&prepared.reference)),
                     null_log_odds: Some(l.query.floor),
                     evidence: Some(l.query.evidence()),
                     judged: judged(&l, &self.learner.false_alarms),
