@@ -103,6 +103,11 @@ impl Learner {
         if at_chance { null_log_odds.max(chance) } else { null_log_odds }
     }
 
+    /// Height and width of the coarsest level.
+    fn grid(&self) -> [usize; 2] {
+        self.levels.last().map_or([1, 1], |l| [l.shape[1], l.shape[2]])
+    }
+
     /// The null log-odds of every class, raised, from logits with every mask zero.
     fn floors(&self, null: &[f32]) -> Vec<f64> {
         let odds =
@@ -112,12 +117,26 @@ impl Learner {
 
     /// Where the classes of an image are by themselves, if windows are asked.
     fn find_places(&mut self, prepared: &Prepared, all: &mut [Learned]) -> Result<()> {
-        let (Some(mut test), Some(places)) = (self.places.take(), &prepared.places) else { return Ok(()) };
-        let classes: Vec<usize> = all.iter().map(|l| l.query.class).collect();
-        let floors = self.floors(&all[0].null_logits);
-        let found = test.places(places, &classes, &floors, &|class| self.left_out(prepared, class));
-        all[0].passes += test.passes();
-        self.places = Some(test);
+        if !self.settings.places {
+            return Ok(());
+        }
+        let found = match (self.places.take(), &prepared.places) {
+            (Some(mut test), Some(places)) => {
+                let classes: Vec<usize> = all.iter().map(|l| l.query.class).collect();
+                let floors = self.floors(&all[0].null_logits);
+                let found = test.places(places, &classes, &floors, &|class| self.left_out(prepared, class));
+                all[0].passes += test.passes();
+                self.places = Some(test);
+                found
+            }
+            (test, _) => {
+                self.places = test;
+                let whole = |l: &Learned| {
+                    Place::whole(self.grid(), l.query.log_odds(&l.query.reference), l.query.floor)
+                };
+                Ok(all.iter().map(whole).collect())
+            }
+        };
         for (l, place) in all.iter_mut().zip(found?) {
             let (ground, p_value) = self.false_alarms.judge(&place, None, self.settings.look);
             l.query.place = Some(place);
@@ -187,14 +206,27 @@ impl Learner {
     ) -> Result<[Vec<f64>; 2]> {
         let (null, _) = self.empty_logits(&[(prepared, 0)])?;
         let floors = self.floors(&null[0]);
-        let (Some(mut test), Some(places)) = (self.places.take(), &prepared.places) else {
+        if !self.settings.places {
             return Ok([vec![], vec![]]);
+        }
+        let (all, found) = match (self.places.take(), &prepared.places) {
+            (Some(mut test), Some(places)) => {
+                let all = test.strengths(places, &floors);
+                let closer = if self.settings.look { closer } else { &[] };
+                let found = test.places(places, closer, &floors, &|_| vec![]);
+                self.places = Some(test);
+                (all, found?)
+            }
+            (test, _) => {
+                self.places = test;
+                let whole = |class: usize| {
+                    let odds = Query { class, ..self.blank() }.log_odds(&prepared.reference);
+                    Place::whole(self.grid(), odds, floors[class]).strength
+                };
+                ((0..self.classes).map(whole).collect(), vec![])
+            }
         };
-        let all = test.strengths(places, &floors);
-        let closer = if self.settings.look { closer } else { &[] };
-        let found = test.places(places, closer, &floors, &|_| vec![]);
-        self.places = Some(test);
-        let looks = self.looks(model, prepared, &found?)?;
+        let looks = self.looks(model, prepared, &found)?;
         let evidence = |(&class, (_, looked)): (&usize, &([f64; 4], Arc<Prepared>))| {
             let query = Query { class, ..self.blank() };
             query.log_odds(&looked.reference) - floors[class]

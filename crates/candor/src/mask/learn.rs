@@ -94,7 +94,7 @@ impl Learner {
         let Masked { cut, lambda, .. } = masked;
         let prefix =
             if cut.prefix.nodes.is_empty() { None } else { Some(model.engine.compile(&cut.prefix)?) };
-        let coarsest = levels.last().filter(|_| settings.places);
+        let coarsest = levels.last().filter(|_| settings.places && has_crowd(model.classes));
         Ok(Learner {
             places: coarsest.map(|level| PlaceTest::new(model, level)).transpose()?,
             false_alarms: FalseAlarms::built_in(model.classes),

@@ -66,16 +66,23 @@ pub struct Place {
     pub of_photo: f64,
 }
 
+impl Place {
+    /// All of the image, for models of few classes: its evidence is the strength.
+    pub(super) fn whole(grid: [usize; 2], log_odds: f64, floor: f64) -> Self {
+        let strength = log_odds - floor;
+        Place { window: Window::whole(grid), grid, log_odds, strength, of_photo: strength }
+    }
+}
+
 impl PlaceTest {
     /// Compiles the layers before and behind a level.
     pub fn new(model: &Model, coarsest: &Level) -> Result<Self> {
         let at = |e| Error::graph(&model.info.path, e);
         let (cut, mask) = cut(model, coarsest).map_err(at)?;
         let [_, height, width] = coarsest.shape;
-        let whole = || vec![Window::whole([height, width])];
-        let windows = if has_crowd(model.classes) { windows::over([height, width]) } else { whole() };
-        let behind = flops::forward_from(&cut.suffix, &[mask], 1) * windows.len() as u64;
-        // Beside one pass to the level, whose logits are those of the whole grid.
+        let windows = windows::over([height, width]);
+        let behind = flops::forward_from(&cut.suffix, &[mask], 1) * (windows.len() - 1) as u64;
+        // Beside one pass, which is that of the whole grid.
         let more = behind.div_ceil(flops::forward(&model.graph, 1).max(1));
         let alone = cut.crossing == [coarsest.value];
         Ok(PlaceTest {
@@ -91,7 +98,7 @@ impl PlaceTest {
         })
     }
 
-    /// Passes that testing an image takes: the windows' share of a pass, in arithmetic, rounded up.
+    /// Passes that testing an image takes: one, and the windows' share of a pass, in arithmetic, rounded up.
     pub fn passes(&self) -> Passes {
         self.passes
     }
