@@ -38,6 +38,11 @@ pub struct Look {
     pub evidence: f64,
 }
 
+/// Whether a query asks for the model's answer.
+fn is_answer(prepared: &Prepared, l: &Learned) -> bool {
+    l.query.class == argmax(&prepared.reference)
+}
+
 impl Look {
     /// The enlarged part at the cut before the masks.
     pub fn prepared(&self) -> &Prepared {
@@ -138,16 +143,21 @@ impl Learner {
             }
         };
         for (l, place) in all.iter_mut().zip(found?) {
-            let (ground, p_value) = self.false_alarms.judge(&place, None, self.settings.look);
+            let looks = self.settings.look && !is_answer(prepared, l);
+            let (ground, p_value) = self.false_alarms.judge(&place, None, looks);
             l.query.place = Some(place);
             l.found = Some(Found { place, ground, p_value, look: None });
         }
         Ok(())
     }
 
-    /// Looks more closely where classes are by themselves that the photo does not show well enough.
+    /// Looks more closely where classes are by themselves that the photo does not show well enough. The answer is not among them: what decided it
+    /// is in the photo.
     fn look_closer(&mut self, model: &Model, prepared: &Prepared, all: &mut [Learned]) -> Result<()> {
-        let unsure = |l: &Learned| l.found.as_ref().filter(|f| f.p_value > EVIDENCE).map(|f| f.place);
+        let unsure = |l: &Learned| {
+            let found = l.found.as_ref().filter(|f| f.p_value > EVIDENCE && !is_answer(prepared, l))?;
+            Some(found.place)
+        };
         let places: Vec<(usize, Place)> =
             all.iter().enumerate().filter_map(|(q, l)| Some((q, unsure(l)?))).collect();
         let looks = self.looks(model, prepared, &places.iter().map(|(_, p)| *p).collect::<Vec<_>>())?;
