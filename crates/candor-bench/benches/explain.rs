@@ -33,7 +33,7 @@ fn benches(c: &mut Criterion) {
 
     for (name, iterations) in [("one mask iteration", 1), ("one explanation", 60)] {
         // Without `exact`, so that the work does not depend on the class.
-        let settings = Settings { iterations, exact: false, ..Settings::default() };
+        let settings = Settings { iterations, exact: false, ..Settings::of_photo() };
         let mut learner = Learner::new(&model, automatic_levels(&model).unwrap(), settings).unwrap();
         let prepared = learner.prepare(&model, &image).unwrap();
         c.bench_function(name, |b| {

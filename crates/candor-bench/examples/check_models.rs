@@ -197,7 +197,7 @@ fn mask(model: &Model, image: &Tensor, class: usize) -> (String, Result<f64>) {
     let shown: Vec<String> = levels.iter().map(|l| l.shape[1].to_string()).collect();
     let run = || -> Result<f64> {
         let start = Instant::now();
-        let settings = Settings { iterations: ITERATIONS, exact: false, ..Settings::default() };
+        let settings = Settings { iterations: ITERATIONS, exact: false, ..Settings::of_photo() };
         let mut learner = Learner::new(model, levels, settings)?;
         let one = image.as_floats().unwrap_or_default();
         let one = &one[..model.input_shape.iter().product()];

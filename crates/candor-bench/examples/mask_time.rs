@@ -77,7 +77,7 @@ impl Server {
             // The comparison's null is the network's own, and every query takes every step.
             floor_at_chance: false,
             exact: false,
-            ..Settings::default()
+            ..Settings::of_photo()
         };
         let (multiplier, increment) = IMAGE;
         let (amplitude, offset) = (a.amplitude, a.offset);

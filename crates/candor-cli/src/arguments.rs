@@ -53,7 +53,7 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Explain photos: why this class, and is there anything to see of that one?
     Explain(ExplainArgs),
-    /// Choose λ for a model on a few photos and write it to the model's sidecar
+    /// Learn a model's λ and rates of false alarms on a few photos, and write them to its sidecar
     Calibrate(CalibrateArgs),
     /// Check which methods stay silent about classes that are not there
     Check(CheckArgs),
@@ -206,6 +206,12 @@ pub struct ExplainArgs {
     /// Learn the reliable mask at λ/4, λ/2, 2λ and 4λ, too, and warn where the map does not stay (five times the time)
     #[arg(long)]
     pub lambda_path: bool,
+    /// Paint the maps of classes with weak evidence, too (they are in the NPZ files anyway)
+    #[arg(long)]
+    pub weak: bool,
+    /// Closer looks of the reliable mask for a class that the photo does not show well enough: 1, or 0 for none [default: 1]
+    #[arg(long, value_name = "N")]
+    pub look: Option<u32>,
     /// Skip the specificity check (by default the lowest-scoring class is explained too, and you are warned if it highlights the same pixels)
     #[arg(long)]
     pub no_probe: bool,
@@ -222,7 +228,9 @@ pub struct ExplainArgs {
 #[derive(Args)]
 #[command(after_help = "\
 λ weighs the masks' sparsity. Chosen is the largest of seven at which the median change of the evidence kept stays within \
-the tolerance. `explain` reads it from the sidecar. --preset and --levels are written beside it, because λ holds for them; a \
+the tolerance. `explain` reads it from the sidecar, and fits it to each photo from there. What classes that are not there show is learned from \
+the same photos: all but the model's answers count as not there. From it `explain` says how many of them show as much as a class does, and gives \
+its verdict at 1 % false alarms; without it a cautious rule is built in. --preset and --levels are written beside it, because λ holds for them; a \
 preprocessing that nobody stated is not.
 
 Example:

@@ -12,7 +12,7 @@ const NAME: usize = 28;
 const LEGEND: [&str; 4] = [
     "log-odds: how far the model prefers the class to all others together",
     "null log-odds: the same where the masks hide the photo, but at least chance",
-    "evidence: what the log-odds have above the null log-odds",
+    "evidence: what the log-odds, of the photo or of the class's best place, have above the null log-odds",
     "mean of map: of its positive values, over all pixels",
 ];
 
@@ -80,8 +80,7 @@ fn row(q: &QueryResult, has_null: bool) -> Vec<Cell> {
         odds(Some(q.log_odds)),
     ];
     if has_null {
-        let evidence = q.null_log_odds.map(|null| q.log_odds.max(null) - null);
-        cells.extend([odds(q.null_log_odds), odds(evidence)]);
+        cells.extend([odds(q.null_log_odds), odds(q.evidence)]);
     }
     cells.extend([decimals(q.map.mass, 4), Cell::text(q.verdict.words())]);
     cells

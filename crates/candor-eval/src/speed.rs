@@ -239,7 +239,7 @@ fn time_iteration(model: &Model, image: &[f32], repeats: usize) -> Result<(Secon
     let levels = automatic_levels(model)?;
     let values = levels.iter().map(|l| l.value).collect();
     // Every class takes every step, and the first steps warm up.
-    let settings = Settings { iterations: repeats + 2, exact: false, ..Settings::default() };
+    let settings = Settings { iterations: repeats + 2, exact: false, ..Settings::of_photo() };
     let mut learner = Learner::new(model, levels, settings)?;
     let prepared = learner.prepare(model, image)?;
     let mut ends = vec![];

@@ -2,6 +2,7 @@
 //!
 //! Arrays, all 32-bit float: `map` (H×W), and for each level, finest first, `level_0_mask` (C×H×W), `level_1_mask`, …
 //! Where the path of λ was asked for, `path_0_map` (H×W) and so on, from the smallest λ.
+//! A class with weak evidence has an empty `map` and its own as `weak_map` (H×W), unless that was asked for.
 //! The levels' names are in `explain.json`.
 
 use std::io::{Cursor, Write};
@@ -20,6 +21,9 @@ pub fn bytes(query: &ExplainedQuery) -> Result<Vec<u8>, ReportError> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let map = &query.map;
     add(&mut zip, "map", &[map.height as u64, map.width as u64], &map.data)?;
+    if let Some(map) = &query.weak_map {
+        add(&mut zip, "weak_map", &[map.height as u64, map.width as u64], &map.data)?;
+    }
     for (i, level) in query.levels.iter().enumerate() {
         add(&mut zip, &format!("level_{i}_mask"), &level.shape.map(|n| n as u64), &level.data)?;
     }
@@ -93,6 +97,7 @@ mod tests {
         let level = LevelMask { value: "relu_4".into(), shape: [2, 2, 2], data, mean };
         ExplainedQuery {
             map: Map { height: 2, width: 3, data: vec![0.0, 0.1, 1e-9, 3.5, -2.0, 0.3] },
+            weak_map: Some(Map { height: 1, width: 1, data: vec![0.75] }),
             levels: vec![level],
             path: vec![Map { height: 1, width: 2, data: vec![0.5, 0.25] }],
         }
@@ -125,9 +130,10 @@ mod tests {
         let header =
             |shape: &str| format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape},), }}");
         assert_eq!(arrays[0], ("map.npy".into(), header("2, 3"), query.map.data));
-        assert_eq!(arrays[1], ("level_0_mask.npy".into(), header("2, 2, 2"), query.levels[0].data.clone()));
-        assert_eq!(arrays[2], ("path_0_map.npy".into(), header("1, 2"), vec![0.5, 0.25]));
-        assert_eq!(arrays.len(), 3);
+        assert_eq!(arrays[1], ("weak_map.npy".into(), header("1, 1"), vec![0.75]));
+        assert_eq!(arrays[2], ("level_0_mask.npy".into(), header("2, 2, 2"), query.levels[0].data.clone()));
+        assert_eq!(arrays[3], ("path_0_map.npy".into(), header("1, 2"), vec![0.5, 0.25]));
+        assert_eq!(arrays.len(), 4);
     }
 
     #[test]

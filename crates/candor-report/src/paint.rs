@@ -95,7 +95,9 @@ impl Scales {
         let queries = || image.result.queries.iter().zip(&image.queries);
         let mask = image.result.queries.iter().any(|query| query.kept.is_some());
         let top = queries()
-            .find(|(result, _)| result.rank == 1 && result.verdict != Verdict::NoEvidence)
+            .find(|(result, _)| {
+                result.rank == 1 && !matches!(result.verdict, Verdict::NoEvidence | Verdict::Weak)
+            })
             .map(|(_, arrays)| arrays);
         let depth = image.queries.iter().map(|query| query.levels.len()).max().unwrap_or(0);
         let maps: Vec<&Map> = image.queries.iter().map(|query| &query.map).collect();

@@ -2,7 +2,9 @@
 
 use candor::Explainer;
 use candor::engine::EngineInfo;
-use candor::explanation::{ClassExplanation, Cost, Kept, LevelMask, PhotoExplanation, TopClass, Verdict};
+use candor::explanation::{
+    ClassExplanation, Cost, Judged, Kept, LevelMask, PhotoExplanation, TopClass, Verdict,
+};
 use candor::map::Map;
 use candor::model::ModelInfo;
 use candor::parameters::MethodInfo;
@@ -89,8 +91,19 @@ pub struct QueryResult {
     /// Log-odds o_c = S_c − logsumexp of the other logits, on the unmasked image.
     pub log_odds: f64,
     /// The null log-odds n_c: of the class when every mask is zero (nothing of the image is left), but not below chance; `null` in JSON for
-    /// methods without a null. The evidence is max(log_odds, null_log_odds) − null_log_odds.
+    /// methods without a null.
     pub null_log_odds: Option<f64>,
+    /// Log-odds above the null log-odds, at least 0, of the photo or of the place where the class is by itself, whichever are higher; `null` for
+    /// methods without a null.
+    #[serde(default)]
+    pub evidence: Option<f64>,
+    /// What shows the class, where, and how many classes that are not there show as much: `ground`, `window`, `p_value`, `calibrated`,
+    /// `discovery`; `null` for methods that do not ask where a class is by itself.
+    #[serde(default)]
+    pub judged: Option<Judged>,
+    /// Weight of the masks' L1 term at which they were found; `null` for methods that mask nothing.
+    #[serde(default)]
+    pub lambda: Option<f64>,
     /// Score and log-odds of the masked model at the returned masks; `null` for methods that mask nothing.
     pub kept: Option<Kept>,
     /// The fused map.
@@ -102,7 +115,7 @@ pub struct QueryResult {
     pub lambda_path: Vec<PathInfo>,
     /// What it cost.
     pub cost: Cost,
-    /// `evidence`, `no-evidence` or, where there is no null or the mask lost the class, `not-judged`.
+    /// `evidence`, `weak`, `no-evidence` or, where there is no null or the mask lost the class, `not-judged`.
     pub verdict: Verdict,
     /// Anything a reader must know before believing the map; each says what to do.
     pub warnings: Vec<String>,
@@ -167,6 +180,8 @@ pub struct ExplainedImage {
 pub struct ExplainedQuery {
     /// The fused map on the model's input grid.
     pub map: Map,
+    /// The map that a verdict of weak evidence keeps from being painted.
+    pub weak_map: Option<Map>,
     /// Each level's mask, finest first.
     pub levels: Vec<LevelMask>,
     /// The fused maps at other λ, from the smallest, if they were asked for.
@@ -191,6 +206,9 @@ fn split(e: ClassExplanation) -> (QueryResult, ExplainedQuery) {
         probability: e.probability,
         log_odds: e.log_odds,
         null_log_odds: e.null_log_odds,
+        evidence: e.evidence,
+        judged: e.judged,
+        lambda: e.lambda,
         kept: e.kept,
         map: MapInfo::of(&e.map),
         levels: e
@@ -208,5 +226,5 @@ fn split(e: ClassExplanation) -> (QueryResult, ExplainedQuery) {
         warnings: e.warnings,
     };
     let path = e.lambda_path.into_iter().map(|p| p.map).collect();
-    (figures, ExplainedQuery { map: e.map, levels: e.levels, path })
+    (figures, ExplainedQuery { map: e.map, weak_map: e.weak_map, levels: e.levels, path })
 }

@@ -79,6 +79,10 @@ struct Query {
     probability: String,
     log_odds: String,
     null_log_odds: String,
+    evidence: String,
+    /// What shows the class, and how many that are not there show as much; empty for methods that do not ask.
+    ground: String,
+    p_value: String,
     kept_score: String,
     kept_log_odds: String,
     bars: Option<Bars>,
@@ -188,6 +192,9 @@ impl Query {
             probability: percent(result.probability),
             log_odds: figure(result.log_odds),
             null_log_odds: or_none(result.null_log_odds),
+            evidence: or_none(result.evidence),
+            ground: result.judged.map_or_else(String::new, |j| words::ground(&j, result.verdict)),
+            p_value: result.judged.map_or("–".to_owned(), |j| words::rate(j.p_value)),
             kept_score: or_none(result.kept.map(|kept| kept.score)),
             kept_log_odds: or_none(result.kept.map(|kept| kept.log_odds)),
             bars: evidence(result).map(|(there, kept)| Bars::new(result.verdict, there, kept, axis)),
@@ -208,7 +215,7 @@ impl Query {
 /// What the photo adds to the class's log-odds above the null, at least 0, and what the masked photo still adds.
 fn evidence(query: &QueryResult) -> Option<(f64, f64)> {
     let (null, kept) = (query.null_log_odds?, query.kept?);
-    Some(((query.log_odds - null).max(0.0), kept.log_odds - null))
+    Some((query.evidence?, kept.log_odds - null))
 }
 
 /// A quotient above this says no more than that it is large: what it is divided by is small.
@@ -224,7 +231,7 @@ impl Bars {
             kept_width: width(kept, axis),
             // Of hardly any evidence every share is large, or far below zero.
             share: match kept / there {
-                _ if lost || verdict != Verdict::Evidence => String::new(),
+                _ if lost || !matches!(verdict, Verdict::Evidence | Verdict::Weak) => String::new(),
                 share if share > LARGE_SHARE => format!("more than {}", percent(LARGE_SHARE)),
                 share => percent(share),
             },

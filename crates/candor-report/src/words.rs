@@ -3,6 +3,7 @@
 use super::figures::{figure, percent};
 use super::paint::{Scale, ScaleSource};
 use super::result::QueryResult;
+use candor::explanation::{Judged, Verdict};
 use candor::map::Map;
 
 /// Which scale the maps of `queries`, all of one image, are painted on, and why that one.
@@ -49,10 +50,37 @@ pub(crate) fn why_not_judged<'q>(queries: impl Iterator<Item = &'q QueryResult>)
     reasons
 }
 
+/// What shows a class, and how many classes that are not there show as much.
+pub(crate) fn ground(judged: &Judged, verdict: Verdict) -> String {
+    let source =
+        if judged.calibrated { "on the calibration photos" } else { "by the built-in, cautious rule" };
+    let many = format!("{} of absent classes show as much {source}", rate(judged.p_value));
+    match verdict {
+        Verdict::NoEvidence => many,
+        _ => format!("shown by {}; {many}", judged.ground.words()),
+    }
+}
+
+/// A rate as a percentage, with as many digits as it can bear.
+pub(crate) fn rate(p: f64) -> String {
+    match 100.0 * p {
+        p if p >= 50.0 => "more than 50 %".to_owned(),
+        p if p >= 10.0 => format!("{p:.0} %"),
+        p if p >= 1.0 => format!("{p:.1} %"),
+        p if p >= 0.1 => format!("{p:.2} %"),
+        _ => "less than 0.1 %".to_owned(),
+    }
+}
+
 /// What the overlay of one query shows, for those who do not see it.
 pub(crate) fn overlay(query: &QueryResult, map: &Map, scale: &Scale) -> String {
     let class = short(&query.class_name);
     let painted = map.data.iter().filter(|&&v| scale.index(v) != scale.index(0.0)).count();
+    if painted == 0 && query.verdict == Verdict::Weak {
+        return format!(
+            "The photo in grey without any colour: the evidence for {class} is weak, and its map is not painted."
+        );
+    }
     if painted == 0 {
         return format!("The photo in grey without any colour: the map for {class} is empty.");
     }

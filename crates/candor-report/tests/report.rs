@@ -305,6 +305,7 @@ fn what_is_not_judged_gets_no_tick_and_a_lost_class_no_share() {
     // Hardly any evidence in the photo, and a mask that ended far below the null.
     let lost = &mut image.result.queries[1];
     (lost.log_odds, lost.null_log_odds, lost.verdict) = (-6.84, Some(-6.9), Verdict::NotJudged);
+    lost.evidence = Some(0.06);
     lost.kept = lost.kept.map(|kept| Kept { log_odds: -10.39, ..kept });
     write(directory.path(), vec![image], header());
     let page = page(directory.path());

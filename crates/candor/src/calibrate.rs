@@ -1,14 +1,18 @@
-//! λ of a model: the sparsest masks that still keep the evidence.
+//! λ of a model, the sparsest masks that still keep the evidence; and how often classes that are not there show something.
 
 use crate::progress::{Progress, Unwatched};
 use image::RgbImage;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 
 use crate::error::{Error, ModelError, Result};
+use crate::false_alarms::FalseAlarms;
 use crate::image::Preprocessing;
 use crate::mask::learn::Learner;
-use crate::mask::{Settings, levels};
+use crate::mask::{Prepared, Settings, levels};
 use crate::model::Model;
+use crate::noise::below;
 use crate::quantile::median;
 use crate::scores::argmax;
 
@@ -16,6 +20,9 @@ use crate::scores::argmax;
 pub const TRIALS: usize = 7;
 /// Factors on the default λ that are tried, from sparse to dense.
 const FACTORS: [f64; TRIALS] = [8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.125];
+
+/// Most classes of a photo that are looked at more closely.
+const LOOKS: usize = 100;
 
 /// One λ that was tried.
 #[derive(Clone, Debug, Serialize)]
@@ -39,11 +46,13 @@ pub struct Calibration {
     pub photos: usize,
     /// All λ tried, largest first.
     pub trials: Vec<Trial>,
+    /// What classes that are not in the photos show; `None` if there is none.
+    pub false_alarms: Option<FalseAlarms>,
 }
 
 /// Chooses λ for a model on a few photos: the largest at which the median relative change of the top-1 class's evidence,
-/// |(kept − null) / evidence − 1|, is at most `tolerance` (METHOD: 5 to 10 %). `progress` is called after each
-/// photo at each λ.
+/// |(kept − null) / evidence − 1|, is at most `tolerance` (5 to 10 %). Learns from the same photos what classes that are not there show; no labels
+/// are needed, as all but the model's answers are taken not to be there. `progress` is called after each photo at each λ.
 ///
 /// # Errors
 /// If no photo shows evidence for its top-1 class, if no λ keeps it, or if the engine fails.
@@ -57,37 +66,66 @@ pub fn calibrate(
 ) -> Result<Calibration> {
     let levels = levels::choose(model, levels)?;
     let base = levels::default_lambda(&levels, model.classes);
+    let lambdas = FACTORS.map(|factor| rounded(base * factor));
     let mut learner = Learner::new(model, levels, Settings::default())?;
-    let (mut trials, mut shown) = (vec![], 0);
-    for factor in FACTORS {
-        let lambda = rounded(base * factor);
-        learner.lambda = lambda as f32;
-        let (mut changes, mut sizes) = (vec![], vec![]);
-        for photo in photos {
-            let prepared = learner.prepare(model, &preprocessing.apply(photo))?;
-            let top1 = argmax(&prepared.reference);
-            let learned = learner.learn(model, &prepared, &[top1], &mut Unwatched)?;
-            for l in &learned {
-                let evidence = l.query.evidence();
-                if evidence > 0.0 {
-                    let kept = l.query.log_odds(&l.kept_logits) - l.query.floor;
-                    changes.push((kept / evidence - 1.0).abs());
+    let (mut changes, mut sizes) = ([const { vec![] }; TRIALS], [const { vec![] }; TRIALS]);
+    let (mut shown, mut random) = ([vec![], vec![]], ChaCha8Rng::seed_from_u64(0));
+    for photo in photos {
+        let prepared = learner.prepare(model, &preprocessing.apply(photo))?;
+        let absent = absent(model, &mut learner, &prepared, &mut random)?;
+        shown.iter_mut().zip(absent).for_each(|(all, more)| all.extend(more));
+        let case = [(&prepared, argmax(&prepared.reference))];
+        let empty = learner.empty(model, &case)?;
+        for (trial, lambda) in lambdas.iter().enumerate() {
+            for l in learner.learn_at(model, &case, (&empty, &[*lambda as f32]), &mut Unwatched)? {
+                if l.query.evidence() > 0.0 {
+                    changes[trial].push((l.kept() - 1.0).abs());
                     let cells: usize = l.masks.iter().map(Vec::len).sum();
-                    sizes.push(l.masks.iter().flatten().map(|&m| f64::from(m)).sum::<f64>() / cells as f64);
+                    let sum = l.masks.iter().flatten().map(|&m| f64::from(m)).sum::<f64>();
+                    sizes[trial].push(sum / cells as f64);
                 }
             }
             progress.step()?;
         }
-        let (Some(median_change), Some(median_mask)) = (median(&changes), median(&sizes)) else {
+    }
+    let mut trials = vec![];
+    for (trial, &lambda) in lambdas.iter().enumerate() {
+        let (Some(median_change), Some(median_mask)) = (median(&changes[trial]), median(&sizes[trial]))
+        else {
             return Err(Error::model(&model.info.path, ModelError::NoEvidence));
         };
-        shown = changes.len();
         trials.push(Trial { lambda, median_change, median_mask });
     }
+    let photos_shown = changes[0].len();
+    let false_alarms = FalseAlarms::learned(photos.len(), shown);
     match trials.iter().find(|t| t.median_change <= tolerance) {
-        Some(best) => Ok(Calibration { lambda: best.lambda, tolerance, photos: shown, trials }),
+        Some(best) => {
+            Ok(Calibration { lambda: best.lambda, tolerance, photos: photos_shown, trials, false_alarms })
+        }
         None => Err(Error::model(&model.info.path, ModelError::NoLambda)),
     }
+}
+
+/// What classes show that are not in a photo, in places and on a closer look ([`Learner::strengths`]): all but the model's answers, which are
+/// the one with the highest score and, where labels do not exclude each other, those that are likelier than not. So many as
+/// [`LOOKS`], drawn anew for each photo, are looked at more closely.
+fn absent(
+    model: &Model,
+    learner: &mut Learner,
+    prepared: &Prepared,
+    random: &mut ChaCha8Rng,
+) -> Result<[Vec<f64>; 2]> {
+    let answer = argmax(&prepared.reference);
+    let probabilities = model.probabilities(&prepared.reference);
+    let is_answer = |class: usize| class == answer || model.is_sigmoid() && probabilities[class] >= 0.5;
+    let absent: Vec<usize> = (0..model.classes).filter(|&class| !is_answer(class)).collect();
+    let mut drawn = absent.clone();
+    for i in 0..drawn.len().min(LOOKS) {
+        let other = i + below(random, drawn.len() - i);
+        drawn.swap(i, other);
+    }
+    drawn.truncate(LOOKS);
+    learner.strengths(model, prepared, (&absent, &drawn))
 }
 
 /// Two significant digits: more would pretend.

@@ -118,7 +118,8 @@ impl Classifier {
     pub fn choices(&self, levels: &[String], seed: u64) -> Choices {
         let own = || self.sidecar.levels.clone().unwrap_or_default();
         let levels = if levels.is_empty() { own() } else { levels.to_vec() };
-        Choices { levels, calibrated_lambda: self.sidecar.lambda, seed }
+        let false_alarms = self.sidecar.false_alarms.clone();
+        Choices { levels, calibrated_lambda: self.sidecar.lambda, false_alarms, seed }
     }
 }
 

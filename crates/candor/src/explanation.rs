@@ -3,6 +3,7 @@
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
+use crate::false_alarms::{DISCOVERIES, EVIDENCE, Ground, WEAK, discoveries};
 use crate::image::Change;
 use crate::map::Map;
 use crate::methods::attribution::Attribution;
@@ -41,6 +42,38 @@ pub struct PathPoint {
     pub kept: Kept,
 }
 
+/// How a class was judged by where it is by itself.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Judged {
+    /// What shows it, as far as anything does.
+    pub ground: Ground,
+    /// The window in which its log-odds are highest, as shares of the image the model sees: top, left, bottom, right; on a closer look the part
+    /// that was cut out.
+    pub window: [f64; 4],
+    /// Share of the classes that are not there which show as much.
+    pub p_value: f64,
+    /// Whether that share was learned on photos ([`calibrate`](crate::calibrate)); else the built-in rule, which is cautious.
+    pub calibrated: bool,
+    /// Whether it stands among all classes asked for: [`DISCOVERIES`].
+    pub discovery: bool,
+}
+
+impl Judged {
+    /// Whether so few absent classes show as much that the class counts as there.
+    pub fn holds(&self) -> bool {
+        self.p_value <= EVIDENCE && self.discovery
+    }
+
+    /// Judges several classes that were asked for together: false discoveries among them are controlled.
+    pub fn together(all: &mut [Explanation]) {
+        let p: Vec<f64> = all.iter().filter_map(|e| e.judged.map(|j| j.p_value)).collect();
+        let mut stands = discoveries(&p, DISCOVERIES).into_iter();
+        for judged in all.iter_mut().filter_map(|e| e.judged.as_mut()) {
+            judged.discovery = stands.next().unwrap_or(false);
+        }
+    }
+}
+
 /// A method's answer for one class.
 #[derive(Clone, Debug)]
 pub struct Explanation {
@@ -56,6 +89,12 @@ pub struct Explanation {
     pub null_log_odds: Option<f64>,
     /// Log-odds above the null log-odds, at least 0.
     pub evidence: Option<f64>,
+    /// How the class was judged by where it is by itself, if windows were asked.
+    pub judged: Option<Judged>,
+    /// The map of a class with [`Verdict::Weak`], whose `map` is empty unless it was asked for.
+    pub weak: Option<Map>,
+    /// Weight of the L1 term at which its masks were found.
+    pub lambda: Option<f64>,
     /// What the masked model answers.
     pub kept: Option<Kept>,
     /// Maps at other λ, from the smallest, where they were asked for.
@@ -76,14 +115,29 @@ pub(crate) fn is_empty(map: &Map) -> bool {
 }
 
 impl Explanation {
-    /// Whether the map can be read as evidence: `evidence` if the class's log-odds exceed the null log-odds and the map is not empty,
-    /// `no-evidence` if one of the two fails; `not-judged` without a null, and where the mask [lost](Self::lost) the class.
+    /// Whether the map can be read as evidence. `evidence`: the class's log-odds exceed the null log-odds, the map is not empty, and no more
+    /// than one in a hundred classes that are not there shows as much ([`EVIDENCE`]; among several classes asked for, [`DISCOVERIES`]).
+    /// `weak`: no more than one in twenty ([`WEAK`]). `no-evidence` else; `not-judged` without a null, and where the mask
+    /// [lost](Self::lost) the class.
     pub fn verdict(&self) -> Verdict {
         let Some(evidence) = self.evidence else { return Verdict::NotJudged };
-        match evidence > LEAST_EVIDENCE && !is_empty(&self.map) {
-            true if self.lost() => Verdict::NotJudged,
-            true => Verdict::Evidence,
-            false => Verdict::NoEvidence,
+        let shown = self.weak.as_ref().unwrap_or(&self.map);
+        if evidence <= LEAST_EVIDENCE || is_empty(shown) || self.judged.is_some_and(|j| j.p_value > WEAK) {
+            return Verdict::NoEvidence;
+        }
+        match self.judged {
+            _ if self.lost() => Verdict::NotJudged,
+            Some(judged) if !judged.holds() => Verdict::Weak,
+            _ => Verdict::Evidence,
+        }
+    }
+
+    /// Puts the map of a class with [`Verdict::Weak`] aside, unless it is to be shown, too; that of one without evidence is empty.
+    pub fn set_aside(&mut self, show_weak: bool) {
+        let verdict = self.verdict();
+        if verdict == Verdict::Weak && !show_weak {
+            let empty = Map::zeros(self.map.height, self.map.width);
+            self.weak = Some(std::mem::replace(&mut self.map, empty));
         }
     }
 
@@ -102,6 +156,9 @@ impl Explanation {
             log_odds: None,
             null_log_odds: None,
             evidence: None,
+            judged: None,
+            weak: None,
+            lambda: None,
             kept: None,
             path: vec![],
             passes,
@@ -133,6 +190,8 @@ pub struct Cost {
 pub enum Verdict {
     /// Something in the image supports the class.
     Evidence,
+    /// Something does, but more classes that are not there show as much than the stated rate of false alarms allows.
+    Weak,
     /// Nothing in the image supports the class; the empty map is the answer.
     NoEvidence,
     /// The method has no null to judge against, or its mask lost the class.
@@ -140,10 +199,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// In words: `evidence`, `no evidence` or `not judged`.
+    /// In words: `evidence`, `weak evidence`, `no evidence` or `not judged`.
     pub fn words(self) -> &'static str {
         match self {
             Verdict::Evidence => "evidence",
+            Verdict::Weak => "weak evidence",
             Verdict::NoEvidence => "no evidence",
             Verdict::NotJudged => "not judged",
         }
@@ -181,8 +241,15 @@ pub struct ClassExplanation {
     /// The null log-odds n_c: of the class when every mask is zero, but not below chance (−ln(K−1), unless `floor=null`); evidence begins
     /// above it. `None` for methods without a null.
     pub null_log_odds: Option<f64>,
-    /// Log-odds beyond the null's, at least 0; `None` for methods without a null.
+    /// Log-odds beyond the null's, at least 0, of the photo or of the place where the class is by itself, whichever are higher; `None` for methods
+    /// without a null.
     pub evidence: Option<f64>,
+    /// How the class was judged by where it is by itself; `None` for methods that ask no windows.
+    pub judged: Option<Judged>,
+    /// The map that a verdict of weak evidence keeps from being shown; `map` is empty then.
+    pub weak_map: Option<Map>,
+    /// Weight of the L1 term at which its masks were found; `None` for methods that mask nothing.
+    pub lambda: Option<f64>,
     /// What the masked model answers; `None` for methods that mask nothing.
     pub kept: Option<Kept>,
     /// The map on the model's input grid, raw magnitudes.
@@ -247,6 +314,27 @@ mod tests {
         assert_eq!(judged(Some(3.0), Some(0.0), 0.5), Verdict::NotJudged, "lost");
         assert_eq!(judged(None, None, 0.5), Verdict::NotJudged);
         assert_eq!(judged(None, None, 0.0), Verdict::NotJudged, "an empty map without a null says nothing");
+        let map = || Map { height: 1, width: 1, data: vec![0.5] };
+        let at = |p_value: f64| Explanation {
+            evidence: Some(3.0),
+            judged: Some(Judged {
+                ground: Ground::Place,
+                window: [0.0; 4],
+                p_value,
+                calibrated: true,
+                discovery: true,
+            }),
+            ..Explanation::of_map(map(), Passes::default())
+        };
+        let verdicts = [0.001, 0.02, 0.2].map(|p| at(p).verdict());
+        assert_eq!(verdicts, [Verdict::Evidence, Verdict::Weak, Verdict::NoEvidence]);
+        let mut weak = at(0.02);
+        weak.set_aside(false);
+        assert!(weak.map.max() == 0.0 && weak.weak == Some(map()) && weak.verdict() == Verdict::Weak);
+        // Alone it stands; among fifty that are not there it may be one of them.
+        let mut many: Vec<Explanation> = (0..50).map(|_| at(0.6)).chain([at(0.009)]).collect();
+        Judged::together(&mut many);
+        assert_eq!(many[50].verdict(), Verdict::Weak);
         assert_eq!(serde_json::to_value(Verdict::NotJudged).unwrap(), "not-judged");
         assert_eq!(Verdict::NotJudged.words(), "not judged");
     }

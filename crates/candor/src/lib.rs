@@ -13,6 +13,7 @@ pub mod error;
 pub mod explain;
 pub mod explanation;
 pub mod export;
+pub mod false_alarms;
 pub mod image;
 pub mod labels;
 pub mod map;

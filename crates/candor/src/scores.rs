@@ -41,6 +41,19 @@ pub fn log_odds(logits: &[f32], class: usize, left_out: &[usize]) -> f64 {
     f64::from(logits[class]) - log_sum_exp(&rivals)
 }
 
+/// [`log_odds`] of every class against all others, in time proportional to the number of classes.
+pub fn all_log_odds(logits: &[f32]) -> Vec<f64> {
+    let best = argmax(logits);
+    let Some(&most) = logits.get(best) else { return vec![] };
+    let exp: Vec<f64> = logits.iter().map(|&v| f64::from(v - most).exp()).collect();
+    let total: f64 = exp.iter().sum();
+    let odds = |(k, e): (usize, &f64)| f64::from(logits[k]) - f64::from(most) - (total - e).ln();
+    let mut all: Vec<f64> = exp.iter().enumerate().map(odds).collect();
+    // Of the largest term too little may be left to subtract it from the sum.
+    all[best] = log_odds(logits, best, &[]);
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +65,9 @@ mod tests {
         let odds = |c: usize| (p[c] / (1.0 - p[c])).ln();
         (0..3).for_each(|c| assert!((log_odds(&logits, c, &[]) - odds(c)).abs() < 1e-9));
         assert!((log_odds(&logits, 1, &[0]) - 1.5).abs() < 1e-9);
+        (0..3).for_each(|c| assert!((all_log_odds(&logits)[c] - odds(c)).abs() < 1e-9));
+        let sure = [80.0f32, 0.0, 1.0];
+        (0..3).for_each(|c| assert!((all_log_odds(&sure)[c] - log_odds(&sure, c, &[])).abs() < 1e-9));
         assert_eq!((argmax(&logits), ranking(&[1.0, 3.0, 3.0])), (0, vec![1, 2, 0]));
     }
 }

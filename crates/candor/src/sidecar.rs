@@ -16,6 +16,7 @@
 //! logits = "fc_out"            # name of the value that holds the logits
 //! levels = ["conv1", "conv5"]  # names of the values that masks multiply
 //! lambda = 0.01                # written by `candor calibrate`, with the preset and the levels that it was asked for
+//! false-alarms = { photos = 20, place = { classes = 19980, thresholds = [[0.05, 0.0], [0.01, 1.3], [0.001, 3.7]] }, look = { … } }  # likewise
 //! ```
 
 use std::fs;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::false_alarms::FalseAlarms;
 use crate::image::{ColorOrder, Filter, Layout, MAX_SIDE, Preprocessing, Preset, ResizeMode};
 use crate::labels::{Labels, LabelsError, text_file};
 
@@ -64,6 +66,9 @@ pub struct Sidecar {
     pub levels: Option<Vec<String>>,
     /// The model's λ; finite, above 0.
     pub lambda: Option<f64>,
+    /// What classes that are not there show, learned by calibration.
+    #[serde(rename = "false-alarms")]
+    pub false_alarms: Option<FalseAlarms>,
 }
 
 /// A list of N. Of an array alone the parser would take the first N and leave the others.
@@ -91,6 +96,8 @@ pub enum LabelSource {
 pub struct Calibrated {
     /// The λ.
     pub lambda: f64,
+    /// What classes that are not there show; what the sidecar says stays if `None`.
+    pub false_alarms: Option<FalseAlarms>,
     /// The preset that was asked for; `None` if the sidecar says it already, or nobody did.
     pub preset: Option<Preset>,
     /// The preset that was used although nobody asked for it. It does not become one that is stated: a remark says that λ holds for it.
@@ -228,6 +235,11 @@ impl Sidecar {
             ("mean", "must be finite", self.mean.is_none_or(|m| m.iter().all(|v| v.is_finite()))),
             ("std", "must be finite and not 0", self.std.is_none_or(|s| s.iter().all(usable))),
             ("lambda", "must be finite and above 0", self.lambda.is_none_or(|l| l.is_finite() && l > 0.0)),
+            (
+                "false-alarms",
+                "thresholds must be pairs of a falling rate between 0 and 1 and a rising strength",
+                self.false_alarms.as_ref().is_none_or(|f| f.fault().is_none()),
+            ),
         ];
         checks.into_iter().find(|(_, _, fine)| !fine).map(|(key, message, _)| (key, message))
     }
@@ -262,6 +274,10 @@ impl Sidecar {
         };
         let mut wanted = Sidecar { lambda: Some(found.lambda), ..Self::parse(&text, path)? };
         let mut edited = set(&text, "lambda", &format!("{:?}{}", found.lambda, found.remark()));
+        if let Some(false_alarms) = &found.false_alarms {
+            wanted.false_alarms = Some(false_alarms.clone());
+            edited = set(&edited, "false-alarms", &false_alarms.inline());
+        }
         if let Some(preset) = found.preset {
             // As on the command line, a preset replaces the numbers that refined another.
             wanted =

@@ -56,7 +56,7 @@ fn agrees(golden: &str) {
         beta_2: golden["optimiser"]["beta2"].as_f64().unwrap() as f32,
         floor_at_chance: false,
         exact: false,
-        ..Settings::default()
+        ..Settings::of_photo()
     };
     let mut learner = Learner::new(&model, levels, settings).unwrap();
     let image = smooth_image(model.input_shape, golden["input"]["amplitude"].as_f64().unwrap());

@@ -77,7 +77,12 @@ fn scores(model: &Model, image: &[f32]) -> Vec<f32> {
 }
 
 fn short() -> Settings {
-    Settings { iterations: 4, exact: false, ..Settings::default() }
+    Settings { iterations: 4, exact: false, ..Settings::of_photo() }
+}
+
+/// The search where a class is by itself, at one λ.
+fn at_places() -> Settings {
+    Settings { iterations: 4, exact: false, keep: 0.0, ..Settings::default() }
 }
 
 fn assert_near(what: &str, got: &[f32], want: &[f32]) {
@@ -100,6 +105,14 @@ fn same_as_network(what: &str, graph: &Graph, options: &ModelOptions, fixed_batc
         for (got, want) in got.masks.iter().zip(&want.masks) {
             assert_near(what, got, want);
         }
+    }
+    let (got, want) =
+        (learn(&model, &image, at_places(), &[0, 5]), learn(&plain, &image, at_places(), &[0, 5]));
+    for (got, want) in got.iter().zip(&want) {
+        let [a, b] = [got, want].map(|l| l.found.clone().unwrap());
+        assert_eq!((a.place.window, a.ground), (b.place.window, b.ground), "{what}");
+        assert!((a.place.strength - b.place.strength).abs() < 1e-3, "{what}");
+        assert_near(what, &got.masks.concat(), &want.masks.concat());
     }
 }
 
@@ -158,6 +171,29 @@ fn a_sigmoid_per_class_needs_no_rivals() {
     assert_near("sigmoid", &scores(&model, &image), &logits);
     let learned = learn(&model, &image, short(), &[3]);
     assert!((learned[0].query.log_odds(&logits) - f64::from(logits[3])).abs() < 1e-4);
+    // By itself, too, a class has no rivals: strength is the logit in the window over that of nothing.
+    let learned = learn(&model, &image, at_places(), &[3]).remove(0);
+    let place = learned.found.clone().unwrap().place;
+    assert!(place.strength >= f64::from(logits[3]) - learned.query.floor - 1e-4, "the whole is a window");
+}
+
+#[test]
+fn two_classes_and_one_output_have_places() {
+    let some = |n: i64| with_head(|y| y.slice(&[1], &[0], &[n], &[1]));
+    let image = image(3);
+    for n in [2, 1] {
+        let model = load(&some(n), &ModelOptions::default()).unwrap();
+        let answer = candor::scores::argmax(&scores(&model, &image));
+        let learned = learn(&model, &image, at_places(), &[answer]).remove(0);
+        let found = learned.found.clone().unwrap();
+        let chance = 0.0;
+        assert!(learned.query.floor >= chance, "worse than even odds are no evidence");
+        assert!(found.place.strength.is_finite() && (0.0..=1.0).contains(&found.p_value), "{n}");
+        let there = learned.query.log_odds(&learned.query.reference) > learned.query.floor;
+        assert!(!there || learned.query.evidence() > 0.0, "{n}");
+        // The search reaches the masks: they do not all stay where they started.
+        assert!(learned.masks.concat().iter().any(|&m| m != 1.0 && m != 0.1), "{n}");
+    }
 }
 
 #[test]

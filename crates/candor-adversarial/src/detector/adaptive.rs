@@ -209,7 +209,7 @@ fn forward(model: &Model, how: &FeatureSettings, network: &Network) -> Result<Fo
         iterations: how.iterations,
         rate: how.rate,
         beta_2: how.beta_2,
-        ..Settings::default()
+        ..Settings::of_photo()
     };
     let masked = masked(model, &levels::named_levels(model, &how.levels)?, &settings).map_err(at)?;
     let b = Builder::new(unmasked(model, &masked));

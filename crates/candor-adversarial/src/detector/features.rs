@@ -155,7 +155,7 @@ impl Extractor {
                 iterations: settings.iterations,
                 rate: settings.rate,
                 beta_2: settings.beta_2,
-                ..Settings::default()
+                ..Settings::of_photo()
             };
             Learner::new(model, levels.clone(), how)
         };

@@ -1,4 +1,4 @@
-//! `candor calibrate`: a model's λ, written to its sidecar with the preprocessing and the levels that it holds for.
+//! `candor calibrate`: a model's λ and its rates of false alarms, written to its sidecar with the preprocessing and the levels that it holds for.
 
 use std::process::ExitCode;
 
@@ -43,6 +43,7 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     bar.finish_and_clear();
     let written = Calibrated {
         lambda: found.lambda,
+        false_alarms: found.false_alarms.clone(),
         preset: args.model.preset,
         assumed: (!setup.preprocessing_stated).then(Preset::default),
         levels: args.levels.clone(),
@@ -56,7 +57,7 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
             sidecar: setup.sidecar_path.display().to_string(),
         })?;
     } else {
-        output::print(&(trials(&found) + &told(&setup, &written)))?;
+        output::print(&(trials(&found) + &rates(&found) + &told(&setup, &written)))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -83,6 +84,25 @@ fn trials(found: &Calibration) -> String {
     text
 }
 
+/// What classes that are not there show, at the rates of the verdicts.
+fn rates(found: &Calibration) -> String {
+    let Some(rule) = &found.false_alarms else { return String::new() };
+    let ways = [("in the photo", &rule.place), ("on a closer look", &rule.look)];
+    let told = ways.iter().filter(|(_, null)| !null.thresholds.is_empty()).map(|(way, null)| {
+        let at = |rate: f64| null.threshold(rate).map_or("?".to_string(), |at| format!("{at:.2}"));
+        format!(
+            "Classes that are not there, {way}: 5 % of {} reach {}, 1 % reach {}, 0.1 % reach {}\n",
+            null.classes,
+            at(0.05),
+            at(0.01),
+            at(0.001)
+        )
+    });
+    let few = "? : too few classes to tell; give more photos\n";
+    let text: String = told.collect();
+    if text.contains('?') { text + few } else { text }
+}
+
 /// The change as a percentage; beyond all of it the mask lost the class, and how far says nothing.
 fn changed(t: &Trial) -> String {
     if t.median_change > 1.0 { "over 100 %".to_string() } else { format!("{:.1} %", 100.0 * t.median_change) }
@@ -91,6 +111,7 @@ fn changed(t: &Trial) -> String {
 /// What was written, and what was not.
 fn told(setup: &Setup, written: &Calibrated) -> String {
     let mut what = vec![format!("lambda = {:?}", written.lambda)];
+    what.extend(written.false_alarms.as_ref().map(|rule| format!("false-alarms of {} photos", rule.photos)));
     if let Some(preset) = written.preset {
         let before = setup.sidecar.preset.filter(|before| *before != preset);
         what.push(format!("preset = \"{preset}\""));

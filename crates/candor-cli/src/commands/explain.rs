@@ -25,6 +25,12 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     if args.lambda_path {
         method = method.with("lambda-path", true);
     }
+    if args.weak {
+        method = method.with("weak", true);
+    }
+    if let Some(looks) = args.look {
+        method = method.with("look", looks);
+    }
     // A name that does not exist is said before a model is loaded.
     setup::method(&method.name, &method.set)?;
     let inputs = folder::inputs(&args.model, args.images.clone());

@@ -65,6 +65,7 @@ pub(crate) struct PageView<'a> {
     rows: &'a [serde_json::Value],
     questions: usize,
     evidence: usize,
+    weak: usize,
     no_evidence: usize,
     not_judged: usize,
     /// Why some are not judged, a sentence a reason.
@@ -93,6 +94,7 @@ impl<'a> PageView<'a> {
             rows,
             questions: queries().count(),
             evidence: of(Verdict::Evidence).count(),
+            weak: of(Verdict::Weak).count(),
             no_evidence: of(Verdict::NoEvidence).count(),
             not_judged: of(Verdict::NotJudged).count(),
             why_not_judged: words::why_not_judged(of(Verdict::NotJudged)),

@@ -108,6 +108,9 @@ fn query(answer: &Answer) -> (QueryResult, ExplainedQuery) {
         probability: probability(answer.rank),
         log_odds: evidence - 7.1,
         null_log_odds: Some(-6.9),
+        evidence: Some((evidence - 0.2).max(0.0)),
+        judged: None,
+        lambda: Some(1e-4),
         kept: Some(Kept { score: 11.0 * f64::from(height), log_odds: evidence * 0.94 - 7.0 }),
         map: MapInfo::of(&map),
         levels: levels
@@ -119,7 +122,7 @@ fn query(answer: &Answer) -> (QueryResult, ExplainedQuery) {
         warnings: Vec::new(),
         lambda_path: Vec::new(),
     };
-    (result, ExplainedQuery { map, levels, path: vec![] })
+    (result, ExplainedQuery { map, weak_map: None, levels, path: vec![] })
 }
 
 /// Three images: one object and two absent classes; two objects; an answer that was not asked for.

@@ -3,17 +3,20 @@
 use crate::progress::{Cancelled, Progress};
 use candor_graph::tensor::Tensor;
 
+use super::evidence::{Found, Look};
+use super::keep::{self, Keeping};
 use super::levels::Level;
 use super::masked::{Masked, masked};
 use super::objective::{Objective, Query};
+use super::places::{PlaceTest, has_crowd};
 use super::prepared::Prepared;
 use super::settings::{Returned, Settings};
 use super::step::{Case, Step};
 use crate::engine::Session;
 use crate::error::{Error, ModelError, Result};
-use crate::model::{Head, Model};
+use crate::false_alarms::{FalseAlarms, Ground, WEAK};
+use crate::model::Model;
 use crate::passes::Passes;
-use crate::scores::argmax;
 
 /// The masks of one query.
 #[derive(Clone, Debug)]
@@ -28,8 +31,32 @@ pub struct Learned {
     pub masks: Vec<Vec<f32>>,
     /// Total loss before each step and at the returned masks.
     pub losses: Vec<f64>,
+    /// Weight of the L1 term at which they were found.
+    pub lambda: f32,
+    /// Logits with every mask zero.
+    pub null_logits: Vec<f32>,
+    /// Where the class is, and whether it is there; `None` where the whole photo is asked.
+    pub found: Option<Found>,
     /// Passes that this query took. The null's, which all queries of an image share, are its first query's.
     pub passes: Passes,
+}
+
+impl Learned {
+    /// The closer look on which the masks were learned, if it was one.
+    pub fn look(&self) -> Option<&Look> {
+        self.found.as_ref().filter(|f| f.ground == Ground::CloserLook)?.look.as_ref()
+    }
+
+    /// Share of the evidence that the masks keep; 0 without evidence.
+    pub fn kept(&self) -> f64 {
+        share(&self.query, &self.kept_logits)
+    }
+}
+
+/// Share of a query's evidence that is in masked logits; 0 without evidence.
+fn share(query: &Query, logits: &[f32]) -> f64 {
+    let evidence = query.evidence();
+    if evidence > 0.0 { (query.log_odds(logits) - query.floor) / evidence } else { 0.0 }
 }
 
 /// A model with masks in it, compiled once: the part before the first mask, and one optimiser step of the rest.
@@ -38,12 +65,15 @@ pub struct Learner {
     pub levels: Vec<Level>,
     /// The settings it was compiled for.
     pub settings: Settings,
-    /// Weight of the L1 term, which may be changed from one search to the next.
+    /// Weight of the L1 term at which searches begin, which may be changed from one to the next.
     pub lambda: f32,
+    /// How often classes that are not there show as much.
+    pub false_alarms: FalseAlarms,
+    pub(super) places: Option<PlaceTest>,
     prefix: Option<Box<dyn Session>>,
-    step: Step,
-    classes: usize,
-    multi_label: bool,
+    pub(super) step: Step,
+    pub(super) classes: usize,
+    pub(super) multi_label: bool,
     fixed_batch: Option<usize>,
     /// For each crossing value of the cut, whether it is the image itself.
     crossing_is_image: Vec<bool>,
@@ -56,14 +86,18 @@ impl Learner {
     ///
     /// # Errors
     /// A node without a gradient rule, or an operator that the engine lacks.
-    pub fn new(model: &Model, levels: Vec<Level>, settings: Settings) -> Result<Self> {
-        let multi_label = model.head == Head::MultiLabel;
+    pub fn new(model: &Model, levels: Vec<Level>, mut settings: Settings) -> Result<Self> {
+        settings.look &= has_crowd(model.classes);
+        let multi_label = model.is_sigmoid();
         let masked = masked(model, &levels, &settings).map_err(|e| Error::graph(&model.info.path, e))?;
         let step = Step::new(model, &masked, &settings)?;
         let Masked { cut, lambda, .. } = masked;
         let prefix =
             if cut.prefix.nodes.is_empty() { None } else { Some(model.engine.compile(&cut.prefix)?) };
+        let coarsest = levels.last().filter(|_| settings.places && has_crowd(model.classes));
         Ok(Learner {
+            places: coarsest.map(|level| PlaceTest::new(model, level)).transpose()?,
+            false_alarms: FalseAlarms::built_in(model.classes),
             level_crossing: levels.iter().map(|l| cut.crossing.iter().position(|c| *c == l.value)).collect(),
             crossing_is_image: cut.crossing.iter().map(|&c| c == model.input).collect(),
             levels,
@@ -96,9 +130,19 @@ impl Learner {
     /// # Errors
     /// If the engine fails.
     pub fn prepare_all(&mut self, model: &Model, images: &[&[f32]]) -> Result<Vec<Prepared>> {
+        self.prepare_images(model, images, true)
+    }
+
+    /// [`Learner::prepare_all`], with what their windows show or without.
+    pub(super) fn prepare_images(
+        &mut self,
+        model: &Model,
+        images: &[&[f32]],
+        with_places: bool,
+    ) -> Result<Vec<Prepared>> {
         let mut all: Vec<Prepared> = vec![];
         for part in images.chunks(self.step.images()) {
-            all.extend(self.prepare_part(model, part)?);
+            all.extend(self.prepare_part(model, part, with_places)?);
         }
         let ones = self.step.masks(1.0);
         let blank = self.blank();
@@ -111,7 +155,7 @@ impl Learner {
         Ok(all)
     }
 
-    fn prepare_part(&mut self, model: &Model, part: &[&[f32]]) -> Result<Vec<Prepared>> {
+    fn prepare_part(&mut self, model: &Model, part: &[&[f32]], with_places: bool) -> Result<Vec<Prepared>> {
         let at = |e| Error::graph(&model.info.path, e);
         let images = match part {
             [one] => model.input_tensor(one)?,
@@ -121,8 +165,16 @@ impl Learner {
             Some(prefix) => prefix.run(&[&images])?.into_iter(),
             None => vec![].into_iter(),
         };
-        let mut all: Vec<Prepared> =
-            part.iter().map(|_| Prepared { crossing: vec![], reference: vec![] }).collect();
+        let mut all: Vec<Prepared> = part
+            .iter()
+            .map(|_| Prepared { crossing: vec![], reference: vec![], image: vec![], places: None })
+            .collect();
+        if let Some(test) = self.places.as_mut().filter(|_| with_places) {
+            for (prepared, image) in all.iter_mut().zip(part) {
+                prepared.places = Some(test.test(model, image)?);
+                prepared.image = image.to_vec();
+            }
+        }
         for &is_image in &self.crossing_is_image {
             let value =
                 if is_image && self.prefix.is_none() { Some(images.clone()) } else { computed.next() };
@@ -133,13 +185,15 @@ impl Learner {
     }
 
     /// A query that asks for nothing.
-    fn blank(&self) -> Query {
+    pub(super) fn blank(&self) -> Query {
         Query {
             class: 0,
             left_out: vec![],
             multi_label: self.multi_label,
             reference: vec![0.0; self.classes],
             floor: 0.0,
+            place: None,
+            losses_only: false,
         }
     }
 
@@ -178,15 +232,56 @@ impl Learner {
         cases: &[(&Prepared, usize)],
         progress: &mut dyn Progress,
     ) -> Result<Vec<Learned>> {
-        let mut learned = self.empty(cases)?;
-        // Without evidence the empty mask costs nothing, and nothing costs less.
-        let known = |q: &Query| {
-            self.settings.exact && self.settings.objective == Objective::Evidence && q.target() <= q.floor
+        let learned = self.empty(model, cases)?;
+        self.search_all(model, cases, learned, progress)
+    }
+
+    /// Learns the masks of cases anew at other λ, one a case, which stay. `like`: what was learned of these cases, or their empty masks.
+    ///
+    /// # Errors
+    /// As [`Learner::learn`].
+    pub fn learn_at(
+        &mut self,
+        model: &Model,
+        cases: &[(&Prepared, usize)],
+        (like, lambdas): (&[Learned], &[f32]),
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Learned>> {
+        let masks = self.step.masks(0.0);
+        let again = |(l, &lambda): (&Learned, &f32)| Learned {
+            lambda,
+            masks: masks.clone(),
+            kept_logits: l.null_logits.clone(),
+            losses: vec![],
+            passes: Passes::default(),
+            ..l.clone()
         };
-        let open: Vec<usize> = (0..cases.len()).filter(|&q| !known(&learned[q].query)).collect();
+        let learned = like.iter().zip(lambdas).map(again).collect();
+        let keep = std::mem::replace(&mut self.settings.keep, 0.0);
+        let found = self.search_all(model, cases, learned, progress);
+        self.settings.keep = keep;
+        found
+    }
+
+    /// Whether the empty mask is the answer, without a search: no evidence, or as much as many classes that are not there show.
+    fn is_known(&self, l: &Learned) -> bool {
+        let nothing = l.query.evidence() <= 0.0 || l.found.as_ref().is_some_and(|f| f.p_value > WEAK);
+        self.settings.exact && self.settings.objective == Objective::Evidence && nothing
+    }
+
+    fn search_all(
+        &mut self,
+        model: &Model,
+        cases: &[(&Prepared, usize)],
+        mut learned: Vec<Learned>,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Learned>> {
+        let open: Vec<usize> = (0..cases.len()).filter(|&q| !self.is_known(&learned[q])).collect();
         self.step.expect(open.len());
+        // What was found on a closer look is learned there.
+        let image = |q: usize| learned[q].look().map_or(cases[q].0, |look| look.prepared.as_ref());
         let rows: Vec<Case<'_>> =
-            open.iter().map(|&q| Case { prepared: cases[q].0, query: &learned[q].query }).collect();
+            open.iter().map(|&q| Case { prepared: image(q), query: &learned[q].query }).collect();
         let batches = self.step.batches(&rows);
         let (steps, mut ticks) = (self.settings.iterations, 0);
         let mut found = vec![];
@@ -198,46 +293,23 @@ impl Learner {
                 ticks = until;
                 progress.steps(more)
             };
-            found.extend(self.search(model, &rows[part.clone()], &mut tick)?);
+            let lambdas: Vec<f32> = open[part.clone()].iter().map(|&q| learned[q].lambda).collect();
+            found.extend(self.search(model, &rows[part.clone()], &lambdas, &mut tick)?);
         }
         progress.steps((steps - ticks) as u64)?;
         let kept = self.step.logits(&rows, &found.iter().map(|f| &f.masks).collect::<Vec<_>>())?;
-        for ((&q, kept_logits), Searched { masks, losses, passes }) in open.iter().zip(kept).zip(found) {
+        for ((&q, kept_logits), Searched { masks, lambda, losses, passes }) in
+            open.iter().zip(kept).zip(found)
+        {
             let l = &mut learned[q];
-            (l.kept_logits, l.masks, l.losses) = (kept_logits, masks, losses);
+            (l.kept_logits, l.masks, l.losses, l.lambda) = (kept_logits, masks, losses, lambda);
             l.passes += passes;
             l.passes.forward += 1;
         }
         for l in &mut learned {
-            l.losses.push(self.loss(&l.query, &l.kept_logits, &l.masks));
+            l.losses.push(self.loss(l.lambda, &l.query, &l.kept_logits, &l.masks));
         }
         Ok(learned)
-    }
-
-    /// The empty mask of each case, with its query's reference and floor: how much evidence there is, before any mask is learned.
-    ///
-    /// # Errors
-    /// If the engine fails.
-    pub fn empty(&mut self, cases: &[(&Prepared, usize)]) -> Result<Vec<Learned>> {
-        let chance = -((self.classes.saturating_sub(1)).max(1) as f64).ln();
-        let masks = self.step.masks(0.0);
-        let (logits, passes) = self.empty_logits(cases)?;
-        let empty =
-            |((&(prepared, class), kept_logits), passes): ((&(&Prepared, usize), Vec<f32>), Passes)| {
-                let top1 = argmax(&prepared.reference);
-                let leave_out = self.settings.leave_out_top1 && class != top1;
-                let mut query = Query {
-                    class,
-                    left_out: if leave_out { vec![top1] } else { vec![] },
-                    reference: prepared.reference.clone(),
-                    ..self.blank()
-                };
-                let null_log_odds = query.log_odds(&kept_logits);
-                let at_chance = self.settings.floor_at_chance && !self.multi_label;
-                query.floor = if at_chance { null_log_odds.max(chance) } else { null_log_odds };
-                Learned { query, null_log_odds, kept_logits, masks: masks.clone(), losses: vec![], passes }
-            };
-        Ok(cases.iter().zip(logits).zip(passes).map(empty).collect())
     }
 
     /// Learns the masks of cases that fit into one batch. `tick` is told the number of steps taken.
@@ -245,29 +317,83 @@ impl Learner {
         &mut self,
         model: &Model,
         cases: &[Case<'_>],
+        lambdas: &[f32],
         tick: &mut dyn FnMut(usize) -> Result<(), Cancelled>,
     ) -> Result<Vec<Searched>> {
-        let Settings { returned, iterations, settle, .. } = self.settings;
+        let aim = if self.settings.objective == Objective::Evidence { self.settings.keep } else { 0.0 };
+        let nothing = |(case, &lambda): (&Case<'_>, &f32)| Searched {
+            masks: self.step.start(case.query),
+            lambda,
+            losses: vec![],
+            passes: Passes::default(),
+        };
+        let mut found: Vec<Searched> = cases.iter().zip(lambdas).map(nothing).collect();
+        let mut keeping: Vec<Keeping> = lambdas.iter().map(|&lambda| Keeping::new(lambda, aim)).collect();
+        // Gates come from one to nothing in so many steps.
+        let first =
+            ((1.0 / self.settings.rate).ceil() as usize).min(self.settings.iterations.saturating_sub(1));
+        let (mut found_now, mut keeping_now): (Vec<&mut Searched>, Vec<&mut Keeping>) =
+            (found.iter_mut().collect(), keeping.iter_mut().collect());
+        self.round(
+            model,
+            cases,
+            (self.settings.iterations, first),
+            (&mut found_now, &mut keeping_now),
+            tick,
+        )?;
+        for _ in 0..keep::ROUNDS {
+            let lost: Vec<usize> = (0..cases.len()).filter(|&q| keeping[q].lost()).collect();
+            if lost.is_empty() {
+                break;
+            }
+            // Alone, so that what another query loses changes nothing.
+            for q in lost {
+                if let Some(masks) = keeping[q].again() {
+                    found[q].masks = masks;
+                }
+                let case = [Case { prepared: cases[q].prepared, query: cases[q].query }];
+                let steps = (self.settings.iterations / 2).max(1);
+                let one = (&mut [&mut found[q]][..], &mut [&mut keeping[q]][..]);
+                self.round(model, &case, (steps, 0), one, &mut |_| Ok(()))?;
+            }
+        }
+        for (found, keeping) in found.iter_mut().zip(keeping) {
+            if let Some((masks, lambda)) = keeping.found() {
+                (found.masks, found.lambda) = (masks, lambda);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Steps from the masks of `found`, which go to where they end. `first`: the step from which iterates count.
+    fn round(
+        &mut self,
+        model: &Model,
+        cases: &[Case<'_>],
+        (steps, first): (usize, usize),
+        (found, keeping): (&mut [&mut Searched], &mut [&mut Keeping]),
+        tick: &mut dyn FnMut(usize) -> Result<(), Cancelled>,
+    ) -> Result<()> {
+        let Settings { returned, settle, keep, .. } = self.settings;
         let batch = self.step.batch(cases)?;
-        let mut search = self.step.begin(&batch)?;
-        let mut found: Vec<Searched> = search.masks.iter().cloned().map(Searched::nothing).collect();
-        // The mean is of the iterates from the first that counts on.
-        let first = ((1.0 / self.settings.rate).ceil() as usize).min(iterations.saturating_sub(1));
-        for step in 0..iterations {
+        let mut search = self.step.begin(&batch, found.iter().map(|f| f.masks.clone()).collect())?;
+        for step in 0..steps {
             if found.iter().all(|f| self.settings.settled(&f.losses)) {
                 break;
             }
-            let before = (returned == Returned::Best).then(|| search.masks.clone());
-            let back = step + 1 == iterations || returned != Returned::Last || settle > 0.0;
-            let seen = self.step.step_loop(&mut search, (&self.settings, self.lambda), back)?;
+            let before = (returned == Returned::Best || keep > 0.0).then(|| search.masks.clone());
+            let back = step + 1 == steps || returned != Returned::Last || settle > 0.0 || keep > 0.0;
+            let lambdas: Vec<f32> = keeping.iter().map(|k| k.lambda).collect();
+            let seen = self.step.step_loop(&mut search, (&self.settings, &lambdas), back)?;
             for (i, (logits, size)) in seen.iter().enumerate() {
                 model.check_scores(logits)?;
                 found[i].passes += Passes { forward: 1, backward: 1 };
-                let loss = self.total(cases[i].query, logits, *size);
-                if let Some(before) = &before
-                    && found[i].beaten_by(loss)
-                {
-                    found[i].masks.clone_from(&before[i]);
+                let loss = self.total(lambdas[i], cases[i].query, logits, *size);
+                if let Some(before) = &before {
+                    keeping[i].observe(share(cases[i].query, logits), *size, &before[i], step >= first);
+                    if returned == Returned::Best && found[i].beaten_by(loss) {
+                        found[i].masks.clone_from(&before[i]);
+                    }
                 }
                 found[i].losses.push(loss);
                 if returned == Returned::Mean && step >= first {
@@ -276,24 +402,24 @@ impl Learner {
             }
             tick(step + 1)?;
         }
-        match returned {
-            Returned::Last => found.iter_mut().zip(search.masks).for_each(|(f, masks)| f.masks = masks),
-            Returned::Mean => {}
-            Returned::Best => {
-                let last: Vec<_> = search.masks.iter().collect();
-                let logits = self.step.logits(cases, &last)?;
-                for ((found, masks), (logits, case)) in
-                    found.iter_mut().zip(&search.masks).zip(logits.iter().zip(cases))
-                {
-                    found.passes.forward += 1;
-                    let loss = self.loss(case.query, logits, masks);
-                    if found.beaten_by(loss) {
-                        found.masks.clone_from(masks);
-                    }
-                }
+        if returned != Returned::Best && keep <= 0.0 {
+            if returned == Returned::Last {
+                found.iter_mut().zip(search.masks).for_each(|(f, masks)| f.masks = masks);
+            }
+            return Ok(());
+        }
+        // The last iterate has not been looked at.
+        let logits = self.step.logits(cases, &search.masks.iter().collect::<Vec<_>>())?;
+        for (i, (logits, masks)) in logits.iter().zip(search.masks).enumerate() {
+            found[i].passes.forward += 1;
+            let size = self.step.size(&masks);
+            let loss = self.total(keeping[i].lambda, cases[i].query, logits, size);
+            keeping[i].observe(share(cases[i].query, logits), size, &masks, true);
+            if returned == Returned::Last || returned == Returned::Best && found[i].beaten_by(loss) {
+                found[i].masks = masks;
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Logits of prepared images under given masks (one vector a level, C×H×W row-major).
@@ -309,47 +435,26 @@ impl Learner {
     }
 
     /// D + λ Σ_l t_l · |feature_l|/|m_l| · ‖m_l‖₁ with t_l = 1/√(H_l·W_l).
-    fn loss(&self, query: &Query, logits: &[f32], masks: &[Vec<f32>]) -> f64 {
-        self.total(query, logits, self.step.size(masks))
+    fn loss(&self, lambda: f32, query: &Query, logits: &[f32], masks: &[Vec<f32>]) -> f64 {
+        self.total(lambda, query, logits, self.step.size(masks))
     }
 
     /// The loss at masks of a known size ([`Step::size`]).
-    fn total(&self, query: &Query, logits: &[f32], size: f64) -> f64 {
-        self.settings.objective.value(query, logits) + f64::from(self.lambda) * size
-    }
-
-    /// For each case the logits with every mask zero, and its passes: one an image, however many of its classes are asked for.
-    fn empty_logits(&mut self, cases: &[(&Prepared, usize)]) -> Result<(Vec<Vec<f32>>, Vec<Passes>)> {
-        let mut images: Vec<&Prepared> = vec![];
-        let (mut of_case, mut passes) = (vec![], vec![]);
-        for &(prepared, _) in cases {
-            let new = !images.last().is_some_and(|last| std::ptr::eq(*last, prepared));
-            if new {
-                images.push(prepared);
-            }
-            of_case.push(images.len() - 1);
-            passes.push(Passes { forward: new.into(), backward: 0 });
-        }
-        let (blank, zeros) = (self.blank(), self.step.masks(0.0));
-        let blanks: Vec<Case<'_>> = images.iter().map(|prepared| Case { prepared, query: &blank }).collect();
-        let logits = self.step.logits(&blanks, &vec![&zeros; images.len()])?;
-        Ok((of_case.into_iter().map(|i| logits[i].clone()).collect(), passes))
+    fn total(&self, lambda: f32, query: &Query, logits: &[f32], size: f64) -> f64 {
+        self.settings.objective.value(query, logits) + f64::from(lambda) * size
     }
 }
 
 /// What a search found.
 struct Searched {
     masks: Vec<Vec<f32>>,
+    lambda: f32,
     /// Total loss before each step.
     losses: Vec<f64>,
     passes: Passes,
 }
 
 impl Searched {
-    fn nothing(masks: Vec<Vec<f32>>) -> Self {
-        Searched { masks, losses: vec![], passes: Passes::default() }
-    }
-
     /// Whether a loss is below all before it.
     fn beaten_by(&self, loss: f64) -> bool {
         self.losses.iter().all(|&l| loss < l)

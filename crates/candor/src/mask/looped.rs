@@ -16,7 +16,7 @@ use super::objective::{EXCLUDED, Objective, QueryInputs, log_odds_of, maximum};
 use super::settings::Settings;
 use super::step::with_adam;
 use crate::map::Interpolation;
-use crate::model::{Head, Model};
+use crate::model::Model;
 use crate::nodes::{canvas, maps};
 
 /// The graph from image and class to the fused map. The masks of the top-1 class, whose maxima are the scales, are learned in
@@ -99,15 +99,17 @@ impl<'b> Step<'_, 'b> {
     /// The masks of a query: see [`super::learn::Learner::learn`].
     fn learn(&self, name: &str, one_hot: Expr<'b>, left_out: Expr<'b>) -> Result<Vec<Expr<'b>>> {
         let b = self.logits.builder();
-        let multi_label = self.model.head == Head::MultiLabel;
+        let multi_label = self.model.is_sigmoid();
         let rivals = left_out * EXCLUDED;
         let odds = |logits: Expr<'b>| log_odds_of(logits, one_hot, rivals, multi_label);
         let mut floor = odds(self.null);
-        if self.settings.floor_at_chance && !multi_label {
+        if self.settings.floor_at_chance && (!multi_label || self.model.classes == 1) {
             let chance = -(self.model.classes.saturating_sub(1).max(1) as f32).ln();
             floor = maximum(floor, b.scalar(chance));
         }
-        let query = QueryInputs { one_hot, rivals, reference: self.logits, floor };
+        let target = maximum(odds(self.logits), floor);
+        let query =
+            QueryInputs { one_hot, rivals, reference: self.logits, floor, target, losses_only: false };
         let (body, turn, carried) = self.body()?;
         let sites = &self.masked.sites;
         // One row a query, whatever N is.
@@ -119,7 +121,7 @@ impl<'b> Step<'_, 'b> {
         };
         let crossing = self.masked.cut.crossing.iter().map(|&id| (id, b.value(id)));
         let queries = self.masked.queries.iter().copied();
-        let queries = queries.zip([query.one_hot, query.rivals, query.reference, query.floor]);
+        let queries = queries.zip(query.all());
         let body = LoopBody {
             graph: body,
             turn: Some(turn),

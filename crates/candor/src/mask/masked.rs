@@ -10,10 +10,10 @@ use candor_graph::shape::Dim;
 use candor_graph::tensor::DataType;
 
 use super::levels::{Level, default_lambda};
-use super::objective::{Objective, QueryInputs};
+use super::objective::QueryInputs;
 use super::settings::Settings;
 use crate::engine::Folding;
-use crate::model::{Head, Model};
+use crate::model::Model;
 
 /// The two parts, and where the masks are.
 pub struct Masked {
@@ -34,8 +34,7 @@ pub fn masked(model: &Model, levels: &[Level], settings: &Settings) -> Result<Ma
     if !settings.keep_features {
         rewrite::masks_behind_pointwise(&mut graph, &sites)?;
     }
-    let (mut graph, queries) =
-        with_objective(graph, &sites, settings.objective, model.head == Head::MultiLabel)?;
+    let (mut graph, queries) = with_objective(graph, &sites, settings, model.is_sigmoid())?;
     rewrite::fold_constants(&mut graph, &Folding(model.engine.as_ref()))?;
     rewrite::remove_dead(&mut graph);
     let mut separating: Vec<_> = sites.iter().map(|s| s.mask).collect();
@@ -57,7 +56,7 @@ pub(super) fn l1_weight(site: &MaskSite) -> f32 {
 fn with_objective(
     graph: Graph,
     sites: &[MaskSite],
-    objective: Objective,
+    settings: &Settings,
     multi_label: bool,
 ) -> Result<(Graph, Vec<ValueId>)> {
     let logits = graph.outputs[0];
@@ -71,9 +70,11 @@ fn with_objective(
         rivals: row("query_rivals", &shape),
         reference: row("query_reference", &shape),
         floor: row("query_floor", &[batch, Dim::Fixed(1)]),
+        target: row("query_target", &[batch, Dim::Fixed(1)]),
+        losses_only: settings.places,
     };
-    let ids = [inputs.one_hot, inputs.rivals, inputs.reference, inputs.floor].map(|e| e.id()).to_vec();
-    let seed = objective.seed(builder.value(logits), &inputs, multi_label).id();
+    let ids = inputs.all().map(|e| e.id()).to_vec();
+    let seed = settings.objective.seed(builder.value(logits), &inputs, multi_label).id();
     let mut graph = builder.finish()?;
     // The sweep differentiates the classifier, not the seed's own arithmetic.
     let seed_nodes = graph.nodes.split_off(forward);

@@ -2,16 +2,21 @@
 //! little else as possible (Wang et al. 2020; sections 2 and 3 in book/src/explanation/evidence.md).
 
 pub mod adam;
+pub mod evidence;
 pub mod fuse;
+mod keep;
 pub mod learn;
 pub mod levels;
+pub mod look;
 pub mod looped;
 pub mod masked;
 pub mod objective;
+pub mod places;
 pub mod prepared;
 pub mod settings;
 mod step;
 pub mod unrolled;
+pub mod windows;
 
 pub use learn::{Learned, Learner};
 pub use levels::{Level, automatic_levels, named_levels};

@@ -3,6 +3,7 @@
 
 use candor_graph::builder::Expr;
 
+use super::places::Place;
 use crate::scores::{log_odds, softmax};
 
 /// Keeps a class out of a logsumexp.
@@ -11,10 +12,11 @@ pub const EXCLUDED: f32 = -1e9;
 /// The output distance D(S(x; m), S(x); c).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Objective {
-    /// (o_c(S(x;m)) − t)² with t = max(o_c(S(x)), n_c), the log-odds o_c and the null n_c (ours, the default). A class
-    /// whose log-odds do not exceed the null (t = n_c) costs nothing below n_c, so that the empty mask is its
+    /// (o_c(S(x;m)) − t)² with the target t ([`Query::target`]), the log-odds o_c and the null n_c (ours, the default). A class
+    /// whose target is the null (t = n_c) costs nothing below n_c, so that the empty mask is its
     /// exact optimum. A class that is there is held to its odds below n_c too: were the cost flat there, a mask that
-    /// once fell below the null would never find back.
+    /// once fell below the null would never find back. Where windows are asked, only a loss costs ([`Query::losses_only`]): rivals elsewhere
+    /// may go.
     Evidence,
     /// (S_c(x;m) − S_c(x))²: closest to the source.
     Logit,
@@ -26,7 +28,7 @@ pub enum Objective {
     Kl,
 }
 
-/// What a query fixes: inputs of the graph, one row a query. N×K each but `floor`, N×1.
+/// What a query fixes: inputs of the graph, one row a query. N×K each but `floor` and `target`, N×1.
 pub struct QueryInputs<'b> {
     /// 1 for the queried class.
     pub one_hot: Expr<'b>,
@@ -36,6 +38,17 @@ pub struct QueryInputs<'b> {
     pub reference: Expr<'b>,
     /// n_c.
     pub floor: Expr<'b>,
+    /// The log-odds that are to be kept.
+    pub target: Expr<'b>,
+    /// Only a loss of log-odds costs.
+    pub losses_only: bool,
+}
+
+impl<'b> QueryInputs<'b> {
+    /// All of them, in the order in which a step takes them.
+    pub fn all(&self) -> [Expr<'b>; 5] {
+        [self.one_hot, self.rivals, self.reference, self.floor, self.target]
+    }
 }
 
 /// The numbers behind one row of [`QueryInputs`].
@@ -51,6 +64,10 @@ pub struct Query {
     pub reference: Vec<f32>,
     /// n_c.
     pub floor: f64,
+    /// Where the class is by itself, if windows were asked.
+    pub place: Option<Place>,
+    /// Only a loss of log-odds costs.
+    pub losses_only: bool,
 }
 
 impl Query {
@@ -71,9 +88,11 @@ impl Query {
         log_odds(logits, self.class, &self.left_out)
     }
 
-    /// The log-odds that the mask is to keep: max(o_c(S(x)), n_c).
+    /// The log-odds t that the mask is to keep: those of the photo or of the place where the class is by itself, whichever are higher,
+    /// and at least the null: max(o_c(S(x)), o_c(w_c), n_c).
     pub fn target(&self) -> f64 {
-        self.log_odds(&self.reference).max(self.floor)
+        let place = self.place.map_or(f64::NEG_INFINITY, |p| p.log_odds);
+        self.log_odds(&self.reference).max(place).max(self.floor)
     }
 
     /// The evidence t − n_c: log-odds above the null, at least 0.
@@ -98,7 +117,8 @@ impl Objective {
         match self {
             Objective::Evidence => {
                 let (kept, target) = (query.log_odds(logits), query.target());
-                if target > query.floor || kept > query.floor { (kept - target).powi(2) } else { 0.0 }
+                let off = if query.losses_only { (kept - target).min(0.0) } else { kept - target };
+                if target > query.floor || kept > query.floor { off.powi(2) } else { 0.0 }
             }
             Objective::Logit => f64::from(logits[c] - query.reference[c]).powi(2),
             Objective::Probability => (softmax(logits)[c] - softmax(&query.reference)[c]).powi(2),
@@ -120,9 +140,10 @@ impl Objective {
             Objective::Evidence => {
                 let log_odds = |s: Expr<'b>| log_odds_of(s, q.one_hot, q.rivals, multi_label);
                 let kept = log_odds(logits);
-                let target = maximum(log_odds(q.reference), q.floor);
-                let counts = maximum((kept - q.floor).is_positive(), (target - q.floor).is_positive());
-                let slope = (kept - target) * counts * 2.0;
+                let counts = maximum((kept - q.floor).is_positive(), (q.target - q.floor).is_positive());
+                let off = kept - q.target;
+                let off = if q.losses_only { off.op("Min", &[off.builder().scalar(0.0)], &[]) } else { off };
+                let slope = off * counts * 2.0;
                 if multi_label {
                     return slope * q.one_hot;
                 }
@@ -167,6 +188,7 @@ fn log_sum_exp_of(x: Expr<'_>) -> Expr<'_> {
 mod tests {
     use super::*;
     use crate::engine::{Engine, RTen};
+    use crate::mask::windows::Window;
     use candor_graph::builder::Builder;
     use candor_graph::graph::Graph;
     use candor_graph::shape::Dim;
@@ -183,12 +205,15 @@ mod tests {
             rivals: row("rivals", k),
             reference: row("r", k),
             floor: row("f", 1),
+            target: row("t", 1),
+            losses_only: q.losses_only,
         };
         let out = objective.seed(s, &inputs, q.multi_label).id();
         let mut graph = b.finish().unwrap();
         graph.outputs = vec![out];
         let one_hot = (0..k).map(|i| f32::from(u8::from(i == q.class))).collect();
-        let rows = [logits.to_vec(), one_hot, q.rivals(), q.reference.clone(), vec![q.floor as f32]];
+        let [floor, target] = [q.floor, q.target()].map(|v| vec![v as f32]);
+        let rows = [logits.to_vec(), one_hot, q.rivals(), q.reference.clone(), floor, target];
         let rows = rows.map(|v| Tensor::floats(&[1, v.len()], v).unwrap());
         let rows: Vec<&Tensor> = rows.iter().collect();
         RTen::new(1).compile(&graph).unwrap().run(&rows).unwrap().remove(0).into_floats().unwrap()
@@ -201,8 +226,28 @@ mod tests {
         for (name, objective) in Objective::ALL {
             // With evidence and above the null, with evidence and below it, without evidence and above the null.
             for (class, floor) in [(0, -3.0), (0, 0.9), (1, -2.9), (1, -9.0)] {
-                for (left_out, multi_label) in [(vec![], false), (vec![2], false), (vec![], true)] {
-                    let q = Query { class, left_out, multi_label, reference: reference.clone(), floor };
+                let place = |log_odds: f64| {
+                    Some(Place {
+                        window: Window::whole([1, 1]),
+                        grid: [1, 1],
+                        log_odds,
+                        strength: 0.0,
+                        of_photo: 0.0,
+                    })
+                };
+                let of_photo = [(vec![], false, None), (vec![2], false, None), (vec![], true, None)];
+                // Below the target of a place, and above it.
+                let of_place = [(vec![], false, place(3.0)), (vec![], true, place(-9.0))];
+                for (left_out, multi_label, place) in of_photo.into_iter().chain(of_place) {
+                    let q = Query {
+                        class,
+                        left_out,
+                        multi_label,
+                        reference: reference.clone(),
+                        floor,
+                        losses_only: place.is_some(),
+                        place,
+                    };
                     let got = seed(objective, &q, &logits);
                     for i in 0..logits.len() {
                         let at = |h: f32| {
@@ -225,8 +270,15 @@ mod tests {
 
     #[test]
     fn without_evidence_nothing_below_the_null_costs() {
-        let q =
-            Query { class: 1, left_out: vec![], multi_label: false, reference: vec![5.0, 0.0], floor: -0.5 };
+        let q = Query {
+            class: 1,
+            left_out: vec![],
+            multi_label: false,
+            reference: vec![5.0, 0.0],
+            floor: -0.5,
+            place: None,
+            losses_only: false,
+        };
         assert_eq!(q.target(), -0.5);
         assert_eq!(Objective::Evidence.value(&q, &[9.0, 0.0]), 0.0);
         assert!(Objective::Evidence.value(&q, &[0.0, 0.0]) > 0.2);

@@ -2,13 +2,19 @@
 
 use candor_graph::tensor::Tensor;
 
+use super::places::Places;
 use crate::passes::Passes;
 
 /// An image's values at the cut, computed once for all its queries.
+#[derive(Debug)]
 pub struct Prepared {
     pub(super) crossing: Vec<Tensor>,
     /// Logits of the unmasked image.
     pub reference: Vec<f32>,
+    /// The image itself, C·H·W preprocessed values, if windows are asked.
+    pub(super) image: Vec<f32>,
+    /// What windows over its coarsest level show, if they are asked.
+    pub(super) places: Option<Places>,
 }
 
 impl Prepared {

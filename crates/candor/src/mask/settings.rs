@@ -11,6 +11,12 @@ const SHAPES: [(&str, MaskShape); 2] = [("spatial", MaskShape::Spatial), ("full"
 const FLOORS: [(&str, bool); 2] = [("chance", true), ("null", false)];
 /// Whether the top-1 class is left out of the rivals, by name.
 const RIVALS_LEFT_OUT: [(&str, bool); 2] = [("all", false), ("no-top1", true)];
+/// Whether windows are asked where a class is by itself, by name.
+const EVIDENCES: [(&str, bool); 2] = [("place", true), ("photo", false)];
+/// Steps and rate of a search for a place, and of one for the whole photo.
+const SCHEDULES: [(usize, f32); 2] = [(30, 0.1), (60, 0.05)];
+/// Share of the evidence that a fitted λ aims at.
+const KEPT: f64 = 0.95;
 /// What a search returns, by name.
 pub(crate) const RETURNED: [(&str, Returned); 3] =
     [("last", Returned::Last), ("best", Returned::Best), ("mean", Returned::Mean)];
@@ -32,16 +38,47 @@ pub const SHAPE: Parameter = Parameter {
     help: "one mask for all channels (where), or one for each (which feature, where)",
 };
 
+/// The parameter `evidence`.
+pub const EVIDENCE: Parameter = Parameter {
+    name: "evidence",
+    default: "auto",
+    kind: Kind::Choice(&names(&EVIDENCES)),
+    help: "where classes compete for it: at the place where each is by itself, or over the whole photo, with the search that went with it \
+               (60 steps from masks of one, at one lambda); auto: place, and photo in an exported graph",
+};
+
+/// The parameter `look`.
+pub const LOOK: Parameter = Parameter {
+    name: "look",
+    default: "1",
+    kind: Kind::Integer(0, 1),
+    help: "closer looks for a class that the photo does not show well enough: the place where it is by itself is cut out, enlarged and shown \
+               to the network again; 0: none",
+};
+
+/// The parameter `keep`.
+pub const KEEP: Parameter = Parameter {
+    name: "keep",
+    default: "auto",
+    kind: Kind::Number(0.0, 1.0),
+    help: "share of the evidence at which each query's lambda aims; 0: lambda stays as it is; auto: 0.95, and 0 where lambda is set or \
+               evidence is that of the photo",
+};
+
 /// The parameter `iterations`.
-pub const ITERATIONS: Parameter =
-    Parameter { name: "iterations", default: "60", kind: Kind::Integer(1, 100_000), help: "steps of Adam" };
+pub const ITERATIONS: Parameter = Parameter {
+    name: "iterations",
+    default: "auto",
+    kind: Kind::Integer(1, 100_000),
+    help: "steps of Adam; auto: 30, and 60 for the evidence of the photo",
+};
 
 /// The parameter `rate`.
 pub const RATE: Parameter = Parameter {
     name: "rate",
-    default: "0.05",
+    default: "auto",
     kind: Kind::Number(1e-6, 10.0),
-    help: "learning rate of Adam",
+    help: "learning rate of Adam; auto: 0.1, and 0.05 for the evidence of the photo",
 };
 
 /// The parameter `beta2`.
@@ -113,20 +150,30 @@ pub const LAMBDA: Parameter = Parameter {
     name: "lambda",
     default: "auto",
     kind: Kind::Number(0.0, 1e6),
-    help: "weight of the masks' L1 term; auto: the sidecar's (see calibrate), else by the levels' sizes",
+    help: "weight of the masks' L1 term, which stays if it is set; auto: from the sidecar's (see calibrate), else one by the levels' \
+               sizes, as keep says",
 };
 
 /// The parameters of a search, but for [`LAMBDA`].
-pub const PARAMETERS: &[Parameter] =
-    &[OBJECTIVE, SHAPE, ITERATIONS, RATE, BETA2, ANNEAL, CAP, FLOOR, EXACT, RIVALS, RETURN, SETTLE];
+pub const PARAMETERS: &[Parameter] = &[
+    OBJECTIVE, EVIDENCE, LOOK, SHAPE, KEEP, ITERATIONS, RATE, BETA2, ANNEAL, CAP, FLOOR, EXACT, RIVALS,
+    RETURN, SETTLE,
+];
 
 /// How masks are learned: the typed form of [`PARAMETERS`], whose defaults are the only ones.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The output distance.
     pub objective: Objective,
+    /// Whether windows over the coarsest level are asked where a class is by itself ([`places`](super::places)). The search then starts there, and
+    /// the log-odds there are to be kept. Otherwise the whole photo decides, and masks start at one.
+    pub places: bool,
+    /// Whether a class that the photo does not show well enough is looked at more closely.
+    pub look: bool,
     /// One mask for all channels, or one for each.
     pub shape: MaskShape,
+    /// Share of the evidence at which each query's λ aims, which follows what its masks keep; 0 leaves λ as it is.
+    pub keep: f64,
     /// Weight of the L1 term; `None`: one that fits the model ([`default_lambda`](super::levels::default_lambda)), as no value suits every one.
     pub lambda: Option<f32>,
     /// Steps of the optimiser.
@@ -186,14 +233,32 @@ fn word<T: Copy + PartialEq + std::fmt::Debug>(table: &[(&str, T)], value: T) ->
 }
 
 impl Settings {
-    /// What declared parameters say, with λ as chosen.
+    /// The search by the evidence of the whole photo: sixty steps from masks of one at a λ that stays.
+    pub fn of_photo() -> Self {
+        let set = [(EVIDENCE.name.to_string(), "photo".to_string())];
+        let p = Parameters::new("reliable", PARAMETERS, &set);
+        Settings::read(&p.expect("a declared choice"), None)
+    }
+
+    /// Whether parameters leave it to the method where evidence is looked for.
+    pub fn chooses_evidence(p: &Parameters) -> bool {
+        p.word(EVIDENCE.name) == "auto"
+    }
+
+    /// What declared parameters say, with λ as chosen. λ is fitted, unless [`KEEP`] says otherwise, where it is not set by [`LAMBDA`].
     pub fn read(p: &Parameters, lambda: Option<f32>) -> Self {
+        let places = p.word(EVIDENCE.name) != EVIDENCES[1].0;
+        let (iterations, rate) = SCHEDULES[usize::from(!places)];
+        let fitted = places && (!p.has(LAMBDA.name) || p.auto(LAMBDA.name).is_none());
         Settings {
             objective: p.choice(&Objective::ALL, OBJECTIVE.name),
+            places,
+            look: places && p.integer(LOOK.name) > 0,
+            keep: p.auto(KEEP.name).unwrap_or(if fitted { KEPT } else { 0.0 }),
             shape: p.choice(&SHAPES, SHAPE.name),
             lambda,
-            iterations: p.integer(ITERATIONS.name),
-            rate: p.real(RATE.name) as f32,
+            iterations: p.auto(ITERATIONS.name).map_or(iterations, |n| n as usize),
+            rate: p.auto(RATE.name).map_or(rate, |r| r as f32),
             beta_2: p.real(BETA2.name) as f32,
             anneal: p.real(ANNEAL.name) as f32,
             cap: p.real(CAP.name) as f32,
@@ -211,7 +276,10 @@ impl Settings {
         let pair = |p: &Parameter, value: String| (p.name.to_string(), value);
         let mut pairs = vec![
             pair(&OBJECTIVE, word(&Objective::ALL, self.objective)),
+            pair(&EVIDENCE, word(&EVIDENCES, self.places)),
+            pair(&LOOK, u8::from(self.look).to_string()),
             pair(&SHAPE, word(&SHAPES, self.shape)),
+            pair(&KEEP, self.keep.to_string()),
             pair(&ITERATIONS, self.iterations.to_string()),
             pair(&RATE, self.rate.to_string()),
             pair(&BETA2, self.beta_2.to_string()),
@@ -245,7 +313,10 @@ mod tests {
     #[test]
     fn the_declared_defaults_are_the_typed_ones() {
         let default = Settings::default();
-        assert_eq!((default.iterations, default.beta_2, default.returned), (60, 0.9, Returned::Last));
+        assert_eq!((default.iterations, default.beta_2, default.returned), (30, 0.9, Returned::Last));
+        assert!(default.places && default.keep == KEPT);
+        let photo = Settings::of_photo();
+        assert_eq!((photo.places, photo.iterations, photo.rate, photo.keep), (false, 60, 0.05, 0.0));
         assert!(default.exact && default.floor_at_chance && !default.leave_out_top1);
         let set = [("beta2".to_string(), "0.999".to_string()), ("floor".to_string(), "null".to_string())];
         let read = Settings::read(&Parameters::new("reliable", PARAMETERS, &set).unwrap(), Some(1.0));

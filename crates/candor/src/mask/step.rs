@@ -8,6 +8,7 @@ use candor_graph::error::{GraphError, Result as GraphResult};
 use candor_graph::footprint::batch_within;
 use candor_graph::graph::{Graph, ValueId};
 use candor_graph::insert::MaskSite;
+use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor};
 
 use super::adam::{adam_step, search_corrections};
@@ -48,13 +49,16 @@ pub(super) fn with_adam<'b>(
     Ok(Carried { inputs: masks.chain(moments.concat()).collect(), outputs: next.concat() })
 }
 
-/// The graph of a step. Inputs: Adam's two corrections and λ (scalars), what is state, queries, what crosses. Outputs: the logits,
+/// The graph of a step. Inputs: Adam's two corrections (scalars) and each row's λ (N×1×1×1), what is state, queries, what crosses. Outputs: the logits,
 /// for each row the size Σ_l w_l ‖m_l‖₁ of its masks before the step, what is state.
 fn graph(masked: &Masked, settings: &Settings) -> GraphResult<Graph> {
     let suffix = &masked.cut.suffix;
     let b = Builder::new(suffix.clone());
     let scalar = |name: &str| b.input(name, DataType::Float, &[]);
-    let knobs = [scalar("correction_1"), scalar("correction_2"), scalar("lambda")];
+    let first = masked.sites.first().ok_or_else(|| GraphError::Malformed("no level to mask".into()))?;
+    let mut row = b.value(first.mask).shape()?;
+    row[1..].fill(Dim::Fixed(1));
+    let knobs = [scalar("correction_1"), scalar("correction_2"), b.input("lambda", DataType::Float, &row)];
     let [correct_1, correct_2, lambda] = knobs;
     let pull = |site: &MaskSite| lambda * l1_weight(site);
     let state = with_adam(&b, masked, settings, [correct_1, correct_2], &pull)?;
@@ -86,6 +90,7 @@ pub(super) struct Case<'c> {
 pub(super) struct Search<'b> {
     loop_state: LoopState<'b>,
     used: usize,
+    size: usize,
     step: i32,
     /// The masks after the last step that was asked for them: row by row, level by level.
     pub masks: Vec<Vec<Vec<f32>>>,
@@ -166,6 +171,7 @@ impl Step {
             rows(&Query::rivals)?,
             rows(&|q| q.reference.clone())?,
             rows(&|q| vec![q.floor as f32])?,
+            rows(&|q| vec![q.target() as f32])?,
         ];
         let crossing = if self.fixed_batch.is_some() || size == 1 {
             Cow::Borrowed(cases[0].prepared.crossing.as_slice())
@@ -182,7 +188,7 @@ impl Step {
         let mut all = vec![];
         for part in self.batches(cases) {
             let batch = self.batch(&cases[part.clone()])?;
-            let knobs = knobs([1.0; 3])?;
+            let knobs = knobs([1.0; 2], &vec![0.0; batch.size])?;
             let state = self.state(&batch, &masks[part])?;
             let inputs = knobs.iter().chain(&state).chain(&batch.queries).chain(batch.crossing.iter());
             let out = self.session.run_first(&inputs.collect::<Vec<_>>(), 1)?.into_iter().next();
@@ -202,15 +208,27 @@ impl Step {
         self.sites.iter().enumerate().map(mask).chain(zeros).collect()
     }
 
-    /// Begins a search at masks of one.
-    pub fn begin<'b>(&mut self, batch: &'b Batch<'_>) -> Result<Search<'b>> {
-        let ones = self.masks(1.0);
-        let masks = vec![ones; batch.used];
+    /// Where a query's masks start: at one, or, if its class is at a place, at one in that window and at a tenth outside.
+    pub fn start(&self, query: &Query) -> Vec<Vec<f32>> {
+        let Some(place) = query.place else { return self.masks(1.0) };
+        let mask = |s: &MaskSite| {
+            let [channels, height, width] = s.mask_shape;
+            let to = [height, width];
+            // A gate of a channel is at no place.
+            let inside = if to == [1, 1] { vec![1.0] } else { place.window.mask(place.grid, to, START) };
+            inside.repeat(channels)
+        };
+        self.sites.iter().map(mask).collect()
+    }
+
+    /// Begins a search at these masks, one set a case.
+    pub fn begin<'b>(&mut self, batch: &'b Batch<'_>, masks: Vec<Vec<Vec<f32>>>) -> Result<Search<'b>> {
         let state = self.state(batch, &masks.iter().collect::<Vec<_>>())?;
         let constants = batch.queries.iter().chain(batch.crossing.iter()).collect();
         Ok(Search {
             loop_state: self.session.start_loop(state, constants)?,
             used: batch.used,
+            size: batch.size,
             step: 0,
             masks,
         })
@@ -221,12 +239,13 @@ impl Step {
     pub fn step_loop(
         &mut self,
         search: &mut Search<'_>,
-        (settings, lambda): (&Settings, f32),
+        (settings, lambdas): (&Settings, &[f32]),
         back: bool,
     ) -> Result<Vec<(Vec<f32>, f64)>> {
         search.step += 1;
         let [correct_1, correct_2] = search_corrections(settings, search.step);
-        let knobs = knobs([correct_1, correct_2, lambda])?;
+        let lambdas: Vec<f32> = (0..search.size).map(|i| lambdas[row_of(i, search.used)]).collect();
+        let knobs = knobs([correct_1, correct_2], &lambdas)?;
         let out = self.session.step_loop(&mut search.loop_state, &knobs.iter().collect::<Vec<_>>(), back)?;
         let mut out = out.into_iter();
         let mut next = || {
@@ -255,8 +274,9 @@ fn rows(tensor: Option<Tensor>, size: usize, used: usize) -> Result<Vec<Vec<f32>
     Ok(values.chunks(row).take(used).map(<[f32]>::to_vec).collect())
 }
 
-fn knobs(values: [f32; 3]) -> Result<Vec<Tensor>> {
-    values.into_iter().map(|v| tensor(&[], vec![v])).collect()
+fn knobs(corrections: [f32; 2], lambdas: &[f32]) -> Result<Vec<Tensor>> {
+    let scalars = corrections.into_iter().map(|v| tensor(&[], vec![v]));
+    scalars.chain([tensor(&[lambdas.len(), 1, 1, 1], lambdas.to_vec())]).collect()
 }
 
 /// Which of `used` cases stands in row `i` of a batch.
@@ -264,6 +284,8 @@ fn row_of(i: usize, used: usize) -> usize {
     if i < used { i } else { 0 }
 }
 
+/// Masks at the start, inside a class's window and outside.
+const START: [f32; 2] = [1.0, 0.1];
 /// Most bytes that the values of one step may have, all together.
 const STEP_BYTES: u64 = 1 << 30;
 /// Most queries in one batch, however small: convolutions gain nothing from more.

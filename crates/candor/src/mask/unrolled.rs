@@ -38,7 +38,8 @@ pub fn unrolled<'b>(
     let odds = |s: Expr<'b>| log_odds_of(s, one_hot, rivals, false);
     let chance = b.scalar(-(classes.saturating_sub(1).max(1) as f32).ln());
     let floor = maximum(odds(null_logits(b, masked)?), chance);
-    let query = QueryInputs { one_hot, rivals, reference: logits, floor };
+    let target = maximum(odds(logits), floor);
+    let query = QueryInputs { one_hot, rivals, reference: logits, floor, target, losses_only: false };
     let row = (one_hot.sum(&[1], true) * 0.0).reshape(&[-1, 1, 1, 1]);
     let full = |value: f32| -> Vec<Expr<'b>> {
         let of = |shape: [usize; 3]| row + b.constant(Tensor::full(&[&[1], &shape[..]].concat(), value));
@@ -79,7 +80,7 @@ fn copy<'b>(
     q: &QueryInputs<'b>,
     masks: &[Expr<'b>],
 ) -> std::collections::HashMap<candor_graph::graph::ValueId, candor_graph::graph::ValueId> {
-    let queries = masked.queries.iter().copied().zip([q.one_hot, q.rivals, q.reference, q.floor]);
+    let queries = masked.queries.iter().copied().zip(q.all());
     let sites = masked.sites.iter().map(|s| s.mask).zip(masks.iter().copied());
     b.copy(nodes, &queries.chain(sites).collect::<Vec<_>>())
 }

@@ -5,24 +5,29 @@
 //! with the log-odds o_c, the null log-odds n_c of the reliable mask ([`crate::mask`]), and e_1 the evidence of the model's answer. No
 //! search is needed for it: one pass of the photo and one of the network with every mask zero.
 
+use super::reliable::judged;
 use super::{Choices, Compiled, Cost, Definition, Description, prepare_wrapped};
 use crate::error::{Error, Result};
-use crate::explanation::Explanation;
+use crate::explanation::{Explanation, Judged, Verdict};
 use crate::map::Map;
 use crate::mask::learn::{Learned, Learner};
 use crate::mask::levels;
+use crate::mask::settings::EVIDENCE;
 use crate::mask::{Prepared, Settings};
 use crate::model::Model;
 use crate::parameters::{Kind, Parameter, Parameters};
 use crate::progress::Progress;
 use crate::scores::argmax;
 
-const PARAMETERS: &[Parameter] = &[Parameter {
-    name: "method",
-    default: "fullgrad",
-    kind: Kind::Method,
-    help: "the method whose map it is; its own parameters are set as method.NAME=VALUE",
-}];
+const PARAMETERS: &[Parameter] = &[
+    Parameter {
+        name: "method",
+        default: "fullgrad",
+        kind: Kind::Method,
+        help: "the method whose map it is; its own parameters are set as method.NAME=VALUE",
+    },
+    EVIDENCE,
+];
 
 /// The method.
 pub(super) struct EvidenceScaled;
@@ -44,7 +49,11 @@ impl Definition for EvidenceScaled {
         let explainer = prepare_wrapped(model, p, choices)?;
         let levels = levels::choose(model, &choices.levels)?;
         p.record("levels", levels.iter().map(|l| l.name.clone()).collect::<Vec<_>>());
-        let learner = Learner::new(model, levels, Settings::default())?;
+        let settings = if p.word("evidence") == "photo" { Settings::of_photo() } else { Settings::default() };
+        let mut learner = Learner::new(model, levels, settings)?;
+        learner
+            .false_alarms
+            .clone_from(choices.false_alarms.as_ref().unwrap_or(&learner.false_alarms.clone()));
         Ok(Box::new(EvidenceScaledExplainer { explainer, learner, prepared: None }))
     }
 }
@@ -71,7 +80,7 @@ impl Compiled for EvidenceScaledExplainer {
         let Some(prepared) = &self.prepared else { return Err(Error::NoPhoto) };
         let answer = argmax(&prepared.reference);
         let asked: Vec<_> = classes.iter().chain([&answer]).map(|&class| (prepared, class)).collect();
-        let mut empty = self.learner.empty(&asked)?;
+        let mut empty = self.learner.empty(model, &asked)?;
         let most = empty.pop().map_or(0.0, |l| l.query.evidence());
         let explained = self.explainer.explain(model, classes, progress)?.into_iter().zip(empty).enumerate();
         let scaled = |(q, (e, l)): (usize, (Explanation, Learned))| {
@@ -80,14 +89,23 @@ impl Compiled for EvidenceScaledExplainer {
             passes += Prepared::PASSES.share(q, classes.len());
             let evidence = l.query.evidence();
             Explanation {
-                log_odds: Some(l.query.log_odds(&l.query.reference)),
+                judged: judged(&l, &self.learner.false_alarms),
+                log_odds: Some(l.query.log_odds(&prepared.reference)),
                 null_log_odds: Some(l.query.floor),
                 evidence: Some(evidence),
                 warnings: e.warnings,
                 ..Explanation::of_map(on_scale(e.map, share(evidence, most)), passes)
             }
         };
-        Ok(explained.map(scaled).collect())
+        let mut explained: Vec<Explanation> = explained.map(scaled).collect();
+        Judged::together(&mut explained);
+        for e in &mut explained {
+            e.set_aside(false);
+            if e.judged.is_some() && e.verdict() == Verdict::NoEvidence {
+                e.map.data.fill(0.0);
+            }
+        }
+        Ok(explained)
     }
 
     fn steps(&self, classes: usize) -> u64 {

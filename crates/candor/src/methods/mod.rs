@@ -44,6 +44,7 @@ use candor_graph::graph::Graph;
 
 use crate::error::{Error, MethodError, Result};
 use crate::explanation::Explanation;
+use crate::false_alarms::FalseAlarms;
 use crate::model::Model;
 use crate::parameters::{Kind, Parameter, Parameters};
 
@@ -101,6 +102,8 @@ pub struct Choices {
     pub levels: Vec<String>,
     /// λ from the model's sidecar, used where `lambda` is not set.
     pub calibrated_lambda: Option<f64>,
+    /// What classes that are not there show, from the model's sidecar; the built-in rule if `None`.
+    pub false_alarms: Option<FalseAlarms>,
     /// Seed of all randomness; each photo starts its stream anew.
     pub seed: u64,
 }

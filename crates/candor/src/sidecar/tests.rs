@@ -129,7 +129,7 @@ fn both_names_are_found_but_not_at_once() {
 }
 
 fn calibrated(lambda: f64) -> Calibrated {
-    Calibrated { lambda, preset: None, assumed: None, levels: vec![] }
+    Calibrated { lambda, false_alarms: None, preset: None, assumed: None, levels: vec![] }
 }
 
 #[test]

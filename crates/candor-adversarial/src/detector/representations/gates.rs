@@ -35,7 +35,7 @@ impl Gates {
             iterations: like.iterations,
             rate: like.rate,
             beta_2: like.beta_2,
-            ..Settings::default()
+            ..Settings::of_photo()
         };
         let learner = Learner::new(model, levels.to_vec(), settings)?;
         Ok(Gates { preprocessing: preprocessing.clone(), learner })

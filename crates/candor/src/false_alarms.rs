@@ -1,0 +1,274 @@
+//! How often a class that is not in a photo shows as much as a class does: what [`calibrate`](crate::calibrate) learns on photos of one's
+//! own, or a cautious rule that is built in; and the verdict's error rates.
+
+use serde::{Deserialize, Serialize};
+
+use crate::mask::places::{Place, has_crowd};
+
+/// Rate of false alarms at which a class counts as there.
+pub const EVIDENCE: f64 = 0.01;
+/// Rate at which it counts as possibly there.
+pub const WEAK: f64 = 0.05;
+/// Share of false discoveries among the classes that count as there, where several are asked for.
+pub const DISCOVERIES: f64 = 0.05;
+
+/// Rates whose thresholds are kept.
+pub const RATES: [f64; 10] = [0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005];
+/// Parts of the stated rate of false alarms that the photo and its places may take, and a closer look: together they keep the rate
+/// (Bonferroni's inequality, weighted).
+const PARTS: [f64; 2] = [0.2, 0.8];
+
+/// What holds without calibration: pairs of a rate and the strength that no more reach. Above what tuning photos of six networks showed:
+/// book/src/explanation/verdict.md.
+type Rule = [(f64, f64); 3];
+/// Strength above the crowd, which models of twenty classes or more have.
+const PLACES: Rule = [(0.05, 0.6), (0.01, 2.0), (0.001, 5.0)];
+/// Evidence of the whole photo, for models of fewer classes.
+const PLACES_OF_FEW: Rule = [(0.05, 0.05), (0.01, 1.2), (0.001, 2.0)];
+/// Evidence on a closer look.
+const LOOKS: Rule = [(0.05, 2.3), (0.01, 4.2), (0.001, 7.0)];
+
+/// What shows a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ground {
+    /// The whole photo does.
+    Photo,
+    /// A place in it does, by itself.
+    Place,
+    /// That place does, cut out and enlarged: the network sees it there, and did not in the photo.
+    CloserLook,
+}
+
+impl Ground {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Ground::Photo => "the whole photo",
+            Ground::Place => "a place by itself",
+            Ground::CloserLook => "a closer look",
+        }
+    }
+}
+
+/// What classes that are not there reach, by one way of looking.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Null {
+    /// Classes that are not there, over all photos; 0 if it is built in.
+    pub classes: usize,
+    /// Pairs of a rate, falling, and the strength that so many reach, rising.
+    pub thresholds: Vec<(f64, f64)>,
+}
+
+/// What classes that are not there reach.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FalseAlarms {
+    /// Photos from which it was learned; 0 if it is built in.
+    pub photos: usize,
+    /// In the strength of local evidence ([`Place::strength`]).
+    pub place: Null,
+    /// In evidence on a closer look; empty where none is taken.
+    pub look: Null,
+}
+
+impl FalseAlarms {
+    /// A cautious rule for a model of so many classes.
+    pub fn built_in(classes: usize) -> Self {
+        let null = |rule: Rule| Null { classes: 0, thresholds: rule.to_vec() };
+        let place = null(if has_crowd(classes) { PLACES } else { PLACES_OF_FEW });
+        FalseAlarms { photos: 0, place, look: null(LOOKS) }
+    }
+
+    /// Learned from what classes that are not there show, in places and on a closer look. `None` with too few of the former for any rate.
+    pub fn learned(photos: usize, [places, looks]: [Vec<f64>; 2]) -> Option<Self> {
+        let none = Null { classes: 0, thresholds: vec![] };
+        Some(FalseAlarms {
+            photos,
+            place: Null::learned(places)?,
+            look: Null::learned(looks).unwrap_or(none),
+        })
+    }
+
+    /// Whether it was learned on photos.
+    pub fn is_calibrated(&self) -> bool {
+        self.photos > 0
+    }
+
+    /// What shows a class, and the share of the classes that are not there which show as much. `looks`: whether a closer look is taken where the
+    /// photo does not show enough; what it found is `look`, once it is known. Both together keep the rate.
+    pub fn judge(&self, place: &Place, look: Option<f64>, looks: bool) -> (Ground, f64) {
+        let [of_place, of_look] = PARTS;
+        let part = if looks { of_place } else { 1.0 };
+        let at_place = |strength: f64| (self.place.rate(strength) / part).min(1.0);
+        let p_place = at_place(place.strength);
+        let p_look = look.map_or(1.0, |evidence| (self.look.rate(evidence) / of_look).min(1.0));
+        if p_place > EVIDENCE && p_look < p_place {
+            (Ground::CloserLook, p_look)
+        } else if at_place(place.of_photo) <= EVIDENCE {
+            (Ground::Photo, p_place)
+        } else {
+            (Ground::Place, p_place)
+        }
+    }
+
+    /// As an inline table of TOML.
+    pub fn inline(&self) -> String {
+        let null = |n: &Null| {
+            let pairs: Vec<String> =
+                n.thresholds.iter().map(|(rate, at)| format!("[{rate:?}, {at:?}]")).collect();
+            format!("{{ classes = {}, thresholds = [{}] }}", n.classes, pairs.join(", "))
+        };
+        format!("{{ photos = {}, place = {}, look = {} }}", self.photos, null(&self.place), null(&self.look))
+    }
+
+    /// Why the numbers make no sense, if they do not.
+    pub fn fault(&self) -> Option<&'static str> {
+        let fine = |n: &Null| {
+            let rates = n.thresholds.iter().all(|(rate, at)| *rate > 0.0 && *rate < 1.0 && at.is_finite());
+            let ordered = n.thresholds.windows(2).all(|w| w[0].0 > w[1].0 && w[0].1 <= w[1].1);
+            rates && ordered
+        };
+        (self.place.thresholds.is_empty() || !fine(&self.place) || !fine(&self.look)).then_some(FAULT)
+    }
+}
+
+/// What is wrong with thresholds.
+const FAULT: &str = "thresholds must be pairs of a falling rate between 0 and 1 and a rising strength";
+
+impl Null {
+    /// Learned from what classes that are not there reach. A rate that so few samples cannot tell is left out; `None` if that is every one.
+    fn learned(mut strengths: Vec<f64>) -> Option<Self> {
+        strengths.sort_by(f64::total_cmp);
+        let n = strengths.len();
+        let threshold = |&rate: &f64| {
+            // The next sample exceeds the k-th of n with a probability of at most 1 − k/(n + 1) (split conformal prediction).
+            let k = ((n + 1) as f64 * (1.0 - rate) - 1e-9).ceil() as usize;
+            (1..=n).contains(&k).then(|| (rate, rounded(strengths[k - 1])))
+        };
+        let thresholds: Vec<_> = RATES.iter().filter_map(threshold).collect();
+        (!thresholds.is_empty()).then_some(Null { classes: n, thresholds })
+    }
+
+    /// Share of the classes that are not there which reach a strength, by interpolation of the rates' logarithms: 1 below the first threshold, and
+    /// no less than the samples can tell, 1/(n + 1), or a tenth of the last rate if it is built in.
+    pub fn rate(&self, strength: f64) -> f64 {
+        let t = &self.thresholds;
+        let (Some(&(_, lowest)), Some(&(last, highest))) = (t.first(), t.last()) else { return 1.0 };
+        if strength < lowest {
+            return 1.0;
+        }
+        let least = if self.classes > 0 { 1.0 / (self.classes + 1) as f64 } else { 0.1 * last };
+        let [(r0, s0), (r1, s1)] = match t.iter().position(|(_, at)| *at > strength) {
+            Some(above) => [t[above - 1], t[above]],
+            // The last slope goes on.
+            None if t.len() > 1 => [t[t.len() - 2], (last, highest)],
+            None => return last,
+        };
+        let way = if s1 > s0 { (strength - s0) / (s1 - s0) } else { 1.0 };
+        (r0.ln() + way * (r1.ln() - r0.ln())).exp().max(least.min(last))
+    }
+
+    /// The strength from which on so many false alarms are stated; `None` if the samples cannot tell so few.
+    pub fn threshold(&self, rate: f64) -> Option<f64> {
+        self.thresholds.iter().find(|(r, _)| *r <= rate).map(|(_, at)| *at)
+    }
+}
+
+/// Whether each of several hypotheses is rejected at a false discovery rate (Benjamini & Hochberg 1995).
+pub fn discoveries(p_values: &[f64], rate: f64) -> Vec<bool> {
+    let mut sorted = p_values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let n = sorted.len();
+    let passes = |(i, p): (usize, &f64)| (*p <= rate * (i + 1) as f64 / n as f64).then_some(*p);
+    let highest = sorted.iter().enumerate().filter_map(passes).next_back();
+    p_values.iter().map(|p| highest.is_some_and(|h| *p <= h)).collect()
+}
+
+/// Three decimals: more would pretend.
+fn rounded(v: f64) -> f64 {
+    (v * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mask::windows::Window;
+
+    fn place(strength: f64, of_photo: f64) -> Place {
+        Place { window: Window::whole([1, 1]), grid: [1, 1], log_odds: 0.0, strength, of_photo }
+    }
+
+    #[test]
+    fn thresholds_learned_from_samples_hold_on_others_at_their_rates() {
+        // A thousand draws from a uniform distribution, evenly spread.
+        let samples: Vec<f64> = (0..1000).map(|i| (i as f64 + 0.5) / 1000.0).collect();
+        let learned = FalseAlarms::learned(4, [samples.clone(), samples.clone()]).unwrap();
+        let null = &learned.place;
+        assert_eq!((learned.photos, null.classes, null.thresholds.len()), (4, 1000, RATES.len() - 1));
+        for rate in [0.05, 0.01, 0.002] {
+            let at = null.threshold(rate).unwrap();
+            let false_alarms = samples.iter().filter(|&&s| s > at).count() as f64 / 1000.0;
+            assert!(false_alarms <= rate && false_alarms >= rate - 0.0021, "{rate}: {false_alarms}");
+            assert!((null.rate(at) - rate).abs() < 1e-9);
+        }
+        assert!((null.rate(0.97) - 0.03).abs() < 0.003, "{}", null.rate(0.97));
+        assert_eq!((null.rate(50.0), null.rate(-1.0)), (1.0 / 1001.0, 1.0));
+    }
+
+    #[test]
+    fn few_samples_state_no_small_rate() {
+        let null = Null::learned((0..30).map(f64::from).collect()).unwrap();
+        assert_eq!(null.thresholds.last().unwrap().0, 0.05);
+        assert_eq!((null.threshold(0.01), Null::learned(vec![])), (None, None));
+        assert!(null.rate(1e9) > 0.01);
+    }
+
+    #[test]
+    fn built_in_rules_are_in_order() {
+        for classes in [1, 2, 10, 1000] {
+            let rule = FalseAlarms::built_in(classes);
+            assert!(rule.fault().is_none() && !rule.is_calibrated());
+            for null in [&rule.place, &rule.look] {
+                assert!((null.rate(null.threshold(EVIDENCE).unwrap()) - EVIDENCE).abs() < 1e-9);
+                assert!(null.rate(0.0) == 1.0 && null.rate(0.3) > EVIDENCE && null.rate(30.0) < 0.001);
+            }
+        }
+    }
+
+    #[test]
+    fn a_photo_a_place_or_a_closer_look_shows_a_class() {
+        let rule = FalseAlarms::built_in(1000);
+        let judge = |strength, of_photo, look, looks| rule.judge(&place(strength, of_photo), look, looks);
+        assert_eq!(judge(9.0, 9.0, None, true).0, Ground::Photo);
+        assert_eq!(judge(9.0, 0.0, None, true).0, Ground::Place);
+        let (ground, p) = judge(0.5, 0.0, Some(9.0), true);
+        assert!(ground == Ground::CloserLook && p < EVIDENCE);
+        assert!(judge(0.5, 0.0, Some(1.0), true).1 > WEAK);
+        // The part of the rate that a closer look would take is the place's where there is none.
+        assert!(
+            judge(2.0, 0.0, None, false).1 <= EVIDENCE + 1e-9 && judge(2.0, 0.0, None, true).1 > EVIDENCE
+        );
+    }
+
+    #[test]
+    fn the_inline_table_is_read_back() {
+        let learned = FalseAlarms::learned(2, [(0..90).map(f64::from).collect(), vec![0.25; 40]]).unwrap();
+        let text = format!("rule = {}", learned.inline());
+        let read: std::collections::BTreeMap<String, FalseAlarms> = toml::from_str(&text).unwrap();
+        assert_eq!(read["rule"], learned);
+    }
+
+    #[test]
+    fn benjamini_and_hochberg_reject_as_in_their_example() {
+        // Their table of fifteen p-values: at 0.05 the first four are rejected.
+        let p = [
+            0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262, 0.5719,
+            0.6528, 0.7590, 1.0,
+        ];
+        assert_eq!(discoveries(&p, 0.05).iter().filter(|r| **r).count(), 4);
+        assert_eq!(discoveries(&[0.5, 0.02], 0.05), [false, true]);
+        assert!(discoveries(&[], 0.05).is_empty());
+    }
+}

@@ -1,0 +1,265 @@
+//! How much evidence there is for a class, where, and on what ground: before any mask is learned.
+
+use std::sync::Arc;
+
+use super::learn::{Learned, Learner};
+use super::look::{around, cut_out};
+use super::objective::Query;
+use super::places::Place;
+use super::prepared::Prepared;
+use super::step::Case;
+use crate::error::Result;
+use crate::false_alarms::{EVIDENCE, Ground};
+use crate::model::Model;
+use crate::passes::Passes;
+use crate::scores::{all_log_odds, argmax};
+
+/// Where a class is, and whether it is there.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Where it is by itself.
+    pub place: Place,
+    /// What shows it, as far as anything does.
+    pub ground: Ground,
+    /// Share of the classes that are not there which show as much.
+    pub p_value: f64,
+    /// That place, looked at more closely, if the photo did not show enough.
+    pub look: Option<Look>,
+}
+
+/// A part of the image, enlarged to the model's input.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// The part, as shares of the image: top, left, bottom, right.
+    pub part: [f64; 4],
+    /// The enlarged part at the cut before the masks.
+    pub(super) prepared: Arc<Prepared>,
+    /// Log-odds of the class there, above the null.
+    pub evidence: f64,
+}
+
+/// Whether a query asks for the model's answer.
+fn is_answer(prepared: &Prepared, l: &Learned) -> bool {
+    l.query.class == argmax(&prepared.reference)
+}
+
+impl Look {
+    /// The enlarged part at the cut before the masks.
+    pub fn prepared(&self) -> &Prepared {
+        &self.prepared
+    }
+}
+
+impl Learner {
+    /// The empty mask of each case, with its query's reference, floor and place, and whether its class is there: before any mask is learned.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub fn empty(&mut self, model: &Model, cases: &[(&Prepared, usize)]) -> Result<Vec<Learned>> {
+        let masks = self.step.masks(0.0);
+        let (logits, passes) = self.empty_logits(cases)?;
+        let empty =
+            |((&(prepared, class), null_logits), passes): ((&(&Prepared, usize), Vec<f32>), Passes)| {
+                let mut query = Query {
+                    class,
+                    left_out: self.left_out(prepared, class),
+                    reference: prepared.reference.clone(),
+                    losses_only: self.settings.places,
+                    ..self.blank()
+                };
+                let null_log_odds = query.log_odds(&null_logits);
+                query.floor = self.raised(null_log_odds);
+                Learned {
+                    query,
+                    null_log_odds,
+                    kept_logits: null_logits.clone(),
+                    null_logits,
+                    masks: masks.clone(),
+                    losses: vec![],
+                    lambda: self.lambda,
+                    found: None,
+                    passes,
+                }
+            };
+        let mut all: Vec<Learned> = cases.iter().zip(logits).zip(passes).map(empty).collect();
+        let mut start = 0;
+        while let Some(&(prepared, _)) = cases.get(start) {
+            let of_image = cases[start..].iter().take_while(|(p, _)| std::ptr::eq(*p, prepared)).count();
+            let learned = &mut all[start..start + of_image];
+            self.find_places(prepared, learned)?;
+            if self.settings.look {
+                self.look_closer(model, prepared, learned)?;
+            }
+            start += of_image;
+        }
+        Ok(all)
+    }
+
+    /// Classes that do not compete with one.
+    fn left_out(&self, prepared: &Prepared, class: usize) -> Vec<usize> {
+        let top1 = argmax(&prepared.reference);
+        if self.settings.leave_out_top1 && class != top1 { vec![top1] } else { vec![] }
+    }
+
+    /// Null log-odds, raised to chance where the settings say so.
+    fn raised(&self, null_log_odds: f64) -> f64 {
+        let chance = -((self.classes.saturating_sub(1)).max(1) as f64).ln();
+        let at_chance = self.settings.floor_at_chance && (!self.multi_label || self.classes == 1);
+        if at_chance { null_log_odds.max(chance) } else { null_log_odds }
+    }
+
+    /// Height and width of the coarsest level.
+    fn grid(&self) -> [usize; 2] {
+        self.levels.last().map_or([1, 1], |l| [l.shape[1], l.shape[2]])
+    }
+
+    /// The null log-odds of every class, raised, from logits with every mask zero.
+    fn floors(&self, null: &[f32]) -> Vec<f64> {
+        let odds =
+            if self.multi_label { null.iter().map(|&v| f64::from(v)).collect() } else { all_log_odds(null) };
+        odds.into_iter().map(|n| self.raised(n)).collect()
+    }
+
+    /// Where the classes of an image are by themselves, if windows are asked.
+    fn find_places(&mut self, prepared: &Prepared, all: &mut [Learned]) -> Result<()> {
+        if !self.settings.places {
+            return Ok(());
+        }
+        let found = match (self.places.take(), &prepared.places) {
+            (Some(mut test), Some(places)) => {
+                let classes: Vec<usize> = all.iter().map(|l| l.query.class).collect();
+                let floors = self.floors(&all[0].null_logits);
+                let found = test.places(places, &classes, &floors, &|class| self.left_out(prepared, class));
+                all[0].passes += test.passes();
+                self.places = Some(test);
+                found
+            }
+            (test, _) => {
+                self.places = test;
+                let whole = |l: &Learned| {
+                    Place::whole(self.grid(), l.query.log_odds(&l.query.reference), l.query.floor)
+                };
+                Ok(all.iter().map(whole).collect())
+            }
+        };
+        for (l, place) in all.iter_mut().zip(found?) {
+            let looks = self.settings.look && !is_answer(prepared, l);
+            let (ground, p_value) = self.false_alarms.judge(&place, None, looks);
+            l.query.place = Some(place);
+            l.found = Some(Found { place, ground, p_value, look: None });
+        }
+        Ok(())
+    }
+
+    /// Looks more closely where classes are by themselves that the photo does not show well enough. The answer is not among them: what decided it
+    /// is in the photo.
+    fn look_closer(&mut self, model: &Model, prepared: &Prepared, all: &mut [Learned]) -> Result<()> {
+        let unsure = |l: &Learned| {
+            let found = l.found.as_ref().filter(|f| f.p_value > EVIDENCE && !is_answer(prepared, l))?;
+            Some(found.place)
+        };
+        let places: Vec<(usize, Place)> =
+            all.iter().enumerate().filter_map(|(q, l)| Some((q, unsure(l)?))).collect();
+        let looks = self.looks(model, prepared, &places.iter().map(|(_, p)| *p).collect::<Vec<_>>())?;
+        let mut first: Vec<*const Prepared> = vec![];
+        for ((q, place), (part, looked)) in places.into_iter().zip(looks) {
+            let l = &mut all[q];
+            if !first.contains(&Arc::as_ptr(&looked)) {
+                first.push(Arc::as_ptr(&looked));
+                l.passes += Prepared::PASSES;
+            }
+            let evidence = l.query.log_odds(&looked.reference) - l.query.floor;
+            let (ground, p_value) = self.false_alarms.judge(&place, Some(evidence), true);
+            if ground == Ground::CloserLook {
+                l.query.reference.clone_from(&looked.reference);
+                l.query.place = None;
+            }
+            l.found =
+                Some(Found { place, ground, p_value, look: Some(Look { part, prepared: looked, evidence }) });
+        }
+        Ok(())
+    }
+
+    /// The parts of an image around windows, enlarged: each once, however many classes are there.
+    fn looks(
+        &mut self,
+        model: &Model,
+        prepared: &Prepared,
+        places: &[Place],
+    ) -> Result<Vec<([f64; 4], Arc<Prepared>)>> {
+        let parts: Vec<[f64; 4]> = places.iter().map(|p| around(&p.window, p.grid)).collect();
+        let mut each: Vec<[f64; 4]> = vec![];
+        for part in &parts {
+            if !each.contains(part) {
+                each.push(*part);
+            }
+        }
+        let images: Vec<Vec<f32>> =
+            each.iter().map(|&part| cut_out(&prepared.image, model.input_shape, part)).collect();
+        let images: Vec<&[f32]> = images.iter().map(Vec::as_slice).collect();
+        let looked: Vec<Arc<Prepared>> =
+            self.prepare_images(model, &images, false)?.into_iter().map(Arc::new).collect();
+        let of = |part: [f64; 4]| each.iter().position(|e| *e == part).map(|i| (part, looked[i].clone()));
+        Ok(parts.into_iter().filter_map(of).collect())
+    }
+
+    /// What classes of an image show: the strength of the local evidence of each ([`Place::strength`]), and the evidence on a closer look of those
+    /// among them that `closer` names, if it is taken at all; nothing where the whole photo is asked.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub fn strengths(
+        &mut self,
+        model: &Model,
+        prepared: &Prepared,
+        (classes, closer): (&[usize], &[usize]),
+    ) -> Result<[Vec<f64>; 2]> {
+        let (null, _) = self.empty_logits(&[(prepared, 0)])?;
+        let floors = self.floors(&null[0]);
+        if !self.settings.places {
+            return Ok([vec![], vec![]]);
+        }
+        let (all, found) = match (self.places.take(), &prepared.places) {
+            (Some(mut test), Some(places)) => {
+                let all = test.strengths(places, &floors);
+                let closer = if self.settings.look { closer } else { &[] };
+                let found = test.places(places, closer, &floors, &|_| vec![]);
+                self.places = Some(test);
+                (all, found?)
+            }
+            (test, _) => {
+                self.places = test;
+                let whole = |class: usize| {
+                    let odds = Query { class, ..self.blank() }.log_odds(&prepared.reference);
+                    Place::whole(self.grid(), odds, floors[class]).strength
+                };
+                ((0..self.classes).map(whole).collect(), vec![])
+            }
+        };
+        let looks = self.looks(model, prepared, &found)?;
+        let evidence = |(&class, (_, looked)): (&usize, &([f64; 4], Arc<Prepared>))| {
+            let query = Query { class, ..self.blank() };
+            query.log_odds(&looked.reference) - floors[class]
+        };
+        let closer = closer.iter().zip(&looks).map(evidence).collect();
+        Ok([classes.iter().map(|&c| all[c]).collect(), closer])
+    }
+
+    /// For each case the logits with every mask zero, and its passes: one an image, however many of its classes are asked for.
+    fn empty_logits(&mut self, cases: &[(&Prepared, usize)]) -> Result<(Vec<Vec<f32>>, Vec<Passes>)> {
+        let mut images: Vec<&Prepared> = vec![];
+        let (mut of_case, mut passes) = (vec![], vec![]);
+        for &(prepared, _) in cases {
+            let new = !images.last().is_some_and(|last| std::ptr::eq(*last, prepared));
+            if new {
+                images.push(prepared);
+            }
+            of_case.push(images.len() - 1);
+            passes.push(Passes { forward: new.into(), backward: 0 });
+        }
+        let (blank, zeros) = (self.blank(), self.step.masks(0.0));
+        let blanks: Vec<Case<'_>> = images.iter().map(|prepared| Case { prepared, query: &blank }).collect();
+        let logits = self.step.logits(&blanks, &vec![&zeros; images.len()])?;
+        Ok((of_case.into_iter().map(|i| logits[i].clone()).collect(), passes))
+    }
+}

@@ -1,0 +1,116 @@
+//! λ that fits a query: masks as sparse as they can be that keep the evidence.
+
+/// Least share of the evidence that a mask of a fitted λ keeps.
+pub(super) const LEAST: f64 = 0.9;
+/// How λ follows the share: λ is multiplied by e^(GAIN·(share − aim)) a step, within these bounds of the exponent.
+const GAIN: f64 = 4.0;
+const EXPONENT: [f64; 2] = [-0.7, 0.1];
+/// What λ is multiplied by before another round.
+const RETRY: f32 = 0.25;
+/// Most rounds beside the first.
+pub(super) const ROUNDS: usize = 3;
+
+/// The search of one query: its λ, and the masks that are returned.
+#[derive(Clone, Debug)]
+pub(super) struct Keeping {
+    /// The λ of the next step.
+    pub lambda: f32,
+    /// The share of the evidence that is aimed at; 0 leaves λ as it is.
+    aim: f64,
+    /// The sparsest masks so far that keep [`LEAST`] of the evidence, their size, and the λ that they were found at.
+    kept: Option<Seen>,
+    /// Those that keep most.
+    most: Option<(f64, Seen)>,
+}
+
+#[derive(Clone, Debug)]
+struct Seen {
+    size: f64,
+    lambda: f32,
+    masks: Vec<Vec<f32>>,
+}
+
+impl Keeping {
+    /// A search from a λ, with the share of the evidence that is aimed at.
+    pub fn new(lambda: f32, aim: f64) -> Self {
+        Keeping { lambda, aim, kept: None, most: None }
+    }
+
+    /// Takes note of masks of which it is known what share of the evidence they keep, and their size. λ follows and masks are kept
+    /// once gates had time to come down: `settled`.
+    pub fn observe(&mut self, share: f64, size: f64, masks: &[Vec<f32>], settled: bool) {
+        if self.aim <= 0.0 {
+            return;
+        }
+        let seen = || Seen { size, lambda: self.lambda, masks: masks.to_vec() };
+        if settled && share >= LEAST && self.kept.as_ref().is_none_or(|kept| size < kept.size) {
+            self.kept = Some(seen());
+        }
+        if self.most.as_ref().is_none_or(|(most, _)| share > *most) {
+            self.most = Some((share, seen()));
+        }
+        if settled {
+            let [low, high] = EXPONENT;
+            self.lambda *= (GAIN * (share - self.aim)).clamp(low, high).exp() as f32;
+        }
+    }
+
+    /// Whether no masks yet keep enough.
+    pub fn lost(&self) -> bool {
+        self.aim > 0.0 && self.kept.is_none()
+    }
+
+    /// A smaller λ, and the masks that keep most, from where another round starts.
+    pub fn again(&mut self) -> Option<Vec<Vec<f32>>> {
+        self.lambda *= RETRY;
+        self.most.as_ref().map(|(_, seen)| seen.masks.clone())
+    }
+
+    /// The masks that are returned, with their λ; `None` if λ was not fitted.
+    pub fn found(self) -> Option<(Vec<Vec<f32>>, f32)> {
+        let seen = self.kept.or(self.most.map(|(_, seen)| seen)).filter(|_| self.aim > 0.0)?;
+        Some((seen.masks, seen.lambda))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Keeping;
+
+    fn mask(v: f32) -> Vec<Vec<f32>> {
+        vec![vec![v]]
+    }
+
+    #[test]
+    fn the_sparsest_mask_that_keeps_the_evidence_is_found() {
+        let mut k = Keeping::new(1.0, 0.95);
+        k.observe(1.0, 9.0, &mask(0.9), false);
+        assert!(k.lost() && k.lambda == 1.0, "gates are still on their way down");
+        k.observe(1.0, 5.0, &mask(0.5), true);
+        assert!(!k.lost() && k.lambda > 1.0, "nothing was lost");
+        k.observe(0.92, 3.0, &mask(0.3), true);
+        k.observe(0.4, 1.0, &mask(0.1), true);
+        assert!(k.lambda < 1.0, "too much was lost");
+        k.observe(0.97, 4.0, &mask(0.4), true);
+        assert_eq!(k.found().unwrap().0, mask(0.3));
+    }
+
+    #[test]
+    fn where_none_keeps_enough_the_search_goes_on_from_what_keeps_most() {
+        let mut k = Keeping::new(1.0, 0.95);
+        k.observe(0.6, 2.0, &mask(0.2), true);
+        k.observe(0.3, 1.0, &mask(0.1), true);
+        assert!(k.lost());
+        let before = k.lambda;
+        assert_eq!(k.again(), Some(mask(0.2)));
+        assert!(k.lambda < 0.3 * before);
+        assert_eq!(k.found().unwrap().0, mask(0.2));
+    }
+
+    #[test]
+    fn a_lambda_that_is_set_stays() {
+        let mut k = Keeping::new(1.0, 0.0);
+        k.observe(0.1, 1.0, &mask(0.1), true);
+        assert!(k.lambda == 1.0 && !k.lost() && k.found().is_none());
+    }
+}

@@ -1,0 +1,138 @@
+//! Local evidence on scenes: what is there is found where it is, what is not is not, and masks keep what there is.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use candor::calibrate::calibrate;
+use candor::engine::RTen;
+use candor::explanation::{ClassExplanation, Verdict};
+use candor::false_alarms::{EVIDENCE, FalseAlarms, Ground, WEAK};
+use candor::image::{Preset, RgbImage};
+use candor::progress::Unwatched;
+use candor::sidecar::Sidecar;
+use candor::{Class, Classifier, Method};
+use candor_graph::builder::Builder;
+use candor_graph::{onnx, shape};
+use candor_scenes::{FIRST_TRAINING_SEED, Scene, SceneOptions, embedded};
+use std::path::Path;
+
+fn classifier(false_alarms: Option<FalseAlarms>) -> Classifier {
+    let sidecar = Sidecar::parse(embedded::SIDECAR, Path::new("embedded")).unwrap();
+    let sidecar = Sidecar { false_alarms, ..sidecar };
+    Classifier::from_bytes("embedded", embedded::MODEL, sidecar, Some(Box::new(RTen::new(2)))).unwrap()
+}
+
+/// Scenes of that many objects that the embedded model was not trained on.
+fn scenes(count: u64, objects: usize) -> Vec<Scene> {
+    let options = SceneOptions { objects: objects..=objects, ..Default::default() };
+    let first = 5000;
+    assert!(first + count < FIRST_TRAINING_SEED);
+    (first..first + count).map(|seed| Scene::generate(seed, &options)).collect()
+}
+
+fn explained(classifier: &Classifier, method: &Method, photo: &RgbImage) -> Vec<ClassExplanation> {
+    let mut explainer = classifier.explainer(method).unwrap();
+    explainer.probe = false;
+    let all: Vec<Class> = (0..classifier.model.classes).map(Class::Index).collect();
+    explainer.photo("scene", photo, &all, &mut Unwatched).unwrap().classes
+}
+
+#[test]
+fn classes_that_are_there_are_found_and_others_are_not() {
+    let classifier = classifier(None);
+    let (mut there, mut found, mut inside) = (0, 0, 0);
+    let (mut absent, mut alarms) = (0, 0);
+    for scene in scenes(4, 2) {
+        for e in explained(&classifier, &Method::default(), &scene.image) {
+            let evidence = e.verdict == Verdict::Evidence;
+            let Some(object) = scene.objects.iter().find(|o| o.class == e.class_id) else {
+                absent += 1;
+                alarms += usize::from(evidence);
+                assert!(evidence || e.map.max() == 0.0, "a map without evidence is empty");
+                continue;
+            };
+            there += 1;
+            found += usize::from(evidence);
+            if evidence {
+                let (y, x) = e.map.argmax();
+                let [x0, y0, x1, y1] = object.bbox.map(|v| v as usize);
+                inside += usize::from((x0..x1).contains(&x) && (y0..y1).contains(&y));
+            }
+        }
+    }
+    assert!(found * 4 >= there * 3, "{found} of {there} are found");
+    assert!(inside * 4 >= found * 3, "{inside} of {found} maps point at the object");
+    assert!(alarms * 20 <= absent, "{alarms} of {absent} absent classes are found");
+}
+
+#[test]
+fn the_fitted_lambda_keeps_the_evidence_and_a_set_one_stays() {
+    let classifier = classifier(None);
+    for scene in scenes(3, 1) {
+        let class = scene.objects[0].class;
+        let of = |method: &Method| explained(&classifier, method, &scene.image).swap_remove(class);
+        let e = of(&Method::default());
+        if e.verdict == Verdict::Evidence {
+            let kept = (e.kept.unwrap().log_odds - e.null_log_odds.unwrap()) / e.evidence.unwrap();
+            assert!(kept >= 0.9, "{kept} is kept at lambda {:?}", e.lambda);
+            assert!(e.warnings.is_empty(), "{:?}", e.warnings);
+        }
+        assert_eq!(of(&Method::default().with("lambda", 0.02)).lambda.unwrap() as f32, 0.02);
+    }
+}
+
+/// The embedded network with twice as many classes, of which the second twelve are never likely: enough to ask windows.
+fn with_a_crowd() -> Classifier {
+    let mut graph = onnx::load_bytes(embedded::MODEL).unwrap().graph;
+    shape::infer(&mut graph).unwrap();
+    let output = graph.outputs[0];
+    let builder = Builder::new(graph);
+    let logits = builder.value(output);
+    let id = builder.concat(&[logits, logits * 0.5 - 6.0], 1).id();
+    let mut graph = builder.finish().unwrap();
+    graph.outputs = vec![id];
+    let sidecar = Sidecar { preset: Some(Preset::Inception), ..Sidecar::default() };
+    let bytes = onnx::to_bytes(&graph).unwrap();
+    Classifier::from_bytes("crowd", &bytes, sidecar, Some(Box::new(RTen::new(2)))).unwrap()
+}
+
+#[test]
+fn windows_find_objects_and_a_closer_look_is_counted() {
+    let classifier = with_a_crowd();
+    let (mut there, mut at_object) = (0, 0);
+    for scene in scenes(3, 2) {
+        let asked = |look: usize| {
+            let method = Method::default().with("look", look).with("iterations", 3);
+            explained(&classifier, &method, &scene.image)
+        };
+        let [with, without] = [1, 0].map(asked);
+        let forward = |all: &[ClassExplanation]| {
+            let silent = |e: &&ClassExplanation| e.verdict == Verdict::NoEvidence && e.class_id > 11;
+            all.iter().filter(silent).map(|e| e.cost.forward).sum::<u64>()
+        };
+        assert!(forward(&with) > forward(&without), "a look is a pass");
+        assert!(without.iter().all(|e| e.judged.unwrap().ground != Ground::CloserLook));
+        for object in &scene.objects {
+            there += 1;
+            let [top, left, bottom, right] = with[object.class].judged.unwrap().window;
+            let centre = |from: u32, to: u32| f64::from(from + to) / 2.0 / 112.0;
+            let [x0, y0, x1, y1] = object.bbox;
+            let (x, y) = (centre(x0, x1), centre(y0, y1));
+            at_object += usize::from((left..right).contains(&x) && (top..bottom).contains(&y));
+        }
+    }
+    assert!(at_object * 6 >= there * 5, "{at_object} of {there} windows hold their object");
+}
+
+#[test]
+fn calibration_learns_what_absent_classes_show() {
+    let photos: Vec<RgbImage> = scenes(8, 1).into_iter().map(|s| s.image).collect();
+    let plain = classifier(None);
+    let Classifier { model, preprocessing, .. } = &plain;
+    let learned = calibrate(model, preprocessing, &photos[..6], &[], 1.0, &mut Unwatched).unwrap();
+    let rule = learned.false_alarms.unwrap();
+    assert_eq!((rule.photos, rule.place.classes), (6, 6 * 11), "all but the answer");
+    let at = rule.place.threshold(WEAK).unwrap();
+    assert!(rule.place.rate(at + 100.0) <= WEAK && rule.place.rate(at - 100.0) > 0.4);
+    assert_eq!(rule.place.threshold(EVIDENCE), None, "66 classes cannot tell one in a hundred");
+    let e = explained(&classifier(Some(rule)), &Method::default().with("iterations", 2), &photos[7]);
+    assert!(e.iter().all(|e| e.judged.unwrap().calibrated));
+}
