@@ -11,7 +11,7 @@ use super::settings::{Returned, Settings};
 use super::step::{Case, Step};
 use crate::engine::Session;
 use crate::error::{Error, ModelError, Result};
-use crate::model::{Head, Model};
+use crate::model::Model;
 use crate::passes::Passes;
 use crate::scores::argmax;
 
@@ -44,6 +44,8 @@ pub struct Learner {
     step: Step,
     classes: usize,
     multi_label: bool,
+    /// Whether classes exclude each other, so that chance bounds the null.
+    exclusive: bool,
     fixed_batch: Option<usize>,
     /// For each crossing value of the cut, whether it is the image itself.
     crossing_is_image: Vec<bool>,
@@ -57,7 +59,7 @@ impl Learner {
     /// # Errors
     /// A node without a gradient rule, or an operator that the engine lacks.
     pub fn new(model: &Model, levels: Vec<Level>, settings: Settings) -> Result<Self> {
-        let multi_label = model.head == Head::MultiLabel;
+        let multi_label = model.is_sigmoid();
         let masked = masked(model, &levels, &settings).map_err(|e| Error::graph(&model.info.path, e))?;
         let step = Step::new(model, &masked, &settings)?;
         let Masked { cut, lambda, .. } = masked;
@@ -73,6 +75,7 @@ impl Learner {
             step,
             classes: model.classes,
             multi_label,
+            exclusive: model.head.is_exclusive(),
             fixed_batch: model.fixed_batch,
         })
     }
@@ -233,7 +236,7 @@ impl Learner {
                     ..self.blank()
                 };
                 let null_log_odds = query.log_odds(&kept_logits);
-                let at_chance = self.settings.floor_at_chance && !self.multi_label;
+                let at_chance = self.settings.floor_at_chance && self.exclusive;
                 query.floor = if at_chance { null_log_odds.max(chance) } else { null_log_odds };
                 Learned { query, null_log_odds, kept_logits, masks: masks.clone(), losses: vec![], passes }
             };

@@ -16,7 +16,7 @@ use super::objective::{EXCLUDED, Objective, QueryInputs, log_odds_of, maximum};
 use super::settings::Settings;
 use super::step::with_adam;
 use crate::map::Interpolation;
-use crate::model::{Head, Model};
+use crate::model::Model;
 use crate::nodes::{canvas, maps};
 
 /// The graph from image and class to the fused map. The masks of the top-1 class, whose maxima are the scales, are learned in
@@ -99,11 +99,11 @@ impl<'b> Step<'_, 'b> {
     /// The masks of a query: see [`super::learn::Learner::learn`].
     fn learn(&self, name: &str, one_hot: Expr<'b>, left_out: Expr<'b>) -> Result<Vec<Expr<'b>>> {
         let b = self.logits.builder();
-        let multi_label = self.model.head == Head::MultiLabel;
+        let multi_label = self.model.is_sigmoid();
         let rivals = left_out * EXCLUDED;
         let odds = |logits: Expr<'b>| log_odds_of(logits, one_hot, rivals, multi_label);
         let mut floor = odds(self.null);
-        if self.settings.floor_at_chance && !multi_label {
+        if self.settings.floor_at_chance && self.model.head.is_exclusive() {
             let chance = -(self.model.classes.saturating_sub(1).max(1) as f32).ln();
             floor = maximum(floor, b.scalar(chance));
         }

@@ -13,7 +13,7 @@ use super::levels::{Level, default_lambda};
 use super::objective::{Objective, QueryInputs};
 use super::settings::Settings;
 use crate::engine::Folding;
-use crate::model::{Head, Model};
+use crate::model::Model;
 
 /// The two parts, and where the masks are.
 pub struct Masked {
@@ -34,8 +34,7 @@ pub fn masked(model: &Model, levels: &[Level], settings: &Settings) -> Result<Ma
     if !settings.keep_features {
         rewrite::masks_behind_pointwise(&mut graph, &sites)?;
     }
-    let (mut graph, queries) =
-        with_objective(graph, &sites, settings.objective, model.head == Head::MultiLabel)?;
+    let (mut graph, queries) = with_objective(graph, &sites, settings.objective, model.is_sigmoid())?;
     rewrite::fold_constants(&mut graph, &Folding(model.engine.as_ref()))?;
     rewrite::remove_dead(&mut graph);
     let mut separating: Vec<_> = sites.iter().map(|s| s.mask).collect();
