@@ -64,7 +64,7 @@ pub fn run(args: &InspectArgs) -> Result<ExitCode> {
         model.graph.name(model.input),
         model.info.output,
         model.classes,
-        others(&model.info.other_outputs),
+        unused(&model.info.other_outputs),
         from_where(&setup),
         model.graph.parameter_count() as f64 / 1e6,
     );
@@ -87,7 +87,7 @@ pub fn run(args: &InspectArgs) -> Result<ExitCode> {
 }
 
 /// The outputs that are not explained.
-fn others(outputs: &[String]) -> String {
+fn unused(outputs: &[String]) -> String {
     match outputs {
         [] => String::new(),
         others => format!("  not used    {}; --output names another\n", others.join(", ")),
