@@ -191,8 +191,8 @@ pub struct InspectArgs {
 #[command(after_help = "\
 The first thing to run on a strange model. Tried are the presets, both orders of the channels, and the whole photo as well as its middle. \
 With --truth the best is that whose answers are right most often. Without, it is the one whose answers differ from photo to photo and \
-are the same for each photo's mirror image: `score` is the entropy of the mean answer less the cross-entropy with the mirror image, in \
-nats, ln N for N different photos that the model is sure of. Twenty photos of different classes tell more than five of one.
+are the same for each photo's mirror image: `score` is the entropy of the answers less the cross-entropy between each photo and its \
+mirror image, in nats; ln N for N photos of different classes that the model is sure of. Twenty such photos tell more than five of one class.
 
 Examples:
   candor doctor model.onnx photos/00000?.png

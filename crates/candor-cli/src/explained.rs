@@ -25,7 +25,11 @@ pub fn text(result: &ExplainResult, preprocessing: &Preprocessing, width: usize)
         text += &format!("labels: {}\n", result.sources.labels);
     }
     if !result.model.other_outputs.is_empty() {
-        text += &format!("output: {}; not used: {}\n", result.model.output, result.model.other_outputs.join(", "));
+        text += &format!(
+            "output: {}; not used: {}\n",
+            result.model.output,
+            result.model.other_outputs.join(", ")
+        );
     }
     text += "\n";
     for image in &result.images {

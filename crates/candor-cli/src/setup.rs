@@ -143,7 +143,15 @@ fn names_no_output(error: &candor::Error) -> bool {
 
 /// Loads the model on which the attack `transfer` makes images for that of `setup`.
 pub fn surrogate(setup: &Setup, args: &ModelArgs, path: PathBuf, preset: Option<Preset>) -> Result<Setup> {
-    let own = ModelArgs { model: path, preset, labels: None, sidecar: None, output: None, size: None, ..args.clone() };
+    let own = ModelArgs {
+        model: path,
+        preset,
+        labels: None,
+        sidecar: None,
+        output: None,
+        size: None,
+        ..args.clone()
+    };
     let other = load(&own)?;
     let (a, b) = (setup.model.input_shape, other.model.input_shape);
     if a != b || setup.model.classes != other.model.classes {

@@ -119,9 +119,25 @@ fn a_folder_brings_its_preprocessing_and_its_labels() {
     desk.file("pets/onnx/model.candor.toml", "mean = 0.25\n");
     let refined = explain("pets", &[]);
     assert_eq!(refined["sources"]["preprocessing"], "model.candor.toml over preprocessor_config.json");
-    assert_eq!((&refined["preprocessing"]["mean"][2], &refined["preprocessing"]["std"][2]), (&0.25.into(), &0.5.into()));
-    let text = desk.done(&["explain", "pets", "0.png", "--out", "out", "--method", "gradient", "--no-probe", "--force"]);
-    assert!(text.contains("(model.candor.toml over preprocessor_config.json)\nlabels: config.json\n"), "{text}");
+    assert_eq!(
+        (&refined["preprocessing"]["mean"][2], &refined["preprocessing"]["std"][2]),
+        (&0.25.into(), &0.5.into())
+    );
+    let text = desk.done(&[
+        "explain",
+        "pets",
+        "0.png",
+        "--out",
+        "out",
+        "--method",
+        "gradient",
+        "--no-probe",
+        "--force",
+    ]);
+    assert!(
+        text.contains("(model.candor.toml over preprocessor_config.json)\nlabels: config.json\n"),
+        "{text}"
+    );
     // The photos' folder may not be the output.
     assert!(desk.fails(&["explain", "nothing", "0.png"], 1).contains("nothing"));
     fs::create_dir(desk.path("empty")).unwrap();
@@ -148,7 +164,18 @@ fn one_logit_goes_through_every_command() {
     desk.file("m.candor.toml", "preset = \"inception\"\nlabels = [\"safe\", \"unsafe\"]\n");
     assert!(desk.done(&["inspect", "m.onnx"]).contains("2 classes (one logit"));
     let found = desk.json(&[
-        "explain", "m.onnx", "0.png", "--class", "safe", "--class", "1", "--set", "iterations=5", "--out", "o", "--json",
+        "explain",
+        "m.onnx",
+        "0.png",
+        "--class",
+        "safe",
+        "--class",
+        "1",
+        "--set",
+        "iterations=5",
+        "--out",
+        "o",
+        "--json",
     ]);
     let queries = found["images"][0]["queries"].as_array().unwrap();
     assert_eq!([&queries[0]["class_name"], &queries[1]["class_name"]], ["safe", "unsafe"]);
@@ -156,7 +183,16 @@ fn one_logit_goes_through_every_command() {
     let p: f64 = queries.iter().map(|q| q["probability"].as_f64().unwrap()).sum();
     assert!((p - 1.0).abs() < 1e-9);
     let check = desk.json(&[
-        "check", "m.onnx", "0.png", "1.png", "--methods", "reliable,gradient", "--set", "reliable.iterations=5", "--out", "c",
+        "check",
+        "m.onnx",
+        "0.png",
+        "1.png",
+        "--methods",
+        "reliable,gradient",
+        "--set",
+        "reliable.iterations=5",
+        "--out",
+        "c",
         "--json",
     ]);
     let rows = check["methods"][0]["rows"].as_array().unwrap();
@@ -176,12 +212,24 @@ fn an_output_is_chosen_by_name() {
     let error = desk.fails(&["explain", "m.onnx", "0.png", "--output", "third"], 2);
     assert!(error.contains("it has no output 'third'"), "{error}");
     let text = desk.done(&[
-        "explain", "m.onnx", "0.png", "--output", "second", "--preset", "inception", "--method", "gradient", "--no-probe",
+        "explain",
+        "m.onnx",
+        "0.png",
+        "--output",
+        "second",
+        "--preset",
+        "inception",
+        "--method",
+        "gradient",
+        "--no-probe",
     ]);
     assert!(text.contains("output: second; not used: 'first' N×12"), "{text}");
     desk.file("m.candor.toml", "output = \"first\"\n");
     let found = desk.json(&["inspect", "m.onnx", "--json"]);
-    assert_eq!((&found["model"]["output"], &found["model"]["other_outputs"][0]), (&"first".into(), &"'second' N×12".into()));
+    assert_eq!(
+        (&found["model"]["output"], &found["model"]["other_outputs"][0]),
+        (&"first".into(), &"'second' N×12".into())
+    );
 }
 
 #[test]
@@ -205,8 +253,14 @@ fn the_doctor_finds_the_preprocessing_and_writes_it() {
     assert_eq!(again["stated"], true);
     // Wrong classes make another one best, and what does not fit is said.
     desk.file("truth.csv", "file,class\n0.png,99\n");
-    assert!(desk.fails(&["doctor", "m.onnx", "0.png", "--truth", "truth.csv"], 2).contains("truth.csv: line 2: class 99"));
+    assert!(
+        desk.fails(&["doctor", "m.onnx", "0.png", "--truth", "truth.csv"], 2)
+            .contains("truth.csv: line 2: class 99")
+    );
     desk.file("truth.csv", "other.png,1\n");
-    assert!(desk.fails(&["doctor", "m.onnx", "0.png", "--truth", "truth.csv"], 2).contains("names none of the photos"));
+    assert!(
+        desk.fails(&["doctor", "m.onnx", "0.png", "--truth", "truth.csv"], 2)
+            .contains("names none of the photos")
+    );
     assert!(Path::new(&desk.path("0.png")).exists());
 }

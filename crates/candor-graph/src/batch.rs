@@ -9,15 +9,19 @@ use crate::shape::Dim;
 pub fn mixes_batch(graph: &Graph) -> Option<&Node> {
     graph.nodes.iter().find(|node| {
         let batched = |id: &crate::graph::ValueId| {
-            is_feature(graph, *id).then(|| graph.shape(*id)).flatten().filter(|s| s.iter().any(|d| is_batch(*d)))
+            is_feature(graph, *id)
+                .then(|| graph.shape(*id))
+                .flatten()
+                .filter(|s| s.iter().any(|d| is_batch(*d)))
         };
         let inputs: Vec<Vec<Dim>> = node.inputs.iter().flatten().filter_map(batched).collect();
         if inputs.is_empty() || graph.constant(node.output()).is_some() {
             return false;
         }
         let mut outputs = node.outputs.iter().flatten().filter(|&&id| is_feature(graph, id));
-        outputs.any(|&id| graph.shape(id).is_some_and(|s| !s.contains(&Dim::Unknown) && !s.iter().any(|d| is_batch(*d))))
-            || along_batch(node, &inputs[0])
+        outputs.any(|&id| {
+            graph.shape(id).is_some_and(|s| !s.contains(&Dim::Unknown) && !s.iter().any(|d| is_batch(*d)))
+        }) || along_batch(node, &inputs[0])
     })
 }
 
@@ -58,7 +62,10 @@ mod tests {
     fn what_is_made_of_several_images_is_found() {
         let axis = |a: i64| [("axis", Attr::Int(a))];
         assert_eq!(mixing(|x| x - x.mean(&[0, 2, 3])).as_deref(), Some("ReduceMean"));
-        assert_eq!(mixing(|x| x / x.op("ReduceMax", &[], &[("keepdims", Attr::Int(0))])).as_deref(), Some("ReduceMax"));
+        assert_eq!(
+            mixing(|x| x / x.op("ReduceMax", &[], &[("keepdims", Attr::Int(0))])).as_deref(),
+            Some("ReduceMax")
+        );
         assert_eq!(mixing(|x| x.op("Softmax", &[], &axis(0))).as_deref(), Some("Softmax"));
         let b = Builder::new(Graph::new(18));
         let x = b.input("x", DataType::Float, &[Dim::Batch(1), Dim::Fixed(3), Dim::Fixed(4), Dim::Fixed(4)]);
@@ -70,7 +77,10 @@ mod tests {
 
     #[test]
     fn images_that_are_computed_apart_are_not() {
-        assert_eq!(mixing(|x| x.mean(&[2, 3]).reshape(&[-1, 3]).op("Softmax", &[], &[("axis", Attr::Int(1))])), None);
+        assert_eq!(
+            mixing(|x| x.mean(&[2, 3]).reshape(&[-1, 3]).op("Softmax", &[], &[("axis", Attr::Int(1))])),
+            None
+        );
         assert_eq!(mixing(|x| x.reshape(&[-1, 4]).op("Softmax", &[], &[]).reshape(&[-1, 3, 4, 4])), None);
         assert_eq!(mixing(|x| x * x.op("Shape", &[], &[]).to_float().op("ReduceProd", &[], &[])), None);
     }

@@ -239,6 +239,9 @@ mod tests {
         assert_eq!(error.to_string(), "m.onnx: cannot be read");
         assert_eq!(one_line(&error), "m.onnx: cannot be read: no such file");
         let outer = GraphError::Evaluate(Box::new(GraphError::Evaluate("the engine failed".into())));
-        assert_eq!(one_line(&outer), "its constants cannot be computed; try the other --engine: the engine failed");
+        assert_eq!(
+            one_line(&outer),
+            "its constants cannot be computed; try the other --engine: the engine failed"
+        );
     }
 }

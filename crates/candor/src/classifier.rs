@@ -119,19 +119,23 @@ impl Classifier {
             path: sidecar_path.display().to_string(),
             source: Box::new(crate::error::ModelError::Sidecar(e)),
         };
-        let [height, width] = sidecar.input_size([Some(height), Some(width)], channels).map_err(of_sidecar)?;
+        let [height, width] =
+            sidecar.input_size([Some(height), Some(width)], channels).map_err(of_sidecar)?;
         let asked = preset.or(sidecar.preset);
         let (base, source) = match (asked, &package.recipe) {
             (Some(preset), _) => (preset.preprocessing(height, width), None),
             (None, Some(recipe)) => (recipe.preprocessing(height, width)?, Some(recipe.source.clone())),
-            (None, None) if model.takes_pixels => {
-                (Preset::Raw.preprocessing(height, width), Some("the model, which scales pixels itself".to_string()))
-            }
+            (None, None) if model.takes_pixels => (
+                Preset::Raw.preprocessing(height, width),
+                Some("the model, which scales pixels itself".to_string()),
+            ),
             (None, None) => (Preset::default().preprocessing(height, width), None),
         };
         let preprocessing_stated = asked.is_some() || sidecar.states_preprocessing() || source.is_some();
         let preprocessing = sidecar.refine(base, preset.is_some(), channels);
-        let name = || sidecar_path.file_name().map_or_else(|| "the sidecar".into(), |n| n.to_string_lossy().to_string());
+        let name = || {
+            sidecar_path.file_name().map_or_else(|| "the sidecar".into(), |n| n.to_string_lossy().to_string())
+        };
         let refined = sidecar.states_preprocessing() && sidecar.preset.is_none();
         let told = match source {
             _ if preset.is_some() => "--preset".to_string(),

@@ -3,14 +3,15 @@
 //! With true classes known, the preprocessing is best whose answers are right most often, then whose true classes are likeliest. Without,
 //! it is best by
 //!
-//! J = H(mean p) − mean CE,   CE = −ln p(mirrored photo)\[answer for the photo\]
+//! J = H(answers) − ½ · mean (CE(p, p′) + CE(p′, p)),   CE(p, q) = −Σ_c p_c ln q_c
 //!
-//! new in Candor: the entropy of the mean answer (a wrong scale gives one class for all photos) less what the answer for the mirrored photo
-//! finds of that for the photo (a wrong scale is sure of what the mirror image contradicts, a wrong mean is sure of nothing). A model
-//! that knows all of N different photos surely has J = ln N.
+//! new in Candor: H(answers) is the entropy of how the answers share the photos (a wrong scale gives one class for all), p and p′ are the
+//! probabilities for a photo and for its mirror image (a wrong scale is sure of what the mirror image contradicts, a wrong mean is sure of
+//! nothing). A model that is sure of N photos of N classes has J = ln N. Of six forms this one was chosen on 60 photos of ImageNet's validation set and six
+//! trained networks, where it is the only one that puts the right numbers first in all of three draws of 20 photos.
 
-use image::imageops::flip_horizontal;
 use image::RgbImage;
+use image::imageops::flip_horizontal;
 use serde::Serialize;
 
 use crate::error::Result;
@@ -87,7 +88,10 @@ const WAYS: [(&str, &str, ResizeMode, Option<f64>); 3] = [
 ];
 
 /// Every preprocessing that could be meant for an input, `stated` first: what files or a sidecar state, with its name.
-fn candidates(model: &Model, stated: Option<(String, Preprocessing)>) -> Vec<(String, Preprocessing, String)> {
+fn candidates(
+    model: &Model,
+    stated: Option<(String, Preprocessing)>,
+) -> Vec<(String, Preprocessing, String)> {
     let [channels, height, width] = model.input_shape;
     let mut all: Vec<(String, Preprocessing, String)> = vec![];
     for (name, sidecar, preset, refined) in NUMBERS {
@@ -157,10 +161,9 @@ fn judged(
     let count = scores.len().max(1) as f64;
     let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / count;
     let least = |p: f64| p.max(1e-12).ln();
-    let seen = mean(&mut answers.iter().zip(mirrored).map(|(&a, s)| least(model.probabilities(s)[a])));
-    let classes = model.classes;
-    let shares = (0..classes).map(|c| all.iter().map(|p| p[c]).sum::<f64>() / count);
-    let entropy: f64 = shares.filter(|p| *p > 0.0).map(|p| -p * p.ln()).sum();
+    let cross = |p: &[f64], q: &[f64]| -p.iter().zip(q).map(|(p, q)| p * least(*q)).sum::<f64>();
+    let others: Vec<Vec<f64>> = mirrored.iter().map(|s| model.probabilities(s)).collect();
+    let differ = mean(&mut all.iter().zip(&others).map(|(p, q)| (cross(p, q) + cross(q, p)) / 2.0));
     let known: Vec<(usize, usize)> = truth.iter().enumerate().filter_map(|(i, t)| Some((i, (*t)?))).collect();
     let of_known = |value: &dyn Fn(usize, usize) -> f64| {
         let sum: f64 = known.iter().map(|&(i, class)| value(i, class)).sum();
@@ -177,14 +180,21 @@ fn judged(
     };
     let mut different = answers.clone();
     different.sort_unstable();
+    let entropy: f64 = different
+        .chunk_by(|a, b| a == b)
+        .map(|same| same.len() as f64 / count)
+        .map(|share| -share * share.ln())
+        .sum();
     different.dedup();
     Candidate {
         name,
         preprocessing,
         sidecar,
-        score: entropy + seen,
+        score: entropy - differ,
         confidence: mean(&mut answers.iter().zip(&all).map(|(&a, p)| p[a])),
-        mirrored: mean(&mut answers.iter().zip(mirrored).map(|(&a, s)| f64::from(u8::from(ranking(s)[0] == a)))),
+        mirrored: mean(
+            &mut answers.iter().zip(mirrored).map(|(&a, s)| f64::from(u8::from(ranking(s)[0] == a))),
+        ),
         answers: different.len(),
         accuracy: of_known(&|i, class| f64::from(u8::from(answers[i] == class))),
         log_likelihood: of_known(&|i, class| least(all[i][class])),
@@ -229,7 +239,8 @@ mod tests {
     #[test]
     fn what_is_stated_is_tried_and_not_twice() {
         let engine = Some(Box::new(RTen::new(1)) as Box<_>);
-        let classifier = Classifier::from_bytes("embedded", embedded::MODEL, Sidecar::default(), engine).unwrap();
+        let classifier =
+            Classifier::from_bytes("embedded", embedded::MODEL, Sidecar::default(), engine).unwrap();
         let side = embedded::INPUT_SIZE as usize;
         let own = Preprocessing { scale: 0.1, ..Preset::Raw.preprocessing(side, side) };
         let all = candidates(&classifier.model, Some(("own".into(), own)));

@@ -162,13 +162,17 @@ pub enum ModelError {
         inputs: String,
     },
     /// What one image gives depends on the others of its batch, and the file fixes a batch of several.
-    #[error("{at} computes with all images of a batch together, and the file fixes a batch of several; export it with a batch of one")]
+    #[error(
+        "{at} computes with all images of a batch together, and the file fixes a batch of several; export it with a batch of one"
+    )]
     MixesBatch {
         /// The node.
         at: Box<NodeName>,
     },
     /// Several outputs have classes.
-    #[error("several of its outputs could be the classes: {outputs}; name one with --output, or `output` in the sidecar")]
+    #[error(
+        "several of its outputs could be the classes: {outputs}; name one with --output, or `output` in the sidecar"
+    )]
     SeveralOutputs {
         /// Those outputs with their shapes.
         outputs: String,
@@ -190,7 +194,9 @@ pub enum ModelError {
         outputs: String,
     },
     /// No output is N×classes.
-    #[error("none of its outputs is N×classes: {outputs}; a value inside the graph can be named with `logits` in the sidecar")]
+    #[error(
+        "none of its outputs is N×classes: {outputs}; a value inside the graph can be named with `logits` in the sidecar"
+    )]
     NoClassOutput {
         /// All outputs with their shapes.
         outputs: String,

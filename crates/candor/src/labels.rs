@@ -223,7 +223,9 @@ impl Labels {
     /// Whether each line of a text is a name with the number of its class before it, as Teachable Machine writes them: `0 cat`, `1 dog`.
     pub(crate) fn are_numbered(text: &str) -> bool {
         let numbered = |(i, line): (usize, &str)| {
-            line.trim().split_once(' ').is_some_and(|(number, name)| number == i.to_string() && !name.trim().is_empty())
+            line.trim()
+                .split_once(' ')
+                .is_some_and(|(number, name)| number == i.to_string() && !name.trim().is_empty())
         };
         !text.trim().is_empty() && text.trim_end().lines().enumerate().all(numbered)
     }
@@ -232,7 +234,9 @@ impl Labels {
     #[must_use]
     pub(crate) fn for_one_logit(self, one_logit: bool) -> Self {
         match &self.names[..] {
-            [name] if one_logit && !name.is_empty() => Labels { names: vec![format!("not {name}"), name.clone()] },
+            [name] if one_logit && !name.is_empty() => {
+                Labels { names: vec![format!("not {name}"), name.clone()] }
+            }
             _ => self,
         }
     }
@@ -274,7 +278,8 @@ impl Labels {
     /// A number out of range, a name that several classes bear, or that none does; a number that is the name of another class.
     pub fn find_class(&self, query: &str) -> Result<usize, ClassError> {
         let classes = self.len();
-        let by_number = |id: usize| if id < classes { Ok(id) } else { Err(ClassError::OutOfRange { id, classes }) };
+        let by_number =
+            |id: usize| if id < classes { Ok(id) } else { Err(ClassError::OutOfRange { id, classes }) };
         if let Some(id) = query.trim().strip_prefix('#').and_then(|n| n.parse().ok()) {
             return by_number(id);
         }

@@ -155,13 +155,14 @@ impl Model {
         graph.check_finite().map_err(at)?;
         let image = input::image_input(&mut graph, options, described).map_err(|e| Error::model(name, e))?;
         let as_file = graph.clone();
-        let ready = |graph: Graph, batch| Ready::new(graph, image.value, options, (engine.as_ref(), name), batch);
+        let ready =
+            |graph: Graph, batch| Ready::new(graph, image.value, options, (engine.as_ref(), name), batch);
         let mut found = ready(graph, Batch::Free)?;
         if let Some(node) = shape::mixes_batch(&found.graph).map(|n| n.shown()) {
             let apart = |_| Error::model(name, ModelError::MixesBatch { at: Box::new(node.clone()) });
             found = ready(as_file, Batch::One).map_err(apart)?;
             found.scores.notes.push(format!(
-                "{node} computes with all images of a batch together: each image is given alone, in a batch of one"
+                "{node}, computes with all images of a batch together: each image is given alone, in a batch of one"
             ));
         }
         let Ready { graph, fixed_batch, scores } = found;

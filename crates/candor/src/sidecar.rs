@@ -371,7 +371,8 @@ impl Sidecar {
     pub(crate) fn refine(&self, base: Preprocessing, asked: bool, channels: usize) -> Preprocessing {
         let numbers = if asked { &Sidecar::default() } else { self };
         let [height, width] = [base.height, base.width];
-        let cropped = self.crop.map(|share| (ResizeMode::Crop, [height, width].map(|side| covering(side, share))));
+        let cropped =
+            self.crop.map(|share| (ResizeMode::Crop, [height, width].map(|side| covering(side, share))));
         // How a photo is resized is said as a whole.
         let resized = match (self.resize, cropped) {
             (_, Some((_, sizes))) => Some(sizes),

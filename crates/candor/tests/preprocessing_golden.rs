@@ -35,15 +35,20 @@ fn found_preprocessing_is_that_of_the_library() {
     let names: BTreeSet<&str> = goldens.iter().map(|g| g.name.as_str()).collect();
     assert!(names.len() >= 20, "{} configurations", names.len());
     let mut worst = 0.0f64;
-    for Golden { name, file, config, photo: size, input: [height, width], sha256, pixels, floats } in &goldens {
+    for Golden { name, file, config, photo: size, input: [height, width], sha256, pixels, floats } in &goldens
+    {
         let what = format!("{name}, photo of {size:?}");
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(file), config.to_string()).unwrap();
-        let recipe = Package::read(folder.path(), &[]).unwrap().recipe.unwrap_or_else(|| panic!("{what}: nothing found"));
+        let recipe = Package::read(folder.path(), &[])
+            .unwrap()
+            .recipe
+            .unwrap_or_else(|| panic!("{what}: nothing found"));
         assert_eq!(&recipe.source, file, "{what}");
         let found = recipe.preprocessing(*height, *width).unwrap();
         let photo = photo(*size);
-        let levels = Preprocessing { scale: 1.0, mean: [0.0; 3], std: [1.0; 3], ..found.clone() }.apply(&photo);
+        let levels =
+            Preprocessing { scale: 1.0, mean: [0.0; 3], std: [1.0; 3], ..found.clone() }.apply(&photo);
         let levels: Vec<u8> = levels.iter().map(|v| *v as u8).collect();
         assert_eq!(&levels[..pixels.len()], pixels, "{what}: first pixels");
         let hash: String = Sha256::digest(&levels).iter().map(|b| format!("{b:02x}")).collect();
@@ -55,5 +60,9 @@ fn found_preprocessing_is_that_of_the_library() {
             assert!(error <= 1e-6, "{what}, value {i}: {} is not {want}", values[*i]);
         }
     }
-    println!("{} configurations, {} photos each; largest difference {worst:.1e}", names.len(), goldens.len() / names.len());
+    println!(
+        "{} configurations, {} photos each; largest difference {worst:.1e}",
+        names.len(),
+        goldens.len() / names.len()
+    );
 }

@@ -30,7 +30,8 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     let levels = setup::choices(&setup, &args.levels, 0)?.levels;
     let reads = Inputs::of([&args.model.model]).and(&args.model.labels).and(&args.images);
     reads.spare(&setup.sidecar_path)?;
-    let photos = args.images.iter().map(|p| Ok(setup.preprocessing.read(p)?.photo)).collect::<Result<Vec<_>>>()?;
+    let photos =
+        args.images.iter().map(|p| Ok(setup.preprocessing.read(p)?.photo)).collect::<Result<Vec<_>>>()?;
     let bar = output::progress((photos.len() * TRIALS) as u64);
     let found = calibrate(
         &setup.model,

@@ -125,7 +125,8 @@ fn truth(path: &Path, labels: &Labels) -> Result<BTreeMap<String, usize>> {
         match labels.find_class(&plain(class)) {
             Ok(class) => {
                 let name = plain(name);
-                let file = Path::new(&name).file_name().map_or(name.clone(), |n| n.to_string_lossy().to_string());
+                let file =
+                    Path::new(&name).file_name().map_or(name.clone(), |n| n.to_string_lossy().to_string());
                 classes.insert(file, class);
             }
             Err(_) if number == 0 => {}
@@ -162,7 +163,11 @@ fn findings(setup: &Setup) -> Vec<Finding> {
         .map(|s| format!("{} {}×{}×{}", s.level.name, s.level.shape[0], s.level.shape[1], s.level.shape[2]))
         .collect();
     let none = || "none is passed by everything; name some with --levels (candor inspect)".to_string();
-    all.push(finding("levels", !levels.is_empty(), if levels.is_empty() { none() } else { levels.join(", ") }));
+    all.push(finding(
+        "levels",
+        !levels.is_empty(),
+        if levels.is_empty() { none() } else { levels.join(", ") },
+    ));
     let engine = model.engine.info();
     for name in TRIED {
         let ready = methods::find(name)
@@ -223,10 +228,16 @@ fn verdict(found: &[Candidate]) -> String {
         _ => best.log_likelihood.unwrap_or(best.score) - n.log_likelihood.unwrap_or(n.score),
     });
     let against = next.map_or(String::new(), |n| match (best.accuracy, n.accuracy) {
-        (Some(a), Some(b)) => format!(" ({:.0} % of the answers right, {:.0} % with '{}')", 100.0 * a, 100.0 * b, n.name),
+        (Some(a), Some(b)) => {
+            format!(" ({:.0} % of the answers right, {:.0} % with '{}')", 100.0 * a, 100.0 * b, n.name)
+        }
         _ => format!(" (score {:.2}, {:.2} with '{}')", best.score, n.score, n.name),
     });
-    let sure = if lead >= CLEAR { "clearly the most plausible" } else { "the most plausible, but hardly: give more photos, or --truth" };
+    let sure = if lead >= CLEAR {
+        "clearly the most plausible"
+    } else {
+        "the most plausible, but hardly: give more photos, or --truth"
+    };
     format!("'{}' is {sure}{against}", best.name)
 }
 
@@ -238,7 +249,12 @@ fn write(setup: &Setup, best: Option<&Candidate>) -> Result<Option<String>> {
     };
     let path = &setup.sidecar_path;
     if path.exists() {
-        return Err(Usage(format!("{}: there is a sidecar already; change it by hand:\n{}", path.display(), best.sidecar)).into());
+        return Err(Usage(format!(
+            "{}: there is a sidecar already; change it by hand:\n{}",
+            path.display(),
+            best.sidecar
+        ))
+        .into());
     }
     Sidecar::parse(&best.sidecar, path)?;
     let text = format!("# Found by candor doctor.\n{}", best.sidecar);

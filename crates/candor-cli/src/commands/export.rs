@@ -18,12 +18,7 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
     if method.exporter().is_none() {
         return Err(export::not_exportable(method.as_ref()).into());
     }
-    may_replace(
-        &args.out,
-        &folder::inputs::<&Path>(&args.model, []),
-        args.force.force,
-        export::is_export,
-    )?;
+    may_replace(&args.out, &folder::inputs::<&Path>(&args.model, []), args.force.force, export::is_export)?;
     let setup = setup::load(&args.model)?;
     let choices = setup::choices(&setup, &args.chosen.levels, 0)?;
     let exported =

@@ -122,7 +122,12 @@ const OTHER_FILES: &[(usize, &[u8], &str, &str)] = &[
     (0, b"<html", "a web page", "download the file itself"),
     (0, b"PK\x03\x04", "a zip archive, as PyTorch saves models", "unpack it, or export it with torch.onnx"),
     (0, b"\x80\x02", "a Python pickle, as PyTorch saves weights", "export the model with torch.onnx"),
-    (0, b"\x89HDF", "an HDF5 file, as Keras saves models", "export it with tf2onnx, or `model.export(format=\"onnx\")`"),
+    (
+        0,
+        b"\x89HDF",
+        "an HDF5 file, as Keras saves models",
+        "export it with tf2onnx, or `model.export(format=\"onnx\")`",
+    ),
     (4, b"TFL3", "a TensorFlow Lite model", "convert it with tf2onnx --tflite"),
     (4, b"ORTM", "a model in ONNX Runtime's own format", "give the .onnx file that it was made from"),
     (0, b"\x1f\x8b", "compressed with gzip", "unpack it first"),
@@ -132,7 +137,9 @@ const OTHER_FILES: &[(usize, &[u8], &str, &str)] = &[
 
 /// What the bytes are instead of a model, and what to do, if they begin as something that is known.
 fn other_file(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
-    let begins = |(at, start, _, _): &&(usize, &[u8], &str, &str)| bytes.get(*at..).is_some_and(|b| b.starts_with(start));
+    let begins = |(at, start, _, _): &&(usize, &[u8], &str, &str)| {
+        bytes.get(*at..).is_some_and(|b| b.starts_with(start))
+    };
     OTHER_FILES.iter().find(begins).map(|(_, _, found, remedy)| (*found, *remedy))
 }
 

@@ -22,8 +22,8 @@ pub fn take_floats(graph: &mut Graph, input: ValueId) -> Result<()> {
         let reads = node.input(0).is_some_and(|id| pixels.contains(&id));
         match node.op.as_str() {
             // Still whole numbers, elsewhere.
-            "Transpose" | "Reshape" | "Slice" | "Squeeze" | "Unsqueeze" | "Identity" | "Flatten" | "Gather" | "Pad" | "Split"
-            | "Concat"
+            "Transpose" | "Reshape" | "Slice" | "Squeeze" | "Unsqueeze" | "Identity" | "Flatten"
+            | "Gather" | "Pad" | "Split" | "Concat"
                 if reads =>
             {
                 pixels.extend(node.outputs.iter().flatten().copied());
@@ -62,14 +62,17 @@ const LEAST_SCALE: f32 = 32.0;
 pub fn reads_pixels(graph: &Graph, input: ValueId) -> bool {
     let mut same = HashSet::from([input]);
     for node in graph.nodes.iter().filter(|n| n.domain.is_empty()) {
-        let Some(at) = node.inputs.iter().position(|i| i.is_some_and(|id| same.contains(&id))) else { continue };
+        let Some(at) = node.inputs.iter().position(|i| i.is_some_and(|id| same.contains(&id))) else {
+            continue;
+        };
         let other = || {
             let tensor = node.input(1 - at.min(1)).and_then(|id| graph.constant(id));
             let values = tensor.and_then(|t| t.as_floats()).filter(|v| !v.is_empty())?;
             Some(values.iter().map(|v| v.abs()).fold(0.0, f32::max))
         };
         match node.op.as_str() {
-            "Transpose" | "Reshape" | "Identity" | "Cast" | "Gather" | "Slice" | "Concat" | "Pad" | "Split" | "Unsqueeze" | "Squeeze"
+            "Transpose" | "Reshape" | "Identity" | "Cast" | "Gather" | "Slice" | "Concat" | "Pad"
+            | "Split" | "Unsqueeze" | "Squeeze"
                 if at == 0 || node.op == "Concat" =>
             {
                 same.extend(node.outputs.iter().flatten().copied());

@@ -82,8 +82,18 @@ fn window_steps(node: &Node) -> Option<Vec<i64>> {
 /// Values that are read at some of their places only, directly or through operators that work place by place.
 pub fn read_in_parts(graph: &Graph) -> HashSet<ValueId> {
     const BY_PLACE: [&str; 12] = [
-        "Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSwish", "HardSigmoid", "Elu", "PRelu", "BatchNormalization",
-        "Identity", "Tanh", "Dropout",
+        "Relu",
+        "LeakyRelu",
+        "Clip",
+        "Sigmoid",
+        "HardSwish",
+        "HardSigmoid",
+        "Elu",
+        "PRelu",
+        "BatchNormalization",
+        "Identity",
+        "Tanh",
+        "Dropout",
     ];
     let mut parts = HashSet::new();
     let mut readers: std::collections::HashMap<ValueId, Vec<&Node>> = std::collections::HashMap::new();
@@ -94,7 +104,8 @@ pub fn read_in_parts(graph: &Graph) -> HashSet<ValueId> {
         for &id in node.outputs.iter().flatten().filter(|id| !graph.outputs.contains(id)) {
             let in_parts = |n: &&Node| {
                 is_cut(graph, n)
-                    || (BY_PLACE.contains(&n.op.as_str()) && n.outputs.iter().flatten().all(|o| parts.contains(o)))
+                    || (BY_PLACE.contains(&n.op.as_str())
+                        && n.outputs.iter().flatten().all(|o| parts.contains(o)))
             };
             if readers.get(&id).is_some_and(|all| all.iter().all(in_parts)) {
                 parts.insert(id);

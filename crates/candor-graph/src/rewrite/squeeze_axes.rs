@@ -13,7 +13,8 @@ pub(super) fn squeeze_axes(graph: &mut Graph) {
             continue;
         }
         let Some(shape) = node.input(0).and_then(|id| graph.shape(id)) else { continue };
-        let axes: Vec<i64> = (0..shape.len()).filter(|&a| shape[a].fixed() == Some(1)).map(|a| a as i64).collect();
+        let axes: Vec<i64> =
+            (0..shape.len()).filter(|&a| shape[a].fixed() == Some(1)).map(|a| a as i64).collect();
         let name = format!("{}_axes", node.name);
         let id = graph.add_constant(&name, Arc::new(Tensor::ints(&axes)));
         graph.nodes[i].inputs.resize(1, None);

@@ -7,7 +7,8 @@ use std::path::Path;
 use candor_graph::{guard, memory};
 use image::error::UnsupportedErrorKind;
 use image::{
-    ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, RgbaImage, guess_format,
+    ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, RgbaImage,
+    guess_format,
 };
 
 use super::change::{Change, Decoded, changes};
@@ -149,10 +150,8 @@ fn decode_as(
 /// The picture with 8 bits a sample: (v − centre)/width + 1/2 of 255, cut off at both ends; transparency as it is.
 fn windowed(picture: DynamicImage, [centre, width]: [f64; 2]) -> DynamicImage {
     let level = |v: f64| (((v - centre) / width + 0.5) * 255.0).round().clamp(0.0, 255.0) as u8;
-    let deep = matches!(
-        picture.color(),
-        ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16
-    );
+    let deep =
+        matches!(picture.color(), ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16);
     // A sample of 8 bits is 257 of those of 16.
     let sample = |v: u16| if deep { f64::from(v) } else { f64::from(v / 257) };
     let wide = picture.into_rgba16();
@@ -161,7 +160,8 @@ fn windowed(picture: DynamicImage, [centre, width]: [f64; 2]) -> DynamicImage {
         [r, g, b].map(|v| level(sample(v))).into_iter().chain([(alpha / 257) as u8])
     });
     let (width, height, bytes) = (wide.width(), wide.height(), bytes.collect());
-    RgbaImage::from_raw(width, height, bytes).map_or(DynamicImage::ImageRgba16(wide), DynamicImage::ImageRgba8)
+    RgbaImage::from_raw(width, height, bytes)
+        .map_or(DynamicImage::ImageRgba16(wide), DynamicImage::ImageRgba8)
 }
 
 /// Bytes that decoding may take at once: the samples, upright or as the decoder holds them, and the photo as 8-bit RGBA and RGB.

@@ -65,12 +65,16 @@ impl fmt::Display for Preprocessing {
         let over = self.resized.map(|[h, w]| format!("{h}×{w}"));
         let resized = match (self.resize, over) {
             (ResizeMode::Squash, None) => "the whole photo squashed to".to_string(),
-            (ResizeMode::Squash, Some(over)) => format!("the photo squashed to {over} and its centre cut out at"),
+            (ResizeMode::Squash, Some(over)) => {
+                format!("the photo squashed to {over} and its centre cut out at")
+            }
             (ResizeMode::Crop, None) => "the photo's centre cut out at".to_string(),
             (ResizeMode::Crop, Some(over)) => {
                 format!("the photo resized to cover {over} and its centre cut out at")
             }
-            (ResizeMode::Letterbox, _) => format!("the whole photo with a border of colour {:?} fitted into", self.fill),
+            (ResizeMode::Letterbox, _) => {
+                format!("the whole photo with a border of colour {:?} fitted into", self.fill)
+            }
         };
         let filter = match self.filter {
             Filter::Nearest => "nearest",

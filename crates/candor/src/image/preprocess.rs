@@ -107,7 +107,8 @@ impl Preprocessing {
         if photo.is_empty() {
             return RgbImage::new(width, height);
         }
-        let Placement { resized_height, resized_width, top, left } = self.placement(photo.height(), photo.width());
+        let Placement { resized_height, resized_width, top, left } =
+            self.placement(photo.height(), photo.width());
         let resized = resize(photo, resized_height, resized_width, self.filter);
         if (resized_height, resized_width) == (height, width) {
             return resized;

@@ -163,7 +163,10 @@ mod tests {
 
     #[test]
     fn a_share_of_the_resized_side_is_exact() {
-        assert_eq!([(224, 0.875), (224, 0.95), (299, 0.875), (384, 1.0)].map(|(s, c)| covering(s, c)), [256, 235, 341, 384]);
+        assert_eq!(
+            [(224, 0.875), (224, 0.95), (299, 0.875), (384, 1.0)].map(|(s, c)| covering(s, c)),
+            [256, 235, 341, 384]
+        );
         for side in 1..3000 {
             assert_eq!(covering(side, 0.875), side * 8 / 7, "{side}");
         }
@@ -181,7 +184,10 @@ mod tests {
                 let boxed = Placement::new(ResizeMode::Letterbox, photo, input, input, Rounding::Timm);
                 let around = boxed.region(photo, input);
                 assert!(boxed.top <= 0 && boxed.left <= 0, "{photo:?} {input:?} {boxed:?}");
-                assert!(around.left + around.width + 1e-9 >= f64::from(photo.1), "{photo:?} {input:?} {around:?}");
+                assert!(
+                    around.left + around.width + 1e-9 >= f64::from(photo.1),
+                    "{photo:?} {input:?} {around:?}"
+                );
             }
         }
     }

@@ -150,8 +150,7 @@ fn over_the_image(model: &Model, maps: &[Level]) -> Vec<bool> {
     let mut cells = usize::MAX;
     let lies = |l: &Level| {
         let [_, h, w] = l.shape;
-        let proportional =
-            (h * width).abs_diff(w * height) <= height.max(width) || grids.contains(&l.value);
+        let proportional = (h * width).abs_diff(w * height) <= height.max(width) || grids.contains(&l.value);
         let finer = h * w > cells;
         if proportional && !finer {
             cells = h * w;
@@ -165,18 +164,32 @@ fn over_the_image(model: &Model, maps: &[Level]) -> Vec<bool> {
 fn grids_of_the_image(graph: &Graph, input: ValueId) -> HashSet<ValueId> {
     // These move or join axes, or take all places together.
     const OTHERWISE: [&str; 12] = [
-        "Transpose", "Reshape", "Flatten", "MatMul", "Gemm", "Gather", "Einsum", "DepthToSpace", "SpaceToDepth", "Expand",
-        "Shape", "Tile",
+        "Transpose",
+        "Reshape",
+        "Flatten",
+        "MatMul",
+        "Gemm",
+        "Gather",
+        "Einsum",
+        "DepthToSpace",
+        "SpaceToDepth",
+        "Expand",
+        "Shape",
+        "Tile",
     ];
     let mut grids = HashSet::from([input]);
     for node in &graph.nodes {
-        let mut features = node.inputs.iter().flatten().filter(|&&id| graph.constant(id).is_none()).peekable();
+        let mut features =
+            node.inputs.iter().flatten().filter(|&&id| graph.constant(id).is_none()).peekable();
         let over = features.peek().is_some() && features.all(|id| grids.contains(id));
-        let places = |id: &ValueId| {
-            matches!(graph.shape(*id).as_deref(), Some([_, _, Dim::Fixed(h), Dim::Fixed(w)]) if h * w > 1)
-        };
+        let places = |id: &ValueId| matches!(graph.shape(*id).as_deref(), Some([_, _, Dim::Fixed(h), Dim::Fixed(w)]) if h * w > 1);
         // Factors for whole channels (squeeze and excitation) leave the places where they are.
-        let mut read = node.inputs.iter().flatten().filter(|&&id| graph.constant(id).is_none() && places(&id)).peekable();
+        let mut read = node
+            .inputs
+            .iter()
+            .flatten()
+            .filter(|&&id| graph.constant(id).is_none() && places(&id))
+            .peekable();
         let scaled = read.peek().is_some() && read.all(|id| grids.contains(id));
         if (over || scaled) && !OTHERWISE.contains(&node.op.as_str()) {
             grids.extend(node.outputs.iter().flatten().filter(|id| places(id)));

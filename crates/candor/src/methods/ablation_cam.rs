@@ -57,7 +57,8 @@ impl Compiled for AblationCamExplainer {
             let own = self.0.forward.logits[class];
             let mut map = Map::zeros(height, width);
             for (a, logits) in self.0.features.chunks(height * width).zip(&without) {
-                let lost = above_rounding((own - logits[class]).into(), rounding([f64::from(own)].iter())) as f32;
+                let lost =
+                    above_rounding((own - logits[class]).into(), rounding([f64::from(own)].iter())) as f32;
                 let weight = if own == 0.0 { 0.0 } else { lost / own };
                 map.data.iter_mut().zip(a).for_each(|(m, a)| *m += weight * a);
             }

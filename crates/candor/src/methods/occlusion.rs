@@ -142,7 +142,8 @@ mod tests {
         assert_eq!(windows(1, 5, 2, 2), [[0, 1, 0, 2], [0, 1, 2, 4], [0, 1, 3, 5]]);
         for (side, window, stride) in [(32, 7, 3), (10, 4, 4), (5, 9, 2), (6, 2, 5)] {
             let all = windows(side, side, window, stride);
-            let covered = |at: usize| all.iter().any(|w| (w[0]..w[1]).contains(&at) && (w[2]..w[3]).contains(&at));
+            let covered =
+                |at: usize| all.iter().any(|w| (w[0]..w[1]).contains(&at) && (w[2]..w[3]).contains(&at));
             // A stride beyond the window leaves gaps, as asked.
             assert!((0..side).all(|at| covered(at) || stride > window), "{side} {window} {stride}");
             let same = |w: &[usize; 4]| w[1] - w[0] == window.min(side) && w[3] - w[2] == window.min(side);

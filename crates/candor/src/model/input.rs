@@ -1,6 +1,6 @@
 //! A classifier's input: the image, with known sizes, N×C×H×W; pixels as floats; other inputs as constants.
 
-use std::collections::{HashSet, BTreeMap};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use candor_graph::graph::{Graph, ValueId};
@@ -64,7 +64,8 @@ pub(super) fn image_input(
     let order = if layout == Layout::Nhwc { [0, 3, 1, 2] } else { [0, 1, 2, 3] };
     let [batch, channels, height, width] = order.map(|i| shape[i]);
     // Exporters that leave everything free still have weights for so many channels.
-    let channels = if channels == Dim::Unknown { read_channels(graph, input).unwrap_or(channels) } else { channels };
+    let channels =
+        if channels == Dim::Unknown { read_channels(graph, input).unwrap_or(channels) } else { channels };
     if !is_channels(channels) {
         let channels = shape::display(Some(&[channels]));
         return Err(ModelError::Channels { channels, inputs });

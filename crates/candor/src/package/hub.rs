@@ -9,7 +9,10 @@ use super::PackageError;
 pub(super) const SCHEME: &str = "hf://";
 
 /// What `hf://OWNER/NAME[@REVISION][/FILE]` names: a snapshot's folder, or a file in it. `variable` reads the environment.
-pub(super) fn resolve(name: &str, variable: impl Fn(&str) -> Option<PathBuf>) -> Result<PathBuf, PackageError> {
+pub(super) fn resolve(
+    name: &str,
+    variable: impl Fn(&str) -> Option<PathBuf>,
+) -> Result<PathBuf, PackageError> {
     let wrong = || PackageError::HubName { name: name.to_string() };
     let parts: Vec<&str> = name.strip_prefix(SCHEME).ok_or_else(wrong)?.splitn(3, '/').collect();
     let (owner, repository, file) = match parts[..] {
@@ -71,7 +74,10 @@ mod tests {
         assert_eq!(found("hf://me/dogs@main/onnx/model.onnx").unwrap(), snapshot.join("onnx/model.onnx"));
         let error = |name: &str| found(name).unwrap_err().to_string();
         let missing = error("hf://me/dogs@v2");
-        assert!(missing.ends_with(r#"Run: hf download me/dogs --include "*.json" "*.onnx*" --revision v2"#), "{missing}");
+        assert!(
+            missing.ends_with(r#"Run: hf download me/dogs --include "*.json" "*.onnx*" --revision v2"#),
+            "{missing}"
+        );
         assert!(missing.contains(&home.path().join("hub").display().to_string()), "{missing}");
         assert!(error("hf://you/cats/model.onnx").ends_with("Run: hf download you/cats model.onnx"));
         for wrong in ["hf://dogs", "hf:///dogs", "hf://me/dogs/../../x", "hf://../dogs", "hf://me/dogs@"] {

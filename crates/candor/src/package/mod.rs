@@ -130,7 +130,9 @@ fn folder_of(model: &Path) -> PathBuf {
     let own = model.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
     let has_settings = |folder: &Path| folder.join(CONFIG).is_file() || folder.join(PREPROCESSOR).is_file();
     match own.parent() {
-        Some(above) if own.ends_with("onnx") && !has_settings(&own) && has_settings(above) => above.to_path_buf(),
+        Some(above) if own.ends_with("onnx") && !has_settings(&own) && has_settings(above) => {
+            above.to_path_buf()
+        }
         _ => own,
     }
 }

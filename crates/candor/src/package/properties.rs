@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Recipe;
-use crate::image::{Preset, Preprocessing, ResizeMode};
+use crate::image::{Preprocessing, Preset, ResizeMode};
 use crate::labels::Labels;
 
 /// Keys under which exporters write the names of classes, from the likeliest on.
@@ -60,7 +60,8 @@ fn names(text: &str) -> Option<Vec<String>> {
         return of_json(text).or_else(|| of_json(&python_as_json(text)));
     }
     let separator = if text.trim_end().contains('\n') { '\n' } else { ',' };
-    let names: Vec<String> = text.trim_end_matches(['\n', '\r']).split(separator).map(str::to_string).collect();
+    let names: Vec<String> =
+        text.trim_end_matches(['\n', '\r']).split(separator).map(str::to_string).collect();
     (names.len() > 1).then_some(names)
 }
 
@@ -136,8 +137,11 @@ mod tests {
 
     #[test]
     fn ultralytics_classifiers_say_their_input() {
-        let properties =
-            [property("task", "classify"), property("imgsz", "[224, 192]"), property("names", "{0: 'a', 1: 'b'}")];
+        let properties = [
+            property("task", "classify"),
+            property("imgsz", "[224, 192]"),
+            property("names", "{0: 'a', 1: 'b'}"),
+        ];
         let found = read(&properties);
         let recipe = found.recipe.unwrap();
         assert_eq!(recipe.size, Some([224, 192]));

@@ -21,7 +21,8 @@ pub(super) fn read(folder: &Path) -> Result<OfFile, PackageError> {
         (METADATA.to_string(), Labels::new(names))
     });
     let file = folder.join(LABELS);
-    let numbered = file.is_file() && text_file(&file, MOST_BYTES).is_ok_and(|text| Labels::are_numbered(&text));
+    let numbered =
+        file.is_file() && text_file(&file, MOST_BYTES).is_ok_and(|text| Labels::are_numbered(&text));
     if labels.is_none() && numbered {
         labels = Some((LABELS.to_string(), Labels::load(&file)?));
     }

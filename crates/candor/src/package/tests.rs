@@ -73,7 +73,10 @@ fn exports_of_teachable_machine_are_known_by_their_labels() {
     let recipe = package.recipe.unwrap();
     let p = recipe.preprocessing(224, 224).unwrap();
     // The middle square, −1 to 1.
-    assert_eq!((p.resize, p.resized, p.mean, p.std), (ResizeMode::Crop, Some([224, 224]), [0.5; 3], [0.5; 3]));
+    assert_eq!(
+        (p.resize, p.resized, p.mean, p.std),
+        (ResizeMode::Crop, Some([224, 224]), [0.5; 3], [0.5; 3])
+    );
     assert_eq!(package.labels[0].1.name(0), "Class 1");
     assert!(read(&[("labels.txt", "cat\ndog\n")]).unwrap().recipe.is_none());
 }
@@ -88,7 +91,13 @@ fn what_a_file_cannot_mean_is_said_with_its_name() {
     fails(&[(CONFIG, "[]")], "no object");
     fails(&[(PREPROCESSOR, r#"{"size": "large"}"#)], "`size` is neither");
     fails(&[(PREPROCESSOR, r#"{"size": 224, "resample": 5}"#)], "`resample` is none of");
-    fails(&[(PREPROCESSOR, r#"{"size": 224, "image_mean": [1, 2]}"#)], "`image_mean` is not a number for each channel");
+    fails(
+        &[(PREPROCESSOR, r#"{"size": 224, "image_mean": [1, 2]}"#)],
+        "`image_mean` is not a number for each channel",
+    );
     fails(&[(CONFIG, r#"{"pretrained_cfg": {"input_size": [3, 0, 9]}}"#)], "`input_size` is not");
-    fails(&[(CONFIG, r#"{"pretrained_cfg": {"input_size": [3, 9, 9], "interpolation": "box"}}"#)], "`interpolation` is 'box'");
+    fails(
+        &[(CONFIG, r#"{"pretrained_cfg": {"input_size": [3, 9, 9], "interpolation": "box"}}"#)],
+        "`interpolation` is 'box'",
+    );
 }

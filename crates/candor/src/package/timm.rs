@@ -15,7 +15,9 @@ pub(super) fn recipe(config: &Value) -> Result<Option<Recipe>, String> {
     let Some(sizes) = settings.get("input_size") else { return Ok(None) };
     let sizes = sizes.as_array().map(|s| s.iter().filter_map(Value::as_u64).collect::<Vec<_>>());
     let [channels, height, width] = match sizes.as_deref() {
-        Some(&[c, h, w]) if (1..=1 << 14).contains(&h) && (1..=1 << 14).contains(&w) => [c, h, w].map(|n| n as usize),
+        Some(&[c, h, w]) if (1..=1 << 14).contains(&h) && (1..=1 << 14).contains(&w) => {
+            [c, h, w].map(|n| n as usize)
+        }
         _ => return Err("`input_size` is not [channels, height, width]".to_string()),
     };
     let share = settings.get("crop_pct").and_then(Value::as_f64).unwrap_or(CROP);
@@ -27,14 +29,19 @@ pub(super) fn recipe(config: &Value) -> Result<Option<Recipe>, String> {
         "bilinear" => Filter::Bilinear,
         "bicubic" => Filter::Bicubic,
         "lanczos" => Filter::Lanczos,
-        other => return Err(format!("`interpolation` is '{other}', which is not supported; say `filter` in the sidecar and --preset")),
+        other => {
+            return Err(format!(
+                "`interpolation` is '{other}', which is not supported; say `filter` in the sidecar and --preset"
+            ));
+        }
     };
     let imagenet = Preset::Imagenet.preprocessing(height, width);
     let mean = channel_numbers(settings, "mean")?.unwrap_or(imagenet.mean);
     let std = channel_numbers(settings, "std")?.unwrap_or(imagenet.std);
     let over = [height, width].map(|side| covering(side, share));
     let round = |v: f64| (255.0 * v).round_ties_even().clamp(0.0, 255.0) as u8;
-    let (resize, rounding, fill) = match settings.get("crop_mode").and_then(Value::as_str).unwrap_or("center") {
+    let (resize, rounding, fill) = match settings.get("crop_mode").and_then(Value::as_str).unwrap_or("center")
+    {
         "squash" => (ResizeMode::Squash, Rounding::Torchvision, [0; 3]),
         "border" => (ResizeMode::Letterbox, Rounding::Timm, mean.map(round)),
         // To the shorter side where the input is square, which torchvision does.

@@ -45,7 +45,18 @@ fn defaults(processor: &str) -> Defaults {
     let is = |names: &[&str]| names.iter().any(|name| processor.starts_with(name));
     Defaults {
         filter: match () {
-            () if is(&["CLIP", "Bit", "Levit", "DeiT", "Beit", "PoolFormer", "Siglip", "EfficientNet", "MobileViT"]) => {
+            () if is(&[
+                "CLIP",
+                "Bit",
+                "Levit",
+                "DeiT",
+                "Beit",
+                "PoolFormer",
+                "Siglip",
+                "EfficientNet",
+                "MobileViT",
+            ]) =>
+            {
                 Filter::Bicubic
             }
             () => Filter::Bilinear,
@@ -60,7 +71,8 @@ fn defaults(processor: &str) -> Defaults {
 /// The preprocessing that the settings state; `None` if they are timm's, which are read from `config.json`.
 pub(super) fn recipe(settings: &Value) -> Result<Option<Recipe>, String> {
     let text = |key: &str| settings.get(key).and_then(Value::as_str);
-    let processor = text("image_processor_type").or(text("feature_extractor_type")).unwrap_or("ViTImageProcessor");
+    let processor =
+        text("image_processor_type").or(text("feature_extractor_type")).unwrap_or("ViTImageProcessor");
     if processor.starts_with("TimmWrapper") {
         return Ok(None);
     }
@@ -126,7 +138,12 @@ struct Place {
     input: Option<[usize; 2]>,
 }
 
-fn place(processor: &str, size: Option<Size>, crop: Option<Size>, share: Option<f64>) -> Result<Place, String> {
+fn place(
+    processor: &str,
+    size: Option<Size>,
+    crop: Option<Size>,
+    share: Option<f64>,
+) -> Result<Place, String> {
     let both = |size: Size| match size {
         Size::Both(sides) => sides,
         Size::Short(side) => [side; 2],
@@ -143,12 +160,17 @@ fn place(processor: &str, size: Option<Size>, crop: Option<Size>, share: Option<
     };
     Ok(match (size, crop) {
         (None, None) => Place { mode: ResizeMode::Squash, resized: None, input: None },
-        (None, Some(_)) => return Err("cuts out a photo's middle without resizing it, which is not supported; say how in the sidecar".into()),
+        (None, Some(_)) => return Err(
+            "cuts out a photo's middle without resizing it, which is not supported; say how in the sidecar"
+                .into(),
+        ),
         // Smaller inputs are cut out of a larger photo, larger ones are the whole photo, squashed.
-        (Some(Size::Short(side) | Size::Both([side, _])), _) if processor.starts_with("ConvNext") => match side {
-            384.. => Place { mode: ResizeMode::Squash, resized: None, input: Some([side; 2]) },
-            _ => cover([part(side, share.unwrap_or(224.0 / 256.0)); 2], [side; 2]),
-        },
+        (Some(Size::Short(side) | Size::Both([side, _])), _) if processor.starts_with("ConvNext") => {
+            match side {
+                384.. => Place { mode: ResizeMode::Squash, resized: None, input: Some([side; 2]) },
+                _ => cover([part(side, share.unwrap_or(224.0 / 256.0)); 2], [side; 2]),
+            }
+        }
         (Some(Size::Short(side)), Some(input)) if processor.starts_with("Levit") => {
             cover([(256.0 / 224.0 * side as f64) as usize; 2], input)
         }
@@ -158,7 +180,9 @@ fn place(processor: &str, size: Option<Size>, crop: Option<Size>, share: Option<
         (Some(Size::Short(side)), Some(input)) => cover([side; 2], input),
         // The longer side is what it will be: of inputs of a fixed size the middle.
         (Some(Size::Short(side)), None) => cover([side; 2], [side; 2]),
-        (Some(Size::Both(sides)), None) => Place { mode: ResizeMode::Squash, resized: None, input: Some(sides) },
+        (Some(Size::Both(sides)), None) => {
+            Place { mode: ResizeMode::Squash, resized: None, input: Some(sides) }
+        }
         (Some(Size::Both(sides)), Some(input)) => {
             Place { mode: ResizeMode::Squash, resized: Some(sides), input: Some(input) }
         }

@@ -66,12 +66,19 @@ fn the_sidecar_refines_the_preset() {
     let asked = sidecar.preprocessing(Some(Preset::Unit), [None, Some(200)], 3).unwrap();
     let unit = Preset::Unit.preprocessing(227, 200);
     assert_eq!((asked.scale, asked.mean, asked.std), (unit.scale, unit.mean, unit.std));
-    assert_eq!((asked.resize, asked.resized, asked.filter), (ResizeMode::Crop, Some([238, 210]), Filter::Lanczos));
+    assert_eq!(
+        (asked.resize, asked.resized, asked.filter),
+        (ResizeMode::Crop, Some([238, 210]), Filter::Lanczos)
+    );
 }
 
 #[test]
 fn one_number_serves_all_channels() {
-    for text in ["mean = 127.5\nstd = 2", "mean = [127.5]\nstd = [2.0]", "mean = [127.5, 127.5, 127.5]\nstd = [2, 2, 2]"] {
+    for text in [
+        "mean = 127.5\nstd = 2",
+        "mean = [127.5]\nstd = [2.0]",
+        "mean = [127.5, 127.5, 127.5]\nstd = [2, 2, 2]",
+    ] {
         let sidecar = parse(text).unwrap();
         assert_eq!((sidecar.mean, sidecar.std), (Some([127.5; 3]), Some([2.0; 3])), "{text}");
         let grey = sidecar.preprocessing(None, [Some(4), Some(5)], 1).unwrap();
