@@ -236,7 +236,8 @@ fn an_output_is_chosen_by_name() {
 fn the_doctor_finds_the_preprocessing_and_writes_it() {
     let desk = Desk::new();
     desk.file("m.onnx", embedded::MODEL);
-    let photos: Vec<String> = (0..embedded::DEMO_SCENES.len()).map(|i| format!("{i}.png")).collect();
+    desk.done(&["scenes", "photos", "--count", "20", "--size", "112"]);
+    let photos: Vec<String> = (0..20).map(|i| format!("photos/{i:06}.png")).collect();
     let photos: Vec<&str> = photos.iter().map(String::as_str).collect();
     let found = desk.json(&[&["doctor", "m.onnx", "--json"], &photos[..]].concat());
     let best = &found["candidates"][0];

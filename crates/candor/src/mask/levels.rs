@@ -16,6 +16,8 @@ use crate::model::{Model, unknown_value};
 const MAX_LEVELS: usize = 4;
 /// Most cells of an automatically chosen level, as the side of a square: 56 for a 224² input, 32 for a 32² one.
 const MAX_SIDE: usize = 64;
+/// How the names of values begin that rewrites make.
+const MADE: &str = "candor_";
 /// The L1 term of full masks at the default λ, in units of ln(K)²: the squared log-odds that lie between certainty and
 /// chance among K classes. Chosen on twenty photos of imagenet/val and thirty of CIFAR-10 that no reported result uses.
 const FULL_SPARSITY: f64 = 1.5;
@@ -266,6 +268,8 @@ pub fn feature_maps(model: &Model) -> Vec<Level> {
     dominators(graph, model.input, model.logits)
         .into_iter()
         .filter(|v| before_weights.contains(v))
+        // What a rewrite made within a node of the file has no name there.
+        .filter(|&v| !graph.name(v).starts_with(MADE))
         .filter_map(|value| Level::of(graph, value).filter(|l| spread(l, grids.contains(&value))))
         .collect()
 }

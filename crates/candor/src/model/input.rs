@@ -87,6 +87,8 @@ pub(super) fn image_input(
     let turned =
         insert::in_front(std::mem::take(graph), input, |b| Ok(b.value(value).transpose(&[0, 2, 3, 1])));
     (*graph, _) = turned?;
+    // It is the input that the file names, in another order.
+    graph.take_name(value, input);
     Ok(ImageInput { value, whole_numbers })
 }
 
