@@ -317,6 +317,15 @@ def dequantize_linear(a, x, scale, zero):
     return (x.double() - along(zero, x, a)) * along(scale, x, a)
 
 
+@operator("DynamicQuantizeLinear")
+def dynamic_quantize_linear(a, x):
+    with torch.no_grad():
+        low, high = x.min().clamp(max=0), x.max().clamp(min=0)
+        scale = (high - low) / 255
+        zero = torch.round((-low / scale).clamp(0, 255))
+    return (Round.apply(x / scale) + zero).clamp(0, 255), scale, zero
+
+
 @operator("QLinearConv")
 def q_linear_conv(a, x, xs, xz, w, ws, wz, ys, yz, bias):
     y = conv(a, dequantize_linear({}, x, xs, xz), dequantize_linear({}, w, ws, wz), bias.double() * xs * ws)

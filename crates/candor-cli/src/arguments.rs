@@ -12,7 +12,7 @@ use candor::image::Preset;
 use candor::parameters::key_value;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use numbers::{number, range};
+use numbers::{number, range, size};
 use one_of::{one_of, presets};
 
 pub use bench::{AdversarialArgs, Bench, BenchArgs, DatasetArgs, FaithfulnessArgs, GridArgs, SpeedArgs};
@@ -51,6 +51,8 @@ pub struct Cli {
 pub enum Command {
     /// Show a model: input, classes, operators and their gradient rules, the levels that would be masked
     Inspect(InspectArgs),
+    /// Find out how a strange model wants its photos, and what of Candor will work with it
+    Doctor(DoctorArgs),
     /// Explain photos: why this class, and is there anything to see of that one?
     Explain(ExplainArgs),
     /// Learn a model's λ and rates of false alarms on a few photos, and write them to its sidecar
@@ -86,10 +88,10 @@ Examples:
 /// Which model, and what its file does not say.
 #[derive(Args, Clone)]
 pub struct ModelArgs {
-    /// ONNX file of an image classifier
+    /// ONNX file of an image classifier; a folder that holds one (optimum, transformers.js, timm); or hf://OWNER/NAME, from the local cache
     pub model: PathBuf,
-    /// How a sample v of 0..=255 becomes input; over what the sidecar says [default: the sidecar's, else imagenet]. The whole photo is
-    /// squashed to the model's input size by a bilinear filter, unless the sidecar has `size`, `resize` or `filter`
+    /// How a sample v of 0..=255 becomes input; over what the sidecar and the files beside the model say [default: theirs, else imagenet].
+    /// The whole photo is squashed to the model's input size by a bilinear filter, unless the sidecar says otherwise
     #[arg(long, value_name = "NAME", value_parser = presets())]
     pub preset: Option<Preset>,
     /// Names of the classes: a text file with one a line, or JSON
@@ -98,6 +100,12 @@ pub struct ModelArgs {
     /// Sidecar to use instead of the one beside the model (MODEL.candor.toml)
     #[arg(long, value_name = "FILE")]
     pub sidecar: Option<PathBuf>,
+    /// Output to explain, of a model with several that could be classes [default: the sidecar's, else the only one]
+    #[arg(id = "model_output", long = "output", value_name = "NAME")]
+    pub output: Option<String>,
+    /// Height and width of the input, of a model that takes any [default: the sidecar's]
+    #[arg(long, value_name = "H,W", value_parser = size)]
+    pub size: Option<[usize; 2]>,
     #[command(flatten)]
     pub engine: EngineArgs,
 }
@@ -175,6 +183,33 @@ pub struct InspectArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+The first thing to run on a strange model. Tried are the presets, both orders of the channels, and the whole photo as well as its middle. \
+With --truth the best is that whose answers are right most often. Without, it is the one whose answers differ from photo to photo and \
+are the same for each photo's mirror image: `score` is the entropy of the answers less the cross-entropy between each photo and its \
+mirror image, in nats; ln N for N photos of different classes that the model is sure of. Twenty such photos tell more than five of one class.
+
+Examples:
+  candor doctor model.onnx photos/00000?.png
+  candor doctor model.onnx photos/00000?.png --labels photos/classes.txt --json > doctor.json")]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Photos, best of different classes
+    #[arg(required = true)]
+    pub images: Vec<PathBuf>,
+    /// True classes: a CSV file with a photo's name and the number or name of its class in each line
+    #[arg(long, value_name = "FILE.csv")]
+    pub truth: Option<PathBuf>,
+    /// Write the best preprocessing to the model's sidecar, if there is no sidecar yet
+    #[arg(long)]
+    pub write: bool,
+    /// Print the result as one JSON document
     #[arg(long)]
     pub json: bool,
 }
@@ -422,7 +457,7 @@ pub struct ExportArgs {
     pub chosen: ChosenMethod,
     /// File to write
     #[arg(long, short, value_name = "FILE.onnx")]
-    pub output: PathBuf,
+    pub out: PathBuf,
     #[command(flatten)]
     pub force: ForceArgs,
     /// Print the inputs, outputs, method and parameters as one JSON document

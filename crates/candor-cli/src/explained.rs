@@ -20,7 +20,18 @@ const LEGEND: [&str; 4] = [
 pub fn text(result: &ExplainResult, preprocessing: &Preprocessing, width: usize) -> String {
     let mut queries = result.images.iter().flat_map(|image| &image.queries);
     let has_null = queries.any(|q| q.null_log_odds.is_some());
-    let mut text = format!("preprocessing: {preprocessing}\n\n");
+    let mut text = format!("preprocessing: {preprocessing} ({})\n", result.sources.preprocessing);
+    if result.sources.labels != "none" {
+        text += &format!("labels: {}\n", result.sources.labels);
+    }
+    if !result.model.other_outputs.is_empty() {
+        text += &format!(
+            "output: {}; not used: {}\n",
+            result.model.output,
+            result.model.other_outputs.join(", ")
+        );
+    }
+    text += "\n";
     for image in &result.images {
         text += &format!("{}\n  top {}: {}\n", image.path, image.top.len(), answers(&image.top));
         let table = table(image, has_null).screen(width.saturating_sub(2));

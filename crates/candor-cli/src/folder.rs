@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use candor::package::locate;
 use candor::sidecar::Sidecar;
 use candor_report::folder::{Folder, Inputs, Terms};
 
@@ -12,8 +13,10 @@ use crate::output;
 
 /// The files that a command reads: those of its model, and others.
 pub fn inputs<P: Into<PathBuf>>(model: &ModelArgs, others: impl IntoIterator<Item = P>) -> Inputs {
-    let sidecar = model.sidecar.clone().unwrap_or_else(|| Sidecar::path_for(&model.model));
-    Inputs::of([model.model.clone(), sidecar]).and(model.labels.clone()).and(others)
+    // What cannot be found is said when it is opened.
+    let file = locate(&model.model).map_or_else(|_| model.model.clone(), |located| located.model);
+    let sidecar = model.sidecar.clone().unwrap_or_else(|| Sidecar::path_for(&file));
+    Inputs::of([file, sidecar]).and(model.labels.clone()).and(others)
 }
 
 /// Opens the folder of `command`, and makes sure that the `files` may be written there.

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Command::Inspect(a) => commands::inspect::run(a),
+        Command::Doctor(a) => commands::doctor::run(a),
         Command::Explain(a) => commands::explain::run(a),
         Command::Calibrate(a) => commands::calibrate::run(a),
         Command::Check(a) => commands::check::run(a),

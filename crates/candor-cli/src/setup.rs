@@ -108,20 +108,50 @@ pub fn dataset(setup: &Setup, args: &SourceArgs) -> Result<Dataset> {
 
 /// Opens a model with its sidecar, and says what the user should know of it.
 pub fn load(args: &ModelArgs) -> Result<Setup> {
+    let classifier = open(args)?;
+    classifier.model.notes.iter().for_each(|note| output::note(note));
+    tell_assumed(&classifier);
+    Ok(classifier)
+}
+
+/// Opens a model with its sidecar.
+pub fn open(args: &ModelArgs) -> Result<Setup> {
     let options = OpenOptions {
         engine: Some(engine(&args.engine)?),
         preset: args.preset,
         labels: args.labels.clone(),
         sidecar: args.sidecar.clone(),
+        output: args.output.clone(),
+        size: args.size,
     };
-    let classifier = Classifier::open_with(&args.model, options)?;
-    tell_assumed(&classifier);
-    Ok(classifier)
+    Classifier::open_with(&args.model, options).map_err(|e| match e {
+        e if args.output.is_some() && names_no_output(&e) => usage(e),
+        e => e.into(),
+    })
+}
+
+/// Whether the output that was asked for is not one.
+fn names_no_output(error: &candor::Error) -> bool {
+    use candor::error::ModelError::{OutputWithoutClasses, UnknownOutput};
+    match error {
+        candor::Error::Model { source, .. } => {
+            matches!(source.as_ref(), UnknownOutput { .. } | OutputWithoutClasses { .. })
+        }
+        _ => false,
+    }
 }
 
 /// Loads the model on which the attack `transfer` makes images for that of `setup`.
 pub fn surrogate(setup: &Setup, args: &ModelArgs, path: PathBuf, preset: Option<Preset>) -> Result<Setup> {
-    let own = ModelArgs { model: path, preset, labels: None, sidecar: None, ..args.clone() };
+    let own = ModelArgs {
+        model: path,
+        preset,
+        labels: None,
+        sidecar: None,
+        output: None,
+        size: None,
+        ..args.clone()
+    };
     let other = load(&own)?;
     let (a, b) = (setup.model.input_shape, other.model.input_shape);
     if a != b || setup.model.classes != other.model.classes {

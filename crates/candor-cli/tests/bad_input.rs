@@ -60,7 +60,9 @@ fn model_files() {
     let model = candor_scenes::embedded::MODEL;
     let fails = |file: &Path, parts: &[&str]| bench.fails(file, &photo, &[], 1, parts);
     fails(&bench.path("missing.onnx"), &["missing.onnx", "No such file"]);
-    fails(bench.dir.path(), &["is a directory"]);
+    let folder = bench.path("folder");
+    fs::create_dir(&folder).unwrap();
+    fails(&folder, &["folder", "holds no .onnx file"]);
     fails(&bench.file("empty.onnx", b""), &["empty.onnx", "the file is empty"]);
     fails(
         &bench.file("text.onnx", b"this is not a model, it is a text\n"),

@@ -6,9 +6,10 @@ use candor_graph::error::Result;
 use candor_graph::graph::Graph;
 use candor_graph::rewrite;
 
-/// For RTen: its strided Conv gathers a column for each output, even where the column is one element, so that it is faster to
-/// slice first.
+/// For RTen: it has no pools over windows with holes. Its strided Conv gathers a column for each output, even where the column is one
+/// element, so that it is faster to slice first.
 pub(super) fn rten(graph: &mut Graph) -> Result<()> {
+    rewrite::slice_dilated_pools(graph)?;
     rewrite::slice_before_pointwise(graph)
 }
 

@@ -50,7 +50,7 @@ pub enum EngineError {
         reason: String,
     },
     /// The graph could not be compiled.
-    #[error("{engine} cannot load the graph: {reason}")]
+    #[error("{engine} cannot load the graph: {reason}; try the other --engine")]
     Compile {
         /// Name of the engine.
         engine: &'static str,

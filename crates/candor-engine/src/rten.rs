@@ -47,12 +47,20 @@ impl Engine for RTen {
         let fail = |reason: String| EngineError::Compile { engine: NAME, reason };
         let mut graph = graph.clone();
         forms::rten(&mut graph).map_err(|e| fail(e.to_string()))?;
-        let (bytes, weights) = onnx::to_parts(&graph).map_err(|e| fail(e.to_string()))?;
-        let mut options = ModelOptions::with_all_ops();
-        options.external_data(onnx::WEIGHTS, weights);
-        options.enable_optimization(has_few_terms(&graph));
         let names = NodeNames::of(&graph);
-        let model = options.load(bytes).map_err(|e| fail(names.explain(&e.to_string())))?;
+        let load = |optimised: bool| {
+            let (bytes, weights) = onnx::to_parts(&graph).map_err(|e| fail(e.to_string()))?;
+            let mut options = ModelOptions::with_all_ops();
+            options.external_data(onnx::WEIGHTS, weights);
+            options.enable_optimization(optimised);
+            options.load(bytes).map_err(|e| fail(names.explain(&e.to_string())))
+        };
+        // What has no inputs runs once. And the optimiser refuses graphs of which it finds that two outputs are one value.
+        let optimised = !graph.inputs.is_empty() && has_few_terms(&graph);
+        let model = match load(optimised) {
+            Err(first) if optimised => load(false).map_err(|_| first)?,
+            loaded => loaded?,
+        };
         let ids = |ids: &[ValueId]| {
             let ids = ids.iter().map(|&id| model.node_id(graph.name(id)));
             ids.collect::<Result<Vec<_>, _>>().map_err(|e| fail(e.to_string()))
@@ -99,10 +107,25 @@ impl Session for RTenSession {
         let given = self.inputs.iter().zip(inputs).map(|(&id, t)| (id, to_rten(t))).collect();
         let options = RunOptions::default().with_thread_pool(Some(self.pool.clone()));
         let wanted = &self.outputs[..count.min(self.outputs.len())];
-        let values = self.model.run(given, wanted, Some(options));
+        // The optimiser may have found that two outputs are one value, for which it cannot be asked twice.
+        let mut once: Vec<NodeId> = vec![];
+        let places: Vec<usize> = wanted.iter().map(|id| place_of(&mut once, *id)).collect();
+        let values = self.model.run(given, &once, Some(options));
         let values = values.map_err(|e| fail(self.names.explain(&e.to_string())))?;
-        values.into_iter().map(|v| from_rten(v).map_err(fail)).collect()
+        let values = values.into_iter().map(|v| from_rten(v).map_err(fail)).collect::<Result<Vec<_>, _>>()?;
+        if once.len() == wanted.len() {
+            return Ok(values);
+        }
+        Ok(places.into_iter().map(|at| values[at].clone()).collect())
     }
+}
+
+/// Where `id` is in a list of different ones, which it is added to.
+fn place_of(once: &mut Vec<NodeId>, id: NodeId) -> usize {
+    once.iter().position(|known| *known == id).unwrap_or_else(|| {
+        once.push(id);
+        once.len() - 1
+    })
 }
 
 /// Floats and 8-bit integers are lent; wider integers and booleans become RTen's 32-bit ones.
@@ -139,7 +162,7 @@ fn from_rten(value: Value) -> Result<Tensor, String> {
 #[cfg(test)]
 mod tests {
     use candor_graph::builder::Builder;
-    use candor_graph::graph::Graph;
+    use candor_graph::graph::{Attr, Graph};
     use candor_graph::shape::Dim;
     use candor_graph::tensor::{DataType, Tensor};
 
@@ -159,6 +182,23 @@ mod tests {
         let one = Tensor::floats(&[1], vec![1.0]).unwrap();
         let sums = RTen::new(1).compile(&graph).and_then(|mut session| session.run(&[&one])).unwrap();
         assert_eq!(sums[0].as_floats(), Some(&[(60f32).exp2()][..]));
+    }
+
+    /// Casts of whole numbers to the one type that the engine has are nothing to it.
+    #[test]
+    fn outputs_that_the_optimiser_makes_one_are_given_each() {
+        let b = Builder::new(Graph::new(18));
+        let x = b.input("x", DataType::Int64, &[Dim::Fixed(2)]);
+        let sum = x.op("Add", &[x], &[]);
+        let cast = |to: i64| sum.op("Cast", &[], &[("to", Attr::Int(to))]).id();
+        let outputs = vec![sum.id(), cast(6), cast(7)];
+        let mut graph = b.finish().unwrap();
+        graph.outputs = outputs;
+        let given = Tensor::ints(&[3, -4]);
+        let found = RTen::new(1).compile(&graph).unwrap().run(&[&given]).unwrap();
+        for (i, output) in found.iter().enumerate() {
+            assert_eq!(output.to_ints(), Some(vec![6, -8]), "output {i}");
+        }
     }
 
     #[test]

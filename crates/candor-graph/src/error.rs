@@ -35,6 +35,16 @@ pub enum GraphError {
         /// What the parser stumbled over.
         reason: String,
     },
+    /// The bytes are a file of another kind.
+    #[error("{what}: is {found}, not an ONNX model; {remedy}")]
+    OtherFile {
+        /// Path or description of the source.
+        what: String,
+        /// What it is.
+        found: &'static str,
+        /// How to come to the model.
+        remedy: &'static str,
+    },
     /// The graph has no form as an ONNX file.
     #[error("the graph cannot be encoded")]
     Encode(#[source] Box<dyn Error + Send + Sync>),
@@ -154,7 +164,7 @@ pub enum GraphError {
         hint: String,
     },
     /// The evaluator that folds constants failed.
-    #[error("constant folding failed")]
+    #[error("its constants cannot be computed; try the other --engine")]
     Evaluate(#[source] Box<dyn Error + Send + Sync>),
 }
 
@@ -229,6 +239,9 @@ mod tests {
         assert_eq!(error.to_string(), "m.onnx: cannot be read");
         assert_eq!(one_line(&error), "m.onnx: cannot be read: no such file");
         let outer = GraphError::Evaluate(Box::new(GraphError::Evaluate("the engine failed".into())));
-        assert_eq!(one_line(&outer), "constant folding failed: the engine failed");
+        assert_eq!(
+            one_line(&outer),
+            "its constants cannot be computed; try the other --engine: the engine failed"
+        );
     }
 }

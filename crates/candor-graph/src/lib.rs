@@ -10,6 +10,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod batch;
 pub mod builder;
 pub mod error;
 pub mod feature;

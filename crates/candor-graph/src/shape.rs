@@ -10,6 +10,7 @@ mod operators;
 mod sizes;
 mod types;
 
+pub use crate::batch::mixes_batch;
 pub(crate) use dim::dim_of;
 pub use dim::{Dim, display};
 use rten_shape_inference::{SymExpr, SymTensor, SymbolGen};

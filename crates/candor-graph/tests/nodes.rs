@@ -29,7 +29,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("_not_larger", "sizes by aspect ratio"),
     ("_not_smaller", "sizes by aspect ratio"),
     ("lppool_3d_default", "Only inputs with 1 or 2 spatial dims are supported"),
-    ("lppool_2d_dilations", "dilations"),
+    ("averagepool_3d_default", "Only inputs with 1 or 2 spatial dims are supported"),
+    ("averagepool_3d_dilations", "dilations"),
     ("col2im_5d", "only images of two dimensions are supported"),
 ];
 

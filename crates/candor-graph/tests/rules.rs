@@ -375,9 +375,10 @@ fn every_lowering_has_a_row_that_goes_through_it() {
         build(&builder, row);
         let mut graph = builder.finish().unwrap();
         let is_it = |n: &Node| n.domain == domain && n.op == op;
-        let before = graph.nodes.iter().filter(|n| is_it(n)).count();
+        // By name: what it becomes may be another of its kind.
+        let before: Vec<String> = graph.nodes.iter().filter(|n| is_it(n)).map(|n| n.name.clone()).collect();
         lower(&mut graph).unwrap();
-        before > graph.nodes.iter().filter(|n| is_it(n)).count()
+        before.iter().any(|name| !graph.nodes.iter().any(|n| is_it(n) && n.name == *name))
     };
     let missing: Vec<_> = LOWERINGS
         .iter()

@@ -7,6 +7,7 @@ use candor::explanation::{
 };
 use candor::map::Map;
 use candor::model::ModelInfo;
+use candor::package::Sources;
 use candor::parameters::MethodInfo;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,11 @@ pub struct ExplainResult {
     pub model: ModelInfo,
     /// How images became input.
     pub preprocessing: serde_json::Value,
+    /// Where preprocessing and labels came from.
+    pub sources: Sources,
+    /// What a user of the model must know, a line each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// What executed the graphs.
     pub engine: EngineInfo,
     /// The explanation method and every parameter it used.
@@ -43,6 +49,8 @@ impl ExplainResult {
         Ok(ExplainResult {
             model: classifier.model.info.clone(),
             preprocessing: preprocessing.map_err(ReportError::encode("the preprocessing"))?,
+            sources: classifier.sources.clone(),
+            notes: classifier.model.notes.clone(),
             engine: classifier.model.engine.info(),
             method: explainer.method_info(),
             seed,

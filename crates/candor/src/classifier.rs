@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::image::{Preprocessing, Preset};
 use crate::labels::Labels;
 use crate::methods::Choices;
-use crate::model::{Model, ModelOptions};
+use crate::model::{Head, Model, ModelOptions};
+use crate::package::{Package, Sources, locate};
 use crate::sidecar::Sidecar;
 
 /// An image classifier ready to be explained: the model, how photos become its input, the names of its classes, and what its sidecar
@@ -25,9 +26,12 @@ pub struct Classifier {
     pub sidecar: Sidecar,
     /// Where the sidecar is, or would be.
     pub sidecar_path: PathBuf,
-    /// Whether somebody stated the preprocessing: a preset asked for, or one or numbers of its own in the sidecar
-    /// ([`Sidecar::states_preprocessing`]). If not, `imagenet` is assumed.
+    /// Whether somebody stated the preprocessing: a preset asked for, one or numbers of its own in the sidecar
+    /// ([`Sidecar::states_preprocessing`]), a file beside the model ([`Package`]), or the model itself, which takes pixels of 0 to 255. If not,
+    /// `imagenet` is assumed.
     pub preprocessing_stated: bool,
+    /// Where preprocessing and labels came from.
+    pub sources: Sources,
 }
 
 /// What a model file does not say, for [`Classifier::open_with`].
@@ -41,6 +45,10 @@ pub struct OpenOptions {
     pub labels: Option<PathBuf>,
     /// A sidecar elsewhere than beside the model.
     pub sidecar: Option<PathBuf>,
+    /// The output that is explained, in place of what the sidecar says.
+    pub output: Option<String>,
+    /// Height and width of the input, where the model leaves them free, in place of what the sidecar says.
+    pub size: Option<[usize; 2]>,
 }
 
 impl Classifier {
@@ -52,21 +60,36 @@ impl Classifier {
         Classifier::open_with(path, OpenOptions::default())
     }
 
-    /// Opens a model file.
+    /// Opens a model: an ONNX file, a folder that holds one, or `hf://OWNER/NAME` in the hub's local cache ([`locate`]).
+    ///
+    /// Preprocessing is what is asked for, else the sidecar's, else that of the files beside the model and of its own properties
+    /// ([`Package`]), else `raw` for a model that takes pixels, else `imagenet`; and so are the labels, as long as their number fits.
     ///
     /// # Errors
     /// A file that is missing, no ONNX model or not an image classifier; a sidecar or labels that do not fit it.
     pub fn open_with(path: impl AsRef<Path>, options: OpenOptions) -> Result<Self> {
-        let path = path.as_ref();
+        let located = locate(path.as_ref())?;
+        let path = located.model.as_path();
         let found = match &options.sidecar {
             Some(sidecar) => Some((sidecar.clone(), Sidecar::load(sidecar)?)),
             None => Sidecar::find(path)?,
         };
-        let (sidecar_path, sidecar) = found.unwrap_or_else(|| (Sidecar::path_for(path), Sidecar::default()));
+        let (sidecar_path, mut sidecar) =
+            found.unwrap_or_else(|| (Sidecar::path_for(path), Sidecar::default()));
+        sidecar.size = options.size.or(sidecar.size);
+        if options.output.is_some() {
+            (sidecar.output, sidecar.logits) = (options.output, None);
+        }
         let engine = options.engine.unwrap_or_else(|| Box::new(RTen::new(0)));
-        let model = Model::load(path, &model_options(&sidecar), engine)?;
+        let mut package = Package::read(&located.folder, &[])?;
+        let mut of_model = model_options(&sidecar);
+        of_model.size = of_model.size.or(package.recipe.as_ref().and_then(|r| r.size));
+        let model = Model::load(path, &of_model, engine)?;
+        if !model.properties.is_empty() {
+            package = Package::read(&located.folder, &model.properties)?;
+        }
         let labels = options.labels.as_deref().map(Labels::load).transpose()?;
-        Classifier::assemble(model, labels, options.preset, (sidecar, sidecar_path))
+        Classifier::assemble(model, labels, options.preset, (sidecar, sidecar_path), package)
     }
 
     /// A model in memory; `name` stands for its path in results.
@@ -81,7 +104,7 @@ impl Classifier {
     ) -> Result<Self> {
         let engine = engine.unwrap_or_else(|| Box::new(RTen::new(0)));
         let model = Model::from_bytes(name, bytes, &model_options(&sidecar), engine)?;
-        Classifier::assemble(model, None, None, (sidecar, PathBuf::from(name)))
+        Classifier::assemble(model, None, None, (sidecar, PathBuf::from(name)), Package::default())
     }
 
     fn assemble(
@@ -89,20 +112,46 @@ impl Classifier {
         labels: Option<Labels>,
         preset: Option<Preset>,
         (sidecar, sidecar_path): (Sidecar, PathBuf),
+        package: Package,
     ) -> Result<Self> {
-        let preprocessing_stated = preset.is_some() || sidecar.states_preprocessing();
         let [channels, height, width] = model.input_shape;
         let of_sidecar = |e| Error::Model {
             path: sidecar_path.display().to_string(),
             source: Box::new(crate::error::ModelError::Sidecar(e)),
         };
-        let preprocessing =
-            sidecar.preprocessing(preset, [Some(height), Some(width)], channels).map_err(of_sidecar)?;
-        let labels = match labels {
-            Some(labels) => Some(labels),
-            None => sidecar.labels(&sidecar_path)?,
+        let [height, width] =
+            sidecar.input_size([Some(height), Some(width)], channels).map_err(of_sidecar)?;
+        let asked = preset.or(sidecar.preset);
+        let (base, source) = match (asked, &package.recipe) {
+            (Some(preset), _) => (preset.preprocessing(height, width), None),
+            (None, Some(recipe)) => (recipe.preprocessing(height, width)?, Some(recipe.source.clone())),
+            (None, None) if model.takes_pixels => (
+                Preset::Raw.preprocessing(height, width),
+                Some("the model, which scales pixels itself".to_string()),
+            ),
+            (None, None) => (Preset::default().preprocessing(height, width), None),
         };
-        let labels = labels.unwrap_or_else(|| Labels::unnamed(model.classes));
+        let preprocessing_stated = asked.is_some() || sidecar.states_preprocessing() || source.is_some();
+        let preprocessing = sidecar.refine(base, preset.is_some(), channels);
+        let name = || {
+            sidecar_path.file_name().map_or_else(|| "the sidecar".into(), |n| n.to_string_lossy().to_string())
+        };
+        let refined = sidecar.states_preprocessing() && sidecar.preset.is_none();
+        let told = match source {
+            _ if preset.is_some() => "--preset".to_string(),
+            Some(source) if refined => format!("{} over {source}", name()),
+            Some(source) => source,
+            None if sidecar.states_preprocessing() => name(),
+            None => "assumed".to_string(),
+        };
+        let (labels, from) = match labels {
+            Some(labels) => (labels, "--labels".to_string()),
+            None => match sidecar.labels(&sidecar_path)? {
+                Some(labels) => (labels, name()),
+                None => found_labels(&model, package.labels),
+            },
+        };
+        let labels = labels.for_one_logit(model.head == Head::Binary);
         labels.check_count(model.classes).map_err(|e| Error::model(&model.info.path, e))?;
         Ok(Classifier {
             model: Arc::new(model),
@@ -111,6 +160,7 @@ impl Classifier {
             sidecar,
             sidecar_path,
             preprocessing_stated,
+            sources: Sources { preprocessing: told, labels: from },
         })
     }
 
@@ -124,7 +174,24 @@ impl Classifier {
 }
 
 fn model_options(sidecar: &Sidecar) -> ModelOptions {
-    ModelOptions { size: sidecar.size, layout: sidecar.layout, logits: sidecar.logits.clone() }
+    ModelOptions {
+        size: sidecar.size,
+        layout: sidecar.layout,
+        output: sidecar.output.clone(),
+        logits: sidecar.logits.clone(),
+        inputs: sidecar.inputs.clone(),
+    }
+}
+
+/// The first of the labels found whose number is that of the classes. Others are of something else: of the hidden units of a model whose
+/// head was replaced, say.
+fn found_labels(model: &Model, found: Vec<(String, Labels)>) -> (Labels, String) {
+    let one_name = model.head == Head::Binary;
+    let fits = |labels: &Labels| labels.len() == model.classes || (one_name && labels.len() == 1);
+    match found.into_iter().find(|(_, labels)| fits(labels)) {
+        Some((source, labels)) => (labels, source),
+        None => (Labels::unnamed(model.classes), "none".to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use candor_engine::EngineError;
 use candor_graph::error::GraphError;
 pub use candor_graph::error::one_line;
+use candor_graph::graph::NodeName;
 use candor_graph::guard;
 use candor_graph::tensor::Tensor;
 use thiserror::Error;
 
 use crate::image::ImageError;
 use crate::labels::{ClassError, LabelsError};
+use crate::package::PackageError;
 use crate::progress::Cancelled;
 use crate::sidecar::SidecarError;
 use crate::suggest::{among, did_you_mean, nearest};
@@ -99,6 +101,9 @@ pub enum Error {
     /// The sidecar.
     #[error(transparent)]
     Sidecar(#[from] SidecarError),
+    /// What lies with the model.
+    #[error(transparent)]
+    Package(#[from] PackageError),
     /// A state that nobody foresaw: a panic that was caught where it would have left the library.
     #[error("{what}: an unforeseen state ({reason}); please report it with this file")]
     Panicked {
@@ -117,7 +122,7 @@ pub enum Error {
 #[non_exhaustive]
 pub enum ModelError {
     /// Not exactly one input is an image.
-    #[error("it has {count} image inputs (float, four axes), not one; its inputs are: {inputs}")]
+    #[error("it has {count} image inputs (four axes), not one; its inputs are: {inputs}")]
     ImageInputs {
         /// Inputs that could be an image.
         count: usize,
@@ -125,7 +130,9 @@ pub enum ModelError {
         inputs: String,
     },
     /// It has inputs beside the image.
-    #[error("it has other inputs beside the image; its inputs are: {inputs}")]
+    #[error(
+        "it has other inputs beside the image; give each a value in the sidecar ([inputs], then NAME = NUMBER a line); its inputs are: {inputs}"
+    )]
     OtherInputs {
         /// All inputs with their shapes.
         inputs: String,
@@ -146,8 +153,50 @@ pub enum ModelError {
         /// All inputs with their shapes.
         inputs: String,
     },
+    /// An input that is given a value is not there.
+    #[error("it has no input '{name}', which the sidecar gives a value; its inputs are: {inputs}")]
+    UnknownInput {
+        /// The name in the sidecar.
+        name: String,
+        /// All inputs with their shapes.
+        inputs: String,
+    },
+    /// What one image gives depends on the others of its batch, and the file fixes a batch of several.
+    #[error(
+        "{at} computes with all images of a batch together, and the file fixes a batch of several; export it with a batch of one"
+    )]
+    MixesBatch {
+        /// The node.
+        at: Box<NodeName>,
+    },
+    /// Several outputs have classes.
+    #[error(
+        "several of its outputs could be the classes: {outputs}; name one with --output, or `output` in the sidecar"
+    )]
+    SeveralOutputs {
+        /// Those outputs with their shapes.
+        outputs: String,
+    },
+    /// No output has the name that is asked for.
+    #[error("it has no output '{name}'; its outputs are: {outputs}")]
+    UnknownOutput {
+        /// The name asked for.
+        name: String,
+        /// All outputs with their shapes.
+        outputs: String,
+    },
+    /// The output that is asked for has no classes.
+    #[error("its output {output} is not N×classes; its outputs are: {outputs}")]
+    OutputWithoutClasses {
+        /// The output asked for.
+        output: String,
+        /// All outputs with their shapes.
+        outputs: String,
+    },
     /// No output is N×classes.
-    #[error("none of its outputs is N×classes: {outputs}")]
+    #[error(
+        "none of its outputs is N×classes: {outputs}; a value inside the graph can be named with `logits` in the sidecar"
+    )]
     NoClassOutput {
         /// All outputs with their shapes.
         outputs: String,
@@ -305,9 +354,10 @@ impl Error {
     /// An error of a model's graph. Errors that name the file already do not name it twice.
     pub fn graph(path: &str, source: GraphError) -> Self {
         match source {
-            GraphError::Unreadable { .. } | GraphError::Unwritable { .. } | GraphError::NotOnnx { .. } => {
-                Error::File(Box::new(source))
-            }
+            GraphError::Unreadable { .. }
+            | GraphError::Unwritable { .. }
+            | GraphError::NotOnnx { .. }
+            | GraphError::OtherFile { .. } => Error::File(Box::new(source)),
             source => Error::Graph { path: path.to_string(), source: Box::new(source) },
         }
     }

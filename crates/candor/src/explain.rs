@@ -8,7 +8,6 @@ use image::RgbImage;
 use crate::classifier::Classifier;
 use crate::error::{Error, ModelError, Result, guarded};
 use crate::explanation::{ClassExplanation, Cost, Explanation, PhotoExplanation, TopClass};
-use crate::image::decode;
 use crate::labels::{ClassError, Labels};
 use crate::mask::Settings;
 use crate::methods::{self, Compiled, Definition, prepare};
@@ -201,7 +200,7 @@ impl Explainer {
     /// A file that is no photo, a class that does not exist, an engine that fails, a score that is not a number.
     pub fn explain(&mut self, photo: impl AsRef<Path>, classes: &[Class]) -> Result<Vec<ClassExplanation>> {
         let path = photo.as_ref();
-        let pixels = decode(path)?;
+        let pixels = self.classifier.preprocessing.read(path)?.photo;
         Ok(self.photo(&path.display().to_string(), &pixels, classes, &mut Unwatched)?.classes)
     }
 

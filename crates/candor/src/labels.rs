@@ -78,6 +78,19 @@ pub enum ClassError {
         /// Number and name of each.
         candidates: Vec<String>,
     },
+    /// It is the number of one class and the name of another, or of several.
+    #[error("`{query}` {}is the name of class {}; write {}", match .number {
+        Some(number) => format!("is the number of class {number} and "),
+        None => String::new(),
+    }, .named.join(" and of class "), .number.iter().map(|_| format!("#{query}")).chain(.named.iter().cloned()).collect::<Vec<_>>().join(" or "))]
+    NumberOrName {
+        /// The number as given.
+        query: String,
+        /// Number and name of the class with that number, if there is one.
+        number: Option<String>,
+        /// The classes with that name, as numbers.
+        named: Vec<String>,
+    },
     /// No class bears the name.
     #[error("no class is called `{query}`; {}", match .nearest.is_empty() {
         true => format!("there are: {}", .known.join(", ")),
@@ -194,12 +207,38 @@ impl Labels {
         let names = if is_json {
             from_json(text).map_err(|message| LabelsError::Json { path: path.into(), message })?
         } else {
-            text.lines().map(|line| line.trim().to_string()).collect()
+            let numbered = Labels::are_numbered(text);
+            let name = |line: &str| match line.trim().split_once(' ') {
+                Some((_, name)) if numbered => name.trim().to_string(),
+                _ => line.trim().to_string(),
+            };
+            text.lines().map(name).collect()
         };
         if names.len() > MOST_NAMES {
             return Err(LabelsError::Many { path: path.into(), names: names.len() });
         }
         Ok(Labels::new(names))
+    }
+
+    /// Whether each line of a text is a name with the number of its class before it, as Teachable Machine writes them: `0 cat`, `1 dog`.
+    pub(crate) fn are_numbered(text: &str) -> bool {
+        let numbered = |(i, line): (usize, &str)| {
+            line.trim()
+                .split_once(' ')
+                .is_some_and(|(number, name)| number == i.to_string() && !name.trim().is_empty())
+        };
+        !text.trim().is_empty() && text.trim_end().lines().enumerate().all(numbered)
+    }
+
+    /// Two names where a model of one logit has one: that of the class where the logit is above 0, and that it is not.
+    #[must_use]
+    pub(crate) fn for_one_logit(self, one_logit: bool) -> Self {
+        match &self.names[..] {
+            [name] if one_logit && !name.is_empty() => {
+                Labels { names: vec![format!("not {name}"), name.clone()] }
+            }
+            _ => self,
+        }
     }
 
     /// Checks that there is one label for each of a model's classes.
@@ -232,17 +271,31 @@ impl Labels {
     }
 
     /// The class that `query` means: its number, or its name, whole or one of its comma-separated parts, in
-    /// upper or lower case, with underscores for spaces, without a leading WordNet number. A number always
-    /// means the class's index; a whole name comes before a part of one.
+    /// upper or lower case, with underscores for spaces, without a leading WordNet number; a whole name comes before a part of one. `#3`
+    /// is always a number, and so is `3` if no other class is called that.
     ///
     /// # Errors
-    /// A number out of range, a name that several classes bear, or that none does.
+    /// A number out of range, a name that several classes bear, or that none does; a number that is the name of another class.
     pub fn find_class(&self, query: &str) -> Result<usize, ClassError> {
-        if let Ok(id) = query.trim().parse::<usize>() {
-            let classes = self.len();
-            return if id < classes { Ok(id) } else { Err(ClassError::OutOfRange { id, classes }) };
+        let classes = self.len();
+        let by_number =
+            |id: usize| if id < classes { Ok(id) } else { Err(ClassError::OutOfRange { id, classes }) };
+        if let Some(id) = query.trim().strip_prefix('#').and_then(|n| n.parse().ok()) {
+            return by_number(id);
         }
         let wanted = plain(query);
+        if let Ok(id) = query.trim().parse::<usize>() {
+            let named = self.ids(|name| name == wanted);
+            return match named[..] {
+                [] => by_number(id),
+                [class] if class == id || id >= classes => Ok(class),
+                _ => Err(ClassError::NumberOrName {
+                    query: query.trim().to_string(),
+                    number: (id < classes).then(|| self.describe(id)),
+                    named: named.iter().map(|&class| format!("#{class}")).collect(),
+                }),
+            };
+        }
         let whole = self.ids(|name| name == wanted);
         let found =
             if whole.is_empty() { self.ids(|name| parts(name).any(|part| part == wanted)) } else { whole };
@@ -370,6 +423,38 @@ mod tests {
         ] {
             assert_eq!(labels().find_class(query), Ok(class), "{query}");
         }
+    }
+
+    #[test]
+    fn names_that_are_numbers_are_found() {
+        let turned = Labels::new(["0", "90", "180", "270"].map(String::from).to_vec());
+        for (query, class) in [("0", 0), ("180", 2), ("#3", 3), (" 270 ", 3), ("1", 1), ("3", 3)] {
+            assert_eq!(turned.find_class(query), Ok(class), "{query}");
+        }
+        assert!(turned.find_class("#180").is_err());
+        let digits = Labels::new((1..=5).map(|d| d.to_string()).collect());
+        let error = digits.find_class("3").unwrap_err().to_string();
+        assert_eq!(error, "`3` is the number of class 3 (4) and is the name of class #2; write #3 or #2");
+        assert_eq!((digits.find_class("5"), digits.find_class("0")), (Ok(4), Ok(0)));
+        let twice = Labels::new(["7", "a", "7"].map(String::from).to_vec());
+        assert_eq!(
+            twice.find_class("7").unwrap_err().to_string(),
+            "`7` is the name of class #0 and of class #2; write #0 or #2"
+        );
+    }
+
+    #[test]
+    fn numbers_before_names_are_no_part_of_them() {
+        assert_eq!(load("0 Class 1\n1 Class 2\n").unwrap(), ["Class 1", "Class 2"]);
+        assert_eq!(load("0 a\n2 b\n").unwrap(), ["0 a", "2 b"]);
+        assert_eq!(load("0\n90\n").unwrap(), ["0", "90"]);
+    }
+
+    #[test]
+    fn one_name_of_one_logit_is_two() {
+        let one = Labels::new(vec!["safe".to_string()]);
+        assert_eq!(one.clone().for_one_logit(true).names, ["not safe", "safe"]);
+        assert_eq!(one.clone().for_one_logit(false), one);
     }
 
     #[test]

@@ -1,21 +1,28 @@
 //! A classifier: its graph from image to logits, ready to be rewritten, and the engine that runs it.
 
+mod head;
+mod input;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use head::Head;
+
 use candor_graph::builder::Builder;
 use candor_graph::error::GraphError;
-use candor_graph::graph::{Graph, Node, ValueId};
+use candor_graph::graph::{Graph, ValueId};
 use candor_graph::onnx::{self, Loaded};
 use candor_graph::shape::{self, Dim};
-use candor_graph::tensor::{DataType, Tensor};
-use candor_graph::{insert, memory, rewrite};
+use candor_graph::tensor::Tensor;
+use candor_graph::{insert, rewrite};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::engine::{Engine, Folding, Guarded, Session};
 use crate::error::{Error, ModelError, Result, first_floats, floats, guarded};
-use crate::image::{Layout, MAX_PIXELS, MAX_SIDE};
+use crate::image::Layout;
+use crate::package::properties;
 use crate::scores::{log_odds, softmax};
 
 /// The model of a run, identified by content.
@@ -29,6 +36,12 @@ pub struct ModelInfo {
     pub opset: i64,
     /// Producer name and version from the file; may be empty.
     pub producer: String,
+    /// Name of the output that is explained.
+    #[serde(default)]
+    pub output: String,
+    /// Names and shapes of the outputs that are not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_outputs: Vec<String>,
 }
 
 /// What the file does not say.
@@ -38,21 +51,12 @@ pub struct ModelOptions {
     pub size: Option<[usize; 2]>,
     /// Order of the axes; found from the channel count (1 or 3) if not given.
     pub layout: Option<Layout>,
-    /// Name of the logits' value; the first output, or what its Softmax reads, if not given.
+    /// Name of the output that is explained, needed where several have classes. It goes before `logits`.
+    pub output: Option<String>,
+    /// Name of the logits' value, if they are not behind an output.
     pub logits: Option<String>,
-}
-
-/// How the logits were found, which results state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Head {
-    /// The output is the logits.
-    Logits,
-    /// The output is a softmax; the logits are its input.
-    Softmax,
-    /// The output is a sigmoid per class (labels do not exclude each other); the logits are its input.
-    MultiLabel,
-    /// The output is probabilities whose logits cannot be found; the scores are their logarithms.
-    LogProbability,
+    /// Values of the inputs beside the image, each everywhere the same.
+    pub inputs: BTreeMap<String, f64>,
 }
 
 /// Most pixels in one batch: bounds the memory. Larger batches are no faster.
@@ -71,12 +75,18 @@ pub struct Model {
     pub logits: ValueId,
     /// `[channels, height, width]` of the input.
     pub input_shape: [usize; 3],
-    /// Number of classes.
+    /// Number of classes; two of a model with one logit.
     pub classes: usize,
     /// The batch size that the file fixes; `None` if it is free.
     pub fixed_batch: Option<usize>,
     /// How the logits were found.
     pub head: Head,
+    /// Whether the model takes pixels of 0 to 255 and scales them itself: its input is whole numbers, or its first arithmetic shows it.
+    pub takes_pixels: bool,
+    /// What a user of the model must know, a line each.
+    pub notes: Vec<String>,
+    /// Properties that the exporter wrote into the file.
+    pub properties: Vec<(String, String)>,
     /// Identity of the file.
     pub info: ModelInfo,
     /// The engine that runs it.
@@ -130,27 +140,34 @@ impl Model {
         let at = |e: GraphError| Error::graph(name, e);
         let engine: Box<dyn Engine> = Box::new(Guarded::new(engine, name));
         let described = loaded.describe_inputs();
-        let info = ModelInfo {
+        let mut info = ModelInfo {
             path: name.to_string(),
             sha256: Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect(),
             opset: loaded.opset,
             producer: loaded.producer,
+            output: String::new(),
+            other_outputs: vec![],
         };
+        // What the exporter says of a free size, where nobody says more.
+        let size = options.size.or_else(|| properties::size(&loaded.properties));
+        let options = &ModelOptions { size, ..options.clone() };
         let mut graph = loaded.graph;
         graph.check_finite().map_err(at)?;
-        let input = image_input(&mut graph, options, described).map_err(|e| Error::model(name, e))?;
-        // Sizes that exporters compute from constants alone, before shapes are asked for. The batch is not settled yet, so
-        // nothing may be folded that follows from it.
-        shape::infer(&mut graph).map_err(at)?;
-        rewrite::evaluate_constants(&mut graph, &Folding(engine.as_ref())).map_err(at)?;
-        let fixed_batch = settle_batch(&mut graph, input, &Folding(engine.as_ref()));
-        rewrite::settle_shapes(&mut graph, &Folding(engine.as_ref())).map_err(at)?;
-        shape::check_known(&graph).map_err(at)?;
-        rewrite::standard(&mut graph, &Folding(engine.as_ref())).map_err(at)?;
-        shape::check_growth(&graph).map_err(at)?;
-        let (logits, head) = find_logits(&mut graph, options.logits.as_deref(), name)?;
-        graph.outputs = vec![logits];
-        rewrite::remove_dead(&mut graph);
+        let image = input::image_input(&mut graph, options, described).map_err(|e| Error::model(name, e))?;
+        let as_file = graph.clone();
+        let ready =
+            |graph: Graph, batch| Ready::new(graph, image.value, options, (engine.as_ref(), name), batch);
+        let mut found = ready(graph, Batch::Free)?;
+        if let Some(node) = shape::mixes_batch(&found.graph).map(|n| n.shown()) {
+            let apart = |_| Error::model(name, ModelError::MixesBatch { at: Box::new(node.clone()) });
+            found = ready(as_file, Batch::One).map_err(apart)?;
+            found.scores.notes.push(format!(
+                "{node}, computes with all images of a batch together: each image is given alone, in a batch of one"
+            ));
+        }
+        let Ready { graph, fixed_batch, scores } = found;
+        let head::Found { logits, head, output, others, notes } = scores;
+        (info.output, info.other_outputs) = (output, others);
         let classes = match graph.shape(logits).as_deref() {
             Some([_, Dim::Fixed(k)]) if *k > MOST_CLASSES => {
                 return Err(Error::model(name, ModelError::ManyClasses { classes: *k, most: MOST_CLASSES }));
@@ -158,11 +175,26 @@ impl Model {
             Some([_, Dim::Fixed(k @ 1..)]) => *k,
             other => return Err(Error::model(name, ModelError::NotClasses { shape: shape::display(other) })),
         };
+        let input = image.value;
         let input_shape = insert::image_shape(&graph, input).map_err(at)?;
-        check_input(input_shape, fixed_batch.unwrap_or(1)).map_err(|e| Error::model(name, e))?;
+        input::check_input(input_shape, fixed_batch.unwrap_or(1)).map_err(|e| Error::model(name, e))?;
+        let takes_pixels = image.whole_numbers || rewrite::reads_pixels(&graph, input);
         let engine = Arc::from(engine);
-        let mut model = Model { graph, input, logits, input_shape, classes, fixed_batch, head, info, engine };
-        if head == Head::Logits && classes > 1 {
+        let mut model = Model {
+            graph,
+            input,
+            logits,
+            input_shape,
+            classes,
+            fixed_batch,
+            head,
+            takes_pixels,
+            notes,
+            properties: loaded.properties,
+            info,
+            engine,
+        };
+        if head == Head::Logits {
             model.take_logarithm_of_probabilities()?;
         }
         Ok(model)
@@ -171,7 +203,8 @@ impl Model {
     /// The model with another graph of the same values: other weights, say.
     pub fn with_graph(&self, graph: Graph) -> Model {
         let (info, engine) = (self.info.clone(), self.engine.clone());
-        Model { graph, info, engine, ..*self }
+        let (notes, properties) = (self.notes.clone(), self.properties.clone());
+        Model { graph, info, engine, notes, properties, ..*self }
     }
 
     /// Compiles the graph from image to logits.
@@ -262,7 +295,7 @@ impl Model {
 
     /// Whether each class has a probability of its own, by the sigmoid of its logit.
     pub fn is_sigmoid(&self) -> bool {
-        self.head == Head::MultiLabel || self.classes == 1
+        self.head.is_sigmoid()
     }
 
     /// Probability of each class, 0..=1, from logits.
@@ -296,61 +329,54 @@ impl Model {
     }
 }
 
-/// Refuses an input that nobody could fill.
-fn check_input([channels, height, width]: [usize; 3], batch: usize) -> Result<(), ModelError> {
-    let pixels = height as u64 * width as u64;
-    let bytes = [channels, batch, size_of::<f32>()].iter().try_fold(pixels, |n, &k| n.checked_mul(k as u64));
-    let fits = height.max(width) <= MAX_SIDE as usize
-        && pixels <= MAX_PIXELS
-        // The images, and the input made of them.
-        && bytes.and_then(|n| n.checked_mul(2)).is_some_and(memory::is_available);
-    if fits { Ok(()) } else { Err(ModelError::LargeInput { batch, channels, height, width }) }
+/// The batch that a graph is brought to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Batch {
+    /// Of any size, where the model allows it.
+    Free,
+    /// One image.
+    One,
 }
 
-/// The only float input of four axes; made NCHW, with known sizes.
-fn image_input(graph: &mut Graph, options: &ModelOptions, inputs: String) -> Result<ValueId, ModelError> {
-    let images: Vec<(ValueId, Vec<Dim>)> = graph
-        .inputs
-        .iter()
-        .filter(|&&id| graph.value(id).dtype == Some(DataType::Float))
-        .filter_map(|&id| Some((id, graph.shape(id).filter(|s| s.len() == 4)?)))
-        .collect();
-    let [(input, shape)] = &images[..] else {
-        return Err(ModelError::ImageInputs { count: images.len(), inputs });
-    };
-    if graph.inputs.len() > 1 {
-        return Err(ModelError::OtherInputs { inputs });
+/// A graph from image to logits, after the standard passes.
+struct Ready {
+    graph: Graph,
+    fixed_batch: Option<usize>,
+    scores: head::Found,
+}
+
+impl Ready {
+    fn new(
+        mut graph: Graph,
+        input: ValueId,
+        options: &ModelOptions,
+        (engine, name): (&dyn Engine, &str),
+        batch: Batch,
+    ) -> Result<Self> {
+        let at = |e: GraphError| Error::graph(name, e);
+        let folding = Folding(engine);
+        // Sizes that exporters compute from constants alone, before shapes are asked for. The batch is not settled yet, so
+        // nothing may be folded that follows from it.
+        shape::infer(&mut graph).map_err(at)?;
+        rewrite::evaluate_constants(&mut graph, &folding).map_err(at)?;
+        let fixed_batch = match batch {
+            Batch::Free => settle_batch(&mut graph, input, &folding),
+            Batch::One => {
+                let mut shape = graph.shape(input).unwrap_or_default();
+                shape.iter_mut().take(1).for_each(|d| *d = Dim::Fixed(1));
+                graph.set_shape(input, &shape);
+                Some(1)
+            }
+        };
+        rewrite::settle_shapes(&mut graph, &folding).map_err(at)?;
+        shape::check_known(&graph).map_err(at)?;
+        rewrite::standard(&mut graph, &folding).map_err(at)?;
+        shape::check_growth(&graph).map_err(at)?;
+        let scores = head::find(&mut graph, options, name)?;
+        graph.outputs = vec![scores.logits];
+        rewrite::remove_dead(&mut graph);
+        Ok(Ready { graph, fixed_batch, scores })
     }
-    let (input, shape) = (*input, shape.clone());
-    let is_channels = |d: Dim| matches!(d, Dim::Fixed(1 | 3));
-    let layout = options.layout.unwrap_or(match (is_channels(shape[1]), is_channels(shape[3])) {
-        (false, true) => Layout::Nhwc,
-        _ => Layout::Nchw,
-    });
-    let order = if layout == Layout::Nhwc { [0, 3, 1, 2] } else { [0, 1, 2, 3] };
-    let [batch, channels, height, width] = order.map(|i| shape[i]);
-    if !is_channels(channels) {
-        let channels = shape::display(Some(&[channels]));
-        return Err(ModelError::Channels { channels, inputs });
-    }
-    let free = [height, width].contains(&Dim::Unknown);
-    let size = match (options.size, free) {
-        (Some(size), _) => size.map(Dim::Fixed),
-        (None, false) => [height, width],
-        (None, true) => return Err(ModelError::FreeSize { inputs }),
-    };
-    let known = |d: Dim, told: Dim| if d == Dim::Unknown { told } else { d };
-    let nchw = [batch, channels, known(height, size[0]), known(width, size[1])];
-    if layout == Layout::Nchw {
-        graph.set_shape(input, &nchw);
-        return Ok(input);
-    }
-    graph.inputs.clear();
-    let image = graph.add_input("image_nchw", DataType::Float, &nchw);
-    let turned =
-        insert::in_front(std::mem::take(graph), input, |b| Ok(b.value(image).transpose(&[0, 2, 3, 1])));
-    (*graph, _) = turned?;
-    Ok(image)
 }
 
 /// Makes the batch free if the model allows it; else returns the size it fixes.
@@ -364,54 +390,6 @@ fn settle_batch(graph: &mut Graph, input: ValueId, folding: &Folding<'_>) -> Opt
             None
         }
     }
-}
-
-/// The value that holds the logits, N×K, of the model at `path`.
-fn find_logits(graph: &mut Graph, name: Option<&str>, path: &str) -> Result<(ValueId, Head)> {
-    let at = |e| Error::graph(path, e);
-    if let Some(name) = name {
-        let found = graph.find(name).filter(|&id| graph.shape(id).is_some());
-        let found = found.ok_or_else(|| at(unknown_value(graph, name, "logits")))?;
-        return Ok((flat(graph, found).map_err(at)?, Head::Logits));
-    }
-    let is_float = |&id: &ValueId| graph.value(id).dtype == Some(DataType::Float);
-    let scores = graph.outputs.iter().copied().filter(is_float);
-    let output = scores.into_iter().find(|&id| {
-        let squeezed = graph.shape(id).map(|s| s.iter().skip(1).filter(|d| **d != Dim::Fixed(1)).count());
-        matches!(squeezed, Some(0 | 1))
-    });
-    let output = output.ok_or_else(|| {
-        let describe =
-            |&id: &ValueId| format!("'{}' {}", graph.name(id), shape::display(graph.shape(id).as_deref()));
-        let outputs: Vec<String> = graph.outputs.iter().map(describe).collect();
-        Error::model(path, ModelError::NoClassOutput { outputs: outputs.join(", ") })
-    })?;
-    let producers = graph.producers();
-    let producer = |id: ValueId| producers.get(&id).map(|&i| &graph.nodes[i]);
-    let mut node: Option<&Node> = producer(output);
-    // A reshape behind the softmax moves nothing.
-    while let Some(n) =
-        node.filter(|n| matches!(n.op.as_str(), "Reshape" | "Flatten" | "Squeeze" | "Identity"))
-    {
-        node = n.input(0).and_then(producer);
-    }
-    let (id, head) = match node.map(|n| (n.op.as_str(), n.input(0))) {
-        Some(("Softmax" | "LogSoftmax", Some(id))) => (id, Head::Softmax),
-        Some(("Sigmoid", Some(id))) => (id, Head::MultiLabel),
-        _ => (output, Head::Logits),
-    };
-    Ok((flat(graph, id).map_err(at)?, head))
-}
-
-/// N×K×1×1 and the like as N×K.
-fn flat(graph: &mut Graph, id: ValueId) -> Result<ValueId, GraphError> {
-    if graph.shape(id).is_some_and(|s| s.len() <= 2) {
-        return Ok(id);
-    }
-    let builder = Builder::new(std::mem::take(graph));
-    let flat = builder.value(id).op("Flatten", &[], &[]).id();
-    *graph = builder.finish()?;
-    Ok(flat)
 }
 
 /// The error for a value that does not exist, with the names that come nearest.

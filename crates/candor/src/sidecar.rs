@@ -6,19 +6,27 @@
 //! preset = "imagenet"          # imagenet, inception, unit, caffe, raw; the keys below refine it
 //! size = [224, 224]            # height, width
 //! scale = 1.0                  # input = (v · scale − mean) / std, v in 0..=255
-//! mean = [123.0, 117.0, 104.0]
+//! mean = [123.0, 117.0, 104.0] # or one number for all channels
 //! std = [1.0, 1.0, 1.0]
-//! color = "rgb"                # rgb, bgr
+//! color = "rgb"                # rgb, bgr, grey (the luma in every channel)
 //! layout = "nchw"              # nchw, nhwc: the model file's own
-//! resize = "squash"            # squash, crop
+//! resize = "squash"            # squash, crop, letterbox
+//! crop = 0.875                 # of a crop: the input's share of the resized photo
+//! fill = [114, 114, 114]       # of a letterbox: colour of the border
+//! rounding = "torchvision"     # torchvision, transformers, timm: whose arithmetic rounds sizes and margins
 //! filter = "bilinear"          # nearest, bilinear, bicubic, lanczos
+//! window = [40.0, 400.0]       # centre and width of the samples that become black to white
 //! labels = "classes.txt"       # beside the sidecar; or a list of names
+//! output = "logits"            # name of the output that is explained
 //! logits = "fc_out"            # name of the value that holds the logits
 //! levels = ["conv1", "conv5"]  # names of the values that masks multiply
 //! lambda = 0.01                # written by `candor calibrate`, with the preset and the levels that it was asked for
 //! false-alarms = { photos = 20, place = { classes = 19980, thresholds = [[0.05, 0.0], [0.01, 1.3], [0.001, 3.7]] }, look = { … } }  # likewise
+//! [inputs]                     # a value for each input beside the image
+//! temperature = 1.0
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,7 +35,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::false_alarms::FalseAlarms;
-use crate::image::{ColorOrder, Filter, Layout, MAX_SIDE, Preprocessing, Preset, ResizeMode};
+use crate::image::{
+    ColorOrder, Filter, Layout, MAX_SIDE, Preprocessing, Preset, ResizeMode, Rounding, covering,
+};
 use crate::labels::{Labels, LabelsError, text_file};
 
 /// Most bytes of a sidecar, which may hold the names of all classes.
@@ -44,22 +54,34 @@ pub struct Sidecar {
     pub size: Option<[usize; 2]>,
     /// Multiplies the 8-bit sample; finite, not 0.
     pub scale: Option<f64>,
-    /// Subtracted from the scaled sample, by channel in the model's order; finite.
-    #[serde(default, deserialize_with = "exactly")]
+    /// Subtracted from the scaled sample, by channel in the model's order; finite. One number is for all channels.
+    #[serde(default, deserialize_with = "each_channel")]
     pub mean: Option<[f64; 3]>,
-    /// Divides the difference, by channel in the model's order; finite, not 0.
-    #[serde(default, deserialize_with = "exactly")]
+    /// Divides the difference, by channel in the model's order; finite, not 0. One number is for all channels.
+    #[serde(default, deserialize_with = "each_channel")]
     pub std: Option<[f64; 3]>,
     /// Order of the input channels.
     pub color: Option<ColorOrder>,
     /// Layout of the input in the model file.
     pub layout: Option<Layout>,
-    /// Squash or crop.
+    /// Squash, crop or letterbox; a crop where `crop` is given.
     pub resize: Option<ResizeMode>,
+    /// The input's share of the side that the photo is resized to, for a crop; above 0, at most 1.
+    pub crop: Option<f64>,
+    /// Colour of a letterbox's border, red, green, blue.
+    #[serde(default, deserialize_with = "exactly")]
+    pub fill: Option<[u8; 3]>,
+    /// Whose arithmetic rounds sizes and margins.
+    pub rounding: Option<Rounding>,
     /// Resampling filter.
     pub filter: Option<Filter>,
+    /// Centre and width of the samples that become black to white; finite, the width above 0.
+    #[serde(default, deserialize_with = "exactly")]
+    pub window: Option<[f64; 2]>,
     /// The classes' names.
     pub labels: Option<LabelSource>,
+    /// Name of the output that is explained.
+    pub output: Option<String>,
     /// Name of the value that holds the logits.
     pub logits: Option<String>,
     /// Names of the values that masks multiply.
@@ -69,6 +91,27 @@ pub struct Sidecar {
     /// What classes that are not there show, learned by calibration.
     #[serde(rename = "false-alarms")]
     pub false_alarms: Option<FalseAlarms>,
+    /// A value for each input beside the image; finite.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, f64>,
+}
+
+/// One number for all channels, or a list of one or three.
+fn each_channel<'de, D: Deserializer<'de>>(value: D) -> Result<Option<[f64; 3]>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a number, or a list of 1 or 3")]
+    enum Numbers {
+        One(f64),
+        List(Vec<f64>),
+    }
+    match Numbers::deserialize(value)? {
+        Numbers::One(all) => Ok(Some([all; 3])),
+        Numbers::List(list) => match list[..] {
+            [all] => Ok(Some([all; 3])),
+            [a, b, c] => Ok(Some([a, b, c])),
+            _ => Err(D::Error::invalid_length(list.len(), &"a list of 1 or 3")),
+        },
+    }
 }
 
 /// A list of N. Of an array alone the parser would take the first N and leave the others.
@@ -234,6 +277,13 @@ impl Sidecar {
             ("scale", "must be finite and not 0", self.scale.is_none_or(|s| usable(&s))),
             ("mean", "must be finite", self.mean.is_none_or(|m| m.iter().all(|v| v.is_finite()))),
             ("std", "must be finite and not 0", self.std.is_none_or(|s| s.iter().all(usable))),
+            ("crop", "must be in 0.01..=1", self.crop.is_none_or(|c| (0.01..=1.0).contains(&c))),
+            (
+                "window",
+                "must be [centre, width], finite, the width above 0",
+                self.window.is_none_or(|[c, w]| c.is_finite() && w.is_finite() && w > 0.0),
+            ),
+            ("inputs", "must be finite", self.inputs.values().all(|v| v.is_finite())),
             ("lambda", "must be finite and above 0", self.lambda.is_none_or(|l| l.is_finite() && l > 0.0)),
             (
                 "false-alarms",
@@ -309,29 +359,56 @@ impl Sidecar {
         model_size: [Option<usize>; 2],
         channels: usize,
     ) -> Result<Preprocessing, SidecarError> {
+        let [height, width] = self.input_size(model_size, channels)?;
+        let base = preset.or(self.preset).unwrap_or_default().preprocessing(height, width);
+        Ok(self.refine(base, preset.is_some(), channels))
+    }
+
+    /// Height and width of the input of a model with that many channels: this sidecar's, else the model's.
+    pub(crate) fn input_size(
+        &self,
+        model_size: [Option<usize>; 2],
+        channels: usize,
+    ) -> Result<[usize; 2], SidecarError> {
         if channels != 1 && channels != 3 {
             return Err(SidecarError::Channels(channels));
         }
         let differ = |sidecar: [usize; 2]| (0..2).any(|i| model_size[i].is_some_and(|n| n != sidecar[i]));
-        let [height, width] = match (self.size, model_size) {
-            (Some(sidecar), model) if differ(sidecar) => return Err(SidecarError::Size { sidecar, model }),
-            (Some(sidecar), _) => sidecar,
-            (None, [Some(height), Some(width)]) => [height, width],
-            (None, _) => return Err(SidecarError::UnknownSize),
+        match (self.size, model_size) {
+            (Some(sidecar), model) if differ(sidecar) => Err(SidecarError::Size { sidecar, model }),
+            (Some(sidecar), _) => Ok(sidecar),
+            (None, [Some(height), Some(width)]) => Ok([height, width]),
+            (None, _) => Err(SidecarError::UnknownSize),
+        }
+    }
+
+    /// `base` with what this sidecar says in its place, for a model of that many channels. A preset that was asked for replaces the
+    /// sidecar's numbers too; it would mean nothing beside them.
+    pub(crate) fn refine(&self, base: Preprocessing, asked: bool, channels: usize) -> Preprocessing {
+        let numbers = if asked { &Sidecar::default() } else { self };
+        let [height, width] = [base.height, base.width];
+        let cropped =
+            self.crop.map(|share| (ResizeMode::Crop, [height, width].map(|side| covering(side, share))));
+        // How a photo is resized is said as a whole.
+        let resized = match (self.resize, cropped) {
+            (_, Some((_, sizes))) => Some(sizes),
+            (Some(_), None) => None,
+            (None, None) => base.resized,
         };
-        let base = preset.or(self.preset).unwrap_or_default().preprocessing(height, width);
-        // A preset asked for replaces the sidecar's numbers too; it would mean nothing beside them.
-        let numbers = if preset.is_some() { &Sidecar::default() } else { self };
-        Ok(Preprocessing {
+        Preprocessing {
             channels,
             color: numbers.color.unwrap_or(base.color),
-            resize: self.resize.unwrap_or(base.resize),
+            resize: self.resize.or(cropped.map(|(mode, _)| mode)).unwrap_or(base.resize),
+            resized,
+            fill: self.fill.unwrap_or(base.fill),
+            rounding: self.rounding.unwrap_or(base.rounding),
+            window: self.window.or(base.window),
             filter: self.filter.unwrap_or(base.filter),
             scale: numbers.scale.unwrap_or(base.scale),
             mean: numbers.mean.unwrap_or(base.mean),
             std: numbers.std.unwrap_or(base.std),
             ..base
-        })
+        }
     }
 
     /// The labels that this sidecar, which lies at `path`, names; `None` where it names none.
@@ -363,7 +440,8 @@ fn set(text: &str, key: &str, value: &str) -> String {
     let mut lines: Vec<&str> = text.lines().collect();
     match line_of(text, key) {
         Some(at) => lines[at] = &line,
-        None => lines.push(&line),
+        // Behind the head of a table it would belong to that.
+        None => lines.insert(lines.iter().position(|l| l.starts_with('[')).unwrap_or(lines.len()), &line),
     }
     lines.join("\n") + "\n"
 }

@@ -233,3 +233,30 @@ fn real_photos_decode() {
     }
     println!("{} photos decode", photos.len());
 }
+
+#[test]
+fn a_window_shows_the_samples_it_names() {
+    use candor::image::Preset;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("scan.png");
+    // 12 bits in 16, as scanners write them.
+    let samples = [0u16, 840, 1024, 1040, 1240, 4095];
+    let scan = image::ImageBuffer::<image::Luma<u16>, Vec<u16>>::from_raw(6, 1, samples.to_vec()).unwrap();
+    scan.save(&path).unwrap();
+    let read = |window| {
+        let preprocessing = candor::image::Preprocessing { window, ..Preset::Raw.preprocessing(1, 6) };
+        preprocessing.read(&path).unwrap()
+    };
+    let plain = read(None);
+    assert_eq!(plain.photo, decode(&path).unwrap());
+    assert!(plain.photo.as_raw().iter().all(|v| *v <= 16), "of 16 bits there is hardly anything");
+    let seen = read(Some([1040.0, 400.0]));
+    let levels: Vec<u8> = seen.photo.pixels().map(|p| p.0[0]).collect();
+    // (v − 840) / 400 · 255
+    assert_eq!(levels, [0, 0, 117, 128, 255, 255]);
+    assert!(seen.changes.contains(&Change::Windowed) && !seen.changes.contains(&Change::EightBits));
+    // Of 8 bits the samples are those of the file.
+    image::GrayImage::from_raw(3, 1, vec![90, 100, 110]).unwrap().save(&path).unwrap();
+    let levels: Vec<u8> = read(Some([100.0, 20.0])).photo.pixels().map(|p| p.0[2]).collect();
+    assert_eq!(levels, [0, 128, 255]);
+}

@@ -32,7 +32,7 @@ impl TargetModel {
     /// [`Error::MultiLabel`] for a model whose classes do not exclude each other; a node without a gradient rule; an operator that
     /// the engine lacks.
     pub fn new(model: &Model, preprocessing: &Preprocessing) -> Result<Self> {
-        if model.is_sigmoid() {
+        if !model.head.is_exclusive() {
             return Err(Error::MultiLabel { path: model.info.path.clone() });
         }
         let model = of_pixels(model, preprocessing)?;

@@ -141,7 +141,7 @@ impl Extractor {
     /// # Errors
     /// As [`Learner::new`] and [`levels::choose`]; [`Error::MultiLabel`] for a model whose classes do not exclude each other.
     pub fn new(model: &Model, mut settings: FeatureSettings) -> Result<Self> {
-        if model.is_sigmoid() {
+        if !model.head.is_exclusive() {
             return Err(Error::MultiLabel { path: model.info.path.clone() });
         }
         let levels = levels::choose(model, &settings.levels)?;

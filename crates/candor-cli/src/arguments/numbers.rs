@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use candor::image::MAX_SIDE;
+
 /// A parser of whole numbers in a range.
 pub(super) fn whole(range: RangeInclusive<usize>) -> impl Fn(&str) -> Result<usize, String> + Clone {
     move |text| match text.parse() {
@@ -19,6 +21,17 @@ pub(super) fn number<T: FromStr + PartialOrd + Display + Clone>(
     move |text| match text.parse() {
         Ok(v) if range.contains(&v) => Ok(v),
         _ => Err(format!("must be a number from {} to {}", range.start(), range.end())),
+    }
+}
+
+/// Height and width: two numbers, or one for both.
+pub(super) fn size(text: &str) -> Result<[usize; 2], String> {
+    let side = |text: &str| text.trim().parse().ok().filter(|n| (1..=MAX_SIDE as usize).contains(n));
+    let sides: Option<Vec<usize>> = text.split([',', 'x', '×']).map(side).collect();
+    match sides.as_deref() {
+        Some([both]) => Ok([*both; 2]),
+        Some([height, width]) => Ok([*height, *width]),
+        _ => Err(format!("must be HEIGHT,WIDTH, or one number for both, from 1 to {MAX_SIDE}")),
     }
 }
 

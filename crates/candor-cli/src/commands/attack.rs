@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candor::Progress;
 use candor::error::one_line;
-use candor::image::decode;
 use candor::labels::Labels;
 use candor::model::Model;
 use candor::model::ModelInfo;
@@ -232,7 +231,7 @@ fn read(setup: &Setup, paths: &[PathBuf], failed: &mut Vec<FailedImage>) -> Chun
     let mut chunk = Chunk::default();
     for path in paths {
         let name = path.display().to_string();
-        match decode(path) {
+        match setup.preprocessing.read(path).map(|file| file.photo) {
             Ok(photo) => {
                 chunk.images.push(attacks::pixels(&setup.preprocessing, &photo));
                 chunk.paths.push(name);

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use candor::calibrate::{Calibration, TRIALS, Trial, calibrate};
-use candor::image::{Preset, decode};
+use candor::image::Preset;
 use candor::sidecar::{Calibrated, Sidecar};
 use candor_report::atomic;
 use candor_report::folder::Inputs;
@@ -30,7 +30,8 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     let levels = setup::choices(&setup, &args.levels, 0)?.levels;
     let reads = Inputs::of([&args.model.model]).and(&args.model.labels).and(&args.images);
     reads.spare(&setup.sidecar_path)?;
-    let photos = args.images.iter().map(|p| decode(p)).collect::<Result<Vec<_>, _>>()?;
+    let photos =
+        args.images.iter().map(|p| Ok(setup.preprocessing.read(p)?.photo)).collect::<Result<Vec<_>>>()?;
     let bar = output::progress((photos.len() * TRIALS) as u64);
     let found = calibrate(
         &setup.model,

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candor::Progress;
 use candor::error::one_line;
-use candor::image::decode;
 use candor_eval::check::input_shift::input_shift;
 use candor_eval::check::randomize::cascade;
 use candor_eval::check::report::{CheckResult, Gallery, HTML_FILE, Randomization, Shifted, write};
@@ -100,7 +99,7 @@ fn read(setup: &Setup, args: &CheckArgs) -> Result<Read> {
     let (mut inputs, mut galleries, mut failed) = (vec![], vec![], vec![]);
     for path in &args.images {
         let name = path.display().to_string();
-        let photo = match decode(path) {
+        let photo = match setup.preprocessing.read(path).map(|file| file.photo) {
             Ok(photo) => photo,
             Err(e) => {
                 failed.push(FailedImage { path: name, error: one_line(&e) });

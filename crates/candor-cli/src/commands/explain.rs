@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use candor::error::one_line;
-use candor::image::{Decoded, Preprocessing, decode_bytes_with_changes, decode_with_changes};
+use candor::image::{Decoded, Preprocessing, decode_bytes_with_changes};
 use candor::{Class, Classifier, Explainer, Method, Progress};
 use candor_report::ReportWriter;
 use candor_report::folder::Folder;
@@ -79,9 +79,9 @@ pub enum Source {
 }
 
 impl Photo {
-    fn decoded(&self) -> Result<Decoded> {
+    fn decoded(&self, preprocessing: &Preprocessing) -> Result<Decoded> {
         Ok(match &self.source {
-            Source::File(path) => decode_with_changes(path)?,
+            Source::File(path) => preprocessing.read(path)?,
             Source::Bytes(bytes) => decode_bytes_with_changes(bytes, Path::new(&self.name))?,
         })
     }
@@ -193,7 +193,7 @@ impl Run {
     ) -> Result<()> {
         let mut decoded = vec![];
         for (i, photo) in part.iter().enumerate() {
-            match photo.decoded() {
+            match photo.decoded(&explainer.classifier.preprocessing) {
                 Ok(file) => decoded.push((i, file)),
                 Err(e) => self.fail(i, photo, output::one_line(&e))?,
             }

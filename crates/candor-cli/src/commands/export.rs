@@ -18,19 +18,14 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
     if method.exporter().is_none() {
         return Err(export::not_exportable(method.as_ref()).into());
     }
-    may_replace(
-        &args.output,
-        &folder::inputs::<&Path>(&args.model, []),
-        args.force.force,
-        export::is_export,
-    )?;
+    may_replace(&args.out, &folder::inputs::<&Path>(&args.model, []), args.force.force, export::is_export)?;
     let setup = setup::load(&args.model)?;
     let choices = setup::choices(&setup, &args.chosen.levels, 0)?;
     let exported =
         export::export(&setup.model, &setup.preprocessing, method.as_ref(), &args.chosen.set, &choices)?;
-    exported.save(&args.output)?;
+    exported.save(&args.out)?;
     let image = exported.graph.name(setup.model.input);
-    let file = args.output.display();
+    let file = args.out.display();
     if args.json {
         let [c, h, w] = setup.model.input_shape;
         let batch = setup.model.fixed_batch.map_or(json!("N"), |n| json!(n));

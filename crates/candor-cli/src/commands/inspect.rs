@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use candor::mask::levels::{Surveyed, survey};
-use candor::model::Head;
+use candor::package::locate;
 use candor_graph::grad::{Entry, entry};
 use candor_graph::graph::Graph;
 use candor_graph::onnx;
@@ -21,12 +21,13 @@ pub fn run(args: &InspectArgs) -> Result<ExitCode> {
         Ok(setup) => setup,
         Err(e) => {
             // What can be said of a model that is not understood: which of its operators would have a gradient.
-            if let Ok(loaded) = onnx::load(&args.model.model)
+            if let Ok(located) = locate(&args.model.model)
+                && let Ok(loaded) = onnx::load(&located.model)
                 && !args.json
             {
                 output::print(&format!(
                     "{}\n{}",
-                    args.model.model.display(),
+                    located.model.display(),
                     listed("as in the file", &loaded.graph)
                 ))?;
             }
@@ -36,12 +37,7 @@ pub fn run(args: &InspectArgs) -> Result<ExitCode> {
     let model = &setup.model;
     let maps = survey(model);
     let (levels, others): (Vec<&Surveyed>, Vec<&Surveyed>) = maps.iter().partition(|s| s.chosen);
-    let head = match model.head {
-        Head::Logits => "logits",
-        Head::Softmax => "softmax; its input is taken as logits",
-        Head::MultiLabel => "sigmoid per class; its input is taken as logits",
-        Head::LogProbability => "probabilities without logits; their logarithms are taken",
-    };
+    let head = model.head.words();
     let batch = model.fixed_batch.map_or_else(|| "free".to_string(), |n| format!("fixed at {n}"));
     let [c, h, w] = model.input_shape;
     if args.json {
@@ -52,7 +48,7 @@ pub fn run(args: &InspectArgs) -> Result<ExitCode> {
             .collect();
         output::json(&json!({
             "model": model.info, "input": {"name": model.graph.name(model.input), "shape": model.input_shape, "batch": batch},
-            "preprocessing": setup.preprocessing, "classes": model.classes, "head": head,
+            "preprocessing": setup.preprocessing, "sources": setup.sources, "classes": model.classes, "head": head, "notes": model.notes,
             "parameters": model.graph.parameter_count(), "operators": operators,
             "levels": levels.into_iter().map(map).collect::<Vec<_>>(),
             "feature_maps": maps.iter().map(map).collect::<Vec<_>>(),
@@ -60,13 +56,16 @@ pub fn run(args: &InspectArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut text = format!(
-        "{}\n  sha256      {}\n  file        opset {}, {}\n  input       {} {c}×{h}×{w}, batch {batch}\n  output      {} classes ({head})\n  weights     {:.2} M\n",
+        "{}\n  sha256      {}\n  file        opset {}, {}\n  input       {} {c}×{h}×{w}, batch {batch}\n  output      {} {} classes ({head})\n{}  photos      {}\n  weights     {:.2} M\n",
         model.info.path,
         model.info.sha256,
         model.info.opset,
         if model.info.producer.is_empty() { "producer not named" } else { &model.info.producer },
         model.graph.name(model.input),
+        model.info.output,
         model.classes,
+        unused(&model.info.other_outputs),
+        from_where(&setup),
         model.graph.parameter_count() as f64 / 1e6,
     );
     text += &listed("after folding", &model.graph);
@@ -85,6 +84,19 @@ pub fn run(args: &InspectArgs) -> Result<ExitCode> {
     text += &others.iter().map(line).collect::<String>();
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The outputs that are not explained.
+fn unused(outputs: &[String]) -> String {
+    match outputs {
+        [] => String::new(),
+        others => format!("  not used    {}; --output names another\n", others.join(", ")),
+    }
+}
+
+/// How photos become input, and which file says so.
+fn from_where(setup: &setup::Setup) -> String {
+    format!("{} ({})", setup.preprocessing, setup.sources.preprocessing)
 }
 
 /// Operators with how often they occur and what their gradient is.

@@ -7,6 +7,7 @@ pub mod check;
 pub mod completions;
 pub mod demo;
 pub mod detect;
+pub mod doctor;
 pub mod explain;
 pub mod export;
 pub mod inspect;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Error, ErrorKind, Read};
 use std::path::Path;
 
-use rten_onnx::onnx::{ModelProto, OperatorSetIdProto};
+use rten_onnx::onnx::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
 use rten_onnx::protobuf::{DecodeMessage, ValueReader};
 
 use super::functions::FunctionNames;
@@ -25,6 +25,8 @@ pub struct Loaded {
     pub opset: i64,
     /// Producer name and version; may be empty.
     pub producer: String,
+    /// Properties that the exporter wrote beside the graph (`metadata_props`), in the file's order.
+    pub properties: Vec<(String, String)>,
 }
 
 /// Loads an ONNX file, with external data from beside it.
@@ -81,6 +83,9 @@ fn parse(bytes: &[u8], what: &str, external: ExternalData) -> Result<Loaded> {
     if bytes.is_empty() {
         return Err(not_onnx("the file is empty".to_string()));
     }
+    if let Some((found, remedy)) = other_file(bytes) {
+        return Err(GraphError::OtherFile { what: what.to_string(), found, remedy });
+    }
     wire::check(bytes).map_err(|e| not_onnx(format!("{e}; damaged or truncated?")))?;
     let model = ModelProto::parse_buf(bytes).map_err(|e| not_onnx(format!("{e}; damaged or truncated?")))?;
     let functions =
@@ -100,10 +105,42 @@ fn parse(bytes: &[u8], what: &str, external: ExternalData) -> Result<Loaded> {
         return Err(GraphError::Opset { domain: String::new(), version: opset });
     }
     let graph = read_graph(graph, &proto, &external)?;
+    let property = |p: StringStringEntryProto| Some((p.key?, p.value.unwrap_or_default()));
+    let properties = model.metadata_props.into_iter().filter_map(property).collect();
     let name = model.producer_name.unwrap_or_default();
     let version = model.producer_version.unwrap_or_default();
     let producer = format!("{name} {version}").replace(char::is_control, " ").trim().to_string();
-    Ok(Loaded { graph, opset, producer })
+    Ok(Loaded { graph, opset, producer, properties })
+}
+
+/// What a file of another kind begins with, from a byte on; what it is; how to come to the model. None is the beginning of an ONNX file.
+const OTHER_FILES: &[(usize, &[u8], &str, &str)] = &[
+    (0, b"version https://git-lfs", "a Git LFS pointer", "fetch the file itself with `git lfs pull`"),
+    (0, b"# xet version", "a Xet pointer", "download the file itself from the hub"),
+    (0, b"<!DOCTYPE", "a web page", "download the file itself"),
+    (0, b"<!doctype", "a web page", "download the file itself"),
+    (0, b"<html", "a web page", "download the file itself"),
+    (0, b"PK\x03\x04", "a zip archive, as PyTorch saves models", "unpack it, or export it with torch.onnx"),
+    (0, b"\x80\x02", "a Python pickle, as PyTorch saves weights", "export the model with torch.onnx"),
+    (
+        0,
+        b"\x89HDF",
+        "an HDF5 file, as Keras saves models",
+        "export it with tf2onnx, or `model.export(format=\"onnx\")`",
+    ),
+    (4, b"TFL3", "a TensorFlow Lite model", "convert it with tf2onnx --tflite"),
+    (4, b"ORTM", "a model in ONNX Runtime's own format", "give the .onnx file that it was made from"),
+    (0, b"\x1f\x8b", "compressed with gzip", "unpack it first"),
+    (8, b"{\"", "a file of weights (safetensors)", "export the model itself to ONNX"),
+    (0, b"{", "JSON", "give the .onnx file"),
+];
+
+/// What the bytes are instead of a model, and what to do, if they begin as something that is known.
+fn other_file(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    let begins = |(at, start, _, _): &&(usize, &[u8], &str, &str)| {
+        bytes.get(*at..).is_some_and(|b| b.starts_with(start))
+    };
+    OTHER_FILES.iter().find(begins).map(|(_, _, found, remedy)| (*found, *remedy))
 }
 
 /// A graph of the operator sets that a model imports.

@@ -2,25 +2,32 @@
 
 mod control_flow;
 mod dead;
+mod dilated_pools;
 mod fold_batch_norm;
 mod fold_constants;
 mod free_batch;
 mod lower;
 mod masks_behind_pointwise;
 mod pad_axes;
+mod pixels;
 mod pointwise_strides;
+mod read_grid;
 mod remove_identity;
 mod settle_shapes;
 mod softmax_axis;
+mod squeeze_axes;
 mod windows;
 
 pub use control_flow::{MOST_TURNS, unfold_control_flow};
 pub use dead::remove_dead;
+pub use dilated_pools::slice_dilated_pools;
 pub use fold_constants::{Evaluate, evaluate_constants, fold_constants};
 pub use free_batch::free_batch;
 pub use lower::{LOWERINGS, Lowering, lower};
 pub use masks_behind_pointwise::masks_behind_pointwise;
+pub use pixels::{reads_pixels, take_floats};
 pub use pointwise_strides::slice_before_pointwise;
+pub use read_grid::read_in_parts;
 pub use settle_shapes::settle_shapes;
 
 use crate::error::Result;
@@ -46,6 +53,9 @@ pub fn standard(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result<()> {
     // Again, for what needed constants (the sizes of Resize), and for shapes that follow from them.
     lower(graph)?;
     fold_batch_norm::fold_batch_norm(graph)?;
+    // When BatchNormalization no longer hides which convolution reads what.
+    read_grid::cut_out_what_is_read(graph)?;
+    remove_identity::remove_identity(graph);
     // The folded weights are expressions until now.
     fold_constants(graph, evaluator)?;
     remove_dead(graph);

@@ -1,5 +1,6 @@
 //! Shapes that are computed by the graph itself: infers and folds in turn until nothing more is learned.
 
+use super::squeeze_axes::squeeze_axes;
 use super::{Evaluate, fold_constants, lower, unfold_control_flow};
 use crate::error::Result;
 use crate::graph::Graph;
@@ -17,6 +18,7 @@ const MOST_VISITS: usize = 1 << 19;
 pub fn settle_shapes(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result<()> {
     unfold_control_flow(graph)?;
     lower(graph)?;
+    squeeze_axes(graph);
     let mut left = MOST_VISITS;
     while shape::check_known(graph).is_err() {
         let before = graph.nodes.len();
@@ -30,6 +32,7 @@ pub fn settle_shapes(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result<()> 
             break;
         }
         lower(graph)?;
+        squeeze_axes(graph);
     }
     Ok(())
 }

@@ -25,6 +25,17 @@ pub fn rows() -> Vec<Row> {
         unary("LpNormalization", "p 1, axis 1", &[0, 3, 5], vec![int("p", 1), int("axis", 1)]),
         unary("MeanVarianceNormalization", "spatial", IMAGE, vec![("axes", ints(&[2, 3]))]),
         unary("LpPool", "", IMAGE, vec![("kernel_shape", ints(&[2, 2])), ("strides", ints(&[2, 2]))]),
+        unary(
+            "AveragePool",
+            "over the first of three axes",
+            &[0, 1, 6, 2, 3],
+            vec![
+                ("kernel_shape", ints(&[3, 1, 1])),
+                ("strides", ints(&[1, 1, 1])),
+                ("pads", ints(&[1, 0, 0, 1, 0, 0])),
+                int("count_include_pad", 1),
+            ],
+        ),
         unary("GlobalLpPool", "p 3", IMAGE, vec![int("p", 3)]),
         unary("SpaceToDepth", "", &[0, 2, 4, 6], vec![int("blocksize", 2)]),
         row("Col2Im", "overlapping", &[&[0, 18, 12]], move |b, x| {

@@ -5,6 +5,7 @@ use candor_graph::builder::{Builder, Expr};
 use candor_graph::graph::Attr;
 use candor_graph::tensor::{Tensor, TensorData};
 
+use super::moving::several;
 use crate::{Row, ints, row, support};
 
 const IMAGE: &[usize] = &[0, 2, 5, 6];
@@ -24,6 +25,15 @@ pub fn rows() -> Vec<Row> {
             let zeros = bytes(b, &[2], 128.0, 0.0);
             let q = x[0].op("QuantizeLinear", &[scales, zeros], &[("axis", Attr::Int(1))]);
             q.op("DequantizeLinear", &[scales, zeros], &[("axis", Attr::Int(1))])
+        }),
+        row("DynamicQuantizeLinear", "and back", &[IMAGE], |b, x| {
+            // Off the grid of the values, half of whose quotients would be ties.
+            let made = several(b, "DynamicQuantizeLinear", &[x[0] + 0.3], 3, &[]);
+            (made[0].to_float() - made[2].to_float()) * made[1]
+        }),
+        row("DynamicQuantizeLinear", "of positive numbers", &[&[0, 7]], |b, x| {
+            let made = several(b, "DynamicQuantizeLinear", &[x[0] + 2.0], 3, &[]);
+            (made[0].to_float() - made[2].to_float()) * made[1]
         }),
         row("QLinearConv", "", &[IMAGE], move |b, x| {
             let w = bytes(b, &[3, 2, 3, 3], 128.0, 50.0);

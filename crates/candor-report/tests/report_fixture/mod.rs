@@ -6,6 +6,7 @@ use candor::engine::EngineInfo;
 use candor::explanation::{Cost, Kept, LevelMask, TopClass, Verdict};
 use candor::map::Map;
 use candor::model::ModelInfo;
+use candor::package::Sources;
 use candor::parameters::MethodInfo;
 use candor_report::result::*;
 use image::{Rgb, RgbImage};
@@ -177,11 +178,15 @@ pub fn header() -> ExplainResult {
             sha256: "8f1e7c0a4bd53b7e7f2f8a9e2a8e3a2d9a1b4b65c0f7d1b1e6f3d2c4b5a69788".into(),
             opset: 17,
             producer: "pytorch 2.4.0".into(),
+            output: "logits".into(),
+            other_outputs: vec![],
         },
         preprocessing: serde_json::json!({
             "preset": "imagenet", "size": [224, 224], "resize": 256, "mean": [0.485, 0.456, 0.406],
             "std": [0.229, 0.224, 0.225], "layout": "NCHW", "color_order": "RGB",
         }),
+        sources: Sources { preprocessing: "mobilenetv2.candor.toml".into(), labels: "classes.txt".into() },
+        notes: vec![],
         engine: EngineInfo { name: "rten".into(), version: "0.27.0".into(), threads: 2 },
         method: MethodInfo {
             name: "reliable-mask".into(),

@@ -29,6 +29,8 @@ pub enum Change {
     FirstPage,
     /// Rounded from 16 bits a sample.
     EightBits,
+    /// Through a window of the samples.
+    Windowed,
     /// Grey, copied to red, green and blue.
     FromGrey,
     /// From the colours of print.
@@ -45,6 +47,7 @@ impl fmt::Display for Change {
             Change::FirstFrame => "the first frame of an animation",
             Change::FirstPage => "the first of several pages",
             Change::EightBits => "rounded from 16 to 8 bits",
+            Change::Windowed => "samples through a window",
             Change::FromGrey => "grey, copied to red, green and blue",
             Change::FromCmyk => "converted from CMYK",
             Change::Upright => "turned upright as its EXIF says",

@@ -7,7 +7,8 @@ use std::path::Path;
 use candor_graph::{guard, memory};
 use image::error::UnsupportedErrorKind;
 use image::{
-    ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, guess_format,
+    ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, RgbaImage,
+    guess_format,
 };
 
 use super::change::{Change, Decoded, changes};
@@ -53,6 +54,14 @@ pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<RgbImage, ImageError> {
 /// Each names the file and what to do. A file that lacks its end is an error, never half a photo. Nothing
 /// beyond the limits [`MAX_SIDE`], [`MAX_PIXELS`] and [`MAX_FILE_BYTES`] is read or allocated.
 pub fn decode_with_changes(path: &Path) -> Result<Decoded, ImageError> {
+    decode_windowed(path, None)
+}
+
+/// [`decode_with_changes`] through a window of the samples: those from centre − width/2 to centre + width/2 become 0 to 255.
+///
+/// # Errors
+/// As [`decode_with_changes`].
+pub(super) fn decode_windowed(path: &Path, window: Option<[f64; 2]>) -> Result<Decoded, ImageError> {
     let unreadable = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => ImageError::NotFound { path: path.into() },
         io::ErrorKind::IsADirectory => ImageError::IsDirectory { path: path.into() },
@@ -66,7 +75,7 @@ pub fn decode_with_changes(path: &Path) -> Result<Decoded, ImageError> {
     file.by_ref().take(HEAD_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
     format_of(&bytes, path)?;
     file.take(MAX_FILE_BYTES + 1 - HEAD_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
-    decode_bytes_with_changes(&bytes, path)
+    decode_content(&bytes, path, window)
 }
 
 /// [`decode_with_changes`] of a file's content; `path` serves to name it in errors.
@@ -74,6 +83,10 @@ pub fn decode_with_changes(path: &Path) -> Result<Decoded, ImageError> {
 /// # Errors
 /// Those of [`decode`] that do not come from opening the file.
 pub fn decode_bytes_with_changes(bytes: &[u8], path: &Path) -> Result<Decoded, ImageError> {
+    decode_content(bytes, path, None)
+}
+
+fn decode_content(bytes: &[u8], path: &Path, window: Option<[f64; 2]>) -> Result<Decoded, ImageError> {
     let format = format_of(bytes, path)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(ImageError::FileTooLarge { path: path.into() });
@@ -87,12 +100,17 @@ pub fn decode_bytes_with_changes(bytes: &[u8], path: &Path) -> Result<Decoded, I
         return Err(ImageError::Truncated { path: path.into(), format: name(format), bytes: bytes.len() });
     }
     // A decoder's panic over a damaged file is an error of the file.
-    guard::guarded(|| decode_as(format, bytes, path)).unwrap_or_else(|words| {
+    guard::guarded(|| decode_as(format, bytes, path, window)).unwrap_or_else(|words| {
         Err(ImageError::Damaged { path: path.into(), format: name(format), detail: words })
     })
 }
 
-fn decode_as(format: ImageFormat, bytes: &[u8], path: &Path) -> Result<Decoded, ImageError> {
+fn decode_as(
+    format: ImageFormat,
+    bytes: &[u8],
+    path: &Path,
+    window: Option<[f64; 2]>,
+) -> Result<Decoded, ImageError> {
     let failed = |error| explain(error, format, bytes, path);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::no_limits();
@@ -116,9 +134,34 @@ fn decode_as(format: ImageFormat, bytes: &[u8], path: &Path) -> Result<Decoded, 
     let mut changes = changes(format, bytes, decoder.original_color_type(), orientation);
     let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
     picture.apply_orientation(orientation);
+    if let Some(window) = window {
+        picture = windowed(picture, window);
+        let at = changes.iter().position(|c| *c == Change::EightBits);
+        match at {
+            Some(at) => changes[at] = Change::Windowed,
+            None => changes.push(Change::Windowed),
+        }
+    }
     let (photo, shows_through) = opaque(picture);
     changes.extend(shows_through.then_some(Change::OnWhite));
     Ok(Decoded { photo, changes })
+}
+
+/// The picture with 8 bits a sample: (v − centre)/width + 1/2 of 255, cut off at both ends; transparency as it is.
+fn windowed(picture: DynamicImage, [centre, width]: [f64; 2]) -> DynamicImage {
+    let level = |v: f64| (((v - centre) / width + 0.5) * 255.0).round().clamp(0.0, 255.0) as u8;
+    let deep =
+        matches!(picture.color(), ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16);
+    // A sample of 8 bits is 257 of those of 16.
+    let sample = |v: u16| if deep { f64::from(v) } else { f64::from(v / 257) };
+    let wide = picture.into_rgba16();
+    let bytes = wide.pixels().flat_map(|p| {
+        let [r, g, b, alpha] = p.0;
+        [r, g, b].map(|v| level(sample(v))).into_iter().chain([(alpha / 257) as u8])
+    });
+    let (width, height, bytes) = (wide.width(), wide.height(), bytes.collect());
+    RgbaImage::from_raw(width, height, bytes)
+        .map_or(DynamicImage::ImageRgba16(wide), DynamicImage::ImageRgba8)
 }
 
 /// Bytes that decoding may take at once: the samples, upright or as the decoder holds them, and the photo as 8-bit RGBA and RGB.

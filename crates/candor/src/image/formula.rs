@@ -43,6 +43,7 @@ impl Preprocessing {
             (1, _) => ", grey",
             (_, ColorOrder::Rgb) => ", RGB",
             (_, ColorOrder::Bgr) => ", BGR",
+            (_, ColorOrder::Grey) => ", grey in every channel",
         }
     }
 
@@ -61,9 +62,19 @@ impl Preprocessing {
 impl fmt::Display for Preprocessing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.preset().map_or("own numbers", Preset::name);
-        let resized = match self.resize {
-            ResizeMode::Squash => "the whole photo squashed to",
-            ResizeMode::Crop => "the photo's centre cut out at",
+        let over = self.resized.map(|[h, w]| format!("{h}×{w}"));
+        let resized = match (self.resize, over) {
+            (ResizeMode::Squash, None) => "the whole photo squashed to".to_string(),
+            (ResizeMode::Squash, Some(over)) => {
+                format!("the photo squashed to {over} and its centre cut out at")
+            }
+            (ResizeMode::Crop, None) => "the photo's centre cut out at".to_string(),
+            (ResizeMode::Crop, Some(over)) => {
+                format!("the photo resized to cover {over} and its centre cut out at")
+            }
+            (ResizeMode::Letterbox, _) => {
+                format!("the whole photo with a border of colour {:?} fitted into", self.fill)
+            }
         };
         let filter = match self.filter {
             Filter::Nearest => "nearest",

@@ -21,5 +21,5 @@ pub use error::ImageError;
 pub use layout::Layout;
 pub use preprocess::{ColorOrder, Preprocessing, VIEW_SIDE};
 pub use preset::{ParsePresetError, Preset};
-pub use region::{Region, ResizeMode};
+pub use region::{Region, ResizeMode, Rounding, covering};
 pub use resize::{Filter, resize};

@@ -1,12 +1,17 @@
 //! From a decoded photo to a model's input, every step recorded.
 
+use std::path::Path;
+
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
-use image::{RgbImage, imageops};
+use image::{Rgb, RgbImage, imageops};
 use serde::{Deserialize, Serialize};
 
-use super::region::{CentreCrop, Region, ResizeMode};
+use super::change::Decoded;
+use super::decode::decode_windowed;
+use super::error::ImageError;
+use super::region::{Placement, Region, ResizeMode, Rounding, covering};
 use super::resize::{Filter, resize};
 
 /// Longest side, in pixels, of [`Preprocessing::view`].
@@ -21,6 +26,9 @@ pub enum ColorOrder {
     Rgb,
     /// Blue first, as OpenCV and Caffe read.
     Bgr,
+    /// The photo's luma in every channel.
+    #[serde(alias = "gray")]
+    Grey,
 }
 
 /// How a photo becomes a model's input. Every field is part of a result, so that it can be got again.
@@ -37,8 +45,22 @@ pub struct Preprocessing {
     pub channels: usize,
     /// Order of the channels; means nothing with one channel.
     pub color: ColorOrder,
-    /// Whether the photo is squashed or its centre cut out.
+    /// Whether the photo is squashed, its centre cut out, or fitted in with a border.
     pub resize: ResizeMode,
+    /// Height and width that the photo is resized to, to cover (crop) or to fit into (letterbox), before the input is cut out of its
+    /// middle; `None`: the input's own, or 8/7 of them for a crop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resized: Option<[usize; 2]>,
+    /// Whose arithmetic rounds sizes and margins.
+    #[serde(skip_serializing_if = "is_default")]
+    pub rounding: Rounding,
+    /// Colour of a border, red, green, blue.
+    #[serde(skip_serializing_if = "is_default")]
+    pub fill: [u8; 3],
+    /// Centre and width, in the file's own samples, of what becomes black to white, before anything else; `None`: the samples as they are,
+    /// of more than 8 bits a share of the largest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<[f64; 2]>,
     /// The resampling filter.
     pub filter: Filter,
     /// Multiplies v: 1/255 for models trained on 0..=1.
@@ -49,7 +71,20 @@ pub struct Preprocessing {
     pub std: [f64; 3],
 }
 
+/// Fields that most pipelines do not need are left out of results.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 impl Preprocessing {
+    /// The photo in the file at `path` as this preprocessing takes it: [`decode_with_changes`](super::decode_with_changes), through the [`window`](Self::window).
+    ///
+    /// # Errors
+    /// As [`decode_with_changes`](super::decode_with_changes).
+    pub fn read(&self, path: &Path) -> Result<Decoded, ImageError> {
+        decode_windowed(path, self.window)
+    }
+
     /// The model's input for `photo`: C×H×W values, row-major, to be used as a batch of one in N×C×H×W.
     ///
     /// A photo without pixels gives the input of a black one.
@@ -61,20 +96,41 @@ impl Preprocessing {
     /// three equal channels for a model of grey images.
     pub fn pixels(&self, photo: &RgbImage) -> RgbImage {
         let grey;
-        let photo = match self.channels {
-            1 => {
+        let photo = match self.is_grey() {
+            true => {
                 grey = luma(photo);
                 &grey
             }
-            _ => photo,
+            false => photo,
         };
         let (height, width) = self.input();
-        if self.resize == ResizeMode::Squash || photo.is_empty() {
-            return resize(photo, height, width, self.filter);
+        if photo.is_empty() {
+            return RgbImage::new(width, height);
         }
-        let crop = CentreCrop::new((photo.height(), photo.width()), (height, width));
-        let resized = resize(photo, crop.resized_height, crop.resized_width, self.filter);
-        imageops::crop_imm(&resized, crop.left, crop.top, width, height).to_image()
+        let Placement { resized_height, resized_width, top, left } =
+            self.placement(photo.height(), photo.width());
+        let resized = resize(photo, resized_height, resized_width, self.filter);
+        if (resized_height, resized_width) == (height, width) {
+            return resized;
+        }
+        let mut pixels = RgbImage::from_pixel(width, height, Rgb(self.fill));
+        imageops::replace(&mut pixels, &resized, -left, -top);
+        pixels
+    }
+
+    /// Whether the model sees the photo's luma.
+    fn is_grey(&self) -> bool {
+        self.channels == 1 || self.color == ColorOrder::Grey
+    }
+
+    /// Where the input lies on the resized photo, whose sides are above 0.
+    fn placement(&self, height: u32, width: u32) -> Placement {
+        let own = |side: usize| match self.resize {
+            ResizeMode::Crop => covering(side, 0.875),
+            ResizeMode::Squash | ResizeMode::Letterbox => side,
+        };
+        let [tall, wide] = self.resized.unwrap_or([own(self.height), own(self.width)]);
+        Placement::new(self.resize, (height, width), (tall as u32, wide as u32), self.input(), self.rounding)
     }
 
     /// (v · scale − mean) / std of an image already on the input's grid, as C×H×W.
@@ -95,14 +151,10 @@ impl Preprocessing {
     ///
     /// A point (x, y) of the input grid lies at left + x · width / input width, and likewise for y.
     pub fn region(&self, height: u32, width: u32) -> Region {
-        let whole = Region { left: 0.0, top: 0.0, width: f64::from(width), height: f64::from(height) };
-        match self.resize {
-            ResizeMode::Squash => whole,
-            ResizeMode::Crop if height == 0 || width == 0 => whole,
-            ResizeMode::Crop => {
-                CentreCrop::new((height, width), self.input()).region((height, width), self.input())
-            }
+        if height == 0 || width == 0 {
+            return Region { left: 0.0, top: 0.0, width: f64::from(width), height: f64::from(height) };
         }
+        self.placement(height, width).region((height, width), self.input())
     }
 
     /// What is done to a photo of `height` × `width` pixels before the model sees it, a clause a step; nothing is said of numbers.
@@ -114,16 +166,28 @@ impl Preprocessing {
         let same_aspect = u64::from(height) * u64::from(input.1) == u64::from(width) * u64::from(input.0);
         let sized = match self.resize {
             _ if (height, width) == input => None,
-            _ if same_aspect => Some(format!("resized from {to} pixels")),
-            ResizeMode::Squash => Some(format!("squashed from {to} pixels, which changes its aspect")),
-            ResizeMode::Crop => {
+            _ if same_aspect && self.sees_all() => Some(format!("resized from {to} pixels")),
+            ResizeMode::Squash if self.resized.is_none() => {
+                Some(format!("squashed from {to} pixels, which changes its aspect"))
+            }
+            ResizeMode::Letterbox => Some(format!("resized to fit from {to} pixels, with a border")),
+            ResizeMode::Squash | ResizeMode::Crop => {
                 let share =
                     100.0 * seen_height * seen_width / (f64::from(height) * f64::from(width)).max(1.0);
                 Some(format!("resized and cut from {to} pixels: its middle, {share:.0} % of it"))
             }
         };
-        let grey = (self.channels == 1).then(|| "made grey".to_string());
+        let grey = self.is_grey().then(|| "made grey".to_string());
         sized.into_iter().chain(grey).collect()
+    }
+
+    /// Whether no part of a photo is cut off.
+    fn sees_all(&self) -> bool {
+        match self.resize {
+            ResizeMode::Squash => self.resized.is_none_or(|r| r == [self.height, self.width]),
+            ResizeMode::Crop => false,
+            ResizeMode::Letterbox => self.resized.is_none_or(|[h, w]| h <= self.height && w <= self.width),
+        }
     }
 
     /// What the model sees of `photo` (see [`region`](Self::region)), in its own aspect and colours, for
@@ -133,22 +197,33 @@ impl Preprocessing {
         let shrink = (f64::from(VIEW_SIDE) / region.width.max(region.height)).min(1.0);
         let side = |length: f64| ((length * shrink).round() as u32).clamp(1, VIEW_SIDE);
         let (height, width) = (side(region.height), side(region.width));
-        let mut view = RgbImage::new(width, height);
+        // Of a region with a border, the part that is photo.
+        let (left, top) = (region.left.max(0.0), region.top.max(0.0));
+        let right = (region.left + region.width).min(f64::from(photo.width()));
+        let bottom = (region.top + region.height).min(f64::from(photo.height()));
+        let inside = (side(right - left), side(bottom - top));
+        let mut view = RgbImage::new(inside.0, inside.1);
         let options = ResizeOptions::new()
             .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-            .crop(region.left, region.top, region.width, region.height)
+            .crop(left, top, right - left, bottom - top)
             .use_alpha(false);
         if !photo.is_empty() {
             // By the type of its pixels: the call without compiles the library's kernels for every type, into this crate.
             let source = TypedImageRef::<U8x3>::from_buffer(photo.width(), photo.height(), photo.as_raw())
                 .expect("an RgbImage holds three bytes a pixel");
-            let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut view)
+            let mut target = TypedImage::<U8x3>::from_buffer(inside.0, inside.1, &mut view)
                 .expect("an RgbImage holds three bytes a pixel");
             Resizer::new()
                 .resize_typed(&source, &mut target, &options)
                 .expect("the region lies in the photo");
         }
-        view
+        if inside == (width, height) {
+            return view;
+        }
+        let mut whole = RgbImage::from_pixel(width, height, Rgb(self.fill));
+        let at = |begin: f64, from: f64| ((begin - from) * shrink).round() as i64;
+        imageops::replace(&mut whole, &view, at(left, region.left), at(top, region.top));
+        whole
     }
 
     /// The input value of the 8-bit sample `v` in channel `c`.
@@ -175,7 +250,6 @@ fn luma(photo: &RgbImage) -> RgbImage {
 mod tests {
     use super::*;
     use crate::image::Preset;
-    use image::Rgb;
 
     fn one_pixel(preset: Preset, pixel: [u8; 3]) -> Vec<f32> {
         preset.preprocessing(1, 1).apply(&RgbImage::from_pixel(1, 1, Rgb(pixel)))
@@ -225,6 +299,40 @@ mod tests {
         // round(0.299 · 255) = 76; grey stays grey, in one channel whatever the colour order.
         assert_eq!(grey.apply(&photo), [76.0, 77.0]);
         assert_eq!(Preprocessing { color: ColorOrder::Bgr, ..grey }.apply(&photo), [76.0, 77.0]);
+    }
+
+    #[test]
+    fn grey_is_laid_into_three_channels() {
+        let grey = Preprocessing { color: ColorOrder::Grey, ..Preset::Raw.preprocessing(1, 2) };
+        let photo = RgbImage::from_fn(2, 1, |x, _| if x == 0 { Rgb([255, 0, 0]) } else { Rgb([77; 3]) });
+        assert_eq!(grey.apply(&photo), [76.0, 77.0].repeat(3));
+        assert_eq!(grey.steps(1, 2), ["made grey"]);
+    }
+
+    #[test]
+    fn a_letterbox_keeps_the_aspect_and_has_a_border() {
+        let boxed = Preprocessing {
+            resize: ResizeMode::Letterbox,
+            fill: [9, 8, 7],
+            ..Preset::Raw.preprocessing(4, 4)
+        };
+        let photo = RgbImage::from_pixel(8, 4, Rgb([200; 3]));
+        let red = &boxed.apply(&photo)[..16];
+        assert_eq!(red, [[9.0; 4], [200.0; 4], [200.0; 4], [9.0; 4]].concat());
+        assert_eq!(boxed.region(4, 8), Region { left: 0.0, top: -2.0, width: 8.0, height: 8.0 });
+        let view = boxed.view(&photo);
+        assert_eq!(view.dimensions(), (8, 8));
+        assert_eq!((view.get_pixel(0, 0).0, view.get_pixel(0, 4).0), ([9, 8, 7], [200; 3]));
+        assert_eq!(boxed.steps(4, 8), ["resized to fit from 8 × 4 to 4 × 4 pixels, with a border"]);
+    }
+
+    #[test]
+    fn a_squashed_photo_may_be_cut_too() {
+        // Resized to 4×4 and cut to the 2×2 in its middle.
+        let cut = Preprocessing { resized: Some([4, 4]), ..Preset::Raw.preprocessing(2, 2) };
+        let photo = RgbImage::from_fn(4, 4, |x, y| Rgb([(4 * y + x) as u8; 3]));
+        assert_eq!(cut.apply(&photo)[..4], [5.0, 6.0, 9.0, 10.0]);
+        assert_eq!(cut.region(8, 4), Region { left: 1.0, top: 2.0, width: 2.0, height: 4.0 });
     }
 
     #[test]

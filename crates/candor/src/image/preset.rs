@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::preprocess::{ColorOrder, Preprocessing};
-use super::region::ResizeMode;
+use super::region::{ResizeMode, Rounding};
 use super::resize::Filter;
 use crate::suggest::among;
 
@@ -70,6 +70,10 @@ impl Preset {
             channels: 3,
             color,
             resize: ResizeMode::default(),
+            resized: None,
+            rounding: Rounding::default(),
+            fill: [0; 3],
+            window: None,
             filter: Filter::default(),
             scale: 1.0 / scale,
             mean,

@@ -11,13 +11,17 @@ pub enum ResizeMode {
     /// The default: no part of the photo goes unexplained, and a box in the photo stays a box in the input.
     #[default]
     Squash,
-    /// The photo is resized so that it covers 8/7 of the input (256 for 224), then its centre is cut out, as
+    /// The photo is resized so that it covers 8/7 of the input (256 for 224) or another share, then its centre is cut out, as
     /// torchvision's `Resize(256)` and `CenterCrop(224)` do: an eighth and more of the photo is never seen.
     /// This holds for a square photo too.
     Crop,
+    /// The whole photo is resized to fit into the input, which keeps its aspect; what is left of the input is a border.
+    #[serde(alias = "pad")]
+    Letterbox,
 }
 
-/// The part of a photo that a model sees, in the photo's pixels: x in 0..=width, y in 0..=height.
+/// The part of a photo that a model sees, in the photo's pixels: x in 0..=width, y in 0..=height. A border around the photo lies outside of
+/// these.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Region {
     /// Left edge.
@@ -30,89 +34,169 @@ pub struct Region {
     pub height: f64,
 }
 
-/// torchvision's geometry for [`ResizeMode::Crop`], in pixels of the resized photo.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct CentreCrop {
-    pub resized_height: u32,
-    pub resized_width: u32,
-    pub top: u32,
-    pub left: u32,
+/// Whose arithmetic rounds the sizes and margins of a resized photo: they differ by a pixel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rounding {
+    /// torchvision's `Resize` and `CenterCrop`: sizes are rounded down, half a pixel of margin goes to the even side.
+    #[default]
+    Torchvision,
+    /// The image processors of transformers: sizes and margins are rounded down.
+    Transformers,
+    /// timm's `ResizeKeepRatio` and `CenterCropOrPad`: sizes are rounded to nearest, a half to even; margins as torchvision's.
+    Timm,
 }
 
-impl CentreCrop {
-    /// The crop for a photo (both sides above 0) and an input, both as height and width.
-    ///
-    /// The sides are rounded as torchvision rounds them: the side that limits becomes ⌊input·8/7⌋, the other
-    /// is rounded down; half a pixel of margin goes to the even side (Python's `round`).
-    pub fn new(photo: (u32, u32), input: (u32, u32)) -> Self {
-        let (photo_height, photo_width) = (u64::from(photo.0), u64::from(photo.1));
-        let (cover_height, cover_width) = (cover(input.0), cover(input.1));
-        let width_limits = cover_width * photo_height >= cover_height * photo_width;
-        let (height, width) = if width_limits {
-            (cover_width * photo_height / photo_width, cover_width)
-        } else {
-            (cover_height, cover_height * photo_width / photo_height)
-        };
-        let (resized_height, resized_width) = (height as u32, width as u32);
-        CentreCrop {
-            resized_height,
-            resized_width,
-            top: half_to_even(resized_height - input.0),
-            left: half_to_even(resized_width - input.1),
+impl Rounding {
+    /// The side of a photo of `side` pixels that goes along when another of `other` pixels becomes `new`.
+    fn along(self, side: u32, other: u32, new: u64) -> u32 {
+        let (side, other) = (u64::from(side), u64::from(other));
+        match self {
+            Rounding::Torchvision | Rounding::Transformers => (new * side / other) as u32,
+            Rounding::Timm => (side as f64 / (other as f64 / new as f64)).round_ties_even() as u32,
         }
     }
 
-    /// The same crop in the photo's own pixels.
+    /// Where the input begins on a resized side; below 0 where the side is padded.
+    fn begin(self, resized: u32, input: u32) -> i64 {
+        let (resized, input) = (i64::from(resized), i64::from(input));
+        let margin = resized - input;
+        match self {
+            Rounding::Transformers => margin.div_euclid(2),
+            _ if margin < 0 => -(-margin / 2),
+            // A half goes to the even neighbour.
+            _ => margin / 2 + (margin % 2) * (margin / 2 % 2),
+        }
+    }
+}
+
+/// Where the input lies on a resized photo, in its pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Placement {
+    pub resized_height: u32,
+    pub resized_width: u32,
+    /// Below 0 where the input has a border above the photo.
+    pub top: i64,
+    pub left: i64,
+}
+
+impl Placement {
+    /// For a photo (both sides above 0) and an input, both as height and width. The photo is resized to `resized` pixels, to cover them or
+    /// to fit into them, by the mode; the input is its middle.
+    pub fn new(
+        mode: ResizeMode,
+        photo: (u32, u32),
+        resized: (u32, u32),
+        input: (u32, u32),
+        rounding: Rounding,
+    ) -> Self {
+        let (height, width) = (u64::from(resized.0), u64::from(resized.1));
+        // Whether a photo that is resized to the width is at least as high as asked.
+        let covers = width * u64::from(photo.0) >= height * u64::from(photo.1);
+        let (resized_height, resized_width) = match mode {
+            ResizeMode::Squash => resized,
+            ResizeMode::Crop if covers => (rounding.along(photo.0, photo.1, width), resized.1),
+            ResizeMode::Letterbox if !covers => (rounding.along(photo.0, photo.1, width).max(1), resized.1),
+            ResizeMode::Crop => (resized.0, rounding.along(photo.1, photo.0, height)),
+            ResizeMode::Letterbox => (resized.0, rounding.along(photo.1, photo.0, height).max(1)),
+        };
+        let top = rounding.begin(resized_height, input.0);
+        let left = rounding.begin(resized_width, input.1);
+        Placement { resized_height, resized_width, top, left }
+    }
+
+    /// The input in the photo's own pixels.
     pub fn region(&self, photo: (u32, u32), input: (u32, u32)) -> Region {
         let y = f64::from(photo.0) / f64::from(self.resized_height);
         let x = f64::from(photo.1) / f64::from(self.resized_width);
-        // Only a crop that starts at 0 reaches the far edge, and rounding must not carry it beyond.
+        let (left, top) = (self.left as f64 * x, self.top as f64 * y);
+        // What ends with the photo must not be carried beyond it by rounding.
+        let length = |begin: i64, resized: u32, input: u32, scale: f64, side: u32, at: f64| {
+            let length = f64::from(input) * scale;
+            if begin >= 0 && begin + i64::from(input) <= i64::from(resized) {
+                length.min(f64::from(side) - at)
+            } else {
+                length
+            }
+        };
         Region {
-            left: f64::from(self.left) * x,
-            top: f64::from(self.top) * y,
-            width: (f64::from(input.1) * x).min(f64::from(photo.1)),
-            height: (f64::from(input.0) * y).min(f64::from(photo.0)),
+            left,
+            top,
+            width: length(self.left, self.resized_width, input.1, x, photo.1, left),
+            height: length(self.top, self.resized_height, input.0, y, photo.0, top),
         }
     }
 }
 
-/// ⌊side / 0.875⌋: what the resized photo must cover.
-fn cover(side: u32) -> u64 {
-    u64::from(side) * 8 / 7
-}
-
-/// `margin / 2`, a half rounded to the even neighbour.
-fn half_to_even(margin: u32) -> u32 {
-    let half = margin / 2;
-    half + (margin % 2) * (half % 2)
+/// ⌊side / share⌋: what the resized photo must cover for the input to be that share of it.
+pub fn covering(side: usize, share: f64) -> usize {
+    // A share such as 0.875 of 224 must not miss 256 by rounding.
+    (side as f64 / share + 1e-9).floor() as usize
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn crop(photo: (u32, u32), input: (u32, u32), rounding: Rounding) -> Placement {
+        let cover = |side: u32| covering(side as usize, 0.875) as u32;
+        Placement::new(ResizeMode::Crop, photo, (cover(input.0), cover(input.1)), input, rounding)
+    }
+
     #[test]
     fn a_landscape_photo_is_resized_by_its_height() {
-        let crop = CentreCrop::new((375, 500), (224, 224));
+        let found = crop((375, 500), (224, 224), Rounding::Torchvision);
         // int(256 * 500 / 375) = 341; round(117 / 2) = 58 (half to even); round(32 / 2) = 16.
-        assert_eq!(crop, CentreCrop { resized_height: 256, resized_width: 341, top: 16, left: 58 });
+        assert_eq!(found, Placement { resized_height: 256, resized_width: 341, top: 16, left: 58 });
+        // 117 // 2 = 58, and of 341.33 the nearest is the same.
+        assert_eq!(crop((375, 500), (224, 224), Rounding::Transformers), found);
+        assert_eq!(crop((375, 500), (224, 224), Rounding::Timm), found);
     }
 
     #[test]
-    fn halves_go_to_the_even_side() {
-        assert_eq!([0, 1, 2, 3, 5, 7].map(half_to_even), [0, 0, 1, 2, 2, 4]);
+    fn halves_go_to_the_even_side_or_down() {
+        let begins = |r: Rounding| [224, 225, 226, 227, 229, 231].map(|side| r.begin(side, 224));
+        assert_eq!(begins(Rounding::Torchvision), [0, 0, 1, 2, 2, 4]);
+        assert_eq!(begins(Rounding::Transformers), [0, 0, 1, 1, 2, 3]);
+        assert_eq!([Rounding::Torchvision, Rounding::Transformers].map(|r| r.begin(221, 224)), [-1, -2]);
     }
 
     #[test]
-    fn the_region_lies_in_the_photo() {
+    fn a_share_of_the_resized_side_is_exact() {
+        assert_eq!(
+            [(224, 0.875), (224, 0.95), (299, 0.875), (384, 1.0)].map(|(s, c)| covering(s, c)),
+            [256, 235, 341, 384]
+        );
+        for side in 1..3000 {
+            assert_eq!(covering(side, 0.875), side * 8 / 7, "{side}");
+        }
+    }
+
+    #[test]
+    fn the_region_lies_in_the_photo_and_a_letterbox_around_it() {
         let photos = [(375, 500), (500, 333), (1, 1), (7, 4000), (224, 224), (49, 3)];
         for photo in photos {
             for input in (1..60).flat_map(|height| [(height, height), (height, 7), (9, height)]) {
-                let region = CentreCrop::new(photo, input).region(photo, input);
+                let region = crop(photo, input, Rounding::Torchvision).region(photo, input);
                 assert!(region.left >= 0.0 && region.top >= 0.0, "{photo:?} {input:?} {region:?}");
                 assert!(region.left + region.width <= f64::from(photo.1), "{photo:?} {input:?} {region:?}");
                 assert!(region.top + region.height <= f64::from(photo.0), "{photo:?} {input:?} {region:?}");
+                let boxed = Placement::new(ResizeMode::Letterbox, photo, input, input, Rounding::Timm);
+                let around = boxed.region(photo, input);
+                assert!(boxed.top <= 0 && boxed.left <= 0, "{photo:?} {input:?} {boxed:?}");
+                assert!(
+                    around.left + around.width + 1e-9 >= f64::from(photo.1),
+                    "{photo:?} {input:?} {around:?}"
+                );
             }
         }
+    }
+
+    #[test]
+    fn a_letterbox_has_its_border_on_the_short_side() {
+        let found = Placement::new(ResizeMode::Letterbox, (300, 400), (640, 640), (640, 640), Rounding::Timm);
+        assert_eq!(found, Placement { resized_height: 480, resized_width: 640, top: -80, left: 0 });
+        let region = found.region((300, 400), (640, 640));
+        assert_eq!(region, Region { left: 0.0, top: -50.0, width: 400.0, height: 400.0 });
     }
 }

@@ -104,7 +104,7 @@ impl Learner {
     /// Null log-odds, raised to chance where the settings say so.
     fn raised(&self, null_log_odds: f64) -> f64 {
         let chance = -((self.classes.saturating_sub(1)).max(1) as f64).ln();
-        let at_chance = self.settings.floor_at_chance && (!self.multi_label || self.classes == 1);
+        let at_chance = self.settings.floor_at_chance && self.exclusive;
         if at_chance { null_log_odds.max(chance) } else { null_log_odds }
     }
 

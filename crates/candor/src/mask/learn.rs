@@ -74,6 +74,8 @@ pub struct Learner {
     pub(super) step: Step,
     pub(super) classes: usize,
     pub(super) multi_label: bool,
+    /// Whether classes exclude each other, so that chance bounds the null.
+    pub(super) exclusive: bool,
     fixed_batch: Option<usize>,
     /// For each crossing value of the cut, whether it is the image itself.
     crossing_is_image: Vec<bool>,
@@ -107,6 +109,7 @@ impl Learner {
             step,
             classes: model.classes,
             multi_label,
+            exclusive: model.head.is_exclusive(),
             fixed_batch: model.fixed_batch,
         })
     }

@@ -1,17 +1,23 @@
 //! Levels of the hierarchy: which feature maps are masked.
 
+use std::collections::HashSet;
+
 use candor_graph::error::GraphError;
 use candor_graph::feature::{Feature, Layout};
 use candor_graph::graph::{Graph, Node, ValueId};
 use candor_graph::insert::dominators;
+use candor_graph::rewrite::read_in_parts;
+use candor_graph::shape::Dim;
 
 use crate::error::{Error, ModelError, Result};
 use crate::model::{Model, unknown_value};
 
 /// Most levels that are chosen automatically.
 const MAX_LEVELS: usize = 4;
-/// Largest side of an automatically chosen level: 56 for a 224² input, 32 for a 32² one.
+/// Most cells of an automatically chosen level, as the side of a square: 56 for a 224² input, 32 for a 32² one.
 const MAX_SIDE: usize = 64;
+/// How the names of values begin that rewrites make.
+const MADE: &str = "candor_";
 /// The L1 term of full masks at the default λ, in units of ln(K)²: the squared log-odds that lie between certainty and
 /// chance among K classes. Chosen on twenty photos of imagenet/val and thirty of CIFAR-10 that no reported result uses.
 const FULL_SPARSITY: f64 = 1.5;
@@ -57,7 +63,7 @@ pub fn default_lambda(levels: &[Level], classes: usize) -> f64 {
 }
 
 /// The last feature map of each spatial size that everything on the way from the image to the logits passes through:
-/// for a residual network the ends of its stages. At most the four coarsest, none larger than 64 a side, none without
+/// for a residual network the ends of its stages. At most the four coarsest, none with more than 64² places, none without
 /// spatial extent, and not the class score maps of a fully convolutional head. Finest first.
 ///
 /// A network of one spatial size (a vision transformer) has its residual stream at 1/4, 2/4, 3/4 and 4/4 of the depth
@@ -88,10 +94,15 @@ pub struct Surveyed {
 /// All feature maps that everything passes, in order, with what [`automatic_levels`] thinks of each.
 pub fn survey(model: &Model) -> Vec<Surveyed> {
     let maps = feature_maps(model);
-    let over_image = over_the_image(model, &maps);
+    let in_parts = read_in_parts(&model.graph);
+    let over_image: Vec<bool> = over_the_image(model, &maps)
+        .into_iter()
+        .zip(&maps)
+        .map(|(over, l)| over && !in_parts.contains(&l.value))
+        .collect();
     let candidates: Vec<Level> =
         maps.iter().zip(&over_image).filter(|(_, o)| **o).map(|(l, _)| l.clone()).collect();
-    let small = |l: &Level| l.shape[1].max(l.shape[2]) <= MAX_SIDE;
+    let small = |l: &Level| l.shape[1] * l.shape[2] <= MAX_SIDE * MAX_SIDE;
     let stream = residual_stream(&model.graph, &candidates);
     let one_size = candidates.windows(2).all(|w| w[0].shape[1..] == w[1].shape[1..]);
     let of_stream = one_size && stream.len() >= MAX_LEVELS && small(&stream[0]);
@@ -102,7 +113,9 @@ pub fn survey(model: &Model) -> Vec<Surveyed> {
     let judge = |level: &Level, over_image: bool| -> (bool, String) {
         let size = &level.shape[1..];
         let last = candidates.iter().rfind(|l| l.shape[1..] == *size) == Some(level);
-        if !over_image {
+        if in_parts.contains(&level.value) {
+            (false, "only some of its places are read; a later one has these".into())
+        } else if !over_image {
             (false, "its grid is not one over the whole image, or is finer than one before".into())
         } else if of_stream {
             match (1..=MAX_LEVELS).find(|&k| stream[at(k)] == *level) {
@@ -115,7 +128,7 @@ pub fn survey(model: &Model) -> Vec<Surveyed> {
                 }
             }
         } else if !small(level) {
-            (false, format!("larger than {MAX_SIDE} a side"))
+            (false, format!("has more than {MAX_SIDE} × {MAX_SIDE} places"))
         } else if !last {
             (false, "a later one has its size".into())
         } else if !coarsest.contains(&size) {
@@ -131,14 +144,15 @@ pub fn survey(model: &Model) -> Vec<Surveyed> {
     maps.iter().zip(over_image).map(surveyed).collect()
 }
 
-/// Whose grid lies over the whole image: of its proportions, to a cell, and no finer than one before. Windows and heads
-/// of attention (N×windows×49×C, say) are rank four too, and so are read as feature maps.
+/// Whose grid lies over the whole image: computed place by place from it, or of its proportions, to a cell; and no finer than one
+/// before. Windows and heads of attention (N×windows×49×C, say) are rank four too, and so are read as feature maps.
 fn over_the_image(model: &Model, maps: &[Level]) -> Vec<bool> {
     let [_, height, width] = model.input_shape;
+    let grids = grids_of_the_image(&model.graph, model.input);
     let mut cells = usize::MAX;
     let lies = |l: &Level| {
         let [_, h, w] = l.shape;
-        let proportional = (h * width).abs_diff(w * height) <= height.max(width);
+        let proportional = (h * width).abs_diff(w * height) <= height.max(width) || grids.contains(&l.value);
         let finer = h * w > cells;
         if proportional && !finer {
             cells = h * w;
@@ -146,6 +160,44 @@ fn over_the_image(model: &Model, maps: &[Level]) -> Vec<bool> {
         proportional && !finer
     };
     maps.iter().map(lies).collect()
+}
+
+/// Values of rank four whose last two axes are those of the image, in steps: what windows and operators on single places make of it.
+fn grids_of_the_image(graph: &Graph, input: ValueId) -> HashSet<ValueId> {
+    // These move or join axes, or take all places together.
+    const OTHERWISE: [&str; 12] = [
+        "Transpose",
+        "Reshape",
+        "Flatten",
+        "MatMul",
+        "Gemm",
+        "Gather",
+        "Einsum",
+        "DepthToSpace",
+        "SpaceToDepth",
+        "Expand",
+        "Shape",
+        "Tile",
+    ];
+    let mut grids = HashSet::from([input]);
+    for node in &graph.nodes {
+        let mut features =
+            node.inputs.iter().flatten().filter(|&&id| graph.constant(id).is_none()).peekable();
+        let over = features.peek().is_some() && features.all(|id| grids.contains(id));
+        let places = |id: &ValueId| matches!(graph.shape(*id).as_deref(), Some([_, _, Dim::Fixed(h), Dim::Fixed(w)]) if h * w > 1);
+        // Factors for whole channels (squeeze and excitation) leave the places where they are.
+        let mut read = node
+            .inputs
+            .iter()
+            .flatten()
+            .filter(|&&id| graph.constant(id).is_none() && places(&id))
+            .peekable();
+        let scaled = read.peek().is_some() && read.all(|id| grids.contains(id));
+        if (over || scaled) && !OTHERWISE.contains(&node.op.as_str()) {
+            grids.extend(node.outputs.iter().flatten().filter(|id| places(id)));
+        }
+    }
+    grids
 }
 
 /// The sums of two computed values among the feature maps. Where the logits read the class token alone, the sums behind the
@@ -207,10 +259,18 @@ pub fn feature_maps(model: &Model) -> Vec<Level> {
     // Values from which some weight is still to come. Behind the last one lie the class score maps.
     let before_weights: Vec<ValueId> = weighted.filter_map(|n| n.input(0)).collect();
     let before_weights = graph.ancestors(&before_weights);
+    let grids = grids_of_the_image(graph, model.input);
+    // A row or a column of cells over the image is a map as well.
+    let spread = |l: &Level, grid: bool| {
+        let (short, long) = (l.shape[1].min(l.shape[2]), l.shape[1].max(l.shape[2]));
+        short > 1 || (grid && long > 1)
+    };
     dominators(graph, model.input, model.logits)
         .into_iter()
         .filter(|v| before_weights.contains(v))
-        .filter_map(|value| Level::of(graph, value).filter(|l| l.shape[1] > 1 && l.shape[2] > 1))
+        // What a rewrite made within a node of the file has no name there.
+        .filter(|&v| !graph.name(v).starts_with(MADE))
+        .filter_map(|value| Level::of(graph, value).filter(|l| spread(l, grids.contains(&value))))
         .collect()
 }
 

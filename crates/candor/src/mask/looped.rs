@@ -103,7 +103,7 @@ impl<'b> Step<'_, 'b> {
         let rivals = left_out * EXCLUDED;
         let odds = |logits: Expr<'b>| log_odds_of(logits, one_hot, rivals, multi_label);
         let mut floor = odds(self.null);
-        if self.settings.floor_at_chance && (!multi_label || self.model.classes == 1) {
+        if self.settings.floor_at_chance && self.model.head.is_exclusive() {
             let chance = -(self.model.classes.saturating_sub(1).max(1) as f32).ln();
             floor = maximum(floor, b.scalar(chance));
         }

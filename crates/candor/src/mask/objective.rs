@@ -121,7 +121,13 @@ impl Objective {
                 if target > query.floor || kept > query.floor { off.powi(2) } else { 0.0 }
             }
             Objective::Logit => f64::from(logits[c] - query.reference[c]).powi(2),
-            Objective::Probability => (softmax(logits)[c] - softmax(&query.reference)[c]).powi(2),
+            Objective::Probability => {
+                let p = |logits: &[f32]| match query.multi_label {
+                    true => 1.0 / (1.0 + (-f64::from(logits[c])).exp()),
+                    false => softmax(logits)[c],
+                };
+                (p(logits) - p(&query.reference)).powi(2)
+            }
             Objective::AllLogits => {
                 let squares = logits.iter().zip(&query.reference).map(|(a, b)| f64::from(a - b).powi(2));
                 squares.sum::<f64>() / logits.len() as f64
@@ -150,6 +156,11 @@ impl Objective {
                 slope * (q.one_hot - softmax_of(logits + q.rivals))
             }
             Objective::Logit => (pick(logits) - pick(q.reference)) * 2.0 * q.one_hot,
+            Objective::Probability if multi_label => {
+                let p = |logits: Expr<'b>| pick(logits).op("Sigmoid", &[], &[]);
+                let (p, before) = (p(logits), p(q.reference));
+                (p - before) * 2.0 * p * (1.0 - p) * q.one_hot
+            }
             Objective::Probability => {
                 let (p, before) = (softmax_of(logits), softmax_of(q.reference));
                 (pick(p) - pick(before)) * 2.0 * pick(p) * (q.one_hot - p)

@@ -1,6 +1,7 @@
 //! Ablation-CAM: Σ_k w_k A_k cut at zero, w_k = (S_c − S_c without A_k) / S_c (Desai and Ramaswamy 2020).
 
 use super::attribution::enlarged;
+use super::forward::{above_rounding, rounding};
 use super::layer::LayerFeatures;
 use super::{Choices, Compiled, Cost, Definition, Description};
 use crate::error::Result;
@@ -56,7 +57,9 @@ impl Compiled for AblationCamExplainer {
             let own = self.0.forward.logits[class];
             let mut map = Map::zeros(height, width);
             for (a, logits) in self.0.features.chunks(height * width).zip(&without) {
-                let weight = if own == 0.0 { 0.0 } else { (own - logits[class]) / own };
+                let lost =
+                    above_rounding((own - logits[class]).into(), rounding([f64::from(own)].iter())) as f32;
+                let weight = if own == 0.0 { 0.0 } else { lost / own };
                 map.data.iter_mut().zip(a).for_each(|(m, a)| *m += weight * a);
             }
             Explanation::of_map(enlarged(map, model), passes.share(q, classes.len()))

@@ -63,6 +63,17 @@ impl Score {
     }
 }
 
+/// Differences of scores below which there is nothing but the engine's rounding: eight units in the last place of the largest score.
+/// (The same image at another place of a batch differs by one or two.)
+pub(super) fn rounding<'s>(scores: impl Iterator<Item = &'s f64>) -> f64 {
+    8.0 * f64::from(f32::EPSILON) * scores.fold(0.0, |most, s| s.abs().max(most))
+}
+
+/// A value made of differences of scores; zero at the level of rounding, which a map would otherwise be stretched to show.
+pub(super) fn above_rounding(value: f64, least: f64) -> f64 {
+    if value.abs() > least { value } else { 0.0 }
+}
+
 /// The network forward, with the photo at hand and its logits.
 pub(super) struct Forward {
     session: Box<dyn Session>,

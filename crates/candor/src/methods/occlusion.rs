@@ -2,7 +2,7 @@
 //! (Zeiler and Fergus 2014, section 4.2).
 
 use super::baseline::{self, BASELINE};
-use super::forward::{Forward, LOGIT, Score};
+use super::forward::{Forward, LOGIT, Score, above_rounding, rounding};
 use super::{Choices, Compiled, Cost, Definition, Description};
 use crate::error::Result;
 use crate::explanation::Explanation;
@@ -63,11 +63,13 @@ impl Definition for Occlusion {
 /// A window: first and last row (exclusive), first and last column (exclusive).
 type Window = [usize; 4];
 
-/// Windows from the top left on; those at the far borders are cut off there, so that every pixel is covered.
+/// Windows from the top left on, all of one size: the last of a row or column ends at the border, where the stride would have it beyond.
+/// Were it cut off, it would cover less, and the border count less than the middle.
 fn windows(height: usize, width: usize, window: usize, stride: usize) -> Vec<Window> {
     let starts = |size: usize| {
-        let count = size.saturating_sub(window).div_ceil(stride) + 1;
-        (0..count).map(move |i| (i * stride, (i * stride + window).min(size))).filter(|(a, b)| a < b)
+        let last = size.saturating_sub(window);
+        let count = last.div_ceil(stride) + 1;
+        (0..count).map(move |i| (i * stride).min(last)).map(move |start| (start, (start + window).min(size)))
     };
     let row = |(top, bottom)| starts(width).map(move |(left, right)| [top, bottom, left, right]);
     starts(height).flat_map(row).collect()
@@ -117,6 +119,9 @@ impl Compiled for OcclusionExplainer {
                 }
             }
             map.data.iter_mut().zip(&count).for_each(|(m, n)| *m /= n.max(1.0));
+            let seen: Vec<f64> = covered.iter().map(|s| s[q].into()).chain([own[q].into()]).collect();
+            let least = rounding(seen.iter());
+            map.data.iter_mut().for_each(|m| *m = above_rounding((*m).into(), least) as f32);
             Explanation::of_map(map, passes.share(q, classes.len()))
         };
         Ok((0..classes.len()).map(explain).collect())
@@ -134,6 +139,15 @@ mod tests {
     #[test]
     fn windows_cover_every_pixel_and_end_at_the_border() {
         assert_eq!(windows(4, 4, 4, 2), [[0, 4, 0, 4]]);
-        assert_eq!(windows(1, 5, 2, 2), [[0, 1, 0, 2], [0, 1, 2, 4], [0, 1, 4, 5]]);
+        assert_eq!(windows(1, 5, 2, 2), [[0, 1, 0, 2], [0, 1, 2, 4], [0, 1, 3, 5]]);
+        for (side, window, stride) in [(32, 7, 3), (10, 4, 4), (5, 9, 2), (6, 2, 5)] {
+            let all = windows(side, side, window, stride);
+            let covered =
+                |at: usize| all.iter().any(|w| (w[0]..w[1]).contains(&at) && (w[2]..w[3]).contains(&at));
+            // A stride beyond the window leaves gaps, as asked.
+            assert!((0..side).all(|at| covered(at) || stride > window), "{side} {window} {stride}");
+            let same = |w: &[usize; 4]| w[1] - w[0] == window.min(side) && w[3] - w[2] == window.min(side);
+            assert!(all.iter().all(same), "{all:?}");
+        }
     }
 }

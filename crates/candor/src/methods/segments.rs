@@ -1,7 +1,7 @@
 //! What LIME and KernelSHAP share: the photo with superpixels hidden, and the score of each such photo.
 
 use super::baseline;
-use super::forward::{Forward, Score};
+use super::forward::{Forward, Score, above_rounding, rounding};
 use super::superpixels::slic;
 use super::{Choices, Compiled};
 use crate::error::{Error, MethodError, Result};
@@ -147,7 +147,8 @@ impl Compiled for SegmentExplainer {
                 let few = MethodError::FewSamples { samples: self.samples, segments: n };
                 Error::method(self.method, few)
             })?;
-            let data = labels.iter().map(|&k| values[k] as f32).collect();
+            let least = rounding(y.iter().chain([&nothing, &own[q].into()]));
+            let data = labels.iter().map(|&k| above_rounding(values[k], least) as f32).collect();
             explanations
                 .push(Explanation::of_map(Map { height, width, data }, passes.share(q, classes.len())));
         }

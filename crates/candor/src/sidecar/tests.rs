@@ -10,11 +10,19 @@ std = [1.0, 2.0, 3.0]
 color = "rgb"
 layout = "nhwc"
 resize = "crop"
+crop = 0.95
+fill = [1, 2, 3]
+rounding = "timm"
 filter = "lanczos"
+window = [40.0, 400.0]
 labels = "classes.txt"
+output = "y"
 logits = "fc"
 levels = ["conv1", "conv5"]
 lambda = 0.25
+
+[inputs]
+temperature = 1.5
 "#;
 
 fn parse(text: &str) -> Result<Sidecar, SidecarError> {
@@ -30,7 +38,7 @@ fn every_key_is_read_and_written() {
     let sidecar = parse(EVERY_KEY).unwrap();
     let text = sidecar.to_text(Path::new("m.candor.toml")).unwrap();
     assert_eq!(parse(&text).unwrap(), sidecar);
-    assert_eq!(text.lines().count(), 13);
+    assert_eq!(text.lines().count(), EVERY_KEY.lines().count());
 }
 
 #[test]
@@ -43,6 +51,11 @@ fn the_sidecar_refines_the_preset() {
         channels: 3,
         color: ColorOrder::Rgb,
         resize: ResizeMode::Crop,
+        // ⌊227 / 0.95⌋, ⌊200 / 0.95⌋
+        resized: Some([238, 210]),
+        rounding: Rounding::Timm,
+        fill: [1, 2, 3],
+        window: Some([40.0, 400.0]),
         filter: Filter::Lanczos,
         scale: 1.0,
         mean: [123.0, 117.0, 104.5],
@@ -53,7 +66,51 @@ fn the_sidecar_refines_the_preset() {
     let asked = sidecar.preprocessing(Some(Preset::Unit), [None, Some(200)], 3).unwrap();
     let unit = Preset::Unit.preprocessing(227, 200);
     assert_eq!((asked.scale, asked.mean, asked.std), (unit.scale, unit.mean, unit.std));
-    assert_eq!((asked.resize, asked.filter), (ResizeMode::Crop, Filter::Lanczos));
+    assert_eq!(
+        (asked.resize, asked.resized, asked.filter),
+        (ResizeMode::Crop, Some([238, 210]), Filter::Lanczos)
+    );
+}
+
+#[test]
+fn one_number_serves_all_channels() {
+    for text in [
+        "mean = 127.5\nstd = 2",
+        "mean = [127.5]\nstd = [2.0]",
+        "mean = [127.5, 127.5, 127.5]\nstd = [2, 2, 2]",
+    ] {
+        let sidecar = parse(text).unwrap();
+        assert_eq!((sidecar.mean, sidecar.std), (Some([127.5; 3]), Some([2.0; 3])), "{text}");
+        let grey = sidecar.preprocessing(None, [Some(4), Some(5)], 1).unwrap();
+        assert_eq!((grey.channels, grey.mean[0], grey.std[0]), (1, 127.5, 2.0), "{text}");
+    }
+}
+
+#[test]
+fn a_photo_comes_to_its_size_as_is_said() {
+    let of = |text: &str| parse(text).unwrap().preprocessing(None, [Some(224), Some(224)], 3).unwrap();
+    let how = |text: &str| (of(text).resize, of(text).resized);
+    assert_eq!(how(""), (ResizeMode::Squash, None));
+    assert_eq!(how("resize = 'crop'"), (ResizeMode::Crop, None));
+    assert_eq!(how("crop = 0.95"), (ResizeMode::Crop, Some([235, 235])));
+    assert_eq!(how("crop = 1.0"), (ResizeMode::Crop, Some([224, 224])));
+    assert_eq!(how("crop = 0.9\nresize = 'squash'"), (ResizeMode::Squash, Some([248, 248])));
+    assert_eq!(how("resize = 'letterbox'"), (ResizeMode::Letterbox, None));
+    assert_eq!(how("resize = 'pad'"), (ResizeMode::Letterbox, None));
+    assert_eq!(of("color = 'gray'").color, ColorOrder::Grey);
+}
+
+#[test]
+fn what_calibration_writes_stays_before_the_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.candor.toml");
+    fs::write(&path, "# mine\npreset = 'unit'\n\n[inputs]\nlambda = 3.0\n").unwrap();
+    let text = Sidecar::with_calibration(&path, &calibrated(0.5)).unwrap();
+    let sidecar = parse(&text).unwrap();
+    assert_eq!((sidecar.lambda, sidecar.inputs.get("lambda")), (Some(0.5), Some(&3.0)), "{text}");
+    fs::write(&path, "# mine\npreset = 'unit'\n\n[inputs]\nt = 3.0\n").unwrap();
+    let text = Sidecar::with_calibration(&path, &calibrated(0.5)).unwrap();
+    assert_eq!(text, "# mine\npreset = 'unit'\n\nlambda = 0.5\n[inputs]\nt = 3.0\n");
 }
 
 #[test]
@@ -106,6 +163,8 @@ fn values_out_of_range_are_refused() {
         ("\nscale = 0", "line 2, key `scale`: must be finite and not 0"),
         ("mean = [nan, 0, 0]", "line 1, key `mean`: must be finite"),
         ("size = [0, 4]", "line 1, key `size`: must be [height, width], each in 1..=16384"),
+        ("crop = 0", "line 1, key `crop`: must be in 0.01..=1"),
+        ("window = [1, 0]", "line 1, key `window`: must be [centre, width], finite, the width above 0"),
         ("lambda = -1.0", "line 1, key `lambda`: must be finite and above 0"),
     ];
     for (text, message) in cases {

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candor::Progress;
 use candor::error::one_line;
-use candor::image::decode;
 use candor_adversarial::detector::{CARD_FILE, Detector, NETWORK_FILE, Threshold};
 use candor_adversarial::study::report::{Hierarchy, ScoreResult, ScoredImage, write_scores};
 use candor_report::result::FailedImage;
@@ -40,7 +39,7 @@ pub fn run(args: &ScoreArgs) -> Result<ExitCode> {
     for path in &args.images {
         let name = path.display().to_string();
         bar.set_message(name.clone());
-        match decode(path) {
+        match setup.preprocessing.read(path).map(|file| file.photo) {
             Err(e) => failed.push(FailedImage { path: name, error: one_line(&e) }),
             Ok(photo) => {
                 let input = setup.preprocessing.apply(&photo);

@@ -64,7 +64,7 @@ pub(crate) fn average_pool(s: &mut Sweep, n: &Node) -> Result<()> {
 const LARGEST_OUTPUT: i64 = 1 << 24;
 
 /// For each window, one over the number of elements it averages: 1×1×H×W.
-fn one_over_count(w: &Window, include_pad: bool) -> Result<Tensor> {
+pub(crate) fn one_over_count(w: &Window, include_pad: bool) -> Result<Tensor> {
     let count = |axis: usize, o: i64| {
         let (low, high) = if include_pad {
             (0, w.begin[axis] + w.input[axis] + w.end[axis])

@@ -5,6 +5,7 @@ mod activations;
 mod attention;
 mod columns;
 mod contrib;
+mod dynamic;
 mod norms;
 mod pads;
 mod pools;
@@ -21,10 +22,12 @@ pub type Lowering = for<'b> fn(&'b Builder, &Node) -> Result<Option<Vec<Expr<'b>
 /// (domain, operator, lowering). Each must have a row in tests/rules.rs.
 pub const LOWERINGS: &[(&str, &str, Lowering)] = &[
     ("", "Attention", attention::attention),
+    ("", "AveragePool", pools::average_pool),
     ("", "BatchNormalization", norms::batch_normalization),
     ("", "Celu", activations::celu),
     ("", "Col2Im", columns::col2im),
     ("", "ConvInteger", quantized::conv_integer),
+    ("", "DynamicQuantizeLinear", dynamic::dynamic_quantize_linear),
     ("", "GlobalLpPool", pools::global_lp_pool),
     ("", "GroupNormalization", norms::group_normalization),
     ("", "LRN", norms::local_response),

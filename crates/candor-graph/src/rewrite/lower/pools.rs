@@ -5,6 +5,7 @@ use crate::builder::{Builder, Expr};
 use crate::error::Result;
 use crate::grad::rules::rearrange;
 use crate::graph::{Attr, Node};
+use crate::shape::Dim;
 
 /// (Σ|x|ᵖ over windows)^(1/p), the sum as an average times its count
 pub(super) fn lp_pool<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
@@ -48,4 +49,32 @@ fn root(x: Expr<'_>, p: i64) -> Expr<'_> {
 /// Each block of places as channels.
 pub(super) fn space_to_depth<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
     Ok(Some(vec![rearrange::space_to_depth(required(b, n, 0)?, n.int("blocksize", 1), false)?]))
+}
+
+/// An average over three spatial axes of which all but the first one or two are left alone (LocalResponseNormalization as PyTorch
+/// writes it: over N×1×C×H×W, a window of channels) is one over two axes, those left alone joined into one.
+pub(super) fn average_pool<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
+    let x = required(b, n, 0)?;
+    let shape = x.shape()?;
+    let [batch, channels, first, rest @ ..] = &shape[..] else { return Ok(None) };
+    let (Some(kernel), 2) = (n.ints("kernel_shape"), rest.len()) else { return Ok(None) };
+    let (strides, pads) = (n.ints("strides").unwrap_or(&[1; 3]), n.ints("pads").unwrap_or(&[0; 6]));
+    let alone = kernel.len() == 3
+        && kernel[1..] == [1, 1]
+        && strides[1..] == [1, 1]
+        && [1, 2, 4, 5].iter().all(|&i| pads.get(i) == Some(&0));
+    let (Some(across), true) = (rest.iter().map(|d| d.fixed()).product::<Option<usize>>(), alone) else {
+        return Ok(None);
+    };
+    let window = [
+        ("kernel_shape", Attr::Ints(vec![kernel[0], 1])),
+        ("strides", Attr::Ints(vec![strides[0], 1])),
+        ("pads", Attr::Ints(vec![pads[0], 0, pads[3], 0])),
+        ("count_include_pad", Attr::Int(n.int("count_include_pad", 0))),
+        ("ceil_mode", Attr::Int(n.int("ceil_mode", 0))),
+    ];
+    let y = x.reshape_to(&[*batch, *channels, *first, Dim::Fixed(across)])?.op("AveragePool", &[], &window);
+    let mut back = y.shape()?[..3].to_vec();
+    back.extend(rest);
+    Ok(Some(vec![y.reshape_to(&back)?]))
 }

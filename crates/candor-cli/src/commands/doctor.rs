@@ -1,0 +1,263 @@
+//! `candor doctor`: how a strange model wants its photos, and what will work with it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use candor::doctor::{Candidate, TRIALS, examine};
+use candor::error::one_line;
+use candor::labels::Labels;
+use candor::mask::levels::survey;
+use candor::methods::{self, Choices, prepare};
+use candor::sidecar::Sidecar;
+use candor_report::atomic;
+use candor_report::table::{Better, Cell, Column, Number, Table, Unit};
+use serde::Serialize;
+
+use crate::arguments::DoctorArgs;
+use crate::output;
+use crate::setup::{self, Setup, Usage};
+
+/// Rows of the table.
+const SHOWN: usize = 8;
+/// Photos whose answers are shown.
+const ANSWERS: usize = 3;
+/// Methods that stand for what needs masks, gradients and nothing of either.
+const TRIED: [&str; 3] = ["reliable", "grad-cam", "occlusion"];
+/// Lead of the best over the next numbers that is called clear, in nats.
+const CLEAR: f64 = 0.1;
+
+/// One thing that was looked at.
+#[derive(Serialize)]
+struct Finding {
+    what: String,
+    fine: bool,
+    said: String,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Printed<'p> {
+    model: &'p candor::model::ModelInfo,
+    findings: &'p [Finding],
+    stated: bool,
+    sources: &'p candor::package::Sources,
+    photos: usize,
+    candidates: &'p [Candidate],
+    verdict: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sidecar: Option<String>,
+}
+
+pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
+    let setup = setup::open(&args.model)?;
+    let truth = args.truth.as_deref().map(|path| truth(path, &setup.labels)).transpose()?.unwrap_or_default();
+    let (mut photos, mut known) = (vec![], vec![]);
+    for path in &args.images {
+        photos.push(setup.preprocessing.read(path)?.photo);
+        let name = path.file_name().map(|n| n.to_string_lossy().to_string()).unwrap_or_default();
+        known.push(truth.get(&name).copied());
+    }
+    if !truth.is_empty() && known.iter().all(Option::is_none) {
+        return Err(Usage(format!(
+            "{}: names none of the photos given; each line is a photo's file name and its class",
+            args.truth.as_deref().unwrap_or(Path::new("")).display()
+        ))
+        .into());
+    }
+    let stated = setup
+        .preprocessing_stated
+        .then(|| (format!("as stated ({})", setup.sources.preprocessing), setup.preprocessing.clone()));
+    let bar = output::progress(TRIALS as u64);
+    let mut watching = output::Watching::new(&bar);
+    let found = examine(&setup.model, &setup.labels, stated, &photos, &known, &mut watching)?;
+    bar.finish_and_clear();
+    let findings = findings(&setup);
+    let verdict = verdict(&found);
+    let written = if args.write { write(&setup, found.first())? } else { None };
+    if args.json {
+        output::json(&Printed {
+            model: &setup.model.info,
+            findings: &findings,
+            stated: setup.preprocessing_stated,
+            sources: &setup.sources,
+            photos: photos.len(),
+            candidates: &found,
+            verdict,
+            sidecar: written,
+        })?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = format!("{}\n", setup.model.info.path);
+    for finding in &findings {
+        text += &format!("  {} {}: {}\n", if finding.fine { "✓" } else { "✗" }, finding.what, finding.said);
+    }
+    text += &format!("\nPreprocessing, tried on {} photos:\n", photos.len());
+    text += &table(&found).screen(output::width());
+    text += &format!("\n{verdict}\n");
+    if let Some(best) = found.first() {
+        for (path, top) in args.images.iter().zip(&best.top).take(ANSWERS) {
+            let answers = top.iter().map(|c| format!("{} {:.3}", c.name, c.probability)).collect::<Vec<_>>();
+            text += &format!("  {}: {}\n", path.display(), answers.join(", "));
+        }
+        if !best.sidecar.is_empty() && written.is_none() {
+            text += &format!("To state it, write to {}:\n", setup.sidecar_path.display());
+            text += &best.sidecar.lines().map(|line| format!("  {line}\n")).collect::<String>();
+        }
+    }
+    if let Some(path) = written {
+        text += &format!("Written to {path}\n");
+    }
+    output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// True classes by the photos' names: a name and a class in each line; a first line without a class is the heading.
+fn truth(path: &Path, labels: &Labels) -> Result<BTreeMap<String, usize>> {
+    let text = fs::read_to_string(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    let mut classes = BTreeMap::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let plain = |part: &str| part.trim().trim_matches('"').to_string();
+        let at = |reason: String| Usage(format!("{}: line {}: {reason}", path.display(), number + 1));
+        let (name, class) = line.split_once(',').ok_or_else(|| at("is not NAME,CLASS".to_string()))?;
+        match labels.find_class(&plain(class)) {
+            Ok(class) => {
+                let name = plain(name);
+                let file =
+                    Path::new(&name).file_name().map_or(name.clone(), |n| n.to_string_lossy().to_string());
+                classes.insert(file, class);
+            }
+            Err(_) if number == 0 => {}
+            Err(e) => return Err(at(e.to_string()).into()),
+        }
+    }
+    Ok(classes)
+}
+
+/// What of Candor will work with the model.
+fn findings(setup: &Setup) -> Vec<Finding> {
+    let model = &setup.model;
+    let finding = |what: &str, fine: bool, said: String| Finding { what: what.to_string(), fine, said };
+    let [channels, height, width] = model.input_shape;
+    let batch = model.fixed_batch.map_or("any batch".to_string(), |n| format!("a batch of {n}"));
+    let others = match &model.info.other_outputs[..] {
+        [] => String::new(),
+        others => format!("; not used: {}", others.join(", ")),
+    };
+    let mut all = vec![
+        finding("file", true, format!("operator set {}, {}", model.info.opset, model.info.producer)),
+        finding("input", true, format!("{channels}×{height}×{width}, {batch}")),
+        finding(
+            "output",
+            true,
+            format!("{}, {} classes, {}{others}", model.info.output, model.classes, model.head.words()),
+        ),
+        finding("labels", setup.sources.labels != "none", setup.sources.labels.clone()),
+    ];
+    all.extend(model.notes.iter().map(|note| finding("note", false, note.clone())));
+    let levels: Vec<String> = survey(model)
+        .into_iter()
+        .filter(|s| s.chosen)
+        .map(|s| format!("{} {}×{}×{}", s.level.name, s.level.shape[0], s.level.shape[1], s.level.shape[2]))
+        .collect();
+    let none = || "none is passed by everything; name some with --levels (candor inspect)".to_string();
+    all.push(finding(
+        "levels",
+        !levels.is_empty(),
+        if levels.is_empty() { none() } else { levels.join(", ") },
+    ));
+    let engine = model.engine.info();
+    for name in TRIED {
+        let ready = methods::find(name)
+            .and_then(|method| prepare(model, method.as_ref(), &[], &Choices::default()).map(drop));
+        let said = match &ready {
+            Ok(()) => format!("ready on {} {}", engine.name, engine.version),
+            Err(e) => one_line(e),
+        };
+        all.push(finding(name, ready.is_ok(), said));
+    }
+    all
+}
+
+fn table(found: &[Candidate]) -> Table {
+    let number = |name: &str, better| Column::number(name, "", better);
+    let known = found.iter().any(|c| c.accuracy.is_some());
+    let mut columns = vec![Column::text("preprocessing", "")];
+    if known {
+        columns.extend([number("right", Better::Higher), number("log-likelihood", Better::Higher)]);
+    }
+    columns.extend([
+        number("score", Better::Higher),
+        number("confidence", Better::Neither),
+        number("mirrored", Better::Neither),
+        number("answers", Better::Neither),
+    ]);
+    let mut table = Table::new("", "", columns);
+    let decimals = |v: f64, n: usize| Cell::from(Number::new(v).unit(Unit::Decimals(n)));
+    for c in found.iter().take(SHOWN) {
+        let mut cells = vec![Cell::text(c.name.clone())];
+        if known {
+            cells.extend([c.accuracy, c.log_likelihood].map(|v| v.map_or(Cell::Missing, |v| decimals(v, 2))));
+        }
+        cells.extend([
+            decimals(c.score, 2),
+            decimals(c.confidence, 2),
+            decimals(c.mirrored, 2),
+            decimals(c.answers as f64, 0),
+        ]);
+        table.row(cells);
+    }
+    table
+}
+
+/// Which is plausible, and by how much.
+fn verdict(found: &[Candidate]) -> String {
+    let Some(best) = found.first() else {
+        return "With none of them are the scores numbers: the weights are damaged, or the model is no classifier".to_string();
+    };
+    // The next one that is not the same numbers in another way to the input's size.
+    let numbers = |c: &Candidate| {
+        let p = &c.preprocessing;
+        (p.scale, p.mean, p.std, p.color)
+    };
+    let next = found.iter().find(|c| numbers(c) != numbers(best));
+    let lead = next.map_or(f64::INFINITY, |n| match (best.accuracy, n.accuracy) {
+        (Some(a), Some(b)) if a != b => CLEAR * 10.0 * (a - b),
+        _ => best.log_likelihood.unwrap_or(best.score) - n.log_likelihood.unwrap_or(n.score),
+    });
+    let against = next.map_or(String::new(), |n| match (best.accuracy, n.accuracy) {
+        (Some(a), Some(b)) => {
+            format!(" ({:.0} % of the answers right, {:.0} % with '{}')", 100.0 * a, 100.0 * b, n.name)
+        }
+        _ => format!(" (score {:.2}, {:.2} with '{}')", best.score, n.score, n.name),
+    });
+    let sure = if lead >= CLEAR {
+        "clearly the most plausible"
+    } else {
+        "the most plausible, but hardly: give more photos, or --truth"
+    };
+    format!("'{}' is {sure}{against}", best.name)
+}
+
+/// Writes the best preprocessing to a sidecar of its own.
+fn write(setup: &Setup, best: Option<&Candidate>) -> Result<Option<String>> {
+    let Some(best) = best.filter(|b| !b.sidecar.is_empty()) else {
+        output::note("the preprocessing that is stated is the best: nothing is written");
+        return Ok(None);
+    };
+    let path = &setup.sidecar_path;
+    if path.exists() {
+        return Err(Usage(format!(
+            "{}: there is a sidecar already; change it by hand:\n{}",
+            path.display(),
+            best.sidecar
+        ))
+        .into());
+    }
+    Sidecar::parse(&best.sidecar, path)?;
+    let text = format!("# Found by candor doctor.\n{}", best.sidecar);
+    atomic::write(path, text.as_bytes()).with_context(|| format!("{}: cannot be written", path.display()))?;
+    Ok(Some(path.display().to_string()))
+}

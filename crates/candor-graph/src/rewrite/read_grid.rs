@@ -1,0 +1,122 @@
+//! Feature maps of which only every stride-th place is read, on the grid that is read.
+
+use std::collections::HashSet;
+
+use super::pointwise_strides::is_pointwise;
+use crate::builder::{Builder, Expr};
+use crate::error::Result;
+use crate::graph::{Attr, Graph, Node, ValueId};
+
+/// Where all that reads a value reads the same places of it (1×1 windows with strides: the first ResNets of Caffe and Keras), cuts these
+/// places out once, for all. What is behind the cut is a value of its own, which a mask can multiply; a mask on what is before it would
+/// be a lattice.
+///
+/// # Errors
+/// [`crate::error::GraphError`] if the graph is malformed.
+pub(super) fn cut_out_what_is_read(graph: &mut Graph) -> Result<()> {
+    let strided: Vec<(ValueId, Vec<i64>)> = graph.value_ids().filter_map(|id| read_at(graph, id)).collect();
+    if strided.is_empty() {
+        return Ok(());
+    }
+    let mut nodes: std::collections::VecDeque<Node> = std::mem::take(&mut graph.nodes).into();
+    let builder = Builder::new(std::mem::take(graph));
+    let mut cut: Vec<(ValueId, ValueId)> = vec![];
+    while let Some(mut node) = nodes.pop_front() {
+        let place = node.input(0).and_then(|id| strided.iter().find(|(value, _)| *value == id));
+        if let (true, Some((value, steps))) = (window_steps(&node).is_some(), place) {
+            let known = cut.iter().find(|(from, _)| from == value).map(|(_, taken)| *taken);
+            let taken = known.unwrap_or_else(|| {
+                let taken = builder.made_from(&node, || cut_out(builder.value(*value), steps));
+                cut.push((*value, taken));
+                taken
+            });
+            if node.op == "Conv" {
+                node.inputs[0] = Some(taken);
+                node.attrs.insert("strides".into(), Attr::Ints(vec![1; 2]));
+            } else {
+                // A pool over one place is that place.
+                let attrs = Default::default();
+                node = Node { op: "Identity".to_string(), inputs: vec![Some(taken)], attrs, ..node };
+            }
+        }
+        builder.push(node);
+    }
+    *graph = builder.finish()?;
+    Ok(())
+}
+
+/// Every step-th place of a value, named after it.
+fn cut_out(value: Expr<'_>, steps: &[i64]) -> ValueId {
+    let taken = value.slice(&[2, 3], &[0, 0], &[i64::from(i32::MAX); 2], steps).id();
+    value.builder().with_mut(|g| {
+        let name = format!("{}_read", g.name(value.id()));
+        if g.find(&name).is_none() {
+            g.rename(taken, &name);
+        }
+    });
+    taken
+}
+
+/// The steps at which all readers read a value, if they are the same and not all one.
+fn read_at(graph: &Graph, id: ValueId) -> Option<(ValueId, Vec<i64>)> {
+    if graph.outputs.contains(&id) || graph.constant(id).is_some() {
+        return None;
+    }
+    let mut readers = graph.nodes.iter().filter(|n| n.inputs.contains(&Some(id)));
+    let steps = readers.next().and_then(window_steps)?;
+    readers.all(|n| window_steps(n).as_ref() == Some(&steps)).then_some((id, steps))
+}
+
+/// The strides of a node whose windows are one place each.
+fn window_steps(node: &Node) -> Option<Vec<i64>> {
+    let pool = matches!(node.op.as_str(), "MaxPool" | "AveragePool")
+        && node.domain.is_empty()
+        && node.outputs.len() == 1
+        && node.ints("kernel_shape").is_some_and(|k| k.iter().all(|&n| n == 1))
+        && node.ints("pads").is_none_or(|p| p.iter().all(|&n| n == 0))
+        && node.int("ceil_mode", 0) == 0;
+    let strides = node.ints("strides").filter(|s| s.len() == 2 && s.iter().any(|&n| n != 1));
+    strides.filter(|_| pool || is_pointwise(node)).map(<[i64]>::to_vec)
+}
+
+/// Values that are read at some of their places only, directly or through operators that work place by place.
+pub fn read_in_parts(graph: &Graph) -> HashSet<ValueId> {
+    const BY_PLACE: [&str; 12] = [
+        "Relu",
+        "LeakyRelu",
+        "Clip",
+        "Sigmoid",
+        "HardSwish",
+        "HardSigmoid",
+        "Elu",
+        "PRelu",
+        "BatchNormalization",
+        "Identity",
+        "Tanh",
+        "Dropout",
+    ];
+    let mut parts = HashSet::new();
+    let mut readers: std::collections::HashMap<ValueId, Vec<&Node>> = std::collections::HashMap::new();
+    for node in &graph.nodes {
+        node.inputs.iter().flatten().for_each(|&id| readers.entry(id).or_default().push(node));
+    }
+    for node in graph.nodes.iter().rev() {
+        for &id in node.outputs.iter().flatten().filter(|id| !graph.outputs.contains(id)) {
+            let in_parts = |n: &&Node| {
+                is_cut(graph, n)
+                    || (BY_PLACE.contains(&n.op.as_str())
+                        && n.outputs.iter().flatten().all(|o| parts.contains(o)))
+            };
+            if readers.get(&id).is_some_and(|all| all.iter().all(in_parts)) {
+                parts.insert(id);
+            }
+        }
+    }
+    parts
+}
+
+/// Whether a node takes every n-th place alone.
+fn is_cut(graph: &Graph, node: &Node) -> bool {
+    let steps = || node.input(4).and_then(|id| graph.known_ints(id));
+    window_steps(node).is_some() || (node.op == "Slice" && steps().is_some_and(|s| s.iter().any(|&n| n > 1)))
+}
