@@ -63,6 +63,20 @@ impl Classifier {
             None => Sidecar::find(path)?,
         };
         let (sidecar_path, sidecar) = found.unwrap_or_else(|| (Sidecar::path_for(path), Sidecar::default()));
+        Classifier::open_as(path, (sidecar, sidecar_path), options)
+    }
+
+    /// Opens a model file with a sidecar that was read, or made, already. Files that it names lie beside the path that goes with it; that of the
+    /// options is not read.
+    ///
+    /// # Errors
+    /// As [`Classifier::open_with`].
+    pub fn open_as(
+        path: impl AsRef<Path>,
+        (sidecar, sidecar_path): (Sidecar, PathBuf),
+        options: OpenOptions,
+    ) -> Result<Self> {
+        let path = path.as_ref();
         let engine = options.engine.unwrap_or_else(|| Box::new(RTen::new(0)));
         let model = Model::load(path, &model_options(&sidecar), engine)?;
         let labels = options.labels.as_deref().map(Labels::load).transpose()?;

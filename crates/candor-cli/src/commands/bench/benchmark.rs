@@ -182,7 +182,7 @@ impl Progress for Stage<'_> {
         interrupt::at(format!(
             "{done} of {all} maps are measured and kept in {journal}; the same command goes on there"
         ));
-        if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        output::advanced(self.bar)
     }
 
     fn stage(&mut self, name: &str) {
