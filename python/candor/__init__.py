@@ -2,7 +2,7 @@
 
 >>> import candor
 >>> model = candor.scenes.model()          # or candor.load("model.onnx"), or a torch module with an example input
->>> photo = candor.scenes.photos()["scene1"]
+>>> photo = candor.scenes.photos()["scene1.png"]
 >>> explanation = model.explain(photo, ["top1", "lowest"])
 >>> explanation["top1"].verdict, explanation["lowest"].verdict
 ('evidence', 'no-evidence')

@@ -55,7 +55,7 @@ def _pixels(array: np.ndarray[Any, Any], number: int) -> np.ndarray[Any, Any]:
     if array.ndim == 2:
         array = np.stack([array] * 3, axis=2)
     if array.ndim != 3 or array.shape[2] != 3:
-        first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
+        first = array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] > 4
         remedy = "channels come last: give array.transpose(1, 2, 0)" if first else "give H×W×3, or H×W where grey"
         raise ImageError(f"{what}; {remedy}")
     return np.ascontiguousarray(array)

@@ -40,7 +40,7 @@ def side_by_side(explanation: Explanation, *, colorbar: bool) -> Any:
     return figure
 
 
-def _mappable(scale: tuple[float, bool, list[list[int]]]) -> Any:
+def _mappable(scale: tuple[float, bool, list[tuple[int, int, int]]]) -> Any:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
 

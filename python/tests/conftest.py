@@ -17,7 +17,7 @@ def model() -> candor.Model:
 
 @pytest.fixture(scope="session")
 def photo() -> bytes:
-    return candor.scenes.photos()["scene1"]
+    return candor.scenes.photos()["scene1.png"]
 
 
 @pytest.fixture(scope="session")

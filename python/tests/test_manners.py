@@ -52,7 +52,7 @@ def test_other_threads_run_while_a_map_is_made(model: candor.Model, photo: bytes
 def test_ctrl_c_ends_a_search(photo: bytes) -> None:
     program = (
         "import candor, sys, time\n"
-        "model, photo = candor.scenes.model(), candor.scenes.photos()['scene1']\n"
+        "model, photo = candor.scenes.model(), candor.scenes.photos()['scene1.png']\n"
         "def told(done, total): print('step', flush=True)\n"
         "try: model.explain(photo, iterations=100000, progress=told)\n"
         "except KeyboardInterrupt: print('stopped', flush=True)\n"

@@ -80,9 +80,9 @@ impl PhotoExplanation {
     }
 
     /// The colour scale of all maps: its largest value, whether it is signed, and its colours from the lowest value to the highest.
-    fn scale(&self) -> (f32, bool, Vec<[u8; 3]>) {
+    fn scale(&self) -> (f32, bool, Vec<(u8, u8, u8)>) {
         let scale = &self.scales.map;
-        (scale.max, scale.signed, scale.palette())
+        (scale.max, scale.signed, scale.palette().into_iter().map(<(u8, u8, u8)>::from).collect())
     }
 
     /// The map of a class over the photo, as RGB, H×W×3.

@@ -100,14 +100,21 @@ fn differentiated(mut graph: Graph, asked: &Asked) -> Result<Vec<u8>> {
     graph.outputs.extend([of].iter().chain(&wrt));
     rewrite::free_batch(&mut graph, &folding);
     shape::infer(&mut graph)?;
-    rewrite::standard(&mut graph, &folding)?;
+    // Not every size has to be known. If one is missing, the node that hides it is to blame, and not the one that asks for it.
+    let known = shape::check_known(&graph);
+    let made = rewritten(graph, (outputs.len(), asked.seed.as_deref()), &folding);
+    made.map_err(|error| known.err().unwrap_or(error))
+}
+
+/// The file with the gradients; behind the first `count` outputs are what is differentiated, and with respect to what.
+fn rewritten(mut graph: Graph, (count, seed): (usize, Option<&str>), folding: &Folding<'_>) -> Result<Vec<u8>> {
+    rewrite::standard(&mut graph, folding)?;
     // A pass may have put another value in a place.
-    let count = outputs.len();
     let (of, wrt) = (graph.outputs[count], graph.outputs[count + 1..].to_vec());
     let names: Vec<String> = wrt.iter().map(|&id| format!("grad_{}", graph.name(id))).collect();
     graph.outputs.truncate(count);
     let builder = Builder::new(graph);
-    let seed = match &asked.seed {
+    let seed = match seed {
         Some(name) => builder.input(name, DataType::Float, &builder.value(of).shape()?).id(),
         None => (builder.value(of) * 0.0 + 1.0).id(),
     };
@@ -119,7 +126,7 @@ fn differentiated(mut graph: Graph, asked: &Asked) -> Result<Vec<u8>> {
         graph.rename(id, name);
         graph.outputs.push(id);
     }
-    rewrite::fold_constants(&mut graph, &folding)?;
+    rewrite::fold_constants(&mut graph, folding)?;
     rewrite::remove_dead(&mut graph);
     onnx::to_bytes(&graph)
 }

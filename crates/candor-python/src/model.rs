@@ -316,6 +316,7 @@ fn with_keys(sidecar: Sidecar, keys: &str, at: &Path) -> PyResult<Sidecar> {
     let keys: Map<String, Value> = serde_json::from_str(keys).map_err(wrong)?;
     let mut all = serde_json::to_value(sidecar).map_err(wrong)?;
     if let Some(all) = all.as_object_mut() {
+        all.retain(|_, value| !value.is_null());
         if keys.contains_key("preset") {
             all.retain(|key, _| !["scale", "mean", "std", "color"].contains(&key.as_str()));
         }
