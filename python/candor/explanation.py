@@ -143,8 +143,10 @@ class Explanation:
         In the order asked.
     """
 
-    def __init__(self, native: _candor.PhotoExplanation) -> None:
+    def __init__(self, native: _candor.PhotoExplanation, count: int) -> None:
         self._native = native
+        #: Ranks that words mean among the model's classes.
+        self._words = {"lowest": count, "median": count // 2 + 1}
         self._figures: dict[str, Any] = json.loads(native.figures())
         pairs = zip(self._figures["queries"], native.evidence())
         self.classes = [ClassExplanation(self, i, figures, e) for i, (figures, e) in enumerate(pairs)]
@@ -175,12 +177,13 @@ class Explanation:
         return iter(self.classes)
 
     def __getitem__(self, asked: int | str) -> ClassExplanation:
-        """The result of a class, by number or name; ``top1`` is the model's answer, if it was asked for."""
+        """The result of a class, by number or name, or by ``top1`` … ``topN``, ``median`` and ``lowest``, if it was asked for."""
         for result in self.classes:
             if isinstance(asked, str):
                 names = [name.strip().lower() for name in result.class_name.split(",")]
                 word = asked.strip().lower()
                 found = word in names or word == result.class_name.lower() or word == f"top{result.rank}"
+                found = found or self._words.get(word) == result.rank
             else:
                 found = result.class_id == asked
             if found:

@@ -204,7 +204,7 @@ class Model:
             found = self._native.explain(
                 given, [_query(c) for c in asked], chosen(method, options, levels, seed), probe, callback
             )
-        explanations = Explanations(Explanation(native) for native in found)
+        explanations = Explanations(Explanation(native, self.classes) for native in found)
         for explanation in explanations:
             explanation._warn()
         return explanations[0] if one else explanations

@@ -30,7 +30,7 @@ def test_check(model: candor.Model, tmp_path: Path) -> None:
 def test_bench(files: Path) -> None:
     found = candor.bench.wsol(files / "model.onnx", files / "photos", ["grad-cam", "gradient"], limit=6, no_examples=True)
     table = next(iter(found.tables.values()))
-    assert list(table["method"]) == ["grad-cam", "gradient"] and len(table) > 5
+    assert list(table["method"]) == ["grad-cam", "gradient", "centre"] and len(table) > 5
     assert found.document["benchmark"] == "wsol" and len(found.samples) > 2
     assert found.samples["method"].dtype == object
     told: list[int] = []

@@ -171,11 +171,11 @@ def test_files_that_are_missing_or_no_models(tmp_path: Path, files: Path) -> Non
 def test_folders_and_keys(files: Path, photo: bytes) -> None:
     assert candor.load(files).classes == 12
     path = files / "model.onnx"
-    with pytest.raises(candor.UsageError, match="unknown field `presett`"):
+    with pytest.raises(candor.UsageError, match="key `presett`: unknown field"):
         candor.load(path, presett="inception")
-    with pytest.raises(candor.UsageError, match="preset"):
+    with pytest.raises(candor.UsageError, match="key `preset`: unknown variant `inceptoin`"):
         candor.load(path, preset="inceptoin")
-    with pytest.raises(candor.UsageError, match="std"):
+    with pytest.raises(candor.UsageError, match="std.*finite and not 0"):
         candor.load(path, std=[0, 1, 1])
     with pytest.raises(candor.ModelError, match="size"):
         candor.load(path, size=[64, 64])

@@ -79,6 +79,13 @@ pub fn note(text: &str) {
     }
 }
 
+/// How far work is, on stderr, where nobody sees a bar.
+pub fn progress_note(text: &str) {
+    if !caller::is_there() {
+        note(text);
+    }
+}
+
 /// What went wrong, on stderr.
 pub fn error(text: &str) {
     anstream::eprintln!("candor: {ERROR}error:{ERROR:#} {text}");

@@ -314,6 +314,10 @@ fn explain(
 fn with_keys(sidecar: Sidecar, keys: &str, at: &Path) -> PyResult<Sidecar> {
     let wrong = |e: serde_json::Error| errors::exception("UsageError", &format!("{}: {e}", at.display()));
     let keys: Map<String, Value> = serde_json::from_str(keys).map_err(wrong)?;
+    for (key, value) in &keys {
+        let alone = serde_json::from_value::<Sidecar>(json!({ key: value }));
+        alone.map_err(|e| errors::exception("UsageError", &format!("{}, key `{key}`: {e}", at.display())))?;
+    }
     let mut all = serde_json::to_value(sidecar).map_err(wrong)?;
     if let Some(all) = all.as_object_mut() {
         all.retain(|_, value| !value.is_null());
