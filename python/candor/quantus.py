@@ -117,7 +117,7 @@ def explain_func(model: Any, inputs: Any, targets: Any, *, method: str = "gradie
     method : str
         As :func:`candor.methods` lists them.
     channels : bool
-        Values of each channel where the method has them; else one map a photo, N×1×H×W.
+        A value for each channel, as some metrics (ROAD) need it: the method's own, or its map for all of them. Else one map a photo, N×1×H×W.
     **options
         ``levels``, ``seed`` and parameters of the method. What Quantus adds (``device`` and the like) is not looked at.
 
@@ -129,8 +129,9 @@ def explain_func(model: Any, inputs: Any, targets: Any, *, method: str = "gradie
         model = model.model
     options = {key: value for key, value in options.items() if key not in _INJECTED}
     found = Method(method, model, **options)
-    result = found.attribute(inputs, targets) if channels else found(inputs, targets)[:, None]
-    return np.asarray(result)
+    if not channels:
+        return np.asarray(found(inputs, targets)[:, None])
+    return np.broadcast_to(found.attribute(inputs, targets), np.shape(inputs)).copy()
 
 
 #: What Quantus hands to every explain_func.

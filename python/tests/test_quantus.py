@@ -67,6 +67,6 @@ def test_a_metric_of_each_family(name: str, settings: dict[str, object], batch: 
     masks = np.zeros((2, 1, 112, 112))
     masks[:, :, 20:90, 20:90] = 1
     scores = metric(
-        model=model, x_batch=x, y_batch=y, s_batch=masks, explain_func=candor.quantus.explain_func, explain_func_kwargs={"method": "gradient"}
+        model=model, x_batch=x, y_batch=y, a_batch=None, s_batch=masks, explain_func=candor.quantus.explain_func, explain_func_kwargs={"method": "gradient"}
     )
     assert len(scores) == 2 and all(np.all(np.isfinite(np.asarray(s, dtype=float))) for s in scores)

@@ -15,12 +15,12 @@ import quantus
 #: Settings that keep a metric to some seconds.
 METRICS = {
     "Faithfulness": {
-        "PixelFlipping": {"features_in_step": 3136, "perturb_baseline": "mean"},
+        "PixelFlipping": {"features_in_step": "STEP", "perturb_baseline": "mean"},
         "FaithfulnessCorrelation": {"nr_runs": 20, "subset_size": 1024, "perturb_baseline": "mean"},
-        "FaithfulnessEstimate": {"features_in_step": 3136, "perturb_baseline": "mean"},
-        "Monotonicity": {"features_in_step": 3136, "perturb_baseline": "mean"},
-        "RegionPerturbation": {"patch_size": 56, "regions_evaluation": 4},
-        "Selectivity": {"patch_size": 56},
+        "FaithfulnessEstimate": {"features_in_step": "STEP", "perturb_baseline": "mean"},
+        "Monotonicity": {"features_in_step": "STEP", "perturb_baseline": "mean"},
+        "RegionPerturbation": {"patch_size": "PATCH", "regions_evaluation": 4},
+        "Selectivity": {"patch_size": "PATCH"},
         "ROAD": {"percentages": [20, 40, 60]},
         "Sufficiency": {},
     },
@@ -35,7 +35,7 @@ METRICS = {
     "Localisation": {"PointingGame": {}, "AttributionLocalisation": {}, "TopKIntersection": {}, "RelevanceRankAccuracy": {}, "RelevanceMassAccuracy": {}, "AUC": {}},
     "Complexity": {"Sparseness": {}, "Complexity": {}, "EffectiveComplexity": {}},
     "Randomisation": {"MPRT": {"return_last_correlation": True}, "RandomLogit": {"num_classes": None}},
-    "Axiomatic": {"NonSensitivity": {"features_in_step": 3136}, "InputInvariance": {}, "Completeness": {}},
+    "Axiomatic": {"NonSensitivity": {"features_in_step": "STEP"}, "InputInvariance": {}, "Completeness": {}},
 }
 
 
@@ -57,13 +57,14 @@ def main() -> None:
     ran = 0
     for family, metrics in METRICS.items():
         for name, settings in metrics.items():
-            settings = {k: model.classes if k == "num_classes" else v for k, v in settings.items()}
+            known = {None: model.classes, "STEP": h * w // 16, "PATCH": h // 4}
+            settings = {k: known.get(v, v) if not isinstance(v, list) else v for k, v in settings.items()}
             start = time.perf_counter()
             try:
                 metric = getattr(quantus, name)(disable_warnings=True, display_progressbar=False, **settings)
                 scores = metric(
-                    model=model, x_batch=x, y_batch=y, s_batch=masks, explain_func=candor.quantus.explain_func,
-                    explain_func_kwargs={"method": arguments.method}, batch_size=len(x),
+                    model=model, x_batch=x, y_batch=y, a_batch=None, s_batch=masks, explain_func=candor.quantus.explain_func,
+                    explain_func_kwargs={"method": arguments.method, "channels": name == "ROAD"}, batch_size=len(x),
                 )
                 shown, ran = f"{np.nanmean(numbers(scores)):.4g}", ran + 1
             except Exception as error:  # what a metric cannot do is part of the table

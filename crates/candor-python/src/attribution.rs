@@ -8,7 +8,9 @@ use candor::model::Model;
 use candor::progress::Progress;
 use candor::scores::ranking;
 use candor_graph::guard;
-use numpy::{PyArray1, PyArray2, PyArray3, PyArray4, PyArrayMethods, PyReadonlyArray4, PyUntypedArrayMethods};
+use numpy::{
+    PyArray1, PyArray2, PyArray3, PyArray4, PyArrayMethods, PyReadonlyArray4, PyUntypedArrayMethods,
+};
 use pyo3::prelude::*;
 
 use crate::errors::{self, Raised};
@@ -24,7 +26,9 @@ pub fn tensors<'a>(inputs: &'a PyReadonlyArray4<'_, f32>, model: &Model) -> PyRe
     let [channels, height, width] = model.input_shape;
     if inputs.shape()[1..] != model.input_shape {
         let given = inputs.shape();
-        return Err(wrong(format!("inputs of shape {given:?}; the model takes N × {channels} × {height} × {width}")));
+        return Err(wrong(format!(
+            "inputs of shape {given:?}; the model takes N × {channels} × {height} × {width}"
+        )));
     }
     let values = inputs.as_slice().map_err(|_| wrong("inputs must be in C order".to_string()))?;
     if let Some(i) = values.iter().position(|v| !v.is_finite()) {

@@ -109,7 +109,8 @@ impl PhotoExplanation {
             let Some(first) = photos.first() else {
                 return Err(errors::exception("UsageError", "no explanation was given to save"));
             };
-            let inputs = photos.iter().map(|p| p.image.result.path.as_str()).chain([first.header.model.path.as_str()]);
+            let inputs =
+                photos.iter().map(|p| p.image.result.path.as_str()).chain([first.header.model.path.as_str()]);
             let terms = Terms { command: "candor in Python".to_string(), inputs: Inputs::of(inputs), force };
             let folder = Folder::open(&folder, terms).raised()?;
             let mut writer = ReportWriter::begin_in(folder).raised()?;

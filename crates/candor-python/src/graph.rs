@@ -61,7 +61,9 @@ pub fn gradient<'py>(
             let text = if text.contains(&name) { text } else { format!("{name}: {text}") };
             return Err(errors::graph(&error, &text));
         }
-        Err(words) => return Err(errors::exception("Error", &format!("{name}: an unforeseen state ({words})"))),
+        Err(words) => {
+            return Err(errors::exception("Error", &format!("{name}: an unforeseen state ({words})")));
+        }
     };
     Ok(PyBytes::new(py, &bytes))
 }
@@ -91,11 +93,21 @@ fn differentiated(mut graph: Graph, asked: &Asked) -> Result<Vec<u8>> {
     let outputs = graph.outputs.clone();
     let of = match &asked.of {
         Some(name) => value(&graph, name, "what to differentiate")?,
-        None => outputs.first().copied().ok_or_else(|| GraphError::Malformed("it has no output".to_string()))?,
+        None => {
+            outputs.first().copied().ok_or_else(|| GraphError::Malformed("it has no output".to_string()))?
+        }
     };
     let wrt = match &asked.wrt[..] {
-        [] => graph.inputs.iter().copied().filter(|&id| graph.value(id).dtype == Some(DataType::Float)).collect(),
-        names => names.iter().map(|n| value(&graph, n, "that with respect to which")).collect::<Result<Vec<_>>>()?,
+        [] => graph
+            .inputs
+            .iter()
+            .copied()
+            .filter(|&id| graph.value(id).dtype == Some(DataType::Float))
+            .collect(),
+        names => names
+            .iter()
+            .map(|n| value(&graph, n, "that with respect to which"))
+            .collect::<Result<Vec<_>>>()?,
     };
     graph.outputs.extend([of].iter().chain(&wrt));
     rewrite::free_batch(&mut graph, &folding);
@@ -107,7 +119,11 @@ fn differentiated(mut graph: Graph, asked: &Asked) -> Result<Vec<u8>> {
 }
 
 /// The file with the gradients; behind the first `count` outputs are what is differentiated, and with respect to what.
-fn rewritten(mut graph: Graph, (count, seed): (usize, Option<&str>), folding: &Folding<'_>) -> Result<Vec<u8>> {
+fn rewritten(
+    mut graph: Graph,
+    (count, seed): (usize, Option<&str>),
+    folding: &Folding<'_>,
+) -> Result<Vec<u8>> {
     rewrite::standard(&mut graph, folding)?;
     // A pass may have put another value in a place.
     let (of, wrt) = (graph.outputs[count], graph.outputs[count + 1..].to_vec());
@@ -120,7 +136,8 @@ fn rewritten(mut graph: Graph, (count, seed): (usize, Option<&str>), folding: &F
     };
     let (graph, gradients) = grad::gradients(builder.finish()?, &[(of, seed)], &wrt)?;
     let builder = Builder::new(graph);
-    let gradients: Vec<ValueId> = gradients.iter().map(|&id| builder.value(id).op("Identity", &[], &[]).id()).collect();
+    let gradients: Vec<ValueId> =
+        gradients.iter().map(|&id| builder.value(id).op("Identity", &[], &[]).id()).collect();
     let mut graph = builder.finish()?;
     for (id, name) in gradients.into_iter().zip(&names) {
         graph.rename(id, name);

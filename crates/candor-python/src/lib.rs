@@ -7,6 +7,7 @@ mod errors;
 mod explanation;
 mod graph;
 mod model;
+mod opening;
 mod photo;
 mod pool;
 mod progress;

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candor::engine::{Device, Engine, OnnxRuntime, RTen};
 use candor::methods::{self, Compiled};
 use candor::parameters::{Pairs, Parameters};
 use candor::sidecar::{LabelSource, Sidecar};
@@ -18,11 +17,12 @@ use numpy::{PyArray1, PyArray2, PyArray3, PyArrayDyn, PyArrayMethods, PyReadonly
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::attribution::{Attributions, attributions, tensors};
 use crate::errors::{self, Raised};
 use crate::explanation::{self, PhotoExplanation};
+use crate::opening::{self, engine_of, with_keys};
 use crate::photo::Photo;
 use crate::pool::Pool;
 use crate::progress::Watcher;
@@ -53,11 +53,13 @@ impl Model {
         path: PathBuf,
         sidecar: Option<PathBuf>,
         keys: &str,
-        engine: (String, String, Option<PathBuf>, usize),
+        engine: opening::Chosen,
     ) -> PyResult<Self> {
         py.detach(|| {
             let found = match sidecar {
-                Some(file) => Some((file.clone(), Sidecar::load(&file).map_err(candor::Error::from).raised()?)),
+                Some(file) => {
+                    Some((file.clone(), Sidecar::load(&file).map_err(candor::Error::from).raised()?))
+                }
                 None => Sidecar::find(&path).map_err(candor::Error::from).raised()?,
             };
             let (at, found) = found.unwrap_or_else(|| (Sidecar::path_for(&path), Sidecar::default()));
@@ -74,7 +76,7 @@ impl Model {
         name: &str,
         bytes: PyBackedBytes,
         keys: &str,
-        engine: (String, String, Option<PathBuf>, usize),
+        engine: opening::Chosen,
     ) -> PyResult<Self> {
         py.detach(|| {
             let sidecar = with_keys(Sidecar::default(), keys, Path::new(name))?;
@@ -85,11 +87,7 @@ impl Model {
 
     /// The model of scenes that is inside.
     #[staticmethod]
-    fn embedded(
-        py: Python<'_>,
-        keys: &str,
-        engine: (String, String, Option<PathBuf>, usize),
-    ) -> PyResult<Self> {
+    fn embedded(py: Python<'_>, keys: &str, engine: opening::Chosen) -> PyResult<Self> {
         py.detach(|| {
             let at = Path::new("scenes.candor.toml");
             let own = Sidecar::parse(embedded::SIDECAR, at).map_err(candor::Error::from).raised()?;
@@ -176,7 +174,8 @@ impl Model {
         let photos = photos.collect::<PyResult<Vec<_>>>()?;
         let method = method(chosen);
         py.detach(|| {
-            let mut explainer = self.explainers.take(&method, || self.classifier.explainer(&method)).raised()?;
+            let mut explainer =
+                self.explainers.take(&method, || self.classifier.explainer(&method)).raised()?;
             explainer.probe = probe;
             let found = explain(&mut explainer, photos, &classes, method.seed, progress);
             self.explainers.give(&method, explainer);
@@ -308,42 +307,4 @@ fn explain(
     }
     watcher.finish()?;
     Ok(all)
-}
-
-/// A sidecar with some keys replaced. A preset replaces the numbers that refined another.
-fn with_keys(sidecar: Sidecar, keys: &str, at: &Path) -> PyResult<Sidecar> {
-    let wrong = |e: serde_json::Error| errors::exception("UsageError", &format!("{}: {e}", at.display()));
-    let keys: Map<String, Value> = serde_json::from_str(keys).map_err(wrong)?;
-    for (key, value) in &keys {
-        let alone = serde_json::from_value::<Sidecar>(json!({ key: value }));
-        alone.map_err(|e| errors::exception("UsageError", &format!("{}, key `{key}`: {e}", at.display())))?;
-    }
-    let mut all = serde_json::to_value(sidecar).map_err(wrong)?;
-    if let Some(all) = all.as_object_mut() {
-        all.retain(|_, value| !value.is_null());
-        if keys.contains_key("preset") {
-            all.retain(|key, _| !["scale", "mean", "std", "color"].contains(&key.as_str()));
-        }
-        all.extend(keys);
-    }
-    let sidecar: Sidecar = serde_json::from_value(all).map_err(wrong)?;
-    let checked = sidecar.to_text(at).map_err(candor::Error::from);
-    checked.map_err(|e| errors::exception("UsageError", &candor::error::one_line(&e)))?;
-    Ok(sidecar)
-}
-
-fn engine_of((name, device, library, threads): (String, String, Option<PathBuf>, usize)) -> PyResult<Box<dyn Engine>> {
-    let usage = |text: String| errors::exception("UsageError", &text);
-    let known = Device::ALL.map(|(name, _)| name);
-    let found = Device::ALL.iter().find(|(n, _)| *n == device).map(|(_, device)| *device);
-    let device = found.ok_or_else(|| usage(format!("there is no device '{device}'; there are: {}", known.join(", "))))?;
-    match name.as_str() {
-        "rten" if device != Device::Cpu => Err(usage("a device needs engine='onnxruntime'".to_string())),
-        "rten" => Ok(Box::new(RTen::new(threads))),
-        "onnxruntime" => {
-            let engine = OnnxRuntime::new(library.as_deref(), threads, device);
-            Ok(Box::new(engine.map_err(candor::Error::from).raised()?))
-        }
-        _ => Err(usage(format!("there is no engine '{name}'; there are: rten, onnxruntime"))),
-    }
 }

@@ -63,7 +63,9 @@ fn picture(name: &str, pixels: &PyReadonlyArray3<'_, u8>) -> PyResult<RgbImage> 
         return Err(errors::exception("ImageError", &format!("{name}: pixels have three axes, H×W×3")));
     };
     let wrong = || {
-        let text = format!("{name}: pixels of shape ({height}, {width}, {channels}); H×W×3 are taken, each side 1 to 16384");
+        let text = format!(
+            "{name}: pixels of shape ({height}, {width}, {channels}); H×W×3 are taken, each side 1 to 16384"
+        );
         errors::exception("ImageError", &text)
     };
     let side = |n: usize| u32::try_from(n).ok().filter(|n| (1..=candor::image::MAX_SIDE).contains(n));

@@ -8,7 +8,9 @@ use candor::{Classifier, Error};
 use candor_graph::graph::{Graph, ValueId};
 use candor_graph::insert;
 use candor_graph::tensor::Tensor;
-use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray4, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use numpy::{
+    PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray4, PyReadonlyArrayDyn, PyUntypedArrayMethods,
+};
 use pyo3::prelude::*;
 
 use crate::attribution::tensors;
