@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,8 @@ def model_arguments(model: Any) -> Iterator[list[str]]:
     recipe = model._recipe
     if recipe is None:
         raise UsageError("a model that was changed (its weights, its input) has no file that a command could read")
+    import tempfile  # it takes longer to import than all else here
+
     with tempfile.TemporaryDirectory(prefix="candor-") as folder:
         path, sidecar = _files(model, recipe, Path(folder))
         name, device, library, threads = recipe.engine
@@ -75,6 +76,8 @@ def photo_arguments(photos: Any) -> Iterator[list[str]]:
         photos = [photos]
     if not photos:
         raise UsageError("no photo was given")
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="candor-") as folder:
         yield [_path(photo, i, Path(folder)) for i, photo in enumerate(photos)]
 
@@ -94,6 +97,8 @@ def out_argument(out: str | os.PathLike[str] | None) -> Iterator[str]:
     if out is not None:
         yield os.fspath(out)
         return
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="candor-") as folder:
         yield os.path.join(folder, "out")
 
@@ -146,5 +151,3 @@ def _column(values: list[Any]) -> np.ndarray[Any, Any]:
         return np.array(values, dtype=bool)
     return np.array(values, dtype=object)
 
-
-Progress = "bool | Callable[[int, int], object] | None"

@@ -8,9 +8,6 @@ from typing import Any
 
 from .errors import UsageError
 
-#: ``True`` shows tqdm's bar; a callable is told ``(done, total)`` and ends the work by raising.
-Progress = "bool | Callable[[int, int], object] | None"
-
 
 @contextmanager
 def watched(progress: Any, what: str) -> Iterator[Callable[[int, int], object] | None]:

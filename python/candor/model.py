@@ -21,9 +21,6 @@ from .explanation import Explanation, Explanations
 if TYPE_CHECKING:
     from ._load import Recipe
 
-#: What is asked of a photo: the number of a class, its name, ``top1`` … ``topN``, ``median`` or ``lowest``.
-Class = "int | str"
-
 
 class Model:
     """An image classifier with its preprocessing, its labels and its engine. :func:`candor.load` makes it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator
 
@@ -109,12 +110,25 @@ MODELS = {
 }
 
 
+def clear_of_kinks(module: torch.nn.Module) -> torch.Tensor:
+    """Two images at which torch's own gradient does not depend on its rounding: no unit lies at a kink of ReLU or MaxPool."""
+    exact = copy.deepcopy(module).double()
+    found = []
+    for _ in range(20):
+        x = torch.randn(1, 3, 224, 224)
+        wanted = gradient(exact, x.double(), 1)
+        if (gradient(module, x, 1) - wanted).abs().max() < 1e-5 * wanted.abs().max():
+            found.append(x)
+        if len(found) == 2:
+            return torch.cat(found)
+    pytest.fail("every image has a unit at a kink")
+
+
 @pytest.fixture(scope="module", params=list(MODELS))
 def loaded(request: pytest.FixtureRequest) -> Iterator[tuple[str, torch.nn.Module, candor.Model, torch.Tensor]]:
     models = pytest.importorskip("torchvision.models", reason="torchvision is not installed")
     torch.manual_seed(3)
     module = models.get_model(request.param, weights=None)
-    x = torch.randn(2, 3, 224, 224)
     with torch.no_grad():
         for parameter in module.parameters():
             if not parameter.any():  # the head of the vision transformer, and biases
@@ -122,6 +136,7 @@ def loaded(request: pytest.FixtureRequest) -> Iterator[tuple[str, torch.nn.Modul
         for _ in range(3):  # BatchNormalization that fits the random weights, without which signals vanish
             module.train()(torch.randn(4, 3, 224, 224))
     module.eval()
+    x = clear_of_kinks(module)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield request.param, module, candor.load(module, x[:1]), x
@@ -130,8 +145,8 @@ def loaded(request: pytest.FixtureRequest) -> Iterator[tuple[str, torch.nn.Modul
 def test_gradients_of_torchvision(loaded: tuple[str, torch.nn.Module, candor.Model, torch.Tensor]) -> None:
     captum = pytest.importorskip("captum.attr", reason="captum is not installed")
     _, module, model, x = loaded
-    wanted = captum.Saliency(module).attribute(x.clone().requires_grad_(), target=[1, 7], abs=False)
-    found = candor.Method("gradient", model).attribute(x, target=[1, 7])
+    wanted = captum.Saliency(module).attribute(x.clone().requires_grad_(), target=1, abs=False)
+    found = candor.Method("gradient", model).attribute(x, target=1)
     assert (found - wanted).abs().max() < 1e-4 * wanted.abs().max()
 
 

@@ -24,15 +24,17 @@ pub struct PhotoExplanation {
     evidence: Vec<Option<f64>>,
     /// The run: what is needed to get it again.
     header: Arc<ExplainResult>,
+    /// What the library took for it.
+    seconds: f64,
 }
 
 impl PhotoExplanation {
     /// Of what a run found.
-    pub fn new(found: candor::PhotoExplanation, header: Arc<ExplainResult>) -> Self {
+    pub fn new(found: candor::PhotoExplanation, header: Arc<ExplainResult>, seconds: f64) -> Self {
         let evidence = found.classes.iter().map(|c| c.evidence).collect();
         let image = ExplainedImage::from(found);
         let scales = Scales::of(&image);
-        PhotoExplanation { image, scales, evidence, header }
+        PhotoExplanation { image, scales, evidence, header, seconds }
     }
 
     fn arrays(&self, class: usize) -> PyResult<&candor_report::result::ExplainedQuery> {
@@ -53,6 +55,11 @@ impl PhotoExplanation {
     /// Model, preprocessing, engine, method and seed, as explain.json has them.
     fn run(&self) -> PyResult<String> {
         json(&*self.header)
+    }
+
+    /// Seconds that the library took for the photo, from its pixels to maps and figures.
+    fn seconds(&self) -> f64 {
+        self.seconds
     }
 
     /// Evidence of each class in log-odds; None for methods without a null.

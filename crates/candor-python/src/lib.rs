@@ -32,12 +32,14 @@ mod _candor {
     #[pymodule_export]
     use super::scenes::{demo_model, demo_photos, scene};
 
-    use super::*;
+    /// The version, as `candor --version` prints it.
+    #[pymodule_export]
+    #[allow(non_upper_case_globals, reason = "its name in Python")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
 
     #[pymodule_init]
-    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        quiet();
-        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    fn init() {
+        super::quiet();
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use candor::methods::{self, Compiled};
 use candor::parameters::{Pairs, Parameters};
@@ -299,10 +300,12 @@ fn explain(
         let part = part.map(|photo| Ok((photo.name.clone(), photo.decoded()?)));
         let part = part.collect::<candor::Result<Vec<_>>>().raised()?;
         let given: Vec<_> = part.iter().map(|(name, decoded)| (name.as_str(), &decoded.photo)).collect();
+        let start = Instant::now();
         let found = explainer.photos(&given, classes, &mut watcher);
+        let seconds = start.elapsed().as_secs_f64() / part.len() as f64;
         for (found, (_, decoded)) in found.into_iter().zip(&part) {
             let found = raised.or(found.raised())?.after(&decoded.changes);
-            all.push(PhotoExplanation::new(found, header.clone()));
+            all.push(PhotoExplanation::new(found, header.clone(), seconds));
         }
     }
     watcher.finish()?;
