@@ -103,7 +103,8 @@ class ClassExplanation:
         """
         largest, signed, _ = self._photo._native.scale()
         low = -1.0 if signed else 0.0
-        return np.clip(self.map / np.float32(largest), np.float32(low), np.float32(1.0))
+        scaled: Floats = np.clip(self.map / np.float32(largest), np.float32(low), np.float32(1.0))
+        return scaled
 
     def overlay(self) -> Image:
         """The map over the photo, as a PIL image (needs Pillow)."""
@@ -168,7 +169,8 @@ class Explanation:
     @property
     def photo(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """The photo as the model sees it, in its own aspect: RGB, H×W×3."""
-        return self._native.photo()
+        found: np.ndarray[Any, np.dtype[np.uint8]] = self._native.photo()
+        return found
 
     def __len__(self) -> int:
         return len(self.classes)

@@ -96,7 +96,8 @@ class Model:
         array of float32, C×H×W; ``[None]`` makes a batch of it.
         """
         self._tell()
-        return self._native.preprocess(named(photo, 0))
+        found: np.ndarray[Any, np.dtype[np.float32]] = self._native.preprocess(named(photo, 0))
+        return found
 
     def logits(self, inputs: Any) -> Any:
         """Logits of preprocessed tensors.

@@ -65,7 +65,8 @@ class Model(ModelInterface[_model.Model]):  # type: ignore[misc]
 
     def get_model(self) -> _model.Model:
         """Candor's model."""
-        return self.model
+        found: _model.Model = self.model
+        return found
 
     def state_dict(self) -> dict[str, Array]:
         """The weights by name."""
