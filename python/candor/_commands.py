@@ -16,7 +16,7 @@ from . import _candor
 from ._load import Recipe, load
 from ._photos import named
 from ._progress import watched
-from .errors import UsageError
+from .errors import MissingFile, UsageError
 from .model import Model, _word
 
 
@@ -101,6 +101,12 @@ def out_argument(out: str | os.PathLike[str] | None) -> Iterator[str]:
 
     with tempfile.TemporaryDirectory(prefix="candor-") as folder:
         yield os.path.join(folder, "out")
+
+
+def there(path: str | os.PathLike[str]) -> None:
+    """Raises if nothing is at a path that a command reads."""
+    if not os.path.exists(path):
+        raise MissingFile(f"{os.fspath(path)}: there is no such file or folder")
 
 
 def options(values: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ._commands import Table, model_arguments, options, out_argument, run, settings, table
+from ._commands import Table, model_arguments, options, out_argument, run, settings, table, there
 
 __all__ = ["BenchResult", "adversarial", "dwsol", "faithfulness", "grid", "speed", "wsol"]
 
@@ -58,6 +58,7 @@ def _figures(found: Mapping[str, Any]) -> Table:
 def _run(
     name: str, model: Any, dataset: str | os.PathLike[str], methods: Sequence[str] | None, keys: dict[str, Any]
 ) -> BenchResult:
+    there(dataset)
     progress, out, values = keys.pop("progress", None), keys.pop("out", None), keys.pop("set", None)
     with model_arguments(model) as chosen, out_argument(out) as folder:
         words = ["bench", name, chosen[0], os.fspath(dataset), *chosen[1:], *settings(values)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _candor
-from .errors import LabelError, MapWarning
+from .errors import LabelError, MapWarning, UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -240,6 +240,8 @@ class Explanations(list[Explanation]):
 
     def save(self, folder: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write one report for all: see :meth:`Explanation.save`."""
+        if not os.fspath(folder):
+            raise UsageError("the folder has no name")
         _candor.PhotoExplanation.save([e._native for e in self], os.fspath(folder), force)
 
     def to_dict(self) -> dict[str, Any]:

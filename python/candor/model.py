@@ -194,7 +194,7 @@ class Model:
         photos = [photo] if one else list(photo)
         if not photos:
             raise UsageError("no photo was given")
-        asked = [classes] if isinstance(classes, str) or not isinstance(classes, Iterable) else list(classes)
+        asked = [classes] if isinstance(classes, (str, bytes)) or not isinstance(classes, Iterable) else list(classes)
         if not asked:
             raise UsageError("no class was given; 'top1' is the model's answer")
         given = [named(p, i) for i, p in enumerate(photos)]

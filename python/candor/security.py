@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ._commands import Table, model_arguments, options, out_argument, photo_arguments, run, settings, table
+from ._commands import Table, model_arguments, options, out_argument, photo_arguments, run, settings, table, there
 from .errors import MissingFile, UsageError
 
 
@@ -158,6 +158,7 @@ class Detector:
         """
         if out is None:
             raise UsageError("out is the folder for the detector")
+        there(dataset)
         with model_arguments(model) as chosen:
             words = ["detect", "train", chosen[0], os.fspath(dataset), *chosen[1:]]
             words += options({"attacks": attacks, "limit": limit, "epochs": epochs, "seed": seed, "out": out, "force": force})

@@ -39,6 +39,8 @@ def test_bench(files: Path) -> None:
         model, files / "photos", ["gradient"], limit=1, steps=2, no_examples=True, progress=lambda done, total: told.append(done)
     )
     assert told
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        candor.bench.wsol(model, "nowhere")
     with pytest.raises(candor.UsageError, match="limit"):
         candor.bench.wsol(model, files / "photos", limit="many")
     speed = candor.bench.speed(model, ["gradient"], repeats=2)

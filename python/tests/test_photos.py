@@ -110,8 +110,9 @@ def test_what_is_asked_wrongly_is_an_exception(model: candor.Model, photo: bytes
         model.explain(photo, iteratons=3)
     with pytest.raises(candor.UsageError, match="no class"):
         model.explain(photo, [])
-    with pytest.raises(TypeError):
-        model.explain(photo, 1.5)
+    for asked in (1.5, b"fish", [None]):
+        with pytest.raises(TypeError):
+            model.explain(photo, asked)
     with pytest.raises(candor.Error):
         model.explain(photo, method="grad-cam", levels=["no such value"])
     with pytest.raises(candor.UsageError, match="levels is a list"):
