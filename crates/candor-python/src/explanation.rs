@@ -37,8 +37,8 @@ impl PhotoExplanation {
         PhotoExplanation { image, scales, evidence, header, seconds }
     }
 
-    fn arrays(&self, class: usize) -> PyResult<&candor_report::result::ExplainedQuery> {
-        self.image.queries.get(class).ok_or_else(|| PyIndexError::new_err("no such class"))
+    fn arrays(&self, number: usize) -> PyResult<&candor_report::result::ExplainedQuery> {
+        self.image.queries.get(number).ok_or_else(|| PyIndexError::new_err("no such class"))
     }
 }
 
@@ -68,22 +68,22 @@ impl PhotoExplanation {
     }
 
     /// The map of a class, H×W.
-    fn map<'py>(&self, py: Python<'py>, class: usize) -> PyResult<Plane<'py>> {
-        let map = &self.arrays(class)?.map;
+    fn map<'py>(&self, py: Python<'py>, number: usize) -> PyResult<Plane<'py>> {
+        let map = &self.arrays(number)?.map;
         plane(py, [map.height, map.width], &map.data)
     }
 
     /// Name and mask, C×H×W, of each level of a class, finest first.
-    fn levels<'py>(&self, py: Python<'py>, class: usize) -> PyResult<Vec<(String, Volume<'py>)>> {
+    fn levels<'py>(&self, py: Python<'py>, number: usize) -> PyResult<Vec<(String, Volume<'py>)>> {
         let level = |l: &candor::explanation::LevelMask| {
             Ok((l.value.clone(), PyArray1::from_slice(py, &l.data).reshape(l.shape)?))
         };
-        self.arrays(class)?.levels.iter().map(level).collect()
+        self.arrays(number)?.levels.iter().map(level).collect()
     }
 
     /// The maps of a class at other λ, from the smallest.
-    fn path<'py>(&self, py: Python<'py>, class: usize) -> PyResult<Vec<Plane<'py>>> {
-        self.arrays(class)?.path.iter().map(|map| plane(py, [map.height, map.width], &map.data)).collect()
+    fn path<'py>(&self, py: Python<'py>, number: usize) -> PyResult<Vec<Plane<'py>>> {
+        self.arrays(number)?.path.iter().map(|map| plane(py, [map.height, map.width], &map.data)).collect()
     }
 
     /// The colour scale of all maps: its largest value, whether it is signed, and its colours from the lowest value to the highest.
@@ -93,13 +93,13 @@ impl PhotoExplanation {
     }
 
     /// The map of a class over the photo, as RGB, H×W×3.
-    fn overlay<'py>(&self, py: Python<'py>, class: usize) -> PyResult<Bound<'py, PyArray3<u8>>> {
-        pixels(py, &self.painted(class)?)
+    fn overlay<'py>(&self, py: Python<'py>, number: usize) -> PyResult<Bound<'py, PyArray3<u8>>> {
+        pixels(py, &self.painted(number)?)
     }
 
     /// The same as a PNG file.
-    fn overlay_png<'py>(&self, py: Python<'py>, class: usize) -> PyResult<Bound<'py, PyBytes>> {
-        let painted = self.painted(class)?;
+    fn overlay_png<'py>(&self, py: Python<'py>, number: usize) -> PyResult<Bound<'py, PyBytes>> {
+        let painted = self.painted(number)?;
         Ok(PyBytes::new(py, &png::rgb(&painted, &self.image.result.path).raised()?))
     }
 
@@ -130,8 +130,8 @@ impl PhotoExplanation {
 }
 
 impl PhotoExplanation {
-    fn painted(&self, class: usize) -> PyResult<RgbImage> {
-        Ok(paint::overlay(&self.image.photo, &self.arrays(class)?.map, &self.scales.map))
+    fn painted(&self, number: usize) -> PyResult<RgbImage> {
+        Ok(paint::overlay(&self.image.photo, &self.arrays(number)?.map, &self.scales.map))
     }
 }
 
