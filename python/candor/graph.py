@@ -56,5 +56,5 @@ def gradient(
     else:
         source = os.fspath(model)
     names = [wrt] if isinstance(wrt, str) else list(wrt or ())
-    sizes = {name: [int(n) for n in shape] for name, shape in (shapes or {}).items()}
+    sizes: dict[str, Any] = {name: [int(n) for n in shape] for name, shape in (shapes or {}).items()}
     return _candor.gradient(source, of, names, seed, sizes)

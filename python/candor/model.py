@@ -265,5 +265,5 @@ def _word(value: Any) -> str:
     return str(value)
 
 
-def _query(asked: int | str) -> str:
+def _query(asked: Any) -> str:
     return asked if isinstance(asked, str) else str(operator.index(asked))
