@@ -1,10 +1,21 @@
 //! The command of this run, for pages that say how to get them again.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
+
+thread_local! {
+    /// A command runs on the thread that called it.
+    static ARGUMENTS: RefCell<Vec<OsString>> = const { RefCell::new(vec![]) };
+}
+
+/// From now on these are the arguments of this run; the first is the program's name.
+pub fn set(arguments: Vec<OsString>) {
+    ARGUMENTS.set(arguments);
+}
 
 /// The command line of this run as a POSIX shell takes it: `candor check 'my model.onnx' photo.jpg`.
 pub fn command_line() -> String {
-    written(std::env::args_os().skip(1))
+    ARGUMENTS.with_borrow(|arguments| written(arguments.iter().skip(1).cloned()))
 }
 
 fn written(arguments: impl IntoIterator<Item = OsString>) -> String {

@@ -12,14 +12,14 @@ use candor::Progress;
 use candor_report::result::ExplainResult;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
-use crate::interrupt;
+use crate::{caller, interrupt};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const NOTE: Style = AnsiColor::Yellow.on_default().bold();
 
 /// A progress bar of `length` steps on stderr, hidden where stderr is no terminal.
 pub fn progress(length: u64) -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() {
+    let target = if std::io::stderr().is_terminal() && !caller::is_there() {
         ProgressDrawTarget::stderr()
     } else {
         ProgressDrawTarget::hidden()
@@ -46,12 +46,20 @@ impl<'b> Watching<'b> {
 impl Progress for Watching<'_> {
     fn advance(&mut self, steps: u64) -> ControlFlow<()> {
         self.bar.inc(steps);
-        if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        advanced(self.bar)
     }
 
     fn stage(&mut self, name: &str) {
         self.bar.set_message(name.to_string());
     }
+}
+
+/// Whether work goes on that has come as far as the bar says: neither Ctrl-C nor another program has ended it.
+pub fn advanced(bar: &ProgressBar) -> ControlFlow<()> {
+    if interrupt::asked() {
+        return ControlFlow::Break(());
+    }
+    caller::advance(bar.position(), bar.length().unwrap_or(0), &bar.message())
 }
 
 /// An error with its causes in one line.
@@ -61,10 +69,20 @@ pub fn one_line(error: &anyhow::Error) -> String {
 
 /// A remark for the user, on stderr; one that was made already is not made again.
 pub fn note(text: &str) {
+    if caller::is_there() {
+        return caller::note(text);
+    }
     static MADE: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let new = MADE.lock().is_ok_and(|mut made| made.insert(text.to_string()));
     if new {
         anstream::eprintln!("candor: {NOTE}note:{NOTE:#} {text}");
+    }
+}
+
+/// How far work is, on stderr, where nobody sees a bar.
+pub fn progress_note(text: &str) {
+    if !caller::is_there() {
+        note(text);
     }
 }
 
@@ -73,14 +91,21 @@ pub fn error(text: &str) {
     anstream::eprintln!("candor: {ERROR}error:{ERROR:#} {text}");
 }
 
-/// Prints a value as one JSON document.
+/// Prints a value as one JSON document, or hands it to the program that runs the command.
 pub fn json(value: &impl serde::Serialize) -> Result<()> {
+    if caller::is_there() {
+        caller::give(serde_json::to_value(value)?);
+        return Ok(());
+    }
     let text = serde_json::to_string_pretty(value)?;
     written(&mut std::io::stdout(), &(text + "\n"))
 }
 
-/// Prints text. Its styles are left out where stdout is no terminal, or where NO_COLOR is set.
+/// Prints text, unless another program runs the command. Its styles are left out where stdout is no terminal, or where NO_COLOR is set.
 pub fn print(text: &str) -> Result<()> {
+    if caller::is_there() {
+        return Ok(());
+    }
     written(&mut anstream::stdout(), text)
 }
 

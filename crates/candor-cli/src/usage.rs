@@ -13,7 +13,10 @@ const FAILED: u8 = 1;
 
 /// An error of usage.
 #[derive(Debug)]
-pub struct Usage(pub String);
+pub struct Usage(
+    /// What is wrong, in one line.
+    pub String,
+);
 
 impl std::fmt::Display for Usage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -51,9 +54,14 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
             // A reader that went away needs no help.
             let _ = error.print();
         }
-        _ => output::error(&format!("{}; see --help", joined(&error.render().to_string()))),
+        _ => output::error(&format!("{}; see --help", told(error))),
     }
     ExitCode::from(error.exit_code() as u8)
+}
+
+/// What is wrong with arguments that could not be parsed, as one line.
+pub fn told(error: &clap::Error) -> String {
+    joined(&error.render().to_string())
 }
 
 /// The first paragraphs of an error of clap, which say what is wrong and what may be meant, as one line.

@@ -74,8 +74,22 @@ impl Classifier {
             Some(sidecar) => Some((sidecar.clone(), Sidecar::load(sidecar)?)),
             None => Sidecar::find(path)?,
         };
-        let (sidecar_path, mut sidecar) =
-            found.unwrap_or_else(|| (Sidecar::path_for(path), Sidecar::default()));
+        let (sidecar_path, sidecar) = found.unwrap_or_else(|| (Sidecar::path_for(path), Sidecar::default()));
+        Classifier::open_as(path, (sidecar, sidecar_path), options)
+    }
+
+    /// Opens a model with a sidecar that was read, or made, already. Files that it names lie beside the path that goes with it; that of the
+    /// options is not read.
+    ///
+    /// # Errors
+    /// As [`Classifier::open_with`].
+    pub fn open_as(
+        path: impl AsRef<Path>,
+        (mut sidecar, sidecar_path): (Sidecar, PathBuf),
+        options: OpenOptions,
+    ) -> Result<Self> {
+        let located = locate(path.as_ref())?;
+        let path = located.model.as_path();
         sidecar.size = options.size.or(sidecar.size);
         if options.output.is_some() {
             (sidecar.output, sidecar.logits) = (options.output, None);

@@ -76,7 +76,7 @@ impl<R> Benchmark<'_, R> {
             write(files, &result, &|i| measure.name(i), &examples, Some(&command_line())).map(drop)
         })?;
         let page = args.out.join(format!("{}.html", self.name));
-        output::note(&format!("{:.0} s", start.elapsed().as_secs_f64()));
+        output::progress_note(&format!("{:.0} s", start.elapsed().as_secs_f64()));
         self.print(&result, &page)?;
         Ok(if result.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
     }
@@ -168,7 +168,7 @@ impl Stage<'_> {
     fn tell(&self) {
         if self.items > 0 && !std::io::stderr().is_terminal() {
             let seconds = self.since.elapsed().as_secs_f64();
-            output::note(&format!("{}: {} items, {seconds:.0} s", self.method, self.items));
+            output::progress_note(&format!("{}: {} items, {seconds:.0} s", self.method, self.items));
         }
     }
 }
@@ -182,7 +182,7 @@ impl Progress for Stage<'_> {
         interrupt::at(format!(
             "{done} of {all} maps are measured and kept in {journal}; the same command goes on there"
         ));
-        if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        output::advanced(self.bar)
     }
 
     fn stage(&mut self, name: &str) {

@@ -1,0 +1,29 @@
+//! The command line inside the package.
+
+use std::ffi::OsString;
+
+use pyo3::prelude::*;
+
+use crate::errors;
+use crate::progress::Watcher;
+
+/// Runs the program `candor` with these arguments, the first being its name; returns the exit code.
+#[pyfunction]
+pub fn run(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
+    py.detach(|| candor_cli::run(arguments))
+}
+
+/// Runs a command that has `--json`, and returns its document, its remarks and its exit code.
+#[pyfunction]
+pub fn document(
+    py: Python<'_>,
+    arguments: Vec<OsString>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<(String, Vec<String>, u8)> {
+    let mut watcher = Watcher::new(progress, 0);
+    let raised = watcher.raised();
+    let watch = Box::new(move |done, total, _: &str| watcher.at(done, total));
+    let answer = py.detach(|| candor_cli::document(arguments, watch));
+    let answer = raised.or(answer.map_err(|e| errors::command(&e)))?;
+    Ok((answer.document.to_string(), answer.notes, answer.code))
+}

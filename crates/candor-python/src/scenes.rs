@@ -1,0 +1,36 @@
+//! The scenes that are inside.
+
+use candor_scenes::{Scene, SceneOptions, embedded};
+use numpy::{PyArray1, PyArray3, PyArrayMethods};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::errors;
+
+/// Name, PNG file and the classes in it, by number, of each demo photo.
+#[pyfunction]
+pub fn demo_photos(py: Python<'_>) -> Vec<(String, Bound<'_, PyBytes>, Vec<usize>)> {
+    let all = embedded::demo_scenes().into_iter();
+    all.map(|(name, png, classes)| (name.to_string(), PyBytes::new(py, png), classes)).collect()
+}
+
+/// The ONNX file of the model of scenes.
+#[pyfunction]
+pub fn demo_model(py: Python<'_>) -> Bound<'_, PyBytes> {
+    PyBytes::new(py, embedded::MODEL)
+}
+
+/// Class, box and mask (H·W, row by row) of an object.
+type Object<'py> = (usize, [u32; 4], Bound<'py, PyArray1<bool>>);
+
+/// The scene of a seed: its picture, size×size×3, and its objects.
+#[pyfunction]
+pub fn scene(py: Python<'_>, seed: u64, size: u32) -> PyResult<(Bound<'_, PyArray3<u8>>, Vec<Object<'_>>)> {
+    let options = SceneOptions { size, ..SceneOptions::default() };
+    options.check().map_err(|e| errors::exception("UsageError", &e.to_string()))?;
+    let scene = py.detach(|| Scene::generate(seed, &options));
+    let shape = [size as usize, size as usize, 3];
+    let picture = PyArray1::from_slice(py, scene.image.as_raw()).reshape(shape)?;
+    let objects = scene.objects.iter().map(|o| (o.class, o.bbox, PyArray1::from_slice(py, &o.mask)));
+    Ok((picture, objects.collect()))
+}
