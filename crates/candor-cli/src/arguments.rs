@@ -4,6 +4,7 @@ mod bench;
 mod detect;
 mod numbers;
 mod one_of;
+mod page;
 mod table;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use one_of::{one_of, presets};
 
 pub use bench::{AdversarialArgs, Bench, BenchArgs, DatasetArgs, FaithfulnessArgs, GridArgs, SpeedArgs};
 pub use detect::{CorpusArgs, Detect, DetectArgs, EvalArgs, ScoreArgs, TrainArgs};
+pub use page::PageArgs;
 pub use table::{DetectorKind, TableArgs, TableFormat};
 
 /// Explains image classifiers, and says so when there is nothing to see.
@@ -69,6 +71,8 @@ pub enum Command {
     Table(TableArgs),
     /// Write a method as an ONNX model: image and class in, logits and map out
     Export(ExportArgs),
+    /// Write a page that explains photos in the browser
+    Page(PageArgs),
     /// List the explanation methods with their sources, costs and parameters
     Methods(MethodsArgs),
     /// Explain the embedded pictures with the embedded model

@@ -93,6 +93,7 @@ fn command(cli: &Cli) -> Result<ExitCode> {
         Command::Attack(a) => commands::attack::run(a),
         Command::Detect(a) => commands::detect::run(a),
         Command::Export(a) => commands::export::run(a),
+        Command::Page(a) => commands::page::run(a),
         Command::Methods(a) => commands::methods::run(a),
         Command::Demo(a) => commands::demo::run(a),
         Command::Scenes(a) => commands::scenes::run(a),

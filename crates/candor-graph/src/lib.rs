@@ -24,5 +24,6 @@ pub mod memory;
 pub mod onnx;
 pub mod rewrite;
 pub mod shape;
+pub mod stages;
 pub mod subgraph;
 pub mod tensor;

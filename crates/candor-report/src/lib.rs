@@ -15,6 +15,7 @@ struct Readme;
 struct FromRust;
 
 pub mod atomic;
+pub mod browser;
 pub mod chart;
 mod error;
 pub mod figures;

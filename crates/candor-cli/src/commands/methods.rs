@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anstyle::Style;
 use anyhow::Result;
+use candor::export::exportable;
 use candor::methods::{Description, all};
 use candor::parameters::Kind;
 use serde_json::{Value, json};
@@ -41,7 +42,7 @@ fn as_json(m: &Description) -> Value {
         .collect();
     json!({
         "name": m.name, "summary": m.summary, "source": m.source, "cost": m.cost.to_string(), "forward": m.cost.forward, "backward": m.cost.backward, "signed": m.signed,
-        "class_sensitive": m.class_sensitive, "parameters": parameters,
+        "class_sensitive": m.class_sensitive, "exportable": exportable().contains(&m.name), "parameters": parameters,
     })
 }
 

@@ -13,5 +13,6 @@ pub mod export;
 pub mod inspect;
 pub mod man;
 pub mod methods;
+pub mod page;
 pub mod scenes;
 pub mod table;

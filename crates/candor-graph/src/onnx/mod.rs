@@ -7,7 +7,11 @@ mod read;
 mod save;
 pub(crate) mod tensor;
 pub(crate) mod upgrade;
+mod weights;
 mod wire;
 
 pub use load::{Loaded, load, load_beside, load_bytes, read_file};
-pub use save::{Notes, WEIGHTS, batch_name, save, save_with, to_bytes, to_bytes_with, to_parts};
+pub use save::{
+    Notes, WEIGHTS, batch_name, save, save_with, to_bytes, to_bytes_sharing, to_bytes_with, to_parts,
+};
+pub use weights::Weights;

@@ -13,6 +13,7 @@ use rten_onnx::protobuf::{EncodeMessage, MessageWriter, ProtobufError, ValueWrit
 
 use super::attribute::attr_to_proto;
 use super::tensor::{byte_len, to_proto, to_proto_outside, type_code, write_bytes};
+use super::weights::Weights;
 use crate::error::{GraphError, Result};
 use crate::graph::{Attr, Graph, Node, ValueId};
 use crate::shape::Dim;
@@ -210,7 +211,7 @@ pub const WEIGHTS: &str = "weights.data";
 /// Constants of fewer bytes stay in the model.
 const SMALL: usize = 1024;
 /// Weights begin at multiples of so many bytes, so that an engine may use them where they are.
-const ALIGNMENT: usize = 64;
+pub(super) const ALIGNMENT: usize = 64;
 
 /// The graph as a model without its large constants, and those in one buffer that the model refers to as [`WEIGHTS`]: an engine can
 /// then be spared a copy of them.
@@ -228,6 +229,17 @@ pub fn to_parts(graph: &Graph) -> Result<(Vec<u8>, Vec<u8>)> {
         weights.resize(weights.len().next_multiple_of(ALIGNMENT), 0);
     }
     Ok((encode(graph, &Notes::default(), &outside)?, weights))
+}
+
+/// The graph as a model whose large constants are put into `weights`, to which it refers as [`WEIGHTS`]: models of one network keep what
+/// they have in common once.
+///
+/// # Errors
+/// As [`to_bytes`].
+pub fn to_bytes_sharing(graph: &Graph, notes: &Notes, weights: &mut Weights) -> Result<Vec<u8>> {
+    let large = used_constants(graph).filter(|(_, tensor)| byte_len(tensor) >= SMALL);
+    let outside = large.map(|(id, tensor)| (id, weights.place(tensor))).collect();
+    encode(graph, notes, &outside)
 }
 
 fn encode(graph: &Graph, notes: &Notes, outside: &Outside) -> Result<Vec<u8>> {

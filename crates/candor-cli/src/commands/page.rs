@@ -1,0 +1,121 @@
+//! `candor page`: a page that explains in the browser.
+
+mod serve;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use candor::sidecar::Sidecar;
+use candor::{Classifier, Method, export};
+use candor_report::browser::{self, Page, RUNTIME};
+use candor_report::folder::Inputs;
+use candor_scenes::embedded;
+
+use crate::arguments::PageArgs;
+use crate::chosen;
+use crate::folder;
+use crate::output;
+use crate::setup::{self, Usage};
+
+/// Where npm puts the runtime.
+const INSTALLED: &str = "node_modules/onnxruntime-web/dist";
+
+pub fn run(args: &PageArgs) -> Result<ExitCode> {
+    let methods = chosen::methods(&args.methods, &args.set)?;
+    if let Some(method) = methods.iter().find(|m| m.method.exporter().is_none()) {
+        return Err(Usage(output::one_line(&export::not_exportable(method.method.as_ref()).into())).into());
+    }
+    let runtime = runtime(args.runtime.as_deref())?;
+    let samples = samples(args)?;
+    let model = args.model();
+    let read = args.samples.iter().map(PathBuf::as_path);
+    let inputs = model.as_ref().map_or_else(Inputs::default, |m| folder::inputs(m, read));
+    let folder = folder::open(
+        &args.out,
+        "page",
+        inputs,
+        args.force,
+        &["index.html".to_string(), "page.json".to_string()],
+    )?;
+    let classifier = match &model {
+        Some(model) => setup::load(model)?,
+        None => {
+            let sidecar = Sidecar::parse(embedded::SIDECAR, Path::new("scenes.candor.toml"))?;
+            let engine = setup::engine(&args.engine)?;
+            Classifier::from_bytes("scenes.onnx", embedded::MODEL, sidecar, Some(engine))?
+        }
+    };
+    let methods: Vec<Method> = methods
+        .into_iter()
+        .map(|m| Method { set: m.set, ..Method::named(m.method.description().name) })
+        .collect();
+    let page = Page {
+        classifier: &classifier,
+        methods: &methods,
+        samples: &samples,
+        check: embedded::DEMO_SCENES[0].png,
+        runtime: &runtime,
+    };
+    let mut tell =
+        |method: &str| output::note(&format!("exporting {method}, and explaining the check's photo with it"));
+    folder::publish(folder, "page", &classifier.model.info.sha256, |out| {
+        browser::write(out, &page, &mut tell)
+    })?;
+    output::print(&format!(
+        "{}: {} with {}; serve the folder with any web server{}\n",
+        args.out.display(),
+        classifier.model.info.path,
+        methods.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", "),
+        if args.serve.is_none() { ", or here with --serve" } else { "" },
+    ))?;
+    match args.serve {
+        Some(port) => serve::serve(&args.out, port),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// The folder that has the runtime's files.
+fn runtime(named: Option<&Path>) -> Result<PathBuf> {
+    let complete = |folder: &Path| RUNTIME.iter().all(|file| folder.join(file).is_file());
+    let found = match named {
+        Some(folder) => Some(folder.to_owned()).filter(|f| complete(f)),
+        None => {
+            let here = std::env::current_dir().context("the current folder")?;
+            here.ancestors().map(|folder| folder.join(INSTALLED)).find(|f| complete(f))
+        }
+    };
+    found.ok_or_else(|| {
+        let place = named.map_or(format!("no {INSTALLED} here or in a folder above"), |f| {
+            format!("{} lacks {}", f.display(), RUNTIME.join(" or "))
+        });
+        Usage(format!(
+            "{place}: the page needs ONNX Runtime for the browser; `npm install onnxruntime-web` brings it, and --runtime DIR names its \
+             folder dist"
+        ))
+        .into()
+    })
+}
+
+/// The photos to begin with, each under a name of its own.
+fn samples(args: &PageArgs) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut found: Vec<(String, Vec<u8>)> = vec![];
+    if args.samples.is_empty() && args.demo {
+        found.extend(embedded::DEMO_SCENES.iter().map(|s| (s.name.to_string(), s.png.to_vec())));
+    }
+    for path in &args.samples {
+        candor::image::decode(path)?;
+        let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+        let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        // What a URL would read otherwise.
+        let name: String =
+            name.chars().map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
+        let taken = |name: &String| found.iter().any(|(n, _)| n == name);
+        let name = (0..)
+            .map(|i| if i == 0 { name.clone() } else { format!("{i}-{name}") })
+            .find(|name| !taken(name))
+            .expect("some number is free");
+        found.push((name, bytes));
+    }
+    Ok(found)
+}

@@ -1,0 +1,97 @@
+//! A web server for one folder, on this machine alone.
+
+use std::fs::File;
+use std::path::{Component, Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use tiny_http::{Header, Method, Response, Server};
+
+use crate::interrupt;
+use crate::output;
+
+/// Isolated from other origins, which is what threads need; nothing is asked of any other.
+const HEADERS: [(&str, &str); 4] = [
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Embedder-Policy", "require-corp"),
+    ("Cache-Control", "no-cache"),
+    ("X-Content-Type-Options", "nosniff"),
+];
+
+/// Serves `folder` until the program is stopped.
+pub fn serve(folder: &Path, port: u16) -> Result<ExitCode> {
+    let failed = |e: Box<dyn std::error::Error + Send + Sync>| anyhow::anyhow!("{e}");
+    let server = Server::http(("127.0.0.1", port))
+        .map_err(failed)
+        .with_context(|| format!("cannot listen on port {port}; name another with --serve PORT"))?;
+    let address = server.server_addr();
+    output::print(&format!("http://{address}/ (Ctrl-C ends it)\n"))?;
+    interrupt::at(format!("{} is written and whole", folder.display()));
+    for request in server.incoming_requests() {
+        let found = match request.method() {
+            Method::Get | Method::Head => file(folder, request.url()),
+            _ => None,
+        };
+        let answered = match found.and_then(|path| Some((kind(&path), File::open(path).ok()?))) {
+            Some((kind, file)) => request.respond(with_headers(Response::from_file(file), kind)),
+            None => request.respond(with_headers(
+                Response::from_string("not found").with_status_code(404),
+                "text/plain",
+            )),
+        };
+        // A browser that went away needs no answer.
+        drop(answered);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The file that a path of a URL names, if it is one of the folder's.
+fn file(folder: &Path, url: &str) -> Option<PathBuf> {
+    let path = url.split(['?', '#']).next()?.trim_start_matches('/');
+    let path = Path::new(if path.is_empty() { "index.html" } else { path });
+    let inside = path.components().all(|part| matches!(part, Component::Normal(_)));
+    Some(folder.join(path)).filter(|file| inside && file.is_file())
+}
+
+fn kind(path: &Path) -> &'static str {
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js" | "mjs") => "text/javascript; charset=utf-8",
+        Some("json") => "application/json",
+        Some("wasm") => "application/wasm",
+        Some("png") => "image/png",
+        Some("jpg" | "jpeg") => "image/jpeg",
+        Some("webp") => "image/webp",
+        _ => "application/octet-stream",
+    }
+}
+
+fn with_headers<R: std::io::Read>(mut response: Response<R>, kind: &str) -> Response<R> {
+    for (name, value) in HEADERS.into_iter().chain([("Content-Type", kind)]) {
+        if let Ok(header) = Header::from_bytes(name, value) {
+            response.add_header(header);
+        }
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file;
+
+    #[test]
+    fn only_files_of_the_folder_are_served() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path().join("page");
+        std::fs::create_dir_all(root.join("graphs")).expect("folders");
+        for name in ["index.html", "graphs/a.onnx", "../secret"] {
+            std::fs::write(root.join(name), "x").expect("writes");
+        }
+        assert_eq!(file(&root, "/"), Some(root.join("index.html")));
+        assert_eq!(file(&root, "/graphs/a.onnx?x=1"), Some(root.join("graphs/a.onnx")));
+        for url in ["/../secret", "/graphs/../../secret", "//etc/passwd", "/graphs", "/nothing"] {
+            assert_eq!(file(&root, url), None, "{url}");
+        }
+    }
+}

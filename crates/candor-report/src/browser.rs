@@ -1,0 +1,380 @@
+//! A page that explains in the browser: a folder of static files, among them exported methods as graphs that ONNX Runtime runs as
+//! WebAssembly. No photo leaves the device.
+//!
+//! ```text
+//! index.html, page.css, *.js      the page (its source is web/page)
+//! page.json                       model, preprocessing, labels, methods and their stages, the check
+//! graphs/*.onnx, graphs/weights.data   the network and the stages of each method; weights that they share are there once
+//! runtime/*                       ONNX Runtime for the browser
+//! samples/*                       photos to begin with
+//! check.png, check-*.f32          a photo with the answers that Candor itself computed: the page compares its own
+//! ```
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use candor::export::{self, LOGITS, MAP};
+use candor::image::{Preprocessing, decode_bytes};
+use candor::parameters::MethodInfo;
+use candor::{Class, Classifier, Method, Unwatched, Verdict, methods};
+use candor_graph::graph::Graph;
+use candor_graph::onnx::{Notes, WEIGHTS, Weights, to_bytes_sharing};
+use candor_graph::rewrite;
+use candor_graph::stages::{Stage, stages};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::atomic;
+use crate::error::ReportError;
+use crate::paint::{Scale, ScaleSource};
+
+/// The files of ONNX Runtime that the page loads, from the npm package `onnxruntime-web`.
+pub const RUNTIME: [&str; 2] = ["ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"];
+
+/// The page's own files.
+const PAGE: [(&str, &str); 8] = [
+    ("index.html", include_str!("../../../web/page/index.html")),
+    ("page.css", include_str!("../../../web/page/page.css")),
+    ("page.js", include_str!("../../../web/page/page.js")),
+    ("paint.js", include_str!("../../../web/page/paint.js")),
+    ("preprocess.js", include_str!("../../../web/page/preprocess.js")),
+    ("graphs.js", include_str!("../../../web/page/graphs.js")),
+    ("worker.js", include_str!("../../../web/page/worker.js")),
+    ("offline.js", include_str!("../../../web/page/offline.js")),
+];
+
+/// What is on a page.
+pub struct Page<'a> {
+    /// The classifier.
+    pub classifier: &'a Classifier,
+    /// The methods, the first of them chosen when the page opens.
+    pub methods: &'a [Method],
+    /// Photos to begin with: a file name and the file's bytes.
+    pub samples: &'a [(String, Vec<u8>)],
+    /// A PNG on which the page is checked when it opens.
+    pub check: &'a [u8],
+    /// The folder that has the files of [`RUNTIME`].
+    pub runtime: &'a Path,
+}
+
+/// What the page is told: `page.json`.
+#[derive(Serialize)]
+struct Description<'a> {
+    candor: &'static str,
+    model: About<'a>,
+    preprocessing: &'a Preprocessing,
+    formula: String,
+    labels: Vec<String>,
+    weights: &'static str,
+    network: String,
+    methods: Vec<Explains>,
+    colors: Colors,
+    samples: Vec<String>,
+    check: Checked,
+    files: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct About<'a> {
+    name: String,
+    sha256: &'a str,
+    classes: usize,
+    /// Names of the graphs' inputs and outputs.
+    image: &'a str,
+    class: &'static str,
+    logits: &'static str,
+    map: &'static str,
+    /// Whether classes exclude each other (softmax) or not (a sigmoid each).
+    exclusive: bool,
+}
+
+#[derive(Serialize)]
+struct Explains {
+    name: String,
+    summary: &'static str,
+    source: &'static str,
+    signed: bool,
+    /// Whether it has a null, so that an empty map is an answer.
+    judged: bool,
+    parameters: Value,
+    stages: Vec<Run>,
+}
+
+/// A stage as the page runs it: see [`candor_graph::stages`].
+#[derive(Serialize)]
+struct Run {
+    file: String,
+    #[serde(flatten)]
+    turns: Option<Turned>,
+}
+
+#[derive(Serialize)]
+struct Turned {
+    turns: usize,
+    turn: Option<String>,
+    carried: Vec<HashMap<&'static str, String>>,
+    captured: HashMap<String, String>,
+}
+
+/// Colours from the smallest value of a scale to the largest, as `#rrggbb`.
+#[derive(Serialize)]
+struct Colors {
+    positive: Vec<String>,
+    signed: Vec<String>,
+}
+
+/// What Candor itself answers on the check's photo.
+#[derive(Serialize)]
+struct Checked {
+    photo: &'static str,
+    class: usize,
+    logits: String,
+    /// A method with its map, float32, height × width of the input.
+    maps: Vec<(String, String)>,
+}
+
+/// Writes the files of a page into a folder. `tell` is given what is being done, a line at a time.
+///
+/// # Errors
+/// A method that cannot be exported, preprocessing that the page has no code for, a photo that is none, [`ReportError`] for files.
+pub fn write(folder: &Path, page: &Page<'_>, tell: &mut dyn FnMut(&str)) -> Result<(), BrowserError> {
+    if page.classifier.preprocessing.window.is_some() {
+        return Err(BrowserError::Window);
+    }
+    let mut out = Out { folder, files: vec![] };
+    for (name, text) in PAGE {
+        out.write(name, text.as_bytes())?;
+    }
+    for name in RUNTIME {
+        let path = page.runtime.join(name);
+        let bytes = fs::read(&path).map_err(|source| BrowserError::Runtime { path, source })?;
+        out.write(&format!("runtime/{name}"), &bytes)?;
+    }
+    for (name, bytes) in page.samples {
+        out.write(&format!("samples/{name}"), bytes)?;
+    }
+    out.write("check.png", page.check)?;
+
+    let classifier = page.classifier;
+    let model = &classifier.model;
+    let mut graphs = Graphs { out: &mut out, weights: Weights::default(), known: HashMap::new() };
+    let network = graphs.write("network", &network(classifier))?;
+    let (mut explains, mut maps, mut checked) = (vec![], vec![], None);
+    for method in page.methods {
+        tell(&method.name);
+        let definition = methods::find(&method.name)?;
+        let choices = classifier.choices(&method.levels, method.seed);
+        let made =
+            export::export(model, &classifier.preprocessing, definition.as_ref(), &method.set, &choices)?;
+        let stages = graphs.method(&method.name, &made.graph)?;
+        // With the settings of the graph, which may be others than those of the method by itself.
+        let description = definition.description();
+        let answer = answer(classifier, &as_exported(method, &description, &made.method), page.check)?;
+        graphs.out.floats(&format!("check-{}.f32", method.name), &answer.map)?;
+        maps.push((method.name.clone(), format!("check-{}.f32", method.name)));
+        explains.push(Explains {
+            name: method.name.clone(),
+            summary: description.summary,
+            source: description.source,
+            signed: description.signed,
+            judged: answer.judged,
+            parameters: serde_json::to_value(&made.method.parameters)
+                .map_err(ReportError::encode("page.json"))?,
+            stages,
+        });
+        checked.get_or_insert(answer);
+    }
+    let Some(checked) = checked else { return Err(BrowserError::NoMethod) };
+    let weights = graphs.weights;
+    out.write(&format!("graphs/{WEIGHTS}"), weights.bytes())?;
+    out.floats("check-logits.f32", &checked.logits)?;
+    let name = Path::new(&model.info.path)
+        .file_name()
+        .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let mut files = out.files.clone();
+    files.push("page.json".to_string());
+    let description = Description {
+        candor: env!("CARGO_PKG_VERSION"),
+        model: About {
+            name,
+            sha256: &model.info.sha256,
+            classes: model.classes,
+            image: model.graph.name(model.input),
+            class: export::CLASS,
+            logits: LOGITS,
+            map: MAP,
+            exclusive: !model.is_sigmoid(),
+        },
+        preprocessing: &classifier.preprocessing,
+        formula: classifier.preprocessing.to_string(),
+        labels: (0..model.classes).map(|c| classifier.labels.name(c)).collect(),
+        weights: WEIGHTS,
+        network,
+        methods: explains,
+        colors: Colors { positive: colors(false), signed: colors(true) },
+        samples: page.samples.iter().map(|(name, _)| name.clone()).collect(),
+        check: Checked {
+            photo: "check.png",
+            class: checked.class,
+            logits: "check-logits.f32".to_string(),
+            maps,
+        },
+        files,
+    };
+    let json = serde_json::to_vec(&description).map_err(ReportError::encode("page.json"))?;
+    out.write("page.json", &json)
+}
+
+/// Why a page could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum BrowserError {
+    /// A file of the runtime is missing.
+    #[error("cannot read {}: {source}; `npm install onnxruntime-web` brings it, --runtime names its folder dist", path.display())]
+    Runtime {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// Browsers decode to 8 bits.
+    #[error("the preprocessing has a `window` over samples of more than 8 bits, which a browser does not give to a page")]
+    Window,
+    /// No method was asked for.
+    #[error("a page needs a method; see `candor page --help`")]
+    NoMethod,
+    /// The model cannot be explained, or a method not be exported.
+    #[error(transparent)]
+    Candor(#[from] candor::Error),
+    /// The check's photo is none.
+    #[error(transparent)]
+    Image(#[from] candor::image::ImageError),
+    /// A stage of a method is no graph.
+    #[error("a method cannot be cut into stages")]
+    Graph(#[from] candor_graph::error::GraphError),
+    /// A file could not be written.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+}
+
+/// The folder, and what was written there.
+struct Out<'a> {
+    folder: &'a Path,
+    files: Vec<String>,
+}
+
+impl Out<'_> {
+    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), BrowserError> {
+        let path = self.folder.join(name);
+        let parent = path.parent().unwrap_or(self.folder);
+        fs::create_dir_all(parent).map_err(ReportError::write(parent))?;
+        atomic::write(&path, bytes)?;
+        self.files.push(name.to_string());
+        Ok(())
+    }
+
+    fn floats(&mut self, name: &str, values: &[f32]) -> Result<(), BrowserError> {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.write(name, &bytes)
+    }
+}
+
+/// Graphs as files that share their weights; equal graphs are one file.
+struct Graphs<'o, 'f> {
+    out: &'o mut Out<'f>,
+    weights: Weights,
+    known: HashMap<Vec<u8>, String>,
+}
+
+impl Graphs<'_, '_> {
+    fn write(&mut self, name: &str, graph: &Graph) -> Result<String, BrowserError> {
+        let bytes = to_bytes_sharing(graph, &Notes::default(), &mut self.weights)?;
+        if let Some(file) = self.known.get(&bytes) {
+            return Ok(file.clone());
+        }
+        let file = format!("graphs/{name}.onnx");
+        self.out.write(&file, &bytes)?;
+        self.known.insert(bytes, file.clone());
+        Ok(file)
+    }
+
+    fn method(&mut self, name: &str, graph: &Graph) -> Result<Vec<Run>, BrowserError> {
+        let mut runs = vec![];
+        for (i, stage) in stages(graph)?.into_iter().enumerate() {
+            let name = format!("{name}-{}", i + 1);
+            runs.push(match stage {
+                Stage::Once(graph) => Run { file: self.write(&name, &graph)?, turns: None },
+                Stage::Loop(turns) => Run {
+                    file: self.write(&name, &turns.graph)?,
+                    turns: Some(Turned {
+                        turns: turns.count,
+                        turn: turns.turn,
+                        carried: turns
+                            .carried
+                            .into_iter()
+                            .map(|c| {
+                                [
+                                    ("input", c.input),
+                                    ("output", c.output),
+                                    ("first", c.first),
+                                    ("last", c.last),
+                                ]
+                                .into()
+                            })
+                            .collect(),
+                        captured: turns.captured.into_iter().collect(),
+                    }),
+                },
+            });
+        }
+        Ok(runs)
+    }
+}
+
+/// A method with every parameter of an export.
+fn as_exported(method: &Method, description: &methods::Description, made: &MethodInfo) -> Method {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
+    let known = |name: &&String| description.parameters.iter().any(|p| p.name == name.as_str());
+    let names = made.parameters.keys().filter(known);
+    let set = names.map(|name| (name.clone(), text(&made.parameters[name]))).collect();
+    Method { set, ..method.clone() }
+}
+
+/// The network alone, its output called as in exported methods.
+fn network(classifier: &Classifier) -> Graph {
+    let model = &classifier.model;
+    let mut graph = model.graph.clone();
+    graph.rename(model.logits, LOGITS);
+    (graph.inputs, graph.outputs) = (vec![model.input], vec![model.logits]);
+    rewrite::remove_dead(&mut graph);
+    graph
+}
+
+/// What Candor answers on a photo about the class that the model gives it.
+struct Answer {
+    class: usize,
+    logits: Vec<f32>,
+    map: Vec<f32>,
+    judged: bool,
+}
+
+fn answer(classifier: &Classifier, method: &Method, photo: &[u8]) -> Result<Answer, BrowserError> {
+    let photo = decode_bytes(photo, Path::new("check.png"))?;
+    let mut explainer = classifier.explainer(method)?;
+    explainer.probe = false;
+    let explained = explainer.photo("check.png", &photo, &[Class::top(1)], &mut Unwatched)?;
+    let model = &classifier.model;
+    let logits = model.scores(model.forward()?.as_mut(), &classifier.preprocessing.apply(&photo))?;
+    let [class] = &explained.classes[..] else { return Err(BrowserError::NoMethod) };
+    Ok(Answer {
+        class: class.class_id,
+        logits,
+        map: class.map.data.clone(),
+        judged: class.verdict != Verdict::NotJudged,
+    })
+}
+
+fn colors(signed: bool) -> Vec<String> {
+    let scale = Scale { max: 1.0, signed, source: ScaleSource::TopClass };
+    scale.palette().into_iter().map(|[r, g, b]| format!("#{r:02x}{g:02x}{b:02x}")).collect()
+}

@@ -1,0 +1,164 @@
+// The page in a browser: Chromium, as Debian has it, or the one that CHROMIUM names.
+
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { extname, join } from "node:path";
+import { after, before, test } from "node:test";
+import { chromium } from "playwright-core";
+import { difference, floats, read, written } from "./folder.mjs";
+
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const skip = !existsSync(executablePath) && !process.env.CANDOR_REQUIRE_CHROMIUM && "needs Chromium";
+const types = { ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".mjs": "text/javascript", ".json": "application/json", ".wasm": "application/wasm", ".png": "image/png" };
+/** The page is served below a path of its own, as on a site of many. */
+const BELOW = "/some/where/";
+
+let folder, server, url, browser;
+const requests = [];
+
+before(async () => {
+  if (skip) return;
+  folder = written("--demo", "--methods", "reliable,grad-cam");
+  server = createServer((request, response) => {
+    requests.push([request.method, request.url]);
+    const name = request.url.startsWith(BELOW) ? request.url.slice(BELOW.length).split("?")[0] || "index.html" : "";
+    const file = join(folder, decodeURIComponent(name));
+    if (!name || !existsSync(file)) return response.writeHead(404).end();
+    response.writeHead(200, { "Content-Type": types[extname(file)] ?? "application/octet-stream" }).end(readFileSync(file));
+  });
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  url = `http://127.0.0.1:${server.address().port}${BELOW}`;
+  const quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+  browser = await chromium.launch({ executablePath, args: quiet });
+});
+
+after(async () => {
+  await browser?.close();
+  server?.close();
+});
+
+/** A page that has loaded, and what its console said. */
+async function opened(options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true, ...options });
+  const page = await context.newPage();
+  const said = [];
+  page.on("console", (message) => ["error", "warning"].includes(message.type()) && said.push(message.text()));
+  page.on("pageerror", (error) => said.push(String(error)));
+  await page.goto(url);
+  await page.waitForSelector("body[data-check]", { timeout: 60_000 });
+  return { context, page, said };
+}
+
+const photo = (page, name = "check.png") => page.setInputFiles("#file", join(folder, name));
+const mapsAreThere = (page) => page.waitForFunction(() => document.querySelectorAll(".card").length && !document.querySelector(".card progress"), null, { timeout: 60_000 });
+
+async function results(page) {
+  const [download] = await Promise.all([page.waitForEvent("download"), page.click("#json")]);
+  return JSON.parse(readFileSync(await download.path(), "utf8"));
+}
+
+/** A picture for whoever wants to look at what was tested. */
+async function shot(page, name) {
+  if (!process.env.CANDOR_SCREENSHOTS) return;
+  mkdirSync(process.env.CANDOR_SCREENSHOTS, { recursive: true });
+  await page.screenshot({ path: join(process.env.CANDOR_SCREENSHOTS, `${name}.png`), fullPage: true });
+}
+
+test("a photo's answer and an absent class", { skip }, async (t) => {
+  const { context, page, said } = await opened();
+  const checked = Number(await page.getAttribute("body", "data-check"));
+  assert.ok(checked <= 1e-3, `this browser differs by ${checked}`);
+  const start = performance.now();
+  await photo(page);
+  await mapsAreThere(page);
+  t.diagnostic(`both maps of the answer ${((performance.now() - start) / 1000).toFixed(2)} s after the photo`);
+  const told = JSON.parse(new TextDecoder().decode(read(folder, "page.json")));
+
+  const found = await results(page);
+  assert.equal(found.queries[0].class_id, told.check.class);
+  for (const [method, file] of told.check.maps) {
+    const { map, verdict } = found.queries.find((q) => q.method === method);
+    const apart = difference(Float32Array.from(map.data), floats(folder, file));
+    t.diagnostic(`${method}: ${apart.toExponential(1)} from Candor's`);
+    assert.ok(apart <= 1e-3, `${method} differs by ${apart}`);
+    assert.equal(verdict, method === "reliable" ? "evidence" : "not-judged");
+  }
+
+  // The class with the lowest score: nothing lights up, beside a Grad-CAM that may.
+  const lowest = found.logits.indexOf(Math.min(...found.logits));
+  await page.fill("#class", told.labels[lowest]);
+  await page.click("#ask button");
+  await mapsAreThere(page);
+  const asked = (await results(page)).queries.find((q) => q.method === "reliable" && q.class_id === lowest);
+  assert.equal(asked.verdict, "no-evidence");
+  assert.ok(asked.map.data.every((v) => v === 0));
+  await shot(page, "wide-light");
+
+  await page.fill("#class", "no such thing");
+  await page.click("#ask button");
+  assert.match(await page.textContent("#unknown"), /does not know 'no such thing'/);
+  await page.fill("#reveal", "40");
+  assert.match(await page.$eval("canvas.over", (canvas) => canvas.style.clipPath), /60%/);
+  await page.locator("canvas.over").first().press("Enter");
+  assert.ok(await page.isVisible("dialog canvas"));
+  assert.deepEqual(said, []);
+  await context.close();
+});
+
+test("what is no photo is said, and a photo of 40 megapixels is read", { skip }, async () => {
+  const { context, page } = await opened();
+  await page.setInputFiles("#file", { name: "broken.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
+  await page.waitForFunction(() => document.querySelector("#status").textContent.includes("broken.png is no picture"));
+  const large = await page.evaluate(async () => {
+    const canvas = new OffscreenCanvas(8000, 5000);
+    const pen = canvas.getContext("2d");
+    pen.fillStyle = "teal";
+    pen.fillRect(2000, 1000, 3000, 3000);
+    const bytes = new Uint8Array(await (await canvas.convertToBlob({ type: "image/png" })).arrayBuffer());
+    return Array.from(bytes);
+  });
+  await page.setInputFiles("#file", { name: "large.png", mimeType: "image/png", buffer: Buffer.from(large) });
+  await page.waitForFunction(() => document.querySelector("#status").textContent.startsWith("large.png: answered"), null, { timeout: 60_000 });
+  await context.close();
+});
+
+test("a search is cancelled, and taken up again", { skip }, async () => {
+  const { context, page } = await opened();
+  await photo(page);
+  await page.locator(".card", { hasText: "reliable" }).getByText("Cancel").click();
+  await page.getByText("Cancelled.").waitFor();
+  await page.getByText("Compute it after all").click();
+  await mapsAreThere(page);
+  assert.equal(await page.getByText("Cancelled.").count(), 0);
+  await context.close();
+});
+
+test("a phone, in the dark", { skip }, async () => {
+  const { context, page } = await opened({ viewport: { width: 390, height: 844 }, colorScheme: "dark" });
+  await photo(page);
+  await mapsAreThere(page);
+  await shot(page, "phone-dark");
+  const [wide, ground] = await page.evaluate(() => [document.documentElement.scrollWidth, getComputedStyle(document.body).backgroundColor]);
+  assert.ok(wide <= 390, `${wide} pixels wide`);
+  assert.equal(ground, "rgb(19, 18, 17)");
+  await context.close();
+});
+
+test("it opens without a network once it was open", { skip }, async () => {
+  const { context, page } = await opened();
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  await context.setOffline(true);
+  await page.reload();
+  await page.waitForSelector("body[data-ready]", { timeout: 60_000 });
+  await photo(page);
+  await mapsAreThere(page);
+  await context.close();
+});
+
+test("nothing is sent anywhere", { skip }, () => {
+  const files = JSON.parse(new TextDecoder().decode(read(folder, "page.json"))).files.map((file) => BELOW + file);
+  const others = requests.filter(([method, path]) => method !== "GET" || (path !== BELOW && !files.includes(path)));
+  assert.deepEqual(others, []);
+  assert.match(readFileSync(join(folder, "index.html"), "utf8"), /default-src 'none'.*connect-src 'self'/);
+});
