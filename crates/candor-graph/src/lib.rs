@@ -13,6 +13,7 @@ struct Readme;
 pub mod builder;
 pub mod error;
 pub mod feature;
+pub mod file;
 pub mod flops;
 pub mod footprint;
 pub mod grad;

@@ -129,7 +129,8 @@ impl ImageView {
             .iter()
             .filter_map(evidence)
             .map(|(there, kept)| there.max(kept))
-            .fold(0.0, f64::max);
+            // At least 1, so that hardly any evidence does not fill the axis.
+            .fold(1.0, f64::max);
         let queries = result.queries.iter().zip(&image.queries);
         let queries: Vec<Query> = queries
             .map(|(q, a)| Query::new(q, a, &photo, scales, top_mass, axis))

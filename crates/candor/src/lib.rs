@@ -23,6 +23,7 @@ pub mod nodes;
 pub mod noise;
 pub mod parameters;
 pub mod passes;
+pub mod printable;
 pub mod probe;
 pub mod progress;
 pub mod quantile;
@@ -32,6 +33,7 @@ pub mod similarity;
 pub mod suggest;
 
 pub use candor_engine as engine;
+pub use candor_graph::file;
 pub use classifier::{Classifier, OpenOptions};
 pub use error::{Error, Result};
 pub use explain::{Class, Explainer, Method};

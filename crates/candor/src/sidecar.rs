@@ -18,15 +18,18 @@
 //! lambda = 0.01                # written by `candor calibrate`, with the preset and the levels that it was asked for
 //! ```
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::file;
 use crate::image::{ColorOrder, Filter, Layout, MAX_SIDE, Preprocessing, Preset, ResizeMode};
-use crate::labels::{Labels, LabelsError, text_file};
+use crate::labels::{Labels, LabelsError};
+
+/// What `scale` and `std` must be.
+const USABLE: &str = "must be finite and not 0, of a size from 1e-12 to 1e12";
 
 /// Most bytes of a sidecar, which may hold the names of all classes.
 const MOST_BYTES: u64 = 64 << 20;
@@ -40,12 +43,12 @@ pub struct Sidecar {
     /// Height and width of the input, 1..=[`MAX_SIDE`].
     #[serde(default, deserialize_with = "exactly")]
     pub size: Option<[usize; 2]>,
-    /// Multiplies the 8-bit sample; finite, not 0.
+    /// Multiplies the 8-bit sample; its size is 1e-12 to 1e12.
     pub scale: Option<f64>,
-    /// Subtracted from the scaled sample, by channel in the model's order; finite.
+    /// Subtracted from the scaled sample, by channel in the model's order; -1e12 to 1e12.
     #[serde(default, deserialize_with = "exactly")]
     pub mean: Option<[f64; 3]>,
-    /// Divides the difference, by channel in the model's order; finite, not 0.
+    /// Divides the difference, by channel in the model's order; its size is 1e-12 to 1e12.
     #[serde(default, deserialize_with = "exactly")]
     pub std: Option<[f64; 3]>,
     /// Order of the input channels.
@@ -62,7 +65,7 @@ pub struct Sidecar {
     pub logits: Option<String>,
     /// Names of the values that masks multiply.
     pub levels: Option<Vec<String>>,
-    /// The model's λ; finite, above 0.
+    /// The model's λ; 1e-12 to 1e6.
     pub lambda: Option<f64>,
 }
 
@@ -188,7 +191,7 @@ impl Sidecar {
     /// # Errors
     /// A file that cannot be read, and any key or value that is not as documented: nothing is ignored.
     pub fn load(path: &Path) -> Result<Sidecar, SidecarError> {
-        let text = text_file(path, MOST_BYTES)
+        let text = file::read_text(path, MOST_BYTES)
             .map_err(|source| SidecarError::Unreadable { path: path.into(), source })?;
         Self::parse(&text, path)
     }
@@ -216,7 +219,8 @@ impl Sidecar {
 
     /// The first key whose value is of the right kind but makes no sense, and why.
     fn out_of_range(&self) -> Option<(&'static str, &'static str)> {
-        let usable = |v: &f64| v.is_finite() && *v != 0.0;
+        // Of such numbers the input stays finite in 32 bits.
+        let usable = |v: &f64| (1e-12..=1e12).contains(&v.abs());
         let side = |n: &usize| (1..=MAX_SIDE as usize).contains(n);
         let checks = [
             (
@@ -224,10 +228,14 @@ impl Sidecar {
                 "must be [height, width], each in 1..=16384",
                 self.size.is_none_or(|s| s.iter().all(side)),
             ),
-            ("scale", "must be finite and not 0", self.scale.is_none_or(|s| usable(&s))),
-            ("mean", "must be finite", self.mean.is_none_or(|m| m.iter().all(|v| v.is_finite()))),
-            ("std", "must be finite and not 0", self.std.is_none_or(|s| s.iter().all(usable))),
-            ("lambda", "must be finite and above 0", self.lambda.is_none_or(|l| l.is_finite() && l > 0.0)),
+            ("scale", USABLE, self.scale.is_none_or(|s| usable(&s))),
+            (
+                "mean",
+                "must be from -1e12 to 1e12",
+                self.mean.is_none_or(|m| m.iter().all(|v| v.abs() <= 1e12)),
+            ),
+            ("std", USABLE, self.std.is_none_or(|s| s.iter().all(usable))),
+            ("lambda", "must be from 1e-12 to 1e6", self.lambda.is_none_or(|l| (1e-12..=1e6).contains(&l))),
         ];
         checks.into_iter().find(|(_, _, fine)| !fine).map(|(key, message, _)| (key, message))
     }
@@ -255,7 +263,7 @@ impl Sidecar {
     /// # Errors
     /// What is there is not a sidecar, or a value makes no sense.
     pub fn with_calibration(path: &Path, found: &Calibrated) -> Result<String, SidecarError> {
-        let text = match fs::read_to_string(path) {
+        let text = match file::read_text(path, MOST_BYTES) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(source) => return Err(SidecarError::Unreadable { path: path.into(), source }),

@@ -1,10 +1,9 @@
 //! Reading a photo as a person sees it: upright, opaque, 8 bits, red-green-blue.
 
-use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
-use candor_graph::{guard, memory};
+use candor_graph::{file, guard, memory};
 use image::error::UnsupportedErrorKind;
 use image::{
     ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, guess_format,
@@ -58,10 +57,8 @@ pub fn decode_with_changes(path: &Path) -> Result<Decoded, ImageError> {
         io::ErrorKind::IsADirectory => ImageError::IsDirectory { path: path.into() },
         _ => ImageError::Unreadable { path: path.into(), source },
     };
-    if path.is_dir() {
-        return Err(ImageError::IsDirectory { path: path.into() });
-    }
-    let mut file = File::open(path).map_err(unreadable)?;
+    // One that is too large is named by its format first.
+    let mut file = file::open(path, u64::MAX).map_err(unreadable)?;
     let mut bytes = Vec::new();
     file.by_ref().take(HEAD_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
     format_of(&bytes, path)?;
