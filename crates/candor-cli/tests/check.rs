@@ -139,4 +139,7 @@ fn the_path_of_lambda_is_in_the_result_and_its_map_shrinks() {
     assert!(mass.windows(2).all(|m| m[1] <= m[0] + 1e-3) && mass[3] < mass[0], "{mass:?}");
     let empty = queries[1]["lambda_path"].as_array().unwrap();
     assert!(empty.iter().all(|p| p["mass"] == 0.0), "{empty:?}");
+    let page = fs::read_to_string(dir.path().join("out/report.html")).unwrap();
+    let alone = page.matches("<figcaption><b>λ ").count();
+    assert_eq!(alone, 4 * 2 * 2, "four other maps of two classes of two photos");
 }
