@@ -13,7 +13,7 @@ use candor::image::Preset;
 use candor::parameters::key_value;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use numbers::{number, range, size};
+use numbers::{number, range, size, whole};
 use one_of::{one_of, presets};
 
 pub use bench::{AdversarialArgs, Bench, BenchArgs, DatasetArgs, FaithfulnessArgs, GridArgs, SpeedArgs};
@@ -30,7 +30,7 @@ pub use table::{DetectorKind, TableArgs, TableFormat};
     after_help = "\
 Examples:
   candor demo                                                     # explains pictures inside it
-  candor scenes photos --count 60 --size 112 --model model.onnx   # its model as a file; photos
+  candor scenes photos --count 60 --model model.onnx              # its model as a file; photos
   candor explain model.onnx photos/000000.png                     # where is the answer seen?
 
 The examples of the commands (`candor COMMAND --help`) use the files of the second line. In their place put your own.
@@ -126,7 +126,7 @@ pub struct EngineArgs {
     #[arg(long, value_name = "FILE")]
     pub onnxruntime: Option<PathBuf>,
     /// Threads of the engine, at most one for each core; 0 is as many as there are cores
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub threads: usize,
 }
 
@@ -175,7 +175,7 @@ pub struct MethodArgs {
     #[command(flatten)]
     pub chosen: ChosenMethod,
     /// Seed of all randomness, recorded in the result
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub seed: u64,
 }
 
@@ -281,7 +281,7 @@ pub struct CalibrateArgs {
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
     /// Largest median relative change of the evidence, 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = number(0.0..=1.0))]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = number(0.0..=1.0), allow_negative_numbers = true)]
     pub tolerance: f64,
     /// Values to mask instead of the automatic levels
     #[arg(long, value_name = "V,V…", value_delimiter = ',')]
@@ -321,13 +321,13 @@ pub struct CheckArgs {
     #[arg(long)]
     pub randomization: bool,
     /// With --randomization, also compare maps averaged over N noisy copies of each photo
-    #[arg(long, value_name = "N", default_value_t = 0, requires = "randomization")]
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "randomization", value_parser = whole(0..=10_000), allow_negative_numbers = true)]
     pub smooth: usize,
     /// Also compare the maps with those of the same model for photos whose values are shifted by a constant
     #[arg(long)]
     pub input_shift: bool,
     /// Seed of the random classes and of the methods, recorded in the result
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub seed: u64,
     /// Folder for the page and the tables
     #[arg(long, value_name = "DIR", default_value = "candor-check")]
@@ -408,7 +408,7 @@ pub struct AttackArgs {
     #[arg(long, value_name = "NAME")]
     pub attack: String,
     /// Budget in the attack's norm, e.g. 8/255 or 0.5 [default: 8/255; of pgd-l2 0.5]
-    #[arg(long, value_name = "EPS")]
+    #[arg(long, value_name = "EPS", allow_negative_numbers = true)]
     pub eps: Option<String>,
     /// Class that the model is to answer: number or name [default: any other than its answer]
     #[arg(long, value_name = "CLASS")]
@@ -419,7 +419,7 @@ pub struct AttackArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub set: Vec<(String, String)>,
     /// Seed of all randomness, recorded in the result
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub seed: u64,
     /// Folder for images, arrays and attack.json
     #[arg(long, value_name = "DIR")]
@@ -507,20 +507,20 @@ gives the same bytes. Seeds below 1000000 were not used to train the embedded mo
 
 Examples:
   candor scenes pictures --count 100 --seed 500000
-  candor scenes single --objects 1-1 --size 112 --model scenes.onnx")]
+  candor scenes single --objects 1-1 --model scenes.onnx")]
 pub struct ScenesArgs {
     /// Folder to write
     pub out: PathBuf,
     #[command(flatten)]
     pub force: ForceArgs,
     /// Number of scenes
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000_000), allow_negative_numbers = true)]
     pub count: u64,
     /// Seed of the first scene
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     pub seed: u64,
     /// Pixels a side
-    #[arg(long, default_value_t = 224)]
+    #[arg(long, default_value_t = 224, allow_negative_numbers = true)]
     pub size: u32,
     /// Fewest and most objects, e.g. 1-4
     #[arg(long, value_name = "MIN-MAX", default_value = "1-4", value_parser = range)]

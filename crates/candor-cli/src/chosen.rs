@@ -20,7 +20,16 @@ pub struct Chosen {
 /// Methods by name, with those of `set` that each of them takes: `METHOD.KEY=VALUE` is for one, `KEY=VALUE` for all that have the parameter.
 pub fn methods(names: &[String], set: &[(String, String)]) -> Result<Vec<Chosen>> {
     let named = |name: &String| Ok((name.clone(), setup::found(name)?, vec![]));
-    settle(names.iter().map(named).collect::<Result<_>>()?, set)
+    settle(distinct(names, names.iter().map(named).collect::<Result<_>>()?)?, set)
+}
+
+/// Those methods, unless one of them is there twice, by its old name or the new.
+fn distinct(names: &[String], named: Vec<Named>) -> Result<Vec<Named>> {
+    let found: Vec<&str> = named.iter().map(|(_, method, _)| method.description().name).collect();
+    match (1..found.len()).find(|&i| found[..i].contains(&found[i])) {
+        Some(i) => Err(Usage(format!("the method '{}' is named twice", names[i])).into()),
+        None => Ok(named),
+    }
 }
 
 /// The same of names that may have settings of their own, `NAME+KEY=VALUE+…`, which come before those of `set`.
@@ -29,6 +38,9 @@ pub fn methods_with_settings(names: &[String], set: &[(String, String)]) -> Resu
         let (method, own) = name_and_settings(name).map_err(Usage)?;
         Ok((name.clone(), setup::found(method)?, own))
     };
+    if let Some(i) = (1..names.len()).find(|&i| names[..i].contains(&names[i])) {
+        return Err(Usage(format!("'{}' is named twice among the methods", names[i])).into());
+    }
     settle(names.iter().map(named).collect::<Result<_>>()?, set)
 }
 
@@ -51,8 +63,16 @@ fn settle(named: Vec<Named>, set: &[(String, String)]) -> Result<Vec<Chosen>> {
         .into_iter()
         .map(|(name, method, own)| {
             let d = method.description();
-            let given =
-                set.iter().filter_map(|(key, value)| Some((meant(key, &d)?.to_string(), value.clone())));
+            // What is for this method alone comes before what is for all that have the parameter.
+            let alone: Vec<&str> = set
+                .iter()
+                .filter(|(key, _)| key.contains('.'))
+                .filter_map(|(key, _)| meant(key, &d))
+                .collect();
+            let given = set.iter().filter_map(|(key, value)| {
+                let name = meant(key, &d)?;
+                (key.contains('.') || !alone.contains(&name)).then(|| (name.to_string(), value.clone()))
+            });
             let mut settled: Pairs = given.filter(|(key, _)| own.iter().all(|(k, _)| k != key)).collect();
             settled.extend(own);
             methods::check(method.as_ref(), &settled)?;
@@ -107,6 +127,8 @@ mod tests {
         assert_eq!(found[0], [pair("iterations", "5"), pair("rate", "0.1")]);
         assert_eq!(found[1], [pair("rate", "0.1"), pair("iterations", "9")]);
         assert_eq!(found[2], []);
+        let one_and_all = settled(&["reliable"], &[("reliable.rate", "0.1"), ("rate", "0.2")]).unwrap();
+        assert_eq!(one_and_all[0], [pair("rate", "0.1")], "what is for one comes before what is for all");
         assert!(
             found[3].ends_with(&[pair("method.composite", "epsilon"), pair("method", "lrp")]),
             "{:?}",
@@ -131,5 +153,10 @@ mod tests {
         fails(&["reliable"], &[("relaible.rate", "9")], "did you mean 'reliable'?");
         fails(&["reliable"], &[("method.rate", "9")], "none of the methods wraps another");
         fails(&["grad-cam", "reliable"], &[("reliable.rate", "fast")], "must be a number");
+        fails(&["reliable"], &[("rate", "0.2"), ("rate", "0.1")], "parameter 'rate' is given twice");
+        fails(&["reliable+rate=0.2+rate=0.1"], &[], "parameter 'rate' is given twice");
+        fails(&["reliable", "lime", "reliable"], &[], "'reliable' is named twice");
+        let names = ["lime", "lime"].map(String::from);
+        assert!(methods(&names, &[]).is_err_and(|e| e.to_string().contains("'lime' is named twice")));
     }
 }

@@ -2,6 +2,7 @@
 
 use candor::explanation::TopClass;
 use candor::image::Preprocessing;
+use candor::printable::printable;
 use candor_report::result::{ExplainResult, ImageResult, QueryResult};
 use candor_report::table::{Better, Cell, Column, Number, Table, Unit};
 
@@ -33,14 +34,14 @@ pub fn text(result: &ExplainResult, preprocessing: &Preprocessing, width: usize)
     }
     text += "\n";
     for image in &result.images {
-        text += &format!("{}\n  top {}: {}\n", image.path, image.top.len(), answers(&image.top));
+        text += &format!("{}\n  top {}: {}\n", printable(&image.path), image.top.len(), answers(&image.top));
         let table = table(image, has_null).screen(width.saturating_sub(2));
         text +=
             &table.lines().map(|line| format!("  {line}").trim_end().to_string() + "\n").collect::<String>();
         text += &image.queries.iter().map(warnings).collect::<String>();
     }
     for failed in &result.failed {
-        text += &format!("{}\n  failed: {}\n", failed.path, failed.error);
+        text += &format!("{}\n  failed: {}\n", printable(&failed.path), printable(&failed.error));
     }
     let shown = LEGEND.iter().enumerate().filter(|(i, _)| has_null || ![1, 2].contains(i));
     let legend: String = shown.map(|(_, line)| format!("{line}\n")).collect();

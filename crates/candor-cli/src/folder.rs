@@ -3,13 +3,28 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use candor::Classifier;
 use candor::package::locate;
-use candor::sidecar::Sidecar;
+use candor::sidecar::{LabelSource, Sidecar};
+use candor_graph::onnx::external_files;
 use candor_report::folder::{Folder, Inputs, Terms};
 
 use crate::arguments::{ForceArgs, ModelArgs};
 use crate::interrupt::{self, Watched};
 use crate::output;
+
+/// The files of which a model was made, once it is open: what an output must not replace even by force.
+pub fn of_model(model: &Path, classifier: &Classifier) -> Vec<PathBuf> {
+    let model = locate(model).map_or_else(|_| model.to_owned(), |located| located.model);
+    let sidecar = &classifier.sidecar_path;
+    let mut files = vec![model.clone(), sidecar.clone()];
+    if let Some(LabelSource::File(labels)) = &classifier.sidecar.labels {
+        files.push(sidecar.with_file_name("").join(labels));
+    }
+    // It was read a moment ago; if it has gone since, nothing can replace what it names.
+    files.extend(external_files(&model).unwrap_or_default());
+    files
+}
 
 /// The files that a command reads: those of its model, and others.
 pub fn inputs<P: Into<PathBuf>>(model: &ModelArgs, others: impl IntoIterator<Item = P>) -> Inputs {

@@ -10,6 +10,8 @@ use candor::Error;
 use candor_adversarial::error::Error as AdversarialError;
 use candor_eval::error::Error as EvalError;
 
+use crate::output;
+
 /// Exit code of a run that was stopped: 128 + SIGINT, as of a program that the signal ends.
 pub const EXIT: u8 = 130;
 
@@ -29,10 +31,10 @@ pub fn listen() {
             }
             std::process::exit(EXIT.into());
         }
-        eprintln!("\ncandor: stopping after this step; Ctrl-C again stops at once");
+        output::tell("\ncandor: stopping after this step; Ctrl-C again stops at once");
     };
     if let Err(e) = ctrlc::set_handler(heard) {
-        crate::output::note(&format!("Ctrl-C will end the program at once: {e}"));
+        output::note(&format!("Ctrl-C will end the program at once: {e}"));
     }
 }
 
@@ -55,7 +57,7 @@ pub fn holds(path: &Path) {
 pub fn tell() {
     let state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
     let text = if state.is_empty() { "nothing was written" } else { state.as_str() };
-    eprintln!("candor: stopped: {text}");
+    output::tell(&format!("candor: stopped: {text}"));
 }
 
 /// Whether an error says that the work was ended by whoever watched it.

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use anstyle::{AnsiColor, Style};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use candor::Progress;
+use candor::printable::{acts, printable};
 use candor_report::result::ExplainResult;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
@@ -75,7 +76,7 @@ pub fn note(text: &str) {
     static MADE: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let new = MADE.lock().is_ok_and(|mut made| made.insert(text.to_string()));
     if new {
-        anstream::eprintln!("candor: {NOTE}note:{NOTE:#} {text}");
+        tell(&format!("candor: {NOTE}note:{NOTE:#} {}", shown(text)));
     }
 }
 
@@ -88,7 +89,28 @@ pub fn progress_note(text: &str) {
 
 /// What went wrong, on stderr.
 pub fn error(text: &str) {
-    anstream::eprintln!("candor: {ERROR}error:{ERROR:#} {text}");
+    tell(&format!("candor: {ERROR}error:{ERROR:#} {}", shown(text)));
+}
+
+/// A line on stderr. Where it cannot be written there is nobody to tell.
+pub fn tell(line: &str) {
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+/// Letters of a word of an error, at most: names in a model file may have millions.
+const WORD: usize = 400;
+
+/// A remark as one line that a terminal shows and does not obey, long words shortened.
+fn shown(text: &str) -> String {
+    let word = |word: &str| match word.char_indices().nth(WORD) {
+        Some(_) => {
+            let letters: Vec<char> = word.chars().collect();
+            let (begins, ends) = (&letters[..WORD / 2], &letters[letters.len() - WORD / 4..]);
+            begins.iter().chain(&['…']).chain(ends).collect()
+        }
+        None => word.to_string(),
+    };
+    printable(text).split(' ').map(word).collect::<Vec<String>>().join(" ")
 }
 
 /// Prints a value as one JSON document, or hands it to the program that runs the command.
@@ -101,19 +123,45 @@ pub fn json(value: &impl serde::Serialize) -> Result<()> {
     written(&mut std::io::stdout(), &(text + "\n"))
 }
 
-/// Prints text, unless another program runs the command. Its styles are left out where stdout is no terminal, or where NO_COLOR is set.
+/// Prints text, unless another program runs the command. Its styles are left out where stdout is no terminal, or where NO_COLOR is set. Of what a terminal obeys nothing else is let
+/// through.
 pub fn print(text: &str) -> Result<()> {
     if caller::is_there() {
         return Ok(());
     }
-    written(&mut anstream::stdout(), text)
+    written(&mut anstream::stdout(), &harmless(text))
+}
+
+/// The text with spaces in the place of what a terminal would obey, but for the ends of lines and for styles (`ESC [ numbers m`).
+fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| acts(c) && c != '\n') {
+        out += &rest[..at];
+        rest = &rest[at..];
+        let style = style_length(rest);
+        let (kept, length) = match style {
+            Some(length) => (&rest[..length], length),
+            None => (" ", rest.chars().next().map_or(1, char::len_utf8)),
+        };
+        out += kept;
+        rest = &rest[length..];
+    }
+    out + rest
+}
+
+/// Length of the style that a text begins with, if it does.
+fn style_length(text: &str) -> Option<usize> {
+    let numbers = text.strip_prefix("\x1b[")?;
+    let ends = numbers.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+    numbers[ends..].starts_with('m').then_some("\x1b[".len() + ends + 1)
 }
 
 /// A reader that went away is no error.
 fn written(out: &mut impl Write, text: &str) -> Result<()> {
     match out.write_all(text.as_bytes()) {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
+        other => other.context("standard output cannot be written"),
     }
 }
 
@@ -129,5 +177,24 @@ pub fn exit_code(result: &ExplainResult) -> ExitCode {
         (_, true) => ExitCode::SUCCESS,
         (false, false) => ExitCode::from(3),
         (true, false) => ExitCode::from(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{harmless, shown};
+
+    #[test]
+    fn a_terminal_gets_styles_and_lines_and_nothing_else_to_obey() {
+        assert_eq!(harmless("\x1b[1;32mbest\x1b[0m\nnext"), "\x1b[1;32mbest\x1b[0m\nnext");
+        assert_eq!(harmless("a\x1b[2Jb\x07c\u{202e}d\x1b"), "a [2Jb c d ");
+        assert_eq!(shown("photo\n\x1b[31m.png: no picture"), "photo  [31m.png: no picture");
+    }
+
+    #[test]
+    fn names_of_millions_of_letters_are_shortened() {
+        let told = shown(&format!("node '{}' is wrong", "κ".repeat(1_000_000)));
+        assert!(told.chars().count() < 400 && told.contains('…'), "{told}");
+        assert!(told.starts_with("node 'κ") && told.ends_with("κ' is wrong"), "{told}");
     }
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use candor::error::one_line;
+use candor::file;
+use candor::image::MAX_FILE_BYTES;
 use candor_eval::error::{Error, JournalError};
 use candor_eval::journal::{Entry, Journal, Outcome};
 use candor_report::ReportWriter;
@@ -94,7 +96,7 @@ fn read(
 
 /// Photos in a journal: its lines behind the first.
 fn done(journal: &Path) -> usize {
-    let lines = std::fs::read(journal).map_or(0, |text| text.iter().filter(|b| **b == b'\n').count());
+    let lines = file::read(journal, u64::MAX).map_or(0, |text| text.iter().filter(|b| **b == b'\n').count());
     lines.saturating_sub(1)
 }
 
@@ -152,7 +154,9 @@ impl Resume {
 
 fn hash(photo: &Photo) -> Option<String> {
     match &photo.source {
-        Source::File(path) => sha256(path).ok(),
+        // What is larger than any photo, or is no file, fails again at once.
+        Source::File(path) if file::open(path, MAX_FILE_BYTES).is_ok() => sha256(path).ok(),
+        Source::File(_) => None,
         // Of the program itself, whose version is part of the configuration.
         Source::Bytes(_) => Some("embedded".to_string()),
     }

@@ -91,6 +91,9 @@ pub fn choices(setup: &Setup, levels: &[String], seed: u64) -> Result<Choices> {
 
 /// The format of a dataset that the arguments name.
 pub fn format(args: &SourceArgs) -> Result<Option<Format>> {
+    if let Some(images) = args.images.as_ref().filter(|images| !images.is_dir()) {
+        anyhow::bail!("--images {}: there is no such folder", images.display());
+    }
     let Some(name) = &args.format else { return Ok(None) };
     let known = Format::ALL.iter().find(|(n, _)| n == name).map(|(_, format)| *format);
     let unknown =

@@ -69,8 +69,11 @@ fn joined(rendered: &str) -> String {
     let text = rendered.strip_prefix("error: ").unwrap_or(rendered);
     let told =
         text.split("\n\n").take_while(|p| !p.starts_with("Usage:") && !p.starts_with("For more information"));
+    // What stands behind -- is another photo or a name of a file: nobody means that by an option.
+    let tip =
+        |paragraph: &&str| paragraph.contains("tip: to pass '") && paragraph.contains("as a value, use '");
     let line = |paragraph: &str| paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
-    told.map(line).collect::<Vec<_>>().join("; ")
+    told.filter(|p| !tip(p)).map(line).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -83,6 +86,9 @@ mod tests {
                         Usage: candor explain --method <NAME> <MODEL> <IMAGES>...\n\nFor more information, try '--help'.\n";
         let line = "unexpected argument '--mehtod' found; tip: a similar argument exists: '--method'";
         assert_eq!(joined(rendered), line);
+        let unknown = "error: unexpected argument '--hurry' found\n\n  tip: to pass '--hurry' as a value, use '-- --hurry'\n\n\
+                       Usage: …\n";
+        assert_eq!(joined(unknown), "unexpected argument '--hurry' found");
         let missing = "error: the following required arguments were not provided:\n  <MODEL>\n  <IMAGES>...\n\nUsage: …\n";
         assert_eq!(
             joined(missing),

@@ -117,3 +117,32 @@ fn bad_input_is_one_line() {
     mixed.push(text);
     assert_eq!(bench.run("mixed", &mixed, &["--attack", "fgsm"]).status.code(), Some(3));
 }
+
+#[test]
+fn a_photo_that_is_answered_with_the_target_already_is_named_and_not_counted() {
+    let bench = Bench::new();
+    let free = bench.attacked("free", &["--attack", "fgsm"]);
+    let before: Vec<u64> = free["images"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|i| i["before"]["class_id"].as_u64().unwrap())
+        .collect();
+    let target = before[0].to_string();
+    let own = before.iter().filter(|class| **class == before[0]).count();
+    assert!(own < before.len(), "other answers, too: {before:?}");
+    let done = bench.run("aimed", &bench.photos, &["--attack", "fgsm", "--target", &target]);
+    assert_eq!(done.status.code(), Some(3), "{}", String::from_utf8_lossy(&done.stderr));
+    let result: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(result["summary"]["images"].as_u64(), Some((before.len() - own) as u64));
+    assert_eq!(result["failed"].as_array().unwrap().len(), own);
+    assert!(
+        result["failed"][0]["error"]
+            .as_str()
+            .unwrap()
+            .contains("already, so that there is nothing to change")
+    );
+    let alone = bench.run("alone", &bench.photos[..1], &["--attack", "fgsm", "--target", &target]);
+    assert_eq!(alone.status.code(), Some(1));
+    assert!(String::from_utf8(alone.stderr).unwrap().contains("scene0.png: the model answers "));
+}

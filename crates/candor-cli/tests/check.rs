@@ -51,7 +51,7 @@ fn check_writes_its_page_its_table_and_all_it_was_asked() {
     let methods = found["methods"].as_array().unwrap();
     let verdicts: Vec<bool> = methods.iter().map(|m| m["passed"].as_bool().unwrap()).collect();
     assert_eq!(verdicts, [true, false, false], "{found}");
-    let caution = "by 2 images: too few for a verdict";
+    let caution = "from 2 images: too few for a verdict";
     assert!(methods[0]["caution"].as_str().unwrap().starts_with(caution), "{}", methods[0]["caution"]);
     assert_eq!((&methods[0]["has_null"], &methods[1]["has_null"]), (&true.into(), &false.into()));
     assert_eq!(found["skipped"][0]["method"], "attention-rollout");
@@ -70,6 +70,13 @@ fn check_writes_its_page_its_table_and_all_it_was_asked() {
     ] {
         assert!(page.contains(part), "no '{part}'");
     }
+    let markdown = Command::cargo_bin("candor").unwrap().arg("table").arg(dir.path().join("out/check.json"));
+    let mut shown = Command::cargo_bin("candor").unwrap();
+    let shown = shown.arg("table").arg(dir.path().join("out/check.json")).output().unwrap();
+    let markdown = String::from_utf8(shown.stdout).unwrap();
+    for title in ["### model: With shifted values", "### model: With random weights"] {
+        assert!(markdown.contains(title), "{markdown}");
+    }
     let table = fs::read_to_string(dir.path().join("out/check.csv")).unwrap();
     assert_eq!(table.lines().count(), 1 + 3 * 2 * 5);
 }
@@ -87,7 +94,7 @@ fn methods_with_the_same_null_are_one_finding() {
             .args(&photos[..1])
             .args(["--methods", methods, "--out"])
             .arg(&out);
-        let done = done.args(["--set", "reliable.iterations=5"]).output().unwrap();
+        let done = done.args(["--set", "reliable.iterations=5", "--input-shift"]).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         let page = fs::read_to_string(out.join("check.html")).unwrap();
         (String::from_utf8(done.stdout).unwrap(), page)
@@ -95,7 +102,8 @@ fn methods_with_the_same_null_are_one_finding() {
     let note = "reliable and evidence-scaled are silent by the same figure";
     let (text, page) = run("reliable,gradient,evidence-scaled");
     assert!(text.contains(note) && page.contains(note), "{text}");
-    assert!(text.contains("? verdict by 1 image: too few") && text.contains("fails?"), "{text}");
+    assert!(text.contains("? verdict from 1 image: too few") && text.contains("fails?"), "{text}");
+    assert!(text.contains("With shifted values\n") && text.contains("norm of the change ÷"), "{text}");
     let (text, page) = run("reliable,gradient");
     assert!(!text.contains("same figure") && !page.contains("same figure"), "{text}");
 }
@@ -131,4 +139,7 @@ fn the_path_of_lambda_is_in_the_result_and_its_map_shrinks() {
     assert!(mass.windows(2).all(|m| m[1] <= m[0] + 1e-3) && mass[3] < mass[0], "{mass:?}");
     let empty = queries[1]["lambda_path"].as_array().unwrap();
     assert!(empty.iter().all(|p| p["mass"] == 0.0), "{empty:?}");
+    let page = fs::read_to_string(dir.path().join("out/report.html")).unwrap();
+    let alone = page.matches("<figcaption><b>λ ").count();
+    assert_eq!(alone, 4 * 2 * 2, "four other maps of two classes of two photos");
 }

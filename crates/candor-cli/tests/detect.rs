@@ -111,6 +111,42 @@ fn a_detector_is_trained_goes_on_where_it_was_and_scores() {
     assert!(moves.len() == 7 && moves[0][0] == "mirrored" && moves[0][1][0].is_number(), "{moves:?}");
     assert!(page.contains("a pixel up "), "how far the evidence moves is on the page");
 
+    // A network or a card that is not as it was written.
+    let refused = |change: &dyn Fn(), part: &str| {
+        let [network, card] = ["detector/detector.onnx", "detector/detector.json"].map(|f| bench.path(f));
+        let whole = [fs::read(&network).unwrap(), fs::read(&card).unwrap()];
+        change();
+        let done = bench.run("score", &[bench.path("detector"), photo.clone()], &[]);
+        let error = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(1), "{error}");
+        assert!(error.contains(part) && !error.contains("in memory"), "'{part}' is not in: {error}");
+        fs::write(&network, &whole[0]).unwrap();
+        fs::write(&card, &whole[1]).unwrap();
+    };
+    let card = |change: &dyn Fn(&mut Value)| {
+        let path = bench.path("detector/detector.json");
+        let mut card: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        change(&mut card);
+        fs::write(path, card.to_string()).unwrap();
+    };
+    let flip = || {
+        let mut bytes = network.clone();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(bench.path("detector/detector.onnx"), bytes).unwrap();
+    };
+    refused(&flip, "detector.onnx is not the network that");
+    let cut = || {
+        card(&|c| drop(c.as_object_mut().unwrap().remove("network_sha256")));
+        fs::write(bench.path("detector/detector.onnx"), &network[..network.len() / 2]).unwrap();
+    };
+    refused(&cut, "detector/detector.onnx");
+    refused(
+        &|| card(&|c| c["thresholds"][1]["score"] = (-1e9).into()),
+        "detector.json: score of a threshold",
+    );
+    refused(&|| card(&|c| c["features"]["rate"] = 1e30.into()), "detector.json: rate");
+
     // A file that is no photo is named, and the others are screened.
     fs::write(bench.path("broken.png"), b"no picture").unwrap();
     let mixed = bench.run("score", &[bench.path("detector"), photo, bench.path("broken.png")], &[]);

@@ -181,7 +181,10 @@ fn scenes_and_man_pages_do_not_replace_files() {
     assert_eq!(bench.seen("data"), left);
     bench.done(&["man", "pages"]);
     assert!(bench.seen("pages").contains(&"candor-explain.1".to_string()));
-    bench.refused(&["man", "pages"], 2, "pages/candor");
+    // As it wrote them, they are its own.
+    bench.done(&["man", "pages"]);
+    fs::write(bench.path("pages/candor-explain.1"), "mine").unwrap();
+    bench.refused(&["man", "pages"], 2, "pages/candor-explain.1 is there already");
     bench.done(&["man", "pages", "--force"]);
 }
 
@@ -308,4 +311,221 @@ fn more_threads_than_cores_are_capped_with_a_note() {
     assert!(note.contains("--threads 100000") && note.contains(&format!("{cores} cores")), "{note}");
     let result: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
     assert_eq!(result["engine"]["threads"].as_u64(), Some(cores as u64));
+}
+
+#[test]
+fn a_file_of_the_earlier_result_may_be_the_next_input() {
+    let bench = Bench::new();
+    bench.done(&[&["explain", "model.onnx", "scene0.png", "--out", "out"], &FAST[..]].concat());
+    let overlay = bench.seen("out").into_iter().find(|f| f.ends_with("overlay.png")).unwrap();
+    let input = format!("out/{overlay}");
+    let before = fs::read(bench.path(&input)).unwrap();
+    bench.done(&[&["explain", "model.onnx", &input, "--out", "out"], &FAST[..]].concat());
+    assert!(fs::read(bench.path(&input)).unwrap() == before, "the photo is still there");
+    assert!(!bench.seen("out").iter().any(|f| f.starts_with("scene0/") && *f != overlay));
+}
+
+#[test]
+fn force_spares_all_files_of_the_model() {
+    let bench = Bench::new();
+    // A sidecar of the longer name, and labels that only it names, which are called as an output is.
+    fs::create_dir(bench.path("out")).unwrap();
+    fs::remove_file(bench.path("model.candor.toml")).unwrap();
+    let sidecar: Vec<&str> = embedded::SIDECAR.lines().filter(|l| !l.starts_with("labels")).collect();
+    fs::write(
+        bench.path("model.onnx.candor.toml"),
+        format!("labels = \"out/check.csv\"\n{}\n", sidecar.join("\n")),
+    )
+    .unwrap();
+    fs::write(bench.path("out/check.csv"), embedded::LABELS).unwrap();
+    let check = ["check", "model.onnx", "scene0.png", "--methods", "grad-cam", "--out", "out", "--force"];
+    bench.refused(&check, 2, "out/check.csv is an input, which this command reads");
+    let export = ["export", "model.onnx", "--method", "gradient", "--force", "-o"];
+    bench.refused(&[&export[..], &["model.onnx.candor.toml"]].concat(), 2, "which this command reads");
+}
+
+/// A model whose tensor lies in another file.
+#[test]
+fn force_spares_data_that_lies_beside_the_model() {
+    let bench = Bench::new();
+    let (bytes, outside) = externalised(embedded::MODEL);
+    fs::write(bench.path("outside.onnx"), bytes).unwrap();
+    fs::write(bench.path("a.npz"), outside).unwrap();
+    fs::create_dir(bench.path("photos")).unwrap();
+    fs::copy(bench.path("scene0.png"), bench.path("photos/a.png")).unwrap();
+    let preset = ["--preset", "inception", "--force"];
+    let explain = ["explain", "outside.onnx", "scene0.png", "--out", "out"];
+    bench.done(&[&explain[..], &FAST, &preset].concat());
+    let attack = ["attack", "outside.onnx", "photos/a.png", "--attack", "fgsm", "--out", "."];
+    bench.refused(&[&attack[..], &preset].concat(), 2, "a.npz, which this command reads");
+    let export = ["export", "outside.onnx", "--method", "gradient", "-o", "a.npz"];
+    bench.refused(&[&export[..], &preset].concat(), 2, "a.npz is an input, which this command reads");
+}
+
+/// The model with the raw data of a tensor in a file `a.npz`, and that file's bytes.
+fn externalised(model: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let field = |number: u64, inner: &[u8]| {
+        let mut bytes = vec![];
+        varint(number << 3 | 2, &mut bytes);
+        varint(inner.len() as u64, &mut bytes);
+        bytes.extend(inner);
+        bytes
+    };
+    let entry =
+        |key: &str, value: &str| field(13, &[field(1, key.as_bytes()), field(2, value.as_bytes())].concat());
+    let mut outside = vec![];
+    let mut moved = |tensor: &[u8]| {
+        let mut kept = vec![];
+        for (number, whole, part) in fields(tensor) {
+            if number == 9 && outside.is_empty() && part.len() > 256 {
+                outside = part.to_vec();
+                kept.extend([entry("location", "a.npz"), vec![14 << 3, 1]].concat());
+            } else {
+                kept.extend(whole);
+            }
+        }
+        kept
+    };
+    let mut bytes = vec![];
+    for (number, whole, part) in fields(model) {
+        if number == 7 {
+            let mut graph = vec![];
+            for (number, whole, part) in fields(part) {
+                match number {
+                    5 => graph.extend(field(5, &moved(part))),
+                    _ => graph.extend(whole),
+                }
+            }
+            bytes.extend(field(7, &graph));
+        } else {
+            bytes.extend(whole);
+        }
+    }
+    assert!(!outside.is_empty());
+    (bytes, outside)
+}
+
+/// The fields of a protocol buffer's message: number, the whole of it, and what it holds if that is bytes.
+fn fields(message: &[u8]) -> Vec<(u64, &[u8], &[u8])> {
+    let (mut found, mut at) = (vec![], 0);
+    let read = |at: &mut usize| {
+        let (mut value, mut shift) = (0u64, 0);
+        loop {
+            let byte = message[*at];
+            *at += 1;
+            value |= u64::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                return value;
+            }
+        }
+    };
+    while at < message.len() {
+        let start = at;
+        let tag = read(&mut at);
+        let length = match tag & 7 {
+            0 => {
+                read(&mut at);
+                0
+            }
+            1 => 8,
+            5 => 4,
+            _ => read(&mut at) as usize,
+        };
+        found.push((tag >> 3, &message[start..at + length], &message[at..at + length]));
+        at += length;
+    }
+    found
+}
+
+fn varint(mut value: u64, bytes: &mut Vec<u8>) {
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
+#[test]
+fn a_file_with_the_name_of_a_journal_stays() {
+    let bench = Bench::new();
+    bench.done(&["scenes", "data", "--count", "4", "--size", "64"]);
+    fs::create_dir_all(bench.path("out/corpus")).unwrap();
+    let bench_of =
+        |name: &'static str| ["bench", name, "model.onnx", "data", "--methods", "grad-cam", "--out", "out"];
+    for (command, journal) in [
+        (&bench_of("wsol")[..], "localization"),
+        (&bench_of("dwsol")[..], "localization"),
+        (&bench_of("adversarial")[..], "adversarial"),
+        (&bench_of("adversarial")[..], "attacked"),
+        (&bench_of("grid")[..], "grid"),
+        (&bench_of("faithfulness")[..], "faithfulness"),
+        (&["detect", "train", "model.onnx", "data", "--out", "out"], "corpus/corpus"),
+        (&["detect", "eval", "model.onnx", "data", "--out", "out"], "corpus/corpus"),
+    ] {
+        let journal = format!("out/{journal}.jsonl");
+        fs::write(bench.path(&journal), "notes").unwrap();
+        bench.refused(command, 1, &format!("{journal}: line 1 is not one of Candor's journal"));
+        fs::remove_file(bench.path(&journal)).unwrap();
+    }
+    // Nor is such a file a proof that a folder's contents are Candor's.
+    fs::create_dir(bench.path("out/adversarial")).unwrap();
+    fs::write(bench.path("out/adversarial/1.png"), "mine").unwrap();
+    fs::write(bench.path("out/adversarial.jsonl"), "").unwrap();
+    bench.refused(&bench_of("adversarial"), 2, "out/adversarial is there already");
+}
+
+#[test]
+fn scenes_are_put_in_place_together_beside_their_model() {
+    use candor_report::folder::{Folder, Terms};
+    let bench = Bench::new();
+    let scenes =
+        |more: &[&'static str]| [&["scenes", "data", "--count", "2", "--size", "64"][..], more].concat();
+    let held =
+        Folder::open(&bench.path("data"), Terms { command: "candor scenes".into(), ..Terms::default() })
+            .unwrap();
+    bench.refused(&scenes(&[]), 1, "data is in use by `candor scenes`");
+    drop(held);
+    for own in ["data/scenes.csv", "./data/000001.png", "data/../data/classes.txt"] {
+        bench.refused(&scenes(&["--model", own]), 2, "is one of the scenes' own files");
+    }
+    // Its folder is made first, whichever it is.
+    bench.done(&scenes(&["--model", "data/model.onnx"]));
+    bench.done(&scenes(&["--model", "elsewhere/below/model.onnx"]));
+    assert_eq!(fs::read(bench.path("elsewhere/below/model.onnx")).unwrap(), embedded::MODEL);
+    // What it wrote is its own: more of them, or fewer.
+    bench.done(&scenes(&["--seed", "7", "--model", "data/model.onnx"]));
+    bench.done(&["scenes", "data", "--count", "1", "--size", "64"]);
+    let left =
+        ["000000.png", "000000_mask.png", "classes.txt", "model.candor.toml", "model.onnx", "scenes.csv"];
+    assert_eq!(bench.seen("data"), left);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_sidecar_that_is_a_link_stays_one() {
+    use std::os::unix::fs::symlink;
+    let bench = Bench::new();
+    fs::create_dir(bench.path("shared")).unwrap();
+    fs::rename(bench.path("model.candor.toml"), bench.path("shared/scenes.toml")).unwrap();
+    symlink("shared/scenes.toml", bench.path("model.candor.toml")).unwrap();
+    bench.done(&["calibrate", "model.onnx", "scene0.png"]);
+    assert!(bench.path("model.candor.toml").is_symlink());
+    assert!(fs::read_to_string(bench.path("shared/scenes.toml")).unwrap().contains("lambda"));
+    fs::remove_file(bench.path("model.candor.toml")).unwrap();
+    symlink("nowhere.toml", bench.path("model.candor.toml")).unwrap();
+    let calibrate = ["calibrate", "model.onnx", "scene0.png", "--preset", "inception"];
+    bench.refused(&calibrate, 1, "model.candor.toml: it is a link that leads nowhere");
+}
+
+#[test]
+fn what_is_no_file_is_not_replaced_by_force() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path("folder.onnx")).unwrap();
+    let export = |to: &'static str| ["export", "model.onnx", "--method", "gradient", "--force", "-o", to];
+    bench.refused(&export("folder.onnx"), 2, "no regular file");
+    if Path::new("/dev/null").exists() {
+        bench.refused(&export("/dev/null"), 2, "/dev/null is there, and is no regular file");
+    }
+    bench.refused(&export("missing/below.onnx"), 1, "cannot write missing/below.onnx");
 }

@@ -497,8 +497,87 @@ fn sidecars_and_labels_without_end_are_refused() {
     bench.file("many.txt", "cat\n".repeat(2_000_000).as_bytes());
     labels("many.txt", "2000000 names");
     if Path::new("/dev/zero").exists() {
-        labels("/dev/zero", "larger than 64 MiB");
-        let done = bench.explain(&["/dev/zero", "photo.png"]);
-        refused(&done, "/dev/zero", "");
+        labels("/dev/zero", "no regular file");
     }
+    let long = fs::File::create(bench.path("long.txt")).unwrap();
+    long.set_len(65 << 20).unwrap();
+    labels("long.txt", "larger than 64 MiB");
+}
+
+/// What never begins, and what never ends, wherever a file is read.
+#[cfg(unix)]
+#[test]
+fn pipes_and_devices_are_refused_at_once() {
+    let bench = Bench::new();
+    assert!(std::process::Command::new("mkfifo").arg(bench.path("pipe")).status().unwrap().success());
+    let wsol = ["bench", "wsol", "model.onnx", "--preset", "unit", "--methods", "gradient", "--out", "out"];
+    bench.file("list.csv", b"file,class_index\nphoto.png,1\n");
+    for what in ["pipe", "/dev/zero"] {
+        let part = "no regular file";
+        refused(&bench.explain(&[what, "photo.png"]), what, part);
+        refused(&bench.explain(&["model.onnx", what]), what, part);
+        refused(&bench.explain(&["model.onnx", "photo.png", "--labels", what]), what, part);
+        refused(&bench.explain(&["model.onnx", "photo.png", "--sidecar", what]), what, part);
+        refused(&bench.run(&["table", what]), what, part);
+        for format in ["csv", "coco", "cifar"] {
+            refused(&bench.run(&[&wsol[..], &[what, "--format", format]].concat()), what, part);
+        }
+        refused(&bench.run(&[&wsol[..], &["list.csv", "--class-map", what]].concat()), what, part);
+    }
+    let export = ["export", "model.onnx", "--preset", "unit", "--method", "gradient", "-o", "pipe"];
+    let done = bench.run(&export);
+    assert_eq!(done.status.code(), Some(2), "{}", text(&done.stderr));
+}
+
+/// Where stderr or stdout cannot be written.
+#[cfg(unix)]
+#[test]
+fn what_nobody_hears_keeps_its_exit_code() {
+    if !Path::new("/dev/full").exists() {
+        return;
+    }
+    let bench = Bench::new();
+    let binary = Command::cargo_bin("candor").unwrap().get_program().to_owned();
+    let shell = |line: &str| {
+        let mut shell = Command::new("sh");
+        shell.env_remove("RUST_BACKTRACE").current_dir(bench.dir.path());
+        shell.args(["-c", line]).arg(&binary).timeout(HANGS).output().unwrap()
+    };
+    assert_eq!(shell("\"$0\" inspect missing.onnx 2>/dev/full").status.code(), Some(1));
+    assert_eq!(shell("\"$0\" inspect 2>/dev/full").status.code(), Some(2));
+    // With a note: the preprocessing is assumed.
+    assert_eq!(shell("\"$0\" inspect model.onnx 2>/dev/full").status.code(), Some(0));
+    let done = shell("\"$0\" methods >/dev/full");
+    assert_eq!(done.status.code(), Some(1));
+    assert!(text(&done.stderr).contains("standard output cannot be written"), "{}", text(&done.stderr));
+}
+
+/// Names of files that would move a cursor, end a line or turn the direction of writing.
+#[cfg(unix)]
+#[test]
+fn names_of_files_are_shown_and_do_nothing() {
+    let bench = Bench::new();
+    let photo = "a\u{1b}[2J\n\u{202e}b\u{7}.png";
+    bench.file(photo, candor_scenes::embedded::DEMO_SCENES[0].png);
+    let broken = "c\u{1b}]0;title\u{7}\u{2066}.png";
+    bench.file(broken, b"no picture");
+    let harmless = |told: &str| {
+        for acts in ['\u{1b}', '\u{7}', '\u{202e}', '\u{2066}'] {
+            assert!(!told.contains(acts), "{acts:?} is in {told}");
+        }
+    };
+    let fast = ["--method", "gradient"];
+    let done = bench.explain(&[&["model.onnx", photo, broken], &fast[..]].concat());
+    assert_eq!(done.status.code(), Some(3), "{}", text(&done.stderr));
+    harmless(&text(&done.stdout));
+    harmless(&text(&done.stderr));
+    harmless(&fs::read_to_string(bench.path("out/report.html")).unwrap());
+    assert!(text(&done.stdout).contains("a [2J  b .png\n"), "{}", text(&done.stdout));
+    let done = bench.explain(&["model.onnx", broken]);
+    refused(&done, "]0;title", "");
+    harmless(&text(&done.stderr));
+    let check =
+        ["check", "model.onnx", photo, "--methods", "gradient", "--preset", "unit", "--out", "checked"];
+    assert_eq!(bench.run(&check).status.code(), Some(0));
+    harmless(&fs::read_to_string(bench.path("checked/check.html")).unwrap());
 }

@@ -101,7 +101,7 @@ const fn file(of: Has, change: &'static str, says: &'static str) -> Mistake {
     Mistake { of, change, code: 1, says }
 }
 
-const MISTAKES: [Mistake; 32] = [
+const MISTAKES: [Mistake; 40] = [
     usage(Model, "--engine ort", "did you mean 'onnxruntime'? There are: rten, onnxruntime"),
     usage(Model, "--engine tensorflow", "there are: rten, onnxruntime"),
     usage(Model, "--device gpu", "there is no such device; there are: cpu, cuda"),
@@ -133,11 +133,19 @@ const MISTAKES: [Mistake; 32] = [
     usage(Attacks, "--attacks fgsm,pdg", "did you mean 'pgd'?"),
     usage(Attacks, "--attacks fgsm,pgd+stpes=1", "did you mean 'steps'?"),
     usage(Levels, "--levels level41", "--levels: "),
+    usage(Model, "--threads -1", "invalid value '-1' for '--threads <N>'"),
+    usage(Model, "--threads many", "invalid value 'many'"),
+    file(Dataset, "--images nowhere", "--images nowhere: there is no such folder"),
+    usage(Method, "--method reliable --set rate=0.1 --set rate=0.2", "parameter 'rate' is given twice"),
+    usage(Methods, "--methods gradient", "named twice"),
+    usage(Settings, "--methods reliable+rate=0.1+rate=0.2", "parameter 'rate' is given twice"),
+    usage(Attack, "--eps 8/255 --set eps=4/255", "parameter 'eps' is given twice"),
+    usage(Attacks, "--attacks fgsm,fgsm", "the attack 'fgsm' is named twice"),
     file(Out, "--out photo.png/below", "photo.png"),
 ];
 
 /// Mistakes that only one command can make.
-const OWN: [(&str, i32, &str); 23] = [
+const OWN: [(&str, i32, &str); 31] = [
     ("explian model.onnx photo.png", 2, "a similar subcommand exists: 'explain'"),
     ("bench wsl model.onnx photos", 2, "a similar subcommand exists"),
     ("explain model.onnx", 2, "<IMAGES>"),
@@ -164,6 +172,18 @@ const OWN: [(&str, i32, &str); 23] = [
     ("export model.onnx -o out.onnx --method rise", 2, "cannot be exported"),
     ("export model.onnx -o out.onnx --method grad-cam --set scor=1", 2, "has no parameter 'scor'"),
     ("detect score model.onnx missing photo.png", 1, "missing"),
+    ("scenes more --count 18446744073709551615", 2, "is not in 1..=1000000"),
+    ("scenes more --count 0", 2, "is not in 1..=1000000"),
+    ("explain model.onnx photo.png --seed -1", 2, "invalid value '-1' for '--seed <N>'"),
+    ("check model.onnx photo.png --randomization --smooth 99999999999", 2, "from 0 to 10000"),
+    ("attack model.onnx photo.png --attack jsma --set theta=0 --out out", 2, "'theta' must not be 0"),
+    ("attack model.onnx photo.png --attack fgsm --eps -1 --out out", 2, "must be a number from 0 to 1"),
+    (
+        "bench wsol model.onnx photos --methods grad-cam --fewer grad-cam=1 --fewer grad-cam=2",
+        2,
+        "given twice",
+    ),
+    ("explain model.onnx photo.png --hurry", 2, "unexpected argument '--hurry' found; see --help"),
     ("table missing.json", 1, "missing.json"),
 ];
 

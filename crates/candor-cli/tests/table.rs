@@ -105,7 +105,7 @@ fn a_sanity_check_is_sorted_by_the_random_class() {
     let medians: Vec<f64> = names.iter().map(random).collect();
     assert!(medians.len() == 3 && medians.is_sorted(), "{medians:?}");
     assert_eq!(rows[2][1], "passes?", "two photos");
-    assert_eq!(rows[2][4], "0 (0 to 0), 0");
+    assert_eq!(rows[2][4], "0.000 (0.000 to 0.000), 0.000");
     assert!(!rows[3][2].contains('('), "of top-2 the median alone: {markdown}");
     assert!(markdown.contains("2 photos, rten "), "{markdown}");
 }

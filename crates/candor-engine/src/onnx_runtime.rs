@@ -52,6 +52,20 @@ impl Device {
         Device::ALL.iter().find(|(_, d)| *d == self).map_or("cpu", |(name, _)| name)
     }
 
+    /// What to do where a device is not to be had; nothing for the processor, which always is.
+    fn remedy(self) -> String {
+        let package = match self {
+            Device::Cpu => return String::new(),
+            Device::Cuda | Device::TensorRt => " (`pip install onnxruntime-gpu`)",
+            Device::DirectMl => " (`pip install onnxruntime-directml`)",
+            Device::CoreMl => "",
+        };
+        let name = self.name();
+        format!(
+            "; --device {name} needs a library of ONNX Runtime that is built for it{package}, or leave --device out"
+        )
+    }
+
     fn provider(self) -> Option<ep::ExecutionProviderDispatch> {
         let provider = match self {
             Device::Cpu => return None,
@@ -168,7 +182,7 @@ impl Maker {
             .builder(graph, form.batch)
             .and_then(|b| Ok(b.with_external_initializer_file_in_memory(onnx::WEIGHTS, weights.into())?))
             .and_then(|mut b| b.commit_from_memory(&bytes));
-        made.map_err(|e| fail(NodeNames::of(&part).explain(&e.to_string())))
+        made.map_err(|e| fail(NodeNames::of(&part).explain(&e.to_string()) + &self.device.remedy()))
     }
 
     fn builder(&self, graph: &Graph, batch: Option<usize>) -> ort::Result<SessionBuilder> {

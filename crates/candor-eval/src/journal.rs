@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
+use candor::file;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, JournalError, Result};
@@ -44,14 +45,46 @@ pub struct Journal {
     done: HashSet<(String, usize)>,
 }
 
+/// How every journal begins: with the name of a [`Header`]'s field.
+const BEGINS: &[u8] = b"{\"candor_benchmark\":";
+
 impl Journal {
-    /// Opens a journal, new or begun. `configuration` is all on which figures depend; a journal of another one is refused. A
-    /// line that was cut off is dropped, and what it measured is measured again.
+    /// That a file at `path` is a journal, whosever: it begins as one, or there is none. For asking before long work.
+    ///
+    /// # Errors
+    /// [`Error::Journal`] naming the file.
+    pub fn check(path: &Path) -> Result<()> {
+        let fail = |e: io::Error| Error::journal(path, e);
+        match file::is_regular(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(fail)?,
+        }
+        let mut begins = vec![];
+        File::open(path).map_err(fail)?.take(BEGINS.len() as u64).read_to_end(&mut begins).map_err(fail)?;
+        if BEGINS.starts_with(&begins) {
+            return Ok(());
+        }
+        Err(broken(path, 1, serde_json::Error::custom("it begins in another way")))
+    }
+
+    /// Whether there is a journal at `path` of which at least the first line is whole.
+    pub fn is_begun(path: &Path) -> bool {
+        let first = || {
+            let mut line = vec![];
+            BufReader::new(File::open(path).ok()?).take(MOST_BYTES).read_until(b'\n', &mut line).ok()?;
+            Some(line)
+        };
+        Journal::check(path).is_ok() && first().is_some_and(|line| line.ends_with(b"\n"))
+    }
+
+    /// Opens a journal, new or begun. `configuration` is all on which figures depend; a journal of another one is refused, and so is a
+    /// file that does not begin as a journal: it stays as it is. A line that was cut off is dropped, and what it measured is measured again.
     ///
     /// # Errors
     /// [`Error::Journal`] naming the file.
     pub fn open(path: &Path, configuration: &serde_json::Value) -> Result<Self> {
         let fail = |e: io::Error| Error::journal(path, e);
+        Journal::check(path)?;
         let begun = path.exists();
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(fail)?;
         let mut done = HashSet::new();
@@ -128,7 +161,7 @@ impl Journal {
     /// # Errors
     /// [`Error::Journal`] naming the file.
     pub fn all<R: DeserializeOwned>(&self) -> Result<Vec<Entry<R>>> {
-        let file = File::open(&self.path).map_err(|e| Error::journal(&self.path, e))?;
+        let file = file::open(&self.path, u64::MAX).map_err(|e| Error::journal(&self.path, e))?;
         let lines = BufReader::new(file).split(b'\n').enumerate().skip(1);
         lines
             .map(|(at, line)| {
@@ -146,6 +179,9 @@ impl Journal {
         self.file.write_all(line.as_bytes()).map_err(|e| Error::journal(&self.path, e))
     }
 }
+
+/// Most bytes of a first line, which has the names of all classes.
+const MOST_BYTES: u64 = 1 << 28;
 
 /// Settings that others follow from, the first ones first: where the model is another, so may be its λ and its levels.
 const FIRST: [&str; 5] = ["model", "version", "dataset", "engine", "preprocessing"];
@@ -219,6 +255,40 @@ mod tests {
         let wrong = Journal::open(&path, &serde_json::json!({})).unwrap_err();
         let wrong = one_line(&wrong);
         assert!(wrong.contains("line 1 is not one of Candor's journal"), "{wrong}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_journal_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let configuration = serde_json::json!({ "seed": 1 });
+        // Without an end of line it looked like a first line that was cut off.
+        for notes in ["notes", "{\"candor\": 1}", "[1, 2]", "{}\nmore", "\n"] {
+            std::fs::write(&path, notes).unwrap();
+            for _ in 0..2 {
+                let error = one_line(&Journal::open(&path, &configuration).unwrap_err());
+                assert!(error.contains("line 1 is not one of Candor's journal"), "{error}");
+            }
+            assert!(!Journal::is_begun(&path));
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), notes);
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert!(!Journal::is_begun(&path));
+        #[cfg(unix)]
+        {
+            let notes = dir.path().join("notes.txt");
+            std::fs::write(&notes, "notes").unwrap();
+            std::os::unix::fs::symlink(&notes, &path).unwrap();
+            Journal::open(&path, &configuration).unwrap_err();
+            assert_eq!(std::fs::read_to_string(&notes).unwrap(), "notes");
+            std::fs::remove_file(&path).unwrap();
+            assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+            let error = one_line(&Journal::open(&path, &configuration).unwrap_err());
+            assert!(error.contains("no regular file"), "{error}");
+            std::fs::remove_file(&path).unwrap();
+        }
+        Journal::open(&path, &configuration).unwrap();
+        assert!(Journal::is_begun(&path));
     }
 
     #[test]

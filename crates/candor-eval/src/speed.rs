@@ -45,7 +45,7 @@ pub struct SpeedResult {
     pub batch: usize,
     /// Reading the model file and making the graph ready, once, in seconds.
     pub load_seconds: f64,
-    /// The engine's best, 10⁹ operations a second: the product of two 2048×2048 matrices, the fastest run.
+    /// The engine's best, 10⁹ operations a second: the product of two 2048×2048 matrices, the fastest run, or a pass that was faster.
     pub peak_gflops: f64,
     /// Single passes.
     pub parts: Vec<Part>,
@@ -115,14 +115,14 @@ pub fn measure(
 ) -> Result<SpeedResult> {
     let repeats = repeats.max(1);
     let image = noise(model.input_shape.iter().product());
-    let peak_gflops = peak(model.engine.as_ref(), repeats)?;
+    let product = peak(model.engine.as_ref(), repeats)?;
     progress.stage("matrix product");
     progress.step()?;
     let mut parts = vec![];
     let mut add = |name: &'static str, seconds: Seconds, operations: u64| {
         let gflop = operations as f64 / 1e9;
         let gflops = gflop / seconds.median;
-        parts.push(Part { name, seconds, gflop, gflops, share_of_peak: gflops / peak_gflops });
+        parts.push(Part { name, seconds, gflop, gflops, share_of_peak: f64::NAN });
     };
     let batch = model.fixed_batch.unwrap_or(1);
     let forward = flops::forward(&model.graph, batch);
@@ -138,6 +138,9 @@ pub fn measure(
     add("mask iteration", iteration, behind_masks + flops::backward(&model.graph, &levels, batch));
     progress.stage("mask iteration");
     progress.step()?;
+    // A pass may be faster than the product, by an algorithm that multiplies less or by a cache that holds more of it.
+    let peak_gflops = parts.iter().map(|p| p.gflops).fold(product, f64::max);
+    parts.iter_mut().for_each(|p| p.share_of_peak = p.gflops / peak_gflops);
     let (mut measured, mut skipped) = (vec![], vec![]);
     for method in methods {
         let name = method.description().name;
@@ -308,6 +311,7 @@ mod tests {
             ["forward", "gradient", "mask iteration"]
         );
         assert!(result.parts.iter().all(|p| p.seconds.runs == 2 && p.gflops > 0.0 && p.gflops.is_finite()));
+        assert!(result.parts.iter().all(|p| p.share_of_peak > 0.0 && p.share_of_peak <= 1.0));
         // The gradient's first convolution included, backward costs what forward costs.
         assert!((result.parts[1].gflop / result.parts[0].gflop - 2.0).abs() < 1e-9);
         assert_eq!(result.methods.len(), 2);

@@ -14,6 +14,7 @@ mod batch;
 pub mod builder;
 pub mod error;
 pub mod feature;
+pub mod file;
 pub mod flops;
 pub mod footprint;
 pub mod grad;

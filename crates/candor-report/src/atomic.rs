@@ -1,7 +1,7 @@
 //! Files that are there whole or not at all: written beside their destination, then renamed over it.
 
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 use super::error::ReportError;
 
@@ -21,14 +21,13 @@ pub fn write_with(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> Result<(), ReportError>,
 ) -> Result<(), ReportError> {
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".candor-").suffix(".tmp");
     // A temporary file is private by default; this one becomes an ordinary file, so the umask decides.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
 
-    let temporary = builder.tempfile_in(directory).map_err(ReportError::write(path))?;
+    let temporary = builder.tempfile_in(folder_of(path)).map_err(ReportError::write(path))?;
     let mut out = BufWriter::new(temporary);
     fill(&mut out)?;
     let temporary = out.into_inner().map_err(|e| ReportError::write(path)(e.into_error()))?;
@@ -36,10 +35,39 @@ pub fn write_with(
     Ok(())
 }
 
+/// That a file can be written to `path`: its folder is there and lets files be made. For asking before long work.
+///
+/// # Errors
+/// As [`write()`].
+pub fn writable(path: &Path) -> Result<(), ReportError> {
+    tempfile::Builder::new()
+        .prefix(".candor-")
+        .tempfile_in(folder_of(path))
+        .map_err(ReportError::write(path))?;
+    Ok(())
+}
+
+/// Where a file is written that is called `path`: itself, or the file that a link there leads to, so that the link stays.
+///
+/// # Errors
+/// [`ReportError::Write`] for a link that leads nowhere.
+pub fn behind(path: &Path) -> Result<PathBuf, ReportError> {
+    match path.symlink_metadata() {
+        Ok(found) if found.is_symlink() => path.canonicalize().map_err(|e| {
+            let reason = io::Error::new(e.kind(), "it is a link that leads nowhere");
+            ReportError::write(path)(reason)
+        }),
+        _ => Ok(path.to_owned()),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io;
 
     #[test]
     fn replaces_and_leaves_no_other_file() {
@@ -75,6 +103,32 @@ mod tests {
         std::fs::write(&plain, b"").unwrap();
         let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode();
         assert_eq!(mode(&ours), mode(&plain));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_known_before() {
+        let dir = tempfile::tempdir().unwrap();
+        writable(&dir.path().join("new.txt")).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert!(writable(&dir.path().join("missing/new.txt")).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_and_its_file_is_written() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::create_dir(at("below")).unwrap();
+        std::fs::write(at("below/file.txt"), "old").unwrap();
+        symlink("below/file.txt", at("link")).unwrap();
+        write(&behind(&at("link")).unwrap(), b"new").unwrap();
+        assert!(at("link").is_symlink());
+        assert_eq!(std::fs::read(at("below/file.txt")).unwrap(), b"new");
+        assert_eq!(behind(&at("missing")).unwrap(), at("missing"));
+        symlink("nowhere", at("dangling")).unwrap();
+        let error = behind(&at("dangling")).unwrap_err().to_string();
+        assert!(error.ends_with("dangling: it is a link that leads nowhere"), "{error}");
     }
 
     #[test]

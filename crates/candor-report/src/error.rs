@@ -44,6 +44,18 @@ pub enum ReportError {
         /// The file.
         path: PathBuf,
     },
+    /// What has the name of an output is no file that could be replaced: a folder, a pipe, a device.
+    #[error("{} is there, and is no regular file; name another output", path.display())]
+    NoFile {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// Where Candor keeps its own files, a link leads elsewhere.
+    #[error("{} is a link; remove it, or name another directory with --out", path.display())]
+    Linked {
+        /// The link.
+        path: PathBuf,
+    },
     /// Another process writes into the output directory.
     #[error("{} is in use by {holder}; wait until it has ended, or name another directory with --out", path.display())]
     Busy {
@@ -73,7 +85,13 @@ pub enum ReportError {
 impl ReportError {
     /// Whether the place was chosen wrongly: an input, or what is there and Candor did not write.
     pub fn is_usage(&self) -> bool {
-        matches!(self, ReportError::IsInput { .. } | ReportError::Foreign { .. })
+        matches!(
+            self,
+            ReportError::IsInput { .. }
+                | ReportError::Foreign { .. }
+                | ReportError::NoFile { .. }
+                | ReportError::Linked { .. }
+        )
     }
 
     /// For `map_err`: names the file that could not be written.

@@ -60,6 +60,7 @@ impl Folder {
         let made = !path.exists();
         fs::create_dir_all(path).map_err(fail)?;
         let state = path.join(STATE);
+        unlinked(&state)?;
         if let Err(reason) = fs::create_dir_all(&state) {
             return Err(fail(reason));
         }
@@ -113,15 +114,22 @@ impl Folder {
         names.iter().try_for_each(|name| unblocked(&self.path.join(name.as_ref())))
     }
 
-    /// That the folder `name`, which is kept from run to run, may be written to: there is the file `journal` that knows what is in it, or it
-    /// is empty.
+    /// That a file that is kept from run to run, as a journal, is no input.
+    ///
+    /// # Errors
+    /// [`ReportError::IsInput`] naming it.
+    pub fn check_journal(&self, name: &str) -> Result<(), ReportError> {
+        self.terms.inputs.spare(&self.path.join(name))
+    }
+
+    /// That the folder `name`, which is kept from run to run, may be written to: a journal of Candor's knows what is in it, or it is empty.
     ///
     /// # Errors
     /// [`ReportError::Foreign`] naming it.
-    pub fn check_kept(&self, name: &str, journal: &str) -> Result<(), ReportError> {
+    pub fn check_kept(&self, name: &str, known: bool) -> Result<(), ReportError> {
         let path = self.path.join(name);
         let full = fs::read_dir(&path).is_ok_and(|mut d| d.next().is_some());
-        if full && !self.terms.force && !self.path.join(journal).exists() {
+        if full && !self.terms.force && !known {
             return Err(ReportError::Foreign { path });
         }
         Ok(())
@@ -133,6 +141,7 @@ impl Folder {
     /// [`ReportError::Write`] naming the file.
     pub fn draft(self, name: &str) -> Result<Draft, ReportError> {
         let left = self.path.join(STATE).join(name);
+        unlinked(&left)?;
         if left.exists() {
             fs::remove_dir_all(&left).map_err(ReportError::write(&left))?;
         }
@@ -144,12 +153,10 @@ impl Folder {
     /// # Errors
     /// [`ReportError::Write`] naming the file.
     pub fn resume(self, name: &str) -> Result<Draft, ReportError> {
-        let draft = Draft {
-            root: self.path.join(STATE).join(name),
-            name: name.to_owned(),
-            folder: self,
-            kept: false,
-        };
+        let root = self.path.join(STATE).join(name);
+        // What is below a link would be removed as if it were left here by a run.
+        [root.clone(), root.join("files"), root.join("work")].iter().try_for_each(|path| unlinked(path))?;
+        let draft = Draft { root, name: name.to_owned(), folder: self, kept: false };
         for path in [draft.files(), draft.work()] {
             fs::create_dir_all(&path).map_err(ReportError::write(&path))?;
         }
@@ -202,7 +209,7 @@ impl Draft {
         self.kept = true;
     }
 
-    /// Puts the files in place. Files of the result whose place it takes go, unless somebody changed them; folders that become empty by that,
+    /// Puts the files in place. Files of the result whose place it takes go, unless somebody changed them or this run reads them; folders that become empty by that,
     /// too. JSON comes last: whoever finds it finds the others. `model`: SHA-256 of the model that the result is about.
     ///
     /// # Errors
@@ -224,7 +231,9 @@ impl Draft {
         self.folder.manifest.add(new.clone());
         self.folder.manifest.save(&state)?;
         let staying: BTreeSet<&String> = staged.iter().filter(|name| !name.ends_with(".json")).collect();
-        withdraw(&out, old.iter().filter(|e| !staying.contains(&e.path)));
+        let inputs = &self.folder.terms.inputs;
+        let going = old.iter().filter(|e| !staying.contains(&e.path));
+        withdraw(&out, going.filter(|e| inputs.spare(&out.join(&e.path)).is_ok()));
         for name in &staged {
             let target = out.join(name);
             let parent = target.parent().unwrap_or(&out);
@@ -253,6 +262,14 @@ fn unblocked(folder: &Path) -> Result<(), ReportError> {
         Some(path) => Err(ReportError::Foreign { path: path.to_owned() }),
         None => Ok(()),
     }
+}
+
+/// That a folder of Candor's own is no link to somebody else's.
+fn unlinked(folder: &Path) -> Result<(), ReportError> {
+    if folder.is_symlink() {
+        return Err(ReportError::Linked { path: folder.to_owned() });
+    }
+    Ok(())
 }
 
 /// Removes files that are as Candor wrote them, and the folders that become empty.

@@ -5,9 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
+use candor::file;
+use candor::printable::acts;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, escape_formatter};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -101,7 +103,7 @@ impl Page {
     fn read(&self, key: &str) -> Result<Part, ReportError> {
         let path = self.part(key);
         let fail = |reason: String| ReportError::Read { path: path.clone(), reason };
-        let bytes = std::fs::read(&path).map_err(|e| fail(e.to_string()))?;
+        let bytes = file::read(&path, u64::MAX).map_err(|e| fail(e.to_string()))?;
         serde_json::from_slice(&bytes).map_err(|e| fail(e.to_string()))
     }
 
@@ -133,6 +135,14 @@ fn templates() -> Result<Environment<'static>, ReportError> {
     let mut templates = Environment::new();
     templates.set_auto_escape_callback(|name| {
         if name.ends_with(".css") || name.ends_with(".js") { AutoEscape::None } else { AutoEscape::Html }
+    });
+    // Names from outside may hold what acts on a reader's page, too: U+202E turns the direction of writing.
+    templates.set_formatter(|out, state, value| {
+        let acts = |c: char| acts(c) && c != '\n';
+        match value.as_str().filter(|text| !value.is_safe() && text.contains(acts)) {
+            Some(text) => escape_formatter(out, state, &minijinja::Value::from(text.replace(acts, " "))),
+            None => escape_formatter(out, state, value),
+        }
     });
     templates.set_undefined_behavior(UndefinedBehavior::Strict);
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();

@@ -78,7 +78,7 @@ impl Column {
 /// How a number is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unit {
-    /// Three decimals in a terminal; in Markdown three decimals below 1 and three digits above; in HTML three digits.
+    /// Three decimals.
     #[default]
     Plain,
     /// So many decimals everywhere.
@@ -88,10 +88,16 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The number in this unit, or by `plain` where the unit leaves that to the renderer.
-    fn write(self, value: f64, plain: fn(f64) -> String) -> String {
+    /// The number in this unit, the same in every rendering for people.
+    fn text(self, value: f64) -> String {
+        if !value.is_finite() {
+            return match value {
+                v if v.is_nan() => MISSING.to_string(),
+                v => format!("{}∞", if v < 0.0 { "−" } else { "" }),
+            };
+        }
         match self {
-            Unit::Plain => plain(value),
+            Unit::Plain => format!("{value:.3}"),
             Unit::Decimals(n) => format!("{value:.n$}"),
             Unit::Percent(n) => format!("{:.n$} %", 100.0 * value),
         }

@@ -75,6 +75,8 @@ struct Query {
     npz_file: Option<String>,
     alone: Tile,
     levels: Vec<Tile>,
+    /// The map at other λ, if it was asked for.
+    path: Vec<Tile>,
     score: String,
     probability: String,
     log_odds: String,
@@ -133,7 +135,8 @@ impl ImageView {
             .iter()
             .filter_map(evidence)
             .map(|(there, kept)| there.max(kept))
-            .fold(0.0, f64::max);
+            // At least 1, so that hardly any evidence does not fill the axis.
+            .fold(1.0, f64::max);
         let queries = result.queries.iter().zip(&image.queries);
         let queries: Vec<Query> = queries
             .map(|(q, a)| Query::new(q, a, &photo, scales, top_mass, axis))
@@ -184,7 +187,13 @@ impl Query {
             overlay_file: result.map.overlay.clone(),
             map_file: result.map.png.clone(),
             npz_file: result.map.npz.clone(),
-            alone: Tile::fused(arrays, result, &scales.map)?,
+            alone: Tile::fused("fused map".into(), &arrays.map, result, &scales.map)?,
+            path: result
+                .lambda_path
+                .iter()
+                .zip(&arrays.path)
+                .map(|(at, map)| Tile::fused(format!("λ {}", figure(at.lambda)), map, result, &scales.map))
+                .collect::<Result<_, _>>()?,
             levels: levels
                 .map(|((mask, info), scale)| Tile::level(&mask.mean, info, scale))
                 .collect::<Result<_, _>>()?,
@@ -240,14 +249,13 @@ impl Bars {
 }
 
 impl Tile {
-    fn fused(arrays: &ExplainedQuery, result: &QueryResult, scale: &Scale) -> Result<Self, ReportError> {
-        let map = &arrays.map;
+    fn fused(name: String, map: &Map, result: &QueryResult, scale: &Scale) -> Result<Self, ReportError> {
         let shrink = (MAP_SIDE as f64 / map.height.max(map.width) as f64).min(1.0);
         let side = |n: usize| ((n as f64 * shrink).round() as usize).max(1);
         let small = map.resized(side(map.height), side(map.width));
-        let alt = format!("Map alone for {}", words::short(&result.class_name));
+        let alt = format!("Map alone for {} ({name})", words::short(&result.class_name));
         let shape = format!("{} × {}", map.height, map.width);
-        Tile::new("fused map".into(), Picture::map(&small, scale, alt)?, shape, result.map.mass, scale)
+        Tile::new(name, Picture::map(&small, scale, alt)?, shape, map.mass(), scale)
     }
 
     fn level(mean: &Map, info: &LevelInfo, scale: &Scale) -> Result<Self, ReportError> {

@@ -286,6 +286,12 @@ pub enum MethodError {
         /// The names there are.
         known: Vec<&'static str>,
     },
+    /// A parameter that is given two values.
+    #[error("parameter '{name}' is given twice")]
+    Twice {
+        /// The parameter.
+        name: String,
+    },
     /// A value that a parameter does not take.
     #[error("parameter '{name}' must be {wanted}, not '{given}'")]
     Value {
@@ -379,12 +385,15 @@ impl Error {
     /// Whether what was asked for does not exist or makes no sense: the name of a method or of a class, a parameter's value. Everything
     /// else is a failure of files, models or engines.
     pub fn is_usage(&self) -> bool {
-        use MethodError::{Choice, NotExportable, NotExportableWith, UnknownParameter, Value, WrapsItself};
+        use MethodError::{
+            Choice, NotExportable, NotExportableWith, Twice, UnknownParameter, Value, WrapsItself,
+        };
         match self {
             Error::UnknownMethod { .. } | Error::Class(_) => true,
             Error::Method { source, .. } => matches!(
                 source,
                 UnknownParameter { .. }
+                    | Twice { .. }
                     | Value { .. }
                     | Choice { .. }
                     | WrapsItself

@@ -6,6 +6,7 @@ use candor_graph::graph::Graph;
 use candor_graph::onnx::{self, Notes};
 
 use crate::error::{Error, MethodError, Result};
+use crate::file;
 use crate::image::Preprocessing;
 use crate::methods::{Choices, Definition, all};
 use crate::model::Model;
@@ -43,12 +44,15 @@ pub fn exportable() -> Vec<&'static str> {
     all().iter().filter(|m| m.exporter().is_some()).map(|m| m.description().name).collect()
 }
 
+/// Most bytes of a model file.
+const MOST_BYTES: u64 = 1 << 31;
+
 /// Whether a file is a method that was written by [`Exported::save`].
 pub fn is_export(path: &Path) -> bool {
     // Its producer is the second field of the file, and its notes are the last: the parser reads neither.
     const PRODUCER: &[u8] = b"\x12\x06candor";
     let has = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|w| w == part);
-    let read = std::fs::read(path);
+    let read = file::read(path, MOST_BYTES);
     read.is_ok_and(|bytes| {
         has(&bytes[..bytes.len().min(16)], PRODUCER) && has(&bytes, MODEL_SHA256.as_bytes())
     })

@@ -1,12 +1,13 @@
 //! Names of classes: reading them, and finding the class that a user means.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::file;
+use crate::printable::printable;
 use crate::suggest::nearest;
 
 /// The names of a model's classes, in class order. A class may have several, separated by commas
@@ -150,27 +151,6 @@ const MOST_BYTES: u64 = 64 << 20;
 /// Most names in it: more than any model has classes.
 const MOST_NAMES: usize = 1 << 20;
 
-/// The text of a file of at most `most` bytes. Larger ones, and such as never end, are not read to their end.
-pub(crate) fn text_file(path: &Path, most: u64) -> io::Result<String> {
-    let mut text = String::new();
-    let mut part = fs::File::open(path)?.take(most + 1);
-    part.read_to_string(&mut text)?;
-    if text.len() as u64 > most {
-        let what = format!("is larger than {} MiB", most >> 20);
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
-    }
-    Ok(text)
-}
-
-/// A name without characters that do something instead of being shown.
-fn printable(name: &str) -> String {
-    let acts = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    name.replace(acts, " ").trim().to_string()
-}
-
 impl Labels {
     /// These names, in class order. What would move a terminal's cursor, end a line or turn the direction of writing is a space.
     pub fn new(names: Vec<String>) -> Self {
@@ -189,7 +169,7 @@ impl Labels {
     /// # Errors
     /// The file cannot be read, holds no names, or is JSON of another form.
     pub fn load(path: &Path) -> Result<Labels, LabelsError> {
-        let text = text_file(path, MOST_BYTES)
+        let text = file::read_text(path, MOST_BYTES)
             .map_err(|source| LabelsError::Unreadable { path: path.into(), source })?;
         Labels::parse(&text, path)
     }
@@ -475,7 +455,7 @@ mod tests {
 
     fn load(text: &str) -> Result<Vec<String>, String> {
         let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), text).unwrap();
+        std::fs::write(file.path(), text).unwrap();
         let path = format!("{}: ", file.path().display());
         Labels::load(file.path()).map(|l| l.names).map_err(|e| e.to_string().replace(&path, ""))
     }

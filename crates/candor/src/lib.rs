@@ -26,6 +26,7 @@ pub mod noise;
 pub mod package;
 pub mod parameters;
 pub mod passes;
+pub mod printable;
 pub mod probe;
 pub mod progress;
 pub mod quantile;
@@ -35,6 +36,7 @@ pub mod similarity;
 pub mod suggest;
 
 pub use candor_engine as engine;
+pub use candor_graph::file;
 pub use classifier::{Classifier, OpenOptions};
 pub use error::{Error, Result};
 pub use explain::{Class, Explainer, Method};

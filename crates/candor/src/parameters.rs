@@ -95,7 +95,7 @@ impl Parameters {
     /// Defaults, overridden by `set` (pairs of name and text).
     ///
     /// # Errors
-    /// [`Error::Method`] for a name that is not declared or a value out of range.
+    /// [`Error::Method`] for a name that is not declared or stands there twice, or a value out of range.
     pub fn new(
         method: &'static str,
         declared: &'static [Parameter],
@@ -108,7 +108,10 @@ impl Parameters {
         }
         let mut inner = vec![];
         let wraps = declared.iter().any(|p| matches!(p.kind, Kind::Method));
-        for (name, text) in set {
+        for (i, (name, text)) in set.iter().enumerate() {
+            if set[..i].iter().any(|(before, _)| before == name) {
+                return Err(fail(MethodError::Twice { name: name.clone() }));
+            }
             if let Some(name) = name.strip_prefix(INNER).filter(|_| wraps) {
                 inner.push((name.to_string(), text.clone()));
                 continue;
@@ -288,6 +291,12 @@ mod tests {
             set("lamda", "2").unwrap_err(),
             "method 'm': has no parameter 'lamda'; did you mean 'lambda'? There are: rate, lambda, shape"
         );
+        let pair = |k: &str, v: &str| (k.to_string(), v.to_string());
+        for twice in [[pair("rate", "0.1"), pair("rate", "0.2")], [pair("rate", "0.1"), pair("rate", "0.1")]]
+        {
+            let error = crate::error::one_line(&Parameters::new("m", DECLARED, &twice).unwrap_err());
+            assert_eq!(error, "method 'm': parameter 'rate' is given twice");
+        }
         assert_eq!(
             set("shape", "ful").unwrap_err(),
             "method 'm': parameter 'shape' must be one of spatial, full, not 'ful'; did you mean 'full'?"

@@ -27,7 +27,6 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -35,10 +34,14 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::false_alarms::FalseAlarms;
+use crate::file;
 use crate::image::{
     ColorOrder, Filter, Layout, MAX_SIDE, Preprocessing, Preset, ResizeMode, Rounding, covering,
 };
-use crate::labels::{Labels, LabelsError, text_file};
+use crate::labels::{Labels, LabelsError};
+
+/// What `scale` and `std` must be.
+const USABLE: &str = "must be finite and not 0, of a size from 1e-12 to 1e12";
 
 /// Most bytes of a sidecar, which may hold the names of all classes.
 const MOST_BYTES: u64 = 64 << 20;
@@ -52,12 +55,12 @@ pub struct Sidecar {
     /// Height and width of the input, 1..=[`MAX_SIDE`].
     #[serde(default, deserialize_with = "exactly")]
     pub size: Option<[usize; 2]>,
-    /// Multiplies the 8-bit sample; finite, not 0.
+    /// Multiplies the 8-bit sample; its size is 1e-12 to 1e12.
     pub scale: Option<f64>,
-    /// Subtracted from the scaled sample, by channel in the model's order; finite. One number is for all channels.
+    /// Subtracted from the scaled sample, by channel in the model's order; -1e12 to 1e12. One number is for all channels.
     #[serde(default, deserialize_with = "each_channel")]
     pub mean: Option<[f64; 3]>,
-    /// Divides the difference, by channel in the model's order; finite, not 0. One number is for all channels.
+    /// Divides the difference, by channel in the model's order; its size is 1e-12 to 1e12. One number is for all channels.
     #[serde(default, deserialize_with = "each_channel")]
     pub std: Option<[f64; 3]>,
     /// Order of the input channels.
@@ -86,7 +89,7 @@ pub struct Sidecar {
     pub logits: Option<String>,
     /// Names of the values that masks multiply.
     pub levels: Option<Vec<String>>,
-    /// The model's λ; finite, above 0.
+    /// The model's λ; 1e-12 to 1e6.
     pub lambda: Option<f64>,
     /// What classes that are not there show, learned by calibration.
     #[serde(rename = "false-alarms")]
@@ -238,7 +241,7 @@ impl Sidecar {
     /// # Errors
     /// A file that cannot be read, and any key or value that is not as documented: nothing is ignored.
     pub fn load(path: &Path) -> Result<Sidecar, SidecarError> {
-        let text = text_file(path, MOST_BYTES)
+        let text = file::read_text(path, MOST_BYTES)
             .map_err(|source| SidecarError::Unreadable { path: path.into(), source })?;
         Self::parse(&text, path)
     }
@@ -266,7 +269,8 @@ impl Sidecar {
 
     /// The first key whose value is of the right kind but makes no sense, and why.
     fn out_of_range(&self) -> Option<(&'static str, &'static str)> {
-        let usable = |v: &f64| v.is_finite() && *v != 0.0;
+        // Of such numbers the input stays finite in 32 bits.
+        let usable = |v: &f64| (1e-12..=1e12).contains(&v.abs());
         let side = |n: &usize| (1..=MAX_SIDE as usize).contains(n);
         let checks = [
             (
@@ -274,9 +278,13 @@ impl Sidecar {
                 "must be [height, width], each in 1..=16384",
                 self.size.is_none_or(|s| s.iter().all(side)),
             ),
-            ("scale", "must be finite and not 0", self.scale.is_none_or(|s| usable(&s))),
-            ("mean", "must be finite", self.mean.is_none_or(|m| m.iter().all(|v| v.is_finite()))),
-            ("std", "must be finite and not 0", self.std.is_none_or(|s| s.iter().all(usable))),
+            ("scale", USABLE, self.scale.is_none_or(|s| usable(&s))),
+            (
+                "mean",
+                "must be from -1e12 to 1e12",
+                self.mean.is_none_or(|m| m.iter().all(|v| v.abs() <= 1e12)),
+            ),
+            ("std", USABLE, self.std.is_none_or(|s| s.iter().all(usable))),
             ("crop", "must be in 0.01..=1", self.crop.is_none_or(|c| (0.01..=1.0).contains(&c))),
             (
                 "window",
@@ -284,7 +292,7 @@ impl Sidecar {
                 self.window.is_none_or(|[c, w]| c.is_finite() && w.is_finite() && w > 0.0),
             ),
             ("inputs", "must be finite", self.inputs.values().all(|v| v.is_finite())),
-            ("lambda", "must be finite and above 0", self.lambda.is_none_or(|l| l.is_finite() && l > 0.0)),
+            ("lambda", "must be from 1e-12 to 1e6", self.lambda.is_none_or(|l| (1e-12..=1e6).contains(&l))),
             (
                 "false-alarms",
                 "thresholds must be pairs of a falling rate between 0 and 1 and a rising strength",
@@ -317,7 +325,7 @@ impl Sidecar {
     /// # Errors
     /// What is there is not a sidecar, or a value makes no sense.
     pub fn with_calibration(path: &Path, found: &Calibrated) -> Result<String, SidecarError> {
-        let text = match fs::read_to_string(path) {
+        let text = match file::read_text(path, MOST_BYTES) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(source) => return Err(SidecarError::Unreadable { path: path.into(), source }),

@@ -183,7 +183,14 @@ pub fn prepare(name: &str, set: &[(String, String)]) -> Result<(Box<dyn Attack>,
         "apgd" => Box::new(apgd::Apgd::new(&p)),
         "deepfool" => Box::new(deepfool::DeepFool::new(&p)),
         "cw" => Box::new(carlini_wagner::CarliniWagner::new(&p)),
-        "jsma" => Box::new(jsma::Jsma::new(&p)),
+        "jsma" => {
+            if p.real("theta").abs() < 1e-6 {
+                let reason =
+                    "parameter 'theta' must not be 0: it is by how much a value is moved".to_string();
+                return Err(Error::Attack { attack: name.to_string(), reason });
+            }
+            Box::new(jsma::Jsma::new(&p))
+        }
         "square" => Box::new(square::Square::new(&p)),
         other => {
             return Err(Error::Attack {

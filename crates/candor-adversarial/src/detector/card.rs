@@ -31,6 +31,32 @@ pub struct Card {
     pub epochs: usize,
     /// Scores at which it raises an alarm.
     pub thresholds: Vec<Threshold>,
+    /// SHA-256 of the network's file, so that one that was damaged or exchanged is known. Cards of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_sha256: Option<String>,
+}
+
+impl Card {
+    /// What makes no sense in a card that was read from a file; `None` if all does.
+    pub(super) fn problem(&self) -> Option<String> {
+        let share = |v: f64| (0.0..=1.0).contains(&v);
+        let FeatureSettings { grid, iterations, rate, beta_2, lambda, .. } = &self.features;
+        let wrong = |what: &str, value: &dyn std::fmt::Display| Some(format!("{what} is {value}"));
+        if let Some(t) = self.thresholds.iter().find(|t| !share(t.false_alarms)) {
+            return wrong("false_alarms of a threshold, a share of 0 to 1,", &t.false_alarms);
+        }
+        if let Some(t) = self.thresholds.iter().find(|t| !share(t.score)) {
+            return wrong("score of a threshold, 0 to 1,", &t.score);
+        }
+        match () {
+            () if self.thresholds.is_empty() => Some("it has no thresholds".to_string()),
+            () if !(1..=512).contains(grid) => wrong("grid, 1 to 512,", grid),
+            () if !(1..=100_000).contains(iterations) => wrong("iterations, 1 to 100000,", iterations),
+            () if !(1e-6..=10.0).contains(rate) => wrong("rate, 1e-6 to 10,", rate),
+            () if !(0.0..1.0).contains(beta_2) => wrong("beta_2, 0 to 1,", beta_2),
+            () => lambda.filter(|l| !(0.0..=1e6).contains(l)).and_then(|l| wrong("lambda, 0 to 1e6,", &l)),
+        }
+    }
 }
 
 /// An attack that a detector was trained on.
@@ -77,12 +103,12 @@ impl Threshold {
     pub fn claim(&self, images: usize) -> String {
         let share = 100.0 * self.false_alarms;
         if Self::enough(self.false_alarms, images) {
-            return format!("{share:.0} % false alarms, by {images} clean images");
+            return format!("{share:.0} % false alarms, with {images} clean images");
         }
         let needed = (1.0 / self.false_alarms).ceil();
         format!(
-            "meant for {share:.0} % false alarms, but by {images} clean images: too few to tell, which takes at least {needed:.0} \
-             (--calibration of `candor detect train`)"
+            "meant for {share:.0} % false alarms; with {images} clean images too few to tell, which takes at least {needed:.0}: \
+             --calibration of `candor detect train`"
         )
     }
 
@@ -139,8 +165,26 @@ mod tests {
         assert_eq!(Threshold::caveat(100), None);
         assert!(Threshold::caveat(99).unwrap().ends_with("too few to tell 1 %"));
         assert!(Threshold::caveat(19).unwrap().ends_with("too few to tell 1 % and 5 %"));
+        let card = |change: &dyn Fn(&mut serde_json::Value)| {
+            let mut card = serde_json::json!({
+                "candor": "", "model": { "path": "", "sha256": "", "opset": 13, "producer": "", "bytes": 0 },
+                "preprocessing": null, "engine": { "name": "", "version": "", "threads": 1 },
+                "features": { "parts": [], "grid": 16, "iterations": 10, "rate": 0.1, "beta_2": 0.999, "lambda": 0.01, "levels": [] },
+                "attacks": [], "data": { "path": "", "sha256": "", "train": 1, "calibration": 1 }, "seed": 0, "epochs": 1,
+                "thresholds": [{ "false_alarms": 0.05, "score": 0.5 }],
+            });
+            change(&mut card);
+            serde_json::from_value::<Card>(card).unwrap().problem()
+        };
+        assert_eq!(card(&|_| {}), None);
+        assert!(
+            card(&|c| c["thresholds"][0]["score"] = (-1e9).into()).unwrap().contains("score of a threshold")
+        );
+        assert!(card(&|c| c["thresholds"] = serde_json::json!([])).unwrap().contains("no thresholds"));
+        assert!(card(&|c| c["features"]["rate"] = 1e30.into()).unwrap().contains("rate"));
+        assert!(card(&|c| c["features"]["lambda"] = (-1.0).into()).unwrap().contains("lambda"));
         let claim = |images| Threshold { false_alarms: 0.05, score: 0.5 }.claim(images);
-        assert_eq!(claim(20), "5 % false alarms, by 20 clean images");
-        assert!(claim(12).contains("by 12 clean images: too few to tell, which takes at least 20"));
+        assert_eq!(claim(20), "5 % false alarms, with 20 clean images");
+        assert!(claim(12).contains("with 12 clean images too few to tell, which takes at least 20"));
     }
 }

@@ -26,8 +26,17 @@ pub use features::{Extracted, Extractor, FeatureSettings};
 pub use network::{CompiledNetwork, Layout, Network};
 
 use crate::error::{Error, Result};
+use candor::file;
 use candor::model::Model;
 use candor_report::atomic;
+use sha2::{Digest, Sha256};
+
+/// Most bytes of a card or a network.
+const MOST_BYTES: u64 = 1 << 28;
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
 
 /// The network's file in a detector's folder.
 pub const NETWORK_FILE: &str = "detector.onnx";
@@ -57,6 +66,19 @@ impl Detector {
     /// # Errors
     /// [`Error::Detector`] for another model, or if network and card do not belong together.
     pub fn new(model: &Model, card: Card, network: &[u8]) -> Result<Self> {
+        Detector::of(model, card, network, [CARD_FILE, NETWORK_FILE])
+    }
+
+    /// [`Detector::new`] of files of these names.
+    fn of(model: &Model, card: Card, network: &[u8], [card_file, network_file]: [&str; 2]) -> Result<Self> {
+        if let Some(problem) = card.problem() {
+            return Err(Error::Detector(format!("{card_file}: {problem}")));
+        }
+        if card.network_sha256.as_ref().is_some_and(|written| *written != sha256(network)) {
+            return Err(Error::Detector(format!(
+                "{network_file} is not the network that {card_file} was written with: damaged, or of another detector"
+            )));
+        }
         if card.model.sha256 != model.info.sha256 {
             return Err(Error::Detector(format!(
                 "the detector was trained for {} (SHA-256 {}…), not for {}: train one for this model with `candor detect train`",
@@ -66,14 +88,14 @@ impl Detector {
             )));
         }
         let extractor = Extractor::new(model, card.features.clone())?;
-        let mut graph =
-            onnx::load_bytes(network).map_err(|e| candor::error::Error::graph(NETWORK_FILE, e))?.graph;
-        candor_graph::shape::infer(&mut graph).map_err(|e| candor::error::Error::graph(NETWORK_FILE, e))?;
+        let fail = |e| candor::error::Error::graph(network_file, e);
+        let mut graph = onnx::load_named(network, network_file).map_err(fail)?.graph;
+        candor_graph::shape::infer(&mut graph).map_err(fail)?;
         let network = CompiledNetwork::new(model.engine.as_ref(), &graph)?;
         let (takes, length) = (network.length(), extractor.layout().length());
         if takes != length {
             return Err(Error::Detector(format!(
-                "{NETWORK_FILE} takes {takes} features, {CARD_FILE} says {length}: they do not belong together"
+                "{network_file} takes {takes} features, {card_file} says {length}: they do not belong together"
             )));
         }
         Ok(Detector { card, extractor, network })
@@ -86,12 +108,13 @@ impl Detector {
     pub fn load(model: &Model, folder: &Path) -> Result<Self> {
         let read = |name: &str| {
             let path = folder.join(name);
-            std::fs::read(&path).map_err(|e| Error::io(&path, e))
+            file::read(&path, MOST_BYTES).map_err(|e| Error::io(&path, e))
         };
         let path = folder.join(CARD_FILE);
         let card = serde_json::from_slice(&read(CARD_FILE)?);
         let card = card.map_err(|e| Error::io(&path, format!("not a detector's card: {e}")))?;
-        Detector::new(model, card, &read(NETWORK_FILE)?)
+        let names = [CARD_FILE, NETWORK_FILE].map(|name| folder.join(name).display().to_string());
+        Detector::of(model, card, &read(NETWORK_FILE)?, names.each_ref().map(String::as_str))
     }
 
     /// Screens preprocessed images (C·H·W values each).
@@ -110,15 +133,16 @@ impl Detector {
     }
 }
 
-/// Writes a detector's two files into a folder; returns the network's bytes.
+/// Writes a detector's two files into a folder, and the network's SHA-256 into its card; returns the network's bytes.
 ///
 /// # Errors
 /// [`Error::Io`] naming the file.
-pub fn save(card: &Card, network: &Network, folder: &Path) -> Result<Vec<u8>> {
+pub fn save(card: &mut Card, network: &Network, folder: &Path) -> Result<Vec<u8>> {
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
     let notes = Notes { doc: format!("screens inputs of {}", card.model.path), ..Notes::default() };
     let bytes = onnx::to_bytes_with(&network.graph()?, &notes)
         .map_err(|e| candor::error::Error::graph(NETWORK_FILE, e))?;
+    card.network_sha256 = Some(sha256(&bytes));
     let text = serde_json::to_string_pretty(card).map_err(|e| Error::Detector(e.to_string()))? + "\n";
     for (name, bytes) in [(NETWORK_FILE, bytes.as_slice()), (CARD_FILE, text.as_bytes())] {
         atomic::write(&folder.join(name), bytes)?;

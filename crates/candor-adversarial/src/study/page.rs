@@ -85,11 +85,11 @@ pub(super) fn score_page<'p>(
     let name = names::file(&result.model.path);
     let (alarms, images) = (result.images.iter().filter(|i| i.alarm).count(), result.images.len());
     let lead = format!(
-        "{alarms} of {images} image{} raise{} an alarm: a score above {} ({}).",
+        "{alarms} of {images} image{} raise{} an alarm: a score above {}, the threshold for {} false alarms.",
         if images == 1 { "" } else { "s" },
         if alarms == 1 { "s" } else { "" },
         figure(result.threshold.score),
-        result.claim,
+        percent(result.threshold.false_alarms),
     );
     let card = &result.card;
     let settings = serde_json::to_value(&card.features).unwrap_or_default();
@@ -129,7 +129,7 @@ pub(super) fn score_page<'p>(
 
 fn caveat(calibration: usize) -> String {
     Threshold::caveat(calibration)
-        .map_or_else(String::new, |c| format!("{c} of false alarms (--calibration takes more)."))
+        .map_or_else(String::new, |c| format!("{c} of false alarms. --calibration takes more."))
 }
 
 impl<'p> Scored<'p> {
@@ -178,7 +178,7 @@ pub(super) fn study_page<'p>(result: &'p DetectResult, pairs: &'p [Pair], comman
         file: "detect.json",
         lead,
         caveat: caveat(calibration),
-        figures: report.detectors.first().map_or_else(Vec::new, headline),
+        figures: report.detectors.first().map_or_else(Vec::new, |ours| headline(ours, report.clean)),
         scored: vec![],
         charts: charts(report),
         tables: tables(report).into_iter().map(view).collect(),
@@ -194,7 +194,7 @@ fn decimals(value: f64) -> String {
 }
 
 /// The figures of the mask detector to begin with.
-fn headline(ours: &DetectorRow) -> Vec<[String; 3]> {
+fn headline(ours: &DetectorRow, [_, calibration, test]: [usize; 3]) -> Vec<[String; 3]> {
     let mean = |figures: &[Option<Figure>], value: fn(&Figure) -> f64| Figure::mean(figures, value);
     let over = |figures: &[Option<Figure>]| match figures.iter().flatten().count() {
         1 => "1 attack".to_string(),
@@ -209,11 +209,15 @@ fn headline(ours: &DetectorRow) -> Vec<[String; 3]> {
             over(&ours.seen),
         ),
         ("AUROC, attacks of other names", mean(&ours.unseen, |f| f.auroc).map(decimals), over(&ours.unseen)),
-        ("Detected at 5 % false alarms", mean(&ours.seen, |f| f.detected[1]).map(percent), over(&ours.seen)),
+        (
+            "Detected at the threshold for 5 %",
+            mean(&ours.seen, |f| f.detected[1]).map(percent),
+            format!("{}; {calibration} clean images set the threshold", over(&ours.seen)),
+        ),
         (
             "Alarms on clean test images at that threshold",
             unchanged.map(percent),
-            "should be 5 %".to_string(),
+            format!("of {test}; should be 5 %"),
         ),
     ];
     found.into_iter().filter_map(|(what, value, of)| Some([what.to_string(), value?, of])).collect()

@@ -4,14 +4,12 @@ use candor::parameters::name_and_settings;
 use candor_report::table::{Better, Cell, Column, Mark, Number, Table, Unit};
 
 use super::{AdaptiveRow, AttackRow, DetectorRow, Figure, Report};
-use crate::detector::Threshold;
 
 /// All tables of a study, in the order in which they are shown.
 pub fn tables(report: &Report) -> Vec<Table> {
     let area = |f: &Figure| Number::new(f.auroc).unit(Unit::Decimals(3)).between(f.interval);
     let share = |i: usize| move |f: &Figure| Number::new(f.detected[i]).unit(Unit::Percent(1));
-    let detected =
-        |at: usize| format!("Detected at {at} % false alarms, trained on all attacks{}", caveat(report));
+    let detected = |at: usize| format!("Detected at {at} % false alarms, trained on all attacks");
     let mut tables = vec![
         attacks(report),
         by_attack(report, "AUROC, trained on all attacks", |d| &d.seen, &area),
@@ -46,7 +44,7 @@ fn attacks(report: &Report) -> Table {
             "succeeds on",
             "share of the attacked images that the model misclassifies then, quantised to 8 bits",
         ),
-        number("median L∞", "largest change of a value, of those that succeed, in levels of 255"),
+        number("median L∞ (/255)", "largest change of a value, of those that succeed, in levels of 255"),
         number("median L2", "Euclidean length of the change, values in 0..1"),
         number("test images", "successful ones of the test split, of which the figures are"),
     ];
@@ -151,11 +149,6 @@ fn adaptive(rows: &[AdaptiveRow]) -> Table {
     table
 }
 
-/// For which shares of false alarms the clean images that set the thresholds are too few, in brackets; empty for none.
-fn caveat(report: &Report) -> String {
-    Threshold::caveat(report.clean[1]).map_or_else(String::new, |c| format!(" ({c})"))
-}
-
 fn false_alarms(report: &Report) -> Table {
     let corruptions = report.detectors.first().map_or(&[][..], |d| &d.false_alarms);
     let mut columns = vec![Column::text("detector", "")];
@@ -163,8 +156,7 @@ fn false_alarms(report: &Report) -> Table {
         let of = |at: &str| Column::number(format!("{name}, {at}"), "", Better::Lower);
         columns.extend([of("at 1 %"), of("at 5 %")]);
     }
-    let (count, caveat) = (report.clean[2], caveat(report));
-    let title = format!("Alarms on {count} clean test images, at the thresholds for 1 % and 5 %{caveat}");
+    let title = format!("Alarms on {} clean test images, at the thresholds for 1 % and 5 %", report.clean[2]);
     let mut table = Table::new(title, "", columns);
     for d in &report.detectors {
         let shares = d.false_alarms.iter().flat_map(|(_, shares)| shares);

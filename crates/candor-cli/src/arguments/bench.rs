@@ -61,7 +61,7 @@ pub struct GridArgs {
     #[command(flatten)]
     pub dataset: DatasetArgs,
     /// Pictures of each of the three layouts
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = whole(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = whole(1..=1_000_000), allow_negative_numbers = true)]
     pub grids: usize,
 }
 
@@ -80,10 +80,10 @@ pub struct FaithfulnessArgs {
     #[command(flatten)]
     pub dataset: DatasetArgs,
     /// Steps of deletion and insertion
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole(1..=10_000), allow_negative_numbers = true)]
     pub steps: usize,
     /// Share of the photo that a region has
-    #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = number(0.001..=0.999))]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = number(0.001..=0.999), allow_negative_numbers = true)]
     pub area: f64,
 }
 
@@ -111,10 +111,10 @@ pub struct DatasetArgs {
     #[command(flatten)]
     pub source: SourceArgs,
     /// Only the first samples
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
     pub limit: Option<usize>,
     /// Samples on which settings are chosen [default: the first quarter]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub tuning: Option<usize>,
     /// Methods, each NAME or NAME+KEY=VALUE+…; the others are compared with the first [default: those of at most 200 passes a map]
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
@@ -129,7 +129,7 @@ pub struct DatasetArgs {
     #[arg(long, value_name = "V,V…", value_delimiter = ',')]
     pub levels: Vec<String>,
     /// Seed of absent classes and of the methods, recorded in the result
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub seed: u64,
     /// Draw no best and worst examples, which are explained anew
     #[arg(long)]
@@ -148,8 +148,8 @@ pub struct DatasetArgs {
 #[command(after_help = "\
 Measured are single passes (forward; with the gradient of one logit with respect to the image; one step of the reliable \
 mask) and one explanation by each method, all for one image and one class. GFLOP counts the multiplications and additions of \
-convolutions and matrix products. `of best` is the share of what the same engine reaches on the product of two 2048×2048 \
-matrices, in the same run. Figures are medians; a machine that does other work gives other figures.
+convolutions and matrix products. `of best` is the share of the most that the same engine reaches in the same run: on the product of two \
+2048×2048 matrices, or on one of these passes. Figures are medians; a machine that does other work gives other figures.
 
 Examples:
   candor bench speed model.onnx --methods reliable,grad-cam
@@ -162,7 +162,7 @@ pub struct SpeedArgs {
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     pub methods: Vec<String>,
     /// Runs of each part, at most: what has taken ten seconds is not repeated further
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000), allow_negative_numbers = true)]
     pub repeats: u32,
     /// Print the result as one JSON document
     #[arg(long)]

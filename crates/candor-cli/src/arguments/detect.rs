@@ -45,10 +45,10 @@ pub struct CorpusArgs {
     #[command(flatten)]
     pub source: SourceArgs,
     /// Photos to use at most, drawn at random from those that the model classifies correctly
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
     pub limit: Option<usize>,
     /// Further clean photos to set the thresholds, in addition to a fifth of those of --limit
-    #[arg(long, value_name = "N", default_value_t = 0, requires = "limit")]
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "limit", allow_negative_numbers = true)]
     pub calibration: usize,
     /// Attacks, each NAME or NAME+KEY=VALUE+… (see `candor attack`)
     #[arg(
@@ -66,22 +66,22 @@ pub struct CorpusArgs {
     #[arg(long, value_name = "V,V…", value_delimiter = ',')]
     pub levels: Vec<String>,
     /// Height and width of the grid to which the masks are resampled [default: 16 for inputs up to 64 pixels, else 28]
-    #[arg(long, value_name = "N", value_parser = whole(1..=512))]
+    #[arg(long, value_name = "N", value_parser = whole(1..=512), allow_negative_numbers = true)]
     pub grid: Option<usize>,
     /// Steps of mask learning [default: 10]
-    #[arg(long, value_name = "N", value_parser = whole(1..=100_000))]
+    #[arg(long, value_name = "N", value_parser = whole(1..=100_000), allow_negative_numbers = true)]
     pub iterations: Option<usize>,
     /// Learning rate of the masks [default: 0.1]
-    #[arg(long, value_name = "RATE", value_parser = number(1e-6..=10.0_f32))]
+    #[arg(long, value_name = "RATE", value_parser = number(1e-6..=10.0_f32), allow_negative_numbers = true)]
     pub rate: Option<f32>,
     /// Adam's decay of the second moment [default: 0.999]
-    #[arg(long, value_name = "β₂", value_parser = number(0.0..=0.999_999_f32))]
+    #[arg(long, value_name = "β₂", value_parser = number(0.0..=0.999_999_f32), allow_negative_numbers = true)]
     pub beta2: Option<f32>,
     /// Passes of the network's training over the clean photos; up to four times as many where photos are few
-    #[arg(long, value_name = "N", default_value_t = Training::default().epochs as u32, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = Training::default().epochs as u32, value_parser = clap::value_parser!(u32).range(1..=10_000), allow_negative_numbers = true)]
     pub epochs: u32,
     /// Seed of the split, of the attacks and of the training, recorded in the result
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub seed: u64,
 }
 
@@ -132,7 +132,7 @@ pub struct ScoreArgs {
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
     /// False alarms to accept: 0.01 or 0.05
-    #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.05, allow_negative_numbers = true)]
     pub false_alarms: f64,
     /// Exit with 4 if an image raises an alarm
     #[arg(long)]
@@ -168,7 +168,7 @@ pub struct EvalArgs {
     #[arg(long)]
     pub ablations: bool,
     /// Also attack N test images with an adaptive (white-box) attack, through the learning of the detector's masks
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub adaptive: usize,
     /// Folder for the page, the result and the adversarial images
     #[arg(long, value_name = "DIR", default_value = "candor-detector")]

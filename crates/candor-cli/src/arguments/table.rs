@@ -14,7 +14,7 @@ its content. Several files are printed one after the other.
 
 How to read a cell of `candor bench`: a mean, in brackets its 95 % bootstrap interval; bold is the best of the column and what \
 is not significantly different from it (p >= 0.05, paired randomisation test). Of `candor check`: the median of mass ÷ top-1's \
-mass, its 95 % interval, and the 95th percentile. Three decimals; `0` is exactly 0, `–` is not defined.
+mass, its 95 % interval, and the 95th percentile. Three decimals; `–` is not defined.
 
 CSV holds all digits. Interval, percentile and mark have columns of their own (NAME low, NAME high, NAME p95, NAME best).
 

@@ -10,10 +10,13 @@ use candor::labels::Labels;
 use candor::model::Model;
 use candor::model::ModelInfo;
 use candor::parameters::Parameters;
+use candor::printable::printable;
+use candor::sidecar::Sidecar;
 use candor_adversarial::attacks::report::{
     Answer, AttackResult, AttackWriter, AttackedImage, JSON_FILE, RoundedImage, Summary,
 };
 use candor_adversarial::attacks::{self, Adversarial, Attack, Goal, Rounded, Rounding, TargetModel, answer};
+use candor_graph::onnx::external_files;
 use candor_report::folder::Folder;
 use candor_report::result::FailedImage;
 use candor_report::table::{Better, Cell, Column, Number, Table, Unit};
@@ -27,12 +30,16 @@ pub fn run(args: &AttackArgs) -> Result<ExitCode> {
     // What is wrong with the attack's name or parameters is said before a model is loaded.
     let from = check(args)?;
     let inputs = folder::inputs(&args.model, args.images.clone()).and(&args.surrogate.from);
-    let folder = folder::open(&args.out, "attack", inputs, args.force, &files(&args.images))?;
+    let files = files(&args.images);
+    let mut folder = folder::open(&args.out, "attack", inputs, args.force, &files)?;
     let setup = setup::load(&args.model)?;
+    folder.reads(folder::of_model(&args.model.model, &setup));
     let target = args.target.as_ref().map(|t| setup.labels.find_class(t)).transpose();
     let target = target.map_err(setup::usage)?;
     let (attack, parameters, other) = match from {
         Some(path) => {
+            folder.reads([Sidecar::path_for(&path)]);
+            folder.reads(external_files(&path).unwrap_or_default());
             let (attack, parameters, info) = transfer(args, &setup, path)?;
             (attack, parameters, Some(info))
         }
@@ -41,6 +48,7 @@ pub fn run(args: &AttackArgs) -> Result<ExitCode> {
             (attack, parameters, None)
         }
     };
+    folder.check(&files)?;
     let result = Run { args, setup: &setup, target, attack, parameters, other }.all(folder)?;
     if args.json {
         output::json(&result)?;
@@ -133,7 +141,7 @@ impl Run<'_> {
             images.extend(self.chunk(
                 &mut target_model,
                 &mut rounding,
-                &mut writer,
+                (&mut writer, &mut failed),
                 chunk,
                 n * batch,
                 &mut watching,
@@ -166,13 +174,17 @@ impl Run<'_> {
         &mut self,
         target_model: &mut TargetModel,
         rounding: &mut Rounding<'_>,
-        writer: &mut AttackWriter,
+        (writer, failed): (&mut AttackWriter, &mut Vec<FailedImage>),
         chunk: Chunk,
         first: usize,
         progress: &mut dyn Progress,
     ) -> Result<Vec<AttackedImage>> {
         let rows: Vec<usize> = (0..chunk.images.len()).collect();
         let before = target_model.logits(&chunk.images, &rows)?;
+        let (chunk, before) = self.without_answered(chunk, before, failed);
+        if chunk.images.is_empty() {
+            return Ok(vec![]);
+        }
         let goals: Vec<Goal> =
             before.iter().map(|logits| Goal { label: answer(logits), target: self.target }).collect();
         let seed = (self.args.seed, first);
@@ -190,6 +202,30 @@ impl Run<'_> {
             images.push(image);
         }
         Ok(images)
+    }
+
+    /// The photos that the model does not answer with the target already, and their logits: of the others no attack can succeed, and each is
+    /// named in `failed`.
+    fn without_answered(
+        &self,
+        chunk: Chunk,
+        before: Vec<Vec<f32>>,
+        failed: &mut Vec<FailedImage>,
+    ) -> (Chunk, Vec<Vec<f32>>) {
+        let (mut open, mut logits) = (Chunk::default(), vec![]);
+        for ((path, image), before) in chunk.paths.into_iter().zip(chunk.images).zip(before) {
+            if Some(answer(&before)) == self.target {
+                let name = self.setup.labels.name(answer(&before));
+                let error =
+                    format!("{path}: the model answers '{name}' already, so that there is nothing to change");
+                failed.push(FailedImage { path, error });
+            } else {
+                open.paths.push(path);
+                open.images.push(image);
+                logits.push(before);
+            }
+        }
+        (open, logits)
     }
 
     fn described(
@@ -245,7 +281,7 @@ fn read(setup: &Setup, paths: &[PathBuf], failed: &mut Vec<FailedImage>) -> Chun
 fn text(result: &AttackResult, args: &AttackArgs) -> String {
     let mut text = table(result).screen(output::width());
     for f in &result.failed {
-        text += &format!("{}\n  failed: {}\n", f.path, f.error);
+        text += &format!("{}\n  failed: {}\n", printable(&f.path), printable(&f.error));
     }
     text + &summary(&result.summary) + &format!("Files: {}\n", args.out.display())
 }

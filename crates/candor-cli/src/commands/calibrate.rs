@@ -1,5 +1,6 @@
 //! `candor calibrate`: a model's λ and its rates of false alarms, written to its sidecar with the preprocessing and the levels that it holds for.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -30,6 +31,8 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     let levels = setup::choices(&setup, &args.levels, 0)?.levels;
     let reads = Inputs::of([&args.model.model]).and(&args.model.labels).and(&args.images);
     reads.spare(&setup.sidecar_path)?;
+    let sidecar = atomic::behind(&setup.sidecar_path)?;
+    atomic::writable(&sidecar)?;
     let photos =
         args.images.iter().map(|p| Ok(setup.preprocessing.read(p)?.photo)).collect::<Result<Vec<_>>>()?;
     let bar = output::progress((photos.len() * TRIALS) as u64);
@@ -49,7 +52,7 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
         assumed: (!setup.preprocessing_stated).then(Preset::default),
         levels: args.levels.clone(),
     };
-    write(&setup, &written)?;
+    write(&setup, &sidecar, &written)?;
     if args.json {
         output::json(&Printed {
             found: &found,
@@ -63,9 +66,9 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(setup: &Setup, written: &Calibrated) -> Result<()> {
+fn write(setup: &Setup, sidecar: &Path, written: &Calibrated) -> Result<()> {
     let text = Sidecar::with_calibration(&setup.sidecar_path, written)?;
-    atomic::write(&setup.sidecar_path, text.as_bytes()).with_context(|| {
+    atomic::write(sidecar, text.as_bytes()).with_context(|| {
         format!(
             "λ is {}, but the sidecar could not be written; pass an existing one elsewhere with --sidecar FILE",
             written.lambda

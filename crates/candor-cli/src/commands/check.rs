@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candor::Progress;
 use candor::error::one_line;
+use candor::printable::printable;
+use candor_eval::check::further::further;
 use candor_eval::check::input_shift::input_shift;
 use candor_eval::check::randomize::cascade;
 use candor_eval::check::report::{CheckResult, Gallery, HTML_FILE, Randomization, Shifted, write};
@@ -28,8 +30,10 @@ const SHOWN: usize = 8;
 pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     let methods = chosen::methods(&chosen::or_all(&args.methods), &args.set)?;
     let reads = folder::inputs(&args.model, args.images.clone());
-    let folder = folder::open(&args.out, "check", reads, args.force, &FILES.map(String::from))?;
+    let mut folder = folder::open(&args.out, "check", reads, args.force, &FILES.map(String::from))?;
     let setup = setup::load(&args.model)?;
+    folder.reads(folder::of_model(&args.model.model, &setup));
+    folder.check(&FILES)?;
     let choices = setup::choices(&setup, &args.levels, args.seed)?;
     let (inputs, mut galleries, failed) = read(&setup, args)?;
     let bar = output::progress((inputs.len() * methods.len()) as u64);
@@ -129,6 +133,9 @@ fn text(result: &CheckResult) -> String {
         "\n{}mass: mean of a map's positive values; figures are medians over the photos (95th percentile)\n",
         table.legend()
     );
+    for table in further(&result.input_shift, &result.randomization) {
+        text += &format!("\n{}{}", table.screen(output::width()), table.legend());
+    }
     for why in cautions(result) {
         text += &format!("? verdict {why}\n");
     }
@@ -140,7 +147,7 @@ fn text(result: &CheckResult) -> String {
         text += &format!("{}: not checked: {}\n", s.method, s.reason);
     }
     for f in &result.failed {
-        text += &format!("{}: failed: {}\n", f.path, f.error);
+        text += &format!("{}: failed: {}\n", printable(&f.path), printable(&f.error));
     }
     text
 }

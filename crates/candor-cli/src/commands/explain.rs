@@ -22,7 +22,7 @@ use crate::setup::{self, usage};
 
 pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     let mut method = chosen(&args.method);
-    if args.lambda_path {
+    if args.lambda_path && method.set.iter().all(|(key, _)| key != "lambda-path") {
         method = method.with("lambda-path", true);
     }
     if args.weak {
@@ -34,12 +34,14 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     // A name that does not exist is said before a model is loaded.
     setup::method(&method.name, &method.set)?;
     let inputs = folder::inputs(&args.model, args.images.clone());
-    let folder = folder::open(&args.out, "explain", inputs, args.force, &files())?;
+    let mut folder = folder::open(&args.out, "explain", inputs, args.force, &files())?;
     let mut names = ReportWriter::names();
     let folders =
         args.images.iter().map(|p| names.claim(&candor_report::names::folder(&p.display().to_string())));
     folder.check_folders(&folders.collect::<Vec<_>>())?;
     let classifier = setup::load(&args.model)?;
+    folder.reads(folder::of_model(&args.model.model, &classifier));
+    folder.check(&files())?;
     let levels = setup::choices(&classifier, &method.levels, method.seed)?.levels;
     let asked = if args.classes.is_empty() { vec!["top1".to_string()] } else { args.classes.clone() };
     let classes = asked.iter().map(|c| Class::parse(c, &classifier.labels));

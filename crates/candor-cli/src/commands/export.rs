@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use candor::export::{self, CLASS, LOGITS, MAP};
-use candor_report::folder::may_replace;
+use candor_report::atomic;
+use candor_report::folder::{Inputs, may_replace};
 use serde_json::json;
 
 use crate::arguments::ExportArgs;
@@ -18,12 +19,17 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
     if method.exporter().is_none() {
         return Err(export::not_exportable(method.as_ref()).into());
     }
-    may_replace(&args.out, &folder::inputs::<&Path>(&args.model, []), args.force.force, export::is_export)?;
+    let inputs = folder::inputs::<&Path>(&args.model, []);
+    let may = |inputs: &Inputs| may_replace(&args.out, inputs, args.force.force, export::is_export);
+    may(&inputs)?;
+    let output = atomic::behind(&args.out)?;
+    atomic::writable(&output)?;
     let setup = setup::load(&args.model)?;
+    may(&inputs.and(folder::of_model(&args.model.model, &setup)))?;
     let choices = setup::choices(&setup, &args.chosen.levels, 0)?;
     let exported =
         export::export(&setup.model, &setup.preprocessing, method.as_ref(), &args.chosen.set, &choices)?;
-    exported.save(&args.out)?;
+    exported.save(&output)?;
     let image = exported.graph.name(setup.model.input);
     let file = args.out.display();
     if args.json {

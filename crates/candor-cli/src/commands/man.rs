@@ -1,8 +1,10 @@
 //! `candor man`: man pages, one a command.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use candor::file;
 use candor_report::atomic;
 use candor_report::folder::{Inputs, may_replace};
 use clap::{Command, CommandFactory};
@@ -16,8 +18,9 @@ pub fn run(args: &ManArgs) -> Result<ExitCode> {
     command.build();
     let mut pages = vec![];
     render(&command, &mut pages).with_context(at)?;
-    for (name, _) in &pages {
-        may_replace(&args.out.join(name), &Inputs::default(), args.force.force, |_| false)?;
+    for (name, page) in &pages {
+        let own = |p: &Path| file::read(p, page.len() as u64).is_ok_and(|there| there == *page);
+        may_replace(&args.out.join(name), &Inputs::default(), args.force.force, own)?;
     }
     std::fs::create_dir_all(&args.out).with_context(at)?;
     pages.iter().try_for_each(|(name, page)| atomic::write(&args.out.join(name), page))?;

@@ -4,42 +4,71 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use candor::file;
 use candor::sidecar::Sidecar;
-use candor_report::atomic;
 use candor_report::folder::{Inputs, may_replace};
+use candor_report::{ReportError, atomic};
 use candor_scenes::{SceneOptions, dataset, embedded};
 
 use crate::arguments::ScenesArgs;
-use crate::interrupt;
+use crate::folder;
 use crate::output;
 use crate::setup::Usage;
+
+/// A file beside the scenes, and its bytes.
+type Beside<'b> = (&'b Path, &'b [u8]);
 
 pub fn run(args: &ScenesArgs) -> Result<ExitCode> {
     let (fewest, most) = args.objects;
     let options = SceneOptions { size: args.size, objects: fewest..=most, ..SceneOptions::default() };
     options.check().map_err(|e| Usage(e.to_string()))?;
-    let none = Inputs::default();
-    dataset::files(args.count)
-        .try_for_each(|f| may_replace(&args.out.join(f), &none, args.force.force, |_| false))?;
-    interrupt::at(format!(
-        "some scenes are in {}, without their table; the same command with --force makes them anew",
-        args.out.display()
-    ));
-    let mut text = String::new();
-    if let Some(model) = &args.model {
-        let sidecar = Sidecar::path_for(model);
-        let files: [(&Path, &[u8]); 2] = [(model, embedded::MODEL), (&sidecar, embedded::SIDECAR.as_bytes())];
-        for (path, bytes) in files {
-            may_replace(path, &none, args.force.force, |p| {
-                std::fs::read(p).is_ok_and(|there| there == bytes)
-            })?;
+    let files: Vec<String> = dataset::files(args.count).collect();
+    let folder = folder::open(&args.out, "scenes", Inputs::default(), args.force, &files)?;
+    let sidecar = args.model.as_deref().map(Sidecar::path_for);
+    let beside: Vec<Beside<'_>> = match (&args.model, &sidecar) {
+        (Some(model), Some(sidecar)) => {
+            vec![(model.as_path(), embedded::MODEL), (sidecar.as_path(), embedded::SIDECAR.as_bytes())]
         }
-        for (path, bytes) in files {
-            atomic::write(path, bytes)?;
-        }
-        text += &format!("model {}, with {}\n", model.display(), sidecar.display());
+        _ => vec![],
+    };
+    for (path, bytes) in &beside {
+        check(path, bytes, (args.out.as_path(), files.as_slice()), args.force.force)?;
     }
-    dataset::write(&args.out, args.count, args.seed, &options)?;
+    let draft = folder.draft("scenes")?;
+    dataset::write(&draft.files(), args.count, args.seed, &options)?;
+    for (path, bytes) in &beside {
+        atomic::write(&atomic::behind(path)?, bytes)?;
+    }
+    draft.publish("")?;
+    let mut text = String::new();
+    if let [(model, _), (sidecar, _)] = beside[..] {
+        text = format!("model {}, with {}\n", model.display(), sidecar.display());
+    }
     output::print(&format!("{text}{} scenes in {}\n", args.count, args.out.display()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// That a file may be written beside the `scenes` (their folder, which is there, and their names): it is none of them, and what is there
+/// already is the same, or is to be replaced by force. Its folder is made where it is missing.
+fn check(path: &Path, bytes: &[u8], (out, scenes): (&Path, &[String]), force: bool) -> Result<()> {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(ReportError::write(parent))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if scenes.contains(&name) && one_folder(parent, out) {
+        return Err(Usage(format!(
+            "{} is one of the scenes' own files; name another --model",
+            path.display()
+        ))
+        .into());
+    }
+    may_replace(path, &Inputs::default(), force, |p| {
+        file::read(p, bytes.len() as u64).is_ok_and(|there| there == bytes)
+    })?;
+    atomic::writable(path)?;
+    Ok(())
+}
+
+/// Whether two folders are one.
+fn one_folder(a: &Path, b: &Path) -> bool {
+    a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b)
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use candor::file;
 use candor::suggest::among;
 use candor_eval::check::Skipped;
 use candor_report::table::{Table, csv};
@@ -63,15 +64,18 @@ type Reader = fn(Value, &TableArgs) -> Result<Sheet>;
 
 /// The kinds of results: fields that only such a result has, and its reader.
 const KINDS: [(&[&str], Reader); 4] = [
-    (&["benchmark", "tables"], |found, args| Ok(bench::sheet(parse(found)?, args.settings))),
+    (&["benchmark", "tables"], |found, args| bench::sheet(parse(found)?, args.settings)),
     (&["methods", "images"], |found, _| Ok(check::sheet(&parse(found)?))),
     (&["detectors", "attacks", "clean"], |found, args| Ok(detect::sheet(&parse(found)?, &args.kinds))),
     (&["parts", "peak_gflops"], |found, _| Ok(speed::sheet(&parse(found)?))),
 ];
 
+/// Most bytes of a result.
+const MOST_BYTES: u64 = 1 << 30;
+
 fn read(path: &Path, args: &TableArgs) -> Result<Sheet> {
     let name = || path.display().to_string();
-    let text = std::fs::read_to_string(path).with_context(name)?;
+    let text = file::read_text(path, MOST_BYTES).with_context(name)?;
     let found: Value = serde_json::from_str(&text).with_context(|| format!("{}: not JSON", name()))?;
     let has = |field: &str| found.get(field).is_some();
     let kind = KINDS.iter().find(|(fields, _)| fields.iter().all(|f| has(f)));

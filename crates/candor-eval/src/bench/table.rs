@@ -206,7 +206,9 @@ impl Table {
                 cell.against_first = cell.against(first, seed);
             }
             cell.too_few = best.is_none_or(|best| cell.cannot_be_told_from(best));
-            if let Some(best) = best.filter(|_| better != Better::Neither && !cell.too_few) {
+            // Of a figure of all items together without an interval nobody knows what it is told apart from.
+            let tested = |best: &&Cell| !best.values.is_empty() || best.interval.is_some();
+            if let Some(best) = best.filter(tested).filter(|_| better != Better::Neither && !cell.too_few) {
                 let told_apart = cell.against(best, seed).is_some_and(|p| p.p < 0.05);
                 // Figures without a value for each item are compared by their intervals.
                 let apart = cell.values.is_empty() && !overlap(cell, best);
@@ -272,6 +274,22 @@ mod tests {
         assert_eq!(table.title_with_count(), "t (n = 50)");
         let third = table.rows[2].cells[0].as_ref().unwrap().against_first.unwrap();
         assert!((third.difference + 1.0).abs() < 1e-12 && third.p < 0.01);
+    }
+
+    #[test]
+    fn a_figure_that_no_test_compares_has_no_mark() {
+        let row = |method: &str, figure: f64, interval: Option<[f64; 2]>| Row {
+            method: method.into(),
+            setting: String::new(),
+            cells: vec![Some(Cell::overall(50, figure, interval))],
+        };
+        let marks = |interval: fn(f64) -> Option<[f64; 2]>| -> Vec<bool> {
+            let rows = vec![row("good", 0.9, interval(0.9)), row("bad", 0.1, interval(0.1))];
+            let table = Table::new("t", "", vec![Column::new("pxap", Better::Higher, "")], rows, 0);
+            table.rows.iter().map(|r| r.cells[0].as_ref().unwrap().among_best).collect()
+        };
+        assert_eq!(marks(|_| None), [false, false]);
+        assert_eq!(marks(|v| Some([v - 0.1, v + 0.1])), [true, false]);
     }
 
     #[test]

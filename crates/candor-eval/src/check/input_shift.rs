@@ -3,7 +3,7 @@
 
 use candor_graph::graph::Graph;
 use candor_graph::insert;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::randomize::{answers, maps};
 use super::{Input, Subject};
@@ -15,7 +15,7 @@ use candor::quantile::median;
 use candor::similarity::{spearman, ssim};
 
 /// How far a method's maps move with the shift.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct InputShift {
     /// The constant, in units of the model's input: the standard deviation of all images' values.
     pub constant: f64,

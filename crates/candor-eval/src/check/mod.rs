@@ -3,6 +3,7 @@
 //! Each image is asked for its top-1 class, the second, the one of median rank, a seeded random one and the lowest. All
 //! figures are of raw magnitudes; nothing is normalised per query.
 
+pub mod further;
 pub mod input_shift;
 mod page;
 pub mod randomize;
@@ -57,6 +58,11 @@ impl Kind {
     /// Name in results.
     pub fn name(self) -> &'static str {
         ["top1", "top2", "median", "random", "lowest"][self as usize]
+    }
+
+    /// Name for people.
+    pub fn label(self) -> &'static str {
+        ["top-1", "top-2", "median rank", "random", "lowest"][self as usize]
     }
 }
 
@@ -368,25 +374,25 @@ pub fn judge(check: &MethodCheck) -> Vec<String> {
         if ratio.median > MOST_MEDIAN || ratio.p95 > MOST_P95 {
             let how = if figures.is_nearly_top1() { "nearly the map of top-1" } else { "scattered patterns" };
             reasons.push(format!(
-                "{}: median {:.2} of top-1's mass ({:.2} at the 95th percentile), {how}",
-                kind.name(),
+                "{}: {:.3} of top-1's mass in the median ({:.3} at the 95th percentile), {how}",
+                kind.label(),
                 ratio.median,
                 ratio.p95
             ));
         }
     }
     if let Some(auroc) = check.existence_auroc_mass.filter(|a| *a < LEAST_AUROC) {
-        reasons.push(format!("mass tells present from absent classes with an AUROC of {auroc:.2} only"));
+        reasons.push(format!("mass tells present from absent classes with an AUROC of {auroc:.3} only"));
     }
     reasons
 }
 
-/// What a verdict by so few images is worth; `None` if they are enough. Of fewer than [`FEWEST_FOR_P95`] the 95th percentile, by which
+/// What a verdict from so few images is worth; `None` if they are enough. Of fewer than [`FEWEST_FOR_P95`] the 95th percentile, by which
 /// methods pass or fail, is the largest value or next to it.
 pub fn caution(images: usize) -> Option<String> {
     (images < FEWEST_FOR_P95).then(|| {
         format!(
-            "by {images} image{}: too few for a verdict; the 95th percentile needs at least {FEWEST_FOR_P95}",
+            "from {images} image{}: too few for a verdict; the 95th percentile needs at least {FEWEST_FOR_P95}",
             if images == 1 { "" } else { "s" }
         )
     })
@@ -413,7 +419,7 @@ mod tests {
     fn few_images_carry_no_verdict() {
         assert_eq!(
             caution(1).unwrap(),
-            "by 1 image: too few for a verdict; the 95th percentile needs at least 20"
+            "from 1 image: too few for a verdict; the 95th percentile needs at least 20"
         );
         assert!(caution(19).is_some() && caution(20).is_none());
     }

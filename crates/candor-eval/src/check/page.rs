@@ -5,10 +5,11 @@ use candor_report::names;
 use candor_report::picture::Picture;
 use candor_report::recipe::{Document, Recipe};
 use candor_report::result::FailedImage;
-use candor_report::table::{Better, Cell, Column, Number, Table, View};
+use candor_report::table::{Better, Cell, Column, Number, Table, Unit, View};
 use serde::Serialize;
 
-use super::report::{CheckResult, Gallery, Randomization, Shifted};
+use super::further::{further, plain};
+use super::report::{CheckResult, Gallery};
 use super::table::{Checked, table};
 use super::vanishing::LevelGradient;
 use super::{Kind, LEAST_AUROC, MOST_MEDIAN, MOST_P95, MethodCheck, Skipped, caution, same_figure};
@@ -102,7 +103,7 @@ fn recipe(result: &CheckResult, command: Option<&str>) -> Recipe {
     let documents = [
         Document::new("What the sanity check found", "book/src/results/sanity-check.md"),
         Document::new("Methods", "book/src/reference/methods.md"),
-        Document::new("How the masks are learnt", "book/src/explanation/evidence.md"),
+        Document::new("How the masks are learned", "book/src/explanation/evidence.md"),
     ];
     Recipe::new(&result.model, &result.engine, &result.preprocessing, result.seed)
         .command(command)
@@ -135,7 +136,7 @@ impl<'r> Strip<'r> {
         };
         let maps = Kind::ALL.iter().zip(&gallery.classes).zip(&row.pictures);
         let map = |((kind, class), picture): ((&Kind, &'r String), &'r Picture)| StripMap {
-            kind: kind.name(),
+            kind: kind.label(),
             class,
             picture,
             mass: mass(*kind),
@@ -201,12 +202,12 @@ fn figures(m: &MethodCheck) -> Table {
     let columns = vec![
         Column::text("class", ""),
         lower(
-            "mass ÷ top1's",
+            "mass ÷ top-1's",
             "median over the images; below it the 95 % interval of the median, then the 95th percentile",
         ),
-        lower("Spearman", "rank correlation with top1's map, median"),
-        lower("SSIM", "structural similarity to top1's map, median"),
-        neither("top 5 %", "overlap of the largest 5 % of pixels with top1's, median"),
+        lower("Spearman", "rank correlation with top-1's map, median"),
+        lower("SSIM", "structural similarity to top-1's map, median"),
+        neither("top 5 %", "overlap of the largest 5 % of pixels with top-1's, median"),
         neither("top 20 %", "overlap of the largest 20 %"),
         neither("parts", "connected parts above half of the maximum, median"),
         neither("entropy", "of maps that are not empty, median"),
@@ -221,22 +222,18 @@ fn figures(m: &MethodCheck) -> Table {
         let middle = |s: Option<Summary>| plain(s.map(|s| s.median));
         let spread = |s: Summary| Number { p95: Some(s.p95), ..Number::new(s.median).between(s.interval) };
         table.row(vec![
-            Cell::text(kind.name()),
+            Cell::text(kind.label()),
             f.ratio.map(spread).into(),
             middle(f.spearman),
             middle(f.ssim),
             plain(f.iou_5),
             plain(f.iou_20),
-            plain(f.components),
+            Cell::number(f.components, Unit::Decimals(1)),
             plain(f.entropy),
             plain(f.gain),
         ]);
     }
     table
-}
-
-fn plain(value: Option<f64>) -> Cell {
-    value.map(Number::new).into()
 }
 
 fn facts(m: &MethodCheck) -> Vec<(&'static str, String)> {
@@ -247,7 +244,7 @@ fn facts(m: &MethodCheck) -> Vec<(&'static str, String)> {
         ("AUROC by maximum", optional(m.existence_auroc_max)),
         ("Same map twice", if m.repeatable { "yes" } else { "no" }.to_string()),
         (
-            "Passes a map",
+            "Passes a map, silent classes included",
             format!("{} forward, {} backward", m.forward.div_ceil(count), m.backward.div_ceil(count)),
         ),
     ]
@@ -267,12 +264,7 @@ fn tables(result: &CheckResult) -> Vec<Table> {
     if !result.gradients.is_empty() {
         tables.push(gradients(&result.gradients));
     }
-    if !result.input_shift.is_empty() {
-        tables.push(shifts(&result.input_shift));
-    }
-    if !result.randomization.is_empty() {
-        tables.push(randomization(&result.randomization));
-    }
+    tables.extend(further(&result.input_shift, &result.randomization));
     tables
 }
 
@@ -284,7 +276,7 @@ fn gradients(levels: &[LevelGradient]) -> Table {
     let mut columns = vec![Column::text("value", "")];
     for kind in &Kind::ALL[1..] {
         columns
-            .extend([number(format!("{}: norm", kind.name())), number(format!("{}: cosine", kind.name()))]);
+            .extend([number(format!("{}: norm", kind.label())), number(format!("{}: cosine", kind.label()))]);
     }
     let note = "Gradients of a class's logit at the image and at each level, against those of top-1: ratio of the norms, and \
                 magnitude of the cosine. Where cosines grow on the way down to the image, the signal of the class dies and the \
@@ -297,54 +289,6 @@ fn gradients(levels: &[LevelGradient]) -> Table {
             row.extend([plain(figures.and_then(|f| f.ratio)), plain(figures.and_then(|f| f.cosine))]);
         }
         table.row(row);
-    }
-    table
-}
-
-fn shifts(all: &[Shifted]) -> Table {
-    let columns = vec![
-        Column::text("method", ""),
-        Column::number("difference", "norm of the change ÷ norm of the map", Better::Lower),
-        Column::number("SSIM", "structural similarity of the two maps", Better::Higher),
-        Column::number("Spearman", "their rank correlation", Better::Higher),
-    ];
-    let note = "The same model, made to expect photos with a constant added, on such photos: nothing changes for the model, so \
-                nothing should change in a map.";
-    let mut table = Table::new("With shifted values", note, columns);
-    for s in all {
-        let figures = [s.shift.difference, s.shift.ssim, s.shift.spearman].map(plain);
-        table.row(std::iter::once(Cell::text(&s.method)).chain(figures).collect());
-    }
-    table
-}
-
-fn randomization(all: &[Randomization]) -> Table {
-    let smooth = all.iter().flat_map(|r| &r.stages).any(|s| s.smooth_ssim.is_some());
-    let mut columns = vec![
-        Column::text("method", ""),
-        Column::number(
-            "random layers",
-            "weighted layers with shuffled weights, counted from the last",
-            Better::Neither,
-        ),
-        Column::number("SSIM", "structural similarity to the original map", Better::Lower),
-        Column::number("Spearman", "rank correlation with it", Better::Lower),
-        Column::number("entropy rise", "of the map's entropy over the original's", Better::Higher),
-    ];
-    if smooth {
-        columns.push(Column::number(
-            "SSIM, smooth",
-            "of maps averaged over noisy copies of the photo",
-            Better::Lower,
-        ));
-    }
-    let note = "The last layers' weights are shuffled, then more of them, then all. A map that stays the same (similarity near 1) \
-                does not explain the model.";
-    let mut table = Table::new("With random weights", note, columns);
-    for (r, s) in all.iter().flat_map(|r| r.stages.iter().map(move |s| (r, s))) {
-        let figures = [Some(s.layers as f64), s.ssim, s.spearman, s.entropy_rise].map(plain);
-        let row = std::iter::once(Cell::text(&r.method)).chain(figures);
-        table.row(row.chain(smooth.then(|| plain(s.smooth_ssim))).collect());
     }
     table
 }

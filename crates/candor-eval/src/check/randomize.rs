@@ -8,7 +8,7 @@ use candor_graph::graph::{Graph, ValueId};
 use candor_graph::tensor::Tensor;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Input, Subject};
 use crate::error::Result;
@@ -26,7 +26,7 @@ use candor::similarity::{spearman, ssim};
 pub const SHARES: [f64; 4] = [0.0, 0.25, 0.5, 1.0];
 
 /// Maps of the class the original model answered, on the model with its top layers randomised, against those of the original.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stage {
     /// Weighted layers that are random, counted from the top; at least one.
     pub layers: usize,
@@ -39,7 +39,7 @@ pub struct Stage {
     pub entropy_rise: Option<f64>,
     /// Median structural similarity of maps averaged over noisy copies of the photo, for the smooth variant (Hedström et al.
     /// 2023, sMPRT), if it was asked for: what single maps owe to noise is averaged out of the comparison.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub smooth_ssim: Option<f64>,
 }
 

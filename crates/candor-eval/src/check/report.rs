@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use image::imageops::{FilterType, resize};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::page::PageView;
 use crate::check::input_shift::InputShift;
@@ -58,7 +58,7 @@ pub struct CheckResult {
 }
 
 /// A method's cascade of randomised weights.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Randomization {
     /// Name of the method.
     pub method: String,
@@ -67,7 +67,7 @@ pub struct Randomization {
 }
 
 /// How far a method's maps move with the photo's values.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Shifted {
     /// Name of the method.
     pub method: String,

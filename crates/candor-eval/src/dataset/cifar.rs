@@ -1,19 +1,19 @@
 //! CIFAR's binary layout: records of one label byte (CIFAR-10) or two (CIFAR-100, of which the second, fine one counts), and 3072
 //! bytes: 32×32 red, green, blue.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use candor::file;
 use image::{Rgb, RgbImage};
 
-use super::{DatasetError, Object, Picture, Result, Sample};
+use super::{DatasetError, MOST_BYTES, Object, Picture, Result, Sample};
 
 const SIDE: usize = 32;
 const PIXELS: usize = 3 * SIDE * SIDE;
 
 pub(super) fn read(path: &Path) -> Result<Vec<Sample>> {
-    let bytes = std::fs::read(path).map_err(|e| DatasetError::read(path, e))?;
+    let bytes = file::read(path, MOST_BYTES).map_err(|e| DatasetError::read(path, e))?;
     let labels = [1, 2].into_iter().find(|l| bytes.len() % (l + PIXELS) == 0);
     let labels = labels
         .ok_or_else(|| DatasetError::read(path, "its size is not that of records of 3073 or 3074 bytes"))?;
@@ -38,7 +38,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Sample>> {
 /// The picture of a record.
 pub(super) fn picture(path: &Path, record: usize, labels: usize) -> Result<RgbImage> {
     let fail = |e: std::io::Error| DatasetError::read(path, e);
-    let mut file = File::open(path).map_err(fail)?;
+    let mut file = file::open(path, MOST_BYTES).map_err(fail)?;
     file.seek(SeekFrom::Start((record * (labels + PIXELS) + labels) as u64)).map_err(fail)?;
     let mut planes = vec![0; PIXELS];
     file.read_exact(&mut planes).map_err(fail)?;

@@ -21,7 +21,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<Sample>> {
         let label = labels.get(&id).ok_or_else(|| missing("label", &id))?;
         let name = classes.get(label).ok_or_else(|| missing("class name", &id))?.clone();
         let corners = boxes.get(&id).ok_or_else(|| missing("box", &id))?;
-        let corners: Vec<f64> = corners.split_whitespace().filter_map(|v| v.parse().ok()).collect();
+        let corners: Vec<f64> = corners
+            .split_whitespace()
+            .filter_map(|v| v.parse().ok())
+            .filter(|v: &f64| v.is_finite())
+            .collect();
         let [x, y, w, h] = corners[..] else { return Err(missing("box of four numbers", &id)) };
         let object = Object { name, classes: vec![], bbox: Some([x, y, x + w, y + h]), mask_value: None };
         samples.push(Sample::file(file.clone(), path.join("images").join(&file), vec![object]));

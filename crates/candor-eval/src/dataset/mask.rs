@@ -1,10 +1,10 @@
 //! Pixel masks: PNG files whose samples are numbers, not colours.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use candor::image::MAX_SIDE;
+use candor::file;
+use candor::image::{MAX_FILE_BYTES, MAX_SIDE};
 
 use super::{DatasetError, Result};
 
@@ -27,7 +27,7 @@ impl Mask {
 /// The pixels whose sample is one of `values`, of an indexed or grey PNG of 8 bits or fewer.
 pub(super) fn read(path: &Path, values: &[u8]) -> Result<Mask> {
     let fail = |e: &dyn std::fmt::Display| DatasetError::read(path, e);
-    let file = BufReader::new(File::open(path).map_err(|e| fail(&e))?);
+    let file = BufReader::new(file::open(path, MAX_FILE_BYTES).map_err(|e| fail(&e))?);
     let mut decoder = png::Decoder::new(file);
     decoder.set_transformations(png::Transformations::IDENTITY);
     let mut reader = decoder.read_info().map_err(|e| fail(&e))?;

@@ -20,6 +20,7 @@ use thiserror::Error;
 pub use class_map::ClassMap;
 pub use mask::Mask;
 
+use candor::file;
 use candor::image::{ImageError, decode};
 
 /// Why a dataset cannot be read; each in one line that names the file.
@@ -265,8 +266,11 @@ pub fn open(path: &Path, format: Option<Format>, images: Option<&Path>) -> Resul
     Ok(Dataset { path: path.to_path_buf(), samples })
 }
 
+/// Most bytes of a list of samples.
+const MOST_BYTES: u64 = 1 << 30;
+
 fn text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|e| DatasetError::read(path, e))
+    file::read_text(path, MOST_BYTES).map_err(|e| DatasetError::read(path, e))
 }
 
 /// What `parse` makes of each line of `text`, which is of `path`, empty ones left out; `expected` says what a line should be.

@@ -9,14 +9,17 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{DatasetError, Object, Result, Sample, find_file};
+use candor::file;
+
+use super::{DatasetError, MOST_BYTES, Object, Result, Sample, find_file};
 
 const CLASS_NAMES: [&str; 4] = ["class_name", "class", "coco_class", "object"];
 
 pub(super) fn read(path: &Path, images: Option<&Path>) -> Result<Vec<Sample>> {
     let path = if path.is_dir() { path.join("scenes.csv") } else { path.to_path_buf() };
     let fail = |reason: String| DatasetError::read(&path, reason);
-    let mut reader = csv::Reader::from_path(&path).map_err(|e| fail(e.to_string()))?;
+    let file = file::open(&path, MOST_BYTES).map_err(|e| fail(e.to_string()))?;
+    let mut reader = csv::Reader::from_reader(file);
     let header = reader.headers().map_err(|e| fail(e.to_string()))?.clone();
     let column = |name: &str| header.iter().position(|h| h == name);
     let file = column("file").ok_or_else(|| fail("there is no column 'file'".into()))?;
@@ -43,7 +46,7 @@ pub(super) fn read(path: &Path, images: Option<&Path>) -> Result<Vec<Sample>> {
         let line = i + 2;
         let number = |column: usize| -> Result<f64> {
             let text = row.get(column).unwrap_or("");
-            text.parse().map_err(|_| {
+            text.parse().ok().filter(|v: &f64| v.is_finite()).ok_or_else(|| {
                 fail(format!("line {line}: '{text}' in column '{}' is not a number", &header[column]))
             })
         };

@@ -38,7 +38,8 @@ fn sample(file: &Path, folders: &[&Path]) -> Result<Sample> {
     let photo = names.iter().map(|n| find_file(n, folders)).find(|p| p.is_file());
     let objects = root.children().filter(|n| n.has_tag_name("object")).map(|o| object(o).map_err(fail));
     let size = root.children().find(|n| n.has_tag_name("size"));
-    let side = |tag| size.and_then(|s| child(s, tag)?.parse::<f64>().ok()).filter(|v| *v > 0.0);
+    let side =
+        |tag| size.and_then(|s| child(s, tag)?.parse::<f64>().ok()).filter(|v| v.is_finite() && *v > 0.0);
     Ok(Sample {
         frame: side("width").zip(side("height")).map(|(w, h)| [w, h]),
         ..Sample::file(
@@ -58,7 +59,8 @@ fn object(node: Node<'_, '_>) -> Result<Object, String> {
     let box_of = node.children().find(|n| n.has_tag_name("bndbox")).ok_or("an object has no bndbox")?;
     let side = |tag: &str| -> Result<f64, String> {
         let value = child(box_of, tag).ok_or_else(|| format!("a bndbox has no {tag}"))?;
-        value.parse().map_err(|_| format!("{tag} '{value}' is not a number"))
+        let number = value.parse().ok().filter(|v: &f64| v.is_finite());
+        number.ok_or_else(|| format!("{tag} '{value}' is not a number"))
     };
     let bbox = [side("xmin")? - 1.0, side("ymin")? - 1.0, side("xmax")?, side("ymax")?];
     Ok(Object { name, classes: vec![], bbox: Some(bbox), mask_value: None })

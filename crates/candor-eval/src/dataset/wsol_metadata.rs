@@ -12,6 +12,10 @@ pub(super) fn read(path: &Path, images: Option<&Path>) -> Result<Vec<Sample>> {
     let (mut labels, mut sizes) = (HashMap::new(), HashMap::new());
     let mut boxes: HashMap<String, Vec<[f64; 4]>> = HashMap::new();
     for (id, [class]) in rows::<1>(&path.join("class_labels.txt"))? {
+        if class < 0.0 || class.fract() != 0.0 {
+            let reason = format!("class_labels.txt: {id}: {class} is not the number of a class");
+            return Err(DatasetError::read(path, reason));
+        }
         labels.insert(id, class as usize);
     }
     for (id, size) in rows::<2>(&path.join("image_sizes.txt"))? {
@@ -38,7 +42,13 @@ pub(super) fn read(path: &Path, images: Option<&Path>) -> Result<Vec<Sample>> {
 fn rows<const N: usize>(path: &Path) -> Result<Vec<(String, [f64; N])>> {
     lines(path, &text(path)?, &format!("an id and {N} numbers"), |line| {
         let parts: Vec<&str> = line.trim().rsplitn(N + 1, ',').collect();
-        let numbers: Vec<f64> = parts.iter().take(N).rev().filter_map(|v| v.trim().parse().ok()).collect();
+        let numbers: Vec<f64> = parts
+            .iter()
+            .take(N)
+            .rev()
+            .filter_map(|v| v.trim().parse().ok())
+            .filter(|v: &f64| v.is_finite())
+            .collect();
         Some(((*parts.get(N)?).to_string(), numbers.try_into().ok()?))
     })
 }

@@ -1,8 +1,7 @@
 //! ONNX file to graph: what a file must be, and whether its operator set can be read.
 
-use std::fs::File;
-use std::io::{Error, ErrorKind, Read};
-use std::path::Path;
+use std::io::{Error, ErrorKind};
+use std::path::{Path, PathBuf};
 
 use rten_onnx::onnx::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
 use rten_onnx::protobuf::{DecodeMessage, ValueReader};
@@ -13,6 +12,7 @@ use super::tensor::ExternalData;
 use super::upgrade::{NEWEST, OLDEST};
 use super::wire;
 use crate::error::{GraphError, Result};
+use crate::file;
 use crate::graph::{Graph, ValueId};
 use crate::tensor::DataType;
 
@@ -44,22 +44,24 @@ const MOST_BYTES: u64 = 1 << 31;
 /// The bytes of a model file.
 ///
 /// # Errors
-/// [`GraphError::Unreadable`], also for what is larger than a model file can be, or never ends.
+/// [`GraphError::Unreadable`], also for what is larger than a model file can be, or no regular file.
 pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     let unreadable = |source| GraphError::Unreadable { path: path.display().to_string(), source };
-    if path.is_dir() {
-        return Err(unreadable(Error::new(ErrorKind::IsADirectory, "is a directory, not a file")));
-    }
-    let mut bytes = vec![];
-    let file = File::open(path).map_err(unreadable)?;
-    let size = file.metadata().map_or(0, |m| m.len()).min(MOST_BYTES);
-    // The size is known of a file, and not of a pipe. It need not be true.
-    bytes.try_reserve_exact(size as usize).map_err(|_| unreadable(ErrorKind::OutOfMemory.into()))?;
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(unreadable(Error::new(ErrorKind::FileTooLarge, "a model file has at most 2 GiB")));
-    }
-    Ok(bytes)
+    file::read(path, MOST_BYTES).map_err(|e| match e.kind() {
+        ErrorKind::FileTooLarge => unreadable(Error::new(e.kind(), "a model file has at most 2 GiB")),
+        _ => unreadable(e),
+    })
+}
+
+/// The files beside the model file at `path` that hold data of its tensors.
+///
+/// # Errors
+/// As [`read_file`]; [`GraphError::NotOnnx`].
+pub fn external_files(path: &Path) -> Result<Vec<PathBuf>> {
+    let locations = wire::check(&read_file(path)?)
+        .map_err(|reason| GraphError::NotOnnx { what: path.display().to_string(), reason })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    Ok(locations.into_iter().map(|location| folder.join(location)).collect())
 }
 
 /// Loads an ONNX model from the bytes of the file at `path`; external data is looked for beside it.
@@ -75,7 +77,15 @@ pub fn load_beside(bytes: &[u8], path: &Path) -> Result<Loaded> {
 /// # Errors
 /// As [`load`].
 pub fn load_bytes(bytes: &[u8]) -> Result<Loaded> {
-    parse(bytes, "model in memory", ExternalData::beside(None))
+    load_named(bytes, "model in memory")
+}
+
+/// [`load_bytes`] of what is called `name` in errors.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_named(bytes: &[u8], name: &str) -> Result<Loaded> {
+    parse(bytes, name, ExternalData::beside(None))
 }
 
 fn parse(bytes: &[u8], what: &str, external: ExternalData) -> Result<Loaded> {

@@ -10,7 +10,7 @@ pub(crate) mod upgrade;
 mod weights;
 mod wire;
 
-pub use load::{Loaded, load, load_beside, load_bytes, read_file};
+pub use load::{Loaded, external_files, load, load_beside, load_bytes, load_named, read_file};
 pub use save::{
     Notes, WEIGHTS, batch_name, save, save_with, to_bytes, to_bytes_sharing, to_bytes_with, to_parts,
 };

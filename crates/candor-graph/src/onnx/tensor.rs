@@ -1,7 +1,6 @@
 //! TensorProto to tensor and back.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use half::{bf16, f16};
 use rten_onnx::onnx::{self, DataLocation, StringStringEntryProto, TensorProto};
 
 use crate::error::{GraphError, Result};
+use crate::file;
 use crate::memory;
 use crate::tensor::{DataType, Tensor, TensorData};
 
@@ -98,7 +98,7 @@ fn span(entries: &HashMap<&str, &str>, expected: usize) -> std::io::Result<(u64,
 
 /// `length` bytes of a file from `offset` on.
 fn read_span(path: &Path, (offset, length): (u64, usize)) -> std::io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+    let mut file = file::open(path, u64::MAX)?;
     let size = file.metadata().map(|m| m.len()).unwrap_or(0);
     if offset.checked_add(length as u64).is_none_or(|end| end > size) {
         let what = format!("ends at byte {size}, before byte {offset} + {length}");

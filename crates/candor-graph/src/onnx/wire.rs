@@ -1,6 +1,8 @@
 //! What the parser takes on trust is checked first: lengths that fit into what holds them, and messages that are not nested
 //! without end. A claim of more bytes than the file has would otherwise be allocated before anything is read.
 
+use std::collections::BTreeSet;
+
 /// Deepest nesting of messages that is read: graphs inside nodes are three messages each.
 const DEEPEST: usize = 64;
 
@@ -63,15 +65,22 @@ impl Message {
     }
 }
 
-/// Checks the bytes of a ModelProto.
+/// Checks the bytes of a ModelProto. Returns the locations of data outside of it.
 ///
 /// # Errors
 /// What is wrong with the first message that is.
-pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
-    message(bytes, Message::Model, 0)
+pub(super) fn check(bytes: &[u8]) -> Result<BTreeSet<String>, String> {
+    let mut locations = BTreeSet::new();
+    message(bytes, Message::Model, 0, &mut locations)?;
+    Ok(locations)
 }
 
-fn message(bytes: &[u8], kind: Message, depth: usize) -> Result<(), String> {
+fn message(
+    bytes: &[u8],
+    kind: Message,
+    depth: usize,
+    locations: &mut BTreeSet<String>,
+) -> Result<(), String> {
     if depth > DEEPEST {
         return Err(format!("messages are nested more than {DEEPEST} deep"));
     }
@@ -97,13 +106,34 @@ fn message(bytes: &[u8], kind: Message, depth: usize) -> Result<(), String> {
                     );
                 }
                 if let Some(inner) = kind.field(tag >> 3) {
-                    message(part, inner, depth + 1)?;
+                    message(part, inner, depth + 1, locations)?;
+                }
+                if matches!((kind, tag >> 3), (Message::Tensor, 13)) {
+                    locations.extend(location(part)?);
                 }
             }
             other => return Err(format!("a field has the wire type {other}, which ONNX does not use")),
         }
     }
     Ok(())
+}
+
+/// The value of a StringStringEntryProto whose key is `location`.
+fn location(entry: &[u8]) -> Result<Option<String>, String> {
+    let (mut rest, mut found) = (entry, [None, None]);
+    while !rest.is_empty() {
+        let tag = varint(&mut rest)?;
+        if tag & 7 != 2 {
+            return Ok(None);
+        }
+        let length = varint(&mut rest)?;
+        let part = take(&mut rest, length)?;
+        if let Some(field) = found.get_mut((tag >> 3).wrapping_sub(1) as usize) {
+            *field = Some(part);
+        }
+    }
+    let [key, value] = found;
+    Ok(value.filter(|_| key == Some(b"location".as_slice())).map(|v| String::from_utf8_lossy(v).into_owned()))
 }
 
 fn take<'a>(rest: &mut &'a [u8], length: u64) -> Result<&'a [u8], String> {
@@ -164,12 +194,20 @@ mod tests {
     #[test]
     fn a_list_with_a_number_that_is_too_long_is_refused() {
         let longest = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
-        assert_eq!(check(&field(7, &field(5, &field(5, &longest)))), Ok(()));
+        assert_eq!(check(&field(7, &field(5, &field(5, &longest)))), Ok(BTreeSet::new()));
         for tail in [&[0x02][..], &[0xff, 0x01][..]] {
             let numbers = [&longest[..9], tail].concat();
             let error = check(&field(7, &field(5, &field(5, &numbers)))).expect_err("refused");
             assert_eq!(error, "a list of numbers ends inside one, or holds one that is too long");
         }
+    }
+
+    #[test]
+    fn what_lies_outside_is_named() {
+        let entry = |key: &[u8], value: &[u8]| field(13, &[field(1, key), field(2, value)].concat());
+        let tensor = [entry(b"location", b"weights.bin"), entry(b"offset", b"0")].concat();
+        let found = check(&field(7, &field(5, &tensor))).expect("sound");
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["weights.bin"]);
     }
 
     #[test]

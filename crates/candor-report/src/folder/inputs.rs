@@ -40,10 +40,11 @@ impl Inputs {
     }
 }
 
-/// That a single file may be written: it is no input, and it is not there yet, or `own` knows it as Candor's, or `force` replaces it.
+/// That a single file may be written: it is no input, and it is not there yet, or is a regular file that `own` knows as Candor's or `force`
+/// replaces.
 ///
 /// # Errors
-/// [`ReportError::IsInput`], whatever `force` says, or [`ReportError::Foreign`].
+/// [`ReportError::IsInput`] or [`ReportError::NoFile`], whatever `force` says, or [`ReportError::Foreign`].
 pub fn may_replace(
     path: &Path,
     inputs: &Inputs,
@@ -51,8 +52,12 @@ pub fn may_replace(
     own: impl FnOnce(&Path) -> bool,
 ) -> Result<(), ReportError> {
     inputs.spare(path)?;
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        return Err(ReportError::NoFile { path: path.to_owned() });
+    }
+    // A link that leads nowhere is somebody's, too.
     let there = path.symlink_metadata().is_ok();
-    if there && (path.is_dir() || !(force || own(path))) {
+    if there && !force && !own(path) {
         return Err(ReportError::Foreign { path: path.to_owned() });
     }
     Ok(())
@@ -100,5 +105,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         assert!(!may(true, true), "a folder is no file");
+        let device = may_replace(Path::new("/dev/null"), &Inputs::default(), true, |_| true);
+        assert_eq!(device.is_err(), Path::new("/dev/null").exists(), "{device:?}");
     }
 }

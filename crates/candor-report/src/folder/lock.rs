@@ -7,6 +7,8 @@ use std::io;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use candor::file;
+use candor::printable::printable;
 use same_file::Handle;
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +50,9 @@ impl fmt::Display for Holder {
             s @ 120..7200 => format!("{} min", s / 60),
             s => format!("{} h", s / 3600),
         };
-        let Holder { pid, host, command, .. } = self;
+        // What is read from a file may be anybody's words.
+        let (host, command) = (printable(&self.host), printable(&self.command));
+        let pid = self.pid;
         write!(f, "`{command}` (process {pid} on {host}, begun {began} ago)")
     }
 }
@@ -91,6 +95,10 @@ pub(super) fn take(state: &Path, holder: &Holder) -> Result<Taken, ReportError> 
 /// The locked file, `Err` if another has it; `None` if that other removed it between opening and locking.
 fn open(state: &Path, path: &Path) -> io::Result<Option<Result<File, ()>>> {
     std::fs::create_dir_all(state)?;
+    match file::is_regular(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
     let file = match OpenOptions::new().write(true).create(true).truncate(false).open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
@@ -104,7 +112,7 @@ fn open(state: &Path, path: &Path) -> io::Result<Option<Result<File, ()>>> {
 }
 
 fn read(state: &Path) -> Option<Holder> {
-    serde_json::from_slice(&std::fs::read(state.join(HOLDER)).ok()?).ok()
+    serde_json::from_slice(&file::read(&state.join(HOLDER), 1 << 20).ok()?).ok()
 }
 
 /// Gives the lock back: nobody holds it, and if nothing else is in `state` it goes as well.

@@ -1,9 +1,9 @@
 //! Which files of a folder Candor wrote: each with its hash, so that one that somebody changed or replaced is theirs.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::path::Path;
+use std::path::{Component, Path};
 
+use candor::file;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -11,6 +11,8 @@ use crate::atomic;
 use crate::error::ReportError;
 
 const FILE: &str = "files.json";
+/// Most bytes of it.
+const MOST_BYTES: u64 = 1 << 28;
 
 /// The results in a folder, with their files.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -45,14 +47,21 @@ impl Listed {
 }
 
 impl Manifest {
-    /// What is in `state`; nothing if there is none.
+    /// What is in `state`; nothing if there is none. A list that names files elsewhere than below the folder is not Candor's.
     pub fn load(state: &Path) -> Result<Self, ReportError> {
         let path = state.join(FILE);
         let fail = |e: io::Error| ReportError::Read { path: path.clone(), reason: e.to_string() };
-        match std::fs::read(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Manifest::default()),
-            Err(e) => Err(fail(e)),
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| fail(e.into())),
+        let manifest: Manifest = match file::read(&path, MOST_BYTES) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Manifest::default()),
+            Err(e) => return Err(fail(e)),
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| fail(e.into()))?,
+        };
+        match manifest.results.iter().flat_map(|r| &r.files).find(|e| !is_below(&e.path)) {
+            Some(entry) => {
+                let reason = format!("it names {}, which is not below this folder", entry.path);
+                Err(ReportError::Read { path, reason })
+            }
+            None => Ok(manifest),
         }
     }
 
@@ -86,12 +95,18 @@ impl Manifest {
     }
 }
 
-/// SHA-256 of a file, in hexadecimal digits.
+/// Whether a path leads below where it starts, whatever is there.
+fn is_below(path: &str) -> bool {
+    let mut parts = Path::new(path).components().peekable();
+    parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// SHA-256 of a regular file, in hexadecimal digits.
 ///
 /// # Errors
-/// The system's, if it cannot be read.
+/// The system's, if it cannot be read; or that it is no regular file.
 pub fn sha256(path: &Path) -> io::Result<String> {
-    let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+    let mut file = BufReader::with_capacity(1 << 16, file::open(path, u64::MAX)?);
     let mut hash = Sha256::new();
     loop {
         let bytes = file.fill_buf()?;

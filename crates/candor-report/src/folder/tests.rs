@@ -82,14 +82,93 @@ fn what_candor_did_not_write_stays_unless_by_force() {
 #[test]
 fn a_folder_kept_from_run_to_run_is_known_by_its_journal() {
     let dir = tempfile::tempdir().unwrap();
-    let kept = || open(dir.path()).check_kept("adversarial", "adversarial.jsonl").is_ok();
-    assert!(kept(), "not there");
+    let kept = |known| open(dir.path()).check_kept("adversarial", known).is_ok();
+    assert!(kept(false), "not there");
     fs::create_dir(dir.path().join("adversarial")).unwrap();
-    assert!(kept(), "empty");
+    assert!(kept(false), "empty");
     fs::write(dir.path().join("adversarial/1.png"), "").unwrap();
-    assert!(!kept());
-    fs::write(dir.path().join("adversarial.jsonl"), "").unwrap();
-    assert!(kept());
+    assert_eq!([kept(false), kept(true)], [false, true]);
+}
+
+#[test]
+fn a_file_of_the_earlier_result_that_the_run_reads_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path();
+    publish(out, "explain", MODEL, &["explain.json", "dog/map.png", "dog/2.png"], "old").unwrap();
+    let inputs = Inputs::of([out.join("dog/map.png")]);
+    let draft = Folder::open(out, Terms { inputs, ..terms() }).unwrap().draft("explain").unwrap();
+    fs::write(draft.files().join("explain.json"), "new").unwrap();
+    draft.publish(MODEL).unwrap();
+    assert_eq!(seen(out), ["dog/map.png", "explain.json"]);
+    // From now on it is whose it is: the next result neither removes nor replaces it.
+    assert!(open(out).check(&["dog/map.png"]).is_err());
+    publish(out, "explain", MODEL, &["explain.json"], "newer").unwrap();
+    assert_eq!(seen(out), ["dog/map.png", "explain.json"]);
+}
+
+#[test]
+fn a_list_that_names_files_elsewhere_is_not_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let absolute = dir.path().join("victim.txt").display().to_string();
+    fs::write(&absolute, "mine").unwrap();
+    let hash = sha256(Path::new(&absolute)).unwrap();
+    for path in ["../victim.txt", "below/../../victim.txt", absolute.as_str(), ""] {
+        fs::create_dir_all(out.join(STATE)).unwrap();
+        let files = serde_json::json!([{ "path": path, "sha256": hash }]);
+        let list = serde_json::json!({ "results": [{ "name": "explain", "model": MODEL, "files": files }] });
+        fs::write(out.join(STATE).join("files.json"), list.to_string()).unwrap();
+        let error = publish(&out, "explain", MODEL, &["explain.json"], "").unwrap_err().to_string();
+        assert!(error.contains("files.json") && error.contains("not below this folder"), "{error}");
+    }
+    assert_eq!(fs::read_to_string(&absolute).unwrap(), "mine");
+}
+
+#[cfg(unix)]
+#[test]
+fn links_among_candors_own_folders_are_refused() {
+    use std::os::unix::fs::symlink;
+    let dir = tempfile::tempdir().unwrap();
+    let foreign = dir.path().join("foreign");
+    fs::create_dir_all(foreign.join("explain/files")).unwrap();
+    fs::write(foreign.join("explain/files/mine.txt"), "mine").unwrap();
+    for (i, link) in ["", "explain", "explain/files", "explain/work"].into_iter().enumerate() {
+        let out = dir.path().join(format!("out{i}"));
+        let at = out.join(STATE).join(link);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        symlink(foreign.join(link.strip_suffix("work").map_or(link, |_| "explain/files")), &at).unwrap();
+        let opened = Folder::open(&out, terms()).and_then(|folder| folder.resume("explain"));
+        let error = opened.unwrap_err();
+        assert!(matches!(&error, ReportError::Linked { .. }) && error.is_usage(), "{link}: {error}");
+        if let Ok(draft) = Folder::open(&out, terms()).and_then(|folder| folder.draft("explain")) {
+            draft.publish(MODEL).unwrap();
+        }
+        assert!(foreign.join("explain/files/mine.txt").exists(), "{link}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_does_not_stop_a_run_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = |path: &Path| {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    for name in ["lock", "files.json"] {
+        let out = dir.path().join(name);
+        pipe(&out.join(STATE).join(name));
+        assert!(Folder::open(&out, terms()).unwrap_err().to_string().contains("no regular file"));
+    }
+    let out = dir.path().join("out");
+    publish(&out, "explain", MODEL, &["report.html"], "").unwrap();
+    fs::remove_file(out.join("report.html")).unwrap();
+    pipe(&out.join("report.html"));
+    let error = publish(&out, "explain", MODEL, &["report.html"], "").unwrap_err();
+    assert!(matches!(error, ReportError::NoFile { .. }), "{error}");
+    let holder = out.join(STATE).join("holder.json");
+    pipe(&holder);
+    assert_eq!(open(&out).taken_over(), None);
 }
 
 #[test]

@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use super::{Align, Cell, MISSING, Mark, Number, Table};
 use crate::ReportError;
-use crate::figures::figure;
 use crate::html::render;
 
 /// What the macro `table` of `table.html` is given: a page's view of a [`Table`].
@@ -98,7 +97,7 @@ impl From<&Cell> for CellView {
                 sort: sort(n.value),
                 best: n.mark == Mark::Best,
                 few: n.mark == Mark::Few,
-                ..words(&n.unit.write(n.value, figure), "number")
+                ..words(&n.unit.text(n.value), "number")
             },
         }
     }
@@ -114,7 +113,7 @@ fn sort(value: f64) -> String {
 }
 
 fn below(n: &Number) -> Vec<String> {
-    let plain = |v: f64| n.unit.write(v, figure);
+    let plain = |v: f64| n.unit.text(v);
     let interval = n.interval.map(|[low, high]| format!("{} to\u{a0}{}", plain(low), plain(high)));
     interval.into_iter().chain(n.p95.map(plain)).collect()
 }
@@ -135,11 +134,11 @@ mod tests {
         for part in [
             "<th scope=\"col\" class=\"n\" title=\"share of hits\">hits\u{a0}↑</th>",
             "<th scope=\"row\"><b>lrp</b></th>",
-            "<td class=\"n best\" data-value=\"0.5741\" title=\"\"><b>0.574</b><small>0.500 to\u{a0}0.600</small></td>",
-            "<small>0 to\u{a0}1.00</small><small>46.1</small>",
+            "<td class=\"n best\" data-value=\"0.5741\" title=\"\"><b>0.574</b> * <small>0.500 to\u{a0}0.600</small></td>",
+            ">0.000 <small>0.000 to\u{a0}1.000</small> <small>46.120</small>",
             "&lt;c&gt;",
             "<td><code>x=1</code></td>",
-            "<b>–</b>",
+            "title=\"\">–</td>",
         ] {
             assert!(html.contains(part), "no {part} in {html}");
         }

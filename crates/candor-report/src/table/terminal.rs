@@ -1,6 +1,7 @@
 //! For a terminal: columns padded to the width that their cells have on a screen, and the whole fitted to the screen's.
 
 use anstyle::{AnsiColor, Style};
+use candor::printable::acts;
 use unicode_width::UnicodeWidthStr;
 
 use super::{Align, Cell, MISSING, Mark, Number, Table};
@@ -56,7 +57,8 @@ impl Table {
         let blank = if self.has(Mark::Best) || self.has(Mark::Few) { "  " } else { "" };
         match cell {
             Cell::Missing => format!("{MISSING}{blank}"),
-            Cell::Text(text) | Cell::Code(text) => text.clone(),
+            // A line is a row, whatever a file is called.
+            Cell::Text(text) | Cell::Code(text) => text.replace(acts, " "),
             Cell::Number(n) if n.mark == Mark::Best => number(n) + " *",
             Cell::Number(n) if n.mark == Mark::Few => number(n) + n.mark.sign(),
             Cell::Number(n) => number(n) + blank,
@@ -69,7 +71,7 @@ fn is_best(cell: &Cell) -> bool {
 }
 
 fn number(n: &Number) -> String {
-    let plain = |v: f64| n.unit.write(v, |v| format!("{v:.3}"));
+    let plain = |v: f64| n.unit.text(v);
     match n.p95 {
         Some(p95) => format!("{} ({})", plain(n.value), plain(p95)),
         None => plain(n.value),

@@ -110,7 +110,7 @@ impl<'a> PageView<'a> {
 
 fn documents() -> [Document; 3] {
     [
-        Document::new("How the masks are learnt", "book/src/explanation/evidence.md"),
+        Document::new("How the masks are learned", "book/src/explanation/evidence.md"),
         Document::new("Methods", "book/src/reference/methods.md"),
         Document::new("What the sanity check found", "book/src/results/sanity-check.md"),
     ]

@@ -1,10 +1,9 @@
 //! Reading a photo as a person sees it: upright, opaque, 8 bits, red-green-blue.
 
-use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
-use candor_graph::{guard, memory};
+use candor_graph::{file, guard, memory};
 use image::error::UnsupportedErrorKind;
 use image::{
     ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, RgbaImage,
@@ -67,10 +66,8 @@ pub(super) fn decode_windowed(path: &Path, window: Option<[f64; 2]>) -> Result<D
         io::ErrorKind::IsADirectory => ImageError::IsDirectory { path: path.into() },
         _ => ImageError::Unreadable { path: path.into(), source },
     };
-    if path.is_dir() {
-        return Err(ImageError::IsDirectory { path: path.into() });
-    }
-    let mut file = File::open(path).map_err(unreadable)?;
+    // One that is too large is named by its format first.
+    let mut file = file::open(path, u64::MAX).map_err(unreadable)?;
     let mut bytes = Vec::new();
     file.by_ref().take(HEAD_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
     format_of(&bytes, path)?;

@@ -31,6 +31,10 @@ pub fn methods(args: &DatasetArgs) -> Result<Vec<Chosen>> {
         ))
         .into());
     }
+    let fewer: Vec<&str> = args.fewer.iter().map(|(name, _)| name.as_str()).collect();
+    if let Some(i) = (1..fewer.len()).find(|&i| fewer[..i].contains(&fewer[i])) {
+        return Err(Usage(format!("--fewer {}: it is given twice", fewer[i])).into());
+    }
     methods_with_settings(&names, &args.set)
 }
 

@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::Result;
 use candor::Progress;
 use candor::methods::Choices;
+use candor::printable::printable;
 use candor_eval::bench::report::{BenchResult, DatasetInfo, write};
 use candor_eval::bench::table::{Plot, Table, too_few};
 use candor_eval::bench::threshold::Frozen;
@@ -243,7 +244,7 @@ fn text(result: &BenchResult) -> String {
         text += &format!("{}: not measured: {}\n", s.method, s.reason);
     }
     for f in &result.failed {
-        text += &format!("{}: failed: {}\n", f.path, f.error);
+        text += &format!("{}: failed: {}\n", printable(&f.path), printable(&f.error));
     }
     text
 }

@@ -13,6 +13,7 @@ use candor_eval::bench::localize::Localize;
 use candor_eval::bench::threshold::Scale;
 use candor_eval::bench::{Found, Measure, dwsol as disturbed, wsol as located};
 use candor_eval::dataset::{Dataset, Sample};
+use candor_eval::journal::Journal;
 use candor_report::folder::Folder;
 use serde_json::{Value, json};
 
@@ -27,7 +28,8 @@ use crate::setup::{self, Setup, Usage};
 
 /// `candor bench wsol`.
 pub fn wsol(args: &DatasetArgs) -> Result<ExitCode> {
-    let Opened { setup, dataset, fingerprint, methods, choices, folder } = open(args, "wsol")?;
+    let Opened { setup, dataset, fingerprint, methods, choices, folder } =
+        open(args, "wsol", &["localization.jsonl"])?;
     let measure = with_boxes(args, &setup, &dataset)?;
     let sum = |found: &Found<_>, tuning| (located::tables(found, tuning, args.seed), vec![]);
     let benchmark = Benchmark {
@@ -48,7 +50,8 @@ pub fn wsol(args: &DatasetArgs) -> Result<ExitCode> {
 
 /// `candor bench dwsol`, on the same journal.
 pub fn dwsol(args: &DatasetArgs) -> Result<ExitCode> {
-    let Opened { setup, dataset, fingerprint, methods, choices, folder } = open(args, "dwsol")?;
+    let Opened { setup, dataset, fingerprint, methods, choices, folder } =
+        open(args, "dwsol", &["localization.jsonl"])?;
     let measure = with_boxes(args, &setup, &dataset)?;
     let sum = |found: &Found<_>, tuning| {
         let (table, plot) = disturbed::tables(found, Disturbance::Label, tuning, args.seed);
@@ -77,8 +80,9 @@ pub fn adversarial(args: &AdversarialArgs) -> Result<ExitCode> {
         let reason = "cannot aim at a class, which this benchmark needs";
         return Err(Usage(format!("attack '{}' {reason}", spec.name)).into());
     }
-    let Opened { setup, dataset, fingerprint, methods, choices, folder } = open(args, "adversarial")?;
-    folder.check_kept("adversarial", "adversarial.jsonl")?;
+    let Opened { setup, dataset, fingerprint, methods, choices, folder } =
+        open(args, "adversarial", &["adversarial.jsonl", "attacked.jsonl"])?;
+    folder.check_kept("adversarial", Journal::is_begun(&args.out.join("adversarial.jsonl")))?;
     let localize = with_boxes(args, &setup, &dataset)?;
     let samples = localize.samples.len();
     let bar = output::progress(samples as u64);
@@ -124,7 +128,8 @@ pub fn adversarial(args: &AdversarialArgs) -> Result<ExitCode> {
 /// `candor bench grid`.
 pub fn grid(args: &GridArgs) -> Result<ExitCode> {
     let (args, count) = (&args.dataset, args.grids);
-    let Opened { setup, dataset, fingerprint, methods, choices, folder } = open(args, "grid")?;
+    let Opened { setup, dataset, fingerprint, methods, choices, folder } =
+        open(args, "grid", &["grid.jsonl"])?;
     let localize = Localize::of_classes(&dataset, &setup.preprocessing, &setup.labels, args.seed);
     let bar = output::progress(localize.samples.len() as u64);
     bar.set_message("choosing photos");
@@ -158,7 +163,8 @@ pub fn faithfulness(args: &FaithfulnessArgs) -> Result<ExitCode> {
     if args.tuning.is_some_and(|n| n > 0) {
         return Err(Usage("faithfulness chooses nothing: leave --tuning out".to_string()).into());
     }
-    let Opened { setup, dataset, fingerprint, methods, choices, folder } = open(args, "faithfulness")?;
+    let Opened { setup, dataset, fingerprint, methods, choices, folder } =
+        open(args, "faithfulness", &["faithfulness.jsonl"])?;
     let measure = Faithfulness::new(&dataset, &setup.preprocessing, &setup.labels, &setup.model, settings)?;
     let further = json!({ "number of steps": settings.steps, "area": settings.area });
     let sum = |found: &Found<_>, _| {
@@ -205,8 +211,8 @@ struct Opened {
     folder: Folder,
 }
 
-/// Opens the folder of the benchmark `name`, the model and the dataset.
-fn open(args: &DatasetArgs, name: &str) -> Result<Opened> {
+/// Opens the folder of the benchmark `name`, with these journals, the model and the dataset.
+fn open(args: &DatasetArgs, name: &str, journals: &[&str]) -> Result<Opened> {
     // What is wrong with the names of methods, of their parameters and of the format is said before a model is loaded.
     let methods = methods(args)?;
     setup::format(&args.source)?;
@@ -214,10 +220,16 @@ fn open(args: &DatasetArgs, name: &str) -> Result<Opened> {
     let SourceArgs { dataset: list, class_map, .. } = &args.source;
     let inputs = folder::inputs(&args.model, [list]).and(class_map);
     let mut folder = folder::open(&args.out, &format!("bench {name}"), inputs, args.force, &files)?;
+    journals.iter().try_for_each(|journal| {
+        folder.check_journal(journal)?;
+        anyhow::Ok(Journal::check(&args.out.join(journal))?)
+    })?;
     let setup = setup::load(&args.model)?;
     let choices = setup::choices(&setup, &args.levels, args.seed)?;
     let mut dataset = setup::dataset(&setup, &args.source)?;
+    folder.reads(folder::of_model(&args.model.model, &setup));
     folder.reads(dataset.samples.iter().flat_map(Sample::files));
+    folder.check(&files)?;
     // Of the whole list: a run may go on with more samples.
     let fingerprint = dataset.fingerprint();
     if let Some(limit) = args.limit {

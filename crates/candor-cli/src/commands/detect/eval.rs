@@ -87,10 +87,7 @@ fn text(report: &Report) -> String {
     let [train, calibration, test] = report.clean;
     let head = format!("clean images: {train} training, {calibration} calibration, {test} test\n");
     let tables = tables(report).iter().map(|t| format!("\n{}", t.terminal())).collect::<String>();
-    let hint = if Threshold::caveat(calibration).is_some() {
-        "\n--calibration takes more images for the thresholds\n"
-    } else {
-        ""
-    };
-    head + &tables + hint
+    let caveat = Threshold::caveat(calibration)
+        .map_or_else(String::new, |caveat| format!("\n{caveat} of false alarms; --calibration takes more\n"));
+    head + &tables + &caveat
 }

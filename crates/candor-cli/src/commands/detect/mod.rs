@@ -13,6 +13,7 @@ use candor_adversarial::detector::corpus::{AttackSpec, Corpus, Recipe, Split};
 use candor_adversarial::detector::features::FeatureSettings;
 use candor_adversarial::error::Error;
 use candor_eval::dataset::{Dataset, Sample};
+use candor_eval::journal::Journal;
 use candor_report::folder::Folder;
 
 use crate::arguments::{CorpusArgs, Detect, DetectArgs, ForceArgs, SourceArgs};
@@ -55,6 +56,9 @@ struct Place<'p> {
 fn make(args: &CorpusArgs, attacked: &[Split], place: &Place<'_>) -> Result<Made> {
     // What is wrong with an attack's name or parameters is said before a model is loaded.
     let attacks: Vec<AttackSpec> = args.attacks.iter().map(|a| a.parse()).collect::<Result<_, Error>>()?;
+    if let Some(i) = (1..attacks.len()).find(|&i| attacks[..i].contains(&attacks[i])) {
+        return Err(Usage(format!("the attack '{}' is named twice", attacks[i].label)).into());
+    }
     for attack in &attacks {
         candor_adversarial::attacks::check(&attack.name, &attack.set)?;
     }
@@ -72,14 +76,20 @@ fn make(args: &CorpusArgs, attacked: &[Split], place: &Place<'_>) -> Result<Made
     let SourceArgs { dataset: list, class_map, .. } = &args.source;
     let inputs = folder::inputs(&args.model, [list]).and(class_map).and(&args.surrogate.from);
     let mut folder = folder::open(out, command, inputs, force, &files.map(String::from))?;
-    folder.check_kept(CORPUS, "corpus/corpus.jsonl")?;
+    let journal = format!("{CORPUS}/corpus.jsonl");
+    folder.check_journal(&journal)?;
+    Journal::check(&out.join(&journal))?;
+    folder.check_kept(CORPUS, Journal::is_begun(&out.join(&journal)))?;
     let setup = setup::load(&args.model)?;
+    folder.reads(folder::of_model(&args.model.model, &setup));
     let features = features(args, &setup)?;
     let dataset = setup::dataset(&setup, &args.source)?;
     folder.reads(dataset.samples.iter().flat_map(Sample::files));
+    folder.check(&files)?;
     let surrogate = match args.surrogate.from.clone() {
         Some(path) => {
             let other = setup::surrogate(&setup, &args.model, path, args.surrogate.from_preset)?;
+            folder.reads(folder::of_model(Path::new(&other.model.info.path), &other));
             Some(TargetModel::new(&other.model, &other.preprocessing)?)
         }
         None => None,

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candor::Progress;
 use candor::error::one_line;
+use candor::printable::printable;
 use candor_adversarial::detector::{CARD_FILE, Detector, NETWORK_FILE, Threshold};
 use candor_adversarial::study::report::{Hierarchy, ScoreResult, ScoredImage, write_scores};
 use candor_report::result::FailedImage;
@@ -24,8 +25,12 @@ pub fn run(args: &ScoreArgs) -> Result<ExitCode> {
     let inputs = folder::inputs(&args.model, args.images.clone()).and(card);
     let files = ["score.html", "score.json"].map(String::from);
     let open = |out: &PathBuf| folder::open(out, "detect score", inputs.clone(), args.force, &files);
-    let folder = args.out.as_ref().map(open).transpose()?;
+    let mut folder = args.out.as_ref().map(open).transpose()?;
     let setup = setup::load(&args.model)?;
+    if let Some(folder) = &mut folder {
+        folder.reads(folder::of_model(&args.model.model, &setup));
+        folder.check(&files)?;
+    }
     let mut detector = Detector::load(&setup.model, &args.detector)?;
     if serde_json::to_value(&setup.preprocessing)? != detector.card.preprocessing {
         anyhow::bail!(
@@ -116,13 +121,13 @@ fn threshold(detector: &Detector, share: f64) -> Result<Threshold> {
 fn text(result: &ScoreResult) -> String {
     let mut text = String::new();
     for i in &result.images {
+        let path = printable(&i.path);
         let verdict = if i.alarm { "ALARM" } else { "passes" };
         let name: String = i.name.chars().take(28).collect();
-        text +=
-            &format!("{}\n  {name:<28} p {:.3}  score {:.4}  {verdict}\n", i.path, i.probability, i.score);
+        text += &format!("{}\n  {name:<28} p {:.3}  score {:.4}  {verdict}\n", path, i.probability, i.score);
     }
     for f in &result.failed {
-        text += &format!("{}\n  failed: {}\n", f.path, f.error);
+        text += &format!("{}\n  failed: {}\n", printable(&f.path), printable(&f.error));
     }
     text + &format!(
         "alarm above {:.4}: {}; clean images: {}\n",

@@ -33,7 +33,7 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
     let (network, thresholds, attacks) =
         study.train(&args.out.join(FEATURES), &mut output::Watching::new(&bar))?;
     bar.finish_and_clear();
-    let card = Card {
+    let mut card = Card {
         candor: env!("CARGO_PKG_VERSION").into(),
         model: setup.model.info.clone(),
         preprocessing: serde_json::to_value(&setup.preprocessing)?,
@@ -49,10 +49,10 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
         seed: args.corpus.seed,
         epochs: study.training.epochs,
         thresholds,
+        network_sha256: None,
     };
-    folder::publish(folder, "detect-train", &card.model.sha256, |files| {
-        save(&card, &network, files).map(drop)
-    })?;
+    let model = card.model.sha256.clone();
+    folder::publish(folder, "detect-train", &model, |files| save(&mut card, &network, files).map(drop))?;
     if args.json {
         output::json(&card)?;
     } else {

@@ -1,5 +1,6 @@
 //! Tables of a benchmark on a dataset: means with 95 % intervals.
 
+use anyhow::{Result, bail};
 use candor::engine::EngineInfo;
 use candor::model::ModelInfo;
 use candor_eval::bench::report::DatasetInfo;
@@ -21,14 +22,25 @@ pub struct Bench {
     skipped: Vec<Skipped>,
 }
 
-/// `settings`: with what the tuning split chose.
-pub fn sheet(bench: Bench, settings: bool) -> Sheet {
+/// `settings`: with what the tuning split chose. A row that has not a figure for each column is an error: the file is no longer as it was
+/// written.
+pub fn sheet(bench: Bench, settings: bool) -> Result<Sheet> {
+    for (table, row) in bench.tables.iter().flat_map(|t| t.rows.iter().map(move |row| (t, row))) {
+        let (figures, columns) = (row.cells.len(), table.columns.len());
+        if figures != columns {
+            bail!(
+                "the row '{}' of '{}' has {figures} figures for {columns} columns",
+                row.method,
+                table.title
+            );
+        }
+    }
     let tables = bench.tables.iter().map(|measured| Table {
         title: format!("{}: {}", stem(&bench.model.path), measured.title),
         note: note(&bench, measured),
         ..measured.shown(settings)
     });
-    Sheet { tables: tables.collect(), remark: not_defined(&bench.skipped) }
+    Ok(Sheet { tables: tables.collect(), remark: not_defined(&bench.skipped) })
 }
 
 fn note(bench: &Bench, table: &Measured) -> String {
