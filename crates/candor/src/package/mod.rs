@@ -18,7 +18,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::image::{Preprocessing, ResizeMode};
-use crate::labels::{Labels, LabelsError, text_file};
+use crate::file::read_text;
+use crate::labels::{Labels, LabelsError};
 
 /// Most bytes of a file of settings.
 const MOST_BYTES: u64 = 64 << 20;
@@ -243,7 +244,7 @@ impl Package {
 
 /// The JSON object in a file; `None` if there is no file.
 fn json(path: &Path) -> Result<Option<Value>, PackageError> {
-    let text = match text_file(path, MOST_BYTES) {
+    let text = match read_text(path, MOST_BYTES) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(PackageError::Unreadable { path: path.to_path_buf(), source }),

@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::properties::OfFile;
 use super::{MOST_BYTES, PackageError, Recipe, json};
 use crate::image::{Preprocessing, Preset, ResizeMode};
-use crate::labels::{Labels, text_file};
+use crate::file::read_text;
+use crate::labels::Labels;
 
 const LABELS: &str = "labels.txt";
 const METADATA: &str = "metadata.json";
@@ -22,7 +23,7 @@ pub(super) fn read(folder: &Path) -> Result<OfFile, PackageError> {
     });
     let file = folder.join(LABELS);
     let numbered =
-        file.is_file() && text_file(&file, MOST_BYTES).is_ok_and(|text| Labels::are_numbered(&text));
+        file.is_file() && read_text(&file, MOST_BYTES).is_ok_and(|text| Labels::are_numbered(&text));
     if labels.is_none() && numbered {
         labels = Some((LABELS.to_string(), Labels::load(&file)?));
     }
