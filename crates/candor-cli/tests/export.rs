@@ -47,9 +47,11 @@ fn run(dir: &Path, file: &str, class: i64) -> (Vec<f32>, Vec<f32>) {
 fn an_exported_file_says_what_explain_says() {
     let dir = tempfile::tempdir().unwrap();
     files(dir.path());
-    for (method, extra) in
-        [("grad-cam", vec![]), ("gradient", vec![]), ("reliable", vec!["--set", "iterations=5", "--set", "evidence=photo"])]
-    {
+    for (method, extra) in [
+        ("grad-cam", vec![]),
+        ("gradient", vec![]),
+        ("reliable", vec!["--set", "iterations=5", "--set", "evidence=photo"]),
+    ] {
         let model = ["model.onnx", "--preset", "inception", "--method", method];
         let words = |command: &[&'static str], end: &[&'static str]| -> Vec<&str> {
             [command, &model, &extra, end].concat()

@@ -233,6 +233,6 @@ mod tests {
         let of = |n: usize| crowd(&(0..n).map(|i| (i as f64, 0)).collect::<Vec<_>>());
         assert_eq!(of(1000), 950.0);
         assert_eq!((of(20), of(19), of(2)), (10.0, 0.0, 0.0));
-        assert_eq!(crowd(&vec![(-3.0, 0); 40]), 0.0, "none is below the null");
+        assert_eq!(crowd(&[(-3.0, 0); 40]), 0.0, "none is below the null");
     }
 }
