@@ -70,7 +70,6 @@ fn check_writes_its_page_its_table_and_all_it_was_asked() {
     ] {
         assert!(page.contains(part), "no '{part}'");
     }
-    let markdown = Command::cargo_bin("candor").unwrap().arg("table").arg(dir.path().join("out/check.json"));
     let mut shown = Command::cargo_bin("candor").unwrap();
     let shown = shown.arg("table").arg(dir.path().join("out/check.json")).output().unwrap();
     let markdown = String::from_utf8(shown.stdout).unwrap();

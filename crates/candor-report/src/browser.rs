@@ -238,7 +238,9 @@ pub enum BrowserError {
         source: std::io::Error,
     },
     /// Browsers decode to 8 bits.
-    #[error("the preprocessing has a `window` over samples of more than 8 bits, which a browser does not give to a page")]
+    #[error(
+        "the preprocessing has a `window` over samples of more than 8 bits, which a browser does not give to a page"
+    )]
     Window,
     /// No method was asked for.
     #[error("a page needs a method; see `candor page --help`")]

@@ -105,7 +105,8 @@ fn samples(args: &PageArgs) -> Result<Vec<(String, Vec<u8>)>> {
     }
     for path in &args.samples {
         candor::image::decode(path)?;
-        let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+        let bytes = candor::file::read(path, candor::image::MAX_FILE_BYTES)
+            .with_context(|| path.display().to_string())?;
         let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
         // What a URL would read otherwise.
         let name: String =

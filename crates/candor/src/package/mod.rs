@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::image::{Preprocessing, ResizeMode};
 use crate::file::read_text;
+use crate::image::{Preprocessing, ResizeMode};
 use crate::labels::{Labels, LabelsError};
 
 /// Most bytes of a file of settings.

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::properties::OfFile;
 use super::{MOST_BYTES, PackageError, Recipe, json};
-use crate::image::{Preprocessing, Preset, ResizeMode};
 use crate::file::read_text;
+use crate::image::{Preprocessing, Preset, ResizeMode};
 use crate::labels::Labels;
 
 const LABELS: &str = "labels.txt";
