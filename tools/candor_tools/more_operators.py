@@ -323,7 +323,9 @@ def dynamic_quantize_linear(a, x):
         low, high = x.min().clamp(max=0), x.max().clamp(min=0)
         scale = (high - low) / 255
         zero = torch.round((-low / scale).clamp(0, 255))
-    return (Round.apply(x / scale) + zero).clamp(0, 255), scale, zero
+    levels = Round.apply(x / scale) + zero
+    # The range is that of x, so that nothing is saturated; at the ends of the range clamp would have no gradient.
+    return levels + (levels.clamp(0, 255) - levels).detach(), scale, zero
 
 
 @operator("QLinearConv")

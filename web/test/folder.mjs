@@ -12,7 +12,7 @@ export const runtime = fileURLToPath(new URL("../node_modules/onnxruntime-web/di
 /** Writes a page with these arguments into a new folder, and gives its place. */
 export function written(...args) {
   const folder = mkdtempSync(join(tmpdir(), "candor-page-"));
-  execFileSync(candor, ["page", ...args, "--out", folder, "--runtime", runtime], { stdio: ["ignore", "ignore", "inherit"] });
+  execFileSync(candor, ["page", ...args, "--out", folder, "--runtime", runtime], { stdio: ["ignore", "ignore", "pipe"] });
   return folder;
 }
 

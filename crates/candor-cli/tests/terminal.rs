@@ -22,7 +22,7 @@ fn explained(args: &[&str], variable: &[&str]) -> String {
 #[test]
 fn explain_says_how_the_model_was_fed_and_what_it_answers() {
     let text = explained(&["--set", "iterations=2"], &[]);
-    let fed = "preprocessing: inception: (v/255 − 0.5)/0.5, RGB; the whole photo squashed to 112×112 (height × width), bilinear\n";
+    let fed = "preprocessing: inception: (v/255 − 0.5)/0.5, RGB; the whole photo squashed to 112×112 (height × width), bilinear (model.candor.toml)\n";
     assert!(text.starts_with(fed), "{text}");
     let top = text.lines().find_map(|l| l.trim().strip_prefix("top 5: ")).unwrap();
     let probabilities: Vec<f64> =

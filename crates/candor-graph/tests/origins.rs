@@ -104,11 +104,15 @@ fn an_unknown_operator_and_a_size_beyond_the_limit_can_be_matched() {
 
 #[test]
 fn an_engines_error_names_the_files_node() {
-    let attributes = ["kernel_shape", "dilations"].map(|name| (name, Attribute::Ints(vec![2, 2])));
-    let mut graph = model(vec![Node::new("LpPool", &["x"], "y", &attributes).named("pool3")], vec![]);
+    // Dilated over three axes: the engine has neither.
+    let attributes = ["kernel_shape", "dilations"].map(|name| (name, Attribute::Ints(vec![2, 2, 2])));
+    let nodes = vec![Node::new("LpPool", &["x"], "y", &attributes).named("pool3")];
+    let inputs = vec![("x".to_string(), vec![1, 1, 4, 4, 4])];
+    let model = Model { nodes, weights: vec![], inputs, outputs: vec!["y".into()] };
+    let mut graph = onnx::load_bytes(&model.bytes()).unwrap().graph;
     let engine = RTen::new(1);
     rewrite::standard(&mut graph, &Folding(&engine)).unwrap();
-    let image = Tensor::full(&[1, 2, 4, 4], 1.0);
+    let image = Tensor::full(&[1, 1, 4, 4, 4], 1.0);
     let run = || engine.compile(&graph)?.run(&[&image]);
     let line = run().unwrap_err().to_string();
     assert!(line.contains("node 'pool3' (LpPool), in the AveragePool made from it"), "{line}");

@@ -72,9 +72,10 @@ fn assert_near(what: &str, a: &[f32], b: &[f32], rounding: f32) {
 /// Scores, the maps of two classes after `iterations`, and the gradient of the answer. Maps, since single entries of a mask may
 /// jump: Adam turns a gradient near zero, which is rounding, into a step.
 fn work(model: &Model, image: &[f32], iterations: usize) -> Vec<(String, Vec<f32>)> {
+    // The search of the whole photo: the default one returns the sparsest of the masks that keep enough, and a rounding may decide which.
     // At the usual β₂ a mask moves smoothly with its gradient; at the default a rounding of a small gradient moves it farther, and the
     // comparison would be of Adam.
-    let settings = Settings { iterations, exact: false, beta_2: BETA_2, ..Settings::default() };
+    let settings = Settings { iterations, exact: false, beta_2: BETA_2, ..Settings::of_photo() };
     let mut learner = Learner::new(model, automatic_levels(model).unwrap(), settings).unwrap();
     let prepared = learner.prepare(model, image).unwrap();
     let top = candor::scores::argmax(&prepared.reference);

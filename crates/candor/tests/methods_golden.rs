@@ -62,6 +62,17 @@ fn goldens() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/methods")
 }
 
+/// Whether the windows of an occlusion end at the image's border: Captum cuts the last ones off there, so that places at the border count
+/// less, and Candor does not.
+fn tiles(model: &Model, entry: &Value) -> bool {
+    let number = |name: &str| {
+        let settings = entry["set"].as_array()?;
+        settings.iter().find_map(|s| s.as_str()?.strip_prefix(name)?.strip_prefix('=')?.parse::<usize>().ok())
+    };
+    let (Some(window), Some(stride)) = (number("window"), number("stride")) else { return true };
+    model.input_shape[1..].iter().all(|side| (side - window).is_multiple_of(stride))
+}
+
 /// Prints the errors of all maps of a model, and returns those that are too large.
 fn wrong(name: &str) -> Vec<String> {
     let text = std::fs::read_to_string(goldens().join(format!("{name}.json"))).unwrap();
@@ -69,7 +80,7 @@ fn wrong(name: &str) -> Vec<String> {
     let model = Model::load(&model_file(name), &ModelOptions::default(), Box::new(RTen::new(2))).unwrap();
     assert_eq!(model.info.sha256, golden["sha256"].as_str().unwrap(), "{name}: another file");
     let mut jobs: Vec<Vec<&Value>> = vec![];
-    for entry in golden["maps"].as_array().unwrap() {
+    for entry in golden["maps"].as_array().unwrap().iter().filter(|e| tiles(&model, e)) {
         let same = |job: &&mut Vec<&Value>| ["method", "set"].iter().all(|k| job[0][k] == entry[k]);
         match jobs.iter_mut().find(same) {
             Some(job) => job.push(entry),

@@ -20,7 +20,7 @@ Cross-Origin-Embedder-Policy: require-corp, which --serve sends, it uses several
 
 Examples:
   npm install onnxruntime-web                                          # once
-  candor page --demo --out page-demo                                   # the embedded model; with --serve on localhost
+  candor page --demo --out page-demo                                   # the embedded model
   candor page model.onnx --out page --samples photos/00000[0-2].png    # your own")]
 pub struct PageArgs {
     /// ONNX file of an image classifier; a folder that holds one; or hf://OWNER/NAME, from the local cache

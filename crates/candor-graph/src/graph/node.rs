@@ -116,6 +116,11 @@ impl Node {
         self.outputs.iter().copied().flatten().next().expect("every node has an output")
     }
 
+    /// Whether it does not stand in the user's file: a rewrite made it.
+    pub fn is_made(&self) -> bool {
+        self.origin.as_ref().is_none_or(|origin| origin.made)
+    }
+
     /// The node as an error should name it.
     pub fn shown(&self) -> NodeName {
         let op = self.qualified_op();

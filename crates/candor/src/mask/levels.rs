@@ -265,11 +265,14 @@ pub fn feature_maps(model: &Model) -> Vec<Level> {
         let (short, long) = (l.shape[1].min(l.shape[2]), l.shape[1].max(l.shape[2]));
         short > 1 || (grid && long > 1)
     };
+    // What a rewrite made within a node of the file has no name there.
+    let producers = graph.producers();
+    let is_within = |v: ValueId| {
+        graph.name(v).starts_with(MADE) && producers.get(&v).is_some_and(|&i| graph.nodes[i].is_made())
+    };
     dominators(graph, model.input, model.logits)
         .into_iter()
-        .filter(|v| before_weights.contains(v))
-        // What a rewrite made within a node of the file has no name there.
-        .filter(|&v| !graph.name(v).starts_with(MADE))
+        .filter(|&v| before_weights.contains(&v) && !is_within(v))
         .filter_map(|value| Level::of(graph, value).filter(|l| spread(l, grids.contains(&value))))
         .collect()
 }

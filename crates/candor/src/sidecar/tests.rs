@@ -161,18 +161,18 @@ fn errors_name_file_line_and_key() {
 #[test]
 fn values_out_of_range_are_refused() {
     let cases = [
-        ("std = [1, 0, 1]", "line 1, key `std`: must be finite and not 0"),
-        ("\nscale = 0", "line 2, key `scale`: must be finite and not 0"),
+        ("std = [1, 0, 1]", "line 1, key `std`: must be finite and not 0, of a size from 1e-12 to 1e12"),
+        ("\nscale = 0", "line 2, key `scale`: must be finite and not 0, of a size from 1e-12 to 1e12"),
         ("mean = [nan, 0, 0]", "line 1, key `mean`: must be from -1e12 to 1e12"),
         ("size = [0, 4]", "line 1, key `size`: must be [height, width], each in 1..=16384"),
         ("crop = 0", "line 1, key `crop`: must be in 0.01..=1"),
         ("window = [1, 0]", "line 1, key `window`: must be [centre, width], finite, the width above 0"),
         ("lambda = -1.0", "line 1, key `lambda`: must be from 1e-12 to 1e6"),
         // Numbers of 64 bits that are none, or too large, in the 32 of the input.
-        ("lambda = 1e308", "key `lambda`: must be from 1e-12 to 1e6"),
-        ("scale = 1e300", "key `scale`: must be finite and not 0"),
-        ("std = [1, 1e-60, 1]", "key `std`: must be finite and not 0"),
-        ("mean = [0, 0, -1e39]", "key `mean`: must be from -1e12 to 1e12"),
+        ("lambda = 1e308", "line 1, key `lambda`: must be from 1e-12 to 1e6"),
+        ("scale = 1e300", "line 1, key `scale`: must be finite and not 0, of a size from 1e-12 to 1e12"),
+        ("std = [1, 1e-60, 1]", "line 1, key `std`: must be finite and not 0, of a size from 1e-12 to 1e12"),
+        ("mean = [0, 0, -1e39]", "line 1, key `mean`: must be from -1e12 to 1e12"),
     ];
     for (text, message) in cases {
         assert_eq!(error(text), format!("m.candor.toml: {message}"));
