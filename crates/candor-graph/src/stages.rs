@@ -241,8 +241,8 @@ mod tests {
         // The large constant is the turn's own again.
         assert_eq!(names(&turns.graph, &turns.graph.inputs), ["turn", "sum", "add"]);
         assert!(turns.graph.parameter_count() >= 100);
-        assert_eq!(names(&turns.graph, &turns.graph.outputs), [carried.output.clone()]);
-        assert_eq!(names(after, &after.inputs), [carried.last.clone()]);
+        assert_eq!(names(&turns.graph, &turns.graph.outputs), std::slice::from_ref(&carried.output));
+        assert_eq!(names(after, &after.inputs), std::slice::from_ref(&carried.last));
         assert_eq!(names(after, &after.outputs), names(&graph, &graph.outputs));
     }
 
