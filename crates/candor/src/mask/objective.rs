@@ -146,8 +146,10 @@ impl Objective {
             Objective::Evidence => {
                 let log_odds = |s: Expr<'b>| log_odds_of(s, q.one_hot, q.rivals, multi_label);
                 let kept = log_odds(logits);
-                let counts = maximum((kept - q.floor).is_positive(), (q.target - q.floor).is_positive());
-                let off = kept - q.target;
+                // That of the whole photo as the logits are computed, so that masks of one are off by nothing, not by a rounding.
+                let target = if q.losses_only { q.target } else { maximum(log_odds(q.reference), q.floor) };
+                let counts = maximum((kept - q.floor).is_positive(), (target - q.floor).is_positive());
+                let off = kept - target;
                 let off = if q.losses_only { off.op("Min", &[off.builder().scalar(0.0)], &[]) } else { off };
                 let slope = off * counts * 2.0;
                 if multi_label {
