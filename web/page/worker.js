@@ -23,7 +23,8 @@ const stopped = new Set();
 
 async function open() {
   page = JSON.parse(new TextDecoder().decode(await bytes("page.json")));
-  ort.env.wasm.wasmPaths = new URL("runtime/", import.meta.url).href;
+  // The bundle has the runtime's own module in it: only the binary is a file.
+  ort.env.wasm.wasmPaths = { wasm: new URL("runtime/ort-wasm-simd-threaded.wasm", import.meta.url).href };
   // Threads need a page that is isolated from other origins by its server's headers.
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, 8) : 1;
   const read = (file) => kept(file.includes("/") ? file : `graphs/${file}`);
