@@ -94,6 +94,13 @@ Examples:
 pub struct ModelArgs {
     /// ONNX file of an image classifier; a folder that holds one (optimum, transformers.js, timm); or hf://OWNER/NAME, from the local cache
     pub model: PathBuf,
+    #[command(flatten)]
+    pub opened: OpenArgs,
+}
+
+/// How a model is opened: what its file does not say, and what runs it.
+#[derive(Args, Clone)]
+pub struct OpenArgs {
     /// How a sample v of 0..=255 becomes input; over what the sidecar and the files beside the model say [default: theirs, else imagenet].
     /// The whole photo is squashed to the model's input size by a bilinear filter, unless the sidecar says otherwise
     #[arg(long, value_name = "NAME", value_parser = presets())]

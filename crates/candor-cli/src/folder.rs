@@ -30,8 +30,8 @@ pub fn of_model(model: &Path, classifier: &Classifier) -> Vec<PathBuf> {
 pub fn inputs<P: Into<PathBuf>>(model: &ModelArgs, others: impl IntoIterator<Item = P>) -> Inputs {
     // What cannot be found is said when it is opened.
     let file = locate(&model.model).map_or_else(|_| model.model.clone(), |located| located.model);
-    let sidecar = model.sidecar.clone().unwrap_or_else(|| Sidecar::path_for(&file));
-    Inputs::of([file, sidecar]).and(model.labels.clone()).and(others)
+    let sidecar = model.opened.sidecar.clone().unwrap_or_else(|| Sidecar::path_for(&file));
+    Inputs::of([file, sidecar]).and(model.opened.labels.clone()).and(others)
 }
 
 /// Opens the folder of `command`, and makes sure that the `files` may be written there.

@@ -1,17 +1,19 @@
 //! From arguments to a model with its preprocessing and labels.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use candor::engine::{Device, Engine, OnnxRuntime, RTen, cores};
 use candor::image::Preset;
 use candor::mask::named_levels;
 use candor::methods::{self, Choices, Definition};
+use candor::sidecar::Sidecar;
 use candor::suggest::among;
 use candor::{Classifier, OpenOptions};
 use candor_eval::dataset::{self, ClassMap, Dataset, Format};
+use candor_scenes::embedded;
 
-use crate::arguments::{DeviceName, EngineArgs, EngineName, ModelArgs, SourceArgs};
+use crate::arguments::{DeviceName, EngineArgs, EngineName, ModelArgs, OpenArgs, SourceArgs};
 use crate::output;
 pub use crate::usage::{Usage, usage};
 
@@ -119,18 +121,25 @@ pub fn load(args: &ModelArgs) -> Result<Setup> {
 
 /// Opens a model with its sidecar.
 pub fn open(args: &ModelArgs) -> Result<Setup> {
+    let opened = &args.opened;
     let options = OpenOptions {
-        engine: Some(engine(&args.engine)?),
-        preset: args.preset,
-        labels: args.labels.clone(),
-        sidecar: args.sidecar.clone(),
-        output: args.output.clone(),
-        size: args.size,
+        engine: Some(engine(&opened.engine)?),
+        preset: opened.preset,
+        labels: opened.labels.clone(),
+        sidecar: opened.sidecar.clone(),
+        output: opened.output.clone(),
+        size: opened.size,
     };
     Classifier::open_with(&args.model, options).map_err(|e| match e {
-        e if args.output.is_some() && names_no_output(&e) => usage(e),
+        e if opened.output.is_some() && names_no_output(&e) => usage(e),
         e => e.into(),
     })
+}
+
+/// The embedded model; `name` stands for its path in results.
+pub fn embedded(name: &str, args: &EngineArgs) -> Result<Setup> {
+    let sidecar = Sidecar::parse(embedded::SIDECAR, Path::new("scenes.candor.toml"))?;
+    Ok(Classifier::from_bytes(name, embedded::MODEL, sidecar, Some(engine(args)?))?)
 }
 
 /// Whether the output that was asked for is not one.
@@ -146,16 +155,9 @@ fn names_no_output(error: &candor::Error) -> bool {
 
 /// Loads the model on which the attack `transfer` makes images for that of `setup`.
 pub fn surrogate(setup: &Setup, args: &ModelArgs, path: PathBuf, preset: Option<Preset>) -> Result<Setup> {
-    let own = ModelArgs {
-        model: path,
-        preset,
-        labels: None,
-        sidecar: None,
-        output: None,
-        size: None,
-        ..args.clone()
-    };
-    let other = load(&own)?;
+    let engine = args.opened.engine.clone();
+    let opened = OpenArgs { preset, labels: None, sidecar: None, output: None, size: None, engine };
+    let other = load(&ModelArgs { model: path, opened })?;
     let (a, b) = (setup.model.input_shape, other.model.input_shape);
     if a != b || setup.model.classes != other.model.classes {
         return Err(Usage(format!(

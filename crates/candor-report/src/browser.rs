@@ -15,8 +15,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candor::export::{self, LOGITS, MAP};
-use candor::image::{Preprocessing, decode_bytes};
+use candor::image::{Preprocessing, RgbImage, decode_bytes};
 use candor::parameters::MethodInfo;
+use candor::scores::argmax;
 use candor::{Class, Classifier, Method, Unwatched, Verdict, methods};
 use candor_graph::graph::Graph;
 use candor_graph::onnx::{Notes, WEIGHTS, Weights, to_bytes_sharing};
@@ -160,7 +161,8 @@ pub fn write(folder: &Path, page: &Page<'_>, tell: &mut dyn FnMut(&str)) -> Resu
     let model = &classifier.model;
     let mut graphs = Graphs { out: &mut out, weights: Weights::default(), known: HashMap::new() };
     let network = graphs.write("network", &network(classifier))?;
-    let (mut explains, mut maps, mut checked) = (vec![], vec![], None);
+    let photo = decode_bytes(page.check, Path::new("check.png"))?;
+    let (mut explains, mut maps) = (vec![], vec![]);
     for method in page.methods {
         tell(&method.name);
         let definition = methods::find(&method.name)?;
@@ -170,7 +172,7 @@ pub fn write(folder: &Path, page: &Page<'_>, tell: &mut dyn FnMut(&str)) -> Resu
         let stages = graphs.method(&method.name, &made.graph)?;
         // With the settings of the graph, which may be others than those of the method by itself.
         let description = definition.description();
-        let answer = answer(classifier, &as_exported(method, &description, &made.method), page.check)?;
+        let answer = answer(classifier, &as_exported(method, &description, &made.method), &photo)?;
         graphs.out.floats(&format!("check-{}.f32", method.name), &answer.map)?;
         maps.push((method.name.clone(), format!("check-{}.f32", method.name)));
         explains.push(Explains {
@@ -183,12 +185,14 @@ pub fn write(folder: &Path, page: &Page<'_>, tell: &mut dyn FnMut(&str)) -> Resu
                 .map_err(ReportError::encode("page.json"))?,
             stages,
         });
-        checked.get_or_insert(answer);
     }
-    let Some(checked) = checked else { return Err(BrowserError::NoMethod) };
+    if explains.is_empty() {
+        return Err(BrowserError::NoMethod);
+    }
     let weights = graphs.weights;
     out.write(&format!("graphs/{WEIGHTS}"), weights.bytes())?;
-    out.floats("check-logits.f32", &checked.logits)?;
+    let logits = model.scores(model.forward()?.as_mut(), &classifier.preprocessing.apply(&photo))?;
+    out.floats("check-logits.f32", &logits)?;
     let name = Path::new(&model.info.path)
         .file_name()
         .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
@@ -216,7 +220,7 @@ pub fn write(folder: &Path, page: &Page<'_>, tell: &mut dyn FnMut(&str)) -> Resu
         samples: page.samples.iter().map(|(name, _)| name.clone()).collect(),
         check: Checked {
             photo: "check.png",
-            class: checked.class,
+            class: argmax(&logits),
             logits: "check-logits.f32".to_string(),
             maps,
         },
@@ -352,28 +356,18 @@ fn network(classifier: &Classifier) -> Graph {
     graph
 }
 
-/// What Candor answers on a photo about the class that the model gives it.
+/// What a method shows of the class that the model gives a photo.
 struct Answer {
-    class: usize,
-    logits: Vec<f32>,
     map: Vec<f32>,
     judged: bool,
 }
 
-fn answer(classifier: &Classifier, method: &Method, photo: &[u8]) -> Result<Answer, BrowserError> {
-    let photo = decode_bytes(photo, Path::new("check.png"))?;
+fn answer(classifier: &Classifier, method: &Method, photo: &RgbImage) -> Result<Answer, BrowserError> {
     let mut explainer = classifier.explainer(method)?;
     explainer.probe = false;
-    let explained = explainer.photo("check.png", &photo, &[Class::top(1)], &mut Unwatched)?;
-    let model = &classifier.model;
-    let logits = model.scores(model.forward()?.as_mut(), &classifier.preprocessing.apply(&photo))?;
-    let [class] = &explained.classes[..] else { return Err(BrowserError::NoMethod) };
-    Ok(Answer {
-        class: class.class_id,
-        logits,
-        map: class.map.data.clone(),
-        judged: class.verdict != Verdict::NotJudged,
-    })
+    let mut explained = explainer.photo("check.png", photo, &[Class::top(1)], &mut Unwatched)?;
+    let class = explained.classes.pop().ok_or(BrowserError::NoMethod)?;
+    Ok(Answer { map: class.map.data, judged: class.verdict != Verdict::NotJudged })
 }
 
 fn colors(signed: bool) -> Vec<String> {

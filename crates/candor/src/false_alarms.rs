@@ -135,7 +135,8 @@ impl FalseAlarms {
 }
 
 /// What is wrong with thresholds.
-const FAULT: &str = "thresholds must be pairs of a falling rate between 0 and 1 and a rising strength";
+pub(crate) const FAULT: &str =
+    "thresholds must be pairs of a falling rate between 0 and 1 and a rising strength";
 
 impl Null {
     /// Learned from what classes that are not there reach. A rate that so few samples cannot tell is left out; `None` if that is every one.

@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::false_alarms::FalseAlarms;
+use crate::false_alarms::{FAULT, FalseAlarms};
 use crate::file;
 use crate::image::{
     ColorOrder, Filter, Layout, MAX_SIDE, Preprocessing, Preset, ResizeMode, Rounding, covering,
@@ -293,11 +293,7 @@ impl Sidecar {
             ),
             ("inputs", "must be finite", self.inputs.values().all(|v| v.is_finite())),
             ("lambda", "must be from 1e-12 to 1e6", self.lambda.is_none_or(|l| (1e-12..=1e6).contains(&l))),
-            (
-                "false-alarms",
-                "thresholds must be pairs of a falling rate between 0 and 1 and a rising strength",
-                self.false_alarms.as_ref().is_none_or(|f| f.fault().is_none()),
-            ),
+            ("false-alarms", FAULT, self.false_alarms.as_ref().is_none_or(|f| f.fault().is_none())),
         ];
         checks.into_iter().find(|(_, _, fine)| !fine).map(|(key, message, _)| (key, message))
     }

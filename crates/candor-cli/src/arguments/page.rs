@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 
-use candor::image::Preset;
 use candor::parameters::key_value;
 use clap::Args;
 
-use super::one_of::presets;
-use super::{EngineArgs, ForceArgs, ModelArgs, size};
+use super::{ForceArgs, ModelArgs, OpenArgs};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -47,23 +45,8 @@ pub struct PageArgs {
     /// Serve the folder on localhost when it is written, on this port or on any free one, until Ctrl-C
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "0")]
     pub serve: Option<u16>,
-    /// How a sample v of 0..=255 becomes input; over what the sidecar says [default: the sidecar's, else imagenet]
-    #[arg(long, value_name = "NAME", value_parser = presets())]
-    pub preset: Option<Preset>,
-    /// Names of the classes: a text file with one a line, or JSON
-    #[arg(long, value_name = "FILE")]
-    pub labels: Option<PathBuf>,
-    /// Sidecar to use instead of the one beside the model (MODEL.candor.toml)
-    #[arg(long, value_name = "FILE")]
-    pub sidecar: Option<PathBuf>,
-    /// Output to explain, of a model with several that could be classes [default: the sidecar's, else the only one]
-    #[arg(id = "model_output", long = "output", value_name = "NAME")]
-    pub output: Option<String>,
-    /// Height and width of the input, of a model that takes any [default: the sidecar's]
-    #[arg(long, value_name = "H,W", value_parser = size)]
-    pub size: Option<[usize; 2]>,
     #[command(flatten)]
-    pub engine: EngineArgs,
+    pub opened: OpenArgs,
     #[command(flatten)]
     pub force: ForceArgs,
 }
@@ -71,14 +54,6 @@ pub struct PageArgs {
 impl PageArgs {
     /// The model as other commands take it; none for the embedded one.
     pub fn model(&self) -> Option<ModelArgs> {
-        Some(ModelArgs {
-            model: self.model.clone()?,
-            preset: self.preset,
-            labels: self.labels.clone(),
-            sidecar: self.sidecar.clone(),
-            output: self.output.clone(),
-            size: self.size,
-            engine: self.engine.clone(),
-        })
+        Some(ModelArgs { model: self.model.clone()?, opened: self.opened.clone() })
     }
 }

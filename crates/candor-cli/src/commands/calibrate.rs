@@ -29,7 +29,7 @@ struct Printed<'p> {
 pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     let setup = setup::load(&args.model)?;
     let levels = setup::choices(&setup, &args.levels, 0)?.levels;
-    let reads = Inputs::of([&args.model.model]).and(&args.model.labels).and(&args.images);
+    let reads = Inputs::of([&args.model.model]).and(&args.model.opened.labels).and(&args.images);
     reads.spare(&setup.sidecar_path)?;
     let sidecar = atomic::behind(&setup.sidecar_path)?;
     atomic::writable(&sidecar)?;
@@ -48,7 +48,7 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     let written = Calibrated {
         lambda: found.lambda,
         false_alarms: found.false_alarms.clone(),
-        preset: args.model.preset,
+        preset: args.model.opened.preset,
         assumed: (!setup.preprocessing_stated).then(Preset::default),
         levels: args.levels.clone(),
     };

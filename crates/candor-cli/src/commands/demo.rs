@@ -1,11 +1,9 @@
 //! `candor demo`: the main job on the embedded model and pictures.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use candor::sidecar::Sidecar;
-use candor::{Class, Classifier};
+use candor::Class;
 use candor_report::folder::Inputs;
 use candor_scenes::embedded;
 
@@ -18,10 +16,7 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     let method = chosen(&args.method);
     setup::method(&method.name, &method.set)?;
     let folder = folder::open(&args.out, "demo", Inputs::default(), args.force, &files())?;
-    let sidecar = Sidecar::parse(embedded::SIDECAR, Path::new("scenes.candor.toml"))?;
-    let engine = setup::engine(&args.engine)?;
-    let classifier =
-        Classifier::from_bytes("scenes.onnx (embedded)", embedded::MODEL, sidecar, Some(engine))?;
+    let classifier = setup::embedded("scenes.onnx (embedded)", &args.engine)?;
     setup::choices(&classifier, &method.levels, method.seed)?;
     let explainer = classifier.explainer(&method)?;
     let photos = embedded::DEMO_SCENES

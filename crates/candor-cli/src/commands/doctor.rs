@@ -1,13 +1,13 @@
 //! `candor doctor`: how a strange model wants its photos, and what will work with it.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use candor::doctor::{Candidate, TRIALS, examine};
 use candor::error::one_line;
+use candor::file;
 use candor::labels::Labels;
 use candor::mask::levels::survey;
 use candor::methods::{self, Choices, prepare};
@@ -22,6 +22,8 @@ use crate::setup::{self, Setup, Usage};
 
 /// Rows of the table.
 const SHOWN: usize = 8;
+/// Most bytes of a list of true classes.
+const MOST_BYTES: u64 = 64 << 20;
 /// Photos whose answers are shown.
 const ANSWERS: usize = 3;
 /// Methods that stand for what needs masks, gradients and nothing of either.
@@ -116,7 +118,8 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
 
 /// True classes by the photos' names: a name and a class in each line; a first line without a class is the heading.
 fn truth(path: &Path, labels: &Labels) -> Result<BTreeMap<String, usize>> {
-    let text = fs::read_to_string(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    let text =
+        file::read_text(path, MOST_BYTES).with_context(|| format!("{}: cannot be read", path.display()))?;
     let mut classes = BTreeMap::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let plain = |part: &str| part.trim().trim_matches('"').to_string();

@@ -4,8 +4,7 @@ use std::process::ExitCode;
 
 use anstyle::Style;
 use anyhow::Result;
-use candor::export::exportable;
-use candor::methods::{Description, all};
+use candor::methods::{Definition, all};
 use candor::parameters::Kind;
 use serde_json::{Value, json};
 
@@ -16,14 +15,14 @@ use crate::output;
 const NAME: Style = Style::new().bold();
 
 pub fn run(args: &MethodsArgs) -> Result<ExitCode> {
-    let methods: Vec<Description> = all().iter().map(|m| m.description()).collect();
+    let all = all();
     if args.json {
-        let values: Vec<Value> = methods.iter().map(as_json).collect();
+        let values: Vec<Value> = all.iter().map(|m| as_json(m.as_ref())).collect();
         output::json(&values)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut text = String::new();
-    for m in &methods {
+    for m in all.iter().map(|m| m.description()) {
         text += &format!("{NAME}{}{NAME:#}: {}\n  {} · {} a query\n", m.name, m.summary, m.source, m.cost);
         for p in m.parameters {
             text += &format!("    {}={} ({}): {}\n", p.name, p.default, values(p.kind), p.help);
@@ -34,7 +33,8 @@ pub fn run(args: &MethodsArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn as_json(m: &Description) -> Value {
+fn as_json(method: &dyn Definition) -> Value {
+    let m = method.description();
     let parameters: Vec<Value> = m
         .parameters
         .iter()
@@ -42,7 +42,7 @@ fn as_json(m: &Description) -> Value {
         .collect();
     json!({
         "name": m.name, "summary": m.summary, "source": m.source, "cost": m.cost.to_string(), "forward": m.cost.forward, "backward": m.cost.backward, "signed": m.signed,
-        "class_sensitive": m.class_sensitive, "exportable": exportable().contains(&m.name), "parameters": parameters,
+        "class_sensitive": m.class_sensitive, "exportable": method.exporter().is_some(), "parameters": parameters,
     })
 }
 

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use candor::sidecar::Sidecar;
-use candor::{Classifier, Method, export};
+use candor::{Method, export};
 use candor_report::browser::{self, Page, RUNTIME};
 use candor_report::folder::Inputs;
 use candor_scenes::embedded;
@@ -30,8 +29,11 @@ pub fn run(args: &PageArgs) -> Result<ExitCode> {
     let samples = samples(args)?;
     let model = args.model();
     let read = args.samples.iter().map(PathBuf::as_path);
-    let inputs = model.as_ref().map_or_else(Inputs::default, |m| folder::inputs(m, read));
-    let folder = folder::open(
+    let inputs = match &model {
+        Some(model) => folder::inputs(model, read),
+        None => Inputs::of(read),
+    };
+    let mut folder = folder::open(
         &args.out,
         "page",
         inputs,
@@ -39,12 +41,12 @@ pub fn run(args: &PageArgs) -> Result<ExitCode> {
         &["index.html".to_string(), "page.json".to_string()],
     )?;
     let classifier = match &model {
-        Some(model) => setup::load(model)?,
-        None => {
-            let sidecar = Sidecar::parse(embedded::SIDECAR, Path::new("scenes.candor.toml"))?;
-            let engine = setup::engine(&args.engine)?;
-            Classifier::from_bytes("scenes.onnx", embedded::MODEL, sidecar, Some(engine))?
+        Some(model) => {
+            let classifier = setup::load(model)?;
+            folder.reads(folder::of_model(&model.model, &classifier));
+            classifier
         }
+        None => setup::embedded("scenes.onnx", &args.opened.engine)?,
     };
     let methods: Vec<Method> = methods
         .into_iter()

@@ -40,7 +40,7 @@ pub struct Cell {
     pub interval: Option<[f64; 2]>,
     /// Against the first method, on the items that both have.
     pub against_first: Option<Paired>,
-    /// Whether it is the best of the column, or not told apart from the best (p ≥ 0.05 in a paired randomisation test).
+    /// Whether it is the best of the column, or not significantly different from the best (p ≥ 0.05 in a paired randomisation test).
     pub among_best: bool,
     /// Whether it is of fewer than [`FEWEST_PAIRS`] items, or shares fewer with the best: no test can tell it apart, and it has no mark.
     #[serde(default)]
@@ -206,7 +206,7 @@ impl Table {
                 cell.against_first = cell.against(first, seed);
             }
             cell.too_few = best.is_none_or(|best| cell.cannot_be_told_from(best));
-            // Of a figure of all items together without an interval nobody knows what it is told apart from.
+            // Of a figure of all items together without an interval nobody knows from what it differs significantly.
             let tested = |best: &&Cell| !best.values.is_empty() || best.interval.is_some();
             if let Some(best) = best.filter(tested).filter(|_| better != Better::Neither && !cell.too_few) {
                 let told_apart = cell.against(best, seed).is_some_and(|p| p.p < 0.05);
