@@ -18,7 +18,7 @@ use candor::export::{self, LOGITS, MAP};
 use candor::image::{Preprocessing, RgbImage, decode_bytes};
 use candor::parameters::MethodInfo;
 use candor::scores::argmax;
-use candor::{Class, Classifier, Method, Unwatched, Verdict, methods};
+use candor::{Class, Classifier, Method, Unwatched, methods};
 use candor_graph::graph::Graph;
 use candor_graph::onnx::{Notes, WEIGHTS, Weights, to_bytes_sharing};
 use candor_graph::rewrite;
@@ -367,7 +367,8 @@ fn answer(classifier: &Classifier, method: &Method, photo: &RgbImage) -> Result<
     explainer.probe = false;
     let mut explained = explainer.photo("check.png", photo, &[Class::top(1)], &mut Unwatched)?;
     let class = explained.classes.pop().ok_or(BrowserError::NoMethod)?;
-    Ok(Answer { map: class.map.data, judged: class.verdict != Verdict::NotJudged })
+    // Its mask may have lost the class in this photo: what counts is whether there is a null.
+    Ok(Answer { judged: class.null_log_odds.is_some(), map: class.map.data })
 }
 
 fn colors(signed: bool) -> Vec<String> {
