@@ -9,7 +9,7 @@ use candor::engine::{Engine, Folding, Guarded, RTen};
 use candor::image::{ColorOrder, Filter, Preprocessing, Preset, ResizeMode, RgbImage, decode_bytes};
 use candor::labels::Labels;
 use candor::sidecar::Sidecar;
-use candor_eval::journal::{Entry, Journal};
+use candor_eval::journal::{Entry, Journal, Outcome};
 use candor_graph::grad::deep_lift::{rescale, twin};
 use candor_graph::grad::lrp::{Composite, LayerRule, lrp};
 use candor_graph::grad::policy::{deconvnet, guided_backprop};
@@ -170,6 +170,7 @@ pub fn journal(bytes: &[u8]) {
     let path = folder.path().join("journal.jsonl");
     std::fs::write(&path, bytes).expect("is written");
     let configuration = serde_json::json!({ "seed": 1, "model": "m" });
+    joined(folder.path(), &path, bytes, &configuration);
     match Journal::open(&path, &configuration) {
         Ok(journal) => {
             let _ = (journal.len(), journal.has("gradient", 0));
@@ -180,4 +181,25 @@ pub fn journal(bytes: &[u8]) {
             assert_eq!(std::fs::read(&path).expect("is read"), bytes, "a refused journal stays as it was")
         }
     }
+}
+
+/// Joins it with a journal that is whole: all lines of that are in the result, and the parts stay as they were.
+fn joined(folder: &std::path::Path, path: &std::path::Path, bytes: &[u8], configuration: &serde_json::Value) {
+    let [other, target] = ["other.jsonl", "joined.jsonl"].map(|name| folder.join(name));
+    let mut journal = Journal::open(&other, configuration).expect("is begun");
+    for item in 0..2 {
+        let entry = Entry { method: "gradient".to_owned(), item, outcome: Outcome::Measured(0.5) };
+        journal.append(&entry).expect("is written");
+    }
+    let before = std::fs::read(&other).expect("is read");
+    match Journal::join(&target, &[path.to_path_buf(), other.clone()]) {
+        Ok(joined) => {
+            assert!((0..2).all(|item| joined.has("gradient", item)));
+            let all: Vec<Entry<serde_json::Value>> = joined.all().expect("a joined journal is one");
+            assert_eq!(all.len(), joined.len(), "no line is there twice");
+        }
+        Err(_) => assert!(!target.exists(), "nothing is half joined"),
+    }
+    assert_eq!(std::fs::read(path).expect("is read"), bytes);
+    assert_eq!(std::fs::read(&other).expect("is read"), before);
 }

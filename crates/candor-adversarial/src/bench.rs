@@ -20,6 +20,7 @@ use candor_eval::bench::threshold::Frozen;
 use candor_eval::bench::{Measure, Shown, photo};
 use candor_eval::explaining::Explaining;
 use candor_eval::journal::{Entry, Journal, Outcome};
+use candor_eval::shard::Shard;
 use candor_report::{atomic, png};
 
 /// The outcome of a photo, for the journal.
@@ -39,10 +40,12 @@ pub struct Adversarial<'d> {
     made: Vec<(usize, usize)>,
     /// Photos that the model answers right.
     pub right: usize,
+    /// Photos that are attacked in one batch.
+    batch: usize,
 }
 
 impl<'d> Adversarial<'d> {
-    /// Attacks the samples that the model answers right, each towards a class drawn as [`Localize`] draws the absent one, or what
+    /// Attacks the samples (of a shard, by batches) that the model answers right, each towards a class drawn as [`Localize`] draws the absent one, or what
     /// is missing of them in `folder`: `adversarial.jsonl` and a PNG each, at the model's input size, quantised to 8 bits and classified
     /// again. `progress` is told of each sample.
     ///
@@ -52,7 +55,7 @@ impl<'d> Adversarial<'d> {
         localize: Localize<'d>,
         model: &Model,
         spec: &AttackSpec,
-        (folder, configuration): (&Path, &serde_json::Value),
+        (folder, configuration, shard): (&Path, &serde_json::Value, Option<Shard>),
         progress: &mut dyn Progress,
     ) -> Result<Self> {
         let (mut attack, _) = attacks::prepare(&spec.name, &spec.set)?;
@@ -66,7 +69,11 @@ impl<'d> Adversarial<'d> {
         let mut target_model = TargetModel::new(model, localize.preprocessing)?;
         let mut rounding = Rounding::new(model, localize.preprocessing)?;
         let all: Vec<usize> = (0..localize.samples.len()).collect();
-        for part in all.chunks(target_model.batch()) {
+        let batch = target_model.batch();
+        for (unit, part) in all.chunks(batch).enumerate() {
+            if shard.is_some_and(|shard| !shard.owns(unit)) {
+                continue;
+            }
             if part.iter().any(|&i| !journal.has(&spec.label, i)) {
                 let made = changed(&localize, (attack.as_mut(), &mut target_model, &mut rounding), part)?;
                 for (&item, (outcome, picture)) in part.iter().zip(made) {
@@ -82,7 +89,7 @@ impl<'d> Adversarial<'d> {
             }
             progress.steps(part.len() as u64)?;
         }
-        let mut benchmark = Adversarial { localize, folder: pictures, made: vec![], right: 0 };
+        let mut benchmark = Adversarial { localize, folder: pictures, made: vec![], right: 0, batch };
         let mut entries = journal.entries::<Attacked>(&[spec.label.as_str()])?;
         entries.retain(|e| e.item < benchmark.localize.samples.len());
         entries.sort_by_key(|e| e.item);
@@ -123,6 +130,15 @@ impl Measure for Adversarial<'_> {
 
     fn name(&self, item: usize) -> String {
         self.localize.name(self.made[item].0)
+    }
+
+    /// The sample's: which photos are changed with success is known only at the end.
+    fn key(&self, item: usize) -> usize {
+        self.made[item].0
+    }
+
+    fn unit(&self, item: usize) -> usize {
+        self.made[item].0 / self.batch
     }
 
     fn measure(&mut self, method: &mut Explaining<'_>, item: usize) -> candor_eval::error::Result<Localized> {

@@ -5,6 +5,7 @@ mod detect;
 mod numbers;
 mod one_of;
 mod page;
+mod shard;
 mod table;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use one_of::{one_of, presets};
 pub use bench::{AdversarialArgs, Bench, BenchArgs, DatasetArgs, FaithfulnessArgs, GridArgs, SpeedArgs};
 pub use detect::{CorpusArgs, Detect, DetectArgs, EvalArgs, ScoreArgs, TrainArgs};
 pub use page::PageArgs;
+pub use shard::{MergeArgs, ShardArgs};
 pub use table::{DetectorKind, TableArgs, TableFormat};
 
 /// Explains image classifiers, and says so when there is nothing to see.
@@ -67,6 +69,8 @@ pub enum Command {
     Attack(AttackArgs),
     /// Screen inputs for adversarial changes: by where the answer's evidence lies, and whether it stands when the image is disturbed
     Detect(DetectArgs),
+    /// Join the shards of a run into the result that one machine would have written
+    Merge(MergeArgs),
     /// Print the tables of results written as JSON: as Markdown, CSV or HTML
     Table(TableArgs),
     /// Write a method as an ONNX model: image and class in, logits and map out
@@ -261,6 +265,8 @@ pub struct ExplainArgs {
     /// Skip the specificity check (by default the lowest-scoring class is explained too, and you are warned if it highlights the same pixels)
     #[arg(long)]
     pub no_probe: bool,
+    #[command(flatten)]
+    pub shard: ShardArgs,
     /// Folder for pictures, arrays and the report
     #[arg(long, value_name = "DIR", default_value = "candor-out")]
     pub out: PathBuf,
@@ -336,6 +342,8 @@ pub struct CheckArgs {
     /// Seed of the random classes and of the methods, recorded in the result
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub seed: u64,
+    #[command(flatten)]
+    pub shard: ShardArgs,
     /// Folder for the page and the tables
     #[arg(long, value_name = "DIR", default_value = "candor-check")]
     pub out: PathBuf,

@@ -13,6 +13,11 @@ pub fn set(arguments: Vec<OsString>) {
     ARGUMENTS.set(arguments);
 }
 
+/// The arguments of this run; the first is the program's name.
+pub fn arguments() -> Vec<OsString> {
+    ARGUMENTS.with_borrow(Clone::clone)
+}
+
 /// The command line of this run as a POSIX shell takes it: `candor check 'my model.onnx' photo.jpg`.
 pub fn command_line() -> String {
     ARGUMENTS.with_borrow(|arguments| written(arguments.iter().skip(1).cloned()))

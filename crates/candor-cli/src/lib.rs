@@ -10,10 +10,12 @@ mod commands;
 mod explained;
 mod folder;
 mod interrupt;
+mod ledger;
 mod output;
 mod panics;
 mod resume;
 mod setup;
+mod shard;
 mod usage;
 
 use std::ffi::OsString;
@@ -89,6 +91,7 @@ fn command(cli: &Cli) -> Result<ExitCode> {
         Command::Calibrate(a) => commands::calibrate::run(a),
         Command::Check(a) => commands::check::run(a),
         Command::Bench(a) => commands::bench::run(a),
+        Command::Merge(a) => commands::merge::run(a),
         Command::Table(a) => commands::table::run(a),
         Command::Attack(a) => commands::attack::run(a),
         Command::Detect(a) => commands::detect::run(a),

@@ -10,8 +10,9 @@ use candor::image::MAX_FILE_BYTES;
 use candor_eval::error::{Error, JournalError};
 use candor_eval::journal::{Entry, Journal, Outcome};
 use candor_report::ReportWriter;
-use candor_report::folder::{Folder, STATE, sha256};
+use candor_report::folder::{Folder, sha256};
 use candor_report::result::ImageResult;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,6 +20,11 @@ use crate::commands::explain::{Photo, Source};
 use crate::interrupt;
 use crate::output;
 use crate::setup::Usage;
+
+/// The journal of a run that is not finished, relative to its folder.
+pub const JOURNAL: &str = ".candor/explain/work/journal.jsonl";
+/// The files that it is about.
+pub const FOLDERS: [&str; 2] = [".candor/explain/files", ".candor/explain/work/parts"];
 
 /// What came of a photo.
 #[derive(Clone, Serialize, Deserialize)]
@@ -54,55 +60,84 @@ pub fn open(
     force: bool,
 ) -> Result<(ReportWriter, Resume)> {
     let (out, keys) = (folder.path().to_path_buf(), keys(photos));
-    let begun = out.join(STATE).join("explain/work/journal.jsonl");
-    let mut found = HashMap::new();
-    let mut anew = false;
-    if begun.exists() {
-        match read(&begun, configuration, &keys) {
-            Ok(left) => found = left,
-            Err(_) if force || done(&begun) == 0 => anew = true,
-            Err(why) => return Err(Usage(refusal(&out, done(&begun), &why)).into()),
+    let path = out.join(JOURNAL);
+    let Begun { mut entries, mut anew } = begun::<Record>(&path, &out, configuration, force)?;
+    let asked: HashSet<_> = keys.iter().collect();
+    if !entries.keys().all(|key| asked.contains(key)) {
+        if !force {
+            return Err(Usage(refusal(&out, done(&path), "of other photos")).into());
         }
+        (entries, anew) = (HashMap::new(), true);
     }
     let mut writer = if anew { ReportWriter::begin_in(folder)? } else { ReportWriter::resume(folder)? };
     let journal = Journal::open(&writer.work().join("journal.jsonl"), configuration)?;
-    if found.values().any(|r| matches!(r.came, Came::Explained(_))) {
+    if entries.values().any(|r| matches!(r.came, Came::Explained(_))) {
         writer.keep_if_interrupted();
-        output::note(&format!("{} of {} photos are done; the others follow", found.len(), photos.len()));
+        if entries.len() < photos.len() {
+            output::note(&format!(
+                "{} of {} photos are done; the others follow",
+                entries.len(),
+                photos.len()
+            ));
+        }
     }
-    Ok((writer, Resume { journal, keys, found, out }))
+    Ok((writer, Resume { journal, keys, found: entries, out }))
+}
+
+/// What an interrupted run left.
+pub struct Begun<R> {
+    /// Its lines, by method and item.
+    pub entries: HashMap<(String, usize), R>,
+    /// Whether it is to be dropped.
+    pub anew: bool,
+}
+
+/// The lines of the journal at `path`, if there is one that this run can go on with. One of another kind, in the folder `out`, is dropped by
+/// `force` alone, or if nothing is in it.
+pub fn begun<R: DeserializeOwned>(
+    path: &Path,
+    out: &Path,
+    configuration: &Value,
+    force: bool,
+) -> Result<Begun<R>> {
+    if !path.exists() {
+        return Ok(Begun { entries: HashMap::new(), anew: false });
+    }
+    match read(path, configuration) {
+        Ok(entries) => Ok(Begun { entries, anew: false }),
+        Err(_) if force || done(path) == 0 => Ok(Begun { entries: HashMap::new(), anew: true }),
+        Err(why) => Err(Usage(refusal(out, done(path), &why)).into()),
+    }
 }
 
 /// Lines of the journal of an interrupted run, or why this run cannot go on with them.
-fn read(
+fn read<R: DeserializeOwned>(
     path: &Path,
     configuration: &Value,
-    keys: &[(String, usize)],
-) -> Result<HashMap<(String, usize), Record>, String> {
+) -> Result<HashMap<(String, usize), R>, String> {
     let why = |e: Error| match e {
         Error::Journal { source: JournalError::Other { which }, .. } => format!("with {which}"),
         other => format!("that cannot be read ({})", one_line(&other)),
     };
     let journal = Journal::open(path, configuration).map_err(why)?;
     let mut found = HashMap::new();
-    for Entry { method, item, outcome } in journal.all::<Record>().map_err(why)? {
+    for Entry { method, item, outcome } in journal.all::<R>().map_err(why)? {
         if let Outcome::Measured(record) = outcome {
             found.insert((method, item), record);
         }
     }
-    let asked: HashSet<_> = keys.iter().collect();
-    if found.keys().all(|key| asked.contains(key)) { Ok(found) } else { Err("of other photos".to_string()) }
+    Ok(found)
 }
 
-/// Photos in a journal: its lines behind the first.
+/// What a journal has: its lines behind the first.
 fn done(journal: &Path) -> usize {
     let lines = file::read(journal, u64::MAX).map_or(0, |text| text.iter().filter(|b| **b == b'\n').count());
     lines.saturating_sub(1)
 }
 
-fn refusal(out: &Path, photos: usize, why: &str) -> String {
+fn refusal(out: &Path, done: usize, why: &str) -> String {
     format!(
-        "{} holds an unfinished run {why}, {photos} photos done; finish it by its own command, name another --out, or drop it with --force",
+        "{} holds an unfinished run {why}, {done} photos or maps done; finish it by its own command, name another --out, or drop it with --force",
         out.display(),
     )
 }
@@ -141,10 +176,10 @@ impl Resume {
         Ok(())
     }
 
-    /// Says how to go on if the run ended now, with so many photos done.
-    pub fn tell(&self, done: usize) {
+    /// Says how to go on if the run ended now, with so many of its photos done.
+    pub fn tell(&self, done: usize, total: usize) {
         if done > 0 {
-            let (total, out) = (self.keys.len(), self.out.display());
+            let out = self.out.display();
             interrupt::at(format!(
                 "{done} of {total} photos are done and kept in {out}; the same command goes on there"
             ));

@@ -2,32 +2,15 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::collections::BTreeMap;
+mod common;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use candor_scenes::embedded;
+use common::{candor, lines, result, scenes};
 use serde_json::Value;
-
-/// A folder with the embedded model and `count` scenes.
-fn scenes(count: usize) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("model.onnx"), embedded::MODEL).unwrap();
-    fs::write(dir.path().join("model.candor.toml"), embedded::SIDECAR).unwrap();
-    let count = count.to_string();
-    let made =
-        candor(&dir, &["scenes", "data", "--seed", "500000", "--size", "112", "--count", &count]).output();
-    assert!(made.unwrap().status.success());
-    dir
-}
-
-fn candor(dir: &tempfile::TempDir, args: &[&str]) -> Command {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin("candor"));
-    command.current_dir(dir).args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
 
 /// Starts a command, sends it Ctrl-C as soon as `begun` is true, and waits for it.
 fn interrupted(mut command: Command, begun: impl Fn() -> bool) -> Output {
@@ -43,10 +26,6 @@ fn interrupted(mut command: Command, begun: impl Fn() -> bool) -> Output {
     run.wait_with_output().unwrap()
 }
 
-fn lines(path: &Path) -> usize {
-    fs::read(path).map_or(0, |text| text.iter().filter(|b| **b == b'\n').count())
-}
-
 /// That a run was stopped in good order: its exit code, and its last line.
 fn stopped(done: &Output) -> String {
     let error = String::from_utf8(done.stderr.clone()).unwrap();
@@ -54,33 +33,6 @@ fn stopped(done: &Output) -> String {
     let last = error.trim_end().lines().last().unwrap_or_default().to_string();
     assert!(last.starts_with("candor: stopped: "), "{error}");
     last
-}
-
-/// The files of a result with what they hold, seconds left out.
-fn result(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut open = vec![out.to_path_buf()];
-    while let Some(directory) = open.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.strip_prefix(out).unwrap().to_path_buf();
-            let text = || fs::read_to_string(&path).unwrap();
-            let without =
-                |part: &str| text().lines().filter(|l| !l.contains(part)).collect::<Vec<_>>().join("\n");
-            match path.extension().and_then(|e| e.to_str()) {
-                _ if path.ends_with(".candor") => {}
-                _ if path.is_dir() => open.push(path),
-                Some("json") => drop(found.insert(name, without("\"seconds\":").into_bytes())),
-                Some("html") => {
-                    // The command names the folder.
-                    let page = without(">Seconds<").replace("--out whole", "--out out");
-                    drop(found.insert(name, page.into_bytes()));
-                }
-                _ => drop(found.insert(name, fs::read(&path).unwrap())),
-            }
-        }
-    }
-    found
 }
 
 /// `explain` of all scenes into a folder. One thread, so that there is time to stop it.

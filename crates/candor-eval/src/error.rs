@@ -46,6 +46,9 @@ pub enum Error {
         /// Probability that is asked of an answer.
         probability: f64,
     },
+    /// What an earlier part of the run said of an image.
+    #[error("{0}")]
+    Recalled(String),
     /// The journal of a run.
     #[error("{}", path.display())]
     Journal {

@@ -1,6 +1,6 @@
 //! The journal of a benchmark: one line for each measured map, appended as it comes, so that a run that was killed goes on.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -171,6 +171,39 @@ impl Journal {
             .collect()
     }
 
+    /// Puts the lines of `parts`, journals of parts of one run, into one at `path`: in the order in which one machine would have written
+    /// them, by method and item. What is there already stays.
+    ///
+    /// # Errors
+    /// [`Error::Journal`] naming the file: one that is missing or no journal, or is of other settings than the first.
+    pub fn join(path: &Path, parts: &[PathBuf]) -> Result<Self> {
+        let mut configuration = None;
+        let mut methods: Vec<String> = vec![];
+        let mut entries: BTreeMap<(usize, usize), Entry<serde_json::Value>> = BTreeMap::new();
+        let there = path.exists().then(|| path.to_path_buf());
+        for part in there.iter().chain(parts) {
+            let (header, of_part) = whole(part)?;
+            let first = configuration.get_or_insert_with(|| header.clone());
+            if let Some(which) = difference(&header, first) {
+                return Err(Error::journal(part, JournalError::Other { which }));
+            }
+            for entry in of_part {
+                let method = methods.iter().position(|m| *m == entry.method).unwrap_or_else(|| {
+                    methods.push(entry.method.clone());
+                    methods.len() - 1
+                });
+                entries.entry((method, entry.item)).or_insert(entry);
+            }
+        }
+        let mut journal = Journal::open(path, &configuration.unwrap_or_default())?;
+        for entry in entries.into_values() {
+            if !journal.has(&entry.method, entry.item) {
+                journal.append(&entry)?;
+            }
+        }
+        Ok(journal)
+    }
+
     /// One call of the system for each line: what was written is there if the process dies.
     fn write(&mut self, value: &impl Serialize) -> Result<()> {
         let mut line =
@@ -182,6 +215,27 @@ impl Journal {
 
 /// Most bytes of a first line, which has the names of all classes.
 const MOST_BYTES: u64 = 1 << 28;
+
+/// The configuration with which a journal was begun, and its lines but for one that was cut off.
+fn whole(path: &Path) -> Result<(serde_json::Value, Vec<Entry<serde_json::Value>>)> {
+    let fail = |e: io::Error| Error::journal(path, e);
+    let mut reader = BufReader::new(file::open(path, u64::MAX).map_err(fail)?);
+    let (mut header, mut entries) = (None, vec![]);
+    let mut line = vec![];
+    for number in 1.. {
+        line.clear();
+        if reader.read_until(b'\n', &mut line).map_err(fail)? == 0 || !line.ends_with(b"\n") {
+            break;
+        }
+        let broken = |e| broken(path, number, e);
+        match header {
+            None => header = Some(serde_json::from_slice::<Header>(&line).map_err(broken)?),
+            Some(_) => entries.push(serde_json::from_slice(&line).map_err(broken)?),
+        }
+    }
+    let none = || broken(path, 1, serde_json::Error::custom("it is cut off"));
+    Ok((header.ok_or_else(none)?.candor_benchmark, entries))
+}
 
 /// Settings that others follow from, the first ones first: where the model is another, so may be its λ and its levels.
 const FIRST: [&str; 5] = ["model", "version", "dataset", "engine", "preprocessing"];
@@ -289,6 +343,34 @@ mod tests {
         }
         Journal::open(&path, &configuration).unwrap();
         assert!(Journal::is_begun(&path));
+    }
+
+    #[test]
+    fn parts_are_joined_in_the_order_of_one_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let configuration = serde_json::json!({ "seed": 1 });
+        let line = |method: &str, item: usize| Entry { method: method.into(), ..entry(item) };
+        let write = |name: &str, items: &[usize]| {
+            let mut journal = Journal::open(&at(name), &configuration).unwrap();
+            for method in ["lrp", "gradient"] {
+                items.iter().for_each(|&i| journal.append(&line(method, i)).unwrap());
+            }
+        };
+        write("whole", &[0, 1, 2, 3, 4]);
+        write("a", &[0, 2, 4]);
+        write("b", &[1, 3]);
+        Journal::join(&at("joined"), &[at("b"), at("a")]).unwrap();
+        let read = |name: &str| std::fs::read(at(name)).unwrap();
+        assert_eq!(read("joined"), read("whole"));
+        // What is there stays as it is, and is not doubled.
+        Journal::join(&at("joined"), &[at("a"), at("b")]).unwrap();
+        assert_eq!(read("joined"), read("whole"));
+        Journal::open(&at("c"), &serde_json::json!({ "seed": 2 })).unwrap();
+        let error = one_line(&Journal::join(&at("other"), &[at("a"), at("c")]).unwrap_err());
+        assert!(error.contains("c: was begun with another seed"), "{error}");
+        assert!(Journal::join(&at("none"), &[at("missing")]).is_err());
+        assert!(!at("other").exists() && !at("none").exists());
     }
 
     #[test]

@@ -17,5 +17,6 @@ pub mod journal;
 pub mod localization;
 pub mod memory;
 pub mod scatter;
+pub mod shard;
 pub mod speed;
 pub mod statistics;

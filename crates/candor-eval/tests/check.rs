@@ -10,7 +10,7 @@ use candor::progress::{Progress, Unwatched};
 use candor_eval::check::input_shift::{InputShift, input_shift};
 use candor_eval::check::randomize::cascade;
 use candor_eval::check::vanishing::vanishing;
-use candor_eval::check::{Input, Kind, Subject, check_method};
+use candor_eval::check::{Forgetful, Input, Kind, Subject, check_method};
 use candor_eval::error::Error;
 use candor_scenes::embedded;
 
@@ -22,11 +22,11 @@ fn model() -> Model {
 fn scenes(model: &Model, count: usize) -> Vec<Input> {
     let [_, height, width] = model.input_shape;
     let preprocessing = candor::image::Preset::Inception.preprocessing(height, width);
-    let input = |scene: &embedded::DemoScene| {
+    let input = |(number, scene): (usize, &embedded::DemoScene)| {
         let photo = candor::image::decode_bytes(scene.png, std::path::Path::new(scene.name)).unwrap();
-        Input { path: scene.name.to_string(), values: preprocessing.apply(&photo) }
+        Input { number, path: scene.name.to_string(), values: preprocessing.apply(&photo) }
     };
-    embedded::DEMO_SCENES[..count].iter().map(input).collect()
+    embedded::DEMO_SCENES[..count].iter().enumerate().map(input).collect()
 }
 
 fn with_subject<T>(name: &str, set: &[(&str, &str)], f: impl FnOnce(Subject<'_>) -> T) -> T {
@@ -42,7 +42,7 @@ fn the_reliable_mask_passes_and_null_methods_fail() {
     let images = scenes(&model, 4);
     let check = |name: &str, set: &[(&str, &str)]| {
         with_subject(name, set, |s| {
-            check_method(&model, s, &images, 0, &mut Unwatched, &mut |_, _, _| {}).unwrap()
+            check_method(&model, s, &images, 0, &mut Unwatched, &mut Forgetful).unwrap()
         })
     };
     let reliable = check("reliable", &[("iterations", "30")]);
@@ -108,7 +108,7 @@ fn whoever_watches_ends_a_check_within_a_map() {
         assert_eq!(asked, 2);
     };
     with_subject("reliable", &[], |s| {
-        ended(&mut |p| check_method(&model, s, &images, 0, p, &mut |_, _, _| ()).map(drop));
+        ended(&mut |p| check_method(&model, s, &images, 0, p, &mut Forgetful).map(drop));
         ended(&mut |p| cascade(&model, s, &images, (0, 0), p).map(drop));
         ended(&mut |p| input_shift(&model, s, &images, p).map(drop));
     });
@@ -117,7 +117,7 @@ fn whoever_watches_ends_a_check_within_a_map() {
 #[test]
 fn gradients_are_compared_level_by_level() {
     let model = model();
-    let levels = vanishing(&model, &[], &scenes(&model, 3), 0).unwrap();
+    let levels = vanishing(&model, &[], &scenes(&model, 3), 0, &mut Forgetful).unwrap();
     assert_eq!(levels.len(), 5);
     assert_eq!(levels[0].value, "image");
     for level in &levels {

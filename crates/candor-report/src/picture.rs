@@ -4,14 +4,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use candor::map::Map;
 use image::RgbImage;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::ReportError;
 use crate::paint::Scale;
 use crate::png;
 
 /// What a template needs of a picture.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Picture {
     pub(crate) uri: String,
     pub(crate) width: u32,

@@ -111,6 +111,11 @@ impl ReportWriter {
         kept
     }
 
+    /// Passes over an image that fails, or that another run explains: the names of the others stay what they are.
+    pub fn pass_over(&mut self, path: &str) {
+        self.folders.claim(&names::folder(path));
+    }
+
     /// The command line of the run, which the page shows.
     pub fn set_command(&mut self, command: String) {
         self.page.command = Some(command);

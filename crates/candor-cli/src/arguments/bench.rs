@@ -6,7 +6,7 @@ use candor::parameters::key_value;
 use clap::{Args, Subcommand};
 
 use super::numbers::{at_least_one, number, whole};
-use super::{ForceArgs, ModelArgs, SourceArgs};
+use super::{ForceArgs, ModelArgs, ShardArgs, SourceArgs};
 
 #[derive(Args)]
 pub struct BenchArgs {
@@ -134,6 +134,8 @@ pub struct DatasetArgs {
     /// Draw no best and worst examples, which are explained anew
     #[arg(long)]
     pub no_examples: bool,
+    #[command(flatten)]
+    pub shard: ShardArgs,
     /// Folder for the journal, the page and the tables
     #[arg(long, value_name = "DIR", default_value = "candor-bench")]
     pub out: PathBuf,

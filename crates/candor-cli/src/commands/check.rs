@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candor::Progress;
 use candor::error::one_line;
+use candor::methods::Choices;
 use candor::printable::printable;
 use candor_eval::check::further::further;
 use candor_eval::check::input_shift::input_shift;
@@ -13,14 +14,19 @@ use candor_eval::check::report::{CheckResult, Gallery, HTML_FILE, Randomization,
 use candor_eval::check::table::{Checked, table};
 use candor_eval::check::vanishing::vanishing;
 use candor_eval::check::{Input, Skipped, Subject, check_method, same_figure};
+use candor_eval::error::Error;
 use candor_report::result::FailedImage;
 
 use crate::arguments::CheckArgs;
 use crate::chosen::{self, Chosen};
 use crate::command_line::command_line;
 use crate::folder;
+use crate::interrupt;
+use crate::ledger;
 use crate::output::{self, Watching};
-use crate::setup::{self, Setup};
+use crate::setup::{self, Setup, Usage};
+use crate::shard::Part;
+use serde_json::{Value, json};
 
 /// The files that every run writes.
 const FILES: [&str; 3] = [HTML_FILE, "check.csv", "check.json"];
@@ -35,8 +41,18 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     folder.reads(folder::of_model(&args.model.model, &setup));
     folder.check(&FILES)?;
     let choices = setup::choices(&setup, &args.levels, args.seed)?;
-    let (inputs, mut galleries, failed) = read(&setup, args)?;
-    let bar = output::progress((inputs.len() * methods.len()) as u64);
+    let shard = args.shard.shard;
+    if shard.is_some() && (args.randomization || args.input_shift) {
+        let reason =
+            "--randomization and --input-shift compare all photos; do them without --shard, on fewer photos";
+        return Err(Usage(reason.to_string()).into());
+    }
+    let Read { inputs, mut galleries, failed } = read(&setup, args)?;
+    let configuration = configuration(&setup, args, &choices)?;
+    let (mut draft, mut kept) = ledger::open(folder, (&configuration, args.force.force), &inputs, shard)?;
+    let part = shard.map(|shard| Part::begin(&args.out, shard, &[ledger::JOURNAL], &[])).transpose()?;
+    let own = inputs.iter().filter(|i| shard.is_none_or(|shard| shard.owns(i.number))).count();
+    let bar = output::progress((own * methods.len()) as u64);
     let mut watching = Watching::new(&bar);
     let mut result = CheckResult {
         model: setup.model.info.clone(),
@@ -46,27 +62,31 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         images: inputs.len(),
         failed,
         methods: vec![],
-        gradients: vanishing(&setup.model, &choices.levels, &inputs, args.seed).unwrap_or_default(),
+        gradients: vec![],
         input_shift: vec![],
         randomization: vec![],
         skipped: vec![],
     };
-    for Chosen { method, set, .. } in &methods {
+    let mut of_none = kept.of("", &mut [], &setup.labels, &mut draft);
+    result.gradients =
+        vanishing(&setup.model, &choices.levels, &inputs, args.seed, &mut of_none).unwrap_or_default();
+    for (at, Chosen { method, set, .. }) in methods.iter().enumerate() {
         let name = method.description().name;
         bar.set_message(name);
-        let mut painted = Ok(());
-        let mut paint = |i: usize, classes: &[usize], maps: &[candor::map::Map]| {
-            if let (Some(gallery), Ok(())) = (galleries.get_mut(i), &painted) {
-                let names = classes.iter().map(|&c| setup.labels.name(c)).collect();
-                painted = gallery.add(name, names, maps);
-            }
-        };
+        if at > 0 {
+            interrupt::at(format!(
+                "{at} of {} methods are done, and what was measured is kept in {}; the same command goes on there",
+                methods.len(),
+                args.out.display()
+            ));
+        }
         let subject = Subject { method: method.as_ref(), set, choices: &choices };
-        let found = check_method(&setup.model, subject, &inputs, args.seed, &mut watching, &mut paint);
-        painted?;
+        let mut of_method = kept.of(name, &mut galleries, &setup.labels, &mut draft);
+        let found = check_method(&setup.model, subject, &inputs, args.seed, &mut watching, &mut of_method);
         match found {
             Ok(found) => result.methods.push(found),
-            Err(candor_eval::error::Error::Explain(e @ candor::Error::Cancelled(_))) => return Err(e.into()),
+            Err(Error::Explain(e @ candor::Error::Cancelled(_))) => return Err(e.into()),
+            Err(e @ (Error::Report(_) | Error::Journal { .. })) => return Err(e.into()),
             Err(e) => result.skipped.push(Skipped { method: name.to_string(), reason: one_line(&e) }),
         }
         watching.poll()?;
@@ -84,9 +104,14 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         }
     }
     bar.finish_and_clear();
-    folder::publish(folder, "check", &result.model.sha256, |files| {
-        write(files, &result, &galleries, Some(&command_line())).map(drop)
-    })?;
+    if let Some(part) = part {
+        let failed = result.failed.len();
+        part.end(&args.out, (own + failed, failed), "photos", args.json)?;
+        return Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) });
+    }
+    let galleries: Vec<Gallery> = galleries.into_iter().map(|(_, gallery)| gallery).collect();
+    write(&draft.files(), &result, &galleries, Some(&command_line()))?;
+    draft.publish(&result.model.sha256)?;
     if args.json {
         output::json(&result)?;
     } else {
@@ -96,31 +121,59 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     Ok(if result.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
-type Read = (Vec<Input>, Vec<Gallery>, Vec<FailedImage>);
+/// All on which a map's figures depend. Threads do not count, nor which methods are checked.
+fn configuration(setup: &Setup, args: &CheckArgs, choices: &Choices) -> Result<Value> {
+    let engine = setup.model.engine.info();
+    Ok(json!({
+        "model": setup.model.info.sha256,
+        "version": env!("CARGO_PKG_VERSION"),
+        "engine": format!("{} {}", engine.name, engine.version),
+        "preprocessing": setup.preprocessing,
+        "parameters": args.set,
+        "levels": choices.levels,
+        "lambda": choices.calibrated_lambda,
+        "seed": args.seed,
+        "photos": args.images.iter().map(|p| p.display().to_string()).collect::<Vec<_>>(),
+    }))
+}
+
+/// The photos of a run, or of a shard.
+struct Read {
+    inputs: Vec<Input>,
+    /// The first few photos for the page, with their numbers.
+    galleries: Vec<(usize, Gallery)>,
+    failed: Vec<FailedImage>,
+}
 
 /// All images preprocessed, the first few as pictures too. Images that cannot be read are named and left out.
 fn read(setup: &Setup, args: &CheckArgs) -> Result<Read> {
-    let (mut inputs, mut galleries, mut failed) = (vec![], vec![], vec![]);
-    for path in &args.images {
+    let mut read = Read { inputs: vec![], galleries: vec![], failed: vec![] };
+    for (number, path) in args.images.iter().enumerate() {
+        let own = args.shard.shard.is_none_or(|shard| shard.owns(number));
+        if !own && read.galleries.len() >= SHOWN {
+            continue;
+        }
         let name = path.display().to_string();
         let photo = match setup.preprocessing.read(path).map(|file| file.photo) {
             Ok(photo) => photo,
-            Err(e) => {
-                failed.push(FailedImage { path: name, error: one_line(&e) });
+            Err(e) if own => {
+                read.failed.push(FailedImage { path: name, error: one_line(&e) });
                 continue;
             }
+            Err(_) => continue,
         };
-        let values = setup.preprocessing.apply(&photo);
-        if galleries.len() < SHOWN {
-            galleries.push(Gallery::new(&name, &setup.preprocessing.view(&photo))?);
+        if read.galleries.len() < SHOWN {
+            read.galleries.push((number, Gallery::new(&name, &setup.preprocessing.view(&photo))?));
         }
-        inputs.push(Input { path: name, values });
+        if own {
+            read.inputs.push(Input { number, path: name, values: setup.preprocessing.apply(&photo) });
+        }
     }
-    if inputs.is_empty() {
-        let first = failed.first().map_or_else(String::new, |f| f.error.clone());
+    if read.inputs.is_empty() && args.shard.shard.is_none() {
+        let first = read.failed.first().map_or_else(String::new, |f| f.error.clone());
         anyhow::bail!("{first}");
     }
-    Ok((inputs, galleries, failed))
+    Ok(read)
 }
 
 fn text(result: &CheckResult) -> String {

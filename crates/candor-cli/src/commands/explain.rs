@@ -7,6 +7,7 @@ use anyhow::Result;
 use candor::error::one_line;
 use candor::image::{Decoded, Preprocessing, decode_bytes_with_changes};
 use candor::{Class, Classifier, Explainer, Method, Progress};
+use candor_eval::shard::Shard;
 use candor_report::ReportWriter;
 use candor_report::folder::Folder;
 use candor_report::result::{ExplainResult, FailedImage};
@@ -16,9 +17,11 @@ use crate::arguments::{ExplainArgs, MethodArgs};
 use crate::command_line::command_line;
 use crate::explained;
 use crate::folder;
+use crate::interrupt::Watched;
 use crate::output::{self, Watching};
 use crate::resume::{self, Came, Resume};
 use crate::setup::{self, usage};
+use crate::shard::Part;
 
 pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     let mut method = chosen(&args.method);
@@ -53,6 +56,9 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
         .iter()
         .map(|path| Photo { name: path.display().to_string(), source: Source::File(path.clone()) });
     let job = Job { classes: &classes, seed: method.seed, levels, folder, force: args.force.force };
+    if let Some(shard) = args.shard.shard {
+        return explain_shard(explainer, photos.collect(), job, (shard, args.json));
+    }
     let result = explain_all(explainer, photos.collect(), job)?;
     finish(&result, &classifier.preprocessing, args.json, &args.out)
 }
@@ -107,26 +113,10 @@ pub fn files() -> Vec<String> {
 /// Explains all photos and writes the report. A photo that fails is named in the result and the others go on. What an interrupted run of
 /// the same kind has done is not done again.
 pub fn explain_all(mut explainer: Explainer, photos: Vec<Photo>, job: Job<'_>) -> Result<ExplainResult> {
-    let configuration = configuration(&explainer, &job)?;
-    let (mut writer, resume) = resume::open(job.folder, &configuration, &photos, job.force)?;
-    writer.set_command(command_line());
-    let steps = explainer.steps(job.classes.len());
-    let bar = output::progress(photos.len() as u64 * steps);
     // To the end, so that Ctrl-C does not fall between the files of the result.
-    let mut watching = Watching::new(&bar);
-    let mut run = Run { writer, resume, failed: vec![], done: 0 };
-    let together = explainer.together();
-    for part in photos.chunks(together) {
-        run.resume.tell(run.done);
-        let names: Vec<&str> = part.iter().map(|p| p.name.rsplit('/').next().unwrap_or("")).collect();
-        bar.set_message(names.join(", "));
-        let kept = run.keep(part);
-        run.explain(&mut explainer, &part[kept..], job.classes, &mut watching)?;
-        bar.set_position(run.done as u64 * steps);
-    }
-    run.resume.tell(run.done);
-    bar.finish_and_clear();
-    let Run { writer, failed, .. } = run;
+    let _watched = Watched::begin();
+    let seed = job.seed;
+    let Run { writer, failed, .. } = explained(&mut explainer, &photos, job, None)?;
     if failed.len() == photos.len() {
         // Nothing to report: say what is wrong and leave no empty report behind.
         let first = failed.first().map_or_else(String::new, |f| f.error.clone());
@@ -137,8 +127,58 @@ pub fn explain_all(mut explainer: Explainer, photos: Vec<Photo>, job: Job<'_>) -
         };
         anyhow::bail!("{first}{rest}");
     }
-    let header = ExplainResult { failed, ..ExplainResult::of(&explainer, job.seed)? };
+    let header = ExplainResult { failed, ..ExplainResult::of(&explainer, seed)? };
     Ok(writer.finish(header)?)
+}
+
+/// Explains the photos of a shard and leaves what came of them for `candor merge`.
+fn explain_shard(
+    mut explainer: Explainer,
+    photos: Vec<Photo>,
+    job: Job<'_>,
+    (shard, json): (Shard, bool),
+) -> Result<ExitCode> {
+    let _watched = Watched::begin();
+    let out = job.folder.path().to_path_buf();
+    let part = Part::begin(&out, shard, &[resume::JOURNAL], &resume::FOLDERS)?;
+    let run = explained(&mut explainer, &photos, job, Some(shard))?;
+    let failed = run.failed.len();
+    part.end(&out, (run.done, failed), "photos", json)?;
+    Ok(if failed > 0 { ExitCode::from(3) } else { ExitCode::SUCCESS })
+}
+
+/// The run over all photos, or those of a shard, whose units are the parts that share a batch.
+fn explained(explainer: &mut Explainer, photos: &[Photo], job: Job<'_>, shard: Option<Shard>) -> Result<Run> {
+    let configuration = configuration(explainer, &job)?;
+    let (mut writer, resume) = resume::open(job.folder, &configuration, photos, job.force)?;
+    writer.set_command(command_line());
+    if shard.is_some() {
+        writer.keep_if_interrupted();
+    }
+    let steps = explainer.steps(job.classes.len());
+    let together = explainer.together();
+    let own = |unit: usize| shard.is_none_or(|shard| shard.owns(unit));
+    let parts = || photos.chunks(together).enumerate();
+    let all: usize = parts().filter(|(unit, _)| own(*unit)).map(|(_, part)| part.len()).sum();
+    let bar = output::progress(all as u64 * steps);
+    let mut watching = Watching::new(&bar);
+    let mut run = Run { writer, resume, failed: vec![], at: 0, done: 0 };
+    for (unit, part) in parts() {
+        if !own(unit) {
+            part.iter().for_each(|photo| run.writer.pass_over(&photo.name));
+            run.at += part.len();
+            continue;
+        }
+        run.resume.tell(run.done, all);
+        let names: Vec<&str> = part.iter().map(|p| p.name.rsplit('/').next().unwrap_or("")).collect();
+        bar.set_message(names.join(", "));
+        let kept = run.keep(part);
+        run.explain(explainer, &part[kept..], job.classes, &mut watching)?;
+        bar.set_position(run.done as u64 * steps);
+    }
+    run.resume.tell(run.done, all);
+    bar.finish_and_clear();
+    Ok(run)
 }
 
 /// All on which a photo's result depends. Threads do not count.
@@ -165,6 +205,8 @@ struct Run {
     writer: ReportWriter,
     resume: Resume,
     failed: Vec<FailedImage>,
+    /// Number of the next photo.
+    at: usize,
     /// Photos that are done, one way or the other.
     done: usize,
 }
@@ -173,14 +215,15 @@ impl Run {
     /// Takes over what an interrupted run has of a part, and how many of its photos that are. A part of which a photo is missing is done
     /// as a whole, because photos that share a batch share its rounding.
     fn keep(&mut self, part: &[Photo]) -> usize {
-        let of = |(i, photo)| self.resume.of(self.done + i, photo).cloned();
+        let of = |(i, photo)| self.resume.of(self.at + i, photo).cloned();
         let Some(came) = part.iter().enumerate().map(of).collect::<Option<Vec<_>>>() else { return 0 };
         for (i, (photo, came)) in part.iter().zip(came).enumerate() {
             match came {
                 Came::Explained(image) if self.writer.keep(&image) => {}
                 Came::Explained(_) => return i,
-                Came::Failed(error) => self.failed.push(FailedImage { path: photo.name.clone(), error }),
+                Came::Failed(error) => self.failed(photo, error),
             }
+            self.at += 1;
             self.done += 1;
         }
         part.len()
@@ -194,34 +237,50 @@ impl Run {
         progress: &mut dyn Progress,
     ) -> Result<()> {
         let mut decoded = vec![];
+        let mut unreadable = vec![];
         for (i, photo) in part.iter().enumerate() {
             match photo.decoded(&explainer.classifier.preprocessing) {
                 Ok(file) => decoded.push((i, file)),
-                Err(e) => self.fail(i, photo, output::one_line(&e))?,
+                Err(e) => unreadable.push((i, output::one_line(&e))),
             }
         }
         let given: Vec<_> = decoded.iter().map(|(i, file)| (part[*i].name.as_str(), &file.photo)).collect();
-        let explained = explainer.photos(&given, classes, progress);
-        for (&(i, ref file), image) in decoded.iter().zip(explained) {
-            match image.map(|image| self.writer.add(image.after(&file.changes).into())) {
-                Ok(Err(e @ candor_report::ReportError::BadImage { .. })) => {
-                    self.fail(i, &part[i], one_line(&e))?
+        let mut explained = explainer.photos(&given, classes, progress).into_iter();
+        let mut decoded = decoded.iter().peekable();
+        let mut unreadable = unreadable.into_iter().peekable();
+        // In the order in which they were named, which gives the folders their names.
+        for (i, photo) in part.iter().enumerate() {
+            if let Some((_, error)) = unreadable.next_if(|(at, _)| *at == i) {
+                self.fail(i, photo, error)?;
+            } else if let Some((_, file)) = decoded.next_if(|(at, _)| *at == i)
+                && let Some(image) = explained.next()
+            {
+                match image.map(|image| self.writer.add(image.after(&file.changes).into())) {
+                    Ok(Err(e @ candor_report::ReportError::BadImage { .. })) => {
+                        self.fail(i, photo, one_line(&e))?
+                    }
+                    Ok(written) => {
+                        let came = Came::Explained(Box::new(written?));
+                        self.resume.add(self.at + i, photo, came, &mut self.writer)?;
+                    }
+                    Err(e @ candor::Error::Cancelled(_)) => return Err(e.into()),
+                    Err(e) => self.fail(i, photo, one_line(&e))?,
                 }
-                Ok(written) => {
-                    let came = Came::Explained(Box::new(written?));
-                    self.resume.add(self.done + i, &part[i], came, &mut self.writer)?;
-                }
-                Err(e @ candor::Error::Cancelled(_)) => return Err(e.into()),
-                Err(e) => self.fail(i, &part[i], one_line(&e))?,
             }
         }
+        self.at += part.len();
         self.done += part.len();
         Ok(())
     }
 
     fn fail(&mut self, i: usize, photo: &Photo, error: String) -> Result<()> {
-        self.failed.push(FailedImage { path: photo.name.clone(), error: error.clone() });
-        self.resume.add(self.done + i, photo, Came::Failed(error), &mut self.writer)
+        self.failed(photo, error.clone());
+        self.resume.add(self.at + i, photo, Came::Failed(error), &mut self.writer)
+    }
+
+    fn failed(&mut self, photo: &Photo, error: String) {
+        self.writer.pass_over(&photo.name);
+        self.failed.push(FailedImage { path: photo.name.clone(), error });
     }
 }
 

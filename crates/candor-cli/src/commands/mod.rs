@@ -12,6 +12,7 @@ pub mod explain;
 pub mod export;
 pub mod inspect;
 pub mod man;
+pub mod merge;
 pub mod methods;
 pub mod page;
 pub mod scenes;

@@ -15,7 +15,7 @@ mod values;
 pub mod wsol;
 
 use candor::progress::Progress;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde::Serialize;
@@ -30,6 +30,7 @@ use crate::error::{Error, Result};
 use crate::explaining::Explaining;
 use crate::journal::{Entry, Journal, Outcome};
 use crate::localization::boxes::Box4;
+use crate::shard::Shard;
 use candor::error::one_line;
 use candor::map::Map;
 use candor::model::Model;
@@ -45,6 +46,16 @@ pub trait Measure {
 
     /// Name of an item, for tables.
     fn name(&self, item: usize) -> String;
+
+    /// Number of an item in the journal, which does not change where only some of the samples are measured.
+    fn key(&self, item: usize) -> usize {
+        item
+    }
+
+    /// The unit of the work that an item belongs to, by which [`Shard`] divides it.
+    fn unit(&self, item: usize) -> usize {
+        item
+    }
 
     /// Measures a method on an item.
     ///
@@ -131,23 +142,69 @@ pub fn run<M: Measure>(
     progress: &mut dyn Progress,
 ) -> Result<Found<M::Record>> {
     let mut journal = Journal::open(journal, configuration)?;
-    let (mut methods, mut skipped, mut asked) = (vec![], vec![], HashSet::new());
+    let Measured { methods, skipped, asked } =
+        measured(model, contenders, measure, (&mut journal, None), progress)?;
+    // Read back even where all was measured just now: the figures of a resumed run come by the same way.
+    let names: Vec<&str> = methods.iter().map(|m| m.name.as_str()).collect();
+    // A journal may hold more than this run asks for: another limit, more items of a method.
+    let item = |mut e: Entry<M::Record>| {
+        e.item = *asked.get(&(e.method.clone(), e.item))?;
+        Some(e)
+    };
+    let entries = journal.entries(&names)?.into_iter().filter_map(item).collect();
+    Ok(Found { entries, methods, skipped })
+}
+
+/// As [`run`], but only what belongs to a shard, and nothing is read back. Returns the number of maps that belong to it.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_shard<M: Measure>(
+    model: &Model,
+    contenders: &[Contender<'_>],
+    measure: &mut M,
+    (journal, configuration, shard): (&Path, &serde_json::Value, Shard),
+    progress: &mut dyn Progress,
+) -> Result<usize> {
+    let mut journal = Journal::open(journal, configuration)?;
+    let found = measured(model, contenders, measure, (&mut journal, Some(shard)), progress)?;
+    Ok(found.asked.len())
+}
+
+/// What a pass over the methods and items has measured.
+struct Measured {
+    methods: Vec<MethodInfo>,
+    skipped: Vec<Skipped>,
+    /// Items by their lines in the journal.
+    asked: HashMap<(String, usize), usize>,
+}
+
+fn measured<M: Measure>(
+    model: &Model,
+    contenders: &[Contender<'_>],
+    measure: &mut M,
+    (journal, shard): (&mut Journal, Option<Shard>),
+    progress: &mut dyn Progress,
+) -> Result<Measured> {
+    let mut all = Measured { methods: vec![], skipped: vec![], asked: HashMap::new() };
     for contender in contenders {
         let name = contender.name;
         progress.stage(name);
-        let items = contender.items(measure.items());
+        let mut items = contender.items(measure.items());
+        items.retain(|&item| shard.is_none_or(|shard| shard.owns(measure.unit(item))));
         let (mut explainer, parameters) = match contender.subject.prepare(model) {
             Ok(prepared) => prepared,
             Err(e) => {
-                skipped.push(Skipped { method: name.to_string(), reason: one_line(&e) });
+                all.skipped.push(Skipped { method: name.to_string(), reason: one_line(&e) });
                 progress.steps(items.len() as u64)?;
                 continue;
             }
         };
-        methods.push(MethodInfo { name: name.to_string(), ..parameters.info() });
+        all.methods.push(MethodInfo { name: name.to_string(), ..parameters.info() });
         for item in items {
-            asked.insert((name.to_string(), item));
-            if !journal.has(name, item) {
+            let key = measure.key(item);
+            all.asked.insert((name.to_string(), key), item);
+            if !journal.has(name, key) {
                 let mut method = Explaining { model, explainer: explainer.as_mut(), progress };
                 let outcome = match measure.measure(&mut method, item) {
                     Ok(record) => Outcome::Measured(record),
@@ -155,17 +212,12 @@ pub fn run<M: Measure>(
                     Err(e @ Error::Explain(candor::Error::Cancelled(_))) => return Err(e),
                     Err(e) => Outcome::Failed(one_line(&e)),
                 };
-                journal.append(&Entry { method: name.to_string(), item, outcome })?;
+                journal.append(&Entry { method: name.to_string(), item: key, outcome })?;
             }
             progress.step()?;
         }
     }
-    // Read back even where all was measured just now: the figures of a resumed run come by the same way.
-    let names: Vec<&str> = methods.iter().map(|m| m.name.as_str()).collect();
-    let mut entries = journal.entries(&names)?;
-    // A journal may hold more than this run asks for: another limit, more items of a method.
-    entries.retain(|e: &Entry<_>| asked.contains(&(e.method.clone(), e.item)));
-    Ok(Found { entries, methods, skipped })
+    Ok(all)
 }
 
 impl<R> Found<R> {

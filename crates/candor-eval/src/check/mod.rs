@@ -11,16 +11,19 @@ pub mod report;
 pub mod table;
 pub mod vanishing;
 
+pub use vanishing::Gradients;
+
 use candor::progress::Progress;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::explaining::Explaining;
 use crate::scatter::{components, entropy, total_variation};
 use crate::statistics::{FEWEST_FOR_P95, Summary, auroc, summarize};
+use candor::error::one_line;
 use candor::explanation::Explanation;
 use candor::map::Map;
 use candor::methods::{Choices, Compiled, Definition, prepare};
@@ -69,6 +72,8 @@ impl Kind {
 /// An image to check on.
 #[derive(Clone, Debug)]
 pub struct Input {
+    /// Its number among all images that were named, which draws its random class.
+    pub number: usize,
     /// Its path, for results.
     pub path: String,
     /// Preprocessed values, C·H·W.
@@ -76,7 +81,7 @@ pub struct Input {
 }
 
 /// One map's figures, against the map of top-1 of the same image.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// The image.
     pub image: String,
@@ -216,11 +221,76 @@ impl Subject<'_> {
     }
 }
 
-/// The number of an image, and its classes and their maps in the order of [`Kind::ALL`], for whoever draws them.
-pub type Maps<'m> = &'m mut dyn FnMut(usize, &[usize], &[Map]);
+/// What one image showed of a method.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OfImage {
+    rows: Vec<Row>,
+    /// Of each row: see [`Row::level_mass`].
+    level_mass: Vec<Vec<f64>>,
+    has_null: bool,
+    /// Of the first image of a run: whether it gave the same bytes twice.
+    repeatable: Option<bool>,
+    forward: u64,
+    backward: u64,
+    seconds: f64,
+}
 
-/// Checks one method on images. `seed` draws the random class of each image (and the method's own randomness). `progress` is
-/// called once an image. `maps` sees each image's maps.
+/// Remembers what images showed of one method, so that a run that was stopped goes on and many machines share one.
+pub trait Ledger {
+    /// Whether an image is checked here.
+    fn owns(&self, image: usize) -> bool;
+
+    /// What an image showed, or why it could not be explained, if that is known.
+    fn recall(&mut self, image: usize) -> Option<std::result::Result<OfImage, String>>;
+
+    /// Takes down what an image showed, with its classes and their maps in the order of [`Kind::ALL`], or why it failed.
+    ///
+    /// # Errors
+    /// Whatever ends the check.
+    fn add(
+        &mut self,
+        image: usize,
+        found: std::result::Result<(&OfImage, &[usize], &[Map]), String>,
+    ) -> Result<()>;
+
+    /// The gradients of an image, if they are known.
+    fn recall_gradients(&mut self, image: usize) -> Option<Gradients>;
+
+    /// Takes down the gradients of an image.
+    ///
+    /// # Errors
+    /// Whatever ends the check.
+    fn add_gradients(&mut self, image: usize, found: &Gradients) -> Result<()>;
+}
+
+/// Remembers nothing: every image is checked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Forgetful;
+
+impl Ledger for Forgetful {
+    fn owns(&self, _: usize) -> bool {
+        true
+    }
+
+    fn recall(&mut self, _: usize) -> Option<std::result::Result<OfImage, String>> {
+        None
+    }
+
+    fn add(&mut self, _: usize, _: std::result::Result<(&OfImage, &[usize], &[Map]), String>) -> Result<()> {
+        Ok(())
+    }
+
+    fn recall_gradients(&mut self, _: usize) -> Option<Gradients> {
+        None
+    }
+
+    fn add_gradients(&mut self, _: usize, _: &Gradients) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Checks one method on those of the images that `ledger` owns. `seed` draws the random class of each image (and the method's own
+/// randomness). `progress` is called once an image.
 ///
 /// # Errors
 /// If the method is not defined for the model, or the engine fails.
@@ -230,45 +300,101 @@ pub fn check_method(
     images: &[Input],
     seed: u64,
     progress: &mut dyn Progress,
-    maps: Maps<'_>,
+    ledger: &mut dyn Ledger,
 ) -> Result<MethodCheck> {
     let (mut explainer, parameters) = subject.prepare(model)?;
     let mut method = Explaining { model, explainer: explainer.as_mut(), progress };
-    let mut rows = vec![];
-    let mut passes = Passes::default();
-    let (mut repeatable, mut has_null) = (true, false);
-    let mut seconds = 0.0;
-    for (i, image) in images.iter().enumerate() {
-        let start = Instant::now();
-        let scores = method.scores(&image.values)?;
-        let classes = queried(&scores, seed, i);
-        let mut distinct: Vec<usize> = vec![];
-        for &(_, class, _) in &classes {
-            if !distinct.contains(&class) {
-                distinct.push(class);
-            }
-        }
-        let explained = method.explain(&distinct)?;
-        seconds += start.elapsed().as_secs_f64();
-        explained.iter().for_each(|e| passes += e.passes);
-        has_null |= explained.iter().any(|e| e.evidence.is_some());
-        if i == 0 {
-            method.scores(&image.values)?;
-            let again = method.explain(&distinct)?;
-            repeatable = again.iter().zip(&explained).all(|(a, b)| a.map == b.map);
-        }
-        let profiles: Vec<Profile> = explained.iter().map(|e| Profile::of(&e.map)).collect();
-        // The first of the distinct classes is top-1.
-        let at = |class: usize| distinct.iter().position(|&c| c == class).unwrap_or(0);
-        let pair = |i: usize| (&explained[i], &profiles[i]);
-        rows.extend(classes.iter().map(|&query| row(image, query, pair(at(query.1)), pair(0))));
-        let (ids, all): (Vec<usize>, Vec<Map>) =
-            classes.iter().map(|&(_, class, _)| (class, explained[at(class)].map.clone())).unzip();
-        maps(i, &ids, &all);
+    let mut found: Vec<OfImage> = vec![];
+    let first = images.iter().position(|i| ledger.owns(i.number));
+    for (at, image) in images.iter().enumerate().filter(|(_, i)| ledger.owns(i.number)).collect::<Vec<_>>() {
+        found.push(match ledger.recall(image.number) {
+            Some(known) => known.map_err(Error::Recalled)?,
+            None => measured(&mut method, image, (seed, Some(at) == first), ledger)?,
+        });
         method.progress.step()?;
     }
+    Ok(summed(parameters.info(), found, seed))
+}
+
+/// Measures an image and takes it down; `first`: whether it is asked twice.
+fn measured(
+    method: &mut Explaining<'_>,
+    image: &Input,
+    (seed, first): (u64, bool),
+    ledger: &mut dyn Ledger,
+) -> Result<OfImage> {
+    match of_image(method, image, (seed, first)) {
+        Ok((found, ids, maps)) => {
+            ledger.add(image.number, Ok((&found, &ids, &maps)))?;
+            Ok(found)
+        }
+        Err(e) => {
+            // Not the image's fault: it is measured when the run goes on.
+            if !matches!(e, Error::Explain(candor::Error::Cancelled(_))) {
+                ledger.add(image.number, Err(one_line(&e)))?;
+            }
+            Err(e)
+        }
+    }
+}
+
+/// What an image shows, and its classes and their maps.
+fn of_image(
+    method: &mut Explaining<'_>,
+    image: &Input,
+    (seed, first): (u64, bool),
+) -> Result<(OfImage, Vec<usize>, Vec<Map>)> {
+    let start = Instant::now();
+    let scores = method.scores(&image.values)?;
+    let classes = queried(&scores, seed, image.number);
+    let mut distinct: Vec<usize> = vec![];
+    for &(_, class, _) in &classes {
+        if !distinct.contains(&class) {
+            distinct.push(class);
+        }
+    }
+    let explained = method.explain(&distinct)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let mut passes = Passes::default();
+    explained.iter().for_each(|e| passes += e.passes);
+    let mut repeatable = None;
+    if first {
+        method.scores(&image.values)?;
+        let again = method.explain(&distinct)?;
+        repeatable = Some(again.iter().zip(&explained).all(|(a, b)| a.map == b.map));
+    }
+    let profiles: Vec<Profile> = explained.iter().map(|e| Profile::of(&e.map)).collect();
+    // The first of the distinct classes is top-1.
+    let at = |class: usize| distinct.iter().position(|&c| c == class).unwrap_or(0);
+    let pair = |i: usize| (&explained[i], &profiles[i]);
+    let rows: Vec<Row> = classes.iter().map(|&query| row(image, query, pair(at(query.1)), pair(0))).collect();
+    let (ids, maps) = classes.iter().map(|&(_, class, _)| (class, explained[at(class)].map.clone())).unzip();
+    let found = OfImage {
+        level_mass: rows.iter().map(|r| r.level_mass.clone()).collect(),
+        rows,
+        has_null: explained.iter().any(|e| e.evidence.is_some()),
+        repeatable,
+        forward: passes.forward,
+        backward: passes.backward,
+        seconds,
+    };
+    Ok((found, ids, maps))
+}
+
+fn summed(method: MethodInfo, images: Vec<OfImage>, seed: u64) -> MethodCheck {
+    let total = |f: &dyn Fn(&OfImage) -> u64| images.iter().map(f).sum();
+    let (forward, backward) = (total(&|i| i.forward), total(&|i| i.backward));
+    let has_null = images.iter().any(|i| i.has_null);
+    let repeatable = images.iter().all(|i| i.repeatable != Some(false));
+    let seconds = images.iter().map(|i| i.seconds).sum();
+    let count = images.len();
+    let with_levels = |i: OfImage| {
+        let levels = i.level_mass.into_iter();
+        i.rows.into_iter().zip(levels).map(|(row, level_mass)| Row { level_mass, ..row }).collect::<Vec<_>>()
+    };
+    let rows: Vec<Row> = images.into_iter().flat_map(with_levels).collect();
     let mut found = MethodCheck {
-        method: parameters.info(),
+        method,
         passed: false,
         reasons: vec![],
         caution: None,
@@ -277,17 +403,17 @@ pub fn check_method(
         existence_auroc_mass: existence(&rows, |r| r.mass),
         existence_auroc_max: existence(&rows, |r| r.max),
         repeatable,
-        forward: passes.forward,
-        backward: passes.backward,
+        forward,
+        backward,
         seconds,
         rows,
     };
     // Only images whose top-1 class has a map measure the others.
     let measured = found.queries.values().filter_map(|f| f.ratio).map(|s| s.count).max();
-    found.caution = caution(measured.unwrap_or(images.len()));
+    found.caution = caution(measured.unwrap_or(count));
     found.reasons = judge(&found);
     found.passed = found.reasons.is_empty();
-    Ok(found)
+    found
 }
 
 /// The classes asked for: kind, class and rank. The random one depends on `seed` and the image's number alone.

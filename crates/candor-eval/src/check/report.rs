@@ -86,9 +86,12 @@ pub struct Gallery {
     small: RgbImage,
 }
 
-#[derive(Debug)]
-pub(super) struct GalleryRow {
+/// The painted maps of one method.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GalleryRow {
     pub(super) method: String,
+    /// Names of the classes.
+    classes: Vec<String>,
     pub(super) pictures: Vec<Picture>,
 }
 
@@ -103,22 +106,31 @@ impl Gallery {
         Ok(Gallery { name: name.to_string(), photo, classes: vec![], rows: vec![], small })
     }
 
-    /// Adds a method's maps, painted on the scale of its own map of top-1. Maps and names of the classes, which are the same
+    /// A method's maps, painted on the scale of its own map of top-1. Maps and names of the classes, which are the same
     /// for all methods, in the order of [`Kind::ALL`](crate::check::Kind::ALL).
     ///
     /// # Errors
     /// As [`Gallery::new`].
-    pub fn add(&mut self, method: &str, classes: Vec<String>, maps: &[Map]) -> Result<(), ReportError> {
-        self.classes = classes;
+    pub fn painted(
+        &self,
+        method: &str,
+        classes: Vec<String>,
+        maps: &[Map],
+    ) -> Result<GalleryRow, ReportError> {
         let all: Vec<&Map> = maps.iter().collect();
         let scale = Scale::common(&all, maps.first(), false);
         let picture = |(map, class): (&Map, &String)| {
             let alt = format!("map of {class} by {method}");
             Picture::jpeg(&overlay(&self.small, map, &scale), alt)
         };
-        let pictures = maps.iter().zip(&self.classes).map(picture).collect::<Result<_, _>>()?;
-        self.rows.push(GalleryRow { method: method.to_string(), pictures });
-        Ok(())
+        let pictures = maps.iter().zip(&classes).map(picture).collect::<Result<_, _>>()?;
+        Ok(GalleryRow { method: method.to_string(), classes, pictures })
+    }
+
+    /// Adds a method's maps.
+    pub fn add(&mut self, row: GalleryRow) {
+        self.classes = row.classes.clone();
+        self.rows.push(row);
     }
 }
 

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{Input, Kind, queried};
+use super::{Input, Kind, Ledger, queried};
 use crate::error::Result;
 use candor::mask::levels;
 use candor::methods::level_gradients::LevelGradients;
@@ -34,23 +34,35 @@ pub struct GradientFigures {
     pub cosine: Option<f64>,
 }
 
-/// The figures at the image and at each level, from the image on.
+/// The gradients of one image: by place, from the image on, and by kind of query.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Gradients(Vec<BTreeMap<Kind, Row>>);
+
+/// The figures at the image and at each level, from the image on, of those of the images that `ledger` owns.
 ///
 /// # Errors
 /// A level that does not exist, a node without a gradient rule, or a failure of the engine.
-pub fn vanishing(model: &Model, names: &[String], images: &[Input], seed: u64) -> Result<Vec<LevelGradient>> {
+pub fn vanishing(
+    model: &Model,
+    names: &[String],
+    images: &[Input],
+    seed: u64,
+    ledger: &mut dyn Ledger,
+) -> Result<Vec<LevelGradient>> {
     let levels = levels::choose(model, names)?;
     let mut gradients = LevelGradients::compile(model, &levels)?;
     let mut rows: Vec<BTreeMap<Kind, Vec<Row>>> = vec![BTreeMap::new(); levels.len() + 1];
-    for (i, image) in images.iter().enumerate() {
-        let scores = gradients.scores(model, &image.values)?;
-        let asked = queried(&scores, seed, i);
-        let classes: Vec<usize> = asked.iter().map(|q| q.1).collect();
-        let found = gradients.of(model, &classes)?;
-        for (&(kind, ..), gradient) in asked.iter().zip(&found) {
-            for (l, rows) in rows.iter_mut().enumerate() {
-                rows.entry(kind).or_default().push(Row::of(&gradient[l], &found[0][l]));
+    for image in images.iter().filter(|i| ledger.owns(i.number)).collect::<Vec<_>>() {
+        let found = match ledger.recall_gradients(image.number) {
+            Some(found) => found,
+            None => {
+                let found = of_image(model, &mut gradients, image, seed)?;
+                ledger.add_gradients(image.number, &found)?;
+                found
             }
+        };
+        for (rows, found) in rows.iter_mut().zip(found.0) {
+            found.into_iter().for_each(|(kind, row)| rows.entry(kind).or_default().push(row));
         }
     }
     let names = std::iter::once("image").chain(levels.iter().map(|l| l.name.as_str()));
@@ -61,8 +73,23 @@ pub fn vanishing(model: &Model, names: &[String], images: &[Input], seed: u64) -
     Ok(names.zip(rows).map(level).collect())
 }
 
+fn of_image(model: &Model, gradients: &mut LevelGradients, image: &Input, seed: u64) -> Result<Gradients> {
+    let scores = gradients.scores(model, &image.values)?;
+    let asked = queried(&scores, seed, image.number);
+    let classes: Vec<usize> = asked.iter().map(|q| q.1).collect();
+    let found = gradients.of(model, &classes)?;
+    let places = found.first().map_or(0, Vec::len);
+    let at = |place: usize| {
+        let row = |(&(kind, ..), of): (&(Kind, usize, usize), &Vec<Vec<f32>>)| {
+            (kind, Row::of(&of[place], &found[0][place]))
+        };
+        asked.iter().zip(&found).map(row).collect()
+    };
+    Ok(Gradients((0..places).map(at).collect()))
+}
+
 /// One image's gradient at one level.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Row {
     norm: f64,
     top: f64,

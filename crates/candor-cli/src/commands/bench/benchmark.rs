@@ -13,7 +13,8 @@ use candor::printable::printable;
 use candor_eval::bench::report::{BenchResult, DatasetInfo, write};
 use candor_eval::bench::table::{Plot, Table, too_few};
 use candor_eval::bench::threshold::Frozen;
-use candor_eval::bench::{Contender, Found, Measure, run};
+use candor_eval::bench::{Contender, Found, Measure, run, run_shard};
+use candor_eval::shard::Shard;
 use candor_report::folder::Folder;
 use candor_report::result::FailedImage;
 use candor_report::table as drawn;
@@ -29,6 +30,7 @@ use crate::folder;
 use crate::interrupt::{self, Watched};
 use crate::output;
 use crate::setup::{Setup, Usage};
+use crate::shard::Part;
 
 /// Tables and plots of what was found; the second argument is the number of tuning items.
 type Summary<'s, R> = &'s dyn Fn(&Found<R>, usize) -> (Vec<Table>, Vec<Plot>);
@@ -50,6 +52,8 @@ pub struct Benchmark<'a, R> {
     pub name: &'a str,
     /// Name of the journal; benchmarks of the same records share one.
     pub journal: &'a str,
+    /// Name of the pictures that were made for it, and of their journal.
+    pub made: Option<&'a str>,
     /// The figure of the first table that chooses the examples.
     pub headline: &'a str,
     /// By what the boxes of the examples are found; `None` for a benchmark without boxes.
@@ -61,9 +65,12 @@ impl<R> Benchmark<'_, R> {
     /// Measures, writes the files and prints.
     pub fn run<M: Measure<Record = R>>(&self, mut measure: M, folder: Folder) -> Result<ExitCode> {
         let Benchmark { args, setup, .. } = self;
-        let tuning = self.tuning(measure.items())?;
         let contenders: Vec<Contender<'_>> =
             self.methods.iter().map(|chosen| contender(chosen, args, self.choices)).collect();
+        if let Some(shard) = args.shard.shard {
+            return self.run_shard(&contenders, &mut measure, shard);
+        }
+        let tuning = self.tuning(measure.items())?;
         let start = Instant::now();
         let found = self.measure(&contenders, &mut measure)?;
         let result = self.result(&found, &measure, tuning)?;
@@ -95,17 +102,50 @@ impl<R> Benchmark<'_, R> {
         Ok(tuning)
     }
 
+    /// Measures the items of a shard and leaves them for `candor merge`.
+    fn run_shard<M: Measure<Record = R>>(
+        &self,
+        contenders: &[Contender<'_>],
+        measure: &mut M,
+        shard: Shard,
+    ) -> Result<ExitCode> {
+        let out = &self.args.out;
+        let mut journals = vec![format!("{}.jsonl", self.journal)];
+        journals.extend(self.made.map(|made| format!("{made}.jsonl")));
+        let journals: Vec<&str> = journals.iter().map(String::as_str).collect();
+        let part = Part::begin(out, shard, &journals, self.made.as_slice())?;
+        let maps = self.measured(contenders, measure, |measure, of, stage| {
+            Ok(run_shard(&self.setup.model, contenders, measure, (of.0, of.1, shard), stage)?)
+        })?;
+        part.end(out, (maps, 0), "maps", self.args.json)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
     /// Measures what the journal does not have yet.
     fn measure<M: Measure<Record = R>>(
         &self,
         contenders: &[Contender<'_>],
         measure: &mut M,
     ) -> Result<Found<R>> {
+        self.measured(contenders, measure, |measure, of, stage| {
+            Ok(run(&self.setup.model, contenders, measure, of, stage)?)
+        })
+    }
+
+    /// Lets `work` measure, with the run's journal and its configuration, while a bar shows how far it is.
+    fn measured<M: Measure<Record = R>, T>(
+        &self,
+        contenders: &[Contender<'_>],
+        measure: &mut M,
+        work: impl FnOnce(&mut M, (&Path, &Value), &mut Stage<'_>) -> Result<T>,
+    ) -> Result<T> {
         let configuration =
             configuration(self.args, self.setup, (self.fingerprint, &self.further), self.choices);
         let journal = self.args.out.join(format!("{}.jsonl", self.journal));
         let items = measure.items();
-        let bar = output::progress(contenders.iter().map(|c| c.items(items).len() as u64).sum());
+        let own = |item: &usize| self.args.shard.shard.is_none_or(|s| s.owns(measure.unit(*item)));
+        let maps = |c: &Contender<'_>| c.items(items).into_iter().filter(own).count() as u64;
+        let bar = output::progress(contenders.iter().map(maps).sum());
         let mut stage = Stage {
             bar: &bar,
             journal: &journal,
@@ -114,7 +154,7 @@ impl<R> Benchmark<'_, R> {
             items: 0,
             _watched: Watched::begin(),
         };
-        let found = run(&self.setup.model, contenders, measure, (&journal, &configuration), &mut stage)?;
+        let found = work(measure, (&journal, &configuration), &mut stage)?;
         stage.tell();
         bar.finish_and_clear();
         Ok(found)

@@ -41,6 +41,7 @@ pub fn wsol(args: &DatasetArgs) -> Result<ExitCode> {
         further: Value::Null,
         name: "wsol",
         journal: "localization",
+        made: None,
         headline: "inside",
         frozen: Some(&|found, method, tuning| located::frozen(found, method, tuning, Scale::Map)),
         sum: &sum,
@@ -66,6 +67,7 @@ pub fn dwsol(args: &DatasetArgs) -> Result<ExitCode> {
         further: Value::Null,
         name: "dwsol",
         journal: "localization",
+        made: None,
         headline: "t-f",
         frozen: Some(&|found, method, tuning| located::frozen(found, method, tuning, Scale::Image)),
         sum: &sum,
@@ -87,8 +89,9 @@ pub fn adversarial(args: &AdversarialArgs) -> Result<ExitCode> {
     let samples = localize.samples.len();
     let bar = output::progress(samples as u64);
     bar.set_message(format!("attacking ({})", spec.label));
-    let further = json!({ "attack": spec.label });
-    let of = (args.out.as_path(), &configuration(args, &setup, (&fingerprint, &further), &choices));
+    let further = json!({ "attack": spec.label, "numbering": "by sample" });
+    let configuration = configuration(args, &setup, (&fingerprint, &further), &choices);
+    let of = (args.out.as_path(), &configuration, args.shard.shard);
     let kept = args.out.join("adversarial");
     interrupt::at(format!(
         "photos attacked so far are kept in {}; the same command goes on there",
@@ -102,7 +105,7 @@ pub fn adversarial(args: &AdversarialArgs) -> Result<ExitCode> {
         measure.items(),
         measure.right
     ));
-    if measure.items() == 0 {
+    if measure.items() == 0 && args.shard.shard.is_none() {
         anyhow::bail!("{}: no photo was changed with success", args.source.dataset.display());
     }
     let sum = |found: &Found<_>, tuning| {
@@ -118,6 +121,7 @@ pub fn adversarial(args: &AdversarialArgs) -> Result<ExitCode> {
         further,
         name: "adversarial",
         journal: "attacked",
+        made: Some("adversarial"),
         headline: "t-f",
         frozen: Some(&|found, method, tuning| located::frozen(found, method, tuning, Scale::Image)),
         sum: &sum,
@@ -149,6 +153,7 @@ pub fn grid(args: &GridArgs) -> Result<ExitCode> {
         further,
         name: "grid",
         journal: "grid",
+        made: None,
         headline: "own-share",
         frozen: Some(&composed::frozen),
         sum: &sum,
@@ -181,6 +186,7 @@ pub fn faithfulness(args: &FaithfulnessArgs) -> Result<ExitCode> {
         further,
         name: "faithfulness",
         journal: "faithfulness",
+        made: None,
         headline: "insertion",
         frozen: None,
         sum: &sum,

@@ -1,0 +1,231 @@
+//! A run that is divided among machines, and joined again.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+use std::time::Duration;
+
+use common::{candor, lines, result, scenes};
+
+type Dir = tempfile::TempDir;
+
+fn run(dir: &Dir, args: &[&str]) -> Output {
+    candor(dir, args).output().unwrap()
+}
+
+/// That a command ends with this code, and what it says on stderr.
+fn ends(dir: &Dir, args: &[&str], code: i32) -> String {
+    let done = run(dir, args);
+    let error = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(code), "{args:?}: {error}");
+    error
+}
+
+/// That the parts of a command, done each by itself and joined, are the files of the whole command.
+fn joined_as_whole(dir: &Dir, command: &[&str], count: usize, code: i32) {
+    ends(dir, &[command, &["--out", "whole"]].concat(), code);
+    let outs: Vec<String> = (1..=count).map(|i| format!("part{i}")).collect();
+    let before: Vec<_> = outs
+        .iter()
+        .enumerate()
+        .map(|(i, out)| {
+            let shard = format!("{}/{count}", i + 1);
+            let part = [command, &["--shard", &shard, "--out", out]].concat();
+            let done = run(dir, &part);
+            let (said, error) =
+                (String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap());
+            assert!([0, code].contains(&done.status.code().unwrap()), "{part:?}: {error}");
+            assert!(said.starts_with(&format!("shard {shard} is done in {out}: ")), "{said}");
+            everything(&dir.path().join(out))
+        })
+        .collect();
+    let mut merge = vec!["merge"];
+    // In whatever order.
+    merge.extend(outs.iter().rev().map(String::as_str));
+    merge.extend(["--out", "joined"]);
+    ends(dir, &merge, code);
+    let [whole, joined] = ["whole", "joined"].map(|out| result(&dir.path().join(out)));
+    assert!(!whole.is_empty());
+    assert_eq!(whole.keys().collect::<Vec<_>>(), joined.keys().collect::<Vec<_>>(), "{command:?}");
+    for (name, bytes) in &whole {
+        // Lines of journals have seconds.
+        let journal = name.extension().is_some_and(|e| e == "jsonl");
+        assert!(journal || *bytes == joined[name], "{command:?}: {} differs", name.display());
+    }
+    let after: Vec<_> = outs.iter().map(|out| everything(&dir.path().join(out))).collect();
+    assert!(before == after, "the parts stay as they are");
+    for out in outs.iter().map(String::as_str).chain(["whole", "joined"]) {
+        fs::remove_dir_all(dir.path().join(out)).unwrap();
+    }
+}
+
+/// All files below a folder, those of Candor's own, too.
+fn everything(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = vec![];
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(everything(&path));
+        } else if !path.ends_with("lock") {
+            found.push((path.display().to_string(), fs::read(&path).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn explained_in_parts() {
+    let dir = scenes(5);
+    // Two photos of one name, of which the first cannot be read, and more parts than photos.
+    fs::create_dir(dir.path().join("more")).unwrap();
+    fs::write(dir.path().join("more/000001.png"), "no picture").unwrap();
+    let mut command = vec!["explain", "model.onnx", "more/000001.png"];
+    let photos: Vec<String> = (0..5).map(|i| format!("data/00000{i}.png")).collect();
+    command.extend(photos.iter().map(String::as_str));
+    command.extend(["--class", "top1", "--class", "lowest", "--set", "iterations=8"]);
+    joined_as_whole(&dir, &command, 3, 3);
+    joined_as_whole(&dir, &command, 8, 3);
+}
+
+#[test]
+fn checked_in_parts() {
+    let dir = scenes(5);
+    fs::write(dir.path().join("data/000001b.png"), "no picture").unwrap();
+    let photos =
+        ["data/000000.png", "data/000001b.png", "data/000001.png", "data/000002.png", "data/000004.png"];
+    let methods = ["--methods", "grad-cam,gradient,edges,reliable", "--set", "iterations=5"];
+    joined_as_whole(&dir, &[&["check", "model.onnx"], &photos[..], &methods[..]].concat(), 2, 3);
+    let refused = ends(
+        &dir,
+        &["check", "model.onnx", photos[0], "--methods", "edges", "--randomization", "--shard", "1/2"],
+        2,
+    );
+    assert!(refused.contains("without --shard"), "{refused}");
+}
+
+#[test]
+fn benchmarks_in_parts() {
+    let dir = scenes(60);
+    let methods = ["--methods", "grad-cam,reliable", "--set", "reliable.iterations=5"];
+    for name in ["wsol", "dwsol", "faithfulness", "adversarial"] {
+        joined_as_whole(
+            &dir,
+            &[&["bench", name, "model.onnx", "data", "--limit", "6"], &methods[..]].concat(),
+            2,
+            0,
+        );
+    }
+    joined_as_whole(
+        &dir,
+        &[&["bench", "grid", "model.onnx", "data", "--grids", "2"], &methods[..]].concat(),
+        2,
+        0,
+    );
+    let few = [
+        "bench",
+        "wsol",
+        "model.onnx",
+        "data",
+        "--limit",
+        "8",
+        "--methods",
+        "grad-cam,gradient",
+        "--fewer",
+        "gradient=3",
+    ];
+    joined_as_whole(&dir, &few, 3, 0);
+}
+
+#[test]
+fn a_part_that_is_missing_or_wrong_is_named() {
+    let dir = scenes(4);
+    let command = [
+        "explain",
+        "model.onnx",
+        "data/000000.png",
+        "data/000001.png",
+        "data/000002.png",
+        "--method",
+        "grad-cam",
+    ];
+    let part =
+        |shard: &str, out: &str| ends(&dir, &[&command[..], &["--shard", shard, "--out", out]].concat(), 0);
+    ["1/3", "2/3", "3/3"].iter().zip(["a", "b", "c"]).for_each(|(shard, out)| drop(part(shard, out)));
+    let refused = |outs: &[&str], says: &str| {
+        let error = ends(&dir, &[&["merge"], outs, &["--out", "joined"]].concat(), 1);
+        assert!(error.contains(says) && error.trim_end().lines().count() == 1, "{error}");
+        assert!(!dir.path().join("joined").exists());
+    };
+    refused(&["a", "b"], "shard 3/3 is missing");
+    refused(&["b"], "shards 1/3, 3/3 are missing");
+    fs::create_dir(dir.path().join("empty")).unwrap();
+    refused(&["a", "b", "empty"], "empty holds no part of a run");
+    part("2/3", "again");
+    refused(&["a", "b", "again"], "shard 2/3 is there twice: in b and in again");
+    part("1/2", "half");
+    refused(&["a", "half"], "half holds shard 1/2, a shard 1/3");
+    ends(&dir, &[&command[..6], &["lrp", "--shard", "2/3", "--out", "other"]].concat(), 0);
+    refused(&["a", "other"], "other is of another command than a: 'lrp' instead of 'grad-cam'");
+    // A folder takes one part.
+    let error = ends(&dir, &[&command[..], &["--shard", "2/3", "--out", "a"]].concat(), 2);
+    assert!(error.contains("a holds shard 1/3 of this run"), "{error}");
+    assert!(ends(&dir, &["merge", "a", "b", "c", "--out", "a"], 2).contains("is one of the parts"));
+    for shard in ["0/3", "4/3", "x"] {
+        let error = ends(&dir, &[&command[..], &["--shard", shard, "--out", "x"]].concat(), 2);
+        assert!(error.contains("must be I/N"), "{error}");
+    }
+    // What somebody else's run left is not dropped; what a merge left is.
+    let other = ["explain", "model.onnx", "data/000003.png", "--shard", "1/1", "--out", "joined"];
+    ends(&dir, &other, 0);
+    let error = ends(&dir, &["merge", "a", "b", "c", "--out", "joined"], 1);
+    assert!(error.contains("joined holds an unfinished run"), "{error}");
+    ends(&dir, &["merge", "a", "b", "c", "--out", "joined", "--force"], 0);
+    fs::rename(dir.path().join("model.onnx"), dir.path().join("away.onnx")).unwrap();
+    assert!(ends(&dir, &["merge", "a", "b", "c", "--out", "later"], 1).contains("model.onnx"));
+    fs::rename(dir.path().join("away.onnx"), dir.path().join("model.onnx")).unwrap();
+    ends(&dir, &["merge", "a", "b", "c", "--out", "later"], 0);
+    assert!(!dir.path().join("later/.candor/merging").exists());
+}
+
+#[test]
+fn parts_that_were_killed_again_and_again_are_joined_to_the_same_bytes() {
+    let dir = scenes(8);
+    let mut command = vec!["explain", "model.onnx"];
+    let photos: Vec<String> = (0..8).map(|i| format!("data/00000{i}.png")).collect();
+    command.extend(photos.iter().map(String::as_str));
+    command.extend(["--class", "top1", "--class", "lowest", "--set", "iterations=20", "--threads", "1"]);
+    ends(&dir, &[&command[..], &["--out", "whole"]].concat(), 0);
+    let mut kills = 0;
+    for (shard, out) in [("1/2", "a"), ("2/2", "b")] {
+        let part = [&command[..], &["--shard", shard, "--out", out]].concat();
+        let journal = dir.path().join(out).join(".candor/explain/work/journal.jsonl");
+        loop {
+            let before = lines(&journal);
+            let mut started = candor(&dir, &part).spawn().unwrap();
+            // At another moment each time: after a photo more, and some milliseconds that differ.
+            while lines(&journal) <= before.max(1) && started.try_wait().unwrap().is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            std::thread::sleep(Duration::from_millis(7 * kills % 40));
+            if started.try_wait().unwrap().is_some() {
+                break;
+            }
+            started.kill().unwrap();
+            started.wait().unwrap();
+            kills += 1;
+        }
+        ends(&dir, &part, 0);
+    }
+    assert!(kills >= 2, "{kills} kills");
+    ends(&dir, &["merge", "a", "b", "--out", "joined"], 0);
+    let [whole, joined] = ["whole", "joined"].map(|out| result(&dir.path().join(out)));
+    assert_eq!(whole.keys().collect::<Vec<_>>(), joined.keys().collect::<Vec<_>>());
+    for (name, bytes) in &whole {
+        assert!(*bytes == joined[name], "{} differs", name.display());
+    }
+}
