@@ -15,6 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candor::export::{self, LOGITS, MAP};
+use candor::mask::stepwise::{Plan, Stepwise};
 use candor::image::{Preprocessing, RgbImage, decode_bytes};
 use candor::parameters::MethodInfo;
 use candor::scores::argmax;
@@ -99,7 +100,30 @@ struct Explains {
     /// Whether it has a null, so that an empty map is an answer.
     judged: bool,
     parameters: Value,
-    stages: Vec<Run>,
+    #[serde(flatten)]
+    how: How,
+}
+
+/// How the page runs a method.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum How {
+    /// Graphs, one after the other.
+    Stages(Vec<Run>),
+    /// A search that the page takes the steps of.
+    Search(Box<Search>),
+}
+
+/// Files of a search: see [`Stepwise`].
+#[derive(Serialize)]
+struct Search {
+    before: Option<String>,
+    answer: String,
+    step: String,
+    /// The layers up to the coarsest level, and those behind it.
+    features: Option<String>,
+    tail: Option<String>,
+    plan: Plan,
 }
 
 /// A stage as the page runs it: see [`candor_graph::stages`].
@@ -143,6 +167,9 @@ pub fn write(folder: &Path, page: &Page<'_>, tell: &mut dyn FnMut(&str)) -> Resu
     if page.classifier.preprocessing.window.is_some() {
         return Err(BrowserError::Window);
     }
+    if let Some(batch) = page.classifier.model.fixed_batch.filter(|&batch| batch > 1) {
+        return Err(BrowserError::Batch { batch });
+    }
     let mut out = Out { folder, files: vec![] };
     for (name, text) in PAGE {
         out.write(name, text.as_bytes())?;
@@ -167,12 +194,19 @@ pub fn write(folder: &Path, page: &Page<'_>, tell: &mut dyn FnMut(&str)) -> Resu
         tell(&method.name);
         let definition = methods::find(&method.name)?;
         let choices = classifier.choices(&method.levels, method.seed);
-        let made =
-            export::export(model, &classifier.preprocessing, definition.as_ref(), &method.set, &choices)?;
-        let stages = graphs.method(&method.name, &made.graph)?;
-        // With the settings of the graph, which may be others than those of the method by itself.
+        let definition = definition.as_ref();
+        let (how, info, asked) = match export::stepwise(model, definition, &method.set, &choices)? {
+            Some((search, info)) => (graphs.search(&method.name, search)?, info, method.clone()),
+            None => {
+                let made =
+                    export::export(model, &classifier.preprocessing, definition, &method.set, &choices)?;
+                // With the settings of the graph, which may be others than those of the method by itself.
+                let asked = as_exported(method, &definition.description(), &made.method);
+                (How::Stages(graphs.method(&method.name, &made.graph)?), made.method, asked)
+            }
+        };
         let description = definition.description();
-        let answer = answer(classifier, &as_exported(method, &description, &made.method), &photo)?;
+        let answer = answer(classifier, &asked, &photo)?;
         graphs.out.floats(&format!("check-{}.f32", method.name), &answer.map)?;
         maps.push((method.name.clone(), format!("check-{}.f32", method.name)));
         explains.push(Explains {
@@ -181,9 +215,9 @@ pub fn write(folder: &Path, page: &Page<'_>, tell: &mut dyn FnMut(&str)) -> Resu
             source: description.source,
             signed: description.signed,
             judged: answer.judged,
-            parameters: serde_json::to_value(&made.method.parameters)
+            parameters: serde_json::to_value(&info.parameters)
                 .map_err(ReportError::encode("page.json"))?,
-            stages,
+            how,
         });
     }
     if explains.is_empty() {
@@ -246,6 +280,12 @@ pub enum BrowserError {
         "the preprocessing has a `window` over samples of more than 8 bits, which a browser does not give to a page"
     )]
     Window,
+    /// The page gives the network one photo.
+    #[error("the model takes batches of {batch} photos only, and a page shows one at a time; export it with a batch of 1, or a free one")]
+    Batch {
+        /// The batch of the model's file.
+        batch: usize,
+    },
     /// No method was asked for.
     #[error("a page needs a method; see `candor page --help`")]
     NoMethod,
@@ -302,6 +342,23 @@ impl Graphs<'_, '_> {
         self.out.write(&file, &bytes)?;
         self.known.insert(bytes, file.clone());
         Ok(file)
+    }
+
+    fn search(&mut self, name: &str, search: Stepwise) -> Result<How, BrowserError> {
+        let mut part = |what: &str, graph: &Graph| self.write(&format!("{name}-{what}"), graph);
+        let [features, tail] = match &search.windows {
+            Some([features, tail]) => [Some(part("features", features)?), Some(part("tail", tail)?)],
+            None => [None, None],
+        };
+        let before = search.before.as_ref().map(|graph| part("before", graph)).transpose()?;
+        Ok(How::Search(Box::new(Search {
+            before,
+            answer: part("answer", &search.answer)?,
+            step: part("step", &search.step)?,
+            features,
+            tail,
+            plan: search.plan,
+        })))
     }
 
     fn method(&mut self, name: &str, graph: &Graph) -> Result<Vec<Run>, BrowserError> {
