@@ -1,7 +1,7 @@
 // What the page shows, and what it asks of the worker.
 
-
-import { overlay, scaleOf, largest } from "./paint.js";
+import { overlay, painted, scaleOf } from "./paint.js";
+import { discoveries, mass, ranking, verdict as judge } from "./search.js";
 
 const $ = (id) => document.getElementById(id);
 const element = (tag, properties = {}, ...children) => {
@@ -40,7 +40,6 @@ worker.onerror = (event) => tell(`The network could not be loaded: ${event.messa
 // --- state ----------------------------------------------------------------------------------------------------------------------
 
 let page;
-let threads = 1;
 /** The photo on the page: its name, its picture (RGBA) as decoded, the network's logits. */
 let photo = null;
 /** The classes asked about this photo, in order, and what was found: `method class` → { map, seconds } or { failed }. */
@@ -63,8 +62,6 @@ function probabilities(logits) {
   const sum = powers.reduce((a, b) => a + b);
   return powers.map((v) => v / sum);
 }
-
-const ranking = (logits) => Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a] || a - b);
 
 // --- a photo --------------------------------------------------------------------------------------------------------------------
 
@@ -103,6 +100,8 @@ async function show(blob, name) {
     return;
   }
   [asked, found] = [[], new Map()];
+  unfolded.clear();
+  weakShown.clear();
   paintSeen();
   listTop();
   tell(`${name}: answered in ${seconds(photo.seconds)} on this device (${page.backend}).`);
@@ -198,56 +197,151 @@ async function compute(method, id) {
   render();
 }
 
-const verdictOf = (method, map) => {
-  if (!method.judged) return ["not judged", "", "this method has no null to judge against"];
-  return largest(map) > 0 ? ["evidence", "yes", ""] : ["no evidence", "no", "nothing in the photo speaks for it: the empty map is the answer"];
+/** Verdicts in words, their look, and what they say. */
+const VERDICTS = {
+  evidence: ["evidence", "yes", ""],
+  weak: ["weak evidence", "open", "more classes that are not there show as much than one in a hundred"],
+  "no-evidence": ["no evidence", "no", "nothing in the photo speaks for it: the empty map is the answer"],
+  lost: ["not judged", "open", "the mask lost the class: do not read this map"],
+  "not-judged": ["not judged", "open", "this method has no null to judge against"],
 };
+
+/** What shows a class, in words. */
+const GROUNDS = { photo: "the whole photo", place: "a place by itself", "closer-look": "a closer look" };
+
+/** The verdict of a map: among all classes asked for, and that with the lowest score, as Candor judges a run. */
+function verdictOf(method, id) {
+  const entry = found.get(key(method, id));
+  if (!method.search) return "not-judged";
+  const { plan } = method.search;
+  const others = asked.filter((c) => c !== id && found.get(key(method, c))?.judged);
+  const p = [id, ...others].map((c) => found.get(key(method, c)).judged?.p_value);
+  if (!asked.includes(entry.lowest) && entry.lowest !== id) p.push(entry.lowest_p_value);
+  return judge(entry, plan, !entry.judged || discoveries(p, plan.discoveries)[0]);
+}
+
+/** How a verdict is shown. */
+const told = (method, verdict) => VERDICTS[verdict === "not-judged" && method.search ? "lost" : verdict];
+
+/** The scale of a method's maps: that of the map of the model's answer, if the answer has evidence. */
+function scaleFor(method, entry) {
+  const top = ranking(photo.logits)[0];
+  const sets = !method.search || !["no-evidence", "weak"].includes(verdictOf(method, top));
+  return scaleOf(sets ? found.get(key(method, top)).map : null, entry.map, method);
+}
+
+/** Cards whose details are open, and whose weak map is shown, by key: they stay so when the cards are made anew. */
+const unfolded = new Set();
+const weakShown = new Set();
 
 function card(method, id) {
   const top = ranking(photo.logits)[0];
-  const entry = found.get(key(method, id));
-  const scaleEntry = found.get(key(method, top));
+  const name = key(method, id);
+  const entry = found.get(name);
+  const under = element("canvas");
+  draw(under, seenPixels(), 448);
+  under.setAttribute("aria-hidden", "true");
+  const outcome = element("div", { className: "outcome" });
   const body = element("article", { className: "card" }, element("h4", { textContent: method.name }));
+  if (entry?.map && found.get(key(method, top))?.map) {
+    body.append(...shown(method, id, entry, under, outcome));
+    return body;
+  }
   if (entry?.failed) {
-    body.append(element("p", { className: "failed", textContent: `failed: ${entry.failed}` }));
+    outcome.append(element("p", { className: "failed", textContent: `failed: ${entry.failed}` }));
   } else if (entry?.ended) {
     const again = element("button", { type: "button", textContent: "Compute it after all" });
     again.onclick = () => {
-      found.delete(key(method, id));
+      found.delete(name);
       render();
     };
-    body.append(element("p", { className: "quiet", textContent: "Cancelled." }), again);
-  } else if (!entry?.map || !scaleEntry?.map) {
+    outcome.append(element("p", { className: "quiet", textContent: "Cancelled." }), again);
+  } else {
     const bar = element("progress", { max: 1, value: entry?.progress ?? 0 });
-    bar.dataset.key = key(method, id);
+    bar.dataset.key = name;
     bar.setAttribute("aria-label", `${method.name} of ${page.labels[id]}`);
     const cancel = element("button", { type: "button", textContent: "Cancel", onclick: () => entry?.stop?.() });
-    body.append(element("div", { className: "wait" }, bar, cancel));
-  } else {
-    const scale = scaleOf(scaleEntry.map, entry.map, method);
-    const [under, over] = [element("canvas"), element("canvas", { className: "over" })];
-    draw(under, seenPixels(), 448);
-    draw(over, overlay(seenPixels(), entry.map, scale, page.colors, $("strength").value / 100), 448);
-    over.style.clipPath = `inset(0 ${100 - $("reveal").value}% 0 0)`;
-    const [verdict, kind, reason] = verdictOf(method, entry.map);
-    const words = `${method.name}, ${page.labels[id]}: ${verdict}`;
-    over.setAttribute("role", "img");
-    over.setAttribute("aria-label", words);
-    over.tabIndex = 0;
-    const enlarge = () => open(over, words);
-    over.onclick = enlarge;
-    over.onkeydown = (event) => (event.key === "Enter" || event.key === " ") && (event.preventDefault(), enlarge());
-    const png = element("button", { type: "button", textContent: "PNG" });
-    png.setAttribute("aria-label", `Download ${words} as PNG`);
-    png.onclick = () => over.toBlob((blob) => download(blob, `${stem()}-${method.name}-${id}.png`));
-    body.append(
-      element("div", { className: "stack" }, under, over),
-      element("p", { className: `verdict ${kind}`, textContent: verdict, title: reason }),
-      ...(reason ? [element("p", { className: "quiet", textContent: reason })] : []),
-      element("div", { className: "row" }, element("span", { className: "quiet", textContent: seconds(entry.seconds) }), png),
-    );
+    cancel.setAttribute("aria-label", `Cancel ${method.name} of ${page.labels[id]}`);
+    outcome.append(bar, cancel);
   }
+  body.append(element("div", { className: "stack" }, under), outcome);
   return body;
+}
+
+/** What a card shows of a map that is there. */
+function shown(method, id, entry, under, outcome) {
+  const name = key(method, id);
+  const verdict = verdictOf(method, id);
+  const [word, kind, reason] = told(method, verdict);
+  // A map of weak evidence is not painted unless it is asked for, as in Candor's reports.
+  const hidden = verdict === "weak" && !method.search.plan.show_weak && !weakShown.has(name);
+  const map = hidden ? { ...entry.map, data: new Float32Array(entry.map.data.length) } : entry.map;
+  const scale = scaleFor(method, entry);
+  const over = element("canvas", { className: "over" });
+  draw(over, overlay(seenPixels(), map, scale, page.colors, $("strength").value / 100), 448);
+  over.setAttribute("aria-hidden", "true");
+  over.style.clipPath = `inset(0 ${100 - $("reveal").value}% 0 0)`;
+  const words = `${method.name}, ${page.labels[id]}: ${word}`;
+  const stack = element("button", { type: "button", className: "stack", onclick: () => open(over, words) }, under, over);
+  stack.setAttribute("aria-label", `Enlarge the map: ${words}`);
+  const png = element("button", { type: "button", textContent: "PNG" });
+  png.setAttribute("aria-label", `Download ${words} as PNG`);
+  png.onclick = () => over.toBlob((blob) => download(blob, `${stem()}-${method.name}-${id}.png`));
+  outcome.append(
+    element("p", { className: `verdict ${kind}`, textContent: word }),
+    element("p", { className: "quiet", textContent: reason || summary(entry) }),
+  );
+  const row = element("div", { className: "row" }, element("span", { className: "quiet", textContent: seconds(entry.seconds) }), png);
+  if (verdict === "weak" && !method.search.plan.show_weak) {
+    const weak = element("button", { type: "button", textContent: weakShown.has(name) ? "Hide the weak map" : "Show the weak map" });
+    weak.setAttribute("aria-pressed", String(weakShown.has(name)));
+    weak.onclick = () => (weakShown.delete(name) || weakShown.add(name), render());
+    row.append(weak);
+  }
+  outcome.append(row);
+  return [stack, outcome, ...(method.search ? [details(method, id, entry)] : [])];
+}
+
+const odds = (v) => `${v < 0 ? "−" : "+"}${Math.abs(v).toFixed(2)}`;
+
+/** What the masks keep of the evidence. */
+function kept(entry) {
+  const above = entry.kept.log_odds - entry.null_log_odds;
+  if (!(entry.evidence > 0)) return "–";
+  return above <= 0 ? "none" : `${odds(above)} (${(100 * above) / entry.evidence > 200 ? "more than 200" : ((100 * above) / entry.evidence).toFixed(0)} %)`;
+}
+
+const summary = (entry) => `evidence ${odds(entry.evidence)}, kept ${kept(entry)}`;
+
+/** Figures and the masks of each level, unfolded on demand. */
+function details(method, id, entry) {
+  const name = key(method, id);
+  const top = found.get(key(method, ranking(photo.logits)[0]));
+  const sets = !["no-evidence", "weak"].includes(verdictOf(method, ranking(photo.logits)[0]));
+  const rows = [
+    ["Log-odds", odds(entry.log_odds)],
+    ["Null log-odds (at least chance)", odds(entry.null_log_odds)],
+    ["Evidence (log-odds above the null)", odds(entry.evidence)],
+    ["Kept by the masks", kept(entry)],
+    ...(entry.judged ? [["Shown by", GROUNDS[entry.judged.ground]], ["Absent classes that show as much", percent(entry.judged.p_value)]] : []),
+    ["λ", entry.lambda.toPrecision(3)],
+    ["Mass of the map", mass(entry.map).toPrecision(3)],
+  ];
+  const figures = element("dl", {}, ...rows.map(([what, value]) => element("div", {}, element("dt", { textContent: what }), element("dd", { textContent: value }))));
+  const tiles = entry.levels.map((level, l) => {
+    const canvas = element("canvas");
+    const scale = scaleOf(sets ? top.levels[l].mean : null, level.mean, { signed: false, search: true });
+    const image = painted(level.mean, scale, page.colors);
+    [canvas.width, canvas.height] = [image.width, image.height];
+    canvas.getContext("2d").putImageData(image, 0, 0);
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", `Mean mask at ${level.value}`);
+    const caption = element("figcaption", {}, element("b", { textContent: level.value }), element("br"), level.shape.join(" × "), element("br"), `mass ${mass(level.mean).toPrecision(3)}`);
+    return element("figure", {}, canvas, caption);
+  });
+  const box = element("details", { open: unfolded.has(name) }, element("summary", { textContent: "Evidence and levels" }), figures, element("div", { className: "tiles" }, ...tiles));
+  box.ontoggle = () => (box.open ? unfolded.add(name) : unfolded.delete(name));
+  return box;
 }
 
 function render() {
@@ -313,8 +407,12 @@ function results() {
       .filter((m) => found.get(key(m, id))?.map)
       .map((m) => {
         const { map, seconds } = found.get(key(m, id));
-        const verdict = verdictOf(m, map)[0].replace(" ", "-");
-        return { class_id: id, class_name: page.labels[id], method: m.name, parameters: m.parameters, score: photo.logits[id], probability: shares[id], verdict, seconds, map: { height: map.height, width: map.width, data: Array.from(map.data) } };
+        const entry = found.get(key(m, id));
+        const plain = ({ height, width, data }) => ({ height, width, data: Array.from(data) });
+        const { log_odds, null_log_odds, evidence, judged, lambda, kept } = entry;
+        const levels = entry.levels?.map(({ value, shape, mean }) => ({ value, shape, mass: mass(mean), mean: plain(mean) }));
+        const figures = m.search ? { log_odds, null_log_odds, evidence, judged, lambda, kept, levels } : {};
+        return { class_id: id, class_name: page.labels[id], method: m.name, parameters: m.parameters, score: photo.logits[id], probability: shares[id], verdict: verdictOf(m, id), seconds, ...figures, map: plain(map) };
       }),
   );
   return { candor: page.candor, model: page.model, preprocessing: page.preprocessing, backend: page.backend, photo: photo.name, logits: Array.from(photo.logits), queries };
@@ -389,15 +487,35 @@ async function camera() {
 
 const fetchBlob = async (file) => (await fetch(file)).blob();
 
-/** The page computes the check's photo, of which Candor's own answers are known. */
-async function check() {
+/** Largest difference from Candor's own answers, of the largest magnitude, at which a browser is believed. */
+const CLOSE = 1e-3;
+let checked = "";
+
+/** Opens the network. Where WebGPU is there but does not compute what Candor computes, WebAssembly does; says so then. */
+async function start() {
   const picture = await decode(await fetchBlob(page.check.photo));
-  const { differences } = await ask("check", { picture });
-  const worst = Math.max(...differences.map(([, d]) => d));
-  document.body.dataset.check = worst;
-  const words = differences.map(([what, d]) => `${what} by ${d.toExponential(1)}`).join(", ");
-  if (worst > 1e-3) tell(`This browser does not compute what Candor computes (differs in ${words}): do not trust its maps.`, true);
-  else $("about").textContent += ` Checked on a photo: this browser differs from Candor in ${words} (relative).`;
+  let fallback = "";
+  for (const webgpu of page.webgpu ? [true, false] : [false]) {
+    try {
+      const opened = await ask("open", { webgpu });
+      page.backend = opened.backend;
+      if (opened.why) fallback = `${opened.why}: WebAssembly is used. `;
+      const { differences } = await ask("check", { picture });
+      const worst = Math.max(...differences.map(([, d]) => (Number.isNaN(d) ? Infinity : d)));
+      const words = differences.map(([what, d]) => `${what} by ${d.toExponential(1)}`).join(", ");
+      document.body.dataset.check = worst;
+      document.body.dataset.backend = opened.webgpu ? "webgpu" : "wasm";
+      if (worst <= CLOSE) {
+        checked = ` Checked on a photo: this browser differs from Candor in ${words} (relative).`;
+        return fallback;
+      }
+      if (!opened.webgpu) throw new Error(`this browser does not compute what Candor computes (differs in ${words})`);
+      fallback = `WebGPU does not compute what Candor computes here (differs in ${words}): WebAssembly is used. `;
+    } catch (error) {
+      if (!webgpu) throw error;
+      fallback = `WebGPU failed (${error.message}): WebAssembly is used. `;
+    }
+  }
 }
 
 async function begin() {
@@ -418,12 +536,11 @@ async function begin() {
     }),
   );
   listen();
-  ({ threads } = await ask("open"));
-  page.backend = `WebAssembly, ${threads} ${threads === 1 ? "thread" : "threads"}`;
-  tell("Ready. Nothing that you show it leaves this device.");
-  $("about").textContent = `Candor ${page.candor}; ${page.model.name}, SHA-256 ${page.model.sha256}; ${page.formula}; ${page.backend}.`;
+  document.querySelector("main").hidden = false;
+  const fallback = await start();
+  tell(`${fallback}Ready. Nothing that you show it leaves this device.`);
+  $("about").textContent = `Candor ${page.candor}; ${page.model.name}, SHA-256 ${page.model.sha256}; ${page.formula}; ${page.backend}.${checked}`;
   document.body.dataset.ready = "true";
-  await check();
   if ("serviceWorker" in navigator) navigator.serviceWorker.register("offline.js").catch(() => {});
 }
 

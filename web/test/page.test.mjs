@@ -100,7 +100,7 @@ test("a photo's answer and an absent class", { skip }, async (t) => {
   assert.match(await page.textContent("#unknown"), /does not know 'no such thing'/);
   await page.fill("#reveal", "40");
   assert.match(await page.$eval("canvas.over", (canvas) => canvas.style.clipPath), /60%/);
-  await page.locator("canvas.over").first().press("Enter");
+  await page.locator("button.stack").first().press("Enter");
   assert.ok(await page.isVisible("dialog canvas"));
   assert.deepEqual(said, []);
   await context.close();

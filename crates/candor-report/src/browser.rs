@@ -33,14 +33,17 @@ use crate::paint::{Scale, ScaleSource};
 
 /// The files of ONNX Runtime that the page loads, from the npm package `onnxruntime-web`.
 pub const RUNTIME: [&str; 2] = ["ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"];
+/// Those that it loads beside them to compute on a GPU.
+pub const WEBGPU: [&str; 2] = ["ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"];
 
 /// The page's own files.
-const PAGE: [(&str, &str); 8] = [
+const PAGE: [(&str, &str); 9] = [
     ("index.html", include_str!("../../../web/page/index.html")),
     ("page.css", include_str!("../../../web/page/page.css")),
     ("page.js", include_str!("../../../web/page/page.js")),
     ("paint.js", include_str!("../../../web/page/paint.js")),
     ("preprocess.js", include_str!("../../../web/page/preprocess.js")),
+    ("search.js", include_str!("../../../web/page/search.js")),
     ("graphs.js", include_str!("../../../web/page/graphs.js")),
     ("worker.js", include_str!("../../../web/page/worker.js")),
     ("offline.js", include_str!("../../../web/page/offline.js")),
@@ -56,8 +59,10 @@ pub struct Page<'a> {
     pub samples: &'a [(String, Vec<u8>)],
     /// A PNG on which the page is checked when it opens.
     pub check: &'a [u8],
-    /// The folder that has the files of [`RUNTIME`].
+    /// The folder that has the files of [`RUNTIME`], and of [`WEBGPU`] if they are asked for.
     pub runtime: &'a Path,
+    /// Whether the page may compute on a GPU.
+    pub webgpu: bool,
 }
 
 /// What the page is told: `page.json`.
@@ -69,6 +74,7 @@ struct Description<'a> {
     formula: String,
     labels: Vec<String>,
     weights: &'static str,
+    webgpu: bool,
     network: String,
     methods: Vec<Explains>,
     colors: Colors,
@@ -174,7 +180,7 @@ pub fn write(folder: &Path, page: &Page<'_>, tell: &mut dyn FnMut(&str)) -> Resu
     for (name, text) in PAGE {
         out.write(name, text.as_bytes())?;
     }
-    for name in RUNTIME {
+    for name in RUNTIME.into_iter().chain(WEBGPU.into_iter().filter(|_| page.webgpu)) {
         let path = page.runtime.join(name);
         let bytes = fs::read(&path).map_err(|source| BrowserError::Runtime { path, source })?;
         out.write(&format!("runtime/{name}"), &bytes)?;
@@ -248,6 +254,7 @@ pub fn write(folder: &Path, page: &Page<'_>, tell: &mut dyn FnMut(&str)) -> Resu
         formula: classifier.preprocessing.to_string(),
         labels: (0..model.classes).map(|c| classifier.labels.name(c)).collect(),
         weights: WEIGHTS,
+        webgpu: page.webgpu,
         network,
         methods: explains,
         colors: Colors { positive: colors(false), signed: colors(true) },

@@ -42,6 +42,9 @@ pub struct PageArgs {
     /// The folder `dist` of the npm package onnxruntime-web [default: node_modules/onnxruntime-web/dist here or in a folder above]
     #[arg(long, value_name = "DIR")]
     pub runtime: Option<PathBuf>,
+    /// Let the page compute maps that take no search on a GPU (WebGPU), where the browser has one and computes what Candor does: 27 MB more
+    #[arg(long)]
+    pub webgpu: bool,
     /// Serve the folder on localhost when it is written, on this port or on any free one, until Ctrl-C
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "0")]
     pub serve: Option<u16>,
