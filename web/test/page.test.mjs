@@ -7,6 +7,7 @@ import { extname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
 import { difference, floats, read, written } from "./folder.mjs";
+import { faint, shifted, unnamed, unreached, watchShifts } from "./look.mjs";
 
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const skip = !existsSync(executablePath) && !process.env.CANDOR_REQUIRE_CHROMIUM && "needs Chromium";
@@ -45,6 +46,7 @@ async function opened(options = {}) {
   const said = [];
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && said.push(message.text()));
   page.on("pageerror", (error) => said.push(String(error)));
+  await watchShifts(page);
   await page.goto(url);
   await page.waitForSelector("body[data-check]", { timeout: 60_000 });
   return { context, page, said };
@@ -144,6 +146,30 @@ test("a phone, in the dark", { skip }, async () => {
   assert.equal(ground, "rgb(19, 18, 17)");
   await context.close();
 });
+
+for (const [name, width, height, colorScheme] of [["wide and light", 1280, 900, "light"], ["a phone in the dark", 390, 844, "dark"]]) {
+  test(`nothing shifts, all can be read, reached and named: ${name}`, { skip }, async (t) => {
+    const { context, page, said } = await opened({ viewport: { width, height }, colorScheme });
+    const [loading] = await shifted(page);
+    assert.ok(loading <= 0.01, `while it loads: ${JSON.stringify(await shifted(page))}`);
+    await photo(page);
+    await mapsAreThere(page);
+    await page.fill("#class", "no such thing");
+    await page.click("#ask button");
+    await page.locator("summary").first().click();
+    await page.waitForTimeout(300);
+    const [all, what] = await shifted(page);
+    t.diagnostic(`layout shift ${loading.toFixed(4)} while it loads, ${all.toFixed(4)} with a photo`);
+    assert.ok(all <= 0.01, JSON.stringify(what));
+    assert.deepEqual(await faint(page), []);
+    assert.deepEqual(await unnamed(page), []);
+    assert.deepEqual(await unreached(page), []);
+    assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= width);
+    await shot(page, `unfolded-${width}-${colorScheme}`);
+    assert.deepEqual(said, []);
+    await context.close();
+  });
+}
 
 test("it opens without a network once it was open", { skip }, async () => {
   const { context, page } = await opened();

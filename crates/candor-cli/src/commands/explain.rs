@@ -5,14 +5,17 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use candor::error::one_line;
+use candor::explanation::PhotoExplanation;
 use candor::image::{Decoded, Preprocessing, decode_bytes_with_changes};
+use candor::parameters::MethodInfo;
 use candor::{Class, Classifier, Explainer, Method, Progress};
 use candor_report::ReportWriter;
 use candor_report::folder::Folder;
-use candor_report::result::{ExplainResult, FailedImage};
+use candor_report::result::{ExplainResult, ExplainedImage, FailedImage};
 use serde_json::{Value, json};
 
 use crate::arguments::{ExplainArgs, MethodArgs};
+use crate::chosen::{self, Chosen};
 use crate::command_line::command_line;
 use crate::explained;
 use crate::folder;
@@ -21,18 +24,7 @@ use crate::resume::{self, Came, Resume};
 use crate::setup::{self, usage};
 
 pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
-    let mut method = chosen(&args.method);
-    if args.lambda_path && method.set.iter().all(|(key, _)| key != "lambda-path") {
-        method = method.with("lambda-path", true);
-    }
-    if args.weak {
-        method = method.with("weak", true);
-    }
-    if let Some(looks) = args.look {
-        method = method.with("look", looks);
-    }
-    // A name that does not exist is said before a model is loaded.
-    setup::method(&method.name, &method.set)?;
+    let methods = methods(args)?;
     let inputs = folder::inputs(&args.model, args.images.clone());
     let mut folder = folder::open(&args.out, "explain", inputs, args.force, &files())?;
     let mut names = ReportWriter::names();
@@ -42,19 +34,43 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     let classifier = setup::load(&args.model)?;
     folder.reads(folder::of_model(&args.model.model, &classifier));
     folder.check(&files())?;
-    let levels = setup::choices(&classifier, &method.levels, method.seed)?.levels;
+    let MethodArgs { chosen, seed } = &args.method;
+    let levels = setup::choices(&classifier, &chosen.levels, *seed)?.levels;
     let asked = if args.classes.is_empty() { vec!["top1".to_string()] } else { args.classes.clone() };
     let classes = asked.iter().map(|c| Class::parse(c, &classifier.labels));
     let classes = classes.collect::<Result<Vec<_>, _>>().map_err(usage)?;
-    let mut explainer = classifier.explainer(&method)?;
-    explainer.probe = !args.no_probe;
+    let mut explainers = vec![];
+    for method in &methods {
+        let mut explainer = classifier.explainer(method)?;
+        explainer.probe = !args.no_probe;
+        explainers.push(explainer);
+    }
     let photos = args
         .images
         .iter()
         .map(|path| Photo { name: path.display().to_string(), source: Source::File(path.clone()) });
-    let job = Job { classes: &classes, seed: method.seed, levels, folder, force: args.force.force };
-    let result = explain_all(explainer, photos.collect(), job)?;
+    let job = Job { classes: &classes, seed: *seed, levels, folder, force: args.force.force };
+    let result = explain_all(explainers, photos.collect(), job)?;
     finish(&result, &classifier.preprocessing, args.json, &args.out)
+}
+
+/// The methods that are asked for. A name or a setting that does not exist is said before a model is loaded.
+fn methods(args: &ExplainArgs) -> Result<Vec<Method>> {
+    let flag = |given: bool, name: &str| given.then(|| (name.to_string(), "true".to_string()));
+    let set_already = |name: &str| args.method.chosen.set.iter().any(|(key, _)| key == name);
+    let flags = flag(args.lambda_path && !set_already("lambda-path"), "lambda-path")
+        .into_iter()
+        .chain(flag(args.weak, "weak"))
+        .chain(args.look.map(|looks| ("look".to_string(), looks.to_string())));
+    let mut method = chosen(&args.method);
+    method.set.extend(flags);
+    if args.methods.is_empty() {
+        setup::method(&method.name, &method.set)?;
+        return Ok(vec![method]);
+    }
+    let named = chosen::methods(&args.methods, &method.set)?;
+    let of = |c: Chosen| Method { name: c.method.description().name.to_string(), set: c.set, ..method.clone() };
+    Ok(named.into_iter().map(of).collect())
 }
 
 /// The method that the arguments choose.
@@ -106,22 +122,28 @@ pub fn files() -> Vec<String> {
 
 /// Explains all photos and writes the report. A photo that fails is named in the result and the others go on. What an interrupted run of
 /// the same kind has done is not done again.
-pub fn explain_all(mut explainer: Explainer, photos: Vec<Photo>, job: Job<'_>) -> Result<ExplainResult> {
-    let configuration = configuration(&explainer, &job)?;
+///
+/// `explainers`: one a method, of the same classifier.
+pub fn explain_all(
+    mut explainers: Vec<Explainer>,
+    photos: Vec<Photo>,
+    job: Job<'_>,
+) -> Result<ExplainResult> {
+    let configuration = configuration(&explainers, &job)?;
     let (mut writer, resume) = resume::open(job.folder, &configuration, &photos, job.force)?;
     writer.set_command(command_line());
-    let steps = explainer.steps(job.classes.len());
+    let steps: u64 = explainers.iter().map(|e| e.steps(job.classes.len())).sum();
     let bar = output::progress(photos.len() as u64 * steps);
     // To the end, so that Ctrl-C does not fall between the files of the result.
     let mut watching = Watching::new(&bar);
     let mut run = Run { writer, resume, failed: vec![], done: 0 };
-    let together = explainer.together();
+    let together = explainers.iter().map(Explainer::together).max().unwrap_or(1);
     for part in photos.chunks(together) {
         run.resume.tell(run.done);
         let names: Vec<&str> = part.iter().map(|p| p.name.rsplit('/').next().unwrap_or("")).collect();
         bar.set_message(names.join(", "));
         let kept = run.keep(part);
-        run.explain(&mut explainer, &part[kept..], job.classes, &mut watching)?;
+        run.explain(&mut explainers, &part[kept..], job.classes, &mut watching)?;
         bar.set_position(run.done as u64 * steps);
     }
     run.resume.tell(run.done);
@@ -137,21 +159,33 @@ pub fn explain_all(mut explainer: Explainer, photos: Vec<Photo>, job: Job<'_>) -
         };
         anyhow::bail!("{first}{rest}");
     }
-    let header = ExplainResult { failed, ..ExplainResult::of(&explainer, job.seed)? };
+    let mut header = ExplainResult { failed, ..ExplainResult::of(&explainers[0], job.seed)? };
+    if explainers.len() > 1 {
+        header.methods = explainers.iter().map(Explainer::method_info).collect();
+    }
     Ok(writer.finish(header)?)
 }
 
 /// All on which a photo's result depends. Threads do not count.
-fn configuration(explainer: &Explainer, job: &Job<'_>) -> Result<Value> {
+fn configuration(explainers: &[Explainer], job: &Job<'_>) -> Result<Value> {
+    let explainer = &explainers[0];
     let Classifier { model, preprocessing, labels, .. } = &explainer.classifier;
-    let (engine, method) = (model.engine.info(), explainer.method_info());
+    let engine = model.engine.info();
+    let methods: Vec<_> = explainers.iter().map(Explainer::method_info).collect();
+    let (method, parameters) = match &methods[..] {
+        [one] => (json!(one.name), json!(one.parameters)),
+        all => {
+            let each = |of: fn(&MethodInfo) -> Value| all.iter().map(of).collect::<Vec<_>>();
+            (json!(each(|m| json!(m.name))), json!(each(|m| json!(m.parameters))))
+        }
+    };
     Ok(json!({
         "model": model.info.sha256,
         "version": env!("CARGO_PKG_VERSION"),
         "engine": format!("{} {}", engine.name, engine.version),
         "preprocessing": preprocessing,
-        "method": method.name,
-        "parameters": method.parameters,
+        "method": method,
+        "parameters": parameters,
         "levels": job.levels,
         "classes": job.classes.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>(),
         "labels": (0..labels.len()).map(|c| labels.name(c)).collect::<Vec<_>>(),
@@ -188,22 +222,30 @@ impl Run {
 
     fn explain(
         &mut self,
-        explainer: &mut Explainer,
+        explainers: &mut [Explainer],
         part: &[Photo],
         classes: &[Class],
         progress: &mut dyn Progress,
     ) -> Result<()> {
         let mut decoded = vec![];
         for (i, photo) in part.iter().enumerate() {
-            match photo.decoded(&explainer.classifier.preprocessing) {
+            match photo.decoded(&explainers[0].classifier.preprocessing) {
                 Ok(file) => decoded.push((i, file)),
                 Err(e) => self.fail(i, photo, output::one_line(&e))?,
             }
         }
         let given: Vec<_> = decoded.iter().map(|(i, file)| (part[*i].name.as_str(), &file.photo)).collect();
-        let explained = explainer.photos(&given, classes, progress);
-        for (&(i, ref file), image) in decoded.iter().zip(explained) {
-            match image.map(|image| self.writer.add(image.after(&file.changes).into())) {
+        let mut explained = vec![];
+        for explainer in explainers.iter_mut() {
+            let mut of_method = vec![];
+            for given in given.chunks(explainer.together()) {
+                of_method.extend(explainer.photos(given, classes, progress));
+            }
+            explained.push((explainer.method_info().name, of_method.into_iter()));
+        }
+        for &(i, ref file) in &decoded {
+            let of_photo = explained.iter_mut().filter_map(|(name, all)| Some((name.as_str(), all.next()?)));
+            match joined(of_photo.collect(), file).map(|image| self.writer.add(image)) {
                 Ok(Err(e @ candor_report::ReportError::BadImage { .. })) => {
                     self.fail(i, &part[i], one_line(&e))?
                 }
@@ -223,6 +265,22 @@ impl Run {
         self.failed.push(FailedImage { path: photo.name.clone(), error: error.clone() });
         self.resume.add(self.done + i, photo, Came::Failed(error), &mut self.writer)
     }
+}
+
+/// What methods found of one photo, as one.
+fn joined(
+    found: Vec<(&str, candor::Result<PhotoExplanation>)>,
+    file: &Decoded,
+) -> candor::Result<ExplainedImage> {
+    let mut all = vec![];
+    for (name, photo) in found {
+        all.push((name.to_string(), ExplainedImage::from(photo?.after(&file.changes))));
+    }
+    let image = match all.len() {
+        1 => all.pop().map(|(_, image)| image),
+        _ => ExplainedImage::of_methods(all),
+    };
+    image.ok_or(candor::Error::NoPhoto)
 }
 
 /// Prints the result and returns the exit code.
