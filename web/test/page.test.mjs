@@ -1,37 +1,20 @@
-// The page in a browser: Chromium, as Debian has it, or the one that CHROMIUM names.
+// The page in a browser.
 
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { extname, join } from "node:path";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { BELOW, launch, mapsAreThere, results, served, shot, skip, visited } from "./browser.mjs";
 import { difference, floats, read, written } from "./folder.mjs";
-import { faint, shifted, unnamed, unreached, watchShifts } from "./look.mjs";
+import { faint, shifted, unnamed, unreached } from "./look.mjs";
 
-const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const skip = !existsSync(executablePath) && !process.env.CANDOR_REQUIRE_CHROMIUM && "needs Chromium";
-const types = { ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".mjs": "text/javascript", ".json": "application/json", ".wasm": "application/wasm", ".png": "image/png" };
-/** The page is served below a path of its own, as on a site of many. */
-const BELOW = "/some/where/";
-
-let folder, server, url, browser;
-const requests = [];
+let folder, server, browser;
 
 before(async () => {
   if (skip) return;
   folder = written("--demo", "--methods", "reliable,grad-cam");
-  server = createServer((request, response) => {
-    requests.push([request.method, request.url]);
-    const name = request.url.startsWith(BELOW) ? request.url.slice(BELOW.length).split("?")[0] || "index.html" : "";
-    const file = join(folder, decodeURIComponent(name));
-    if (!name || !existsSync(file)) return response.writeHead(404).end();
-    response.writeHead(200, { "Content-Type": types[extname(file)] ?? "application/octet-stream" }).end(readFileSync(file));
-  });
-  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
-  url = `http://127.0.0.1:${server.address().port}${BELOW}`;
-  const quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-  browser = await chromium.launch({ executablePath, args: quiet });
+  server = await served(folder);
+  browser = await launch("--disable-gpu");
 });
 
 after(async () => {
@@ -39,33 +22,8 @@ after(async () => {
   server?.close();
 });
 
-/** A page that has loaded, and what its console said. */
-async function opened(options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true, ...options });
-  const page = await context.newPage();
-  const said = [];
-  page.on("console", (message) => ["error", "warning"].includes(message.type()) && said.push(message.text()));
-  page.on("pageerror", (error) => said.push(String(error)));
-  await watchShifts(page);
-  await page.goto(url);
-  await page.waitForSelector("body[data-check]", { timeout: 60_000 });
-  return { context, page, said };
-}
-
+const opened = (options) => visited(browser, server.url, options);
 const photo = (page, name = "check.png") => page.setInputFiles("#file", join(folder, name));
-const mapsAreThere = (page) => page.waitForFunction(() => document.querySelectorAll(".card").length && !document.querySelector(".card progress"), null, { timeout: 60_000 });
-
-async function results(page) {
-  const [download] = await Promise.all([page.waitForEvent("download"), page.click("#json")]);
-  return JSON.parse(readFileSync(await download.path(), "utf8"));
-}
-
-/** A picture for whoever wants to look at what was tested. */
-async function shot(page, name) {
-  if (!process.env.CANDOR_SCREENSHOTS) return;
-  mkdirSync(process.env.CANDOR_SCREENSHOTS, { recursive: true });
-  await page.screenshot({ path: join(process.env.CANDOR_SCREENSHOTS, `${name}.png`), fullPage: true });
-}
 
 test("a photo's answer and an absent class", { skip }, async (t) => {
   const { context, page, said } = await opened();
@@ -182,9 +140,16 @@ test("it opens without a network once it was open", { skip }, async () => {
   await context.close();
 });
 
+test("the folder has at most 20 MB beside the model", { skip }, (t) => {
+  const { files } = JSON.parse(new TextDecoder().decode(read(folder, "page.json")));
+  const bytes = files.filter((file) => !file.startsWith("graphs/")).reduce((sum, file) => sum + read(folder, file).length, 0);
+  t.diagnostic(`${(bytes / 1e6).toFixed(1)} MB`);
+  assert.ok(bytes <= 20e6, `${bytes} bytes`);
+});
+
 test("nothing is sent anywhere", { skip }, () => {
   const files = JSON.parse(new TextDecoder().decode(read(folder, "page.json"))).files.map((file) => BELOW + file);
-  const others = requests.filter(([method, path]) => method !== "GET" || (path !== BELOW && !files.includes(path)));
+  const others = server.requests.filter(([method, path]) => method !== "GET" || (path !== BELOW && !files.includes(path)));
   assert.deepEqual(others, []);
   assert.match(readFileSync(join(folder, "index.html"), "utf8"), /default-src 'none'.*connect-src 'self'/);
 });

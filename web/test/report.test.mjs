@@ -2,16 +2,13 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { launch, shot, skip } from "./browser.mjs";
 import { candor } from "./folder.mjs";
 import { faint, unnamed, unreached } from "./look.mjs";
-
-const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const skip = !existsSync(executablePath) && !process.env.CANDOR_REQUIRE_CHROMIUM && "needs Chromium";
 
 let browser;
 const reports = {};
@@ -25,7 +22,7 @@ before(async () => {
   run("explain", ...asked, "--out", "one");
   run("explain", ...asked, "--methods", "reliable,grad-cam", "--out", "two");
   for (const name of ["one", "two"]) reports[name] = `file://${join(folder, name, "report.html")}`;
-  browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
+  browser = await launch("--disable-gpu");
 });
 
 after(() => browser?.close());
@@ -38,12 +35,6 @@ async function opened(name, options = {}) {
   page.on("request", (request) => !request.url().startsWith("data:") && asked.push(request.url()));
   await page.goto(reports[name]);
   return { context, page, said, asked };
-}
-
-async function shot(page, name) {
-  if (!process.env.CANDOR_SCREENSHOTS) return;
-  mkdirSync(process.env.CANDOR_SCREENSHOTS, { recursive: true });
-  await page.screenshot({ path: join(process.env.CANDOR_SCREENSHOTS, `report-${name}.png`), fullPage: true });
 }
 
 test("it asks for nothing, and holds no script", { skip }, async () => {
@@ -120,7 +111,7 @@ for (const [name, width, colorScheme] of [["one", 1280, "dark"], ["one", 390, "l
     const { context, page, said } = await opened(name, { viewport: { width, height: 900 }, colorScheme });
     await page.locator("#image-1 summary").first().click();
     await page.locator("#image-1 summary").last().click();
-    await shot(page, `${name}-${width}-${colorScheme}`);
+    await shot(page, `report-${name}-${width}-${colorScheme}`);
     assert.deepEqual(await faint(page), []);
     assert.deepEqual(await unnamed(page), []);
     assert.deepEqual(await unreached(page), []);
