@@ -100,11 +100,7 @@ fn row(q: &QueryResult, has_null: bool) -> Vec<Cell> {
     let odds = |value: Option<f64>| value.map_or(Cell::Missing, |v| Cell::text(format!("{v:+.2}")));
     let mut cells = vec![Cell::text(short(&q.class_name))];
     cells.extend(q.method.as_ref().map(Cell::text));
-    cells.extend([
-        decimals(q.rank as f64, 0),
-        decimals(q.probability, 3),
-        odds(Some(q.log_odds)),
-    ]);
+    cells.extend([decimals(q.rank as f64, 0), decimals(q.probability, 3), odds(Some(q.log_odds))]);
     if has_null {
         cells.extend([odds(q.null_log_odds), odds(q.evidence)]);
     }

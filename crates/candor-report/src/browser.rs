@@ -15,8 +15,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candor::export::{self, LOGITS, MAP};
-use candor::mask::stepwise::{Plan, Stepwise};
 use candor::image::{Preprocessing, RgbImage, decode_bytes};
+use candor::mask::stepwise::{Plan, Stepwise};
 use candor::parameters::MethodInfo;
 use candor::scores::argmax;
 use candor::{Class, Classifier, Method, Unwatched, methods};
@@ -221,8 +221,7 @@ pub fn write(folder: &Path, page: &Page<'_>, tell: &mut dyn FnMut(&str)) -> Resu
             source: description.source,
             signed: description.signed,
             judged: answer.judged,
-            parameters: serde_json::to_value(&info.parameters)
-                .map_err(ReportError::encode("page.json"))?,
+            parameters: serde_json::to_value(&info.parameters).map_err(ReportError::encode("page.json"))?,
             how,
         });
     }
@@ -288,7 +287,9 @@ pub enum BrowserError {
     )]
     Window,
     /// The page gives the network one photo.
-    #[error("the model takes batches of {batch} photos only, and a page shows one at a time; export it with a batch of 1, or a free one")]
+    #[error(
+        "the model takes batches of {batch} photos only, and a page shows one at a time; export it with a batch of 1, or a free one"
+    )]
     Batch {
         /// The batch of the model's file.
         batch: usize,

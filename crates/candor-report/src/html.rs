@@ -55,7 +55,12 @@ impl Page {
     }
 
     /// Adds an image whose result has its files' paths already. `key`: a file name of its own.
-    pub(crate) fn add(&mut self, key: &str, image: &ExplainedImage, scales: &[MethodScales]) -> Result<(), ReportError> {
+    pub(crate) fn add(
+        &mut self,
+        key: &str,
+        image: &ExplainedImage,
+        scales: &[MethodScales],
+    ) -> Result<(), ReportError> {
         let view = ImageView::new(0, image, scales)?;
         let row = Row::new(&view, &image.photo)?;
         let fail = || ReportError::encode("the page’s part for an image");

@@ -10,9 +10,9 @@ use serde::Serialize;
 use super::error::ReportError;
 use super::figures::{figure, percent, width};
 use super::paint::{self, Scale, Scales};
-use super::scales::MethodScales;
 use super::picture::Picture;
 use super::result::{ExplainedImage, ExplainedQuery, LevelInfo, QueryResult};
+use super::scales::MethodScales;
 use super::words;
 use candor::explanation::Verdict;
 use candor::map::Map;
@@ -231,7 +231,8 @@ fn classes(queries: &[Query]) -> Vec<OneClass> {
 
 /// Names of what the filter asks for: the verdicts, and `warned`.
 fn marks(queries: &[Query]) -> String {
-    let mut marks: Vec<String> = queries.iter().map(|q| format!("has-{}", q.verdict.replace(' ', "-"))).collect();
+    let mut marks: Vec<String> =
+        queries.iter().map(|q| format!("has-{}", q.verdict.replace(' ', "-"))).collect();
     marks.extend(queries.iter().filter(|q| !q.warnings.is_empty()).map(|_| "has-warning".to_string()));
     marks.sort_unstable();
     marks.dedup();

@@ -24,7 +24,8 @@ pub(crate) fn scale(queries: &[&QueryResult], scale: &Scale) -> String {
     };
     let method = queries.first().and_then(|query| query.method.as_deref());
     let whose = method.map_or_else(String::new, |name| format!(" by {name}"));
-    let mut text = format!("All maps of this image{whose} share one scale: {from} to {max} in raw units, {why}.");
+    let mut text =
+        format!("All maps of this image{whose} share one scale: {from} to {max} in raw units, {why}.");
     let most = queries.iter().map(|query| query.map.max.max(-query.map.min)).fold(0.0, f64::max);
     if most > f64::from(scale.max) * 1.0005 {
         text += &format!(" Values beyond it (up to {}) have the last colour.", figure(most));

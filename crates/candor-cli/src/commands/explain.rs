@@ -69,7 +69,8 @@ fn methods(args: &ExplainArgs) -> Result<Vec<Method>> {
         return Ok(vec![method]);
     }
     let named = chosen::methods(&args.methods, &method.set)?;
-    let of = |c: Chosen| Method { name: c.method.description().name.to_string(), set: c.set, ..method.clone() };
+    let of =
+        |c: Chosen| Method { name: c.method.description().name.to_string(), set: c.set, ..method.clone() };
     Ok(named.into_iter().map(of).collect())
 }
 

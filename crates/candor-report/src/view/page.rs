@@ -93,7 +93,8 @@ impl<'a> PageView<'a> {
     ) -> Self {
         let queries = || result.images.iter().flat_map(|image| &image.queries);
         let of = |verdict| queries().filter(move |query| query.verdict == verdict);
-        let methods = if result.methods.is_empty() { vec![&result.method] } else { result.methods.iter().collect() };
+        let methods =
+            if result.methods.is_empty() { vec![&result.method] } else { result.methods.iter().collect() };
         let file = &result.model;
         let recipe = Recipe::new(file, &result.engine, &result.preprocessing, result.seed);
         PageView {

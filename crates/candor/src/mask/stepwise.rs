@@ -218,3 +218,43 @@ impl Windows {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::RTen;
+    use crate::mask::levels;
+    use crate::model::ModelOptions;
+    use candor_scenes::embedded;
+
+    #[test]
+    fn the_plan_names_what_the_graphs_take_and_give() {
+        let engine = Box::new(RTen::new(1));
+        let model =
+            Model::from_bytes("scenes.onnx", embedded::MODEL, &ModelOptions::default(), engine).unwrap();
+        let levels = levels::choose(&model, &[]).unwrap();
+        let shown = Shown { interpolation: Interpolation::Bilinear, weak: false, false_alarms: None };
+        let Stepwise { before, answer, step, windows, plan } =
+            stepwise(&model, &levels, &Settings::default(), shown).unwrap();
+        let names = |graph: &Graph, ids: &[ValueId]| -> Vec<String> {
+            ids.iter().map(|&id| graph.name(id).to_string()).collect()
+        };
+        let taken = names(&step, &step.inputs);
+        let [first, second] = plan.corrections.clone();
+        let state = plan.state.iter().map(|[input, _]| input.clone());
+        let rest = plan.queries.iter().chain(&plan.crossing).cloned();
+        let told: Vec<String> =
+            [first, second, plan.lambda_input].into_iter().chain(state).chain(rest).collect();
+        assert_eq!(taken, told);
+        let outputs = plan.state.iter().map(|[_, output]| output.clone());
+        let given: Vec<String> = [plan.logits.clone(), plan.size].into_iter().chain(outputs).collect();
+        assert_eq!(names(&step, &step.outputs), given);
+        assert_eq!(plan.state.len(), 3 * plan.levels.len());
+        assert_eq!(names(&answer, &answer.outputs), [plan.logits]);
+        let known = |name: &String| taken.contains(name);
+        assert!(names(&answer, &answer.inputs).iter().all(known));
+        let before = before.expect("layers before the first level");
+        assert!(names(&before, &before.outputs).iter().all(|name| plan.crossing.contains(name)));
+        assert!(windows.is_none() && plan.windows.is_none(), "twelve classes have no crowd");
+    }
+}
