@@ -42,25 +42,29 @@ async function both(folder, model, photos, options, classes) {
 }
 
 /**
- * Holds what was found against each other; gives the largest difference of the maps, and how often each verdict was given. What a search found is
- * told and not judged where units tie: `atKink`.
+ * Holds what was found against each other; gives the largest difference of the maps, how often each verdict was given, and how many maps parted: what a
+ * search found is told and not judged where units tie, `atKink`.
  */
 function compared(t, found, atKink = (what, engine) => what.includes(KINKED) && engine === "rten") {
-  let worst = 0;
+  let [worst, parted] = [0, 0];
   const verdicts = {};
   for (const { engine, what, theirs, raw, ours, verdict } of found) {
     const near = (ours, theirs, name) => assert.ok(Math.abs(ours - theirs) <= 1e-3 * Math.max(1, Math.abs(theirs)), `${what}, ${name}: ${ours}, not ${theirs}`);
     verdicts[verdict] = (verdicts[verdict] ?? 0) + 1;
     assert.equal(verdict, theirs.verdict, what);
     for (const name of ["log_odds", "null_log_odds", "evidence"]) near(ours[name], theirs[name], name);
-    near(ours.judged.p_value, theirs.judged.p_value, "p_value");
-    assert.equal(ours.judged.ground, theirs.judged.ground, what);
-    assert.deepEqual(ours.judged.window.map((v) => v.toFixed(6)), theirs.judged.window.map((v) => v.toFixed(6)), what);
-    if (theirs.verdict === "no-evidence") assert.ok(ours.map.data.every((v) => v === 0), `${what}: not empty`);
+    assert.equal(Boolean(ours.judged), Boolean(theirs.judged), what);
+    if (theirs.judged) {
+      near(ours.judged.p_value, theirs.judged.p_value, "p_value");
+      assert.equal(ours.judged.ground, theirs.judged.ground, what);
+      assert.deepEqual(ours.judged.window.map((v) => v.toFixed(6)), theirs.judged.window.map((v) => v.toFixed(6)), what);
+    }
+    if (theirs.map.max === 0 && !raw.weak_map) assert.ok(ours.map.data.every((v) => v === 0), `${what}: not empty`);
     assert.deepEqual(ours.levels.map((l) => [l.value, l.shape]), theirs.levels.map((l) => [l.value, l.shape]));
     const apart = difference(ours.map.data, raw.weak_map ?? raw.map);
     if (apart > 1e-3 && atKink(what, engine)) {
       t.diagnostic(`${what.split("/").at(-1)}: differs by ${apart.toExponential(1)} from Candor's map on ${engine}, at a kink`);
+      parted++;
       continue;
     }
     worst = Math.max(worst, apart);
@@ -68,7 +72,7 @@ function compared(t, found, atKink = (what, engine) => what.includes(KINKED) && 
     near(ours.kept.log_odds, theirs.kept.log_odds, "kept");
     ours.levels.forEach((level, l) => near(mass(level.mean), theirs.levels[l].mass, level.value));
   }
-  return { worst, verdicts };
+  return { worst, verdicts, parted };
 }
 
 const scenes = (count) => {
@@ -83,7 +87,10 @@ test("ten scenes are explained as Candor explains them", async (t) => {
   const { model, photos } = scenes(10);
   assert.equal(photos.length, 10);
   const folder = written(model, "--methods", "reliable");
-  const { worst, verdicts } = compared(t, await both(folder, model, photos, [], ["top1", "top2", "median", "lowest"]));
+  const found = await both(folder, model, photos, [], ["top1", "top2", "median", "lowest"]);
+  const { worst, verdicts } = compared(t, found);
+  const absent = found.filter((f) => f.verdict === "no-evidence");
+  assert.ok(absent.every((f) => f.ours.map.data.every((v) => v === 0)), "a map of an absent class is not empty");
   if (process.env.ORT_DYLIB_PATH) {
     const kinked = photos.filter((photo) => photo.endsWith(KINKED));
     const { worst } = compared(t, await both(folder, model, kinked, ["--engine", "onnxruntime"], ["top1", "top2", "lowest"]));
@@ -107,14 +114,37 @@ test("weak maps are shown where they are asked for", async (t) => {
   assert.ok(verdicts.weak > 0, JSON.stringify(verdicts));
 });
 
-const data = process.env.CANDOR_DATA ?? fileURLToPath(new URL("../../../shared/data", import.meta.url));
-const real = join(data, "models/mobilenet_v1_0.25_128.onnx");
+test("the evidence of the whole photo is kept where that is asked for, and other settings are", async (t) => {
+  const { model, photos } = scenes(2);
+  for (const set of [["evidence=photo"], ["rivals=no-top1", "shape=full"], ["floor=null", "upsample=nearest", "anneal=0.5"], ["keep=0"]]) {
+    const options = set.flatMap((s) => ["--set", s]);
+    const folder = written(model, "--methods", "reliable", ...options);
+    const { worst, verdicts } = compared(t, await both(folder, model, photos, options, ["top1", "lowest"]));
+    t.diagnostic(`${set.join(" ")}: ${worst.toExponential(1)}; ${JSON.stringify(verdicts)}`);
+  }
+});
 
-test("a model of a thousand classes finds and judges in windows and on closer looks as Candor does", { skip: !existsSync(real) && "needs the real models that CANDOR_DATA names" }, async (t) => {
+const data = process.env.CANDOR_DATA ?? fileURLToPath(new URL("../../../shared/data", import.meta.url));
+const missing = !existsSync(data) && !process.env.CANDOR_REQUIRE_DATA && "needs the real models and photos that CANDOR_DATA names";
+
+test("ten X-rays are judged as Candor judges them, and nine of their maps are its own", { skip: missing }, async (t) => {
+  const model = join(data, "models/pneumonia_cnn_128.onnx");
+  const images = join(data, "medical/images");
+  const photos = readdirSync(images).sort().slice(0, 10).map((f) => join(images, f));
+  const options = ["--preset", "imagenet"];
+  const folder = written(model, "--methods", "reliable", ...options);
+  // In one, two entries of a mask end elsewhere in every runtime; the last bit of the photo moves them by as much.
+  const { worst, verdicts, parted } = compared(t, await both(folder, model, photos, options, ["top1", "lowest"]), (what) => what.includes("test_009"));
+  t.diagnostic(`largest difference of a map ${worst.toExponential(1)}; ${JSON.stringify(verdicts)}`);
+  assert.ok(verdicts.evidence === 10 && verdicts["no-evidence"] === 10 && parted <= 1, JSON.stringify(verdicts));
+});
+
+test("a model of a thousand classes finds and judges in windows and on closer looks as Candor does", { skip: missing }, async (t) => {
+  const model = join(data, "models/mobilenet_v1_0.25_128.onnx");
   const { photos } = scenes(10);
   const options = ["--preset", "inception"];
-  const folder = written(real, "--methods", "reliable", ...options);
+  const folder = written(model, "--methods", "reliable", ...options);
   // Its masks are told: the search follows gradients of thousands of units, of which some are at a kink in every step, and no two engines agree on them.
-  const { verdicts } = compared(t, await both(folder, real, photos, options, ["top1", "top2", "top5", "lowest"]), () => true);
+  const { verdicts } = compared(t, await both(folder, model, photos, options, ["top1", "top2", "top5", "lowest"]), () => true);
   t.diagnostic(JSON.stringify(verdicts));
 });

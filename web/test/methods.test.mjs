@@ -1,13 +1,15 @@
 // Every method that Candor exports, run by the page's own code on the runtime's WebAssembly, against Candor's own maps.
 
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import * as ort from "onnxruntime-web/wasm";
 import { Stopped } from "../page/graphs.js";
-import { difference, exportable, floats, opened, read, runtime, written } from "./folder.mjs";
+import { arrays, candor, difference, explained, exportable, floats, opened, read, runtime, written } from "./folder.mjs";
 
 ort.env.wasm.numThreads = 1;
 ort.env.wasm.wasmPaths = new URL(`file://${runtime}/`).href;
@@ -56,6 +58,23 @@ for (const [name, args] of models) {
     assert.deepEqual(far, []);
   });
 }
+
+test("the exported search, a loop in one file, is Candor's", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "candor-export-"));
+  const [file, model] = ["mask.onnx", "model.onnx"].map((name) => join(folder, name));
+  execFileSync(candor, ["scenes", join(folder, "photos"), "--count", "1", "--model", model], { stdio: "ignore" });
+  execFileSync(candor, ["export", model, "--method", "reliable", "-o", file], { stdio: "ignore" });
+  const photo = join(folder, "photos/000000.png");
+  const { input, image } = opened(ort, written(model));
+  const { out, images } = explained(model, [photo], "--set", "evidence=photo", "--class", "top1", "--class", "lowest");
+  const session = await ort.InferenceSession.create(readFileSync(file), { logSeverityLevel: 3 });
+  for (const query of images[0].queries) {
+    const feeds = { ...image(input(readFileSync(photo))), class: new ort.Tensor("int64", BigInt64Array.of(BigInt(query.class_id)), [1]) };
+    const apart = difference((await session.run(feeds)).map.data, arrays(join(out, query.map.npz)).map);
+    t.diagnostic(`${query.class_name}: ${apart.toExponential(1)}`);
+    assert.ok(apart <= 1e-3, `${query.class_name} differs by ${apart}`);
+  }
+});
 
 test("a run is ended between two turns", async () => {
   const folder = written("--demo", "--methods", "reliable,integrated-gradients");
