@@ -1,11 +1,13 @@
 // The page in a browser.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { BELOW, launch, mapsAreThere, results, served, shot, skip, visited } from "./browser.mjs";
-import { difference, floats, read, written } from "./folder.mjs";
+import { candor, difference, explained, floats, read, written } from "./folder.mjs";
 import { faint, shifted, unnamed, unreached } from "./look.mjs";
 
 let folder, server, browser;
@@ -63,6 +65,48 @@ test("a photo's answer and an absent class", { skip }, async (t) => {
   await page.locator("button.stack").first().press("Enter");
   assert.ok(await page.isVisible("dialog canvas"));
   assert.deepEqual(said, []);
+  await context.close();
+});
+
+test("weak evidence is told, with its figures and levels, and painted where that is asked for", { skip }, async () => {
+  const scenes = mkdtempSync(join(tmpdir(), "candor-scenes-"));
+  const model = join(scenes, "model.onnx");
+  execFileSync(candor, ["scenes", join(scenes, "photos"), "--count", "1", "--model", model], { stdio: "ignore" });
+  const scene = join(scenes, "photos/000000.png");
+  const theirs = explained(model, [scene], "--class", "top1", "--class", "tree").images[0].queries;
+  assert.deepEqual(theirs.map((q) => q.verdict), ["evidence", "weak"]);
+
+  const { context, page } = await opened();
+  await page.setInputFiles("#file", scene);
+  await mapsAreThere(page);
+  await page.fill("#class", "tree");
+  await page.click("#ask button");
+  await mapsAreThere(page);
+  const found = (await results(page)).queries.filter((q) => q.method === "reliable");
+  for (const query of theirs) {
+    const own = found.find((q) => q.class_id === query.class_id);
+    assert.equal(own.verdict, query.verdict);
+    assert.equal(own.judged.ground, query.judged.ground);
+    for (const name of ["log_odds", "null_log_odds", "evidence"]) assert.ok(Math.abs(own[name] - query[name]) < 1e-3, name);
+    assert.deepEqual(own.levels.map((l) => l.value), query.levels.map((l) => l.value));
+  }
+  const card = page.locator(".asked", { hasText: "tree" }).locator(".card").first();
+  /** Whether a map's colours are on its picture: all else is grey. */
+  const painted = () =>
+    card.locator("canvas.over").evaluate((canvas) => {
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      return data.some((v, i) => i % 4 === 0 && Math.abs(v - data[i + 2]) > 8);
+    });
+  assert.match(await card.locator(".verdict").textContent(), /weak evidence/);
+  assert.equal(await painted(), false);
+  await card.getByText("Show the weak map").click();
+  assert.equal(await painted(), true);
+  await card.locator("summary").click();
+  assert.equal(await card.locator(".tiles canvas").count(), theirs[0].levels.length);
+  assert.match(await card.locator("dl").textContent(), /Kept by the masks/);
+  // What is unfolded stays so when the cards are made anew.
+  await card.getByText("Hide the weak map").click();
+  assert.ok(await card.locator(".tiles").isVisible());
   await context.close();
 });
 
