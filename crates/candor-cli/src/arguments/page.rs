@@ -9,8 +9,8 @@ use super::{ForceArgs, ModelArgs, OpenArgs};
 
 #[derive(Args)]
 #[command(after_help = "\
-The page is a folder of static files, for any web server, under any path. It explains photos in the browser, with the graphs that `candor \
-export` writes: no photo leaves the device. It needs ONNX Runtime for the browser, which npm brings and nothing here downloads. When it \
+The page is a folder of static files, for any web server, under any path. It explains photos in the browser as `candor explain` does, the \
+reliable mask step by step, other methods with the graphs that `candor export` writes: no photo leaves the device. It needs ONNX Runtime for the browser, which npm brings and nothing here downloads. When it \
 opens, the page computes a photo whose answers are known, and says so if the browser computes anything else.
 
 A server must be used, as browsers refuse to run such a page from a file. With the headers Cross-Origin-Opener-Policy: same-origin and \
