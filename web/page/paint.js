@@ -1,26 +1,6 @@
 // Colours for maps, as Candor's reports have them: one scale for all classes of a photo, the photo grey under the colours.
 
-/** A map { height, width, data } at another size, each value between the four nearest. */
-export function resized(map, height, width) {
-  const neighbours = (to, from) =>
-    Array.from({ length: to }, (_, i) => {
-      const at = Math.min(Math.max(((i + 0.5) * from) / to - 0.5, 0), from - 1);
-      const first = Math.floor(at);
-      return [first, Math.min(first + 1, from - 1), at - first];
-    });
-  const columns = neighbours(width, map.width);
-  const data = new Float32Array(width * height);
-  neighbours(height, map.height).forEach(([top, bottom, down], y) => {
-    columns.forEach(([left, right, across], x) => {
-      const upper = top * map.width;
-      const lower = bottom * map.width;
-      const above = map.data[upper + left] + across * (map.data[upper + right] - map.data[upper + left]);
-      const below = map.data[lower + left] + across * (map.data[lower + right] - map.data[lower + left]);
-      data[y * width + x] = above + down * (below - above);
-    });
-  });
-  return { height, width, data };
-}
+import { resized } from "./planes.js";
 
 const largest = (map) => map.data.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
 

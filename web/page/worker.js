@@ -2,7 +2,8 @@
 
 import { Graphs, Stopped } from "./graphs.js";
 import { normalize, opaque, pixels } from "./preprocess.js";
-import { Search, ranking } from "./search.js";
+import { Search } from "./search.js";
+import { ranking } from "./verdict.js";
 
 const bytes = async (file) => {
   const response = await fetch(new URL(file, import.meta.url));

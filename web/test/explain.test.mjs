@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import * as ort from "onnxruntime-web/wasm";
-import { discoveries, mass, ranking, verdict } from "../page/search.js";
+import { discoveries, mass, ranking, verdict } from "../page/verdict.js";
 import { arrays, candor, difference, explained, opened, runtime, written } from "./folder.mjs";
 
 ort.env.wasm.numThreads = 1;

@@ -37,16 +37,23 @@ pub const RUNTIME: [&str; 2] = ["ort.wasm.bundle.min.mjs", "ort-wasm-simd-thread
 pub const WEBGPU: [&str; 2] = ["ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"];
 
 /// The page's own files.
-const PAGE: [(&str, &str); 9] = [
+const PAGE: [(&str, &str); 16] = [
     ("index.html", include_str!("../../../web/page/index.html")),
     ("page.css", include_str!("../../../web/page/page.css")),
     ("page.js", include_str!("../../../web/page/page.js")),
+    ("asking.js", include_str!("../../../web/page/asking.js")),
+    ("cards.js", include_str!("../../../web/page/cards.js")),
+    ("elements.js", include_str!("../../../web/page/elements.js")),
+    ("graphs.js", include_str!("../../../web/page/graphs.js")),
+    ("offline.js", include_str!("../../../web/page/offline.js")),
     ("paint.js", include_str!("../../../web/page/paint.js")),
+    ("picture.js", include_str!("../../../web/page/picture.js")),
+    ("planes.js", include_str!("../../../web/page/planes.js")),
     ("preprocess.js", include_str!("../../../web/page/preprocess.js")),
     ("search.js", include_str!("../../../web/page/search.js")),
-    ("graphs.js", include_str!("../../../web/page/graphs.js")),
+    ("state.js", include_str!("../../../web/page/state.js")),
+    ("verdict.js", include_str!("../../../web/page/verdict.js")),
     ("worker.js", include_str!("../../../web/page/worker.js")),
-    ("offline.js", include_str!("../../../web/page/offline.js")),
 ];
 
 /// What is on a page.
