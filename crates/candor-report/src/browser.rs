@@ -4,19 +4,21 @@
 //! ```text
 //! index.html, page.css, *.js      the page (its source is web/page)
 //! page.json                       model, preprocessing, labels, methods and their stages, the check
-//! graphs/*.onnx, graphs/weights.data   the network and the stages of each method; weights that they share are there once
+//! graphs/*.onnx, graphs/weights.data   the network and the stages or the search of each method; weights that they share are there once
 //! runtime/*                       ONNX Runtime for the browser
 //! samples/*                       photos to begin with
 //! check.png, check-*.f32          a photo with the answers that Candor itself computed: the page compares its own
 //! ```
+
+mod description;
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use candor::export::{self, LOGITS, MAP};
-use candor::image::{Preprocessing, RgbImage, decode_bytes};
-use candor::mask::stepwise::{Plan, Stepwise};
+use candor::image::{RgbImage, decode_bytes};
+use candor::mask::stepwise::Stepwise;
 use candor::parameters::MethodInfo;
 use candor::scores::argmax;
 use candor::{Class, Classifier, Method, Unwatched, methods};
@@ -24,8 +26,9 @@ use candor_graph::graph::Graph;
 use candor_graph::onnx::{Notes, WEIGHTS, Weights, to_bytes_sharing};
 use candor_graph::rewrite;
 use candor_graph::stages::{Stage, stages};
-use serde::Serialize;
 use serde_json::Value;
+
+use description::{About, Checked, Colors, Description, Explains, How, Run, Search, Turned};
 
 use crate::atomic;
 use crate::error::ReportError;
@@ -70,106 +73,6 @@ pub struct Page<'a> {
     pub runtime: &'a Path,
     /// Whether the page may compute on a GPU.
     pub webgpu: bool,
-}
-
-/// What the page is told: `page.json`.
-#[derive(Serialize)]
-struct Description<'a> {
-    candor: &'static str,
-    model: About<'a>,
-    preprocessing: &'a Preprocessing,
-    formula: String,
-    labels: Vec<String>,
-    weights: &'static str,
-    webgpu: bool,
-    network: String,
-    methods: Vec<Explains>,
-    colors: Colors,
-    samples: Vec<String>,
-    check: Checked,
-    files: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct About<'a> {
-    name: String,
-    sha256: &'a str,
-    classes: usize,
-    /// Names of the graphs' inputs and outputs.
-    image: &'a str,
-    class: &'static str,
-    logits: &'static str,
-    map: &'static str,
-    /// Whether classes exclude each other (softmax) or not (a sigmoid each).
-    exclusive: bool,
-}
-
-#[derive(Serialize)]
-struct Explains {
-    name: String,
-    summary: &'static str,
-    source: &'static str,
-    signed: bool,
-    /// Whether it has a null, so that an empty map is an answer.
-    judged: bool,
-    parameters: Value,
-    #[serde(flatten)]
-    how: How,
-}
-
-/// How the page runs a method.
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum How {
-    /// Graphs, one after the other.
-    Stages(Vec<Run>),
-    /// A search that the page takes the steps of.
-    Search(Box<Search>),
-}
-
-/// Files of a search: see [`Stepwise`].
-#[derive(Serialize)]
-struct Search {
-    before: Option<String>,
-    answer: String,
-    step: String,
-    /// The layers up to the coarsest level, and those behind it.
-    features: Option<String>,
-    tail: Option<String>,
-    plan: Plan,
-}
-
-/// A stage as the page runs it: see [`candor_graph::stages`].
-#[derive(Serialize)]
-struct Run {
-    file: String,
-    #[serde(flatten)]
-    turns: Option<Turned>,
-}
-
-#[derive(Serialize)]
-struct Turned {
-    turns: usize,
-    turn: Option<String>,
-    carried: Vec<HashMap<&'static str, String>>,
-    captured: HashMap<String, String>,
-}
-
-/// Colours from the smallest value of a scale to the largest, as `#rrggbb`.
-#[derive(Serialize)]
-struct Colors {
-    positive: Vec<String>,
-    signed: Vec<String>,
-}
-
-/// What Candor itself answers on the check's photo.
-#[derive(Serialize)]
-struct Checked {
-    photo: &'static str,
-    class: usize,
-    logits: String,
-    /// A method with its map, float32, height × width of the input.
-    maps: Vec<(String, String)>,
 }
 
 /// Writes the files of a page into a folder. `tell` is given what is being done, a line at a time.
@@ -219,15 +122,14 @@ pub fn write(folder: &Path, page: &Page<'_>, tell: &mut dyn FnMut(&str)) -> Resu
             }
         };
         let description = definition.description();
-        let answer = answer(classifier, &asked, &photo)?;
-        graphs.out.floats(&format!("check-{}.f32", method.name), &answer.map)?;
+        let map = map_of_answer(classifier, &asked, &photo)?;
+        graphs.out.floats(&format!("check-{}.f32", method.name), &map)?;
         maps.push((method.name.clone(), format!("check-{}.f32", method.name)));
         explains.push(Explains {
             name: method.name.clone(),
             summary: description.summary,
             source: description.source,
             signed: description.signed,
-            judged: answer.judged,
             parameters: serde_json::to_value(&info.parameters).map_err(ReportError::encode("page.json"))?,
             how,
         });
@@ -428,19 +330,17 @@ fn network(classifier: &Classifier) -> Graph {
     graph
 }
 
-/// What a method shows of the class that the model gives a photo.
-struct Answer {
-    map: Vec<f32>,
-    judged: bool,
-}
-
-fn answer(classifier: &Classifier, method: &Method, photo: &RgbImage) -> Result<Answer, BrowserError> {
+/// The map of a method for the class that the model gives a photo.
+fn map_of_answer(
+    classifier: &Classifier,
+    method: &Method,
+    photo: &RgbImage,
+) -> Result<Vec<f32>, BrowserError> {
     let mut explainer = classifier.explainer(method)?;
     explainer.probe = false;
     let mut explained = explainer.photo("check.png", photo, &[Class::top(1)], &mut Unwatched)?;
     let class = explained.classes.pop().ok_or(BrowserError::NoMethod)?;
-    // Its mask may have lost the class in this photo: what counts is whether there is a null.
-    Ok(Answer { judged: class.null_log_odds.is_some(), map: class.map.data })
+    Ok(class.weak_map.unwrap_or(class.map).data)
 }
 
 fn colors(signed: bool) -> Vec<String> {

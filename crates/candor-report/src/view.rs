@@ -45,7 +45,7 @@ pub(crate) struct ImageView {
     masks: bool,
     /// Whether some query has masks of levels.
     levels: bool,
-    /// What is there among the queries, as classes of CSS that the filter of the page asks for.
+    /// What is there among the queries, in words that the filter of the page asks for.
     marks: String,
 }
 
@@ -231,9 +231,8 @@ fn classes(queries: &[Query]) -> Vec<OneClass> {
 
 /// Names of what the filter asks for: the verdicts, and `warned`.
 fn marks(queries: &[Query]) -> String {
-    let mut marks: Vec<String> =
-        queries.iter().map(|q| format!("has-{}", q.verdict.replace(' ', "-"))).collect();
-    marks.extend(queries.iter().filter(|q| !q.warnings.is_empty()).map(|_| "has-warning".to_string()));
+    let mut marks: Vec<String> = queries.iter().map(|q| q.verdict.replace(' ', "-")).collect();
+    marks.extend(queries.iter().filter(|q| !q.warnings.is_empty()).map(|_| "warning".to_string()));
     marks.sort_unstable();
     marks.dedup();
     marks.join(" ")
