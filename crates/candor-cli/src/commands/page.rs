@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use candor::{Method, export};
-use candor_report::browser::{self, Page, RUNTIME, WEBGPU};
+use candor_report::browser::{self, BrowserError, Page, RUNTIME, WEBGPU};
 use candor_report::folder::Inputs;
 use candor_scenes::embedded;
 
@@ -63,7 +63,12 @@ pub fn run(args: &PageArgs) -> Result<ExitCode> {
     let mut tell =
         |method: &str| output::note(&format!("exporting {method}, and explaining the check's photo with it"));
     folder::publish(folder, "page", &classifier.model.info.sha256, |out| {
-        browser::write(out, &page, &mut tell)
+        browser::write(out, &page, &mut tell).map_err(|e| match e {
+            // Known by what they are, so that a setting that cannot be exported is wrong usage here, too.
+            BrowserError::Candor(e) => anyhow::Error::from(e),
+            BrowserError::Report(e) => e.into(),
+            other => other.into(),
+        })
     })?;
     output::print(&format!(
         "{}: {} with {}; serve the folder with any web server{}\n",
