@@ -184,7 +184,7 @@ pub fn journal(bytes: &[u8]) {
 }
 
 /// Joins it with a journal that is whole: all lines of that are in the result, and the parts stay as they were.
-fn joined(folder: &std::path::Path, path: &std::path::Path, bytes: &[u8], configuration: &serde_json::Value) {
+fn joined(folder: &Path, path: &Path, bytes: &[u8], configuration: &serde_json::Value) {
     let [other, target] = ["other.jsonl", "joined.jsonl"].map(|name| folder.join(name));
     let mut journal = Journal::open(&other, configuration).expect("is begun");
     for item in 0..2 {

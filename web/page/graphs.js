@@ -4,7 +4,7 @@
 export class Stopped extends Error {}
 
 /** Lets the messages in that wait, so that a run can be ended between two turns. */
-const breathe = () =>
+export const breathe = () =>
   new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {

@@ -1,32 +1,20 @@
 // Colours for maps, as Candor's reports have them: one scale for all classes of a photo, the photo grey under the colours.
 
-/** A map { height, width, data } at another size, each value between the four nearest. */
-export function resized(map, height, width) {
-  const neighbours = (to, from) =>
-    Array.from({ length: to }, (_, i) => {
-      const at = Math.min(Math.max(((i + 0.5) * from) / to - 0.5, 0), from - 1);
-      const first = Math.floor(at);
-      return [first, Math.min(first + 1, from - 1), at - first];
-    });
-  const columns = neighbours(width, map.width);
-  const data = new Float32Array(width * height);
-  neighbours(height, map.height).forEach(([top, bottom, down], y) => {
-    columns.forEach(([left, right, across], x) => {
-      const upper = top * map.width;
-      const lower = bottom * map.width;
-      const above = map.data[upper + left] + across * (map.data[upper + right] - map.data[upper + left]);
-      const below = map.data[lower + left] + across * (map.data[lower + right] - map.data[lower + left]);
-      data[y * width + x] = above + down * (below - above);
-    });
-  });
-  return { height, width, data };
+import { resized } from "./planes.js";
+
+const largest = (map) => map.data.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
+
+/** The scale of a photo's maps: up to the largest magnitude of `top`, the map of the model's answer, if that sets one; else that of a mask, 1. */
+export function scaleOf(top, map, { signed, search }) {
+  return { max: (top && largest(top)) || (search ? 1 : largest(map)) || 1, signed };
 }
 
-export const largest = (map) => map.data.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
-
-/** The scale of a photo's maps: up to the largest magnitude of `top`, the map of the model's answer; a mask without one goes to 1. */
-export function scaleOf(top, map, { signed, judged }) {
-  return { max: largest(top) || (judged ? 1 : largest(map)) || 1, signed };
+/** A map alone, a pixel a value, as ImageData. */
+export function painted({ height, width, data }, scale, colors) {
+  const image = new ImageData(width, height);
+  const palette = (scale.signed ? colors.signed : colors.positive).map(rgb);
+  data.forEach((v, i) => image.data.set([...palette[indexOf(v, scale)], 255], 4 * i));
+  return image;
 }
 
 const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
@@ -36,17 +24,21 @@ const opacity = (position) => 0.8 * (1 - (1 - Math.abs(position)) ** 3);
 
 const blend = (under, over, share) => under.map((v, i) => v + share * (over[i] - v));
 
+const positionOf = (value, scale) => Math.min(Math.max(value / scale.max, scale.signed ? -1 : 0), 1);
+
+/** Index of a value's colour; 255 colours for a signed scale, so that 0 has one of its own. */
+const indexOf = (value, scale) => Math.round(scale.signed ? 127 + 127 * positionOf(value, scale) : 255 * positionOf(value, scale));
+
 /** Paints `map` over the pixels of `image` (an ImageData), in place. `strength` 0..=1 is how much of the colours is laid on. */
 export function overlay(image, map, scale, colors, strength = 1) {
   const { width, height, data } = image;
   const palette = (scale.signed ? colors.signed : colors.positive).map(rgb);
   const { data: values } = resized(map, height, width);
   for (let i = 0; i < values.length; i++) {
-    const position = Math.min(Math.max(values[i] / scale.max, scale.signed ? -1 : 0), 1);
-    const index = Math.round(scale.signed ? 127 + 127 * position : 255 * position);
+    const position = positionOf(values[i], scale);
     const luma = 0.2126 * data[4 * i] + 0.7152 * data[4 * i + 1] + 0.0722 * data[4 * i + 2];
     const grey = scale.signed ? 70 + 0.7 * luma : 24 + 0.68 * luma;
-    data.set(blend([grey, grey, grey], palette[index], strength * opacity(position)), 4 * i);
+    data.set(blend([grey, grey, grey], palette[indexOf(values[i], scale)], strength * opacity(position)), 4 * i);
   }
   return image;
 }

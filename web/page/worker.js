@@ -1,8 +1,9 @@
 // Owns the model: nothing that takes long happens on the page's own thread. Requests are answered one after the other.
 
-import * as ort from "./runtime/ort.wasm.bundle.min.mjs";
 import { Graphs, Stopped } from "./graphs.js";
 import { normalize, opaque, pixels } from "./preprocess.js";
+import { Search } from "./search.js";
+import { ranking } from "./verdict.js";
 
 const bytes = async (file) => {
   const response = await fetch(new URL(file, import.meta.url));
@@ -18,19 +19,42 @@ const kept = (file) => {
   return files.get(file);
 };
 
-let page, graphs, input;
+let page, ort, graphs, searched, input;
+/** The searches of the photo, by method. */
+let searches = new Map();
 const stopped = new Set();
 
-async function open() {
+/** The runtime's modules, which have all of it in them but the binary. */
+const RUNTIMES = {
+  wasm: ["ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"],
+  webgpu: ["ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"],
+};
+
+/** Why there is no WebGPU, or nothing if there is. */
+async function missing() {
+  if (!navigator.gpu) return "This browser has no WebGPU";
+  return (await navigator.gpu.requestAdapter()) ? "" : "This device has no WebGPU adapter";
+}
+
+/** Opens the network, on WebGPU where that is asked for and there, else as WebAssembly. */
+async function open({ webgpu }) {
   page = JSON.parse(new TextDecoder().decode(await bytes("page.json")));
-  // The bundle has the runtime's own module in it: only the binary is a file.
-  ort.env.wasm.wasmPaths = { wasm: new URL("runtime/ort-wasm-simd-threaded.wasm", import.meta.url).href };
+  const why = webgpu && page.webgpu ? await missing() : "";
+  const on = webgpu && page.webgpu && !why ? "webgpu" : "wasm";
+  const [module, binary] = RUNTIMES[on];
+  ort = await import(`./runtime/${module}`);
+  ort.env.wasm.wasmPaths = { wasm: new URL(`runtime/${binary}`, import.meta.url).href };
   // Threads need a page that is isolated from other origins by its server's headers.
-  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, 8) : 1;
+  const threads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, 8) : 1;
+  ort.env.wasm.numThreads = threads;
   const read = (file) => kept(file.includes("/") ? file : `graphs/${file}`);
-  graphs = new Graphs(ort, read, page.weights, { executionProviders: ["wasm"], logSeverityLevel: 3 });
+  const made = (provider) => new Graphs(ort, read, page.weights, { executionProviders: [provider], logSeverityLevel: 3 });
+  graphs = made(on);
+  // A search hands its state from step to step, and WebGPU lacks some of its operators: it would be copied there and back.
+  searched = on === "wasm" ? graphs : made("wasm");
   await graphs.session(page.network);
-  return { threads: ort.env.wasm.numThreads };
+  const wasm = `WebAssembly, ${threads} ${threads === 1 ? "thread" : "threads"}`;
+  return { webgpu: on === "webgpu", why, backend: on === "webgpu" ? `WebGPU, and for searches ${wasm}` : wasm };
 }
 
 const image = () => {
@@ -42,6 +66,7 @@ const image = () => {
 async function answer({ picture }) {
   const seen = pixels(opaque(picture), page.preprocessing);
   input = normalize(seen, page.preprocessing);
+  searches = new Map();
   const start = performance.now();
   const values = await graphs.run([{ file: page.network }], { [page.model.image]: image() });
   const logits = values.get(page.model.logits).data;
@@ -50,19 +75,38 @@ async function answer({ picture }) {
 
 /** The map of a class by a method; its progress is told. */
 async function explain({ method, class: asked }, id) {
-  const { stages } = page.methods.find((m) => m.name === method);
+  const found = page.methods.find((m) => m.name === method);
+  const start = performance.now();
+  const watch = (done, total) => {
+    if (total) postMessage({ id, progress: done / total });
+    return stopped.has(id);
+  };
+  const answer = await (found.search ? searchFor(found, asked, watch) : staged(found, asked, watch));
+  return { ...answer, seconds: (performance.now() - start) / 1000 };
+}
+
+async function staged({ stages }, asked, watch) {
   const feeds = {
     [page.model.image]: image(),
     [page.model.class]: new ort.Tensor("int64", BigInt64Array.of(BigInt(asked)), [1]),
   };
-  const start = performance.now();
-  const values = await graphs.run(stages, feeds, (done, total) => {
-    if (total) postMessage({ id, progress: done / total });
-    return stopped.has(id);
-  });
-  const { data } = values.get(page.model.map);
+  const loops = stages.some((s) => s.turns !== undefined);
+  const { data } = (await (loops ? searched : graphs).run(stages, feeds, watch)).get(page.model.map);
   const { height, width } = page.preprocessing;
-  return { map: { height, width, data: Float32Array.from(data) }, seconds: (performance.now() - start) / 1000 };
+  return { map: { height, width, data: Float32Array.from(data) } };
+}
+
+/** A search's map with its figures, and how many absent classes show as much as that with the lowest score: verdicts are given together. */
+async function searchFor({ name, search }, asked, watch) {
+  if (!searches.has(name)) {
+    const { channels, height, width } = page.preprocessing;
+    const begun = new Search(ort, searched, search, page.model.image, [channels, height, width]);
+    await begun.begin(input);
+    searches.set(name, begun);
+  }
+  const begun = searches.get(name);
+  const lowest = ranking(begun.logits).at(-1);
+  return { ...(await begun.explain(asked, watch)), lowest, lowest_p_value: await begun.pValue(lowest) };
 }
 
 /** Largest difference of two arrays, in shares of the largest magnitude of the second. */
@@ -78,16 +122,16 @@ function difference(ours, theirs) {
 
 /** What this browser computes for the check's photo against what Candor computed: the logits, and the map of a method without a loop. */
 async function check({ picture }) {
-  const mine = input;
+  const mine = [input, searches];
   const { logits } = await answer({ picture });
   const differences = [["the network's scores", difference(logits, await floats(page.check.logits))]];
-  const quick = page.methods.find((m) => m.stages.every((s) => s.turns === undefined));
+  const quick = page.methods.find((m) => m.stages?.every((s) => s.turns === undefined));
   if (quick) {
     const { map } = await explain({ method: quick.name, class: page.check.class }, -1);
     const [, file] = page.check.maps.find(([name]) => name === quick.name);
     differences.push([`the map of ${quick.name}`, difference(map.data, await floats(file))]);
   }
-  input = mine;
+  [input, searches] = mine;
   return { differences };
 }
 

@@ -1,36 +1,22 @@
-// The page in a browser: Chromium, as Debian has it, or the one that CHROMIUM names.
+// The page in a browser.
 
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { extname, join } from "node:path";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
-import { difference, floats, read, written } from "./folder.mjs";
+import { BELOW, launch, mapsAreThere, results, served, shot, skip, visited } from "./browser.mjs";
+import { candor, difference, explained, floats, read, written } from "./folder.mjs";
+import { faint, shifted, unnamed, unreached } from "./look.mjs";
 
-const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const skip = !existsSync(executablePath) && !process.env.CANDOR_REQUIRE_CHROMIUM && "needs Chromium";
-const types = { ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".mjs": "text/javascript", ".json": "application/json", ".wasm": "application/wasm", ".png": "image/png" };
-/** The page is served below a path of its own, as on a site of many. */
-const BELOW = "/some/where/";
-
-let folder, server, url, browser;
-const requests = [];
+let folder, server, browser;
 
 before(async () => {
   if (skip) return;
   folder = written("--demo", "--methods", "reliable,grad-cam");
-  server = createServer((request, response) => {
-    requests.push([request.method, request.url]);
-    const name = request.url.startsWith(BELOW) ? request.url.slice(BELOW.length).split("?")[0] || "index.html" : "";
-    const file = join(folder, decodeURIComponent(name));
-    if (!name || !existsSync(file)) return response.writeHead(404).end();
-    response.writeHead(200, { "Content-Type": types[extname(file)] ?? "application/octet-stream" }).end(readFileSync(file));
-  });
-  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
-  url = `http://127.0.0.1:${server.address().port}${BELOW}`;
-  const quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-  browser = await chromium.launch({ executablePath, args: quiet });
+  server = await served(folder);
+  browser = await launch("--disable-gpu");
 });
 
 after(async () => {
@@ -38,32 +24,8 @@ after(async () => {
   server?.close();
 });
 
-/** A page that has loaded, and what its console said. */
-async function opened(options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true, ...options });
-  const page = await context.newPage();
-  const said = [];
-  page.on("console", (message) => ["error", "warning"].includes(message.type()) && said.push(message.text()));
-  page.on("pageerror", (error) => said.push(String(error)));
-  await page.goto(url);
-  await page.waitForSelector("body[data-check]", { timeout: 60_000 });
-  return { context, page, said };
-}
-
+const opened = (options) => visited(browser, server.url, options);
 const photo = (page, name = "check.png") => page.setInputFiles("#file", join(folder, name));
-const mapsAreThere = (page) => page.waitForFunction(() => document.querySelectorAll(".card").length && !document.querySelector(".card progress"), null, { timeout: 60_000 });
-
-async function results(page) {
-  const [download] = await Promise.all([page.waitForEvent("download"), page.click("#json")]);
-  return JSON.parse(readFileSync(await download.path(), "utf8"));
-}
-
-/** A picture for whoever wants to look at what was tested. */
-async function shot(page, name) {
-  if (!process.env.CANDOR_SCREENSHOTS) return;
-  mkdirSync(process.env.CANDOR_SCREENSHOTS, { recursive: true });
-  await page.screenshot({ path: join(process.env.CANDOR_SCREENSHOTS, `${name}.png`), fullPage: true });
-}
 
 test("a photo's answer and an absent class", { skip }, async (t) => {
   const { context, page, said } = await opened();
@@ -100,9 +62,51 @@ test("a photo's answer and an absent class", { skip }, async (t) => {
   assert.match(await page.textContent("#unknown"), /does not know 'no such thing'/);
   await page.fill("#reveal", "40");
   assert.match(await page.$eval("canvas.over", (canvas) => canvas.style.clipPath), /60%/);
-  await page.locator("canvas.over").first().press("Enter");
+  await page.locator("button.stack").first().press("Enter");
   assert.ok(await page.isVisible("dialog canvas"));
   assert.deepEqual(said, []);
+  await context.close();
+});
+
+test("weak evidence is told, with its figures and levels, and painted where that is asked for", { skip }, async () => {
+  const scenes = mkdtempSync(join(tmpdir(), "candor-scenes-"));
+  const model = join(scenes, "model.onnx");
+  execFileSync(candor, ["scenes", join(scenes, "photos"), "--count", "1", "--model", model], { stdio: "ignore" });
+  const scene = join(scenes, "photos/000000.png");
+  const theirs = explained(model, [scene], "--class", "top1", "--class", "tree").images[0].queries;
+  assert.deepEqual(theirs.map((q) => q.verdict), ["evidence", "weak"]);
+
+  const { context, page } = await opened();
+  await page.setInputFiles("#file", scene);
+  await mapsAreThere(page);
+  await page.fill("#class", "tree");
+  await page.click("#ask button");
+  await mapsAreThere(page);
+  const found = (await results(page)).queries.filter((q) => q.method === "reliable");
+  for (const query of theirs) {
+    const own = found.find((q) => q.class_id === query.class_id);
+    assert.equal(own.verdict, query.verdict);
+    assert.equal(own.judged.ground, query.judged.ground);
+    for (const name of ["log_odds", "null_log_odds", "evidence"]) assert.ok(Math.abs(own[name] - query[name]) < 1e-3, name);
+    assert.deepEqual(own.levels.map((l) => l.value), query.levels.map((l) => l.value));
+  }
+  const card = page.locator(".asked", { hasText: "tree" }).locator(".card").first();
+  /** Whether a map's colours are on its picture: all else is grey. */
+  const painted = () =>
+    card.locator("canvas.over").evaluate((canvas) => {
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      return data.some((v, i) => i % 4 === 0 && Math.abs(v - data[i + 2]) > 8);
+    });
+  assert.match(await card.locator(".verdict").textContent(), /weak evidence/);
+  assert.equal(await painted(), false);
+  await card.getByText("Show the weak map").click();
+  assert.equal(await painted(), true);
+  await card.locator("summary").click();
+  assert.equal(await card.locator(".tiles canvas").count(), theirs[0].levels.length);
+  assert.match(await card.locator("dl").textContent(), /Kept by the masks/);
+  // What is unfolded stays so when the cards are made anew.
+  await card.getByText("Hide the weak map").click();
+  assert.ok(await card.locator(".tiles").isVisible());
   await context.close();
 });
 
@@ -145,6 +149,30 @@ test("a phone, in the dark", { skip }, async () => {
   await context.close();
 });
 
+for (const [name, width, height, colorScheme] of [["wide and light", 1280, 900, "light"], ["a phone in the dark", 390, 844, "dark"]]) {
+  test(`nothing shifts, all can be read, reached and named: ${name}`, { skip }, async (t) => {
+    const { context, page, said } = await opened({ viewport: { width, height }, colorScheme });
+    const [loading] = await shifted(page);
+    assert.ok(loading <= 0.01, `while it loads: ${JSON.stringify(await shifted(page))}`);
+    await photo(page);
+    await mapsAreThere(page);
+    await page.fill("#class", "no such thing");
+    await page.click("#ask button");
+    await page.locator("summary").first().click();
+    await page.waitForTimeout(300);
+    const [all, what] = await shifted(page);
+    t.diagnostic(`layout shift ${loading.toFixed(4)} while it loads, ${all.toFixed(4)} with a photo`);
+    assert.ok(all <= 0.01, JSON.stringify(what));
+    assert.deepEqual(await faint(page), []);
+    assert.deepEqual(await unnamed(page), []);
+    assert.deepEqual(await unreached(page), []);
+    assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= width);
+    await shot(page, `unfolded-${width}-${colorScheme}`);
+    assert.deepEqual(said, []);
+    await context.close();
+  });
+}
+
 test("it opens without a network once it was open", { skip }, async () => {
   const { context, page } = await opened();
   await page.evaluate(() => navigator.serviceWorker.ready);
@@ -156,9 +184,16 @@ test("it opens without a network once it was open", { skip }, async () => {
   await context.close();
 });
 
+test("the folder has at most 20 MB beside the model", { skip }, (t) => {
+  const { files } = JSON.parse(new TextDecoder().decode(read(folder, "page.json")));
+  const bytes = files.filter((file) => !file.startsWith("graphs/")).reduce((sum, file) => sum + read(folder, file).length, 0);
+  t.diagnostic(`${(bytes / 1e6).toFixed(1)} MB`);
+  assert.ok(bytes <= 20e6, `${bytes} bytes`);
+});
+
 test("nothing is sent anywhere", { skip }, () => {
   const files = JSON.parse(new TextDecoder().decode(read(folder, "page.json"))).files.map((file) => BELOW + file);
-  const others = requests.filter(([method, path]) => method !== "GET" || (path !== BELOW && !files.includes(path)));
+  const others = server.requests.filter(([method, path]) => method !== "GET" || (path !== BELOW && !files.includes(path)));
   assert.deepEqual(others, []);
   assert.match(readFileSync(join(folder, "index.html"), "utf8"), /default-src 'none'.*connect-src 'self'/);
 });

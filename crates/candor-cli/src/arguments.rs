@@ -241,7 +241,8 @@ Examples:
     --json > maps.json
   candor explain model.onnx photos/000000.png --preset inception --labels photos/classes.txt
   candor explain model.onnx photos/000000.png --lambda-path               # at other λ, too
-  candor explain model.onnx photos/000000.png --method grad-cam")]
+  candor explain model.onnx photos/000000.png --method grad-cam
+  candor explain model.onnx photos/000000.png --methods reliable,grad-cam # side by side")]
 pub struct ExplainArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -253,6 +254,10 @@ pub struct ExplainArgs {
     pub classes: Vec<String>,
     #[command(flatten)]
     pub method: MethodArgs,
+    /// Several methods side by side on one page, instead of --method; --set METHOD.KEY=VALUE is for one of them, --set KEY=VALUE for all that
+    /// have the parameter
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', conflicts_with = "method")]
+    pub methods: Vec<String>,
     /// Learn the reliable mask at λ/4, λ/2, 2λ and 4λ, too, and warn where the map does not stay (five times the time)
     #[arg(long)]
     pub lambda_path: bool,

@@ -50,14 +50,23 @@ pub fn text(result: &ExplainResult, preprocessing: &Preprocessing, width: usize)
 
 /// Why a method without a null judges nothing; empty for those that have one.
 fn without_null(result: &ExplainResult) -> String {
-    let mut queries = result.images.iter().flat_map(|image| &image.queries);
-    if queries.all(|q| q.null_log_odds.is_some()) {
+    let queries = result.images.iter().flat_map(|image| &image.queries);
+    let mut names: Vec<&str> = vec![];
+    for query in queries.filter(|q| q.null_log_odds.is_none()) {
+        let name = query.method.as_deref().unwrap_or(&result.method.name);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if names.is_empty() {
         return String::new();
     }
+    let has = if names.len() == 1 { "has" } else { "have" };
     format!(
-        "not judged: {} has no null to judge against; --method evidence-scaled --set method={0} has, and `candor check` measures how \
+        "not judged: {} {has} no null to judge against; --method evidence-scaled --set method={} has, and `candor check` measures how \
          silent a method is\n",
-        result.method.name
+        names.join(", "),
+        names[0]
     )
 }
 
@@ -69,8 +78,12 @@ fn answers(top: &[TopClass]) -> String {
 
 fn table(image: &ImageResult, has_null: bool) -> Table {
     let number = |name: &str| Column::number(name, "", Better::Neither);
-    let mut columns =
-        vec![Column::text("class", ""), number("rank"), number("probability"), number("log-odds")];
+    let several = image.queries.iter().any(|q| q.method.is_some());
+    let mut columns = vec![Column::text("class", "")];
+    if several {
+        columns.push(Column::text("method", ""));
+    }
+    columns.extend([number("rank"), number("probability"), number("log-odds")]);
     if has_null {
         columns.extend([number("null log-odds"), number("evidence")]);
     }
@@ -85,12 +98,9 @@ fn table(image: &ImageResult, has_null: bool) -> Table {
 fn row(q: &QueryResult, has_null: bool) -> Vec<Cell> {
     let decimals = |value: f64, count: usize| Number::new(value).unit(Unit::Decimals(count)).into();
     let odds = |value: Option<f64>| value.map_or(Cell::Missing, |v| Cell::text(format!("{v:+.2}")));
-    let mut cells = vec![
-        Cell::text(short(&q.class_name)),
-        decimals(q.rank as f64, 0),
-        decimals(q.probability, 3),
-        odds(Some(q.log_odds)),
-    ];
+    let mut cells = vec![Cell::text(short(&q.class_name))];
+    cells.extend(q.method.as_ref().map(Cell::text));
+    cells.extend([decimals(q.rank as f64, 0), decimals(q.probability, 3), odds(Some(q.log_odds))]);
     if has_null {
         cells.extend([odds(q.null_log_odds), odds(q.evidence)]);
     }
@@ -99,7 +109,8 @@ fn row(q: &QueryResult, has_null: bool) -> Vec<Cell> {
 }
 
 fn warnings(q: &QueryResult) -> String {
-    q.warnings.iter().map(|warning| format!("  ! {}: {warning}\n", short(&q.class_name))).collect()
+    let method = q.method.as_ref().map_or_else(String::new, |name| format!(", {name}"));
+    q.warnings.iter().map(|warning| format!("  ! {}{method}: {warning}\n", short(&q.class_name))).collect()
 }
 
 /// The first of a class's synonyms, cut to [`NAME`] letters.

@@ -207,3 +207,48 @@ fn a_method_without_a_null_judges_nothing() {
     assert_eq!(text.matches("not judged").count(), 3, "{text}");
     assert!(!text.contains("evidence\n"), "{text}");
 }
+
+#[test]
+fn several_methods_are_each_what_they_are_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = model_and_scene(dir.path());
+    let out = dir.path().join("out");
+    let folder = out.display().to_string();
+    let asked = ["--class", "top1", "--class", "lowest", "--preset", "inception", "--out", &folder];
+    let (together, _) = printed(
+        "explain",
+        &files,
+        &[&asked[..], &["--methods", "grad-cam++,reliable", "--set", "iterations=9"]].concat(),
+    );
+    let names: Vec<_> = together["methods"].as_array().unwrap().iter().map(|m| m["name"].clone()).collect();
+    assert_eq!(names, ["grad-cam++", "reliable"]);
+    assert_eq!(together["method"], together["methods"][0]);
+    let all = together["images"][0]["queries"].as_array().unwrap();
+    let of: Vec<_> = all.iter().map(|q| q["method"].as_str().unwrap()).collect();
+    assert_eq!(of, ["grad-cam++", "reliable", "grad-cam++", "reliable"], "class by class");
+    for file in all.iter().flat_map(|q| ["npz", "png", "overlay"].map(|f| q["map"][f].as_str().unwrap())) {
+        assert!(out.join(file).is_file() && file.contains('.'), "{file}");
+    }
+    let plain = |query: &Value| {
+        let mut query = query.clone();
+        query.as_object_mut().unwrap().remove("method");
+        query["cost"]["seconds"] = Value::Null;
+        for file in ["npz", "png", "overlay"] {
+            let name = query["map"][file].as_str().unwrap();
+            query["map"][file] = name.replace(".grad-cam++.", ".").replace(".reliable.", ".").into();
+        }
+        query
+    };
+    let npz = |query: &Value| fs::read(out.join(query["map"]["npz"].as_str().unwrap())).unwrap();
+    let arrays: Vec<_> = all.iter().map(npz).collect();
+    for (i, method) in ["grad-cam++", "reliable"].into_iter().enumerate() {
+        let set = if method == "reliable" { &["--set", "iterations=9"][..] } else { &[] };
+        let (alone, _) = printed("explain", &files, &[&asked[..], &["--method", method], set].concat());
+        assert_eq!(alone["method"], together["methods"][i]);
+        assert!(alone.get("methods").is_none() && alone["images"][0]["queries"][0].get("method").is_none());
+        for (c, query) in alone["images"][0]["queries"].as_array().unwrap().iter().enumerate() {
+            assert_eq!(plain(query), plain(&all[2 * c + i]), "{method}");
+            assert!(npz(query) == arrays[2 * c + i], "{method}: the arrays differ");
+        }
+    }
+}

@@ -133,4 +133,44 @@ fn what_cannot_be_exported_is_one_line_and_no_file() {
         2,
         &["nowhere"],
     );
+    for (set, part) in [
+        ("return=best", "return=last, not best"),
+        ("settle=0.1", "settle=0, not 0.1"),
+        ("lambda-path=true", "lambda-path=false, not true"),
+    ] {
+        fails(&[&["model.onnx", "--set", set], &to[..]].concat(), 2, &["can only be exported with", part]);
+    }
+}
+
+#[test]
+fn a_page_takes_no_setting_that_its_search_has_not() {
+    let dir = tempfile::tempdir().unwrap();
+    files(dir.path());
+    let runtime = dir.path().join("node_modules/onnxruntime-web/dist");
+    fs::create_dir_all(&runtime).unwrap();
+    for file in candor_report::browser::RUNTIME {
+        fs::write(runtime.join(file), "").unwrap();
+    }
+    let page = |more: &[&str]| {
+        let done = candor(dir.path(), &[&["page", "--demo", "--out", "out"], more].concat());
+        (done.status.code(), String::from_utf8(done.stderr).unwrap())
+    };
+    for (more, part) in [
+        (["--set", "return=best"], "can only be exported with return=last"),
+        (["--set", "fuse=gated"], "can only be exported with fuse=mask"),
+        (["--methods", "rise"], "'rise': cannot be exported"),
+    ] {
+        let (code, error) = page(&more);
+        assert!(code == Some(2) && error.contains(part), "{more:?}: {code:?} {error}");
+        assert!(!dir.path().join("out").exists(), "{more:?} left something");
+    }
+    let (code, error) = page(&["--webgpu"]);
+    assert!(code == Some(2) && error.contains("npm install onnxruntime-web"), "{error}");
+    let (code, error) = page(&["--set", "evidence=photo"]);
+    assert_eq!(code, Some(0), "{error}");
+    for file in
+        ["search.js", "graphs/reliable-step.onnx", "graphs/reliable-answer.onnx", "check-reliable.f32"]
+    {
+        assert!(dir.path().join("out").join(file).is_file(), "{file}");
+    }
 }

@@ -175,3 +175,23 @@ fn a_run_that_was_killed_leaves_a_note_and_its_photos() {
     });
     assert!(resumed == whole);
 }
+
+#[test]
+fn several_methods_go_on_where_they_were() {
+    let dir = scenes(8);
+    let several = ["--methods", "reliable,grad-cam"];
+    assert!(explain(&dir, "out", &several).output().unwrap().status.success());
+    fs::rename(dir.path().join("out"), dir.path().join("whole")).unwrap();
+    let done = interrupted(explain(&dir, "out", &several), || lines(&journal(&dir, "out")) > 2);
+    assert!(stopped(&done).contains(" of 8 photos are done"), "{}", stopped(&done));
+    // Other methods are another run.
+    let other = explain(&dir, "out", &["--methods", "grad-cam,reliable"]).output().unwrap();
+    let error = String::from_utf8(other.stderr).unwrap();
+    assert!(other.status.code() == Some(2) && error.contains("holds an unfinished run"), "{error}");
+    assert!(explain(&dir, "out", &several).output().unwrap().status.success());
+    let (out, whole) = (result(&dir.path().join("out")), result(&dir.path().join("whole")));
+    assert!(out.keys().eq(whole.keys()));
+    for (name, bytes) in &out {
+        assert!(bytes == &whole[name], "{} differs", name.display());
+    }
+}

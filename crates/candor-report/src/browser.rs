@@ -4,18 +4,21 @@
 //! ```text
 //! index.html, page.css, *.js      the page (its source is web/page)
 //! page.json                       model, preprocessing, labels, methods and their stages, the check
-//! graphs/*.onnx, graphs/weights.data   the network and the stages of each method; weights that they share are there once
+//! graphs/*.onnx, graphs/weights.data   the network and the stages or the search of each method; weights that they share are there once
 //! runtime/*                       ONNX Runtime for the browser
 //! samples/*                       photos to begin with
 //! check.png, check-*.f32          a photo with the answers that Candor itself computed: the page compares its own
 //! ```
+
+mod description;
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use candor::export::{self, LOGITS, MAP};
-use candor::image::{Preprocessing, RgbImage, decode_bytes};
+use candor::image::{RgbImage, decode_bytes};
+use candor::mask::stepwise::Stepwise;
 use candor::parameters::MethodInfo;
 use candor::scores::argmax;
 use candor::{Class, Classifier, Method, Unwatched, methods};
@@ -23,8 +26,9 @@ use candor_graph::graph::Graph;
 use candor_graph::onnx::{Notes, WEIGHTS, Weights, to_bytes_sharing};
 use candor_graph::rewrite;
 use candor_graph::stages::{Stage, stages};
-use serde::Serialize;
 use serde_json::Value;
+
+use description::{About, Checked, Colors, Description, Explains, How, Run, Search, Turned};
 
 use crate::atomic;
 use crate::error::ReportError;
@@ -32,17 +36,27 @@ use crate::paint::{Scale, ScaleSource};
 
 /// The files of ONNX Runtime that the page loads, from the npm package `onnxruntime-web`.
 pub const RUNTIME: [&str; 2] = ["ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"];
+/// Those that it loads beside them to compute on a GPU.
+pub const WEBGPU: [&str; 2] = ["ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"];
 
 /// The page's own files.
-const PAGE: [(&str, &str); 8] = [
+const PAGE: [(&str, &str); 16] = [
     ("index.html", include_str!("../../../web/page/index.html")),
     ("page.css", include_str!("../../../web/page/page.css")),
     ("page.js", include_str!("../../../web/page/page.js")),
-    ("paint.js", include_str!("../../../web/page/paint.js")),
-    ("preprocess.js", include_str!("../../../web/page/preprocess.js")),
+    ("asking.js", include_str!("../../../web/page/asking.js")),
+    ("cards.js", include_str!("../../../web/page/cards.js")),
+    ("elements.js", include_str!("../../../web/page/elements.js")),
     ("graphs.js", include_str!("../../../web/page/graphs.js")),
-    ("worker.js", include_str!("../../../web/page/worker.js")),
     ("offline.js", include_str!("../../../web/page/offline.js")),
+    ("paint.js", include_str!("../../../web/page/paint.js")),
+    ("picture.js", include_str!("../../../web/page/picture.js")),
+    ("planes.js", include_str!("../../../web/page/planes.js")),
+    ("preprocess.js", include_str!("../../../web/page/preprocess.js")),
+    ("search.js", include_str!("../../../web/page/search.js")),
+    ("state.js", include_str!("../../../web/page/state.js")),
+    ("verdict.js", include_str!("../../../web/page/verdict.js")),
+    ("worker.js", include_str!("../../../web/page/worker.js")),
 ];
 
 /// What is on a page.
@@ -55,84 +69,10 @@ pub struct Page<'a> {
     pub samples: &'a [(String, Vec<u8>)],
     /// A PNG on which the page is checked when it opens.
     pub check: &'a [u8],
-    /// The folder that has the files of [`RUNTIME`].
+    /// The folder that has the files of [`RUNTIME`], and of [`WEBGPU`] if they are asked for.
     pub runtime: &'a Path,
-}
-
-/// What the page is told: `page.json`.
-#[derive(Serialize)]
-struct Description<'a> {
-    candor: &'static str,
-    model: About<'a>,
-    preprocessing: &'a Preprocessing,
-    formula: String,
-    labels: Vec<String>,
-    weights: &'static str,
-    network: String,
-    methods: Vec<Explains>,
-    colors: Colors,
-    samples: Vec<String>,
-    check: Checked,
-    files: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct About<'a> {
-    name: String,
-    sha256: &'a str,
-    classes: usize,
-    /// Names of the graphs' inputs and outputs.
-    image: &'a str,
-    class: &'static str,
-    logits: &'static str,
-    map: &'static str,
-    /// Whether classes exclude each other (softmax) or not (a sigmoid each).
-    exclusive: bool,
-}
-
-#[derive(Serialize)]
-struct Explains {
-    name: String,
-    summary: &'static str,
-    source: &'static str,
-    signed: bool,
-    /// Whether it has a null, so that an empty map is an answer.
-    judged: bool,
-    parameters: Value,
-    stages: Vec<Run>,
-}
-
-/// A stage as the page runs it: see [`candor_graph::stages`].
-#[derive(Serialize)]
-struct Run {
-    file: String,
-    #[serde(flatten)]
-    turns: Option<Turned>,
-}
-
-#[derive(Serialize)]
-struct Turned {
-    turns: usize,
-    turn: Option<String>,
-    carried: Vec<HashMap<&'static str, String>>,
-    captured: HashMap<String, String>,
-}
-
-/// Colours from the smallest value of a scale to the largest, as `#rrggbb`.
-#[derive(Serialize)]
-struct Colors {
-    positive: Vec<String>,
-    signed: Vec<String>,
-}
-
-/// What Candor itself answers on the check's photo.
-#[derive(Serialize)]
-struct Checked {
-    photo: &'static str,
-    class: usize,
-    logits: String,
-    /// A method with its map, float32, height × width of the input.
-    maps: Vec<(String, String)>,
+    /// Whether the page may compute on a GPU.
+    pub webgpu: bool,
 }
 
 /// Writes the files of a page into a folder. `tell` is given what is being done, a line at a time.
@@ -143,11 +83,14 @@ pub fn write(folder: &Path, page: &Page<'_>, tell: &mut dyn FnMut(&str)) -> Resu
     if page.classifier.preprocessing.window.is_some() {
         return Err(BrowserError::Window);
     }
+    if let Some(batch) = page.classifier.model.fixed_batch.filter(|&batch| batch > 1) {
+        return Err(BrowserError::Batch { batch });
+    }
     let mut out = Out { folder, files: vec![] };
     for (name, text) in PAGE {
         out.write(name, text.as_bytes())?;
     }
-    for name in RUNTIME {
+    for name in RUNTIME.into_iter().chain(WEBGPU.into_iter().filter(|_| page.webgpu)) {
         let path = page.runtime.join(name);
         let bytes = fs::read(&path).map_err(|source| BrowserError::Runtime { path, source })?;
         out.write(&format!("runtime/{name}"), &bytes)?;
@@ -167,23 +110,28 @@ pub fn write(folder: &Path, page: &Page<'_>, tell: &mut dyn FnMut(&str)) -> Resu
         tell(&method.name);
         let definition = methods::find(&method.name)?;
         let choices = classifier.choices(&method.levels, method.seed);
-        let made =
-            export::export(model, &classifier.preprocessing, definition.as_ref(), &method.set, &choices)?;
-        let stages = graphs.method(&method.name, &made.graph)?;
-        // With the settings of the graph, which may be others than those of the method by itself.
+        let definition = definition.as_ref();
+        let (how, info, asked) = match export::stepwise(model, definition, &method.set, &choices)? {
+            Some((search, info)) => (graphs.search(&method.name, search)?, info, method.clone()),
+            None => {
+                let made =
+                    export::export(model, &classifier.preprocessing, definition, &method.set, &choices)?;
+                // With the settings of the graph, which may be others than those of the method by itself.
+                let asked = as_exported(method, &definition.description(), &made.method);
+                (How::Stages(graphs.method(&method.name, &made.graph)?), made.method, asked)
+            }
+        };
         let description = definition.description();
-        let answer = answer(classifier, &as_exported(method, &description, &made.method), &photo)?;
-        graphs.out.floats(&format!("check-{}.f32", method.name), &answer.map)?;
+        let map = map_of_answer(classifier, &asked, &photo)?;
+        graphs.out.floats(&format!("check-{}.f32", method.name), &map)?;
         maps.push((method.name.clone(), format!("check-{}.f32", method.name)));
         explains.push(Explains {
             name: method.name.clone(),
             summary: description.summary,
             source: description.source,
             signed: description.signed,
-            judged: answer.judged,
-            parameters: serde_json::to_value(&made.method.parameters)
-                .map_err(ReportError::encode("page.json"))?,
-            stages,
+            parameters: serde_json::to_value(&info.parameters).map_err(ReportError::encode("page.json"))?,
+            how,
         });
     }
     if explains.is_empty() {
@@ -214,6 +162,7 @@ pub fn write(folder: &Path, page: &Page<'_>, tell: &mut dyn FnMut(&str)) -> Resu
         formula: classifier.preprocessing.to_string(),
         labels: (0..model.classes).map(|c| classifier.labels.name(c)).collect(),
         weights: WEIGHTS,
+        webgpu: page.webgpu,
         network,
         methods: explains,
         colors: Colors { positive: colors(false), signed: colors(true) },
@@ -246,6 +195,14 @@ pub enum BrowserError {
         "the preprocessing has a `window` over samples of more than 8 bits, which a browser does not give to a page"
     )]
     Window,
+    /// The page gives the network one photo.
+    #[error(
+        "the model takes batches of {batch} photos only, and a page shows one at a time; export it with a batch of 1, or a free one"
+    )]
+    Batch {
+        /// The batch of the model's file.
+        batch: usize,
+    },
     /// No method was asked for.
     #[error("a page needs a method; see `candor page --help`")]
     NoMethod,
@@ -304,6 +261,23 @@ impl Graphs<'_, '_> {
         Ok(file)
     }
 
+    fn search(&mut self, name: &str, search: Stepwise) -> Result<How, BrowserError> {
+        let mut part = |what: &str, graph: &Graph| self.write(&format!("{name}-{what}"), graph);
+        let [features, tail] = match &search.windows {
+            Some([features, tail]) => [Some(part("features", features)?), Some(part("tail", tail)?)],
+            None => [None, None],
+        };
+        let before = search.before.as_ref().map(|graph| part("before", graph)).transpose()?;
+        Ok(How::Search(Box::new(Search {
+            before,
+            answer: part("answer", &search.answer)?,
+            step: part("step", &search.step)?,
+            features,
+            tail,
+            plan: search.plan,
+        })))
+    }
+
     fn method(&mut self, name: &str, graph: &Graph) -> Result<Vec<Run>, BrowserError> {
         let mut runs = vec![];
         for (i, stage) in stages(graph)?.into_iter().enumerate() {
@@ -356,19 +330,17 @@ fn network(classifier: &Classifier) -> Graph {
     graph
 }
 
-/// What a method shows of the class that the model gives a photo.
-struct Answer {
-    map: Vec<f32>,
-    judged: bool,
-}
-
-fn answer(classifier: &Classifier, method: &Method, photo: &RgbImage) -> Result<Answer, BrowserError> {
+/// The map of a method for the class that the model gives a photo.
+fn map_of_answer(
+    classifier: &Classifier,
+    method: &Method,
+    photo: &RgbImage,
+) -> Result<Vec<f32>, BrowserError> {
     let mut explainer = classifier.explainer(method)?;
     explainer.probe = false;
     let mut explained = explainer.photo("check.png", photo, &[Class::top(1)], &mut Unwatched)?;
     let class = explained.classes.pop().ok_or(BrowserError::NoMethod)?;
-    // Its mask may have lost the class in this photo: what counts is whether there is a null.
-    Ok(Answer { judged: class.null_log_odds.is_some(), map: class.map.data })
+    Ok(class.weak_map.unwrap_or(class.map).data)
 }
 
 fn colors(signed: bool) -> Vec<String> {

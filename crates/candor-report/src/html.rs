@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use super::atomic;
 use super::error::ReportError;
-use super::paint::Scales;
 use super::result::{ExplainResult, ExplainedImage};
+use super::scales::MethodScales;
 use super::view::{ImageView, PageView, Row};
 
 /// Where the images' parts go in the rendered page. Names from outside are escaped, so none can look like this.
@@ -55,7 +55,12 @@ impl Page {
     }
 
     /// Adds an image whose result has its files' paths already. `key`: a file name of its own.
-    pub fn add(&mut self, key: &str, image: &ExplainedImage, scales: &Scales) -> Result<(), ReportError> {
+    pub(crate) fn add(
+        &mut self,
+        key: &str,
+        image: &ExplainedImage,
+        scales: &[MethodScales],
+    ) -> Result<(), ReportError> {
         let view = ImageView::new(0, image, scales)?;
         let row = Row::new(&view, &image.photo)?;
         let fail = || ReportError::encode("the page’s part for an image");

@@ -30,6 +30,7 @@ pub mod png;
 pub mod recipe;
 /// Plain serde results.
 pub mod result;
+mod scales;
 pub mod table;
 mod view;
 mod words;

@@ -92,18 +92,24 @@ impl Scales {
     /// The scales of an image from the maps and masks of its rank-1 query, as [`Scale::common`] says. A rank-1 query
     /// without evidence sets no scale: its map is as good as empty.
     pub fn of(image: &ExplainedImage) -> Scales {
-        let queries = || image.result.queries.iter().zip(&image.queries);
-        let mask = image.result.queries.iter().any(|query| query.kept.is_some());
+        Scales::of_method(image, None)
+    }
+
+    /// The scales of what one of several methods found of an image; `None` where there is one method.
+    pub fn of_method(image: &ExplainedImage, method: Option<&str>) -> Scales {
+        let all = image.result.queries.iter().zip(&image.queries);
+        let own: Vec<_> = all.filter(|(query, _)| query.method.as_deref() == method).collect();
+        let queries = || own.iter().copied();
+        let mask = queries().any(|(query, _)| query.kept.is_some());
         let top = queries()
             .find(|(result, _)| {
                 result.rank == 1 && !matches!(result.verdict, Verdict::NoEvidence | Verdict::Weak)
             })
             .map(|(_, arrays)| arrays);
-        let depth = image.queries.iter().map(|query| query.levels.len()).max().unwrap_or(0);
-        let maps: Vec<&Map> = image.queries.iter().map(|query| &query.map).collect();
+        let depth = queries().map(|(_, query)| query.levels.len()).max().unwrap_or(0);
+        let maps: Vec<&Map> = queries().map(|(_, query)| &query.map).collect();
         let level = |i: usize| {
-            let means: Vec<&Map> =
-                image.queries.iter().filter_map(|q| q.levels.get(i)).map(|l| &l.mean).collect();
+            let means: Vec<&Map> = queries().filter_map(|(_, q)| q.levels.get(i)).map(|l| &l.mean).collect();
             Scale::common(&means, top.and_then(|q| q.levels.get(i)).map(|l| &l.mean), mask)
         };
         Scales {

@@ -29,6 +29,9 @@ pub struct ExplainResult {
     pub engine: EngineInfo,
     /// The explanation method and every parameter it used.
     pub method: MethodInfo,
+    /// All methods of the run, where it has several: `method` is the first of them, and each query names its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<MethodInfo>,
     /// The seed from which all randomness of the run flows.
     pub seed: u64,
     /// One entry per image that could be explained, in the order given.
@@ -53,6 +56,7 @@ impl ExplainResult {
             notes: classifier.model.notes.clone(),
             engine: classifier.model.engine.info(),
             method: explainer.method_info(),
+            methods: vec![],
             seed,
             images: vec![],
             failed: vec![],
@@ -79,13 +83,16 @@ pub struct ImageResult {
     pub preparation: Vec<String>,
     /// The five classes with the highest score, best first (fewer if the model has fewer).
     pub top: Vec<TopClass>,
-    /// One entry per queried class, in the order asked.
+    /// One entry per queried class, in the order asked; with several methods one for each of them, class by class.
     pub queries: Vec<QueryResult>,
 }
 
 /// The explanation of one class on one image.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct QueryResult {
+    /// The method, where a run has several.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub method: Option<String>,
     /// Index of the class.
     pub class_id: usize,
     /// Label, or `class N`.
@@ -204,9 +211,46 @@ impl From<PhotoExplanation> for ExplainedImage {
     }
 }
 
+impl ExplainedImage {
+    /// What several methods, each under its name, found of the same image: class by class, and of each class method by method. `None` without
+    /// any.
+    pub fn of_methods(all: Vec<(String, ExplainedImage)>) -> Option<Self> {
+        let mut classes: Vec<usize> = vec![];
+        let mut found = vec![];
+        let mut merged: Option<ExplainedImage> = None;
+        for (name, mut image) in all {
+            let figures = std::mem::take(&mut image.result.queries);
+            for (mut figures, arrays) in figures.into_iter().zip(std::mem::take(&mut image.queries)) {
+                figures.method = Some(name.clone());
+                if !classes.contains(&figures.class_id) {
+                    classes.push(figures.class_id);
+                }
+                found.push((figures, arrays));
+            }
+            merged.get_or_insert(image);
+        }
+        found.sort_by_key(|(figures, _)| classes.iter().position(|&c| c == figures.class_id));
+        let mut merged = merged?;
+        (merged.result.queries, merged.queries) = found.into_iter().unzip();
+        Some(merged)
+    }
+
+    /// The methods whose queries it has, in their order; one without a name where the run has one.
+    pub(crate) fn methods(&self) -> Vec<Option<&str>> {
+        let mut methods = vec![];
+        for query in &self.result.queries {
+            if !methods.contains(&query.method.as_deref()) {
+                methods.push(query.method.as_deref());
+            }
+        }
+        methods
+    }
+}
+
 /// The figures of a class and its arrays.
 fn split(e: ClassExplanation) -> (QueryResult, ExplainedQuery) {
     let figures = QueryResult {
+        method: None,
         class_id: e.class_id,
         class_name: e.class_name,
         rank: e.rank,

@@ -12,6 +12,7 @@ use super::figures::{figure, percent, width};
 use super::paint::{self, Scale, Scales};
 use super::picture::Picture;
 use super::result::{ExplainedImage, ExplainedQuery, LevelInfo, QueryResult};
+use super::scales::MethodScales;
 use super::words;
 use candor::explanation::Verdict;
 use candor::map::Map;
@@ -31,13 +32,32 @@ pub(crate) struct ImageView {
     path: String,
     /// The photo on the model's input grid, its size there, and what was done to it for that.
     photo: Picture,
+    /// The photo in its own aspect, which lies under the maps.
+    under: Picture,
     size: String,
     preparation: String,
     top: Vec<Top>,
-    scale: Legend,
+    scales: Vec<Legend>,
     queries: Vec<Query>,
-    /// Whether the method masks, and so knows evidence.
+    /// The queries class by class, where several methods were asked.
+    classes: Vec<OneClass>,
+    /// Whether a method masks, and so knows evidence.
     masks: bool,
+    /// Whether some query has masks of levels.
+    levels: bool,
+    /// What is there among the queries, in words that the filter of the page asks for.
+    marks: String,
+}
+
+/// What several methods say of a class.
+#[derive(Debug, Serialize)]
+struct OneClass {
+    name: String,
+    synonyms: String,
+    rank: usize,
+    probability: String,
+    /// Numbers of its queries, from 0.
+    queries: Vec<usize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -54,6 +74,8 @@ struct Top {
 /// A colour bar with its ticks in raw units.
 #[derive(Debug, Serialize)]
 struct Legend {
+    /// The method, where a run has several; else empty.
+    method: String,
     gradient: String,
     from: String,
     middle: String,
@@ -64,6 +86,12 @@ struct Legend {
 
 #[derive(Debug, Serialize)]
 struct Query {
+    /// The method, where a run has several; else empty.
+    method: String,
+    /// Class and method.
+    label: String,
+    /// Whether its method masks.
+    masks: bool,
     id: usize,
     name: String,
     synonyms: String,
@@ -125,11 +153,18 @@ struct Tile {
 
 impl ImageView {
     /// The view of the `number`-th image.
-    pub(crate) fn new(number: usize, image: &ExplainedImage, scales: &Scales) -> Result<Self, ReportError> {
+    pub(crate) fn new(
+        number: usize,
+        image: &ExplainedImage,
+        scales: &[MethodScales],
+    ) -> Result<Self, ReportError> {
         let result = &image.result;
         let photo = display_size(&image.photo);
         let name = result.path.rsplit(['/', '\\']).next().unwrap_or(&result.path).to_owned();
-        let top_mass = result.queries.iter().find(|query| query.rank == 1).map(|query| query.map.mass);
+        let top_mass = |of: &QueryResult| {
+            let mut own = result.queries.iter().filter(|query| query.method == of.method);
+            own.find(|query| query.rank == 1).map(|query| query.map.mass)
+        };
         let axis = result
             .queries
             .iter()
@@ -139,7 +174,10 @@ impl ImageView {
             .fold(1.0, f64::max);
         let queries = result.queries.iter().zip(&image.queries);
         let queries: Vec<Query> = queries
-            .map(|(q, a)| Query::new(q, a, &photo, scales, top_mass, axis))
+            .map(|(q, a)| {
+                let scales = &MethodScales::for_query(scales, q).scales;
+                Query::new(q, a, &photo, scales, top_mass(q), axis)
+            })
             .collect::<Result<_, _>>()?;
         let top = result.top.iter().map(|class| Top {
             id: class.class_id,
@@ -157,12 +195,47 @@ impl ImageView {
             size: format!("{} × {}", image.seen.width(), image.seen.height()),
             preparation: result.preparation.join("; "),
             top: top.collect(),
-            scale: Legend::new(scales.map, words::scale(&result.queries, &scales.map)),
+            scales: scales.iter().map(Legend::new).collect(),
+            classes: if scales.len() > 1 { classes(&queries) } else { vec![] },
             masks: queries.iter().any(|query| query.bars.is_some()),
+            levels: queries.iter().any(|query| !query.levels.is_empty()),
+            marks: marks(&queries),
             queries,
+            under: Picture::jpeg(&photo, String::new())?,
             name,
         })
     }
+}
+
+/// Queries by class, in the order of the classes.
+fn classes(queries: &[Query]) -> Vec<OneClass> {
+    let mut classes: Vec<OneClass> = vec![];
+    let mut last = None;
+    for (i, query) in queries.iter().enumerate() {
+        if last != Some(query.id) {
+            classes.push(OneClass {
+                name: query.name.clone(),
+                synonyms: query.synonyms.clone(),
+                rank: query.rank,
+                probability: query.probability.clone(),
+                queries: vec![],
+            });
+            last = Some(query.id);
+        }
+        if let Some(class) = classes.last_mut() {
+            class.queries.push(i);
+        }
+    }
+    classes
+}
+
+/// Names of what the filter asks for: the verdicts, and `warned`.
+fn marks(queries: &[Query]) -> String {
+    let mut marks: Vec<String> = queries.iter().map(|q| q.verdict.replace(' ', "-")).collect();
+    marks.extend(queries.iter().filter(|q| !q.warnings.is_empty()).map(|_| "warning".to_string()));
+    marks.sort_unstable();
+    marks.dedup();
+    marks.join(" ")
 }
 
 impl Query {
@@ -177,9 +250,14 @@ impl Query {
         let overlay = paint::overlay(photo, &arrays.map, &scales.map);
         let levels = arrays.levels.iter().zip(&result.levels).zip(&scales.levels);
         let or_none = |value: Option<f64>| value.map_or("–".to_owned(), figure);
+        let name = words::short(&result.class_name).to_owned();
+        let method = result.method.clone().unwrap_or_default();
         Ok(Query {
+            label: if method.is_empty() { name.clone() } else { format!("{name}, {method}") },
+            method,
+            masks: result.kept.is_some(),
             id: result.class_id,
-            name: words::short(&result.class_name).to_owned(),
+            name,
             synonyms: words::synonyms(&result.class_name).to_owned(),
             rank: result.rank,
             verdict: result.verdict.words(),
@@ -281,10 +359,18 @@ impl Tile {
 }
 
 impl Legend {
-    fn new(scale: Scale, sentence: String) -> Self {
+    fn new(of: &MethodScales) -> Self {
+        let scale = of.scales.map;
         let (from, middle, to) = ticks(&scale);
-        let gradient = gradient(&paint::legend(&scale, 25));
-        Legend { gradient, from, middle, to, signed: scale.signed, sentence }
+        Legend {
+            method: of.method.clone().unwrap_or_default(),
+            gradient: gradient(&paint::legend(&scale, 25)),
+            from,
+            middle,
+            to,
+            signed: scale.signed,
+            sentence: of.sentence.clone(),
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use super::result::QueryResult;
 use candor::explanation::{Judged, Verdict};
 use candor::map::Map;
 
-/// Which scale the maps of `queries`, all of one image, are painted on, and why that one.
-pub(crate) fn scale(queries: &[QueryResult], scale: &Scale) -> String {
+/// Which scale the maps of `queries`, all of one image and one method, are painted on, and why that one.
+pub(crate) fn scale(queries: &[&QueryResult], scale: &Scale) -> String {
     let max = figure(f64::from(scale.max));
     let from = if scale.signed { format!("−{max}") } else { "0".to_owned() };
     let why = match scale.source {
@@ -22,7 +22,10 @@ pub(crate) fn scale(queries: &[QueryResult], scale: &Scale) -> String {
             "the maximum of these maps, as the model’s answer was not asked for or is empty".to_owned()
         }
     };
-    let mut text = format!("All maps of this image share one scale: {from} to {max} in raw units, {why}.");
+    let method = queries.first().and_then(|query| query.method.as_deref());
+    let whose = method.map_or_else(String::new, |name| format!(" by {name}"));
+    let mut text =
+        format!("All maps of this image{whose} share one scale: {from} to {max} in raw units, {why}.");
     let most = queries.iter().map(|query| query.map.max.max(-query.map.min)).fold(0.0, f64::max);
     if most > f64::from(scale.max) * 1.0005 {
         text += &format!(" Values beyond it (up to {}) have the last colour.", figure(most));

@@ -7,6 +7,8 @@
 //! out/<image stem>/<class id>_<class>.map.png        the map alone, same scale
 //! out/<image stem>/<class id>_<class>.npz            raw magnitudes
 //! ```
+//!
+//! Of several methods each has its name in that of its files: `<class id>_<class>.<method>.npz`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,9 +18,10 @@ use super::error::ReportError;
 use super::folder::{Draft, Folder, Terms, list};
 use super::html::Page;
 use super::names::{self, Names};
-use super::paint::{self, Scales};
+use super::paint;
 use super::result::{ExplainResult, ExplainedImage, ExplainedQuery, ImageResult, MapInfo, QueryResult};
-use super::{atomic, json, npz, png, words};
+use super::scales::MethodScales;
+use super::{atomic, json, npz, png};
 use candor::map::Map;
 
 /// Name of the JSON file in the output directory.
@@ -137,13 +140,15 @@ impl ReportWriter {
         }
         fs::create_dir_all(&directory).map_err(ReportError::write(&directory))?;
 
-        let scales = Scales::of(&image);
-        let comment = words::scale(&image.result.queries, &scales.map);
+        let scales = MethodScales::of(&image);
         let mut bases = Names::default();
         for i in 0..image.queries.len() {
             let query = &image.result.queries[i];
-            let base = format!("{folder}/{}", bases.claim(&names::class(query.class_id, &query.class_name)));
-            let about = format!("{}, class {}. {comment}", image.result.path, query.class_name);
+            let own = query.method.as_ref().map_or_else(String::new, |name| format!(".{name}"));
+            let class = names::class(query.class_id, &query.class_name);
+            let base = format!("{folder}/{}", bases.claim(&format!("{class}{own}")));
+            let MethodScales { scales, sentence, .. } = MethodScales::for_query(&scales, query);
+            let about = format!("{}, class {}. {sentence}", image.result.path, query.class_name);
             let arrays = &image.queries[i];
             let overlay = png::rgb(&paint::overlay(&image.photo, &arrays.map, &scales.map), &about)?;
             let alone = png::map(&arrays.map, &scales.map, &about)?;

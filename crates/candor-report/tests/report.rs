@@ -146,6 +146,8 @@ fn the_page_stands_alone() {
         "",
     );
     assert_ne!(outside, page, "no document is linked");
+    // The photos under the maps are in the page.
+    let outside = outside.replace("url(data:image/jpeg;base64,", "");
     for foreign in ["http:", "https:", "//cdn", "<script", "<link", "@import", "url(", "srcset", "<iframe"] {
         assert!(!outside.contains(foreign), "{foreign}");
     }
@@ -161,6 +163,37 @@ fn the_page_stands_alone() {
         let needed = needed.replace("not verified", "no number here is verified");
         assert!(page.contains(&needed), "{needed}");
     }
+}
+
+#[test]
+fn maps_of_several_methods_have_scales_and_files_of_their_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut other = images().swap_remove(0);
+    other.queries.iter_mut().flat_map(|q| &mut q.map.data).for_each(|v| *v *= 100.0);
+    let methods = [("reliable", images().swap_remove(0)), ("cam++", other)].map(|(n, i)| (n.to_string(), i));
+    let image = ExplainedImage::of_methods(methods.into()).unwrap();
+    let mut header = header();
+    header.methods = vec![header.method.clone(); 2];
+    let result = write(directory.path(), vec![image], header);
+    let queries = &result.images[0].queries;
+    let named: Vec<_> = queries.iter().map(|q| (q.rank, q.method.as_deref().unwrap())).collect();
+    assert_eq!(named[..4], [(1, "reliable"), (1, "cam++"), (2, "reliable"), (2, "cam++")]);
+    let file = |i: usize| queries[i].map.npz.as_deref().unwrap();
+    assert_eq!(file(0), "ball-on-a-meadow/852_tennis-ball.reliable.npz");
+    assert_eq!(file(1), "ball-on-a-meadow/852_tennis-ball.cam++.npz");
+    let page = page(directory.path());
+    for sentence in [
+        "All maps of this image by reliable share one scale: 0 to 0.860 in raw units",
+        "All maps of this image by cam++ share one scale: 0 to 86.0 in raw units",
+        "each to 2 methods",
+    ] {
+        assert!(page.contains(sentence), "{sentence}");
+    }
+    // The first method's pictures are those that it has by itself.
+    let open = |file: String| std::fs::read(directory.path().join(file)).unwrap();
+    let [together, other] = [file(0), file(1)].map(|f| open(f.replace(".npz", ".map.png")));
+    let pixels = |bytes: &[u8]| image::load_from_memory(bytes).unwrap().to_rgb8();
+    assert_eq!(pixels(&together), pixels(&other), "a scale of its own");
 }
 
 #[test]

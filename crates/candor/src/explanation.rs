@@ -106,8 +106,8 @@ pub struct Explanation {
 }
 
 /// Least evidence in log-odds, and least mass of a map, that count: what lies below is noise of the optimiser.
-const LEAST_EVIDENCE: f64 = 0.05;
-const LEAST_MASS: f64 = 1e-3;
+pub(crate) const LEAST_EVIDENCE: f64 = 0.05;
+pub(crate) const LEAST_MASS: f64 = 1e-3;
 
 /// Whether there is no more in a map than the optimiser's noise.
 pub(crate) fn is_empty(map: &Map) -> bool {

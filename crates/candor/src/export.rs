@@ -8,6 +8,7 @@ use candor_graph::onnx::{self, Notes};
 use crate::error::{Error, MethodError, Result};
 use crate::file;
 use crate::image::Preprocessing;
+use crate::mask::stepwise::Stepwise;
 use crate::methods::{Choices, Definition, all};
 use crate::model::Model;
 use crate::parameters::MethodInfo;
@@ -81,6 +82,23 @@ pub fn export(
     let graph = exporter.export(model, &mut parameters, choices)?;
     let notes = notes(model, preprocessing, &parameters, &graph);
     Ok(Exported { graph, notes, method: parameters.info() })
+}
+
+/// A method of a model as a search that its caller runs step by step, with every parameter; `None` where it is no search.
+///
+/// # Errors
+/// As [`export`].
+pub fn stepwise(
+    model: &Model,
+    method: &dyn Definition,
+    set: &[(String, String)],
+    choices: &Choices,
+) -> Result<Option<(Stepwise, MethodInfo)>> {
+    let description = method.description();
+    let exporter = method.exporter().ok_or_else(|| not_exportable(method))?;
+    let mut parameters = Parameters::new(description.name, description.parameters, set)?;
+    let made = exporter.stepwise(model, &mut parameters, choices)?;
+    Ok(made.map(|search| (search, parameters.info())))
 }
 
 fn notes(model: &Model, preprocessing: &Preprocessing, parameters: &Parameters, graph: &Graph) -> Notes {

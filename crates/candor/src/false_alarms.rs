@@ -16,7 +16,7 @@ pub const DISCOVERIES: f64 = 0.05;
 pub const RATES: [f64; 10] = [0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005];
 /// Parts of the stated rate of false alarms that the photo and its places may take, and a closer look: together they keep the rate
 /// (Bonferroni's inequality, weighted).
-const PARTS: [f64; 2] = [0.2, 0.8];
+pub(crate) const PARTS: [f64; 2] = [0.2, 0.8];
 
 /// What holds without calibration: pairs of a rate and the strength that no more reach. Above what tuning photos of six networks showed:
 /// book/src/explanation/verdict.md.

@@ -9,8 +9,8 @@ use super::{ForceArgs, ModelArgs, OpenArgs};
 
 #[derive(Args)]
 #[command(after_help = "\
-The page is a folder of static files, for any web server, under any path. It explains photos in the browser, with the graphs that `candor \
-export` writes: no photo leaves the device. It needs ONNX Runtime for the browser, which npm brings and nothing here downloads. When it \
+The page is a folder of static files, for any web server, under any path. It explains photos in the browser as `candor explain` does, the \
+reliable mask step by step, other methods with the graphs that `candor export` writes: no photo leaves the device. It needs ONNX Runtime for the browser, which npm brings and nothing here downloads. When it \
 opens, the page computes a photo whose answers are known, and says so if the browser computes anything else.
 
 A server must be used, as browsers refuse to run such a page from a file. With the headers Cross-Origin-Opener-Policy: same-origin and \
@@ -42,6 +42,9 @@ pub struct PageArgs {
     /// The folder `dist` of the npm package onnxruntime-web [default: node_modules/onnxruntime-web/dist here or in a folder above]
     #[arg(long, value_name = "DIR")]
     pub runtime: Option<PathBuf>,
+    /// Let the page compute maps that take no search on a GPU (WebGPU), where the browser has one and computes what Candor does: 27 MB more
+    #[arg(long)]
+    pub webgpu: bool,
     /// Serve the folder on localhost when it is written, on this port or on any free one, until Ctrl-C
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "0")]
     pub serve: Option<u16>,

@@ -27,6 +27,6 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     let classes = [Class::Top(1), Class::Top(2), Class::Lowest];
     let (seed, levels) = (args.method.seed, method.levels);
     let job = Job { classes: &classes, seed, levels, folder, force: args.force.force };
-    let result = explain_all(explainer, photos, job)?;
+    let result = explain_all(vec![explainer], photos, job)?;
     finish(&result, &classifier.preprocessing, args.json, &args.out)
 }

@@ -5,15 +5,18 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use candor::error::one_line;
+use candor::explanation::PhotoExplanation;
 use candor::image::{Decoded, Preprocessing, decode_bytes_with_changes};
+use candor::parameters::MethodInfo;
 use candor::{Class, Classifier, Explainer, Method, Progress};
 use candor_eval::shard::Shard;
 use candor_report::ReportWriter;
 use candor_report::folder::Folder;
-use candor_report::result::{ExplainResult, FailedImage};
+use candor_report::result::{ExplainResult, ExplainedImage, FailedImage};
 use serde_json::{Value, json};
 
 use crate::arguments::{ExplainArgs, MethodArgs};
+use crate::chosen::{self, Chosen};
 use crate::command_line::command_line;
 use crate::explained;
 use crate::folder;
@@ -24,18 +27,7 @@ use crate::setup::{self, usage};
 use crate::shard::Part;
 
 pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
-    let mut method = chosen(&args.method);
-    if args.lambda_path && method.set.iter().all(|(key, _)| key != "lambda-path") {
-        method = method.with("lambda-path", true);
-    }
-    if args.weak {
-        method = method.with("weak", true);
-    }
-    if let Some(looks) = args.look {
-        method = method.with("look", looks);
-    }
-    // A name that does not exist is said before a model is loaded.
-    setup::method(&method.name, &method.set)?;
+    let methods = methods(args)?;
     let inputs = folder::inputs(&args.model, args.images.clone());
     let mut folder = folder::open(&args.out, "explain", inputs, args.force, &files())?;
     let mut names = ReportWriter::names();
@@ -45,22 +37,47 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     let classifier = setup::load(&args.model)?;
     folder.reads(folder::of_model(&args.model.model, &classifier));
     folder.check(&files())?;
-    let levels = setup::choices(&classifier, &method.levels, method.seed)?.levels;
+    let MethodArgs { chosen, seed } = &args.method;
+    let levels = setup::choices(&classifier, &chosen.levels, *seed)?.levels;
     let asked = if args.classes.is_empty() { vec!["top1".to_string()] } else { args.classes.clone() };
     let classes = asked.iter().map(|c| Class::parse(c, &classifier.labels));
     let classes = classes.collect::<Result<Vec<_>, _>>().map_err(usage)?;
-    let mut explainer = classifier.explainer(&method)?;
-    explainer.probe = !args.no_probe;
+    let mut explainers = vec![];
+    for method in &methods {
+        let mut explainer = classifier.explainer(method)?;
+        explainer.probe = !args.no_probe;
+        explainers.push(explainer);
+    }
     let photos = args
         .images
         .iter()
         .map(|path| Photo { name: path.display().to_string(), source: Source::File(path.clone()) });
-    let job = Job { classes: &classes, seed: method.seed, levels, folder, force: args.force.force };
+    let job = Job { classes: &classes, seed: *seed, levels, folder, force: args.force.force };
     if let Some(shard) = args.shard.shard {
-        return explain_shard(explainer, photos.collect(), job, (shard, args.json));
+        return explain_shard(explainers, photos.collect(), job, (shard, args.json));
     }
-    let result = explain_all(explainer, photos.collect(), job)?;
+    let result = explain_all(explainers, photos.collect(), job)?;
     finish(&result, &classifier.preprocessing, args.json, &args.out)
+}
+
+/// The methods that are asked for. A name or a setting that does not exist is said before a model is loaded.
+fn methods(args: &ExplainArgs) -> Result<Vec<Method>> {
+    let flag = |given: bool, name: &str| given.then(|| (name.to_string(), "true".to_string()));
+    let set_already = |name: &str| args.method.chosen.set.iter().any(|(key, _)| key == name);
+    let flags = flag(args.lambda_path && !set_already("lambda-path"), "lambda-path")
+        .into_iter()
+        .chain(flag(args.weak, "weak"))
+        .chain(args.look.map(|looks| ("look".to_string(), looks.to_string())));
+    let mut method = chosen(&args.method);
+    method.set.extend(flags);
+    if args.methods.is_empty() {
+        setup::method(&method.name, &method.set)?;
+        return Ok(vec![method]);
+    }
+    let named = chosen::methods(&args.methods, &method.set)?;
+    let of =
+        |c: Chosen| Method { name: c.method.description().name.to_string(), set: c.set, ..method.clone() };
+    Ok(named.into_iter().map(of).collect())
 }
 
 /// The method that the arguments choose.
@@ -112,11 +129,17 @@ pub fn files() -> Vec<String> {
 
 /// Explains all photos and writes the report. A photo that fails is named in the result and the others go on. What an interrupted run of
 /// the same kind has done is not done again.
-pub fn explain_all(mut explainer: Explainer, photos: Vec<Photo>, job: Job<'_>) -> Result<ExplainResult> {
+///
+/// `explainers`: one a method, of the same classifier.
+pub fn explain_all(
+    mut explainers: Vec<Explainer>,
+    photos: Vec<Photo>,
+    job: Job<'_>,
+) -> Result<ExplainResult> {
     // To the end, so that Ctrl-C does not fall between the files of the result.
     let _watched = Watched::begin();
     let seed = job.seed;
-    let Run { writer, failed, .. } = explained(&mut explainer, &photos, job, None)?;
+    let Run { writer, failed, .. } = explained(&mut explainers, &photos, job, None)?;
     if failed.len() == photos.len() {
         // Nothing to report: say what is wrong and leave no empty report behind.
         let first = failed.first().map_or_else(String::new, |f| f.error.clone());
@@ -127,13 +150,16 @@ pub fn explain_all(mut explainer: Explainer, photos: Vec<Photo>, job: Job<'_>) -
         };
         anyhow::bail!("{first}{rest}");
     }
-    let header = ExplainResult { failed, ..ExplainResult::of(&explainer, seed)? };
+    let mut header = ExplainResult { failed, ..ExplainResult::of(&explainers[0], seed)? };
+    if explainers.len() > 1 {
+        header.methods = explainers.iter().map(Explainer::method_info).collect();
+    }
     Ok(writer.finish(header)?)
 }
 
 /// Explains the photos of a shard and leaves what came of them for `candor merge`.
 fn explain_shard(
-    mut explainer: Explainer,
+    mut explainers: Vec<Explainer>,
     photos: Vec<Photo>,
     job: Job<'_>,
     (shard, json): (Shard, bool),
@@ -141,22 +167,27 @@ fn explain_shard(
     let _watched = Watched::begin();
     let out = job.folder.path().to_path_buf();
     let part = Part::begin(&out, shard, &[resume::JOURNAL], &resume::FOLDERS)?;
-    let run = explained(&mut explainer, &photos, job, Some(shard))?;
+    let run = explained(&mut explainers, &photos, job, Some(shard))?;
     let failed = run.failed.len();
     part.end(&out, (run.done, failed), "photos", json)?;
     Ok(if failed > 0 { ExitCode::from(3) } else { ExitCode::SUCCESS })
 }
 
 /// The run over all photos, or those of a shard, whose units are the parts that share a batch.
-fn explained(explainer: &mut Explainer, photos: &[Photo], job: Job<'_>, shard: Option<Shard>) -> Result<Run> {
-    let configuration = configuration(explainer, &job)?;
+fn explained(
+    explainers: &mut [Explainer],
+    photos: &[Photo],
+    job: Job<'_>,
+    shard: Option<Shard>,
+) -> Result<Run> {
+    let configuration = configuration(explainers, &job)?;
     let (mut writer, resume) = resume::open(job.folder, &configuration, photos, job.force)?;
     writer.set_command(command_line());
     if shard.is_some() {
         writer.keep_if_interrupted();
     }
-    let steps = explainer.steps(job.classes.len());
-    let together = explainer.together();
+    let steps: u64 = explainers.iter().map(|e| e.steps(job.classes.len())).sum();
+    let together = explainers.iter().map(Explainer::together).max().unwrap_or(1);
     let own = |unit: usize| shard.is_none_or(|shard| shard.owns(unit));
     let parts = || photos.chunks(together).enumerate();
     let all: usize = parts().filter(|(unit, _)| own(*unit)).map(|(_, part)| part.len()).sum();
@@ -173,7 +204,7 @@ fn explained(explainer: &mut Explainer, photos: &[Photo], job: Job<'_>, shard: O
         let names: Vec<&str> = part.iter().map(|p| p.name.rsplit('/').next().unwrap_or("")).collect();
         bar.set_message(names.join(", "));
         let kept = run.keep(part);
-        run.explain(explainer, &part[kept..], job.classes, &mut watching)?;
+        run.explain(explainers, &part[kept..], job.classes, &mut watching)?;
         bar.set_position(run.done as u64 * steps);
     }
     run.resume.tell(run.done, all);
@@ -182,16 +213,25 @@ fn explained(explainer: &mut Explainer, photos: &[Photo], job: Job<'_>, shard: O
 }
 
 /// All on which a photo's result depends. Threads do not count.
-fn configuration(explainer: &Explainer, job: &Job<'_>) -> Result<Value> {
+fn configuration(explainers: &[Explainer], job: &Job<'_>) -> Result<Value> {
+    let explainer = &explainers[0];
     let Classifier { model, preprocessing, labels, .. } = &explainer.classifier;
-    let (engine, method) = (model.engine.info(), explainer.method_info());
+    let engine = model.engine.info();
+    let methods: Vec<_> = explainers.iter().map(Explainer::method_info).collect();
+    let (method, parameters) = match &methods[..] {
+        [one] => (json!(one.name), json!(one.parameters)),
+        all => {
+            let each = |of: fn(&MethodInfo) -> Value| all.iter().map(of).collect::<Vec<_>>();
+            (json!(each(|m| json!(m.name))), json!(each(|m| json!(m.parameters))))
+        }
+    };
     Ok(json!({
         "model": model.info.sha256,
         "version": env!("CARGO_PKG_VERSION"),
         "engine": format!("{} {}", engine.name, engine.version),
         "preprocessing": preprocessing,
-        "method": method.name,
-        "parameters": method.parameters,
+        "method": method,
+        "parameters": parameters,
         "levels": job.levels,
         "classes": job.classes.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>(),
         "labels": (0..labels.len()).map(|c| labels.name(c)).collect::<Vec<_>>(),
@@ -231,7 +271,7 @@ impl Run {
 
     fn explain(
         &mut self,
-        explainer: &mut Explainer,
+        explainers: &mut [Explainer],
         part: &[Photo],
         classes: &[Class],
         progress: &mut dyn Progress,
@@ -239,23 +279,30 @@ impl Run {
         let mut decoded = vec![];
         let mut unreadable = vec![];
         for (i, photo) in part.iter().enumerate() {
-            match photo.decoded(&explainer.classifier.preprocessing) {
+            match photo.decoded(&explainers[0].classifier.preprocessing) {
                 Ok(file) => decoded.push((i, file)),
                 Err(e) => unreadable.push((i, output::one_line(&e))),
             }
         }
         let given: Vec<_> = decoded.iter().map(|(i, file)| (part[*i].name.as_str(), &file.photo)).collect();
-        let mut explained = explainer.photos(&given, classes, progress).into_iter();
+        let mut explained = vec![];
+        for explainer in explainers.iter_mut() {
+            let mut of_method = vec![];
+            for given in given.chunks(explainer.together()) {
+                of_method.extend(explainer.photos(given, classes, progress));
+            }
+            explained.push((explainer.method_info().name, of_method.into_iter()));
+        }
         let mut decoded = decoded.iter().peekable();
         let mut unreadable = unreadable.into_iter().peekable();
         // In the order in which they were named, which gives the folders their names.
         for (i, photo) in part.iter().enumerate() {
             if let Some((_, error)) = unreadable.next_if(|(at, _)| *at == i) {
                 self.fail(i, photo, error)?;
-            } else if let Some((_, file)) = decoded.next_if(|(at, _)| *at == i)
-                && let Some(image) = explained.next()
-            {
-                match image.map(|image| self.writer.add(image.after(&file.changes).into())) {
+            } else if let Some((_, file)) = decoded.next_if(|(at, _)| *at == i) {
+                let of_photo =
+                    explained.iter_mut().filter_map(|(name, all)| Some((name.as_str(), all.next()?)));
+                match joined(of_photo.collect(), file).map(|image| self.writer.add(image)) {
                     Ok(Err(e @ candor_report::ReportError::BadImage { .. })) => {
                         self.fail(i, photo, one_line(&e))?
                     }
@@ -282,6 +329,22 @@ impl Run {
         self.writer.pass_over(&photo.name);
         self.failed.push(FailedImage { path: photo.name.clone(), error });
     }
+}
+
+/// What methods found of one photo, as one.
+fn joined(
+    found: Vec<(&str, candor::Result<PhotoExplanation>)>,
+    file: &Decoded,
+) -> candor::Result<ExplainedImage> {
+    let mut all = vec![];
+    for (name, photo) in found {
+        all.push((name.to_string(), ExplainedImage::from(photo?.after(&file.changes))));
+    }
+    let image = match all.len() {
+        1 => all.pop().map(|(_, image)| image),
+        _ => ExplainedImage::of_methods(all),
+    };
+    image.ok_or(candor::Error::NoPhoto)
 }
 
 /// Prints the result and returns the exit code.

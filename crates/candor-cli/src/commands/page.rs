@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use candor::{Method, export};
-use candor_report::browser::{self, Page, RUNTIME};
+use candor_report::browser::{self, BrowserError, Page, RUNTIME, WEBGPU};
 use candor_report::folder::Inputs;
 use candor_scenes::embedded;
 
@@ -25,7 +25,7 @@ pub fn run(args: &PageArgs) -> Result<ExitCode> {
     if let Some(method) = methods.iter().find(|m| m.method.exporter().is_none()) {
         return Err(Usage(output::one_line(&export::not_exportable(method.method.as_ref()).into())).into());
     }
-    let runtime = runtime(args.runtime.as_deref())?;
+    let runtime = runtime(args.runtime.as_deref(), args.webgpu)?;
     let samples = samples(args)?;
     let model = args.model();
     let read = args.samples.iter().map(PathBuf::as_path);
@@ -58,11 +58,17 @@ pub fn run(args: &PageArgs) -> Result<ExitCode> {
         samples: &samples,
         check: embedded::DEMO_SCENES[0].png,
         runtime: &runtime,
+        webgpu: args.webgpu,
     };
     let mut tell =
         |method: &str| output::note(&format!("exporting {method}, and explaining the check's photo with it"));
     folder::publish(folder, "page", &classifier.model.info.sha256, |out| {
-        browser::write(out, &page, &mut tell)
+        browser::write(out, &page, &mut tell).map_err(|e| match e {
+            // Known by what they are, so that a setting that cannot be exported is wrong usage here, too.
+            BrowserError::Candor(e) => anyhow::Error::from(e),
+            BrowserError::Report(e) => e.into(),
+            other => other.into(),
+        })
     })?;
     output::print(&format!(
         "{}: {} with {}; serve the folder with any web server{}\n",
@@ -78,8 +84,9 @@ pub fn run(args: &PageArgs) -> Result<ExitCode> {
 }
 
 /// The folder that has the runtime's files.
-fn runtime(named: Option<&Path>) -> Result<PathBuf> {
-    let complete = |folder: &Path| RUNTIME.iter().all(|file| folder.join(file).is_file());
+fn runtime(named: Option<&Path>, webgpu: bool) -> Result<PathBuf> {
+    let needed: Vec<&str> = RUNTIME.into_iter().chain(WEBGPU.into_iter().filter(|_| webgpu)).collect();
+    let complete = |folder: &Path| needed.iter().all(|file| folder.join(file).is_file());
     let found = match named {
         Some(folder) => Some(folder.to_owned()).filter(|f| complete(f)),
         None => {
@@ -89,7 +96,7 @@ fn runtime(named: Option<&Path>) -> Result<PathBuf> {
     };
     found.ok_or_else(|| {
         let place = named.map_or(format!("no {INSTALLED} here or in a folder above"), |f| {
-            format!("{} lacks {}", f.display(), RUNTIME.join(" or "))
+            format!("{} lacks {}", f.display(), needed.join(" or "))
         });
         Usage(format!(
             "{place}: the page needs ONNX Runtime for the browser; `npm install onnxruntime-web` brings it, and --runtime DIR names its \

@@ -21,12 +21,14 @@ pub(crate) struct Row {
     number: usize,
     name: String,
     thumbnail: Picture,
+    marks: String,
     answer: Option<(String, String)>,
     queries: Vec<RowQuery>,
 }
 
 #[derive(Debug, Serialize)]
 struct RowQuery {
+    method: String,
     name: String,
     rank: usize,
     verdict: &'static str,
@@ -41,6 +43,7 @@ impl Row {
         let square = imageops::crop_imm(photo, x, y, side, side).to_image();
         let small = imageops::resize(&square, THUMBNAIL, THUMBNAIL, FilterType::CatmullRom);
         let queries = view.queries.iter().map(|query| RowQuery {
+            method: query.method.clone(),
             name: query.name.clone(),
             rank: query.rank,
             verdict: query.verdict,
@@ -50,6 +53,7 @@ impl Row {
         Ok(Row {
             number: view.number,
             name: view.name.clone(),
+            marks: view.marks.clone(),
             // The link beside it says the same.
             thumbnail: Picture::jpeg(&small, String::new())?,
             answer: view.top.first().map(|top| (top.name.clone(), top.probability.clone())),
@@ -64,6 +68,8 @@ pub(crate) struct PageView<'a> {
     title: String,
     rows: &'a [serde_json::Value],
     questions: usize,
+    /// How many methods were asked each.
+    methods: usize,
     evidence: usize,
     weak: usize,
     no_evidence: usize,
@@ -87,12 +93,15 @@ impl<'a> PageView<'a> {
     ) -> Self {
         let queries = || result.images.iter().flat_map(|image| &image.queries);
         let of = |verdict| queries().filter(move |query| query.verdict == verdict);
+        let methods =
+            if result.methods.is_empty() { vec![&result.method] } else { result.methods.iter().collect() };
         let file = &result.model;
         let recipe = Recipe::new(file, &result.engine, &result.preprocessing, result.seed);
         PageView {
             title: file.path.rsplit(['/', '\\']).next().unwrap_or(&file.path).to_owned(),
             rows,
-            questions: queries().count(),
+            questions: queries().count() / methods.len(),
+            methods: methods.len(),
             evidence: of(Verdict::Evidence).count(),
             weak: of(Verdict::Weak).count(),
             no_evidence: of(Verdict::NoEvidence).count(),
@@ -100,7 +109,7 @@ impl<'a> PageView<'a> {
             why_not_judged: words::why_not_judged(of(Verdict::NotJudged)),
             warnings: queries().map(|query| query.warnings.len()).sum(),
             failed: &result.failed,
-            recipe: recipe.command(command).methods([&result.method]).documents(documents()),
+            recipe: recipe.command(command).methods(methods).documents(documents()),
             masks: queries().any(|query| query.kept.is_some()),
             signed: queries().any(|query| query.map.min < 0.0),
             version: env!("CARGO_PKG_VERSION"),
@@ -108,8 +117,10 @@ impl<'a> PageView<'a> {
     }
 }
 
-fn documents() -> [Document; 3] {
+fn documents() -> [Document; 5] {
     [
+        Document::new("How to read a map", "book/src/explanation/reading-a-map.md"),
+        Document::new("Warnings and what to do", "book/src/how-to/warnings.md"),
         Document::new("How the masks are learned", "book/src/explanation/evidence.md"),
         Document::new("Methods", "book/src/reference/methods.md"),
         Document::new("What the sanity check found", "book/src/results/sanity-check.md"),

@@ -102,6 +102,7 @@ fn query(answer: &Answer) -> (QueryResult, ExplainedQuery) {
     let map = bump(224, height, center, radius);
     let evidence = f64::from(height) * 14.0;
     let result = QueryResult {
+        method: None,
         class_id: answer.class.0,
         class_name: answer.class.1.to_owned(),
         rank: answer.rank,
@@ -192,6 +193,7 @@ pub fn header() -> ExplainResult {
             name: "reliable-mask".into(),
             parameters: parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         },
+        methods: vec![],
         seed: 7,
         images: Vec::new(),
         failed: vec![FailedImage {

@@ -3,10 +3,10 @@
 /// Least share of the evidence that a mask of a fitted λ keeps.
 pub(super) const LEAST: f64 = 0.9;
 /// How λ follows the share: λ is multiplied by e^(GAIN·(share − aim)) a step, within these bounds of the exponent.
-const GAIN: f64 = 4.0;
-const EXPONENT: [f64; 2] = [-0.7, 0.1];
+pub(super) const GAIN: f64 = 4.0;
+pub(super) const EXPONENT: [f64; 2] = [-0.7, 0.1];
 /// What λ is multiplied by before another round.
-const RETRY: f32 = 0.25;
+pub(super) const RETRY: f32 = 0.25;
 /// Most rounds beside the first.
 pub(super) const ROUNDS: usize = 3;
 

@@ -332,9 +332,7 @@ impl Learner {
         };
         let mut found: Vec<Searched> = cases.iter().zip(lambdas).map(nothing).collect();
         let mut keeping: Vec<Keeping> = lambdas.iter().map(|&lambda| Keeping::new(lambda, aim)).collect();
-        // Gates come from one to nothing in so many steps.
-        let first =
-            ((1.0 / self.settings.rate).ceil() as usize).min(self.settings.iterations.saturating_sub(1));
+        let first = self.settings.first();
         let (mut found_now, mut keeping_now): (Vec<&mut Searched>, Vec<&mut Keeping>) =
             (found.iter_mut().collect(), keeping.iter_mut().collect());
         self.round(

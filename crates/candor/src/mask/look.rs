@@ -5,7 +5,7 @@ use super::windows::Window;
 use crate::map::Map;
 
 /// What is added around a window, in cells of its grid.
-const MARGIN: f64 = 0.5;
+pub(super) const MARGIN: f64 = 0.5;
 
 /// The part of the image that is cut out for a window over a grid, as shares of the image: top, left, bottom, right.
 pub fn around(window: &Window, [height, width]: [usize; 2]) -> [f64; 4] {

@@ -15,6 +15,7 @@ pub mod places;
 pub mod prepared;
 pub mod settings;
 mod step;
+pub mod stepwise;
 pub mod unrolled;
 pub mod windows;
 

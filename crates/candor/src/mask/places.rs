@@ -4,6 +4,7 @@
 use candor_graph::error::Result as GraphResult;
 use candor_graph::flops;
 use candor_graph::footprint::batch_within;
+use candor_graph::graph::ValueId;
 use candor_graph::insert::{self, MaskShape};
 use candor_graph::rewrite;
 use candor_graph::tensor::Tensor;
@@ -27,9 +28,9 @@ const GAIN: f32 = 0.5;
 /// The crowd is where one class in so many lies above. Models of fewer classes have none; of those the whole grid is the only window. Some part of a
 /// photo resembles one of few classes more than the others, whatever it shows: with ten classes, windows found 0.58 to 0.98 of the answers of
 /// three networks at 1 % false alarms, the whole photo all of them.
-const CROWD: usize = 20;
+pub(super) const CROWD: usize = 20;
 /// The crowd is at least the class of this rank.
-const CROWD_RANK: usize = 10;
+pub(super) const CROWD_RANK: usize = 10;
 
 /// The last layers of a model behind a mask on its coarsest level, compiled.
 pub(super) struct PlaceTest {
@@ -77,21 +78,17 @@ impl Place {
 impl PlaceTest {
     /// Compiles the layers before and behind a level.
     pub fn new(model: &Model, coarsest: &Level) -> Result<Self> {
-        let at = |e| Error::graph(&model.info.path, e);
-        let (cut, mask) = cut(model, coarsest).map_err(at)?;
-        let [_, height, width] = coarsest.shape;
-        let windows = windows::over([height, width]);
+        let Parts { cut, mask, windows, grid, rows } =
+            parts(model, coarsest).map_err(|e| Error::graph(&model.info.path, e))?;
         let behind = flops::forward_from(&cut.suffix, &[mask], 1) * (windows.len() - 1) as u64;
         // Beside one pass, which is that of the whole grid.
         let more = behind.div_ceil(flops::forward(&model.graph, 1).max(1));
-        let alone = cut.crossing == [coarsest.value];
         Ok(PlaceTest {
             features: model.engine.compile(&cut.prefix)?,
             tail: model.engine.compile(&cut.suffix)?,
-            // What else crosses may count in batches.
-            rows: if alone { batch_within(&cut.suffix, BATCH_BYTES, MOST_ROWS) } else { 1 },
+            rows,
             windows,
-            grid: [height, width],
+            grid,
             fixed_batch: model.fixed_batch,
             multi_label: model.is_sigmoid(),
             passes: Passes { forward: 1 + more, backward: 0 },
@@ -106,9 +103,7 @@ impl PlaceTest {
     /// What each window of an image (C·H·W preprocessed values) shows.
     pub fn test(&mut self, model: &Model, image: &[f32]) -> Result<Places> {
         let crossing = self.features.run(&[&model.input_tensor(image)?])?;
-        let area = (self.grid[0] * self.grid[1]) as f32;
-        let gain = |w: &Window| (area / w.cells() as f32).powf(GAIN);
-        let masks = self.windows.iter().map(|w| (*w, gain(w))).collect::<Vec<_>>();
+        let masks = self.windows.iter().map(|w| (*w, gain(w, self.grid))).collect::<Vec<_>>();
         let logits = self.logits(&crossing, &masks)?;
         logits.iter().try_for_each(|row| model.check_scores(row))?;
         Ok(Places { crossing, logits })
@@ -215,13 +210,35 @@ fn crowd(found: &[(f64, usize)]) -> f64 {
     evidence[(found.len() / CROWD).max(CROWD_RANK) - 1].max(0.0)
 }
 
-/// The model cut at a mask on a level, and the mask.
-fn cut(model: &Model, level: &Level) -> GraphResult<(insert::Cut, candor_graph::graph::ValueId)> {
+/// A model cut at a mask on a level, and the windows over it.
+pub(super) struct Parts {
+    pub cut: insert::Cut,
+    /// The mask, an input of the suffix.
+    pub mask: ValueId,
+    pub windows: Vec<Window>,
+    /// Height and width of the level.
+    pub grid: [usize; 2],
+    /// Most windows in one batch.
+    pub rows: usize,
+}
+
+/// The layers of a model before and behind a mask on a level.
+pub(super) fn parts(model: &Model, level: &Level) -> GraphResult<Parts> {
     let (mut graph, sites) =
         insert::insert_masks(model.graph.clone(), &[level.feature()], MaskShape::Spatial)?;
     rewrite::remove_dead(&mut graph);
     let mask = sites[0].mask;
-    Ok((insert::cut(&graph, &[mask]), mask))
+    let cut = insert::cut(&graph, &[mask]);
+    let [_, height, width] = level.shape;
+    // What else crosses may count in batches.
+    let alone = cut.crossing == [level.value];
+    let rows = if alone { batch_within(&cut.suffix, BATCH_BYTES, MOST_ROWS) } else { 1 };
+    Ok(Parts { cut, mask, windows: windows::over([height, width]), grid: [height, width], rows })
+}
+
+/// What the features in a window of a grid are multiplied by.
+pub(super) fn gain(window: &Window, [height, width]: [usize; 2]) -> f32 {
+    ((height * width) as f32 / window.cells() as f32).powf(GAIN)
 }
 
 #[cfg(test)]

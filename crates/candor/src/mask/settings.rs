@@ -295,6 +295,11 @@ impl Settings {
         pairs
     }
 
+    /// The step from which masks count: gates come from one to nothing in so many steps.
+    pub(super) fn first(&self) -> usize {
+        ((1.0 / self.rate).ceil() as usize).min(self.iterations.saturating_sub(1))
+    }
+
     /// Whether a query's total losses, step by step, have settled.
     pub(super) fn settled(&self, losses: &[f64]) -> bool {
         let lowest = |l: &[f64]| l.iter().copied().fold(f64::INFINITY, f64::min);

@@ -49,16 +49,20 @@ pub(super) fn with_adam<'b>(
     Ok(Carried { inputs: masks.chain(moments.concat()).collect(), outputs: next.concat() })
 }
 
+/// How many values a step takes before what is state.
+pub(super) const KNOBS: usize = 3;
+
 /// The graph of a step. Inputs: Adam's two corrections (scalars) and each row's λ (N×1×1×1), what is state, queries, what crosses. Outputs: the logits,
 /// for each row the size Σ_l w_l ‖m_l‖₁ of its masks before the step, what is state.
-fn graph(masked: &Masked, settings: &Settings) -> GraphResult<Graph> {
+pub(super) fn graph(masked: &Masked, settings: &Settings) -> GraphResult<Graph> {
     let suffix = &masked.cut.suffix;
     let b = Builder::new(suffix.clone());
     let scalar = |name: &str| b.input(name, DataType::Float, &[]);
     let first = masked.sites.first().ok_or_else(|| GraphError::Malformed("no level to mask".into()))?;
     let mut row = b.value(first.mask).shape()?;
     row[1..].fill(Dim::Fixed(1));
-    let knobs = [scalar("correction_1"), scalar("correction_2"), b.input("lambda", DataType::Float, &row)];
+    let knobs: [Expr<'_>; KNOBS] =
+        [scalar("correction_1"), scalar("correction_2"), b.input("lambda", DataType::Float, &row)];
     let [correct_1, correct_2, lambda] = knobs;
     let pull = |site: &MaskSite| lambda * l1_weight(site);
     let state = with_adam(&b, masked, settings, [correct_1, correct_2], &pull)?;
@@ -285,7 +289,7 @@ fn row_of(i: usize, used: usize) -> usize {
 }
 
 /// Masks at the start, inside a class's window and outside.
-const START: [f32; 2] = [1.0, 0.1];
+pub(super) const START: [f32; 2] = [1.0, 0.1];
 /// Most bytes that the values of one step may have, all together.
 const STEP_BYTES: u64 = 1 << 30;
 /// Most queries in one batch, however small: convolutions gain nothing from more.

@@ -45,6 +45,7 @@ use candor_graph::graph::Graph;
 use crate::error::{Error, MethodError, Result};
 use crate::explanation::Explanation;
 use crate::false_alarms::FalseAlarms;
+use crate::mask::stepwise::Stepwise;
 use crate::model::Model;
 use crate::parameters::{Kind, Parameter, Parameters};
 
@@ -137,6 +138,19 @@ pub trait Export {
     /// # Errors
     /// As [`Definition::prepare`], and a setting that has no form as a graph.
     fn export(&self, model: &Model, parameters: &mut Parameters, choices: &Choices) -> Result<Graph>;
+
+    /// The method as a search that its caller runs step by step, if it is one.
+    ///
+    /// # Errors
+    /// As [`Export::export`].
+    fn stepwise(
+        &self,
+        _model: &Model,
+        _parameters: &mut Parameters,
+        _choices: &Choices,
+    ) -> Result<Option<Stepwise>> {
+        Ok(None)
+    }
 }
 
 /// A method prepared for one model.

@@ -15,6 +15,7 @@ use crate::mask::look::laid_back;
 use crate::mask::looped::as_nodes;
 use crate::mask::places::has_crowd;
 use crate::mask::settings::{self, Settings};
+use crate::mask::stepwise::{Shown, Stepwise, stepwise};
 use crate::mask::{Learned, Level, Prepared, levels};
 use crate::model::Model;
 use crate::parameters::{Kind, Parameter, Parameters, names};
@@ -131,12 +132,7 @@ impl Definition for Reliable {
 
 impl Export for Reliable {
     fn export(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Graph> {
-        for (name, only) in [("return", "last"), ("fuse", "mask")] {
-            if p.word(name) != only {
-                let given = p.word(name).to_string();
-                return Err(Error::method(p.method(), MethodError::NotExportableWith { name, only, given }));
-            }
-        }
+        plain(p)?;
         if Settings::chooses_evidence(p) {
             // Windows and a λ that follows have no form as a graph.
             p.record("evidence", "photo");
@@ -146,13 +142,36 @@ impl Export for Reliable {
             let (name, only, given) = ("evidence", "photo", "place".to_string());
             return Err(Error::method(p.method(), MethodError::NotExportableWith { name, only, given }));
         }
-        if settings.settle > 0.0 {
-            // A graph takes every step.
-            let (name, only, given) = ("settle", "0", settings.settle.to_string());
-            return Err(Error::method(p.method(), MethodError::NotExportableWith { name, only, given }));
-        }
         as_nodes(model, &levels, &settings, p.choice(&INTERPOLATIONS, "upsample"))
             .map_err(|e| Error::graph(&model.info.path, e))
+    }
+
+    fn stepwise(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Option<Stepwise>> {
+        plain(p)?;
+        let (levels, settings) = search_settings(model, p, choices)?;
+        let shown = Shown {
+            interpolation: p.choice(&INTERPOLATIONS, "upsample"),
+            weak: p.flag("weak"),
+            false_alarms: choices.false_alarms.clone(),
+        };
+        let made = stepwise(model, &levels, &settings, shown);
+        made.map(Some).map_err(|e| Error::graph(&model.info.path, e))
+    }
+}
+
+/// That no more is asked for than a search of its own can do: the last masks of all steps.
+fn plain(p: &Parameters) -> Result<()> {
+    let asked = [
+        ("return", "last", p.word("return").to_string()),
+        ("fuse", "mask", p.word("fuse").to_string()),
+        ("lambda-path", "false", p.flag("lambda-path").to_string()),
+        ("settle", "0", p.real("settle").to_string()),
+    ];
+    match asked.into_iter().find(|(_, only, given)| given != only) {
+        Some((name, only, given)) => {
+            Err(Error::method(p.method(), MethodError::NotExportableWith { name, only, given }))
+        }
+        None => Ok(()),
     }
 }
 
