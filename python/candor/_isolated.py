@@ -160,7 +160,7 @@ def serve() -> None:
                 found = answer(question)
             reply = (True, found)
         except Exception as error:
-            reply = (False, _portable(error))
+            reply = (False, portable(error))
         faulthandler.cancel_dump_traceback_later()
         _send(answers, reply)
 
@@ -173,7 +173,7 @@ def _listen(pipe: IO[bytes], waiting: queue.SimpleQueue[Any]) -> None:
             os._exit(0)  # the owner is gone, whatever this process is doing
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
     """The exception, if another process can be given it; else one with its words."""
     error.__traceback__ = error.__cause__ = error.__context__ = None
     try:

@@ -6,6 +6,7 @@ a photo are in one file, and all rows of a place have one configuration, which l
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -61,12 +62,18 @@ class Place:
     def begin(self, configuration: Mapping[str, Any]) -> None:
         """Makes the folder; rows of another configuration are refused by its name."""
         name = f"{_ASIDE}.json"
-        self._files.create_dir(self._path, recursive=True)
-        there = self._read(name)
+        try:
+            self._files.create_dir(self._path, recursive=True)
+            there = self._read(name)
+        except OSError as error:
+            raise self._unwritable(error) from None
         if there is None:
             if self._parts():
                 raise FileError(f"{self.out}: holds Parquet files that Candor did not write; give another folder")
-            self._write(name, lambda sink: sink.write(json.dumps(configuration, indent=1, ensure_ascii=False).encode()))
+            try:
+                self._write(name, lambda sink: sink.write(json.dumps(configuration, indent=1, ensure_ascii=False).encode()))
+            except OSError as error:
+                raise self._unwritable(error) from None
             return
         try:
             earlier = json.loads(there)
@@ -112,9 +119,13 @@ class Place:
             try:
                 self._write_table(name, table(bare))
             except OSError as again:
-                raise FileError(
-                    f"{self.out}: cannot be written: {again.strerror or again}; make room, and run the same again: it goes on with what is missing"
-                ) from None
+                raise self._unwritable(again) from None
+
+    def _unwritable(self, error: OSError) -> FileError:
+        words = " ".join(str(error.strerror or error).split())
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            words += "; make room, and run the same again: it goes on with what is missing"
+        return FileError(f"{self.out}: cannot be written: {words}")
 
     def _write_table(self, name: str, rows: Any) -> None:
         self._write(name, lambda sink: pyarrow.parquet.write_table(rows, sink, compression="zstd"))

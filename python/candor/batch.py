@@ -152,6 +152,11 @@ class Worker:
         rows = [row for photo in photos_of(batch) for row in self._rows(photo)]
         return {name: _column(name, [row.get(name) for row in rows]) for name in COLUMNS}
 
+    @property
+    def name(self) -> str:
+        """The model's path, or what stands for it."""
+        return self._opening.name
+
     def close(self) -> None:
         """Ends the model's process; the next call starts it again."""
         if self._process is not None:
@@ -189,19 +194,26 @@ class Worker:
             try:
                 self._process = Isolated(serve, (self._opening,), self.timeout)
             except (Died, Late) as error:
-                raise EngineError(f"{self._opening.name}: cannot be opened: {error}") from None
+                raise EngineError(f"{self.name}: cannot be opened: {error}") from None
         return self._process
+
+
+def column_of(columns: Iterable[str]) -> str:
+    """The column that has the photos."""
+    there = list(columns)
+    for name in ("photo", "path", "uri"):
+        if name in there:
+            return name
+    raise UsageError(f"no column is called 'photo', 'path' or 'uri'; there are: {', '.join(there)}")
 
 
 def photos_of(batch: Mapping[str, Any]) -> list[Any]:
     """The paths of a batch."""
-    for name in ("photo", "path", "uri"):
-        if name in batch:
-            column = batch[name]
-            if getattr(column, "ndim", 1) != 1:
-                raise UsageError(f"column {name!r} holds pixels; give paths or URIs, which are read where they are explained")
-            return [str(p) if isinstance(p, (str, os.PathLike)) else p for p in column]
-    raise UsageError(f"no column is called 'photo', 'path' or 'uri'; there are: {', '.join(batch)}")
+    name = column_of(batch)
+    column = batch[name]
+    if getattr(column, "ndim", 1) != 1:
+        raise UsageError(f"column {name!r} holds pixels; give paths or URIs, which are read where they are explained")
+    return [str(p) if isinstance(p, (str, os.PathLike)) else p for p in column]
 
 
 def map_of(rows: Mapping[str, Any], row: int) -> np.ndarray[Any, np.dtype[np.float32]] | None:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pickle
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
 
 from . import batch as _batch
+from ._isolated import portable
 from ._progress import watched
 from .errors import Error, FileError, ModelError, UsageError
 
@@ -60,7 +62,7 @@ class Summary:
     photos, rows, errors : int
         Photos explained by this run, their rows, and how many of those have an error.
     skipped : int
-        Photos whose rows were there already; -1 if they were not counted, as of a ``Dataset``.
+        Photos whose rows were there already.
     seconds : float
         Of this run.
     configuration : dict
@@ -114,7 +116,7 @@ def explain(
     retry : bool
         Also explain again what has an error.
     progress : True or callable
-        ``True`` shows tqdm's bar; a callable is told ``(done, total)`` photos; the total of a ``Dataset`` is 0.
+        ``True`` shows tqdm's bar; a callable is told ``(done, total)`` photos.
     **options
         As :class:`candor.batch.Worker` takes them: ``timeout``, ``maps``, ``engine``, ``levels``, ``seed``, ``probe``, and the method's own.
 
@@ -141,52 +143,73 @@ def explain(
         keys["folder"] = place.maps
     with _cluster(ray):
         resources = {"num_cpus": num_cpus, "num_gpus": num_gpus}
+        _fits(ray, num_cpus, num_gpus)
         configuration = _remotely(ray, _configuration, resources, keys)
         place.begin(configuration)
         done = place.done(without_errors=retry)
         dataset, total, skipped = _missing(ray, photos, done, configuration["classes"], batch)
-        if total == 0 and skipped >= 0:
+        if dataset is None:
             return Summary(place.out, 0, 0, 0, skipped, time.monotonic() - start, configuration)
+        # What comes back from a worker is a few numbers; Ray would keep room for 128 MB each, and so let few of them work.
+        dataset.context.target_max_block_size = 1 << 20
+        dataset.context.enable_progress_bars = False
         work = dataset.map_batches(
             _Writer,
             fn_constructor_kwargs={"keys": keys, "out": place.out, "key": _batch.key_of(configuration)},
             batch_size=batch,
             batch_format="numpy",
             compute=_pool(ray, actors, num_cpus, num_gpus),
-            zero_copy_batch=True,
             **resources,
         )
         told = {"photos": 0, "rows": 0, "errors": 0}
-        with watched(progress, method) as callback:
-            for counts in _results(work):
+        with watched(progress, method) as callback, closing(_results(work)) as results:
+            for counts in results:
                 for name in told:
-                    told[name] += int(counts[name].sum())
+                    told[name] += int(counts[name])
                 if callback is not None:
                     callback(told["photos"], total)
     return Summary(place.out, **told, skipped=skipped, seconds=time.monotonic() - start, configuration=configuration)
 
 
 class _Writer:
-    """A worker that writes its rows, and returns how many there were."""
+    """A worker that writes its rows, and returns how many there were.
+
+    It raises nothing, which would leave it in its place with the CPUs it has: what went wrong is returned, too, and raised by :func:`_results`.
+    """
 
     def __init__(self, keys: Mapping[str, Any], out: str, key: str) -> None:
-        from ._place import Place
-
-        self._worker = Worker(**keys)
-        self._place = Place(out)
-        if self._worker.key != key:
-            raise ModelError(
-                f"{self._worker.configuration['model'][:16]}, Candor {self._worker.configuration['candor']}: the model, its sidecar, Candor or the "
-                f"engine on {platform.node()} is not the one that the run began with; give all machines the same"
-            )
+        self._keys, self._out, self._key = keys, out, key
+        self._worker: Worker | None = None
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
         photos = [str(photo) for photo in batch["photo"]]
-        name = self._place.name(photos, self._worker.key)
-        if not self._place.has(name):
-            self._place.write(name, self._worker(batch))
-        rows, errors = self._place.counts(name)
-        return {"photos": np.array([len(photos)]), "rows": np.array([rows]), "errors": np.array([errors])}
+        rows, errors, failure = 0, 0, b""
+        try:
+            rows, errors = self._written(photos)
+        except Exception as error:
+            failure = pickle.dumps(portable(error))
+        found = {"photos": len(photos), "rows": rows, "errors": errors, "failure": failure}
+        return {name: np.array([value], dtype=object if name == "failure" else np.int64) for name, value in found.items()}
+
+    def _written(self, photos: list[str]) -> tuple[int, int]:
+        from ._place import Place
+
+        place = Place(self._out)
+        name = place.name(photos, self._key)
+        if not place.has(name):
+            place.write(name, self._opened()({"photo": photos}))
+        return place.counts(name)
+
+    def _opened(self) -> Worker:
+        if self._worker is None:
+            worker = Worker(**self._keys)
+            if worker.key != self._key:
+                raise ModelError(
+                    f"{worker.name}: the model, its sidecar, Candor or the engine on {platform.node()} is another than where the run began; "
+                    "give all machines the same"
+                )
+            self._worker = worker
+        return self._worker
 
 
 def _configuration(keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,7 +227,7 @@ def _remotely(ray: Any, function: Callable[..., Any], resources: Mapping[str, An
 
 
 def _missing(ray: Any, photos: Any, done: Any, classes: list[str], size: int) -> tuple[Any, int, int]:
-    """The photos without rows as a dataset in blocks of ``size``, how many there are (0: not known), and how many have theirs (-1: not known)."""
+    """The photos without rows as a dataset in blocks of ``size``, how many there are, and how many have their rows."""
     if isinstance(photos, ray.data.Dataset):
         keys = ray.put(done.keys)
 
@@ -214,17 +237,25 @@ def _missing(ray: Any, photos: Any, done: Any, classes: list[str], size: int) ->
             given = np.array(_batch.photos_of(batch), dtype=object)
             return {"photo": given[Done(ray.get(keys)).missing(given, classes)]}
 
-        blocks = photos.map_batches(missing, batch_format="numpy", num_cpus=0)
-        return blocks.repartition(target_num_rows_per_block=size), 0, -1
+        _batch.column_of(photos.columns())
+        # Read before the workers take the cluster's CPUs, which reading needs, too.
+        given = photos.materialize()
+        blocks = given.map_batches(missing, batch_format="numpy", batch_size=8 * size).repartition(target_num_rows_per_block=size)
+        try:
+            blocks = blocks.materialize()
+        except ray.exceptions.RayTaskError as error:
+            raise _cause(error) from None
+        total = blocks.count()
+        return (blocks if total else None), total, given.count() - total
     import pyarrow as pa
 
-    given = np.array(list(dict.fromkeys(_paths(photos))), dtype=object)
-    wanted = given[done.missing(given, classes)]
+    names = np.array(list(dict.fromkeys(_paths(photos))), dtype=object)
+    wanted = names[done.missing(names, classes)]
     if not len(wanted):
-        return None, 0, len(given)
+        return None, 0, len(names)
     # A block is what a worker is given, and what is given to another where a worker is lost.
     blocks = [pa.table({"photo": pa.array(wanted[i : i + size], pa.string())}) for i in range(0, len(wanted), size)]
-    return ray.data.from_arrow(blocks), len(wanted), len(given) - len(wanted)
+    return ray.data.from_arrow(blocks), len(wanted), len(names) - len(wanted)
 
 
 def _paths(photos: Any) -> Iterator[str]:
@@ -242,6 +273,14 @@ def _paths(photos: Any) -> Iterator[str]:
         yield os.fspath(photo)
 
 
+def _fits(ray: Any, num_cpus: int, num_gpus: float) -> None:
+    """Raises where no machine has room for a worker: Ray would wait for one for ever."""
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(m.get("CPU", 0) >= num_cpus and m.get("GPU", 0) >= num_gpus for m in machines):
+        gpus = f" and {num_gpus:g} GPUs" if num_gpus else ""
+        raise UsageError(f"no machine of the cluster has {num_cpus} CPUs{gpus} for a worker; give less, or start one that has")
+
+
 def _pool(ray: Any, actors: int | tuple[int, int] | None, num_cpus: int, num_gpus: float) -> Any:
     if actors is None:
         there = ray.cluster_resources()
@@ -253,20 +292,27 @@ def _pool(ray: Any, actors: int | tuple[int, int] | None, num_cpus: int, num_gpu
     return ray.data.ActorPoolStrategy(min_size=least, max_size=most, max_tasks_in_flight_per_actor=1)
 
 
-def _results(work: Any) -> Iterator[dict[str, Any]]:
-    try:
-        yield from work.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0)
-    except Exception as error:
-        raise _cause(error) from None
+def _results(work: Any) -> Generator[dict[str, Any], None, None]:
+    """What each call of a worker returned, as it comes."""
+    with closing(iter(work.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0))) as batches:
+        for batch in batches:
+            for i, failure in enumerate(batch["failure"]):
+                if failure:
+                    raise pickle.loads(failure)
+                yield {name: column[i] for name, column in batch.items()}
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What was raised in a worker: the first of Candor's own exceptions below what Ray made of it."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, Error):
+    """What was raised in a worker, if it is one of Candor's own exceptions; else the error itself."""
+    waiting, known = [error], []
+    while waiting:
+        seen = waiting.pop()
+        known.append(seen)
+        # What Ray makes of an exception is an instance of its class, too, with a page of text.
+        if isinstance(seen, Error) and not hasattr(seen, "cause"):
             return seen
-        seen = getattr(seen, "cause", None) or seen.__cause__
+        below = (getattr(seen, "cause", None), seen.__cause__, seen.__context__)
+        waiting += [e for e in below if isinstance(e, BaseException) and not any(e is k for k in known)]
     return error
 
 

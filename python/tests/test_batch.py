@@ -35,8 +35,8 @@ def without_seconds(rows: Any) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    absent = value is None or (isinstance(value, (int, float)) and (math.isnan(value) or value == -1))
-    return None if absent else value
+    number = isinstance(value, (int, float, np.number))
+    return None if value is None or (number and (math.isnan(value) or value == -1)) else value
 
 
 def test_rows_are_what_explain_finds(files: Path) -> None:
