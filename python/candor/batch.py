@@ -147,7 +147,10 @@ class Worker:
         Returns
         -------
         dict of str to array
-            The columns of ``COLUMNS``: a row for each photo and class, in the order given and asked.
+            A row for each photo and class, in the order given and asked. Columns: ``photo`` and ``class`` as they were given; ``class_id``,
+            ``class_name``, ``rank``, ``probability``, ``verdict``, ``evidence``, ``log_odds``, ``null_log_odds``, ``p_value``, ``lambda``,
+            ``kept_log_odds``, ``mass``, ``forward``, ``backward``, ``seconds`` and ``warnings`` as explain.json has them; ``map``, ``map_height``,
+            ``map_width``, ``map_scale``, ``map_file``; ``error``; ``configuration``. What is missing is NaN, -1 or None; in Parquet, null.
         """
         rows = [row for photo in photos_of(batch) for row in self._rows(photo)]
         return {name: _column(name, [row.get(name) for row in rows]) for name in COLUMNS}

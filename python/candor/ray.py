@@ -12,16 +12,19 @@ import platform
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import batch as _batch
+from ._commands import run
 from ._isolated import portable
 from ._progress import watched
-from .errors import Error, FileError, ModelError, UsageError
+from .bench import BenchResult, _samples
+from .errors import Error, ModelError, UsageError
 
-__all__ = ["Summary", "Worker", "explain"]
+__all__ = ["Summary", "Worker", "bench", "explain"]
 
 #: Suffixes of the photos in a folder.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -171,6 +174,79 @@ def explain(
     return Summary(place.out, **told, skipped=skipped, seconds=time.monotonic() - start, configuration=configuration)
 
 
+def bench(
+    name: str,
+    model: Any,
+    dataset: str | os.PathLike[str],
+    methods: Sequence[str] | None = None,
+    *,
+    out: str | os.PathLike[str],
+    parts: int | None = None,
+    num_cpus: int = 1,
+    num_gpus: float = 0,
+    progress: bool | Callable[[int, int], object] | None = None,
+    **options: Any,
+) -> BenchResult:
+    """A benchmark of :mod:`candor.bench` in parts on a cluster, with the tables and intervals of one machine.
+
+    The same call goes on where it was stopped.
+
+    Parameters
+    ----------
+    name : str
+        ``wsol``, ``dwsol``, ``adversarial``, ``grid`` or ``faithfulness``.
+    model, dataset : path
+        All workers reach them.
+    methods, **options
+        As :func:`candor.bench.wsol` takes them.
+    out : path
+        Folder that all workers reach: ``parts``, ``joined`` (what ``candor merge`` makes of them) and NAME.parquet, the figures of each sample.
+    parts : int, optional
+        Into how many the work is divided; four for each worker that the cluster has room for if not given, of the first call.
+    num_cpus, num_gpus, progress
+        As :func:`explain` takes them; progress counts parts.
+
+    Returns
+    -------
+    BenchResult
+    """
+    ray = _ray()
+    from ._parts import part, words
+
+    folder = os.path.abspath(out)
+    engine = {"threads": num_cpus, **({"engine": "onnxruntime", "device": "cuda"} if num_gpus else {})}
+    command = words(name, model, dataset, methods, options, engine)
+    with _cluster(ray):
+        _fits(ray, num_cpus, num_gpus)
+        there = [int(p.split("-of-")[1]) for p in _listed(os.path.join(folder, "parts"))]
+        count = parts or max(there, default=4 * _room(ray, num_cpus, num_gpus))
+        folders = [os.path.join(folder, "parts", f"{i + 1}-of-{count}") for i in range(count)]
+        task = ray.remote(part).options(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=-1)
+        waiting = [task.remote([*command, "--shard", f"{i + 1}/{count}", "--out", f]) for i, f in enumerate(folders)]
+        with watched(progress, f"bench {name}") as callback:
+            while waiting:
+                ready, waiting = ray.wait(waiting)
+                try:
+                    ray.get(ready)
+                except ray.exceptions.RayTaskError as error:
+                    for other in waiting:
+                        ray.cancel(other, force=True)
+                    raise _cause(error) from None
+                if callback is not None:
+                    callback(count - len(waiting), count)
+    joined = os.path.join(folder, "joined")
+    document = run(["merge", *folders, "--out", joined], f"merge {name}", None)
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.csv.read_csv(os.path.join(joined, f"{name}.csv")), os.path.join(folder, f"{name}.parquet"))
+    return BenchResult(document, _samples(Path(joined) / f"{name}.csv"))
+
+
+def _listed(folder: str) -> list[str]:
+    return [p for p in os.listdir(folder) if "-of-" in p] if os.path.isdir(folder) else []
+
+
 class _Writer:
     """A worker that writes its rows, and returns how many there were.
 
@@ -281,14 +357,15 @@ def _fits(ray: Any, num_cpus: int, num_gpus: float) -> None:
         raise UsageError(f"no machine of the cluster has {num_cpus} CPUs{gpus} for a worker; give less, or start one that has")
 
 
+def _room(ray: Any, num_cpus: int, num_gpus: float) -> int:
+    """How many workers the cluster has room for."""
+    there = ray.cluster_resources()
+    room = there.get("CPU", 1) / num_cpus
+    return max(1, int(min(room, there.get("GPU", 0) / num_gpus) if num_gpus else room))
+
+
 def _pool(ray: Any, actors: int | tuple[int, int] | None, num_cpus: int, num_gpus: float) -> Any:
-    if actors is None:
-        there = ray.cluster_resources()
-        room = there.get("CPU", 1) / num_cpus
-        if num_gpus:
-            room = min(room, there.get("GPU", 0) / num_gpus)
-        return ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, int(room)), max_tasks_in_flight_per_actor=1)
-    least, most = actors if isinstance(actors, tuple) else (actors, actors)
+    least, most = actors if isinstance(actors, tuple) else (actors or 1, actors or _room(ray, num_cpus, num_gpus))
     return ray.data.ActorPoolStrategy(min_size=least, max_size=most, max_tasks_in_flight_per_actor=1)
 
 

@@ -130,6 +130,28 @@ def test_a_disk_that_is_full(local: None, files: Path, photos: list[str], tmp_pa
         subprocess.run(["umount", str(disk)], check=True)
 
 
+def test_a_benchmark_in_parts_is_that_of_one_machine(local: None, files: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet
+
+    told: list[tuple[int, int]] = []
+    asked: dict[str, Any] = {"methods": ["grad-cam", "gradient"], "limit": 6, "no_examples": True}
+    arguments = ("wsol", files / "model.onnx", files / "photos")
+    found = candor.ray.bench(*arguments, out=tmp_path / "bench", parts=3, progress=lambda *counts: told.append(counts), **asked)
+    wanted = candor.bench.wsol(candor.load(arguments[1], threads=1), arguments[2], **asked)
+    assert told[-1] == (3, 3)
+    for title, table in wanted.tables.items():
+        for column, values in table.items():
+            assert column == "seconds" or list(map(str, found.tables[title][column])) == list(map(str, values)), (title, column)
+    rows = pyarrow.parquet.read_table(tmp_path / "bench/wsol.parquet")
+    assert rows.num_rows == len(wanted.samples["method"]) > 20
+    again = candor.ray.bench(*arguments, out=tmp_path / "bench", **asked)
+    assert again.document["tables"] == found.document["tables"]
+    with pytest.raises(candor.MethodError, match="did you mean"):
+        candor.ray.bench(*arguments, ["gradcam"], out=tmp_path / "other", parts=2)
+    with pytest.raises(candor.UsageError, match="a model file"):
+        candor.ray.bench("wsol", candor.scenes.model(), files / "photos", out=tmp_path / "other")
+
+
 def test_a_node_and_a_worker_are_killed(files: Path, photos: list[str], tmp_path: Path) -> None:
     from ray.cluster_utils import Cluster
 
