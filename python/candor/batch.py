@@ -127,7 +127,7 @@ class Worker:
         library = None if onnxruntime is None else os.fspath(onnxruntime)
         place = None if folder is None else os.fspath(folder)
         self._opening = Opening(
-            model if isinstance(model, Model) else os.fspath(model),
+            model_of(model),
             (engine, device, library, threads),
             Question(asked, method, list(levels), seed, probe, options, maps, place),
         )
@@ -199,6 +199,15 @@ class Worker:
             except (Died, Late) as error:
                 raise EngineError(f"{self.name}: cannot be opened: {error}") from None
         return self._process
+
+
+def model_of(model: Any) -> Model | str:
+    """A model as workers are given one."""
+    if isinstance(model, (str, os.PathLike)):
+        return os.fspath(model)
+    if isinstance(model, Model):
+        return model
+    raise TypeError(f"a worker's model is a path or what candor.load returns, not {type(model).__name__}")
 
 
 def column_of(columns: Iterable[str]) -> str:

@@ -104,6 +104,7 @@ def explain(
     Parameters
     ----------
     photos : list of paths or URIs, a folder, or a ray.data.Dataset with a column ``photo``, ``path`` or ``uri``
+        Relative paths of a list or folder are made absolute, which is how the column ``photo`` has them.
     model : path or Model
         A path is opened by each worker.
     classes, method
@@ -140,8 +141,9 @@ def explain(
 
     if batch < 1 or num_cpus < 1:
         raise UsageError("batch and num_cpus are whole numbers above 0")
-    place = Place(out)
-    keys = {"model": model, "classes": classes, "method": method, **options}
+    place = Place(_everywhere(out))
+    given = _batch.model_of(model)
+    keys = {"model": _everywhere(given) if isinstance(given, str) else given, "classes": classes, "method": method, **options}
     if options.get("maps") == "npz":
         keys["folder"] = place.maps
     with _cluster(ray):
@@ -334,9 +336,15 @@ def _missing(ray: Any, photos: Any, done: Any, classes: list[str], size: int) ->
     return ray.data.from_arrow(blocks), len(wanted), len(names) - len(wanted)
 
 
+def _everywhere(path: str | os.PathLike[str]) -> str:
+    """A path that means the same wherever a worker runs."""
+    text = os.fspath(path)
+    return text if "://" in text else os.path.abspath(text)
+
+
 def _paths(photos: Any) -> Iterator[str]:
     if isinstance(photos, (str, os.PathLike)):
-        folder = os.fspath(photos)
+        folder = os.path.abspath(photos)
         if not os.path.isdir(folder):
             raise UsageError(f"{folder}: is not a folder; give a folder, a list of paths or URIs, or a ray.data.Dataset")
         for where, folders, files in os.walk(folder):
@@ -346,7 +354,7 @@ def _paths(photos: Any) -> Iterator[str]:
     for photo in photos:
         if not isinstance(photo, (str, os.PathLike)):
             raise TypeError(f"a photo is a path or a URI, not {type(photo).__name__}")
-        yield os.fspath(photo)
+        yield _everywhere(photo)
 
 
 def _fits(ray: Any, num_cpus: int, num_gpus: float) -> None:

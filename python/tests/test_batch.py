@@ -104,6 +104,8 @@ def test_what_is_asked_wrongly_is_said_at_once(files: Path) -> None:
     ]:
         with pytest.raises(error, match=words):
             worker(files, **keys)
+    with pytest.raises(TypeError, match="candor.load returns, not bytes"):
+        candor.batch.Worker(candor.scenes.model_bytes())
     with pytest.raises(FileNotFoundError, match="no such.onnx"):
         candor.batch.Worker("no such.onnx")
     one = worker(files)

@@ -22,7 +22,7 @@ import candor.batch
 import candor.ray
 import numpy as np
 
-METHODS = [("grad-cam", {}), ("reliable", {"iterations": 20, "look": 0})]
+METHODS = [("grad-cam", {}), ("reliable", {"iterations": 10, "look": 0})]
 
 
 def photos_of(folder, count):
