@@ -39,20 +39,27 @@ def start(cpus=2):
     return ray.init(num_cpus=cpus, include_dashboard=False, object_store_memory=200 << 20, log_to_driver=False, configure_logging=False)
 
 
+def processor(pid):
+    """Seconds of the processor that a process took."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def work(model, method, options, photos, ready, go, seconds):
     """One process: opened, told to go, and timed from then on."""
     worker = candor.batch.Worker(model, "top1", method, probe=False, **options)
     worker({"photo": photos[:1]})
+    before = processor(worker._process.pid)
     ready.release()
     go.wait()
     begin = time.monotonic()
     for i in range(0, len(photos), 8):
         worker({"photo": photos[i : i + 8]})
-    seconds.put(time.monotonic() - begin)
+    seconds.put((time.monotonic() - begin, processor(worker._process.pid) - before))
 
 
 def by_processes(count, *arguments):
-    """Seconds from the start of work to the end of the last process."""
+    """Seconds from the start of work to the end of the last process, and of the processor."""
     *asked, photos = arguments
     context = get_context("spawn")
     ready, go, seconds = context.Semaphore(0), context.Event(), context.Queue()
@@ -61,9 +68,9 @@ def by_processes(count, *arguments):
     [process.start() for process in processes]
     [ready.acquire() for _ in processes]
     go.set()
-    found = max(seconds.get() for _ in processes)
+    found = [seconds.get() for _ in processes]
     [process.join() for process in processes]
-    return found
+    return max(wall for wall, _ in found), sum(taken for _, taken in found)
 
 
 def by_ray(count, model, method, options, photos, batch=8):
@@ -79,11 +86,16 @@ def by_ray(count, model, method, options, photos, batch=8):
 
 def scaling(model, folder, count="200"):
     photos = photos_of(folder, int(count))
+    for method, options in METHODS:
+        (one, cpu_one), (two, cpu_two) = (by_processes(n, model, method, options, photos) for n in (1, 2))
+        print(
+            f"{method}, {len(photos)} photos, processes: one {one:.1f} s, two {two:.1f} s: {one / two:.2f} times; of the processor {cpu_one:.1f} s "
+            f"and {cpu_two:.1f} s, which allows {2 * cpu_one / cpu_two:.2f} times; load {load()}", flush=True
+        )
     start()
     for method, options in METHODS:
-        for name, run in [("processes", by_processes), ("Ray", lambda *a: by_ray(*a)[0])]:
-            one, two = (run(n, model, method, options, photos) for n in (1, 2))
-            print(f"{method}, {len(photos)} photos, {name}: one {one:.1f} s, two {two:.1f} s: {one / two:.2f} times; load {load()}", flush=True)
+        one, two = (by_ray(n, model, method, options, photos)[0] for n in (1, 2))
+        print(f"{method}, {len(photos)} photos, Ray: one {one:.1f} s, two {two:.1f} s: {one / two:.2f} times; load {load()}", flush=True)
 
 
 def overhead(model, folder, count="60"):
