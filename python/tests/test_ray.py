@@ -12,6 +12,7 @@ from typing import Any
 
 import candor
 import candor.batch
+import numpy as np
 import pytest
 from test_batch import there, without_seconds
 
@@ -70,6 +71,11 @@ def test_rows_are_those_of_one_process(local: None, files: Path, photos: list[st
     # Errors are tried again where that is asked for.
     found = explain(files, photos, tmp_path / "again", retry=True)
     assert (found.photos, found.errors, found.skipped) == (1, 2, 40)
+    # Maps as files lie beside the rows.
+    explain(files, photos[:2], tmp_path / "files", maps="npz")
+    for file in there(tmp_path / "files")["map_file"]:
+        with np.load(file) as arrays:
+            assert arrays["map"].shape == (112, 112)
 
 
 def test_photos_that_hang_or_crash(local: None, files: Path, photos: list[str], tmp_path: Path, faulty: str) -> None:
