@@ -48,8 +48,10 @@ from .security import Detector as Detector
 from .security import attack as attack
 
 if TYPE_CHECKING:
+    from . import batch as batch
     from . import bench as bench
     from . import quantus as quantus
+    from . import ray as ray
 
 __version__: str = _candor.__version__
 
@@ -62,6 +64,6 @@ def export(model: Any, method: str = "grad-cam", path: Any = None, **options: An
 
 def __getattr__(name: str) -> Any:
     # What needs other packages, or time to import, is imported when it is used.
-    if name in ("bench", "quantus"):
+    if name in ("batch", "bench", "quantus", "ray"):
         return importlib.import_module(f"candor.{name}")
     raise AttributeError(f"module 'candor' has no attribute {name!r}")

@@ -44,3 +44,37 @@ def data() -> Path:
 def no_stray_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     yield
+
+
+#: A file system of fsspec whose photos are faulty, found by any process that has its folder on its path.
+FAULTY = """
+import ctypes, fsspec, os, time
+
+class Faulty(fsspec.AbstractFileSystem):
+    protocol = "faulty"
+
+    def _open(self, path, mode="rb", **options):
+        kind, _, path = path.partition("/")
+        if kind == "crash":
+            ctypes.string_at(0)
+        if kind == "hang":
+            ctypes.PyDLL(None).sleep(1000)  # with the GIL, as native code may
+        if kind == "slow":
+            time.sleep(2)
+        return open("/" + path, mode)  # of a pipe with a name: waits until it is written
+"""
+
+
+@pytest.fixture
+def faulty(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The scheme of URIs that crash, hang or wait: ``faulty://crash``, ``faulty://hang``, ``faulty://slow/PHOTO``, ``faulty://pipe/PIPE``."""
+    pytest.importorskip("fsspec", reason="fsspec is not installed")
+    if os.name != "posix":
+        pytest.skip("signals and pipes with names are POSIX's")
+    folder = tmp_path_factory.mktemp("faulty")
+    (folder / "candor_faulty.py").write_text(FAULTY)
+    (folder / "candor_faulty-1.dist-info").mkdir()
+    (folder / "candor_faulty-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: candor-faulty\nVersion: 1\n")
+    (folder / "candor_faulty-1.dist-info/entry_points.txt").write_text("[fsspec.specs]\nfaulty = candor_faulty:Faulty\n")
+    monkeypatch.syspath_prepend(str(folder))
+    return "faulty://"

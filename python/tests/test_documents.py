@@ -21,6 +21,7 @@ PAGES = [
     "book/src/how-to/from-pytorch-grad-cam.md",
     "book/src/how-to/torchvision.md",
     "book/src/how-to/quantus.md",
+    "book/src/how-to/many-machines.md",
 ]
 
 
@@ -38,7 +39,7 @@ def test_the_python_of_a_page_runs(page: str, files: Path, tmp_path: Path) -> No
         exec(compile(block, page, "exec"), names)  # noqa: S102 - the page's own code
 
 
-@pytest.mark.parametrize("name", sorted(m.name for m in pkgutil.iter_modules(candor.__path__) if m.name not in ("_candor", "__main__", "quantus")))
+@pytest.mark.parametrize("name", sorted(m.name for m in pkgutil.iter_modules(candor.__path__) if m.name not in ("_candor", "__main__", "_place", "quantus")))
 def test_the_examples_of_a_module_run(name: str) -> None:
     found = doctest.testmod(importlib.import_module(f"candor.{name}"))
     assert not found.failed

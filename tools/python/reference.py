@@ -22,6 +22,7 @@ SECTIONS = [
     ("Tensors", [("method.py", ["Method", "methods"])]),
     ("Graphs", [("graph.py", ["gradient"]), ("__init__.py", ["export"])]),
     ("Evaluation", [("evaluation.py", ["check", "CheckResult"]), ("bench.py", ["wsol", "dwsol", "adversarial", "grid", "faithfulness", "speed", "BenchResult"])]),
+    ("Many photos, many machines", [("batch.py", ["Worker", "map_of"]), ("ray.py", ["explain", "Summary", "Worker"])]),
     ("Security", [("security.py", ["attack", "AttackResult", "Attacked", "Detector"])]),
     ("Quantus", [("quantus.py", ["Model", "explain_func"])]),
     ("Scenes", [("scenes.py", ["model", "model_bytes", "photos", "scene", "Scene"])]),
@@ -55,7 +56,7 @@ def entry(node: ast.ClassDef | ast.FunctionDef, module: str) -> str:
     lines.append(f"\n{documented(ast.get_docstring(node))}\n")
     if isinstance(node, ast.ClassDef):
         init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
-        if init is not None and node.name in ("Method", "Detector"):
+        if init is not None and (node.name in ("Method", "Detector") or module == "candor.batch"):
             lines.insert(1, f"\n```text\n{signature(init, node.name)}\n```\n")
         for method in node.body:
             if isinstance(method, ast.FunctionDef) and shown(method):
