@@ -14,7 +14,7 @@ const LEGEND: [&str; 4] = [
     "log-odds: how far the model prefers the class to all others together",
     "null log-odds: the same where the masks hide the photo, but at least chance",
     "evidence: what the log-odds, of the photo or of the class's best place, have above the null log-odds",
-    "mean of map: of its positive values, over all pixels",
+    "mean of map: of its positive values, over all pixels; `mass` in explain.json and in the tables of other commands",
 ];
 
 /// The result for a screen of `width` columns.
