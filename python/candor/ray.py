@@ -6,23 +6,25 @@ Needs ``pip install 'candor-xai[ray]'``. Only paths or URIs travel; each worker 
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
 import pickle
 import platform
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from . import _cluster
 from . import batch as _batch
 from ._commands import run
 from ._isolated import portable
 from ._progress import watched
 from .bench import BenchResult, _samples
-from .errors import Error, ModelError, UsageError
+from .errors import ModelError, UsageError
 
 __all__ = ["Summary", "Worker", "bench", "explain"]
 
@@ -47,7 +49,7 @@ class Worker(_batch.Worker):
 
 def _given() -> dict[str, Any]:
     """What Ray gives this worker."""
-    there = _ray().get_runtime_context().get_assigned_resources()
+    there = _cluster.imported().get_runtime_context().get_assigned_resources()
     keys: dict[str, Any] = {"threads": max(1, int(there.get("CPU", 1)))}
     if there.get("GPU"):
         keys.update(engine="onnxruntime", device="cuda")
@@ -136,7 +138,7 @@ def explain(
         ``out`` cannot be written. What was written stays.
     """
     start = time.monotonic()
-    ray = _ray()
+    ray = _cluster.imported()
     from ._place import Place
 
     if batch < 1 or num_cpus < 1:
@@ -146,10 +148,11 @@ def explain(
     keys = {"model": _everywhere(given) if isinstance(given, str) else given, "classes": classes, "method": method, **options}
     if options.get("maps") == "npz":
         keys["folder"] = place.maps
-    with _cluster(ray):
+    with _cluster.cluster(ray) as alone:
         resources = {"num_cpus": num_cpus, "num_gpus": num_gpus}
-        _fits(ray, num_cpus, num_gpus)
-        configuration = _remotely(ray, _configuration, resources, keys)
+        _cluster.fits(ray, num_cpus, num_gpus, alone)
+        # Opening takes a moment, and no CPU needs to be kept for it.
+        configuration = _cluster.remotely(ray, _configuration, {"num_cpus": 0, "num_gpus": num_gpus}, keys)
         place.begin(configuration)
         done = place.done(without_errors=retry)
         dataset, total, skipped = _missing(ray, photos, done, configuration["classes"], batch)
@@ -212,16 +215,16 @@ def bench(
     -------
     BenchResult
     """
-    ray = _ray()
+    ray = _cluster.imported()
     from ._parts import part, words
 
     folder = os.path.abspath(out)
     engine = {"threads": num_cpus, **({"engine": "onnxruntime", "device": "cuda"} if num_gpus else {})}
     command = words(name, model, dataset, methods, options, engine)
-    with _cluster(ray):
-        _fits(ray, num_cpus, num_gpus)
+    with _cluster.cluster(ray) as alone:
+        _cluster.fits(ray, num_cpus, num_gpus, alone)
         there = [int(p.split("-of-")[1]) for p in _listed(os.path.join(folder, "parts"))]
-        count = parts or max(there, default=4 * _room(ray, num_cpus, num_gpus))
+        count = parts or max(there, default=4 * _cluster.room(ray, num_cpus, num_gpus))
         folders = [os.path.join(folder, "parts", f"{i + 1}-of-{count}") for i in range(count)]
         task = ray.remote(part).options(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=-1)
         waiting = [task.remote([*command, "--shard", f"{i + 1}/{count}", "--out", f]) for i, f in enumerate(folders)]
@@ -233,7 +236,7 @@ def bench(
                 except ray.exceptions.RayTaskError as error:
                     for other in waiting:
                         ray.cancel(other, force=True)
-                    raise _cause(error) from None
+                    raise _cluster.cause(error) from None
                 if callback is not None:
                     callback(count - len(waiting), count)
     joined = os.path.join(folder, "joined")
@@ -296,14 +299,6 @@ def _configuration(keys: Mapping[str, Any]) -> dict[str, Any]:
     return worker.configuration
 
 
-def _remotely(ray: Any, function: Callable[..., Any], resources: Mapping[str, Any], *arguments: Any) -> Any:
-    """What a function returns on a machine of the cluster; its exceptions are raised here."""
-    try:
-        return ray.get(ray.remote(function).options(**resources).remote(*arguments))
-    except ray.exceptions.RayTaskError as error:
-        raise _cause(error) from None
-
-
 def _missing(ray: Any, photos: Any, done: Any, classes: list[str], size: int) -> tuple[Any, int, int]:
     """The photos without rows as a dataset in blocks of ``size``, how many there are, and how many have their rows."""
     if isinstance(photos, ray.data.Dataset):
@@ -322,7 +317,7 @@ def _missing(ray: Any, photos: Any, done: Any, classes: list[str], size: int) ->
         try:
             blocks = blocks.materialize()
         except ray.exceptions.RayTaskError as error:
-            raise _cause(error) from None
+            raise _cluster.cause(error) from None
         total = blocks.count()
         return (blocks if total else None), total, given.count() - total
     import pyarrow as pa
@@ -357,67 +352,24 @@ def _paths(photos: Any) -> Iterator[str]:
         yield _everywhere(photo)
 
 
-def _fits(ray: Any, num_cpus: int, num_gpus: float) -> None:
-    """Raises where no machine has room for a worker: Ray would wait for one for ever."""
-    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if not any(m.get("CPU", 0) >= num_cpus and m.get("GPU", 0) >= num_gpus for m in machines):
-        gpus = f" and {num_gpus:g} GPUs" if num_gpus else ""
-        raise UsageError(f"no machine of the cluster has {num_cpus} CPUs{gpus} for a worker; give less, or start one that has")
-
-
-def _room(ray: Any, num_cpus: int, num_gpus: float) -> int:
-    """How many workers the cluster has room for."""
-    there = ray.cluster_resources()
-    room = there.get("CPU", 1) / num_cpus
-    return max(1, int(min(room, there.get("GPU", 0) / num_gpus) if num_gpus else room))
-
-
 def _pool(ray: Any, actors: int | tuple[int, int] | None, num_cpus: int, num_gpus: float) -> Any:
-    least, most = actors if isinstance(actors, tuple) else (actors or 1, actors or _room(ray, num_cpus, num_gpus))
+    least, most = actors if isinstance(actors, tuple) else (actors or 1, actors or _cluster.room(ray, num_cpus, num_gpus))
     return ray.data.ActorPoolStrategy(min_size=least, max_size=most, max_tasks_in_flight_per_actor=1)
 
 
 def _results(work: Any) -> Generator[dict[str, Any], None, None]:
     """What each call of a worker returned, as it comes."""
+    try:
+        yield from _told(work)
+    finally:
+        # Ray ends workers when nothing refers to them, and what does is in cycles: they would keep their CPUs from the next call.
+        gc.collect()
+
+
+def _told(work: Any) -> Generator[dict[str, Any], None, None]:
     with closing(iter(work.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0))) as batches:
         for batch in batches:
             for i, failure in enumerate(batch["failure"]):
                 if failure:
                     raise pickle.loads(failure)
                 yield {name: column[i] for name, column in batch.items()}
-
-
-def _cause(error: BaseException) -> BaseException:
-    """What was raised in a worker, if it is one of Candor's own exceptions; else the error itself."""
-    waiting, known = [error], []
-    while waiting:
-        seen = waiting.pop()
-        known.append(seen)
-        # What Ray makes of an exception is an instance of its class, too, with a page of text.
-        if isinstance(seen, Error) and not hasattr(seen, "cause"):
-            return seen
-        below = (getattr(seen, "cause", None), seen.__cause__, seen.__context__)
-        waiting += [e for e in below if isinstance(e, BaseException) and not any(e is k for k in known)]
-    return error
-
-
-@contextmanager
-def _cluster(ray: Any) -> Iterator[None]:
-    """Ray as the caller started it; else the cluster that ``RAY_ADDRESS`` names, or this machine, for as long as the call takes."""
-    if ray.is_initialized():
-        yield
-        return
-    ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _ray() -> Any:
-    try:
-        import ray
-        import ray.data
-    except ImportError:
-        raise UsageError("many machines need Ray: pip install 'candor-xai[ray]'") from None
-    return ray

@@ -103,8 +103,6 @@ def test_what_is_asked_wrongly_is_said_in_one_line(local: None, files: Path, pho
         ({"classes": "fsh"}, candor.LabelError, "did you mean"),
         ({"maps": "jpeg"}, candor.UsageError, "float16"),
         ({"batch": 0}, candor.UsageError, "batch"),
-        ({"num_gpus": 1, "actors": 1}, candor.UsageError, "no machine of the cluster has"),
-        ({"num_cpus": 3}, candor.UsageError, "no machine of the cluster has"),
     ]:
         with pytest.raises(error, match=words) as caught:
             explain(files, photos, tmp_path / "rows", **keys)
@@ -202,6 +200,11 @@ def test_ray_is_started_and_ended_where_it_is_not_running(files: Path, photos: l
     ray.shutdown()
     found = explain(files, photos[:10], tmp_path / "rows", actors=None)
     assert found.rows == 20 and not ray.is_initialized()
+    with pytest.raises(candor.UsageError, match="has 1000 CPUs for a worker; give less"):
+        explain(files, photos, tmp_path / "rows", num_cpus=1000)
+    with pytest.raises(candor.UsageError, match="has 1 CPUs and 100 GPUs"):
+        explain(files, photos, tmp_path / "rows", num_gpus=100)
+    assert not ray.is_initialized()
 
 
 def test_without_ray_the_error_says_what_to_install(files: Path) -> None:
