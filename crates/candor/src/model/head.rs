@@ -203,7 +203,8 @@ fn describe(graph: &Graph, id: ValueId) -> String {
 }
 
 fn described(graph: &Graph, outputs: impl Iterator<Item = ValueId>) -> String {
-    outputs.map(|id| describe(graph, id)).collect::<Vec<_>>().join(", ")
+    let all: Vec<String> = outputs.map(|id| describe(graph, id)).collect();
+    if all.is_empty() { "there are none".to_string() } else { all.join(", ") }
 }
 
 /// The scores behind the output of that name.
