@@ -168,12 +168,7 @@ impl Step {
     }
 
     /// For rows N×length and labels N, the gradient of the mean cross entropy with respect to each of the weights.
-    fn gradients(
-        &mut self,
-        weights: &[Vec<f32>],
-        rows: Vec<f32>,
-        labels: Vec<f32>,
-    ) -> Result<Vec<Vec<f32>>> {
+    fn gradients(&mut self, weights: &[Vec<f32>], rows: Vec<f32>, labels: Vec<f32>) -> Result<Vec<Vec<f32>>> {
         let n = labels.len();
         let mut inputs = vec![tensor(&[n, self.layout.length()], rows)?, tensor(&[n, 1], labels)?];
         for (shape, values) in self.layout.weights().iter().zip(weights) {
@@ -193,9 +188,8 @@ impl Step {
 fn gradient_graph(network: &Network) -> Result<Graph> {
     let at = |e| Error::from(candor::error::Error::graph("the detector's training", e));
     let b = Builder::new(Graph::new(18));
-    let input = |name: &str, length: usize| {
-        b.input(name, DataType::Float, &[Dim::Batch(1), Dim::Fixed(length)])
-    };
+    let input =
+        |name: &str, length: usize| b.input(name, DataType::Float, &[Dim::Batch(1), Dim::Fixed(length)]);
     let (rows, labels) = (input("features", network.layout.length()), input("labels", 1));
     let weights = network.layout.weights().into_iter().enumerate().map(|(i, shape)| {
         let shape: Vec<Dim> = shape.into_iter().map(Dim::Fixed).collect();
