@@ -209,12 +209,13 @@ def fused_gemm(a, x, w, c):
 
 
 @operator("ConvTranspose")
-def conv_transpose(a, x, w):
+def conv_transpose(a, x, w, b=None):
     pads, rank = a.get("pads", [0, 0, 0, 0]), 2
     extra, strides, dilations = (a.get(k, d) for k, d in (("output_padding", [0, 0]), ("strides", [1, 1]), ("dilations", [1, 1])))
     y = F.conv_transpose2d(x, w, None, strides, 0, 0, a.get("group", 1), dilations)
     # PyTorch takes one padding for both ends: cut it off here, as ONNX says.
-    return F.pad(y, torch_pad([-p for p in pads[:rank]], [e - p for e, p in zip(extra, pads[rank:])]))
+    y = F.pad(y, torch_pad([-p for p in pads[:rank]], [e - p for e, p in zip(extra, pads[rank:])]))
+    return y if b is None else y + b.reshape(-1, 1, 1)
 
 
 def triangles(n: int, to: int) -> torch.Tensor:

@@ -47,16 +47,16 @@ fn loaded(name: &str) -> Graph {
 
 #[test]
 fn a_lowered_node_without_gradient_is_the_files() {
-    // The image is the weight, too: there is no rule for that.
-    let pads = ("pads", Attribute::Ints(vec![2, 2, 1, 1]));
-    let conv = Node::new("FusedConv", &["x", "x"], "y", &[pads]).of_microsoft().named("conv7");
-    let error = error(vec![conv], vec![]);
+    // The image is the scale, too: there is no rule for that.
+    let norm = Node::new("SkipLayerNormalization", &["x", "x", "x"], "y", &[]).of_microsoft().named("norm7");
+    let error = error(vec![norm], vec![]);
     let GraphError::NoGradient { at, .. } = &error else { panic!("{error}") };
     assert_eq!(
         (at.node.as_str(), at.op.as_str(), at.operator()),
-        ("conv7", "com.microsoft.FusedConv", "Conv")
+        ("norm7", "com.microsoft.SkipLayerNormalization", "LayerNormalization")
     );
-    let start = "node 'conv7' (com.microsoft.FusedConv), in the Conv made from it: no gradient rule for operator Conv: ";
+    let start = "node 'norm7' (com.microsoft.SkipLayerNormalization), in the LayerNormalization made from it: no gradient rule for operator \
+                 LayerNormalization: ";
     assert!(error.to_string().starts_with(start), "{error}");
 }
 

@@ -64,6 +64,21 @@ fn conv(case: &'static str, x: &[usize], weight: &'static [usize], attrs: Vec<(&
     })
 }
 
+/// Conv or ConvTranspose of which kernel and bias are differentiated, too.
+fn learned(
+    op: &'static str,
+    case: &'static str,
+    shapes: [&[usize]; 3],
+    attrs: Vec<(&'static str, Attr)>,
+) -> Row {
+    let kernel = ints(&shapes[1][2..].iter().map(|&k| k as i64).collect::<Vec<_>>());
+    row(op, case, &shapes, move |_, x| {
+        let mut attrs = attrs.clone();
+        attrs.push(("kernel_shape", kernel.clone()));
+        x[0].op(op, &x[1..], &attrs)
+    })
+}
+
 fn pool(
     op: &'static str,
     case: &'static str,
@@ -218,6 +233,44 @@ fn rows() -> Vec<Row> {
             vec![g(2), s(2, 2), d(2, 2), p(2, 2, 2, 2)],
         ),
         conv("depthwise, stride 3, kernel 1", &[0, 2, 7, 8], &[2, 1, 1, 1], vec![g(2), s(3, 3)]),
+        learned("Conv", "kernel and bias", [image, &[3, 2, 3, 3], &[3]], vec![p(1, 1, 1, 1)]),
+        learned("Conv", "kernel and bias, 1×1, stride 2", [image, &[3, 2, 1, 1], &[3]], vec![s(2, 2)]),
+        learned(
+            "Conv",
+            "kernel and bias, asymmetric pads, stride 2 and 3, with rest",
+            [&[0, 2, 8, 9], &[3, 2, 3, 2], &[3]],
+            vec![s(2, 3), p(0, 1, 2, 0)],
+        ),
+        learned(
+            "Conv",
+            "kernel and bias, groups, dilated, stride 2",
+            [&[0, 4, 9, 8], &[6, 2, 3, 2], &[6]],
+            vec![g(2), d(2, 3), s(2, 1), p(2, 1, 2, 1)],
+        ),
+        learned(
+            "Conv",
+            "kernel and bias, depthwise",
+            [&[0, 3, 5, 6], &[6, 1, 3, 3], &[6]],
+            vec![g(3), p(1, 1, 1, 1)],
+        ),
+        learned(
+            "Conv",
+            "kernel and bias, one axis",
+            [&[0, 2, 9], &[3, 2, 4], &[3]],
+            vec![("strides", ints(&[2])), ("pads", ints(&[1, 2]))],
+        ),
+        learned(
+            "ConvTranspose",
+            "kernel and bias, pads, output padding",
+            [image, &[2, 3, 3, 3], &[3]],
+            vec![s(2, 2), p(1, 1, 1, 1), ("output_padding", ints(&[1, 1]))],
+        ),
+        learned(
+            "ConvTranspose",
+            "kernel and bias, groups, dilated",
+            [&[0, 4, 5, 6], &[4, 3, 3, 2], &[6]],
+            vec![g(2), d(2, 1), s(1, 2), p(1, 0, 0, 1)],
+        ),
     ];
     for op in ["MaxPool", "AveragePool"] {
         rows.extend([

@@ -45,10 +45,20 @@ impl Layout {
         if i < self.area() { i / (self.grid * self.grid) } else { self.planes + i - self.area() }
     }
 
-    /// Inputs of the first linear layer.
-    pub(super) fn found(self) -> usize {
-        let pooled = if self.planes > 0 { WIDTHS[WIDTHS.len() - 1] } else { 0 };
-        pooled + self.numbers
+    /// Shapes of the network's weights: kernel and bias of each convolution, if there are planes, and of the two linear layers.
+    pub(super) fn weights(self) -> Vec<Vec<usize>> {
+        let mut all = vec![];
+        let mut found = self.numbers;
+        if self.planes > 0 {
+            let mut channels = self.planes;
+            for width in WIDTHS {
+                all.extend([vec![width, channels, KERNEL, KERNEL], vec![width]]);
+                channels = width;
+            }
+            found += channels;
+        }
+        all.extend([vec![found, HIDDEN], vec![1, HIDDEN], vec![HIDDEN, 1], vec![1, 1]]);
+        all
     }
 }
 
@@ -60,8 +70,8 @@ pub struct Network {
     pub(super) mean: Vec<f32>,
     /// Standard deviation of each plane and number.
     pub(super) deviation: Vec<f32>,
-    /// Kernel and bias of each convolution, if there are planes, and of the two linear layers.
-    pub(super) weights: Vec<(Vec<f32>, Vec<f32>)>,
+    /// Of the shapes [`Layout::weights`].
+    pub(super) weights: Vec<Vec<f32>>,
 }
 
 impl Network {
@@ -82,32 +92,38 @@ impl Network {
 
     /// The logit of the score, N×1, of features N×length.
     pub(super) fn logit<'b>(&self, b: &'b Builder, features: Expr<'b>) -> Result<Expr<'b>> {
-        let constant = |shape: &[usize], values: &[f32]| {
-            let tensor = Tensor::floats(shape, values.to_vec());
-            tensor.map(|t| b.constant(t)).map_err(|e| candor::error::Error::graph("the detector", e))
-        };
+        let weights = self.layout.weights().into_iter().zip(&self.weights);
+        let weights: Vec<_> =
+            weights.map(|(shape, values)| constant(b, &shape, values)).collect::<Result<_>>()?;
+        self.logit_with(b, features, &weights)
+    }
+
+    /// [`Network::logit`] of a network with other weights, of the shapes [`Layout::weights`].
+    pub(super) fn logit_with<'b>(
+        &self,
+        b: &'b Builder,
+        features: Expr<'b>,
+        weights: &[Expr<'b>],
+    ) -> Result<Expr<'b>> {
         let Layout { planes, grid, numbers } = self.layout;
         let area = self.layout.area() as i64;
         let part = |from: i64, to: i64| features.slice(&[1], &[from], &[to], &[1]);
+        let (convolutions, linear) = weights.split_at(weights.len() - 4);
         let mut found = vec![];
         if planes > 0 {
             let moments = [1, planes, 1, 1];
-            let mean = constant(&moments, &self.mean[..planes])?;
-            let deviation = constant(&moments, &self.deviation[..planes])?;
+            let mean = constant(b, &moments, &self.mean[..planes])?;
+            let deviation = constant(b, &moments, &self.deviation[..planes])?;
             let x = part(0, area).reshape(&[-1, planes as i64, grid as i64, grid as i64]);
             let mut x = (x - mean) / deviation;
-            let mut channels = planes;
-            for (i, width) in WIDTHS.into_iter().enumerate() {
-                let (kernel, bias) = &self.weights[i];
-                let kernel = constant(&[width, channels, KERNEL, KERNEL], kernel)?;
-                let bias = constant(&[width], bias)?;
+            for (i, layer) in convolutions.chunks(2).enumerate() {
                 let same = [
                     ("pads", Attr::Ints(vec![1; 4])),
                     ("kernel_shape", Attr::Ints(vec![KERNEL as i64; 2])),
                     ("strides", Attr::Ints(vec![1; 2])),
                     ("dilations", Attr::Ints(vec![1; 2])),
                 ];
-                x = x.op("Conv", &[kernel, bias], &same).op("Relu", &[], &[]);
+                x = x.op("Conv", layer, &same).op("Relu", &[], &[]);
                 if i + 1 < WIDTHS.len() {
                     let halve = [
                         ("kernel_shape", Attr::Ints(vec![2, 2])),
@@ -117,22 +133,26 @@ impl Network {
                     ];
                     x = x.op("MaxPool", &[], &halve);
                 }
-                channels = width;
             }
-            found.push(x.op("GlobalAveragePool", &[], &[]).reshape(&[-1, channels as i64]));
+            let channels = WIDTHS[WIDTHS.len() - 1] as i64;
+            found.push(x.op("GlobalAveragePool", &[], &[]).reshape(&[-1, channels]));
         }
         if numbers > 0 {
-            let mean = constant(&[1, numbers], &self.mean[planes..])?;
-            let deviation = constant(&[1, numbers], &self.deviation[planes..])?;
+            let mean = constant(b, &[1, numbers], &self.mean[planes..])?;
+            let deviation = constant(b, &[1, numbers], &self.deviation[planes..])?;
             found.push((part(area, area + numbers as i64) - mean) / deviation);
         }
-        let linear = |x: Expr<'b>, i: usize, from: usize, to: usize| {
-            let (kernel, bias) = &self.weights[self.weights.len() - 2 + i];
-            Ok(x.op("MatMul", &[constant(&[from, to], kernel)?], &[]) + constant(&[1, to], bias)?)
-        };
-        let hidden = linear(b.concat(&found, 1), 0, self.layout.found(), HIDDEN)?.op("Relu", &[], &[]);
-        linear(hidden, 1, HIDDEN, 1)
+        let hidden = b.concat(&found, 1).op("MatMul", &[linear[0]], &[]) + linear[1];
+        Ok(hidden.op("Relu", &[], &[]).op("MatMul", &[linear[2]], &[]) + linear[3])
     }
+}
+
+fn constant<'b>(b: &'b Builder, shape: &[usize], values: &[f32]) -> Result<Expr<'b>> {
+    Ok(b.constant(tensor(shape, values.to_vec())?))
+}
+
+pub(super) fn tensor(shape: &[usize], values: Vec<f32>) -> Result<Tensor> {
+    Tensor::floats(shape, values).map_err(|e| candor::error::Error::graph("the detector", e).into())
 }
 
 /// A detector's graph, compiled.
@@ -171,9 +191,7 @@ impl CompiledNetwork {
     pub fn scores(&mut self, features: &[&[f32]]) -> Result<Vec<f64>> {
         let mut all = vec![];
         for part in features.chunks(BATCH) {
-            let batch = Tensor::floats(&[part.len(), self.length], part.concat());
-            let out =
-                self.session.run(&[&batch.map_err(|e| candor::error::Error::graph("the detector", e))?])?;
+            let out = self.session.run(&[&tensor(&[part.len(), self.length], part.concat())?])?;
             let scores = floats(&out, 0, part.len(), "the detector")?;
             all.extend(scores.iter().map(|&s| f64::from(s)));
         }

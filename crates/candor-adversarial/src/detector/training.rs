@@ -1,12 +1,19 @@
-//! How the detector's network learns: candle's AdamW on rows of clean and adversarial images.
+//! How the detector's network learns: AdamW on rows of clean and adversarial images. The gradient is a graph, of the same form as the
+//! network's own, and the engine runs it.
 
-use candle_core::{Device, Tensor as Array, Var};
-use candle_nn::optim::{AdamW, Optimizer, ParamsAdamW};
-use candor::progress::Progress;
-
-use super::network::{HIDDEN, KERNEL, Layout, Network, WIDTHS};
-use crate::error::{Error, Result};
+use candor::engine::{Engine, Session};
+use candor::mask::adam::{Adam, BETA_2};
 use candor::noise::Noise;
+use candor::progress::Progress;
+use candor_graph::builder::Builder;
+use candor_graph::grad::gradients;
+use candor_graph::graph::Graph;
+use candor_graph::shape::Dim;
+use candor_graph::tensor::DataType;
+
+use super::network::{Layout, Network, tensor};
+use crate::error::{Error, Result};
+use crate::outputs::floats;
 
 /// How the network is trained. The defaults were chosen on training images alone.
 #[derive(Clone, Debug)]
@@ -43,8 +50,9 @@ impl Network {
     /// Trains a network of rows of that layout to distinguish adversarial images (1) from clean ones (0).
     ///
     /// # Errors
-    /// [`Error::Detector`] if there is nothing to learn from, if candle fails, or [`candor::Error::Cancelled`]: `progress` is told of no steps, and may end it at each.
+    /// [`Error::Detector`] if there is nothing to learn from, if the engine fails, or [`candor::Error::Cancelled`]: `progress` is told of no steps, and may end it at each.
     pub fn train(
+        engine: &dyn Engine,
         layout: Layout,
         examples: &Examples<'_>,
         how: &Training,
@@ -55,46 +63,47 @@ impl Network {
             return Err(Error::Detector("there are no clean or no adversarial images to learn from".into()));
         }
         let (mean, deviation) = moments(layout, examples);
-        let grid = layout.grid;
-        let standard = |sample: &[f32], flip: bool| -> Vec<f32> {
-            let at = |i: usize| {
-                let (column, x) = (layout.column(i), i % grid);
-                let source = if flip && i < layout.area() { i - x + (grid - 1 - x) } else { i };
-                (sample[source] - mean[column]) / deviation[column]
-            };
-            (0..sample.len()).map(at).collect()
-        };
         let mut noise = Noise::new(how.seed);
-        let parameters = Parameters::drawn(layout, &mut noise).map_err(candle)?;
+        let mut network = Network { layout, mean, deviation, weights: drawn(layout, &mut noise) };
+        let mut step = Step::new(engine, &network)?;
+        let mut adam: Vec<Adam> = network.weights.iter().map(|w| Adam::new(w.len(), BETA_2)).collect();
         let steps = (2 * examples.clean.len()).div_ceil(how.batch).max(1);
-        let settings = ParamsAdamW { lr: how.rate, weight_decay: how.decay, ..ParamsAdamW::default() };
-        let mut adam = AdamW::new(parameters.all(), settings).map_err(candle)?;
         let epochs = how.steps.div_ceil(steps).clamp(how.epochs, 4 * how.epochs);
         for epoch in 0..epochs {
             let order = noise.choose(examples.clean.len(), examples.clean.len());
-            for (step, part) in order.chunks(how.batch.div_ceil(2)).enumerate() {
+            for (i, part) in order.chunks(how.batch.div_ceil(2)).enumerate() {
                 progress.poll()?;
-                let done = (epoch * steps + step) as f64 / (epochs * steps) as f64;
-                adam.set_learning_rate(how.rate * 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos()));
-                let mut values = vec![];
+                let mut rows = vec![];
                 for &i in part {
-                    values.extend(standard(examples.clean[i], noise.chance(0.5)));
+                    rows.extend(flipped(layout, examples.clean[i], noise.chance(0.5)));
                 }
                 for _ in part {
                     let attack = attacks[noise.below(attacks.len())];
-                    values.extend(standard(attack[noise.below(attack.len())], noise.chance(0.5)));
+                    rows.extend(flipped(layout, attack[noise.below(attack.len())], noise.chance(0.5)));
                 }
                 let labels = [vec![0f32; part.len()], vec![1f32; part.len()]].concat();
-                parameters.step(&mut adam, values, labels).map_err(candle)?;
+                let gradients = step.gradients(&network.weights, rows, labels)?;
+                let done = (epoch * steps + i) as f64 / (epochs * steps) as f64;
+                let rate = how.rate * 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos());
+                let (rate, kept) = (rate as f32, (1.0 - rate * how.decay) as f32);
+                for ((weights, adam), gradient) in network.weights.iter_mut().zip(&mut adam).zip(gradients) {
+                    for (weight, down) in weights.iter_mut().zip(adam.step(gradient.into_iter())) {
+                        *weight = *weight * kept - rate * down;
+                    }
+                }
             }
         }
-        let weights = parameters.values().map_err(candle)?;
-        Ok(Network { layout, mean, deviation, weights })
+        Ok(network)
     }
 }
 
-fn candle(e: candle_core::Error) -> Error {
-    Error::Detector(format!("candle failed while training: {e}"))
+/// A row whose planes are mirrored if `flip`.
+fn flipped(layout: Layout, row: &[f32], flip: bool) -> impl Iterator<Item = f32> {
+    let grid = layout.grid;
+    (0..row.len()).map(move |i| {
+        let x = i % grid;
+        if flip && i < layout.area() { row[i - x + (grid - 1 - x)] } else { row[i] }
+    })
 }
 
 /// Mean and standard deviation of each plane and number over clean and adversarial images, each half of the weight. Constant
@@ -123,116 +132,77 @@ fn moments(layout: Layout, examples: &Examples<'_>) -> (Vec<f32>, Vec<f32>) {
     of(&examples.clean).into_iter().zip(of(&adversarial)).map(one).unzip()
 }
 
-/// The weights while they are learned. Images are N×H×W×C here and convolutions are matrix products, whose gradients candle computes
-/// many times faster than those of its own convolution on a processor.
-struct Parameters {
+/// Weights at the start: kernels from He's normal distribution (He et al. 2015), biases zero.
+fn drawn(layout: Layout, noise: &mut Noise) -> Vec<Vec<f32>> {
+    let mut all = vec![];
+    for layer in layout.weights().chunks(2) {
+        let (kernel, bias): (_, usize) = (&layer[0], layer[1].iter().product());
+        let size: usize = kernel.iter().product();
+        let deviation = (2.0 / (size / bias) as f32).sqrt();
+        let mut values: Vec<f32> = (0..size).map(|_| deviation * noise.normal()).collect();
+        if let [outputs, channels, ..] = kernel[..]
+            && kernel.len() > 2
+        {
+            // They come as H×W×channels×outputs.
+            let places = size / outputs / channels;
+            let at = |i: usize| {
+                let (output, channel, place) = (i / places / channels, i / places % channels, i % places);
+                values[(place * channels + channel) * outputs + output]
+            };
+            values = (0..size).map(at).collect();
+        }
+        all.extend([values, vec![0.0; bias]]);
+    }
+    all
+}
+
+/// The gradient of one step, compiled.
+struct Step {
     layout: Layout,
-    /// Kernel and bias, as [`Network`] has them.
-    layers: Vec<(Var, Var)>,
+    session: Box<dyn Session>,
 }
 
-impl Parameters {
-    /// Kernels from He's normal distribution (He et al. 2015), biases zero.
-    fn drawn(layout: Layout, noise: &mut Noise) -> candle_core::Result<Self> {
-        let mut layers = vec![];
-        let mut draw = |rows: usize, outputs: usize| {
-            let deviation = (2.0 / rows as f32).sqrt();
-            let values: Vec<f32> = (0..rows * outputs).map(|_| deviation * noise.normal()).collect();
-            let kernel = Var::from_tensor(&Array::from_vec(values, (rows, outputs), &Device::Cpu)?)?;
-            let bias = Var::from_tensor(&Array::zeros(outputs, candle_core::DType::F32, &Device::Cpu)?)?;
-            candle_core::Result::Ok((kernel, bias))
-        };
-        let mut channels = layout.planes;
-        for width in WIDTHS.into_iter().filter(|_| layout.planes > 0) {
-            layers.push(draw(KERNEL * KERNEL * channels, width)?);
-            channels = width;
-        }
-        layers.push(draw(layout.found(), HIDDEN)?);
-        layers.push(draw(HIDDEN, 1)?);
-        Ok(Parameters { layout, layers })
+impl Step {
+    fn new(engine: &dyn Engine, network: &Network) -> Result<Self> {
+        Ok(Step { layout: network.layout, session: engine.compile(&gradient_graph(network)?)? })
     }
 
-    fn all(&self) -> Vec<Var> {
-        self.layers.iter().flat_map(|(kernel, bias)| [kernel.clone(), bias.clone()]).collect()
-    }
-
-    /// Logits N of standardised rows N×length.
-    fn logits(&self, rows: &Array) -> candle_core::Result<Array> {
-        let Layout { planes, grid, numbers } = self.layout;
-        let mut found = vec![];
-        if planes > 0 {
-            let images = rows.narrow(1, 0, self.layout.area())?.reshape(((), planes, grid, grid))?;
-            found.push(self.pooled(images.permute((0, 2, 3, 1))?.contiguous()?)?);
-        }
-        if numbers > 0 {
-            found.push(rows.narrow(1, self.layout.area(), numbers)?);
-        }
-        let linear = |x: &Array, (kernel, bias): &(Var, Var)| x.matmul(kernel)?.broadcast_add(bias);
-        let last = self.layers.len() - 2;
-        let hidden = linear(&Array::cat(&found, 1)?, &self.layers[last])?.relu()?;
-        linear(&hidden, &self.layers[last + 1])?.squeeze(1)
-    }
-
-    /// What the convolutions find in images N×grid×grid×planes.
-    fn pooled(&self, mut x: Array) -> candle_core::Result<Array> {
-        for (i, (kernel, bias)) in self.layers[..WIDTHS.len()].iter().enumerate() {
-            let (n, h, w, _) = x.dims4()?;
-            let y = windows(&x)?.matmul(kernel)?.broadcast_add(bias)?.relu()?;
-            let width = WIDTHS[i];
-            x = if i + 1 < WIDTHS.len() {
-                // An odd last row or column is left out, as by the graph's MaxPool.
-                let y = y.reshape((n, h, w, width))?.narrow(1, 0, h / 2 * 2)?.narrow(2, 0, w / 2 * 2)?;
-                y.reshape((n, h / 2, 2, w / 2, 2 * width))?
-                    .max(2)?
-                    .reshape((n, h / 2, w / 2, 2, width))?
-                    .max(3)?
-            } else {
-                y.reshape((n, h, w, width))?
-            };
-        }
-        x.mean(1)?.mean(1)
-    }
-
-    fn step(&self, adam: &mut AdamW, values: Vec<f32>, labels: Vec<f32>) -> candle_core::Result<()> {
+    /// For rows N×length and labels N, the gradient of the mean cross entropy with respect to each of the weights.
+    fn gradients(&mut self, weights: &[Vec<f32>], rows: Vec<f32>, labels: Vec<f32>) -> Result<Vec<Vec<f32>>> {
         let n = labels.len();
-        let rows = Array::from_vec(values, (n, self.layout.length()), &Device::Cpu)?;
-        let labels = Array::from_vec(labels, n, &Device::Cpu)?;
-        let logits = self.logits(&rows)?;
-        // max(s, 0) − s·y + ln(1 + e^−|s|): the cross entropy without overflow.
-        let tail = (logits.abs()?.neg()?.exp()? + 1.0)?.log()?;
-        let loss = ((logits.relu()? - logits.mul(&labels)?)? + tail)?.mean_all()?;
-        adam.backward_step(&loss)
-    }
-
-    /// Kernels as ONNX has them, outputs×channels×3×3, with their biases; those of linear layers as inputs×outputs.
-    fn values(&self) -> candle_core::Result<Vec<(Vec<f32>, Vec<f32>)>> {
-        let mut all = vec![];
-        let convolutions = self.layers.len() - 2;
-        for (i, (kernel, bias)) in self.layers.iter().enumerate() {
-            let kernel = if i < convolutions {
-                let (rows, outputs) = kernel.dims2()?;
-                let channels = rows / (KERNEL * KERNEL);
-                kernel.reshape((KERNEL, KERNEL, channels, outputs))?.permute((3, 2, 0, 1))?.contiguous()?
-            } else {
-                kernel.as_tensor().clone()
-            };
-            all.push((kernel.flatten_all()?.to_vec1()?, bias.flatten_all()?.to_vec1()?));
+        let mut inputs = vec![tensor(&[n, self.layout.length()], rows)?, tensor(&[n, 1], labels)?];
+        for (shape, values) in self.layout.weights().iter().zip(weights) {
+            inputs.push(tensor(shape, values.clone())?);
         }
-        Ok(all)
+        let sums = self.session.run(&inputs.iter().collect::<Vec<_>>())?;
+        let mean = |(i, w): (usize, &Vec<f32>)| {
+            let sum = floats(&sums, i, w.len(), "a step of the detector's training")?;
+            Ok(sum.iter().map(|g| g / n as f32).collect())
+        };
+        weights.iter().enumerate().map(mean).collect()
     }
 }
 
-/// N×H×W×C → (N·H·W)×(9·C): the 3×3 neighbourhood of each place, zero outside.
-fn windows(x: &Array) -> candle_core::Result<Array> {
-    let (n, h, w, channels) = x.dims4()?;
-    let padded = x.pad_with_zeros(1, 1, 1)?.pad_with_zeros(2, 1, 1)?;
-    let mut shifted = vec![];
-    for y in 0..KERNEL {
-        for x in 0..KERNEL {
-            shifted.push(padded.narrow(1, y, h)?.narrow(2, x, w)?);
-        }
-    }
-    Array::cat(&shifted, 3)?.reshape((n * h * w, KERNEL * KERNEL * channels))
+/// Rows N×length, labels N×1 and the weights → the gradient of the summed cross entropy with respect to each of the weights. That with
+/// respect to the logit z is σ(z) − label.
+fn gradient_graph(network: &Network) -> Result<Graph> {
+    let at = |e| Error::from(candor::error::Error::graph("the detector's training", e));
+    let b = Builder::new(Graph::new(18));
+    let input =
+        |name: &str, length: usize| b.input(name, DataType::Float, &[Dim::Batch(1), Dim::Fixed(length)]);
+    let (rows, labels) = (input("features", network.layout.length()), input("labels", 1));
+    let weights = network.layout.weights().into_iter().enumerate().map(|(i, shape)| {
+        let shape: Vec<Dim> = shape.into_iter().map(Dim::Fixed).collect();
+        b.input(&format!("weights_{i}"), DataType::Float, &shape)
+    });
+    let weights: Vec<_> = weights.collect();
+    let logit = network.logit_with(&b, rows, &weights)?;
+    let seed = logit.op("Sigmoid", &[], &[]) - labels;
+    let seeds = [(logit.id(), seed.id())];
+    let weights: Vec<_> = weights.iter().map(|w| w.id()).collect();
+    let (mut graph, found) = gradients(b.finish().map_err(at)?, &seeds, &weights).map_err(at)?;
+    graph.outputs = found;
+    Ok(graph)
 }
 
 #[cfg(test)]
@@ -266,53 +236,105 @@ mod tests {
         };
         let how = Training { epochs: 40, rate: 1e-2, ..Training::default() };
         let layout = Layout { planes: 2, grid, numbers: 3 };
-        let network = Network::train(layout, &examples, &how, &mut Unwatched).unwrap();
-        let mut scorer = CompiledNetwork::new(&RTen::new(1), &network.graph().unwrap()).unwrap();
+        let engine = RTen::new(1);
+        let network = Network::train(&engine, layout, &examples, &how, &mut Unwatched).unwrap();
+        let mut scorer = CompiledNetwork::new(&engine, &network.graph().unwrap()).unwrap();
         let mut score = |all: &[Vec<f32>]| {
             scorer.scores(&all[20..].iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap()
         };
         let area = candor_eval::statistics::auroc(&score(&adversarial), &score(&clean)).unwrap();
         assert!(area > 0.95, "{area}");
-        let again = Network::train(layout, &examples, &how, &mut Unwatched).unwrap();
+        let again = Network::train(&RTen::new(2), layout, &examples, &how, &mut Unwatched).unwrap();
         assert_eq!(network.weights, again.weights, "the same seed, the same network");
-        // candle's logits are the graph's.
-        let weights = Parameters::of(&network).unwrap();
-        let standard = |row: &Vec<f32>| -> Vec<f32> {
-            let at = |(i, v): (usize, &f32)| {
-                let column = layout.column(i);
-                (v - network.mean[column]) / network.deviation[column]
-            };
-            row.iter().enumerate().map(at).collect()
-        };
-        let values: Vec<f32> = clean[20..].iter().flat_map(standard).collect();
-        let rows = Array::from_vec(values, (20, layout.length()), &Device::Cpu).unwrap();
-        let logits: Vec<f32> = weights.logits(&rows).unwrap().to_vec1().unwrap();
-        for (logit, score) in logits.iter().zip(score(&clean)) {
-            let want = 1.0 / (1.0 + (-f64::from(*logit)).exp());
-            assert!((score - want).abs() < 1e-5, "{score} not {want}");
-        }
     }
 
-    impl Parameters {
-        fn of(network: &Network) -> candle_core::Result<Self> {
-            let mut all = vec![];
-            for (i, (kernel, bias)) in network.weights.iter().enumerate() {
-                let outputs = bias.len();
-                let kernel = if i < WIDTHS.len() {
-                    let channels = kernel.len() / (KERNEL * KERNEL * outputs);
-                    let shape = (outputs, channels, KERNEL, KERNEL);
-                    let kernel = Array::from_vec(kernel.clone(), shape, &Device::Cpu)?;
-                    kernel
-                        .permute((2, 3, 1, 0))?
-                        .contiguous()?
-                        .reshape((KERNEL * KERNEL * channels, outputs))?
-                } else {
-                    Array::from_vec(kernel.clone(), (kernel.len() / outputs, outputs), &Device::Cpu)?
-                };
-                let bias = Array::from_vec(bias.clone(), outputs, &Device::Cpu)?;
-                all.push((Var::from_tensor(&kernel)?, Var::from_tensor(&bias)?));
+    /// The cross entropy of a row in double precision, by the definitions of the layers.
+    fn loss(network: &Network, weights: &[Vec<f64>], row: &[f32], label: f64) -> f64 {
+        let Layout { planes, mut grid, numbers } = network.layout;
+        let standard = |(i, v): (usize, &f32)| {
+            let column = network.layout.column(i);
+            f64::from(v - network.mean[column]) / f64::from(network.deviation[column])
+        };
+        let row: Vec<f64> = row.iter().enumerate().map(standard).collect();
+        let (image, numbers) = row.split_at(row.len() - numbers);
+        let (mut image, mut channels) = (image.to_vec(), planes);
+        let (convolutions, linear) = weights.split_at(weights.len() - 4);
+        for (i, layer) in convolutions.chunks(2).enumerate() {
+            let (g, inside) = (grid as i64, |v: i64| (0..grid as i64).contains(&v));
+            let mut y = vec![];
+            for (output, bias) in layer[1].iter().enumerate() {
+                for place in 0..g * g {
+                    let mut sum = *bias;
+                    for k in 0..channels as i64 * 9 {
+                        let (at, left) = (place / g + k % 9 / 3 - 1, place % g + k % 3 - 1);
+                        if inside(at) && inside(left) {
+                            let kernel = layer[0][output * channels * 9 + k as usize];
+                            sum += kernel * image[((k / 9 * g + at) * g + left) as usize];
+                        }
+                    }
+                    y.push(sum.max(0.0));
+                }
             }
-            Ok(Parameters { layout: network.layout, layers: all })
+            channels = layer[1].len();
+            image = y;
+            if i < 2 {
+                let half = grid / 2;
+                let largest = |j: usize| {
+                    let corner = (j / half / half * grid + j / half % half * 2) * grid + j % half * 2;
+                    [0, 1, grid, grid + 1].into_iter().map(|d| image[corner + d]).fold(0.0, f64::max)
+                };
+                (image, grid) = ((0..channels * half * half).map(largest).collect(), half);
+            }
+        }
+        let mut x: Vec<f64> =
+            image.chunks(grid * grid).map(|c| c.iter().sum::<f64>() / (grid * grid) as f64).collect();
+        x.extend(numbers);
+        for (i, layer) in linear.chunks(2).enumerate() {
+            let outputs = layer[1].len();
+            let of = |o: usize| {
+                let sum: f64 = x.iter().enumerate().map(|(k, v)| v * layer[0][k * outputs + o]).sum();
+                let y = sum + layer[1][o];
+                if i == 0 { y.max(0.0) } else { y }
+            };
+            x = (0..outputs).map(of).collect();
+        }
+        x[0].max(0.0) - x[0] * label + (-x[0].abs()).exp().ln_1p()
+    }
+
+    #[test]
+    fn gradients_are_central_differences() {
+        for (planes, grid, numbers) in [(2, 9, 3), (3, 8, 0), (0, 1, 7)] {
+            let layout = Layout { planes, grid, numbers };
+            let mut noise = Noise::new(7);
+            let columns = planes + numbers;
+            let mut weights = drawn(layout, &mut noise);
+            // Biases other than zero, too.
+            weights.iter_mut().flatten().for_each(|w| *w += 0.05 * noise.normal());
+            let mean = (0..columns).map(|_| noise.normal()).collect();
+            let deviation = (0..columns).map(|_| 1.0 + 0.2 * noise.normal().abs()).collect();
+            let network = Network { layout, mean, deviation, weights };
+            let rows: Vec<f32> = (0..6 * layout.length()).map(|_| 2.0 * noise.normal()).collect();
+            let labels = [0.0, 1.0, 1.0, 0.0, 0.0, 1.0];
+            let mut step = Step::new(&RTen::new(1), &network).unwrap();
+            let found = step.gradients(&network.weights, rows.clone(), labels.to_vec()).unwrap();
+            let weights: Vec<Vec<f64>> =
+                network.weights.iter().map(|w| w.iter().map(|&w| w.into()).collect()).collect();
+            for (layer, gradient) in found.iter().enumerate() {
+                let largest = gradient.iter().fold(0.0f64, |m, &g| m.max(f64::from(g).abs()));
+                assert!(largest > 1e-3, "{layout:?}, weights {layer}: {largest}");
+                for (i, &g) in gradient.iter().enumerate().step_by(gradient.len().div_ceil(40)) {
+                    const STEP: f64 = 1e-6;
+                    let at = |by: f64| {
+                        let mut moved = weights.clone();
+                        moved[layer][i] += by;
+                        let each = rows.chunks(layout.length()).zip(labels);
+                        each.map(|(row, label)| loss(&network, &moved, row, label.into())).sum::<f64>() / 6.0
+                    };
+                    let want = (at(STEP) - at(-STEP)) / (2.0 * STEP);
+                    let off = (f64::from(g) - want).abs() / largest;
+                    assert!(off < 1e-4, "{layout:?}, weights {layer}, {i}: {g}, not {want}");
+                }
+            }
         }
     }
 }

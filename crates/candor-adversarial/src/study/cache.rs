@@ -1,20 +1,23 @@
 //! Rows of representations, computed once and cached in files; a file's name is a hash of everything that its rows depend on.
 
 use candor::progress::Progress;
-use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::{Device, Tensor as Array};
 use image::RgbImage;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use sha2::{Digest, Sha256};
 
 use crate::detector::representations::Representation;
 use crate::error::{Error, Result};
+use candor::file;
 use candor::model::Model;
+use candor_report::atomic;
 
 /// Pictures in one batch.
 const AT_ONCE: usize = 16;
 const ROWS: &str = "rows";
+/// Most bytes of a file of rows.
+const MOST_BYTES: u64 = 1 << 36;
 
 /// Rows of pictures, read from `folder` or computed and kept there. `progress` gets how many are ready.
 pub(super) fn rows(
@@ -29,24 +32,39 @@ pub(super) fn rows(
     }
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
     let path = folder.join(format!("{}.safetensors", key(representation, model, pictures)));
-    let fail = |e: candle_core::Error| Error::io(&path, e);
     if path.exists() {
         progress.steps(pictures.len() as u64)?;
-        let kept = candle_core::safetensors::load(&path, &Device::Cpu).map_err(fail)?;
-        let kept = kept.get(ROWS).ok_or_else(|| Error::io(&path, "it holds no rows; delete it"))?;
-        return kept.to_vec2().map_err(fail);
+        let bytes = file::read(&path, MOST_BYTES).map_err(|e| Error::io(&path, e))?;
+        let kept = decoded(&bytes).filter(|kept| kept.len() == pictures.len());
+        return kept.ok_or_else(|| Error::io(&path, "it does not hold these rows; delete it"));
     }
     let mut all = vec![];
     for part in pictures.chunks(AT_ONCE) {
         all.extend(representation.rows(model, part)?);
         progress.steps(part.len() as u64)?;
     }
-    let length = all.first().map_or(0, Vec::len);
-    let array = Array::from_vec(all.concat(), (all.len(), length), &Device::Cpu).map_err(fail)?;
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(|e| Error::io(folder, e))?;
-    candle_core::safetensors::save(&HashMap::from([(ROWS, array)]), file.path()).map_err(fail)?;
-    file.persist(&path).map_err(|e| Error::io(&path, e))?;
+    atomic::write(&path, &encoded(&all).map_err(|e| Error::io(&path, e))?)?;
     Ok(all)
+}
+
+/// Rows of equal length as the float32 tensor `rows` of a safetensors file.
+fn encoded(rows: &[Vec<f32>]) -> std::result::Result<Vec<u8>, safetensors::SafeTensorError> {
+    let bytes: Vec<u8> = rows.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
+    let shape = vec![rows.len(), rows.first().map_or(0, Vec::len)];
+    serialize([(ROWS, TensorView::new(Dtype::F32, shape, &bytes)?)], None)
+}
+
+/// The rows of such a file; `None` if it is another.
+fn decoded(bytes: &[u8]) -> Option<Vec<Vec<f32>>> {
+    let file = SafeTensors::deserialize(bytes).ok()?;
+    let kept = file.tensor(ROWS).ok()?;
+    let &[count, length] = kept.shape() else { return None };
+    if kept.dtype() != Dtype::F32 {
+        return None;
+    }
+    let (values, _) = kept.data().as_chunks();
+    let mut values = values.iter().map(|b| f32::from_le_bytes(*b));
+    Some((0..count).map(|_| values.by_ref().take(length).collect()).collect())
 }
 
 fn key(representation: &dyn Representation, model: &Model, pictures: &[&RgbImage]) -> String {
@@ -57,4 +75,27 @@ fn key(representation: &dyn Representation, model: &Model, pictures: &[&RgbImage
     hash.update(representation.describe().to_string());
     pictures.iter().for_each(|p| hash.update(p.as_raw()));
     hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_back() {
+        let rows = vec![vec![1.5, f32::MIN_POSITIVE, -0.0], vec![2.0, 3.0, f32::MAX]];
+        let bytes = encoded(&rows).unwrap();
+        assert_eq!(decoded(&bytes), Some(rows));
+        assert_eq!(decoded(&bytes[..bytes.len() - 1]), None);
+    }
+
+    /// What candle wrote, which kept these files before.
+    #[test]
+    fn files_of_earlier_versions_are_read() {
+        let header = br#"{"rows":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]}}     "#;
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header);
+        bytes.extend([1.0f32, -2.5].into_iter().flat_map(f32::to_le_bytes));
+        assert_eq!(decoded(&bytes), Some(vec![vec![1.0], vec![-2.5]]));
+    }
 }

@@ -146,7 +146,7 @@ impl MeaningfulExplainer {
         let enlarge = Enlarge::new([cells, cells], [height, width]);
         let mut noise = Noise::new(self.seed);
         let mut mask = Map { height: cells, width: cells, data: vec![1.0; cells * cells] };
-        let mut adam = Adam::new(mask.data.len(), self.rate, BETA_2);
+        let mut adam = Adam::new(mask.data.len(), BETA_2);
         for _ in 0..self.iterations {
             let large = enlarge.apply(&mask);
             let shift = [noise.below(self.jitter + 1), noise.below(self.jitter + 1)];
@@ -159,7 +159,9 @@ impl MeaningfulExplainer {
             let variation = total_variation_slope(&mask, self.exponent);
             let gradient =
                 slope.data.iter().zip(&variation.data).map(|(s, v)| s + self.smoothness * v - self.sparsity);
-            adam.step(&mut mask.data, gradient, 1.0);
+            for (gate, step) in mask.data.iter_mut().zip(adam.step(gradient)) {
+                *gate = (*gate - self.rate * step).clamp(0.0, 1.0);
+            }
             progress.step()?;
         }
         let mut map = enlarge.apply(&mask);

@@ -70,7 +70,8 @@ impl ScorerKind {
                 let clean = rows.by_ref().take(examples.clean.len()).collect();
                 let lists = examples.adversarial.iter();
                 let adversarial = lists.map(|list| rows.by_ref().take(list.len()).collect()).collect();
-                let network = Network::train(pick.layout(), &Examples { clean, adversarial }, how, progress)?;
+                let examples = Examples { clean, adversarial };
+                let network = Network::train(engine, pick.layout(), &examples, how, progress)?;
                 let compiled = CompiledNetwork::new(engine, &network.graph()?)?;
                 Box::new(NetworkScorer { network, compiled, pick: pick.clone() })
             }

@@ -1,4 +1,4 @@
-//! Convolution: its input gradient is again a convolution.
+//! Convolution: its gradients are again convolutions.
 
 use super::place::Window;
 use crate::builder::Expr;
@@ -6,30 +6,84 @@ use crate::error::{GraphError, Result};
 use crate::grad::Sweep;
 use crate::graph::{Attr, Node};
 
-/// conv: dx[i] = Σ dy[o]·W[k] over all o, k with o·stride + k·dilation − pad = i
+/// conv: dx[i] = Σ dy[o]·W[k] over all o, k with o·stride + k·dilation − pad = i; dW[k] = Σ dy[o]·x[i] over these; db = Σ dy
 pub(crate) fn conv(s: &mut Sweep, n: &Node) -> Result<()> {
-    if s.needs(n, 1) || s.needs(n, 2) {
-        return Err(GraphError::no_gradient(
-            n,
-            "its weight or bias depends on the input, which is not supported",
-        ));
+    let dy = s.full_dy(n)?;
+    if s.needs(n, 0) {
+        let dx = input_gradient(s, n, dy)?;
+        s.add_grad(n, 0, dx)?;
     }
-    let (x, weight, dy) = (s.input(n, 0)?.shape()?, s.input(n, 1)?, s.full_dy(n)?);
+    if s.needs(n, 1) {
+        let dw = kernel_gradient(n, s.input(n, 0)?, dy, s.input(n, 1)?)?;
+        s.add_grad(n, 1, dw)?;
+    }
+    bias_gradient(s, n, dy)
+}
+
+fn input_gradient<'b>(s: &Sweep<'b>, n: &Node, dy: Expr<'b>) -> Result<Expr<'b>> {
+    let (x, weight) = (s.input(n, 0)?.shape()?, s.input(n, 1)?);
     let group = n.int("group", 1);
     let one_stride = n.ints("strides").is_none_or(|v| v.iter().all(|&s| s == 1));
-    let dx = if x.len() != 4 {
-        transposed(s, n)?
+    if x.len() != 4 {
+        return transposed(s, n);
+    }
+    let window = Window::of(n, &x, &dy.shape()?)?;
+    if one_stride {
+        Ok(stride_one(dy, rotated(weight, group)?, group, &window))
+    } else if (group > 1 || window.kernel == [1, 1]) && window.strides[0] == window.strides[1] {
+        sub_pixel(dy, rotated(weight, group)?, group, &window)
     } else {
-        let window = Window::of(n, &x, &dy.shape()?)?;
-        if one_stride {
-            stride_one(dy, rotated(weight, group)?, group, &window)
-        } else if (group > 1 || window.kernel == [1, 1]) && window.strides[0] == window.strides[1] {
-            sub_pixel(dy, rotated(weight, group)?, group, &window)?
-        } else {
-            transposed(s, n)?
-        }
+        transposed(s, n)
+    }
+}
+
+/// dW[m, c, k] = Σ small[m, o]·large[c, o·stride + k·dilation − pad] over images and places o, in the shape of `weight`: the convolution
+/// of `large` with the kernel `small`, images taken for channels, in which strides and dilations change places. `large` is what a
+/// convolution reads (N×g·C×…) and `small` has the shape of what it makes (N×g·M×…).
+fn kernel_gradient<'b>(n: &Node, large: Expr<'b>, small: Expr<'b>, weight: Expr<'b>) -> Result<Expr<'b>> {
+    let (input, output, kernel) = (spatial(n, large)?, spatial(n, small)?, spatial(n, weight)?);
+    let (axes, group) = (input.len(), n.int("group", 1));
+    let (strides, dilations, mut pads) = attributes(n, axes);
+    for a in 0..axes {
+        let reach = strides[a] * (output[a] - 1) + dilations[a] * (kernel[a] - 1) + 1;
+        pads[a + axes] = reach - input[a] - pads[a];
+    }
+    let mut exchange: Vec<i64> = (0..axes as i64 + 2).collect();
+    exchange.swap(0, 1);
+    let images = if group == 1 {
+        large.transpose(&exchange)
+    } else {
+        let channels = weight.shape()?[1].fixed().map_or(-1, |c| c as i64);
+        let last: Vec<i64> = (3..axes as i64 + 3).collect();
+        let grouped = large.reshape(&[&[-1, group, channels], &input[..]].concat());
+        let exchanged = grouped.transpose(&[&[2, 1, 0], &last[..]].concat());
+        exchanged.reshape(&[&[channels, -1], &input[..]].concat())
     };
-    s.add_grad(n, 0, dx)
+    let found = convolve(images, small.transpose(&exchange), group, [&output, &dilations, &strides], &pads);
+    Ok(found.transpose(&exchange))
+}
+
+/// db: dy summed over images and places.
+fn bias_gradient<'b>(s: &mut Sweep<'b>, n: &Node, dy: Expr<'b>) -> Result<()> {
+    if !s.needs(n, 2) {
+        return Ok(());
+    }
+    let places: Vec<i64> = (2..dy.shape()?.len() as i64).collect();
+    s.add_grad(n, 2, dy.sum(&places, false).sum(&[0], false))
+}
+
+/// Sizes of the axes behind the first two.
+fn spatial(n: &Node, x: Expr<'_>) -> Result<Vec<i64>> {
+    let sizes: Option<Vec<i64>> = x.shape()?.iter().skip(2).map(|d| d.fixed().map(|n| n as i64)).collect();
+    sizes.ok_or_else(|| GraphError::unknown_shape(n, "its spatial sizes are not known"))
+}
+
+/// Strides, dilations and pads of a node with that many spatial axes.
+fn attributes(n: &Node, axes: usize) -> (Vec<i64>, Vec<i64>, Vec<i64>) {
+    let ints = |name: &str, default: i64, count: usize| {
+        n.ints(name).map_or_else(|| vec![default; count], <[i64]>::to_vec)
+    };
+    (ints("strides", 1, axes), ints("dilations", 1, axes), ints("pads", 0, 2 * axes))
 }
 
 /// W with input and output channels exchanged within each group and turned by 180°: C×M/g×kh×kw.
@@ -57,18 +111,17 @@ fn rotated(weight: Expr<'_>, group: i64) -> Result<Expr<'_>> {
     Ok(exchanged.slice(&axes, &vec![-1; count], &vec![i64::from(i32::MIN); count], &vec![-1; count]))
 }
 
-/// A stride-1 convolution with padding that may be negative.
+/// A convolution over any number of spatial axes, with padding that may be negative: all begins, then all ends.
 fn convolve<'b>(
     x: Expr<'b>,
     weight: Expr<'b>,
     group: i64,
-    kernel: [i64; 2],
-    dilations: [i64; 2],
-    pads: [i64; 4],
+    [kernel, strides, dilations]: [&[i64]; 3],
+    pads: &[i64],
 ) -> Expr<'b> {
-    let cut = |p: i64| p.min(0);
-    let [top, left, bottom, right] = pads;
-    let x = x.pad(&[0, 0, cut(top), cut(left), 0, 0, cut(bottom), cut(right)], 0.0);
+    let (begins, ends) = pads.split_at(kernel.len());
+    let cut = |pads: &[i64]| [0, 0].into_iter().chain(pads.iter().map(|p| *p.min(&0))).collect::<Vec<_>>();
+    let x = x.pad(&[cut(begins), cut(ends)].concat(), 0.0);
     x.op(
         "Conv",
         &[weight],
@@ -76,7 +129,7 @@ fn convolve<'b>(
             ("group", Attr::Int(group)),
             ("kernel_shape", Attr::Ints(kernel.to_vec())),
             ("dilations", Attr::Ints(dilations.to_vec())),
-            ("strides", Attr::Ints(vec![1, 1])),
+            ("strides", Attr::Ints(strides.to_vec())),
             ("pads", Attr::Ints(pads.iter().map(|p| *p.max(&0)).collect())),
         ],
     )
@@ -90,7 +143,7 @@ fn stride_one<'b>(dy: Expr<'b>, rotated: Expr<'b>, group: i64, w: &Window) -> Ex
         pads[axis] = reach - w.begin[axis];
         pads[axis + 2] = w.input[axis] - w.output[axis] + w.begin[axis];
     }
-    convolve(dy, rotated, group, w.kernel, w.dilations, pads)
+    convolve(dy, rotated, group, [&w.kernel, &[1, 1], &w.dilations], &pads)
 }
 
 /// Equal strides: for each offset inside a stride×stride cell a small stride-1 convolution with the taps that can
@@ -110,14 +163,8 @@ fn sub_pixel<'b>(dy: Expr<'b>, rotated: Expr<'b>, group: i64, w: &Window) -> Res
             let part = rotated.slice(&[2, 3], &[t0, l0], &[t1, l1], &[ts, ls]);
             let pads = [vertical.before, horizontal.before, vertical.after, horizontal.after];
             let kernel = [vertical.count, horizontal.count];
-            phases.push(Some(convolve(
-                dy,
-                part,
-                group,
-                kernel,
-                [vertical.dilation, horizontal.dilation],
-                pads,
-            )));
+            let dilations = [vertical.dilation, horizontal.dilation];
+            phases.push(Some(convolve(dy, part, group, [&kernel, &[1, 1], &dilations], &pads)));
         }
     }
     w.assemble(phases)
@@ -162,27 +209,21 @@ impl Taps {
 
 /// Any strides: ConvTranspose with what the forward pass's rounding dropped as output padding.
 fn transposed<'b>(s: &Sweep<'b>, n: &Node) -> Result<Expr<'b>> {
-    let (x, weight, dy) = (s.input(n, 0)?.shape()?, s.input(n, 1)?, s.full_dy(n)?);
-    let (kernel, out) = (weight.shape()?, dy.shape()?);
-    let unknown = || GraphError::unknown_shape(n, "its spatial sizes are not known");
-    let axes = x.len() - 2;
-    let ints = |name: &str, default: i64, count: usize| {
-        n.ints(name).map_or_else(|| vec![default; count], <[i64]>::to_vec)
+    let (weight, dy) = (s.input(n, 1)?, s.full_dy(n)?);
+    let (input, output, kernel) = (spatial(n, s.input(n, 0)?)?, spatial(n, dy)?, spatial(n, weight)?);
+    let axes = input.len();
+    let (strides, dilations, pads) = attributes(n, axes);
+    let rest = |a: usize| {
+        let (stride, dilation) = (strides[a] * (output[a] - 1), dilations[a] * (kernel[a] - 1));
+        input[a] - (stride + dilation + 1 - pads[a] - pads[a + axes])
     };
-    let (strides, dilations, pads) =
-        (ints("strides", 1, axes), ints("dilations", 1, axes), ints("pads", 0, 2 * axes));
-    let mut rest = vec![];
-    for a in 0..axes {
-        let size = |shape: &[crate::shape::Dim]| shape[a + 2].fixed().map(|n| n as i64).ok_or_else(unknown);
-        let (i, o, k) = (size(&x)?, size(&out)?, size(&kernel)?);
-        rest.push(i - (strides[a] * (o - 1) + dilations[a] * (k - 1) + 1 - pads[a] - pads[a + axes]));
-    }
+    let rest = (0..axes).map(rest).collect();
     Ok(dy.op(
         "ConvTranspose",
         &[weight],
         &[
             ("group", Attr::Int(n.int("group", 1))),
-            ("kernel_shape", Attr::Ints(kernel[2..].iter().map(|d| d.fixed().unwrap_or(1) as i64).collect())),
+            ("kernel_shape", Attr::Ints(kernel)),
             ("strides", Attr::Ints(strides)),
             ("dilations", Attr::Ints(dilations)),
             ("pads", Attr::Ints(pads)),
@@ -191,17 +232,18 @@ fn transposed<'b>(s: &Sweep<'b>, n: &Node) -> Result<Expr<'b>> {
     ))
 }
 
-/// transposed conv: dx is the conv of dy with the same weight, strides, pads and dilations
+/// transposed conv: dx is the conv of dy with the same weight, strides, pads and dilations; dW is that of this conv, with x as its gradient; db = Σ dy
 pub(crate) fn conv_transpose(s: &mut Sweep, n: &Node) -> Result<()> {
-    if s.needs(n, 1) || s.needs(n, 2) {
-        return Err(GraphError::no_gradient(
-            n,
-            "its weight or bias depends on the input, which is not supported",
-        ));
+    let dy = s.full_dy(n)?;
+    if s.needs(n, 0) {
+        let same = ["dilations", "group", "kernel_shape", "pads", "strides"];
+        let attrs: Vec<(&str, Attr)> =
+            same.into_iter().filter_map(|name| Some((name, n.attrs.get(name)?.clone()))).collect();
+        s.add_grad(n, 0, dy.op("Conv", &[s.input(n, 1)?], &attrs))?;
     }
-    let same = ["dilations", "group", "kernel_shape", "pads", "strides"];
-    let attrs: Vec<(&str, Attr)> =
-        same.into_iter().filter_map(|name| Some((name, n.attrs.get(name)?.clone()))).collect();
-    let dx = s.full_dy(n)?.op("Conv", &[s.input(n, 1)?], &attrs);
-    s.add_grad(n, 0, dx)
+    if s.needs(n, 1) {
+        let dw = kernel_gradient(n, dy, s.input(n, 0)?, s.input(n, 1)?)?;
+        s.add_grad(n, 1, dw)?;
+    }
+    bias_gradient(s, n, dy)
 }
