@@ -29,6 +29,7 @@ SMALL = {"include_dashboard": False, "object_store_memory": 200 << 20}
 @pytest.fixture(scope="module")
 def local() -> Iterator[None]:
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # no token is written to the home folder
+    ray.shutdown()  # the examples of the documents start one
     ray.init(num_cpus=2, log_to_driver=False, configure_logging=False, **SMALL)
     yield
     ray.shutdown()
