@@ -94,8 +94,7 @@ impl Kept {
     fn add(&mut self, method: &str, item: usize, found: Found, draft: &mut Draft) -> Checked<()> {
         let Some(sha256) = self.hashes.get(&item).cloned() else { return Ok(()) };
         let record = Record { sha256, found };
-        let text = serde_json::to_string(&record).unwrap_or_default();
-        if serde_json::from_str::<Record>(&text).is_err() {
+        if !resume::keepable(&record) {
             return Ok(());
         }
         draft.keep();

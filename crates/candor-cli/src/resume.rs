@@ -110,6 +110,11 @@ pub fn begun<R: DeserializeOwned>(
     }
 }
 
+/// Whether a journal can hold a record: JSON has no NaN.
+pub fn keepable<R: Serialize + DeserializeOwned>(record: &R) -> bool {
+    serde_json::to_string(record).is_ok_and(|text| serde_json::from_str::<R>(&text).is_ok())
+}
+
 /// Lines of the journal of an interrupted run, or why this run cannot go on with them.
 fn read<R: DeserializeOwned>(
     path: &Path,
@@ -164,8 +169,7 @@ impl Resume {
     pub fn add(&mut self, number: usize, photo: &Photo, came: Came, writer: &mut ReportWriter) -> Result<()> {
         let Some(sha256) = hash(photo) else { return Ok(()) };
         let record = Record { sha256, came };
-        let text = serde_json::to_string(&record)?;
-        if serde_json::from_str::<Record>(&text).is_err() {
+        if !keepable(&record) {
             return Ok(());
         }
         let (method, item) = self.keys[number].clone();

@@ -276,15 +276,12 @@ impl Run {
         classes: &[Class],
         progress: &mut dyn Progress,
     ) -> Result<()> {
-        let mut decoded = vec![];
-        let mut unreadable = vec![];
-        for (i, photo) in part.iter().enumerate() {
-            match photo.decoded(&explainers[0].classifier.preprocessing) {
-                Ok(file) => decoded.push((i, file)),
-                Err(e) => unreadable.push((i, output::one_line(&e))),
-            }
-        }
-        let given: Vec<_> = decoded.iter().map(|(i, file)| (part[*i].name.as_str(), &file.photo)).collect();
+        let preprocessing = &explainers[0].classifier.preprocessing;
+        let decoded: Vec<Result<Decoded>> = part.iter().map(|photo| photo.decoded(preprocessing)).collect();
+        let photos = part.iter().zip(&decoded);
+        let given: Vec<_> = photos
+            .filter_map(|(photo, file)| Some((photo.name.as_str(), &file.as_ref().ok()?.photo)))
+            .collect();
         let mut explained = vec![];
         for explainer in explainers.iter_mut() {
             let mut of_method = vec![];
@@ -293,26 +290,26 @@ impl Run {
             }
             explained.push((explainer.method_info().name, of_method.into_iter()));
         }
-        let mut decoded = decoded.iter().peekable();
-        let mut unreadable = unreadable.into_iter().peekable();
         // In the order in which they were named, which gives the folders their names.
-        for (i, photo) in part.iter().enumerate() {
-            if let Some((_, error)) = unreadable.next_if(|(at, _)| *at == i) {
-                self.fail(i, photo, error)?;
-            } else if let Some((_, file)) = decoded.next_if(|(at, _)| *at == i) {
-                let of_photo =
-                    explained.iter_mut().filter_map(|(name, all)| Some((name.as_str(), all.next()?)));
-                match joined(of_photo.collect(), file).map(|image| self.writer.add(image)) {
-                    Ok(Err(e @ candor_report::ReportError::BadImage { .. })) => {
-                        self.fail(i, photo, one_line(&e))?
-                    }
-                    Ok(written) => {
-                        let came = Came::Explained(Box::new(written?));
-                        self.resume.add(self.at + i, photo, came, &mut self.writer)?;
-                    }
-                    Err(e @ candor::Error::Cancelled(_)) => return Err(e.into()),
-                    Err(e) => self.fail(i, photo, one_line(&e))?,
+        for (i, (photo, file)) in part.iter().zip(&decoded).enumerate() {
+            let file = match file {
+                Ok(file) => file,
+                Err(e) => {
+                    self.fail(i, photo, output::one_line(e))?;
+                    continue;
                 }
+            };
+            let of_photo = explained.iter_mut().filter_map(|(name, all)| Some((name.as_str(), all.next()?)));
+            match joined(of_photo.collect(), file).map(|image| self.writer.add(image)) {
+                Ok(Err(e @ candor_report::ReportError::BadImage { .. })) => {
+                    self.fail(i, photo, one_line(&e))?
+                }
+                Ok(written) => {
+                    let came = Came::Explained(Box::new(written?));
+                    self.resume.add(self.at + i, photo, came, &mut self.writer)?;
+                }
+                Err(e @ candor::Error::Cancelled(_)) => return Err(e.into()),
+                Err(e) => self.fail(i, photo, one_line(&e))?,
             }
         }
         self.at += part.len();
