@@ -12,7 +12,12 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 import numpy as np
 
@@ -30,6 +35,9 @@ except ImportError:
 
 #: Readers of Parquet folders leave out what begins with this.
 _ASIDE = "_candor"
+
+#: What a disk without room says.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _TYPES = {str: pa.string(), float: pa.float64(), int: pa.int64(), bytes: pa.binary()}
 SCHEMA = pa.schema([(name, _TYPES[kind]) for name, kind in COLUMNS.items()])
@@ -51,6 +59,7 @@ class Place:
             self._files, self._path = pyarrow.fs.FileSystem.from_uri(where)
         except (OSError, ValueError) as error:
             raise FileError(f"{self.out}: cannot be written: {error}; give a folder that all machines reach") from None
+        self._lock: BinaryIO | None = None
 
     @property
     def maps(self) -> str:
@@ -60,10 +69,24 @@ class Place:
         return f"{self._path}/{_ASIDE}_maps"
 
     def begin(self, configuration: Mapping[str, Any]) -> None:
-        """Makes the folder; rows of another configuration are refused by its name."""
+        """Makes the folder; rows of another configuration are refused by its name, and so is a second run while this place is in use."""
+        try:
+            self._begin(configuration)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Gives the folder back to other runs."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _begin(self, configuration: Mapping[str, Any]) -> None:
         name = f"{_ASIDE}.json"
         try:
             self._files.create_dir(self._path, recursive=True)
+            self._take()
             there = self._read(name)
         except OSError as error:
             raise self._unwritable(error) from None
@@ -82,6 +105,20 @@ class Place:
         if key_of(earlier) != key_of(configuration):
             raise UsageError(f"{self.out}: holds rows of another configuration ({_differences(earlier, configuration)}); give another folder")
 
+    def _take(self) -> None:
+        """Takes the folder for this run, to whose end the operating system keeps it, however it ends; not of a URI, which has no such thing."""
+        if fcntl is None or self._files.type_name != "local" or self._lock is not None:
+            return
+        lock = open(f"{self._path}/{_ASIDE}.lock", "wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise UsageError(f"{self.out}: another run writes there; wait until it has ended, or give another folder") from None
+        except OSError:
+            pass  # A file system without locks.
+        self._lock = lock
+
     def done(self, without_errors: bool = False) -> Done:
         """What is there already; with ``without_errors``, after the rows that have an error were taken out."""
         if without_errors:
@@ -90,8 +127,12 @@ class Place:
         keys: list[np.ndarray[Any, Any]] = []
         if parts := self._parts():
             dataset = pyarrow.dataset.dataset(parts, schema=SCHEMA, filesystem=self._files, format="parquet")
-            for batch in dataset.to_batches(columns=["photo", "class"]):
-                keys.append(_keys(batch.column("photo").to_pylist(), batch.column("class").to_pylist()))
+            try:
+                for batch in dataset.to_batches(columns=["photo", "class"]):
+                    keys.append(_keys(batch.column("photo").to_pylist(), batch.column("class").to_pylist()))
+            except pa.ArrowException as error:
+                words = " ".join(str(error).split())
+                raise FileError(f"{self.out}: a Parquet file there cannot be read: {words}; remove it, and run the same again") from None
         return Done(np.unique(np.concatenate(keys)) if keys else np.empty(0, dtype="S16"))
 
     def name(self, photos: Sequence[str], key: str) -> str:
@@ -113,6 +154,8 @@ class Place:
         try:
             self._write_table(name, table(rows))
         except OSError as error:
+            if error.errno not in _FULL:
+                raise self._unwritable(error) from None
             said = f"the map could not be written to {self.out}: {error.strerror or error}"
             kept = [said if e is None else e for e in rows["error"]]
             bare = {**rows, "map": [None] * len(kept), "error": kept}
@@ -123,7 +166,7 @@ class Place:
 
     def _unwritable(self, error: OSError) -> FileError:
         words = " ".join(str(error.strerror or error).split())
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in _FULL:
             words += "; make room, and run the same again: it goes on with what is missing"
         return FileError(f"{self.out}: cannot be written: {words}")
 

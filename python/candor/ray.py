@@ -133,7 +133,7 @@ def explain(
     Raises
     ------
     candor.UsageError
-        Ray is not installed; another configuration in ``out``.
+        Ray is not installed; another configuration in ``out``, or another run that writes there (a folder, not a URI).
     candor.FileError
         ``out`` cannot be written. What was written stays.
     """
@@ -148,7 +148,7 @@ def explain(
     keys = {"model": _everywhere(given) if isinstance(given, str) else given, "classes": classes, "method": method, **options}
     if options.get("maps") == "npz":
         keys["folder"] = place.maps
-    with _cluster.cluster(ray) as alone:
+    with closing(place), _cluster.cluster(ray) as alone:
         resources = {"num_cpus": num_cpus, "num_gpus": num_gpus}
         _cluster.fits(ray, num_cpus, num_gpus, alone)
         # Opening takes a moment, and no CPU needs to be kept for it.

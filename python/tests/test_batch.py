@@ -320,7 +320,31 @@ def test_another_configuration_is_refused_by_name(files: Path, tmp_path: Path) -
         Place(other).begin(worker(files).configuration)
     with pytest.raises(candor.FileError, match="cannot be written"):
         Place("nowhere://a/b")
-    assert sorted(p.name for p in out.iterdir()) == ["_candor.json"]
+    assert sorted(p.name for p in out.iterdir()) == ["_candor.json", "_candor.lock"]
+
+
+@posix
+def test_one_run_at_a_time_writes_to_a_folder(files: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    from candor._place import Place
+
+    configuration, place = worker(files).configuration, Place(tmp_path / "rows")
+    place.begin(configuration)
+    with pytest.raises(candor.UsageError, match="rows: another run writes there"):
+        Place(tmp_path / "rows").begin(configuration)
+    place.close()
+    Place(tmp_path / "rows").begin(configuration)
+
+
+def test_a_parquet_file_that_is_damaged_is_named(files: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    from candor._place import Place
+
+    place = Place(tmp_path / "rows")
+    place.begin(worker(files).configuration)
+    (tmp_path / "rows/part-0.parquet").write_bytes(b"PAR1 cut off")
+    with pytest.raises(candor.FileError, match="part-0.parquet"):
+        place.done()
 
 
 def test_errors_are_tried_again_where_that_is_asked_for(files: Path, tmp_path: Path) -> None:
