@@ -238,16 +238,45 @@ fn a_dataset_that_cannot_be_used_is_one_clear_line() {
     fs::rename(dir.path().join("photos"), dir.path().join("scenes2")).unwrap();
     fs::remove_dir_all(dir.path().join("scenes")).unwrap();
     fs::rename(dir.path().join("scenes2"), dir.path().join("scenes")).unwrap();
-    for name in ["wsol", "dwsol", "adversarial"] {
+    for name in ["wsol", "dwsol", "objects", "adversarial"] {
         let unboxed = bench(&dir, name, "out", &[]).output().unwrap();
         let error = String::from_utf8_lossy(&unboxed.stderr).into_owned();
         assert_eq!(unboxed.status.code(), Some(1), "{error}");
         assert_eq!(error.trim_end().lines().count(), 1, "{error}");
-        assert!(error.contains("this benchmark needs boxes"), "{name}: {error}");
+        assert!(error.contains("needs boxes") || error.contains("has boxes of two classes"), "{name}: {error}");
     }
     let few = bench(&dir, "grid", "out", &[]).output().unwrap();
     let error = String::from_utf8_lossy(&few.stderr).into_owned();
     assert!(error.contains("grids need 9 classes"), "{error}");
+}
+
+#[test]
+fn maps_of_several_objects_lie_on_their_own_and_absent_classes_can_be_harder() {
+    let dir = scenes("40");
+    let methods = ["--methods", "reliable,random,grad-cam", "--no-examples"];
+    let objects = result(&dir, "objects", &methods);
+    // Scenes of one object have no part in it.
+    let items = objects["dataset"]["items"].as_u64().unwrap();
+    assert!((10..40).contains(&items), "{items}");
+    for name in ["pointing", "own-share-seen", "existence"] {
+        let [found, noise] = ["reliable", "random"].map(|m| figure(&objects, 0, m, name));
+        assert!(found > 0.8 && found > noise, "{name}: {found}, noise {noise}");
+    }
+    assert!((figure(&objects, 0, "random", "existence") - 0.5).abs() < 0.2);
+    assert_eq!(figure(&objects, 0, "grad-cam", "empty"), 0.0);
+    // Each way of drawing has its own classes, and so its own journal.
+    result(&dir, "dwsol", &methods);
+    let other = bench(&dir, "dwsol", "out", &[&methods[..], &["--absent", "near"]].concat()).output().unwrap();
+    let error = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(error.contains("localization.jsonl: was begun with another absent"), "{error}");
+    let mut masses = vec![];
+    for kind in ["near", "shuffled"] {
+        fs::remove_dir_all(dir.path().join("out")).unwrap();
+        let found = result(&dir, "dwsol", &[&methods[..], &["--absent", kind]].concat());
+        masses.push(figure(&found, 0, "grad-cam", "absent-mass"));
+        assert!(figure(&found, 0, "reliable", "f") <= 0.1, "{kind}");
+    }
+    assert!(masses.iter().all(|mass| (0.0..1.0).contains(mass)), "{masses:?}");
 }
 
 #[test]

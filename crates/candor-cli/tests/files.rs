@@ -461,6 +461,7 @@ fn a_file_with_the_name_of_a_journal_stays() {
         (&bench_of("adversarial")[..], "adversarial"),
         (&bench_of("adversarial")[..], "attacked"),
         (&bench_of("grid")[..], "grid"),
+        (&bench_of("objects")[..], "objects"),
         (&bench_of("faithfulness")[..], "faithfulness"),
         (&["detect", "train", "model.onnx", "data", "--out", "out"], "corpus/corpus"),
         (&["detect", "eval", "model.onnx", "data", "--out", "out"], "corpus/corpus"),

@@ -38,7 +38,7 @@ use Has::{Attack, Attacks, Dataset, Levels, Method, Methods, Model, Out, Photo, 
 
 const BENCH: &[Has] = &[Model, Dataset, Methods, Settings, Levels, Out];
 
-const COMMANDS: [Sound; 15] = [
+const COMMANDS: [Sound; 16] = [
     Sound { name: "inspect", args: "inspect model.onnx", has: &[Model] },
     Sound {
         name: "explain",
@@ -59,6 +59,7 @@ const COMMANDS: [Sound; 15] = [
         args: "bench adversarial model.onnx photos --methods gradient",
         has: BENCH,
     },
+    Sound { name: "bench objects", args: "bench objects model.onnx photos --methods gradient", has: BENCH },
     Sound { name: "bench grid", args: "bench grid model.onnx photos --methods gradient", has: BENCH },
     Sound {
         name: "bench faithfulness",
@@ -145,7 +146,7 @@ const MISTAKES: [Mistake; 40] = [
 ];
 
 /// Mistakes that only one command can make.
-const OWN: [(&str, i32, &str); 31] = [
+const OWN: [(&str, i32, &str); 32] = [
     ("explian model.onnx photo.png", 2, "a similar subcommand exists: 'explain'"),
     ("bench wsl model.onnx photos", 2, "a similar subcommand exists"),
     ("explain model.onnx", 2, "<IMAGES>"),
@@ -166,6 +167,7 @@ const OWN: [(&str, i32, &str); 31] = [
     ("bench adversarial model.onnx photos --attack pdg", 2, "did you mean 'pgd'?"),
     ("bench adversarial model.onnx photos --attack pgd+stpes=1", 2, "did you mean 'steps'?"),
     ("bench adversarial model.onnx photos --attack deepfool", 2, "cannot aim at a class"),
+    ("bench dwsol model.onnx photos --absent close", 2, "invalid value 'close'"),
     ("bench faithfulness model.onnx photos --area 2", 2, "from 0.001 to 0.999"),
     ("bench speed model.onnx --methods gradcam", 2, "did you mean 'grad-cam'?"),
     ("calibrate model.onnx photo.png --tolerance 2", 2, "from 0 to 1"),

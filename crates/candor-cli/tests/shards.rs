@@ -112,7 +112,7 @@ fn checked_in_parts() {
 fn benchmarks_in_parts() {
     let dir = scenes(60);
     let methods = ["--methods", "grad-cam,reliable", "--set", "reliable.iterations=5"];
-    for name in ["wsol", "dwsol", "faithfulness", "adversarial"] {
+    for name in ["wsol", "dwsol", "objects", "faithfulness", "adversarial"] {
         joined_as_whole(
             &dir,
             &[&["bench", name, "model.onnx", "data", "--limit", "6"], &methods[..]].concat(),
