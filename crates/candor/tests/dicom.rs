@@ -204,6 +204,8 @@ fn jpeg_inside_is_read() {
     image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 100).encode_image(&grey).unwrap();
     // JPEG baseline, process 1.
     let file = DicomFile::grey8(Syntax::Encapsulated("1.2.840.10008.1.2.4.50"), (16, 16), &jpeg);
+    let other = fails(&file.clone().with_number(0x0028, 0x0010, 8).bytes());
+    assert!(other.contains("a JPEG of 16x16 pixels in a picture of 16x8"), "{other}");
     let found = read(&file);
     let largest =
         samples(&found).iter().zip(grey.as_raw()).map(|(a, &b)| (a - f32::from(b)).abs()).fold(0.0, f32::max);

@@ -1,11 +1,14 @@
 //! DICOM by the crates of dicom-rs.
 
+use std::io::Cursor;
 use std::path::Path;
 
 use candor_graph::error::one_line;
 use candor_graph::memory;
 use dicom_dictionary_std::tags;
 use dicom_object::{DefaultDicomObject, FileMetaTable, OpenFileOptions};
+use dicom_parser::dataset::LazyDataToken;
+use dicom_parser::dataset::lazy_read::LazyDataSetReader;
 use dicom_pixeldata::{
     ConvertOptions, DecodedPixelData, ModalityLutOption, PixelDecoder, VoiLutFunction, VoiLutOption,
     WindowLevelTransform,
@@ -14,6 +17,7 @@ use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry
 
 use crate::image::change::{Change, Decoded, Window};
 use crate::image::error::ImageError;
+use crate::image::jpeg;
 use crate::image::limits::{MAX_PIXELS, MAX_SIDE};
 use crate::image::photo::{Samples, windowed};
 
@@ -44,26 +48,61 @@ pub(super) fn decode(
     Ok(Decoded { photo: samples.into(), changes })
 }
 
-/// The file's elements, if its transfer syntax is one that is read.
+/// The file's elements, if its transfer syntax is one that is read and its lengths are no longer than the file: the library takes the memory
+/// that an element says it needs, up to 4 GiB.
 fn open(bytes: &[u8], path: &Path) -> Result<DefaultDicomObject, ImageError> {
     let damaged = |e: &dyn std::error::Error| failed(e, path, bytes.len());
-    let head = bytes.get(128..).unwrap_or_default();
-    let meta = FileMetaTable::from_reader(head).map_err(|e| damaged(&e))?;
+    let truncated = || ImageError::Truncated { path: path.into(), format: NAME, bytes: bytes.len() };
+    let mut rest = bytes.get(128..).unwrap_or_default();
+    if !head_fits(rest) {
+        return Err(truncated());
+    }
+    let meta = FileMetaTable::from_reader(&mut rest).map_err(|e| damaged(&e))?;
     let uid = meta.transfer_syntax();
-    match TransferSyntaxRegistry.get(uid) {
-        Some(syntax) if syntax.can_decode_all() => {}
-        Some(syntax) => {
-            let syntax = format!("{} ({uid})", syntax.name());
-            return Err(ImageError::Compressed { path: path.into(), syntax });
+    let compressed = |syntax: String| Err(ImageError::Compressed { path: path.into(), syntax });
+    let Some(syntax) = TransferSyntaxRegistry.get(uid) else {
+        return compressed(format!("transfer syntax {uid}"));
+    };
+    if !syntax.can_decode_all() {
+        return compressed(format!("{} ({uid})", syntax.name()));
+    }
+    let mut elements = LazyDataSetReader::new_with_ts(Cursor::new(rest), syntax).map_err(|e| damaged(&e))?;
+    while let Some(element) = elements.advance() {
+        let element = element.map_err(|e| damaged(&e))?;
+        let length = match &element {
+            LazyDataToken::LazyValue { header, .. } => header.len.0,
+            LazyDataToken::LazyItemValue { len, .. } => *len,
+            _ => continue,
+        };
+        if length as usize > rest.len() {
+            return Err(truncated());
         }
-        None => {
-            return Err(ImageError::Compressed {
-                path: path.into(),
-                syntax: format!("transfer syntax {uid}"),
-            });
-        }
+        element.skip().map_err(|e| damaged(&e))?;
     }
     OpenFileOptions::new().from_reader(bytes).map_err(|e| damaged(&e))
+}
+
+/// Whether the elements of the head, which are explicit little endian in every file (PS3.10, 7.1), end within `bytes`.
+fn head_fits(bytes: &[u8]) -> bool {
+    let mut at = 4;
+    while let Some(&[group, 0, _, _, a, b, c, d]) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        if group != 2 {
+            return true;
+        }
+        let long = bytes.get(at + 8..).and_then(|rest| rest.first_chunk());
+        let (header, length) = match (&[a, b], long) {
+            (
+                b"OB" | b"OW" | b"OF" | b"OD" | b"OL" | b"OV" | b"SQ" | b"UC" | b"UR" | b"UT" | b"UN",
+                Some(length),
+            ) => (12, u32::from_le_bytes(*length) as usize),
+            _ => (8, usize::from(u16::from_le_bytes([c, d]))),
+        };
+        at += header + length;
+        if at > bytes.len() {
+            return false;
+        }
+    }
+    true
 }
 
 /// How many frames there are, once it is known that one can be decoded and shown.
@@ -102,6 +141,16 @@ fn fitting(object: &DefaultDicomObject, path: &Path, length: usize) -> Result<u3
     let pixels = u64::from(width) * u64::from(height);
     if width.max(height) > MAX_SIDE || pixels > MAX_PIXELS {
         return Err(ImageError::TooManyPixels { path: path.into(), width, height });
+    }
+    // What a JPEG inside says of its size is what its decoder takes memory for.
+    let pixel_data = object.element(tags::PIXEL_DATA).ok().and_then(|e| e.fragments());
+    for fragment in pixel_data.into_iter().flatten() {
+        if let Some((wide, high)) =
+            jpeg::size(fragment).filter(|&(w, h)| (u32::from(w), u32::from(h)) != (width, height))
+        {
+            let detail = format!("a JPEG of {wide}x{high} pixels in a picture of {width}x{height}");
+            return Err(ImageError::Damaged { path: path.into(), format: NAME, detail });
+        }
     }
     let frames = number(tags::NUMBER_OF_FRAMES).unwrap_or(1).max(1);
     // The frame's bytes, its samples as doubles and as floats, and as 8-bit RGB.
@@ -179,4 +228,35 @@ fn failed(error: &dyn std::error::Error, path: &Path, bytes: usize) -> ImageErro
         return ImageError::Truncated { path: path.into(), format: NAME, bytes };
     }
     ImageError::Damaged { path: path.into(), format: NAME, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use candor_testing::dicom::{DicomFile, Syntax};
+
+    use super::*;
+
+    #[test]
+    fn no_element_takes_more_memory_than_the_file_has_bytes() {
+        let files = [Syntax::Implicit, Syntax::Explicit].map(|syntax| {
+            DicomFile::grey(syntax, (2, 1), 12, &[1, 2]).with_bytes(0x0009, 0x0010, "OB", vec![7; 4])
+        });
+        for whole in files.map(|file| file.bytes()) {
+            assert!(open(&whole, "scan.dcm".as_ref()).is_ok());
+            // The private element: its length, in either encoding, is the four bytes before its content.
+            let at = whole.windows(4).position(|bytes| bytes == [7; 4]).unwrap() - 4;
+            for length in [u32::MAX - 1, 1 << 31, 1 << 20, 5000] {
+                let mut long = whole.clone();
+                long[at..at + 4].copy_from_slice(&length.to_le_bytes());
+                let error = open(&long, "scan.dcm".as_ref()).unwrap_err();
+                assert!(matches!(error, ImageError::Truncated { .. }), "{error}");
+            }
+        }
+        // Of the head: 4 bytes for DICM, then an OB of (0002,0102).
+        let mut head = b"DICM\x02\x00\x02\x01OB\0\0".to_vec();
+        head.extend((u32::MAX - 1).to_le_bytes());
+        assert!(!head_fits(&head));
+        head.splice(12.., [2, 0, 0, 0, 0, 0]);
+        assert!(head_fits(&head));
+    }
 }
