@@ -47,8 +47,8 @@ fn method((name, set, levels, seed): Chosen) -> Method {
 
 #[pymethods]
 impl Model {
-    /// Opens a file, the model of a folder, or what hf:// names in the local cache. `sidecar` is a file that replaces the one beside the model; `keys`, JSON, replaces some of its keys; `engine` is name,
-    /// device, library and threads.
+    /// Opens a file, the model of a folder, or what hf:// names in the local cache. `sidecar` is a file that replaces the one beside the
+    /// model; `keys`, JSON, replaces some of its keys; `engine` is name, device, library and threads.
     #[staticmethod]
     fn open(
         py: Python<'_>,

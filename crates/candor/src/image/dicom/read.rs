@@ -82,13 +82,11 @@ fn open(bytes: &[u8], path: &Path) -> Result<DefaultDicomObject, ImageError> {
     OpenFileOptions::new().from_reader(bytes).map_err(|e| damaged(&e))
 }
 
-/// Whether the elements of the head, which are explicit little endian in every file (PS3.10, 7.1), end within `bytes`.
+/// Whether the elements of the head, which are explicit little endian in every file (PS3.10, 7.1), end within `bytes`, and the length that
+/// it gives itself (0002,0000) with them.
 fn head_fits(bytes: &[u8]) -> bool {
     let mut at = 4;
-    while let Some(&[group, 0, _, _, a, b, c, d]) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
-        if group != 2 {
-            return true;
-        }
+    while let Some(&[2, 0, _, _, a, b, c, d]) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
         let long = bytes.get(at + 8..).and_then(|rest| rest.first_chunk());
         let (header, length) = match (&[a, b], long) {
             (
@@ -98,11 +96,11 @@ fn head_fits(bytes: &[u8]) -> bool {
             _ => (8, usize::from(u16::from_le_bytes([c, d]))),
         };
         at += header + length;
-        if at > bytes.len() {
-            return false;
-        }
     }
-    true
+    // The first element is that length, of 12 bytes.
+    let own = bytes.get(12..).and_then(|rest| rest.first_chunk());
+    let end = own.map_or(16, |own| 16 + u32::from_le_bytes(*own) as usize);
+    at <= bytes.len() && end <= at
 }
 
 /// How many frames there are, once it is known that one can be decoded and shown.
@@ -252,11 +250,17 @@ mod tests {
                 assert!(matches!(error, ImageError::Truncated { .. }), "{error}");
             }
         }
-        // Of the head: 4 bytes for DICM, then an OB of (0002,0102).
-        let mut head = b"DICM\x02\x00\x02\x01OB\0\0".to_vec();
-        head.extend((u32::MAX - 1).to_le_bytes());
-        assert!(!head_fits(&head));
-        head.splice(12.., [2, 0, 0, 0, 0, 0]);
-        assert!(head_fits(&head));
+        // Of the head: DICM, its length, then an OB of (0002,0102), which may be as long as the file and no longer.
+        let head = |own: u32, length: u32| {
+            let mut head = b"DICM\x02\0\0\0UL\x04\0".to_vec();
+            head.extend(own.to_le_bytes());
+            head.extend(b"\x02\0\x02\x01OB\0\0");
+            head.extend(length.to_le_bytes());
+            head.extend([0; 6]);
+            head
+        };
+        let fits = |own, length| head_fits(&head(own, length));
+        assert!(fits(18, 6) && fits(12, 0));
+        assert!(!fits(18, 7) && !fits(18, u32::MAX - 1) && !fits(19, 6) && !fits(u32::MAX, 6));
     }
 }
