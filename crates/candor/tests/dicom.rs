@@ -158,6 +158,7 @@ fn what_cannot_be_read_is_said_with_its_remedy() {
             "DICOM with colours RGB is not supported; convert it to PNG",
         ),
         (scan.clone().with(0x0028, 0x0004, "CS", "PALETTE COLOR"), "colours PALETTE COLOR"),
+        (scan.clone().with_number(0x0028, 0x0002, 3), "DICOM with 3 samples a pixel is not supported"),
         (scan.clone().with_number(0x0028, 0x0100, 32), "DICOM with 32 bits a sample is not supported"),
         (scan.clone().with_number(0x0028, 0x0010, 0), "damaged (3x0 pixels"),
         (

@@ -90,10 +90,13 @@ fn head_fits(bytes: &[u8]) -> bool {
         let long = bytes.get(at + 8..).and_then(|rest| rest.first_chunk());
         let (header, length) = match (&[a, b], long) {
             (
-                b"OB" | b"OW" | b"OF" | b"OD" | b"OL" | b"OV" | b"SQ" | b"UC" | b"UR" | b"UT" | b"UN",
-                Some(length),
-            ) => (12, u32::from_le_bytes(*length) as usize),
-            _ => (8, usize::from(u16::from_le_bytes([c, d]))),
+                b"AE" | b"AS" | b"AT" | b"CS" | b"DA" | b"DS" | b"DT" | b"FD" | b"FL" | b"IS" | b"LO" | b"LT"
+                | b"PN" | b"SH" | b"SL" | b"SS" | b"ST" | b"TM" | b"UI" | b"UL" | b"US",
+                _,
+            )
+            | (_, None) => (8, usize::from(u16::from_le_bytes([c, d]))),
+            // As the library reads those that it does not know, too.
+            (_, Some(length)) => (12, u32::from_le_bytes(*length) as usize),
         };
         at += header + length;
     }
@@ -123,6 +126,9 @@ fn fitting(object: &DefaultDicomObject, path: &Path, length: usize) -> Result<u3
     }
     if object.element(tags::MODALITY_LUT_SEQUENCE).is_ok() {
         return Err(unsupported("DICOM with a modality lookup table".into()));
+    }
+    if let Some(count) = number(tags::SAMPLES_PER_PIXEL).filter(|&count| count != 1) {
+        return Err(unsupported(format!("DICOM with {count} samples a pixel")));
     }
     let (width, height) = (number(tags::COLUMNS).unwrap_or(0), number(tags::ROWS).unwrap_or(0));
     let bits = number(tags::BITS_ALLOCATED).unwrap_or(0);
@@ -261,6 +267,8 @@ mod tests {
         };
         let fits = |own, length| head_fits(&head(own, length));
         assert!(fits(18, 6) && fits(12, 0));
+        let unknown = [&head(18, 7)[..20], b"zz", &head(18, 7)[22..]].concat();
+        assert!(!head_fits(&unknown));
         assert!(!fits(18, 7) && !fits(18, u32::MAX - 1) && !fits(19, 6) && !fits(u32::MAX, 6));
     }
 }
