@@ -193,9 +193,10 @@ fn joined(folder: &Path, path: &Path, bytes: &[u8], configuration: &serde_json::
     }
     let before = std::fs::read(&other).expect("is read");
     match Journal::join(&target, &[path.to_path_buf(), other.clone()]) {
-        Ok(joined) => {
+        Ok(()) => {
+            let joined = Journal::open(&target, configuration).expect("a joined journal is one");
             assert!((0..2).all(|item| joined.has("gradient", item)));
-            let all: Vec<Entry<serde_json::Value>> = joined.all().expect("a joined journal is one");
+            let all: Vec<Entry<serde_json::Value>> = joined.all().expect("its lines are entries");
             assert_eq!(all.len(), joined.len(), "no line is there twice");
         }
         Err(_) => assert!(!target.exists(), "nothing is half joined"),

@@ -103,9 +103,9 @@ def main():
     program = str(Path(sys.argv[1]).resolve())
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        subprocess.run([program, "scenes", folder / "photos", "--count", "1"], check=True, capture_output=True)
-        photo = folder / "photos/000000.png"
-        beside([photo, *overlays(program, photo, ["leaf", "tree", "fish"], folder / "fish")], IMAGES / "fish.webp")
+        subprocess.run([program, "scenes", folder / "photos", "--count", "8"], check=True, capture_output=True)
+        photo = folder / "photos/000007.png"
+        beside([photo, *overlays(program, photo, ["ball", "leaf", "fish"], folder / "fish")], IMAGES / "fish.webp")
         beside([ASSETS / f"scene{n}.png" for n in range(1, 7)], IMAGES / "scenes.webp", columns=3)
         scene = ASSETS / "scene2.png"
         compare(program, scene, folder, IMAGES / "compare.webp")

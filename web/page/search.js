@@ -163,7 +163,9 @@ export class Search {
     const p = atPlace(place.strength);
     const closer = look === null ? 1 : Math.min(rate(false_alarms.look, look) / parts[1], 1);
     if (p > evidence && closer < p) return ["closer-look", closer];
-    return [atPlace(place.of_photo) <= evidence ? "photo" : "place", p];
+    // Sums of logarithms that are equal may differ by a rounding.
+    const whole = atPlace(place.of_photo) <= evidence || place.of_photo + 1e-9 >= place.strength;
+    return [whole ? "photo" : "place", p];
   }
 
   /** A part of the photo, enlarged: once, however many classes are there. */
@@ -199,10 +201,14 @@ export class Search {
       window = [top / height, left / width, bottom / height, right / width];
       if (looks && p_value > plan.evidence) {
         const edge = (cell, size) => Math.min(Math.max(cell / size, 0), 1);
-        const { margin } = plan;
-        const part = [edge(top - margin, height), edge(left - margin, width), edge(bottom + margin, height), edge(right + margin, width)];
-        const looked = await this.#looked(part);
-        [ground, p_value] = this.#judge(place, odds(looked.reference) - floor, true);
+        const around = (by) => [edge(top - by, height), edge(left - by, width), edge(bottom + by, height), edge(right + by, width)];
+        // Masks are learned on the first cut-out; the evidence is the mean over all.
+        const [part] = plan.margins.map(around);
+        const cuts = [];
+        for (const margin of plan.margins) cuts.push(await this.#looked(around(margin)));
+        const [looked] = cuts;
+        const shown = cuts.reduce((sum, cut) => sum + odds(cut.reference) - floor, 0) / cuts.length;
+        [ground, p_value] = this.#judge(place, shown, true);
         if (ground === "closer-look") Object.assign(query, looked, { place: null, part });
         if (ground === "closer-look") window = part;
       }

@@ -49,7 +49,9 @@ export function discoveries(p, q) {
 /** `evidence`, `weak`, `no-evidence` or `not-judged` of what [Search.explain] found. `stands`: whether it is a discovery among all classes asked for. */
 export function verdict(found, plan, stands) {
   const p = found.judged?.p_value ?? 0;
-  if (found.evidence <= plan.least_evidence || mass(found.map) <= plan.least_mass || p > plan.weak) return "no-evidence";
+  if (found.evidence <= plan.least_evidence || p > plan.weak) return "no-evidence";
+  // The empty map is no answer where the class is there.
+  if (mass(found.map) <= plan.least_mass) return found.judged && p <= plan.evidence && stands ? "not-judged" : "no-evidence";
   if (found.evidence > 0 && found.kept.log_odds - found.null_log_odds <= 0) return "not-judged";
   return found.judged && !(p <= plan.evidence && stands) ? "weak" : "evidence";
 }

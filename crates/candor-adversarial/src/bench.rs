@@ -13,9 +13,8 @@ use candor::image::decode;
 use candor::model::Model;
 use candor::progress::Progress;
 use candor::scores::ranking;
-use candor_eval::bench::localize::{
-    Asked, Localize, Localized, Located, absent, ask_for, localized, locate, shown,
-};
+use candor_eval::bench::absent::Absent;
+use candor_eval::bench::localize::{Asked, Localize, Localized, Located, ask_for, localized, locate, shown};
 use candor_eval::bench::threshold::Frozen;
 use candor_eval::bench::{Measure, Shown, photo};
 use candor_eval::explaining::Explaining;
@@ -178,8 +177,8 @@ fn changed(
                 let pixels = attacks::pixels(localize.preprocessing, &photo);
                 let ranking = ranking(&target_model.logits(std::slice::from_ref(&pixels), &[0])?.remove(0));
                 let label = sample.class().unwrap_or(0);
-                let target =
-                    (ranking[0] == label).then(|| absent(&sample.classes(), &ranking, localize.seed, number));
+                let target = (ranking[0] == label)
+                    .then(|| Absent::Far.class(&sample.classes(), &ranking, (localize.seed, number)));
                 if target.is_some() {
                     rows.push(row);
                     images.push(pixels);

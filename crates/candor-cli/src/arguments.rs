@@ -17,7 +17,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use numbers::{number, range, size, whole};
 use one_of::{one_of, presets};
 
-pub use bench::{AdversarialArgs, Bench, BenchArgs, DatasetArgs, FaithfulnessArgs, GridArgs, SpeedArgs};
+pub use bench::{
+    AbsentKind, AdversarialArgs, Bench, BenchArgs, DatasetArgs, DwsolArgs, FaithfulnessArgs, GridArgs,
+    SpeedArgs,
+};
 pub use detect::{CorpusArgs, Detect, DetectArgs, EvalArgs, ScoreArgs, TrainArgs};
 pub use page::PageArgs;
 pub use shard::{MergeArgs, ShardArgs};
@@ -204,7 +207,7 @@ pub struct InspectArgs {
 
 #[derive(Args)]
 #[command(after_help = "\
-The first thing to run on a strange model. Tried are the presets, both orders of the channels, and the whole photo as well as its middle. \
+The first thing to run on a strange model. It tries the presets, both orders of the channels, and the whole photo as well as its middle. \
 With --truth the best is that whose answers are right most often. Without, it is the one whose answers differ from photo to photo and \
 are the same for each photo's mirror image: `score` is the entropy of the answers less the cross-entropy between each photo and its \
 mirror image, in nats; ln N for N photos of different classes that the model is sure of. Twenty such photos tell more than five of one class.
@@ -312,7 +315,7 @@ pub struct CalibrateArgs {
 #[derive(Args)]
 #[command(after_help = "\
 Each image is asked for its top-1 class, the second, the one of median rank, a random one and the lowest. A method whose \
-maps of absent classes weigh as much as that of the answer explains the picture and not the answer. Written are check.html \
+maps of absent classes weigh as much as that of the answer explains the picture and not the answer. It writes check.html \
 (the maps side by side), check.csv (every map's figures) and check.json. Without --methods all are checked, of which some take \
 thousands of passes a map.
 
@@ -455,7 +458,8 @@ pub struct AttackArgs {
 #[command(after_help = "\
 The file is an ordinary ONNX model of standard operators, which any runtime executes without Candor.
   inputs   image, float N×C×H×W, preprocessed as for the model; class, int64 N
-  outputs  logits, N×K; map, N×1×H×W, the raw values that `candor explain` gives
+  outputs  logits, N×K; map, N×1×H×W, the raw values that `candor explain` gives, of
+           reliable with --set evidence=photo
 A model whose file fixes the batch keeps that batch. The preprocessing, the method with every parameter and the model's hash \
 stand in the file's metadata (candor.preprocessing, candor.method, candor.model.sha256).
 

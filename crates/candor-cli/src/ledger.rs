@@ -1,7 +1,7 @@
 //! What `check` has measured so far: a journal, so that a run that was stopped goes on, and that many machines share a run.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use candor::labels::Labels;
@@ -15,6 +15,7 @@ use candor_report::folder::{Draft, Folder, sha256};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::interrupt;
 use crate::output;
 use crate::resume;
 
@@ -42,6 +43,7 @@ enum Found {
 
 /// The journal of a run.
 pub struct Kept {
+    out: PathBuf,
     journal: Journal,
     found: HashMap<(String, usize), Record>,
     /// Of each photo's bytes, by its number.
@@ -60,17 +62,23 @@ pub fn open(
     let path = folder.path().join(JOURNAL);
     let resume::Begun { entries, anew } =
         resume::begun::<Record>(&path, folder.path(), configuration, force)?;
+    let out = folder.path().to_path_buf();
     let mut draft = if anew { folder.draft("check")? } else { folder.resume("check")? };
     let journal = Journal::open(&draft.work().join("journal.jsonl"), configuration)?;
     if !entries.is_empty() || shard.is_some() {
         draft.keep();
     }
-    if !entries.is_empty() {
-        output::note(&format!("{} maps of an interrupted run are kept; the others follow", entries.len()));
+    let kept = Kept { out, journal, found: entries, hashes: hashes(inputs), shard };
+    if !kept.found.is_empty() {
+        kept.tell();
+        output::note(&format!("{} maps of an interrupted run are kept; the others follow", kept.found.len()));
     }
-    let hash = |i: &Input| Some((i.number, sha256(Path::new(&i.path)).ok()?));
-    let hashes = inputs.iter().filter_map(hash).collect();
-    Ok((draft, Kept { journal, found: entries, hashes, shard }))
+    Ok((draft, kept))
+}
+
+/// Of each photo's bytes, by its number; a photo that cannot be read again is not kept.
+fn hashes(inputs: &[Input]) -> HashMap<usize, String> {
+    inputs.iter().filter_map(|i| Some((i.number, sha256(Path::new(&i.path)).ok()?))).collect()
 }
 
 impl Kept {
@@ -98,7 +106,19 @@ impl Kept {
             return Ok(());
         }
         draft.keep();
-        self.journal.append(&Entry { method: method.to_string(), item, outcome: Outcome::Measured(record) })
+        let entry = Entry { method: method.to_string(), item, outcome: Outcome::Measured(record) };
+        self.journal.append(&entry)?;
+        self.tell();
+        Ok(())
+    }
+
+    /// Keeps ready what Ctrl-C says.
+    fn tell(&self) {
+        interrupt::at(format!(
+            "what was measured is kept in {} ({} lines); the same command goes on there",
+            self.out.display(),
+            self.journal.len()
+        ));
     }
 }
 

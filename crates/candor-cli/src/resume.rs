@@ -1,6 +1,6 @@
 //! A run of `explain` that was stopped goes on where it was: a journal has the result of each photo as soon as its files are written.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -20,6 +20,7 @@ use crate::commands::explain::{Photo, Source};
 use crate::interrupt;
 use crate::output;
 use crate::setup::Usage;
+use crate::shard::{Joined, changed_since};
 
 /// The journal of a run that is not finished, relative to its folder.
 pub const JOURNAL: &str = ".candor/explain/work/journal.jsonl";
@@ -40,6 +41,9 @@ pub enum Came {
 struct Record {
     sha256: String,
     came: Came,
+    /// SHA-256 of the files that were written, by name.
+    #[serde(default)]
+    files: BTreeMap<String, String>,
 }
 
 /// The photos of a run, and what has come of them so far.
@@ -104,6 +108,7 @@ pub fn begun<R: DeserializeOwned>(
         return Ok(Begun { entries: HashMap::new(), anew: false });
     }
     match read(path, configuration) {
+        Err(why) if Joined::is_on() => Err(changed_since(&why)),
         Ok(entries) => Ok(Begun { entries, anew: false }),
         Err(_) if force || done(path) == 0 => Ok(Begun { entries: HashMap::new(), anew: true }),
         Err(why) => Err(Usage(refusal(out, done(path), &why)).into()),
@@ -115,14 +120,14 @@ pub fn keepable<R: Serialize + DeserializeOwned>(record: &R) -> bool {
     serde_json::to_string(record).is_ok_and(|text| serde_json::from_str::<R>(&text).is_ok())
 }
 
-/// Lines of the journal of an interrupted run, or why this run cannot go on with them.
+/// Lines of the journal of an interrupted run, or why this run cannot go on with them; what is damaged no other can, either.
 fn read<R: DeserializeOwned>(
     path: &Path,
     configuration: &Value,
 ) -> Result<HashMap<(String, usize), R>, String> {
     let why = |e: Error| match e {
         Error::Journal { source: JournalError::Other { which }, .. } => format!("with {which}"),
-        other => format!("that cannot be read ({})", one_line(&other)),
+        other => format!("{DAMAGED} ({})", one_line(&other)),
     };
     let journal = Journal::open(path, configuration).map_err(why)?;
     let mut found = HashMap::new();
@@ -141,11 +146,15 @@ fn done(journal: &Path) -> usize {
 }
 
 fn refusal(out: &Path, done: usize, why: &str) -> String {
+    let finish = if why.starts_with(DAMAGED) { "" } else { "finish it by its own command, " };
     format!(
-        "{} holds an unfinished run {why}, {done} photos or maps done; finish it by its own command, name another --out, or drop it with --force",
+        "{} holds an unfinished run {why}, {done} photos or maps done; {finish}name another --out, or drop it with --force",
         out.display(),
     )
 }
+
+/// How a reason begins for which no command can go on.
+const DAMAGED: &str = "that cannot be read";
 
 fn keys(photos: &[Photo]) -> Vec<(String, usize)> {
     let mut named: HashMap<&str, usize> = HashMap::new();
@@ -159,16 +168,25 @@ fn keys(photos: &[Photo]) -> Vec<(String, usize)> {
 }
 
 impl Resume {
-    /// What came of the photo of that number, if its bytes are still the same.
-    pub fn of(&self, number: usize, photo: &Photo) -> Option<&Came> {
+    /// What came of the photo of that number, if its bytes are still the same, and those of the files that were written.
+    pub fn of(&self, number: usize, photo: &Photo, writer: &ReportWriter) -> Option<&Came> {
         let record = self.found.get(&self.keys[number])?;
-        (hash(photo).as_ref() == Some(&record.sha256)).then_some(&record.came)
+        let same_photo = hash(photo).as_ref() == Some(&record.sha256);
+        let same_files = match &record.came {
+            Came::Explained(image) => writer.hashes(image).is_ok_and(|files| files == record.files),
+            Came::Failed(_) => true,
+        };
+        (same_photo && same_files).then_some(&record.came)
     }
 
     /// Writes down what came of a photo. A result that JSON cannot hold (NaN) is not kept: that photo is explained again.
     pub fn add(&mut self, number: usize, photo: &Photo, came: Came, writer: &mut ReportWriter) -> Result<()> {
         let Some(sha256) = hash(photo) else { return Ok(()) };
-        let record = Record { sha256, came };
+        let files = match &came {
+            Came::Explained(image) => writer.hashes(image)?,
+            Came::Failed(_) => BTreeMap::new(),
+        };
+        let record = Record { sha256, came, files };
         if !keepable(&record) {
             return Ok(());
         }

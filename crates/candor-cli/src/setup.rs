@@ -7,7 +7,7 @@ use candor::engine::{Device, Engine, OnnxRuntime, RTen, cores};
 use candor::image::Preset;
 use candor::mask::named_levels;
 use candor::methods::{self, Choices, Definition};
-use candor::sidecar::Sidecar;
+use candor::sidecar::{Sidecar, SidecarError};
 use candor::suggest::among;
 use candor::{Classifier, OpenOptions};
 use candor_eval::dataset::{self, ClassMap, Dataset, Format};
@@ -114,13 +114,30 @@ pub fn dataset(setup: &Setup, args: &SourceArgs) -> Result<Dataset> {
 /// Opens a model with its sidecar, and says what the user should know of it.
 pub fn load(args: &ModelArgs) -> Result<Setup> {
     let classifier = open(args)?;
-    classifier.model.notes.iter().for_each(|note| output::note(note));
-    tell_assumed(&classifier);
+    told(&classifier);
     Ok(classifier)
+}
+
+fn told(classifier: &Setup) {
+    classifier.model.notes.iter().for_each(|note| output::note(note));
+    tell_assumed(classifier);
 }
 
 /// Opens a model with its sidecar.
 pub fn open(args: &ModelArgs) -> Result<Setup> {
+    opened(args, |options| Classifier::open_with(&args.model, options))
+}
+
+/// As [`load`], for a command that writes the sidecar: one that is named need not exist yet.
+pub fn load_for_sidecar(args: &ModelArgs) -> Result<Setup> {
+    let Some(new) = args.opened.sidecar.as_ref().filter(|path| !path.exists()) else { return load(args) };
+    let sidecar = (Sidecar::default(), new.clone());
+    let classifier = opened(args, |options| Classifier::open_as(&args.model, sidecar, options))?;
+    told(&classifier);
+    Ok(classifier)
+}
+
+fn opened(args: &ModelArgs, open: impl FnOnce(OpenOptions) -> candor::Result<Classifier>) -> Result<Setup> {
     let opened = &args.opened;
     let options = OpenOptions {
         engine: Some(engine(&opened.engine)?),
@@ -130,8 +147,9 @@ pub fn open(args: &ModelArgs) -> Result<Setup> {
         output: opened.output.clone(),
         size: opened.size,
     };
-    Classifier::open_with(&args.model, options).map_err(|e| match e {
+    open(options).map_err(|e| match e {
         e if opened.output.is_some() && names_no_output(&e) => usage(e),
+        e if opened.size.is_some() && contradicts_size(&e) => usage(e),
         e => e.into(),
     })
 }
@@ -148,6 +166,18 @@ fn names_no_output(error: &candor::Error) -> bool {
     match error {
         candor::Error::Model { source, .. } => {
             matches!(source.as_ref(), UnknownOutput { .. } | OutputWithoutClasses { .. })
+        }
+        _ => false,
+    }
+}
+
+/// Whether the size that was asked for is not the model's.
+fn contradicts_size(error: &candor::Error) -> bool {
+    use candor::error::ModelError;
+    match error {
+        candor::Error::Sidecar(SidecarError::Size { .. }) => true,
+        candor::Error::Model { source, .. } => {
+            matches!(source.as_ref(), ModelError::Sidecar(SidecarError::Size { .. }))
         }
         _ => false,
     }

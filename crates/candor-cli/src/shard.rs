@@ -1,5 +1,6 @@
 //! A run that does only its part of the work ([`Shard`]), and what `candor merge` has to know of it.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
@@ -39,11 +40,14 @@ struct Done<'d> {
     failed: usize,
 }
 
+/// The commands that have `--shard`.
+const COMMANDS: [&str; 3] = ["explain", "check", "bench"];
 /// Most bytes of a part's description: a command may name a million photos.
 const MOST_BYTES: u64 = 1 << 30;
 
 impl Part {
-    /// The part that this run does in the folder `out`, which is open already.
+    /// The part that this run does in the folder `out`, which is open already. Nothing is written yet: [`started`](Part::started) does that
+    /// once the run is sure that it can go on there.
     pub fn begin(out: &Path, shard: Shard, journals: &[&str], folders: &[&str]) -> Result<Self> {
         let command = command_line::arguments().into_iter().skip(1).map(|word| {
             word.into_string().map_err(|word| {
@@ -63,19 +67,34 @@ impl Part {
             folders: owned(folders),
             done: false,
         };
-        if let Ok(there) = Part::read(out)
-            && there.candor_shard != shard
-            && there.same_command(&part)
-        {
-            let there = there.candor_shard;
-            return Err(Usage(format!(
-                "{} holds shard {there} of this run; name another --out for shard {shard}",
-                out.display()
-            ))
-            .into());
+        if let Ok(there) = Part::read(out) {
+            let (held, out) = (there.candor_shard, out.display());
+            if held != shard && there.same_command(&part) {
+                let reason =
+                    format!("{out} holds shard {held} of this run; name another --out for shard {shard}");
+                return Err(Usage(reason).into());
+            }
+            // More methods of a benchmark go to the same journal; other commands have others.
+            if there.journals != part.journals || there.command.iter().take(2).ne(part.command.iter().take(2))
+            {
+                let other = there.command.iter().take(2).cloned().collect::<Vec<_>>().join(" ");
+                let reason = format!(
+                    "{out} holds shard {held} of `candor {other}`; a folder takes one part: name another --out"
+                );
+                return Err(Usage(reason).into());
+            }
         }
-        part.write(out)?;
         Ok(part)
+    }
+
+    /// Which part it is.
+    pub fn shard(&self) -> Shard {
+        self.candor_shard
+    }
+
+    /// Its run begins, or goes on, in the folder `out`.
+    pub fn started(&self, out: &Path) -> Result<()> {
+        self.write(out)
     }
 
     /// All of it is done: says so, and how many items that were, some of which failed.
@@ -105,7 +124,8 @@ impl Part {
         let part: Part =
             serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))?;
         let inside = |name: &String| Path::new(name).components().all(|c| matches!(c, Component::Normal(_)));
-        if part.command.is_empty() || !part.journals.iter().chain(&part.folders).all(inside) {
+        let known = part.command.first().is_some_and(|name| COMMANDS.contains(&name.as_str()));
+        if !known || !part.journals.iter().chain(&part.folders).all(inside) {
             anyhow::bail!("{} is damaged", path.display());
         }
         Ok(part)
@@ -117,8 +137,12 @@ impl Part {
 
     /// Whether both are parts of one run. How many threads each takes does not matter.
     fn same_command(&self, other: &Part) -> bool {
-        let plain = |part: &Part| without(&part.command, &[("--threads", true)]);
-        plain(self) == plain(other) && self.version == other.version
+        self.plain() == other.plain() && self.version == other.version
+    }
+
+    /// The words of the command on which a result depends.
+    fn plain(&self) -> Vec<String> {
+        without(&self.command, &[("--threads", true)])
     }
 
     /// The command of the whole run with this folder, with the program's name.
@@ -142,6 +166,12 @@ pub fn all(folders: &[PathBuf]) -> Result<Vec<Part>> {
     for (at, folder) in folders.iter().enumerate() {
         let part = Part::read(folder)?;
         let (shard, here) = (part.candor_shard, folder.display());
+        let (theirs, ours) = (&part.version, env!("CARGO_PKG_VERSION"));
+        if theirs != ours {
+            anyhow::bail!(
+                "{here} is of Candor {theirs}, this is Candor {ours}; join parts with the version that made them"
+            );
+        }
         if let Some(first) = parts.first() {
             let whole = folders[0].display();
             if !first.same_command(&part) {
@@ -163,6 +193,11 @@ pub fn all(folders: &[PathBuf]) -> Result<Vec<Part>> {
                 folders[at].display()
             );
         }
+        if let Some(gone) = part.journals.iter().find(|journal| !folder.join(journal).exists()) {
+            anyhow::bail!(
+                "{here} no longer has what shard {shard} measured ({gone}); another run took its place: run the shard's command again"
+            );
+        }
         parts.push(part);
     }
     let count = parts.first().map_or(0, |p| p.candor_shard.count());
@@ -177,15 +212,46 @@ pub fn all(folders: &[PathBuf]) -> Result<Vec<Part>> {
     Ok(parts)
 }
 
+thread_local! {
+    /// Whether this run's command was given by the parts of a run.
+    static JOINED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// While one of these is there, the command is that of parts which were joined.
+pub struct Joined(());
+
+impl Joined {
+    /// The command of the parts begins.
+    pub fn begin() -> Self {
+        JOINED.set(true);
+        Joined(())
+    }
+
+    /// Whether the command is that of parts which were joined.
+    pub fn is_on() -> bool {
+        JOINED.get()
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        JOINED.set(false);
+    }
+}
+
+/// Why parts cannot be joined that were measured otherwise than their command would measure now.
+pub fn changed_since(why: &str) -> anyhow::Error {
+    anyhow::anyhow!(
+        "the parts were measured {why}: the model, its sidecar or the data changed since; bring back what they had, or run all parts again"
+    )
+}
+
 /// The first word in which two commands differ.
 fn differs(a: &Part, b: &Part) -> String {
-    if a.version != b.version {
-        return format!("Candor {} instead of {}", b.version, a.version);
-    }
-    let (a, b) = (&a.command, &b.command);
-    let at = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let (a, b) = (a.plain(), b.plain());
+    let at = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
     let word = |words: &[String]| words.get(at).map_or("nothing more".to_string(), |w| format!("'{w}'"));
-    format!("{} instead of {}", word(b), word(a))
+    format!("{} instead of {}", word(&b), word(&a))
 }
 
 fn place(out: &Path) -> PathBuf {

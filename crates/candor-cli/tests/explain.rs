@@ -120,6 +120,14 @@ fn calibrate_writes_the_sidecar_and_explain_reads_it() {
     assert_eq!(trials.iter().find(within).unwrap()["lambda"].as_f64(), Some(lambda), "{found}");
     let text = fs::read_to_string(&sidecar).unwrap();
     assert!(text.contains("# kept") && text.contains("preset = \"inception\""), "{text}");
+    // Two photos of twelve classes tell no rate of 1 %: thresholds from them would leave every map empty.
+    assert!(found["false_alarms"].is_null() && !text.contains("false-alarms"), "{text}");
+    assert_eq!(found["too_few"], serde_json::json!({ "classes": 22, "needed": 99 }));
+    // A sidecar that is named need not be there yet.
+    let new = dir.path().join("new.toml").display().to_string();
+    run("calibrate", &["--tolerance", "0.3", "--preset", "inception", "--sidecar", &new]);
+    let written = fs::read_to_string(&new).unwrap();
+    assert!(written.contains("lambda = ") && written.contains("preset = \"inception\""), "{written}");
     let out = dir.path().join("out").display().to_string();
     let explained = run("explain", &["--set", "iterations=2", "--out", &out]);
     assert_eq!(explained["method"]["parameters"]["lambda"].as_f64(), Some(lambda));

@@ -110,7 +110,7 @@ const MISTAKES: [Mistake; 40] = [
     usage(Model, "--lables x", "a similar argument exists: '--labels'"),
     file(Model, "model.onnx=>missing.onnx", "missing.onnx"),
     file(Model, "--labels missing.txt", "missing.txt"),
-    file(Model, "--sidecar missing.toml", "missing.toml"),
+    file(Model, "--sidecar missing/missing.toml", "missing.toml"),
     file(Photo, "photo.png=>missing.png", "missing.png"),
     file(Photo, "photo.png=>photos", "photos"),
     file(Dataset, "photos=>nowhere", "nowhere"),

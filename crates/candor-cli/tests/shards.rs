@@ -169,7 +169,7 @@ fn a_part_that_is_missing_or_wrong_is_named() {
     refused(&["a", "b", "again"], "shard 2/3 is there twice: in b and in again");
     part("1/2", "half");
     refused(&["a", "half"], "half holds shard 1/2, a shard 1/3");
-    ends(&dir, &[&command[..6], &["lrp", "--shard", "2/3", "--out", "other"]].concat(), 0);
+    ends(&dir, &[&command[..6], &["lrp", "--threads", "1", "--shard", "2/3", "--out", "other"]].concat(), 0);
     refused(&["a", "other"], "other is of another command than a: 'lrp' instead of 'grad-cam'");
     // A folder takes one part.
     let error = ends(&dir, &[&command[..], &["--shard", "2/3", "--out", "a"]].concat(), 2);
@@ -190,6 +190,109 @@ fn a_part_that_is_missing_or_wrong_is_named() {
     fs::rename(dir.path().join("away.onnx"), dir.path().join("model.onnx")).unwrap();
     ends(&dir, &["merge", "a", "b", "c", "--out", "later"], 0);
     assert!(!dir.path().join("later/.candor/merging").exists());
+}
+
+/// Two shards of a run over three photos with Grad-CAM, in the folders `a` and `b`, and the whole run in `whole`.
+fn two_parts(dir: &Dir) -> Vec<&'static str> {
+    let photos = ["data/000000.png", "data/000001.png", "data/000002.png"];
+    let command = [&["explain", "model.onnx"], &photos[..], &["--method", "grad-cam"]].concat();
+    ends(dir, &[&command[..], &["--shard", "1/2", "--out", "a"]].concat(), 0);
+    ends(dir, &[&command[..], &["--shard", "2/2", "--out", "b"]].concat(), 0);
+    ends(dir, &[&command[..], &["--out", "whole"]].concat(), 0);
+    command
+}
+
+#[test]
+fn a_merge_that_was_cut_off_leaves_nothing_in_the_next_one() {
+    let dir = scenes(3);
+    two_parts(&dir);
+    let whole = result(&dir.path().join("whole"));
+    // Half of a file in the place where a merge is put together.
+    let aside = dir.path().join("joined/.candor/merging/.candor/explain/files");
+    for (name, bytes) in &whole {
+        let half = aside.join(name);
+        fs::create_dir_all(half.parent().unwrap()).unwrap();
+        fs::write(half, &bytes[..bytes.len() / 2]).unwrap();
+    }
+    ends(&dir, &["merge", "a", "b", "--out", "joined"], 0);
+    assert!(result(&dir.path().join("joined")) == whole);
+    // One whose last step failed begins anew; one in whose folder a run was begun does not.
+    fs::create_dir(dir.path().join("blocked")).unwrap();
+    fs::write(dir.path().join("blocked/report.html"), "mine").unwrap();
+    for _ in 0..2 {
+        let error = ends(&dir, &["merge", "a", "b", "--out", "blocked"], 2);
+        assert!(error.contains("report.html"), "{error}");
+    }
+    fs::remove_file(dir.path().join("blocked/report.html")).unwrap();
+    ends(&dir, &["merge", "a", "b", "--out", "blocked"], 0);
+    assert!(result(&dir.path().join("blocked")) == whole);
+    fs::create_dir_all(dir.path().join("begun/.candor/merging")).unwrap();
+    ends(&dir, &["explain", "model.onnx", "data/000000.png", "--shard", "1/1", "--out", "begun"], 0);
+    let error = ends(&dir, &["merge", "a", "b", "--out", "begun"], 1);
+    assert!(error.contains("begun holds an unfinished run"), "{error}");
+}
+
+#[test]
+fn parts_stay_joinable_whatever_is_tried_with_their_folders() {
+    let dir = scenes(3);
+    let command = two_parts(&dir);
+    // A run that is refused there.
+    let other = [&command[..5], &["--method", "lrp", "--shard", "1/2", "--out", "a"]].concat();
+    assert!(ends(&dir, &other, 2).contains("a holds an unfinished run with another method"));
+    ends(&dir, &["merge", "a", "b", "--out", "joined"], 0);
+    let error = ends(&dir, &["merge", "a", "b", "--out", "a/.candor/explain/files"], 2);
+    assert!(error.contains("lies inside a"), "{error}");
+    // A model that answers otherwise now: nothing is measured anew in silence.
+    let sidecar = dir.path().join("model.candor.toml");
+    let text = fs::read_to_string(&sidecar).unwrap();
+    fs::write(&sidecar, "preset = \"unit\"\n").unwrap();
+    for force in [&[][..], &["--force"]] {
+        let error = ends(&dir, &[&["merge", "a", "b", "--out", "changed"], force].concat(), 1);
+        assert!(error.contains("the parts were measured with another preprocessing"), "{error}");
+    }
+    fs::write(&sidecar, text).unwrap();
+    // Another run in a part's folder.
+    let [a, kept] = ["a", "kept"].map(|name| dir.path().join(name));
+    ends(&dir, &[&command[..], &["--out", "b"]].concat(), 0);
+    let error = ends(&dir, &["merge", "a", "b", "--out", "again"], 1);
+    assert!(error.contains("b no longer has what shard 2/2 measured"), "{error}");
+    // Descriptions that somebody edited.
+    fs::copy(a.join(".candor/shard.json"), &kept).unwrap();
+    let text = fs::read_to_string(&kept).unwrap();
+    let edited = [
+        (text.replace("[\"explain\"", "[\"merge\""), "is damaged"),
+        (text.replace("[\"explain\"", "[\"demo\""), "is damaged"),
+        (text.replace("\"version\":\"", "\"version\":\"9"), "is of Candor 9"),
+    ];
+    for (edited, says) in edited {
+        assert_ne!(edited, text);
+        fs::write(a.join(".candor/shard.json"), edited).unwrap();
+        let error = ends(&dir, &["merge", "a", "b", "--out", "again"], 1);
+        assert!(error.contains(says) && !dir.path().join("again").exists(), "{error}");
+    }
+}
+
+#[test]
+fn what_the_whole_run_would_refuse_is_refused_before_a_part_is_measured() {
+    let dir = scenes(6);
+    let command = ["bench", "wsol", "model.onnx", "data", "--methods", "grad-cam", "--tuning", "60"];
+    let error = ends(&dir, &[&command[..], &["--shard", "1/2", "--out", "a"]].concat(), 2);
+    assert!(error.contains("--tuning 60 leaves none"), "{error}");
+}
+
+#[test]
+fn a_journal_that_stands_in_the_way_is_the_one_that_is_named() {
+    let dir = scenes(6);
+    let command = ["bench", "wsol", "model.onnx", "data", "--methods", "grad-cam,gradient", "--no-examples"];
+    for (shard, out) in [("1/2", "a"), ("2/2", "b")] {
+        ends(&dir, &[&command[..], &["--shard", shard, "--out", out]].concat(), 0);
+    }
+    ends(&dir, &[&command[..], &["--seed", "7", "--out", "joined"]].concat(), 0);
+    let before = everything(&dir.path().join("joined"));
+    let error = ends(&dir, &["merge", "a", "b", "--out", "joined"], 1);
+    assert!(error.contains("joined/localization.jsonl: was begun with another seed"), "{error}");
+    let after: Vec<_> = everything(&dir.path().join("joined"));
+    assert!(before == after);
 }
 
 #[test]

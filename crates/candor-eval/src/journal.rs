@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use candor::file;
-use serde::de::{DeserializeOwned, Error as _};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, JournalError, Result};
@@ -88,23 +88,16 @@ impl Journal {
         let begun = path.exists();
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(fail)?;
         let mut done = HashSet::new();
-        let (mut whole, mut number) = (0, 0);
+        let mut whole = 0;
         if begun {
-            let mut reader = BufReader::new(&file);
-            // Bytes, not text: a line that is not even text is named by its number, too.
-            let mut line = vec![];
-            while reader.read_until(b'\n', &mut line).map_err(fail)? > 0 && line.ends_with(b"\n") {
-                number += 1;
-                if whole == 0 {
-                    check(path, &line, configuration)?;
-                } else {
-                    let entry: Entry<serde::de::IgnoredAny> =
-                        serde_json::from_slice(&line).map_err(|e| broken(path, number, e))?;
-                    done.insert((entry.method, entry.item));
-                }
-                whole += line.len() as u64;
-                line.clear();
+            let mut lines = Lines::of(path, &file);
+            if let Some(first) = lines.next()? {
+                check(path, first, configuration)?;
             }
+            while let Some(entry) = lines.entry::<IgnoredAny>()? {
+                done.insert((entry.method, entry.item));
+            }
+            whole = lines.bytes;
         }
         file.set_len(whole).map_err(fail)?;
         file.seek(SeekFrom::End(0)).map_err(fail)?;
@@ -171,37 +164,35 @@ impl Journal {
             .collect()
     }
 
-    /// Puts the lines of `parts`, journals of parts of one run, into one at `path`: in the order in which one machine would have written
-    /// them, by method and item. What is there already stays.
+    /// Writes the lines of `parts`, journals of parts of one run, to a new file at `path`: in the order in which one machine would have
+    /// written them, by method and item, each as it is and once.
     ///
     /// # Errors
     /// [`Error::Journal`] naming the file: one that is missing or no journal, or is of other settings than the first.
-    pub fn join(path: &Path, parts: &[PathBuf]) -> Result<Self> {
-        let mut configuration = None;
+    pub fn join(path: &Path, parts: &[PathBuf]) -> Result<()> {
+        let mut begins: Option<(serde_json::Value, Vec<u8>)> = None;
         let mut methods: Vec<String> = vec![];
-        let mut entries: BTreeMap<(usize, usize), Entry<serde_json::Value>> = BTreeMap::new();
-        let there = path.exists().then(|| path.to_path_buf());
-        for part in there.iter().chain(parts) {
-            let (header, of_part) = whole(part)?;
-            let first = configuration.get_or_insert_with(|| header.clone());
-            if let Some(which) = difference(&header, first) {
+        let mut lines: BTreeMap<(usize, usize), Vec<u8>> = BTreeMap::new();
+        for part in parts {
+            let Whole { header, first, entries } = Whole::read(part)?;
+            let (of_first, _) = begins.get_or_insert_with(|| (header.clone(), first));
+            if let Some(which) = difference(&header, of_first) {
                 return Err(Error::journal(part, JournalError::Other { which }));
             }
-            for entry in of_part {
-                let method = methods.iter().position(|m| *m == entry.method).unwrap_or_else(|| {
-                    methods.push(entry.method.clone());
+            for (method, item, line) in entries {
+                let at = methods.iter().position(|m| *m == method).unwrap_or_else(|| {
+                    methods.push(method);
                     methods.len() - 1
                 });
-                entries.entry((method, entry.item)).or_insert(entry);
+                lines.entry((at, item)).or_insert(line);
             }
         }
-        let mut journal = Journal::open(path, &configuration.unwrap_or_default())?;
-        for entry in entries.into_values() {
-            if !journal.has(&entry.method, entry.item) {
-                journal.append(&entry)?;
-            }
+        let fail = |e: io::Error| Error::journal(path, e);
+        let mut file = BufWriter::new(File::create_new(path).map_err(fail)?);
+        for line in begins.map(|(_, first)| first).into_iter().chain(lines.into_values()) {
+            file.write_all(&line).map_err(fail)?;
         }
-        Ok(journal)
+        file.flush().map_err(fail)
     }
 
     /// One call of the system for each line: what was written is there if the process dies.
@@ -216,25 +207,63 @@ impl Journal {
 /// Most bytes of a first line, which has the names of all classes.
 const MOST_BYTES: u64 = 1 << 28;
 
-/// The configuration with which a journal was begun, and its lines but for one that was cut off.
-fn whole(path: &Path) -> Result<(serde_json::Value, Vec<Entry<serde_json::Value>>)> {
-    let fail = |e: io::Error| Error::journal(path, e);
-    let mut reader = BufReader::new(file::open(path, u64::MAX).map_err(fail)?);
-    let (mut header, mut entries) = (None, vec![]);
-    let mut line = vec![];
-    for number in 1.. {
-        line.clear();
-        if reader.read_until(b'\n', &mut line).map_err(fail)? == 0 || !line.ends_with(b"\n") {
-            break;
+/// A journal but for a line that was cut off.
+struct Whole {
+    /// The configuration with which it was begun.
+    header: serde_json::Value,
+    /// Its first line.
+    first: Vec<u8>,
+    /// Of each further line its method and item, and the line itself.
+    entries: Vec<(String, usize, Vec<u8>)>,
+}
+
+impl Whole {
+    fn read(path: &Path) -> Result<Self> {
+        let file = file::open(path, u64::MAX).map_err(|e| Error::journal(path, e))?;
+        let mut lines = Lines::of(path, file);
+        let cut = || broken(path, 1, serde_json::Error::custom("it is cut off"));
+        let first = lines.next()?.ok_or_else(cut)?.to_vec();
+        let header: Header = serde_json::from_slice(&first).map_err(|e| broken(path, 1, e))?;
+        let mut entries = vec![];
+        while let Some(Entry { method, item, .. }) = lines.entry::<IgnoredAny>()? {
+            entries.push((method, item, lines.line.clone()));
         }
-        let broken = |e| broken(path, number, e);
-        match header {
-            None => header = Some(serde_json::from_slice::<Header>(&line).map_err(broken)?),
-            Some(_) => entries.push(serde_json::from_slice(&line).map_err(broken)?),
-        }
+        Ok(Whole { header: header.candor_benchmark, first, entries })
     }
-    let none = || broken(path, 1, serde_json::Error::custom("it is cut off"));
-    Ok((header.ok_or_else(none)?.candor_benchmark, entries))
+}
+
+/// The lines of a journal but for one that was cut off. Bytes, not text: a line that is not even text is named by its number, too.
+struct Lines<'p, R> {
+    path: &'p Path,
+    reader: BufReader<R>,
+    line: Vec<u8>,
+    /// Number of the line that was read last, from 1.
+    number: usize,
+    /// Bytes of the lines that were read.
+    bytes: u64,
+}
+
+impl<'p, R: Read> Lines<'p, R> {
+    fn of(path: &'p Path, file: R) -> Self {
+        Lines { path, reader: BufReader::new(file), line: vec![], number: 0, bytes: 0 }
+    }
+
+    fn next(&mut self) -> Result<Option<&[u8]>> {
+        self.line.clear();
+        self.reader.read_until(b'\n', &mut self.line).map_err(|e| Error::journal(self.path, e))?;
+        if !self.line.ends_with(b"\n") {
+            return Ok(None);
+        }
+        self.number += 1;
+        self.bytes += self.line.len() as u64;
+        Ok(Some(&self.line))
+    }
+
+    fn entry<E: DeserializeOwned>(&mut self) -> Result<Option<Entry<E>>> {
+        let Some(line) = self.next()? else { return Ok(None) };
+        let entry = serde_json::from_slice(line);
+        entry.map(Some).map_err(|e| broken(self.path, self.number, e))
+    }
 }
 
 /// Settings that others follow from, the first ones first: where the model is another, so may be its λ and its levels.
@@ -357,14 +386,18 @@ mod tests {
                 items.iter().for_each(|&i| journal.append(&line(method, i)).unwrap());
             }
         };
+        // Keys that are not in the alphabet's order stay in theirs.
+        assert!(serde_json::to_string(&entry(0)).unwrap().starts_with("{\"method\":\"gradient\",\"item\":0"));
         write("whole", &[0, 1, 2, 3, 4]);
         write("a", &[0, 2, 4]);
         write("b", &[1, 3]);
         Journal::join(&at("joined"), &[at("b"), at("a")]).unwrap();
         let read = |name: &str| std::fs::read(at(name)).unwrap();
         assert_eq!(read("joined"), read("whole"));
-        // What is there stays as it is, and is not doubled.
-        Journal::join(&at("joined"), &[at("a"), at("b")]).unwrap();
+        // A line that is there twice is taken once.
+        Journal::join(&at("again"), &[at("a"), at("b"), at("joined")]).unwrap();
+        assert_eq!(read("again"), read("whole"));
+        assert!(Journal::join(&at("joined"), &[at("a")]).is_err(), "nothing is overwritten");
         assert_eq!(read("joined"), read("whole"));
         Journal::open(&at("c"), &serde_json::json!({ "seed": 2 })).unwrap();
         let error = one_line(&Journal::join(&at("other"), &[at("a"), at("c")]).unwrap_err());

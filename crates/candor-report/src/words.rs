@@ -4,6 +4,7 @@ use super::figures::{figure, percent};
 use super::paint::{Scale, ScaleSource};
 use super::result::QueryResult;
 use candor::explanation::{Judged, Verdict};
+use candor::false_alarms::WEAK;
 use candor::map::Map;
 
 /// Which scale the maps of `queries`, all of one image and one method, are painted on, and why that one.
@@ -57,7 +58,10 @@ pub(crate) fn why_not_judged<'q>(queries: impl Iterator<Item = &'q QueryResult>)
 pub(crate) fn ground(judged: &Judged, verdict: Verdict) -> String {
     let source =
         if judged.calibrated { "on the calibration photos" } else { "by the built-in, cautious rule" };
-    let many = format!("{} of absent classes show as much {source}", rate(judged.p_value));
+    // The built-in rule knows no rate above that.
+    let known = judged.calibrated || judged.p_value <= WEAK;
+    let share = if known { rate(judged.p_value) } else { "more than 5 %".to_owned() };
+    let many = format!("{share} of absent classes show as much {source}");
     match verdict {
         Verdict::NoEvidence => many,
         _ => format!("shown by {}; {many}", judged.ground.words()),

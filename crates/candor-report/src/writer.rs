@@ -10,12 +10,12 @@
 //!
 //! Of several methods each has its name in that of its files: `<class id>_<class>.<method>.npz`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::ReportError;
-use super::folder::{Draft, Folder, Terms, list};
+use super::folder::{Draft, Folder, Terms, list, sha256};
 use super::html::Page;
 use super::names::{self, Names};
 use super::paint;
@@ -94,6 +94,19 @@ impl ReportWriter {
     /// From now on what was added stays for [`ReportWriter::resume`] if the run ends early.
     pub fn keep_if_interrupted(&mut self) {
         self.draft.keep();
+    }
+
+    /// SHA-256 of the files of an image that was added, by name.
+    ///
+    /// # Errors
+    /// [`ReportError::Write`] naming a file that cannot be read.
+    pub fn hashes(&self, image: &ImageResult) -> Result<BTreeMap<String, String>, ReportError> {
+        let files = image.queries.iter().flat_map(|q| [&q.map.npz, &q.map.png, &q.map.overlay]).flatten();
+        let hash = |file: &String| {
+            let path = self.draft.files().join(file);
+            Ok((file.clone(), sha256(&path).map_err(ReportError::write(&path))?))
+        };
+        files.map(hash).collect()
     }
 
     /// Adds an image that an interrupted run added, by its result then. `false` if it has to be explained again: its files are not there, or

@@ -6,7 +6,7 @@ use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 
 use crate::error::{Error, ModelError, Result};
-use crate::false_alarms::FalseAlarms;
+use crate::false_alarms::{FalseAlarms, TooFew};
 use crate::image::{Picture, Preprocessing};
 use crate::mask::learn::Learner;
 use crate::mask::{Prepared, Settings, levels};
@@ -45,8 +45,10 @@ pub struct Calibration {
     pub photos: usize,
     /// All λ tried, largest first.
     pub trials: Vec<Trial>,
-    /// What classes that are not in the photos show; `None` if there is none.
+    /// What classes that are not in the photos show; `None` if there are too few of them.
     pub false_alarms: Option<FalseAlarms>,
+    /// Where there are too few: how many there are, and how many would do.
+    pub too_few: Option<TooFew>,
 }
 
 /// Chooses λ for a model on a few photos: the largest at which the median relative change of the top-1 class's evidence,
@@ -96,13 +98,12 @@ pub fn calibrate(
         trials.push(Trial { lambda, median_change, median_mask });
     }
     let photos_shown = changes[0].len();
-    let false_alarms = FalseAlarms::learned(photos.len(), shown);
-    match trials.iter().find(|t| t.median_change <= tolerance) {
-        Some(best) => {
-            Ok(Calibration { lambda: best.lambda, tolerance, photos: photos_shown, trials, false_alarms })
-        }
-        None => Err(Error::model(&model.info.path, ModelError::NoLambda)),
-    }
+    let Some(lambda) = trials.iter().find(|t| t.median_change <= tolerance).map(|best| best.lambda) else {
+        return Err(Error::model(&model.info.path, ModelError::NoLambda));
+    };
+    let learned = FalseAlarms::learned(photos.len(), shown);
+    let (too_few, false_alarms) = (learned.as_ref().err().copied(), learned.ok());
+    Ok(Calibration { lambda, tolerance, photos: photos_shown, trials, false_alarms, too_few })
 }
 
 /// What classes show that are not in a photo, in places and on a closer look ([`Learner::strengths`]): all but the model's answers, which are

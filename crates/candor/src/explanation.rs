@@ -117,15 +117,18 @@ pub(crate) fn is_empty(map: &Map) -> bool {
 impl Explanation {
     /// Whether the map can be read as evidence. `evidence`: the class's log-odds exceed the null log-odds, the map is not empty, and no more
     /// than one in a hundred classes that are not there shows as much ([`EVIDENCE`]; among several classes asked for, [`DISCOVERIES`]).
-    /// `weak`: no more than one in twenty ([`WEAK`]). `no-evidence` else; `not-judged` without a null, and where the mask
-    /// [lost](Self::lost) the class.
+    /// `weak`: no more than one in twenty ([`WEAK`]). `no-evidence` else; `not-judged` without a null, and where the map does not show a class that
+    /// is there: it is empty, or the mask [lost](Self::lost) the class.
     pub fn verdict(&self) -> Verdict {
         let Some(evidence) = self.evidence else { return Verdict::NotJudged };
         let shown = self.weak.as_ref().unwrap_or(&self.map);
-        if evidence <= LEAST_EVIDENCE || is_empty(shown) || self.judged.is_some_and(|j| j.p_value > WEAK) {
+        if evidence <= LEAST_EVIDENCE || self.judged.is_some_and(|j| j.p_value > WEAK) {
             return Verdict::NoEvidence;
         }
         match self.judged {
+            // The empty map is no answer where the class is there.
+            Some(judged) if is_empty(shown) && judged.holds() => Verdict::NotJudged,
+            _ if is_empty(shown) => Verdict::NoEvidence,
             _ if self.lost() => Verdict::NotJudged,
             Some(judged) if !judged.holds() => Verdict::Weak,
             _ => Verdict::Evidence,
@@ -194,7 +197,7 @@ pub enum Verdict {
     Weak,
     /// Nothing in the image supports the class; the empty map is the answer.
     NoEvidence,
-    /// The method has no null to judge against, or its mask lost the class.
+    /// The method has no null to judge against, or its map does not show a class that is there.
     NotJudged,
 }
 
@@ -328,6 +331,13 @@ mod tests {
         };
         let verdicts = [0.001, 0.02, 0.2].map(|p| at(p).verdict());
         assert_eq!(verdicts, [Verdict::Evidence, Verdict::Weak, Verdict::NoEvidence]);
+        let empty = |p| Explanation { map: Map::zeros(1, 1), ..at(p) }.verdict();
+        assert_eq!(
+            empty(0.001),
+            Verdict::NotJudged,
+            "a lambda that is too large has the empty map, and the class is there"
+        );
+        assert_eq!(empty(0.02), Verdict::NoEvidence);
         let mut weak = at(0.02);
         weak.set_aside(false);
         assert!(weak.map.max() == 0.0 && weak.weak == Some(map()) && weak.verdict() == Verdict::Weak);

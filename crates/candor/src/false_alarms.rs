@@ -1,7 +1,8 @@
 //! How often a class that is not in a photo shows as much as a class does: what [`calibrate`](crate::calibrate) learns on photos of one's
 //! own, or a cautious rule that is built in; and the verdict's error rates.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::mask::places::{Place, has_crowd};
 
@@ -27,6 +28,9 @@ const PLACES: Rule = [(0.05, 0.6), (0.01, 2.0), (0.001, 5.0)];
 const PLACES_OF_FEW: Rule = [(0.05, 0.05), (0.01, 1.2), (0.001, 2.0)];
 /// Evidence on a closer look.
 const LOOKS: Rule = [(0.05, 2.3), (0.01, 4.2), (0.001, 7.0)];
+
+/// What sums of logarithms may differ by that are equal.
+const ROUNDING: f64 = 1e-9;
 
 /// What shows a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +62,7 @@ pub struct Null {
     /// Classes that are not there, over all photos; 0 if it is built in.
     pub classes: usize,
     /// Pairs of a rate, falling, and the strength that so many reach, rising.
+    #[serde(deserialize_with = "pairs")]
     pub thresholds: Vec<(f64, f64)>,
 }
 
@@ -73,6 +78,24 @@ pub struct FalseAlarms {
     pub look: Null,
 }
 
+/// Too few classes that are not there for the rate at which a class counts as there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct TooFew {
+    /// Classes that are not there, over all photos.
+    pub classes: usize,
+    /// How many would do.
+    pub needed: usize,
+}
+
+/// Pairs of numbers; a third number is an error, not left out.
+fn pairs<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(f64, f64)>, D::Error> {
+    let pair = |numbers: Vec<f64>| match numbers[..] {
+        [rate, at] => Ok((rate, at)),
+        _ => Err(D::Error::invalid_length(numbers.len(), &"a pair of a rate and a strength")),
+    };
+    Vec::<Vec<f64>>::deserialize(from)?.into_iter().map(pair).collect()
+}
+
 impl FalseAlarms {
     /// A cautious rule for a model of so many classes.
     pub fn built_in(classes: usize) -> Self {
@@ -81,14 +104,22 @@ impl FalseAlarms {
         FalseAlarms { photos: 0, place, look: null(LOOKS) }
     }
 
-    /// Learned from what classes that are not there show, in places and on a closer look. `None` with too few of the former for any rate.
-    pub fn learned(photos: usize, [places, looks]: [Vec<f64>; 2]) -> Option<Self> {
-        let none = Null { classes: 0, thresholds: vec![] };
-        Some(FalseAlarms {
-            photos,
-            place: Null::learned(places)?,
-            look: Null::learned(looks).unwrap_or(none),
-        })
+    /// Learned from what classes that are not there show, in places and on a closer look; nothing of the latter where none is taken.
+    ///
+    /// # Errors
+    /// Too few for [`EVIDENCE`]: with such thresholds no class would ever count as there.
+    pub fn learned(photos: usize, [places, looks]: [Vec<f64>; 2]) -> Result<Self, TooFew> {
+        let parts = if looks.is_empty() { [1.0, 1.0] } else { PARTS };
+        let enough = |samples: &Vec<f64>, part: f64| {
+            // 1/(n + 1) is the least rate that n samples can tell.
+            let (classes, needed) = (samples.len(), (1.0 / (EVIDENCE * part) - 1.0 - 1e-9).ceil() as usize);
+            if classes < needed { Err(TooFew { classes, needed }) } else { Ok(()) }
+        };
+        enough(&places, parts[0])?;
+        if !looks.is_empty() {
+            enough(&looks, parts[1])?;
+        }
+        Ok(FalseAlarms { photos, place: Null::learned(places), look: Null::learned(looks) })
     }
 
     /// Whether it was learned on photos.
@@ -106,7 +137,8 @@ impl FalseAlarms {
         let p_look = look.map_or(1.0, |evidence| (self.look.rate(evidence) / of_look).min(1.0));
         if p_place > EVIDENCE && p_look < p_place {
             (Ground::CloserLook, p_look)
-        } else if at_place(place.of_photo) <= EVIDENCE {
+        } else if at_place(place.of_photo) <= EVIDENCE || place.of_photo + ROUNDING >= place.strength {
+            // The photo by itself, or as the best of its places: the only one, where windows are not asked.
             (Ground::Photo, p_place)
         } else {
             (Ground::Place, p_place)
@@ -128,19 +160,26 @@ impl FalseAlarms {
         let fine = |n: &Null| {
             let rates = n.thresholds.iter().all(|(rate, at)| *rate > 0.0 && *rate < 1.0 && at.is_finite());
             let ordered = n.thresholds.windows(2).all(|w| w[0].0 > w[1].0 && w[0].1 <= w[1].1);
-            rates && ordered
+            // So few samples cannot tell a smaller rate.
+            let last = n.thresholds.last().map_or(1.0, |(rate, _)| *rate);
+            let told = self.photos == 0 || last * (n.classes + 1) as f64 >= 1.0 - 1e-9;
+            rates && ordered && told
         };
-        (self.place.thresholds.is_empty() || !fine(&self.place) || !fine(&self.look)).then_some(FAULT)
+        let looks = !self.look.thresholds.is_empty();
+        let [of_place, of_look] = if looks { PARTS } else { [1.0, 1.0] };
+        // With others no class would ever count as there.
+        let tells = |n: &Null, part: f64| n.rate(f64::INFINITY) <= EVIDENCE * part;
+        let told = tells(&self.place, of_place) && (!looks || tells(&self.look, of_look));
+        (!fine(&self.place) || !fine(&self.look) || !told).then_some(FAULT)
     }
 }
 
 /// What is wrong with thresholds.
-pub(crate) const FAULT: &str =
-    "thresholds must be pairs of a falling rate between 0 and 1 and a rising strength";
+pub(crate) const FAULT: &str = "thresholds must be pairs of a falling rate between 0 and 1 and a rising strength, of classes enough to tell a rate of 0.01";
 
 impl Null {
-    /// Learned from what classes that are not there reach. A rate that so few samples cannot tell is left out; `None` if that is every one.
-    fn learned(mut strengths: Vec<f64>) -> Option<Self> {
+    /// Learned from what classes that are not there reach. A rate that so few samples cannot tell is left out.
+    fn learned(mut strengths: Vec<f64>) -> Self {
         strengths.sort_by(f64::total_cmp);
         let n = strengths.len();
         let threshold = |&rate: &f64| {
@@ -148,8 +187,7 @@ impl Null {
             let k = ((n + 1) as f64 * (1.0 - rate) - 1e-9).ceil() as usize;
             (1..=n).contains(&k).then(|| (rate, rounded(strengths[k - 1])))
         };
-        let thresholds: Vec<_> = RATES.iter().filter_map(threshold).collect();
-        (!thresholds.is_empty()).then_some(Null { classes: n, thresholds })
+        Null { classes: n, thresholds: RATES.iter().filter_map(threshold).collect() }
     }
 
     /// Share of the classes that are not there which reach a strength, by interpolation of the rates' logarithms: 1 below the first threshold, and
@@ -220,10 +258,26 @@ mod tests {
 
     #[test]
     fn few_samples_state_no_small_rate() {
-        let null = Null::learned((0..30).map(f64::from).collect()).unwrap();
+        let null = Null::learned((0..30).map(f64::from).collect());
         assert_eq!(null.thresholds.last().unwrap().0, 0.05);
-        assert_eq!((null.threshold(0.01), Null::learned(vec![])), (None, None));
+        assert_eq!((null.threshold(0.01), Null::learned(vec![]).rate(9.0)), (None, 1.0));
         assert!(null.rate(1e9) > 0.01);
+    }
+
+    #[test]
+    fn what_is_learned_can_always_say_that_a_class_is_there() {
+        let samples = |n: usize| -> Vec<f64> { (0..n).map(|i| i as f64).collect() };
+        let few = |places, looks| FalseAlarms::learned(5, [samples(places), samples(looks)]).unwrap_err();
+        // Five photos of twelve classes, whose thresholds would have left every map empty.
+        assert_eq!(few(55, 0), TooFew { classes: 55, needed: 99 });
+        assert_eq!(few(498, 200), TooFew { classes: 498, needed: 499 });
+        assert_eq!(few(999, 100), TooFew { classes: 100, needed: 124 });
+        for (places, looks) in [(99, 0), (499, 124), (1998, 200)] {
+            let learned = FalseAlarms::learned(5, [samples(places), samples(looks)]).unwrap();
+            let p = |place, look| learned.judge(&self::place(place, 0.0), look, looks > 0).1;
+            assert!(p(1e9, None) <= EVIDENCE, "{places}");
+            assert!(looks == 0 || p(-1e9, Some(1e9)) <= EVIDENCE, "{looks}");
+        }
     }
 
     #[test]
@@ -244,6 +298,7 @@ mod tests {
         let judge = |strength, of_photo, look, looks| rule.judge(&place(strength, of_photo), look, looks);
         assert_eq!(judge(9.0, 9.0, None, true).0, Ground::Photo);
         assert_eq!(judge(9.0, 0.0, None, true).0, Ground::Place);
+        assert_eq!(judge(0.1, 0.1, None, false).0, Ground::Photo, "there is no other place");
         let (ground, p) = judge(0.5, 0.0, Some(9.0), true);
         assert!(ground == Ground::CloserLook && p < EVIDENCE);
         assert!(judge(0.5, 0.0, Some(1.0), true).1 > WEAK);
@@ -255,10 +310,26 @@ mod tests {
 
     #[test]
     fn the_inline_table_is_read_back() {
-        let learned = FalseAlarms::learned(2, [(0..90).map(f64::from).collect(), vec![0.25; 40]]).unwrap();
+        let learned = FalseAlarms::learned(2, [(0..990).map(f64::from).collect(), vec![0.25; 140]]).unwrap();
         let text = format!("rule = {}", learned.inline());
         let read: std::collections::BTreeMap<String, FalseAlarms> = toml::from_str(&text).unwrap();
         assert_eq!(read["rule"], learned);
+        let third = text.replacen("]]", ", 7.0]]", 1);
+        let error = toml::from_str::<std::collections::BTreeMap<String, FalseAlarms>>(&third).unwrap_err();
+        assert!(error.to_string().contains("a pair of a rate and a strength"), "{error}");
+    }
+
+    #[test]
+    fn rates_that_the_samples_cannot_tell_are_a_fault() {
+        let learned = FalseAlarms::learned(9, [(0..990).map(f64::from).collect(), vec![]]).unwrap();
+        assert!(learned.fault().is_none());
+        let with = |rate: f64, classes: usize| {
+            let mut other = learned.clone();
+            other.place = Null { classes, thresholds: vec![(0.05, 1.0), (rate, 2.0)] };
+            other.fault()
+        };
+        assert!(with(0.002, 990).is_none());
+        assert!(with(1e-300, 990).is_some() && with(0.002, 0).is_some() && with(0.02, 49).is_some());
     }
 
     #[test]

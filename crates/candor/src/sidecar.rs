@@ -198,7 +198,7 @@ pub enum SidecarError {
     UnknownSize,
     /// Sidecar and model contradict each other.
     #[error(
-        "the sidecar says size = {sidecar:?}, but the model takes {}x{} (height x width); remove `size`",
+        "size = {sidecar:?} is asked for, by --size or the sidecar, but the model takes {}x{} (height x width); leave it out",
         model[0].map_or("any".into(), |n| n.to_string()), model[1].map_or("any".into(), |n| n.to_string())
     )]
     Size {

@@ -1,6 +1,7 @@
 //! The tables of a study: the page and the terminal render the same rows.
 
 use candor::parameters::name_and_settings;
+use candor_eval::statistics::FEWEST_FOR_P95;
 use candor_report::table::{Better, Cell, Column, Mark, Number, Table, Unit};
 
 use super::{AdaptiveRow, AttackRow, DetectorRow, Figure, Report};
@@ -80,9 +81,19 @@ fn by_attack(report: &Report, title: &str, figures: Figures, shown: &dyn Fn(&Fig
         Column::number("mean", "over the attacks that have a figure", Better::Higher),
     ];
     columns.extend(report.attacks.iter().map(of_attack));
-    let mut table = Table::new(title, "", columns);
+    let few = report.attacks.iter().any(|a| is_few(report, a));
+    let note = if few {
+        format!("? of fewer than {FEWEST_FOR_P95} images on one side: too few to carry the figure.")
+    } else {
+        String::new()
+    };
+    let mut table = Table::new(title, note, columns);
     for d in &report.detectors {
-        let values: Vec<Option<Number>> = figures(d).iter().map(|f| f.as_ref().map(shown)).collect();
+        let number = |(i, f): (usize, &Option<Figure>)| {
+            let (figure, attack) = (shown(f.as_ref()?), report.attacks.get(i)?);
+            Some(if is_few(report, attack) { Number { mark: Mark::Few, ..figure } } else { figure })
+        };
+        let values: Vec<Option<Number>> = figures(d).iter().enumerate().map(number).collect();
         let known: Vec<&Number> = values.iter().flatten().collect();
         let Some(first) = known.first() else { continue };
         let mean = known.iter().map(|n| n.value).sum::<f64>() / known.len() as f64;
@@ -91,6 +102,11 @@ fn by_attack(report: &Report, title: &str, figures: Figures, shown: &dyn Fn(&Fig
         table.row(cells.chain(values.into_iter().map(Cell::from)).collect());
     }
     table
+}
+
+/// Whether an attack's figures are of fewer clean or changed test images than a share of 5 % needs.
+fn is_few(report: &Report, attack: &AttackRow) -> bool {
+    attack.test.min(report.clean[2]) < FEWEST_FOR_P95
 }
 
 /// The weakest budget that succeeds, of attacks that have several; `None` if none has.

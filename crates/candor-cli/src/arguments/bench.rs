@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use candor::parameters::key_value;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::numbers::{at_least_one, number, whole};
 use super::{ForceArgs, ModelArgs, ShardArgs, SourceArgs};
@@ -19,15 +19,46 @@ pub enum Bench {
     /// Localisation: boxes from maps, pointing game, mass inside the box
     Wsol(DatasetArgs),
     /// Disturbed localisation: is a class that is not there found, too?
-    Dwsol(DatasetArgs),
+    Dwsol(DwsolArgs),
     /// Disturbed localisation on photos that an attack changed: is the class that the model then answers found, which is not there?
     Adversarial(AdversarialArgs),
     /// Pictures made of several: does each class's map stay in its own part?
     Grid(GridArgs),
+    /// Photos of several objects: is each class's map on its own object, and are those found that are there?
+    Objects(DatasetArgs),
     /// What the model says when the parts go that a map points at
     Faithfulness(FaithfulnessArgs),
     /// Measure how fast a model is explained on this machine
     Speed(SpeedArgs),
+}
+
+/// `bench dwsol`.
+#[derive(Args)]
+pub struct DwsolArgs {
+    #[command(flatten)]
+    pub dataset: DatasetArgs,
+    /// The class that is not there
+    #[arg(long, value_enum, default_value_t)]
+    pub absent: AbsentKind,
+}
+
+/// How a class is drawn that is not in a photo.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum AbsentKind {
+    /// behind the model's first five
+    #[default]
+    Far,
+    /// among the model's first fifty but its answer, and unlike those that are there by the model's scores on the dataset
+    Near,
+    /// the class of another photo of the dataset
+    Shuffled,
+}
+
+impl AbsentKind {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        ["far", "near", "shuffled"][self as usize]
+    }
 }
 
 /// `bench adversarial`.
@@ -96,7 +127,7 @@ XML boxes, COCO JSON, CUB-200-2011, the metadata of wsolevaluation, CIFAR's bina
 Each map's figures are appended to a journal in --out as they come. A run that was stopped goes on where it was when it is \
 started again with the same arguments. Settings (threshold, smoothing) are chosen for each method on the first --tuning samples \
 and frozen; figures are of the others. `wsol` and `dwsol` measure the same maps: the second of them takes no time in the same \
---out. Written are NAME.html, NAME.json, and NAME.csv with the figures of each sample.
+--out. It writes NAME.html, NAME.json, and NAME.csv with the figures of each sample.
 
 Examples:
   candor bench wsol model.onnx photos --methods reliable,grad-cam --limit 6 --out bench

@@ -98,7 +98,7 @@ impl CorpusArgs {
 Half of the photos train the network, as they are and after JPEG, noise or blur; a fifth sets the thresholds, the rest is left for \
 `candor detect eval` with the same seed.
 Adversarial images are kept under --out and made once: an interrupted run can be resumed, and attacks can be added. \
-Written are detector.onnx (features → probability) and detector.json, its card.
+It writes detector.onnx (features → probability) and detector.json, its card.
 
 Example:
   candor detect train model.onnx photos --attacks fgsm+eps=8/255,pgd+eps=8/255 --limit 24 \\
@@ -153,7 +153,7 @@ pub struct ScoreArgs {
 Trains detectors on all attacks, on each attack alone, and on all but one, and measures them on photos that none was trained on: area \
 under the ROC curve with its interval, and detection at 1 % and 5 % false alarms. Also: the weakest budget that succeeds, and false \
 alarms on photos after JPEG, noise and blur.
-Written are detect.html, with clean and adversarial masks side by side, and detect.json.
+It writes detect.html, with clean and adversarial masks side by side, and detect.json.
 
 Example:
   candor detect eval model.onnx photos --attacks fgsm+eps=8/255,pgd+eps=8/255 --limit 24 \\

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use candor::calibrate::{Calibration, TRIALS, Trial, calibrate};
+use candor::false_alarms::TooFew;
 use candor::image::Preset;
 use candor::sidecar::{Calibrated, Sidecar};
 use candor_report::atomic;
@@ -27,7 +28,7 @@ struct Printed<'p> {
 }
 
 pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
-    let setup = setup::load(&args.model)?;
+    let setup = setup::load_for_sidecar(&args.model)?;
     let levels = setup::choices(&setup, &args.levels, 0)?.levels;
     let reads = Inputs::of([&args.model.model]).and(&args.model.opened.labels).and(&args.images);
     reads.spare(&setup.sidecar_path)?;
@@ -62,6 +63,9 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
         })?;
     } else {
         output::print(&(trials(&found) + &rates(&found) + &told(&setup, &written)))?;
+    }
+    if let Some(few) = &found.too_few {
+        output::note(&too_few(few, photos.len(), setup.sidecar.false_alarms.is_some()));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -105,6 +109,21 @@ fn rates(found: &Calibration) -> String {
     let few = "? : too few classes to tell; give more photos\n";
     let text: String = told.collect();
     if text.contains('?') { text + few } else { text }
+}
+
+/// Why no rates of false alarms were learned, and what holds instead.
+fn too_few(few: &TooFew, photos: usize, known: bool) -> String {
+    let TooFew { classes, needed } = few;
+    let stays = if known { "those in the sidecar stay" } else { "the built-in rule stays" };
+    let more = if *classes > 0 {
+        let wanted = (photos * needed).div_ceil(*classes);
+        format!("; {wanted} photos would do")
+    } else {
+        String::new()
+    };
+    format!(
+        "no rates of false alarms were learned, {stays}: 1 % takes {needed} classes that are not there, these photos have {classes}{more}"
+    )
 }
 
 /// The change as a percentage; beyond all of it the mask lost the class, and how far says nothing.

@@ -21,7 +21,6 @@ use crate::arguments::CheckArgs;
 use crate::chosen::{self, Chosen};
 use crate::command_line::command_line;
 use crate::folder;
-use crate::interrupt;
 use crate::ledger;
 use crate::output::{self, Watching};
 use crate::setup::{self, Setup, Usage};
@@ -49,8 +48,9 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     }
     let Read { inputs, mut galleries, failed } = read(&setup, args)?;
     let configuration = configuration(&setup, args, &choices)?;
-    let (mut draft, mut kept) = ledger::open(folder, (&configuration, args.force.force), &inputs, shard)?;
     let part = shard.map(|shard| Part::begin(&args.out, shard, &[ledger::JOURNAL], &[])).transpose()?;
+    let (mut draft, mut kept) = ledger::open(folder, (&configuration, args.force.force), &inputs, shard)?;
+    part.iter().try_for_each(|part| part.started(&args.out))?;
     let own = inputs.iter().filter(|i| shard.is_none_or(|shard| shard.owns(i.number))).count();
     let bar = output::progress((own * methods.len()) as u64);
     let mut watching = Watching::new(&bar);
@@ -68,18 +68,15 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         skipped: vec![],
     };
     let mut of_none = kept.of("", &mut [], &setup.labels, &mut draft);
-    result.gradients =
-        vanishing(&setup.model, &choices.levels, &inputs, args.seed, &mut of_none).unwrap_or_default();
-    for (at, Chosen { method, set, .. }) in methods.iter().enumerate() {
+    result.gradients = match vanishing(&setup.model, &choices.levels, &inputs, args.seed, &mut of_none) {
+        Ok(found) => found,
+        Err(e @ Error::Journal { .. }) => return Err(e.into()),
+        // A network without gradients is checked by the methods that need none.
+        Err(_) => vec![],
+    };
+    for Chosen { method, set, .. } in &methods {
         let name = method.description().name;
         bar.set_message(name);
-        if at > 0 {
-            interrupt::at(format!(
-                "{at} of {} methods are done, and what was measured is kept in {}; the same command goes on there",
-                methods.len(),
-                args.out.display()
-            ));
-        }
         let subject = Subject { method: method.as_ref(), set, choices: &choices };
         let mut of_method = kept.of(name, &mut galleries, &setup.labels, &mut draft);
         let found = check_method(&setup.model, subject, &inputs, args.seed, &mut watching, &mut of_method);

@@ -7,6 +7,7 @@ use anyhow::Result;
 use candor::error::one_line;
 use candor::explanation::PhotoExplanation;
 use candor::image::{Decoded, Preprocessing, decode_bytes_with_changes};
+use candor::mask::places::has_crowd;
 use candor::parameters::MethodInfo;
 use candor::{Class, Classifier, Explainer, Method, Progress};
 use candor_eval::shard::Shard;
@@ -37,6 +38,9 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     let classifier = setup::load(&args.model)?;
     folder.reads(folder::of_model(&args.model.model, &classifier));
     folder.check(&files())?;
+    if args.look.is_some_and(|looks| looks > 0) && !has_crowd(classifier.model.classes) {
+        output::note("--look: a model of fewer than 20 classes is asked about the whole photo alone");
+    }
     let MethodArgs { chosen, seed } = &args.method;
     let levels = setup::choices(&classifier, &chosen.levels, *seed)?.levels;
     let asked = if args.classes.is_empty() { vec!["top1".to_string()] } else { args.classes.clone() };
@@ -167,7 +171,7 @@ fn explain_shard(
     let _watched = Watched::begin();
     let out = job.folder.path().to_path_buf();
     let part = Part::begin(&out, shard, &[resume::JOURNAL], &resume::FOLDERS)?;
-    let run = explained(&mut explainers, &photos, job, Some(shard))?;
+    let run = explained(&mut explainers, &photos, job, Some(&part))?;
     let failed = run.failed.len();
     part.end(&out, (run.done, failed), "photos", json)?;
     Ok(if failed > 0 { ExitCode::from(3) } else { ExitCode::SUCCESS })
@@ -178,12 +182,15 @@ fn explained(
     explainers: &mut [Explainer],
     photos: &[Photo],
     job: Job<'_>,
-    shard: Option<Shard>,
+    part: Option<&Part>,
 ) -> Result<Run> {
+    let shard = part.map(Part::shard);
     let configuration = configuration(explainers, &job)?;
+    let out = job.folder.path().to_path_buf();
     let (mut writer, resume) = resume::open(job.folder, &configuration, photos, job.force)?;
     writer.set_command(command_line());
-    if shard.is_some() {
+    if let Some(part) = part {
+        part.started(&out)?;
         writer.keep_if_interrupted();
     }
     let steps: u64 = explainers.iter().map(|e| e.steps(job.classes.len())).sum();
@@ -255,7 +262,7 @@ impl Run {
     /// Takes over what an interrupted run has of a part, and how many of its photos that are. A part of which a photo is missing is done
     /// as a whole, because photos that share a batch share its rounding.
     fn keep(&mut self, part: &[Photo]) -> usize {
-        let of = |(i, photo)| self.resume.of(self.at + i, photo).cloned();
+        let of = |(i, photo)| self.resume.of(self.at + i, photo, &self.writer).cloned();
         let Some(came) = part.iter().enumerate().map(of).collect::<Option<Vec<_>>>() else { return 0 };
         for (i, (photo, came)) in part.iter().zip(came).enumerate() {
             match came {

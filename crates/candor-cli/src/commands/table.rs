@@ -65,7 +65,7 @@ type Reader = fn(Value, &TableArgs) -> Result<Sheet>;
 /// The kinds of results: fields that only such a result has, and its reader.
 const KINDS: [(&[&str], Reader); 4] = [
     (&["benchmark", "tables"], |found, args| bench::sheet(parse(found)?, args.settings)),
-    (&["methods", "images"], |found, _| Ok(check::sheet(&parse(found)?))),
+    (&["methods", "images", "gradients"], |found, _| Ok(check::sheet(&parse(found)?))),
     (&["detectors", "attacks", "clean"], |found, args| Ok(detect::sheet(&parse(found)?, &args.kinds))),
     (&["parts", "peak_gflops"], |found, _| Ok(speed::sheet(&parse(found)?))),
 ];

@@ -46,9 +46,8 @@ pub fn result(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
                 Some("json") => drop(found.insert(name, without("\"seconds\":").into_bytes())),
                 Some("html") => {
                     // The command names the folder.
-                    let page = without(">Seconds<")
-                        .replace("--out whole", "--out out")
-                        .replace("--out joined", "--out out");
+                    let named = format!("--out {}", out.file_name().unwrap().display());
+                    let page = without(">Seconds<").replace(&named, "--out out");
                     drop(found.insert(name, page.into_bytes()));
                 }
                 _ => drop(found.insert(name, fs::read(&path).unwrap())),

@@ -4,6 +4,7 @@
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
+use super::absent::Absent;
 use super::threshold::{Frozen, SIGMAS, pixels};
 use super::{Measure, Shown, ShownMap, photo};
 use crate::dataset::{Dataset, Sample};
@@ -15,7 +16,6 @@ use crate::localization::{TOLERANCE, in_boxes, points, share};
 use candor::image::Preprocessing;
 use candor::labels::Labels;
 use candor::map::Map;
-use candor::noise::{below, stream};
 use candor::scores::ranking;
 
 /// What a map of a photo shows.
@@ -67,7 +67,9 @@ pub struct Localize<'d> {
     pub preprocessing: &'d Preprocessing,
     /// Names of the classes.
     pub labels: &'d Labels,
-    /// Draws the absent classes.
+    /// Which classes are asked for that are not there.
+    pub absent: Absent,
+    /// Draws them.
     pub seed: u64,
 }
 
@@ -92,7 +94,8 @@ impl<'d> Localize<'d> {
         seed: u64,
     ) -> Self {
         let known = |s: &&Sample| s.class().is_some();
-        Localize { samples: dataset.samples.iter().filter(known).collect(), preprocessing, labels, seed }
+        let samples = dataset.samples.iter().filter(known).collect();
+        Localize { samples, preprocessing, labels, absent: Absent::Far, seed }
     }
 }
 
@@ -148,18 +151,6 @@ pub fn locate(
     Ok(Located { input: preprocessing.apply(photo), truth, objects, mask })
 }
 
-/// A class that is not there: none of the sample's, nor near the model's first answers. It depends on the seed and the item alone
-/// but for the ranking.
-pub fn absent(sample_classes: &[usize], ranking: &[usize], seed: u64, item: usize) -> usize {
-    let first = (ranking.len() / 10).clamp(1, 5);
-    let free: Vec<usize> = ranking[first..].iter().copied().filter(|c| !sample_classes.contains(c)).collect();
-    let mut random = stream(seed, item);
-    match free.len() {
-        0 => ranking[ranking.len() - 1],
-        n => free[below(&mut random, n)],
-    }
-}
-
 impl Measure for Localize<'_> {
     type Record = Localized;
 
@@ -199,8 +190,9 @@ impl Localize<'_> {
     ) -> Result<(Located, Asked)> {
         let sample = self.samples[item];
         let located = locate(sample, photo, class, self.preprocessing)?;
-        let known = sample.classes();
-        let asked = ask(method, &located.input, (&[class], &known), (self.seed, item))?;
+        let ranking = ranking(&method.scores(&located.input)?);
+        let absent = self.absent.class(&sample.classes(), &ranking, (self.seed, item));
+        let asked = ask_for(method, &[class], absent, &ranking)?;
         Ok((located, asked))
     }
 }
@@ -250,7 +242,7 @@ pub fn ask(
     (seed, item): (u64, usize),
 ) -> Result<Asked> {
     let ranking = ranking(&method.scores(input)?);
-    ask_for(method, present, absent(known, &ranking, seed, item), &ranking)
+    ask_for(method, present, Absent::Far.class(known, &ranking, (seed, item)), &ranking)
 }
 
 /// Maps of the classes `present`, of one that is `absent`, and of the answer, the first of the ranking. The method has just
@@ -344,24 +336,5 @@ fn under(sigma: f32, located: &Located, [there, answer, absent]: [&Map; 3]) -> S
         pixels: located.mask.as_ref().map(|mask| Histogram::of(&map, mask, map.max())),
         single,
         multi,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_absent_class_is_none_of_the_photos_and_none_of_the_first_answers() {
-        let ranking: Vec<usize> = (0..100).rev().collect();
-        let mut drawn = std::collections::BTreeSet::new();
-        for item in 0..200 {
-            let class = absent(&[7, 8], &ranking, 3, item);
-            assert!(![7, 8, 99, 98, 97, 96, 95].contains(&class));
-            assert_eq!(class, absent(&[7, 8], &ranking, 3, item));
-            drawn.insert(class);
-        }
-        assert!(drawn.len() > 50);
-        assert_eq!(absent(&[0], &[0, 1], 0, 0), 1);
     }
 }

@@ -1,10 +1,12 @@
 //! Benchmarks: methods × items, measured one by one into a journal, then summed up.
 
+pub mod absent;
 pub mod dwsol;
 pub mod example;
 pub mod faithful;
 pub mod grid;
 pub mod localize;
+pub mod objects;
 mod page;
 #[cfg(feature = "parquet")]
 mod parquet;

@@ -199,7 +199,11 @@ impl Table {
         let cells: Vec<Option<Cell>> = self.rows.iter().map(|r| r.cells[c].clone()).collect();
         let merit = |cell: &Cell| if better == Better::Lower { -cell.mean } else { cell.mean };
         let enough = cells.iter().flatten().filter(|cell| cell.count >= FEWEST_PAIRS);
-        let best = enough.max_by(|a, b| merit(a).total_cmp(&merit(b)));
+        let best = enough.clone().max_by(|a, b| merit(a).total_cmp(&merit(b)));
+        // Where all are alike none is the best.
+        let alike =
+            |best: &Cell| enough.clone().count() > 1 && enough.clone().all(|cell| merit(cell) == merit(best));
+        let all_alike = best.is_some_and(alike);
         for (r, row) in self.rows.iter_mut().enumerate() {
             let Some(cell) = row.cells[c].as_mut() else { continue };
             if let Some(first) = cells[0].as_ref().filter(|_| r > 0) {
@@ -208,7 +212,8 @@ impl Table {
             cell.too_few = best.is_none_or(|best| cell.cannot_be_told_from(best));
             // Of a figure of all items together without an interval nobody knows from what it differs significantly.
             let tested = |best: &&Cell| !best.values.is_empty() || best.interval.is_some();
-            if let Some(best) = best.filter(tested).filter(|_| better != Better::Neither && !cell.too_few) {
+            let tells = better != Better::Neither && !cell.too_few && !all_alike;
+            if let Some(best) = best.filter(tested).filter(|_| tells) {
                 let told_apart = cell.against(best, seed).is_some_and(|p| p.p < 0.05);
                 // Figures without a value for each item are compared by their intervals.
                 let apart = cell.values.is_empty() && !overlap(cell, best);
@@ -290,6 +295,22 @@ mod tests {
         };
         assert_eq!(marks(|_| None), [false, false]);
         assert_eq!(marks(|v| Some([v - 0.1, v + 0.1])), [true, false]);
+    }
+
+    #[test]
+    fn where_all_are_alike_none_is_the_best() {
+        let row = |method: &str, value: f64| Row {
+            method: method.into(),
+            setting: String::new(),
+            cells: vec![Cell::of((0..50).map(|i| (i, value)), 0)],
+        };
+        let marks = |values: [f64; 2]| -> Vec<bool> {
+            let rows = vec![row("a", values[0]), row("b", values[1])];
+            let table = Table::new("t", "", vec![Column::new("t-f", Better::Higher, "")], rows, 0);
+            table.rows.iter().map(|r| r.cells[0].as_ref().unwrap().among_best).collect()
+        };
+        assert_eq!(marks([0.0, 0.0]), [false, false]);
+        assert_eq!(marks([0.0, 1.0]), [false, true]);
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::learn::{Learned, Learner};
-use super::look::{around, cut_out};
+use super::look::{MARGINS, around, cut_out};
 use super::objective::Query;
-use super::places::Place;
+use super::places::{Place, losses_only};
 use super::prepared::Prepared;
 use super::step::Case;
 use crate::error::Result;
@@ -34,8 +34,22 @@ pub struct Look {
     pub part: [f64; 4],
     /// The enlarged part at the cut before the masks.
     pub(super) prepared: Arc<Prepared>,
-    /// Log-odds of the class there, above the null.
+    /// Log-odds of the class there, above the null: mean over the part and the same with less and with more around it.
     pub evidence: f64,
+}
+
+/// A window's cut-outs, one a margin: the part on which masks are learned comes first.
+struct Looked {
+    part: [f64; 4],
+    cuts: Vec<Arc<Prepared>>,
+}
+
+impl Looked {
+    /// Evidence for a query's class: the mean over the cut-outs of its log-odds above the null.
+    fn evidence(&self, query: &Query, floor: f64) -> f64 {
+        let above = self.cuts.iter().map(|cut| query.log_odds(&cut.reference) - floor);
+        above.sum::<f64>() / self.cuts.len().max(1) as f64
+    }
 }
 
 /// Whether a query asks for the model's answer.
@@ -64,7 +78,7 @@ impl Learner {
                     class,
                     left_out: self.left_out(prepared, class),
                     reference: prepared.reference.clone(),
-                    losses_only: self.settings.places,
+                    losses_only: losses_only(&self.settings, self.classes),
                     ..self.blank()
                 };
                 let null_log_odds = query.log_odds(&null_logits);
@@ -162,36 +176,34 @@ impl Learner {
             all.iter().enumerate().filter_map(|(q, l)| Some((q, unsure(l)?))).collect();
         let looks = self.looks(model, prepared, &places.iter().map(|(_, p)| *p).collect::<Vec<_>>())?;
         let mut first: Vec<*const Prepared> = vec![];
-        for ((q, place), (part, looked)) in places.into_iter().zip(looks) {
+        for ((q, place), looked) in places.into_iter().zip(looks) {
             let l = &mut all[q];
-            if !first.contains(&Arc::as_ptr(&looked)) {
-                first.push(Arc::as_ptr(&looked));
-                l.passes += Prepared::PASSES;
+            for cut in &looked.cuts {
+                if !first.contains(&Arc::as_ptr(cut)) {
+                    first.push(Arc::as_ptr(cut));
+                    l.passes += Prepared::PASSES;
+                }
             }
-            let evidence = l.query.log_odds(&looked.reference) - l.query.floor;
+            let evidence = looked.evidence(&l.query, l.query.floor);
             let (ground, p_value) = self.false_alarms.judge(&place, Some(evidence), true);
-            if ground == Ground::CloserLook {
-                l.query.reference.clone_from(&looked.reference);
+            let Looked { part, cuts } = looked;
+            let look = cuts.into_iter().next().map(|prepared| Look { part, prepared, evidence });
+            if let Some(look) = look.as_ref().filter(|_| ground == Ground::CloserLook) {
+                l.query.reference.clone_from(&look.prepared.reference);
                 l.query.place = None;
             }
-            l.found =
-                Some(Found { place, ground, p_value, look: Some(Look { part, prepared: looked, evidence }) });
+            l.found = Some(Found { place, ground, p_value, look });
         }
         Ok(())
     }
 
     /// The parts of an image around windows, enlarged: each once, however many classes are there.
-    fn looks(
-        &mut self,
-        model: &Model,
-        prepared: &Prepared,
-        places: &[Place],
-    ) -> Result<Vec<([f64; 4], Arc<Prepared>)>> {
-        let parts: Vec<[f64; 4]> = places.iter().map(|p| around(&p.window, p.grid)).collect();
+    fn looks(&mut self, model: &Model, prepared: &Prepared, places: &[Place]) -> Result<Vec<Looked>> {
+        let parts = |p: &Place| MARGINS.map(|margin| around(&p.window, p.grid, margin));
         let mut each: Vec<[f64; 4]> = vec![];
-        for part in &parts {
-            if !each.contains(part) {
-                each.push(*part);
+        for part in places.iter().flat_map(parts) {
+            if !each.contains(&part) {
+                each.push(part);
             }
         }
         let images: Vec<Vec<f32>> =
@@ -199,8 +211,10 @@ impl Learner {
         let images: Vec<&[f32]> = images.iter().map(Vec::as_slice).collect();
         let looked: Vec<Arc<Prepared>> =
             self.prepare_images(model, &images, false)?.into_iter().map(Arc::new).collect();
-        let of = |part: [f64; 4]| each.iter().position(|e| *e == part).map(|i| (part, looked[i].clone()));
-        Ok(parts.into_iter().filter_map(of).collect())
+        let of = |part: &[f64; 4]| each.iter().position(|e| e == part).map(|i| looked[i].clone());
+        let cuts =
+            |parts: [[f64; 4]; 3]| Looked { part: parts[0], cuts: parts.iter().filter_map(of).collect() };
+        Ok(places.iter().map(|place| cuts(parts(place))).collect())
     }
 
     /// What classes of an image show: the strength of the local evidence of each ([`Place::strength`]), and the evidence on a closer look of those
@@ -237,9 +251,8 @@ impl Learner {
             }
         };
         let looks = self.looks(model, prepared, &found)?;
-        let evidence = |(&class, (_, looked)): (&usize, &([f64; 4], Arc<Prepared>))| {
-            let query = Query { class, ..self.blank() };
-            query.log_odds(&looked.reference) - floors[class]
+        let evidence = |(&class, looked): (&usize, &Looked)| {
+            looked.evidence(&Query { class, ..self.blank() }, floors[class])
         };
         let closer = closer.iter().zip(&looks).map(evidence).collect();
         Ok([classes.iter().map(|&c| all[c]).collect(), closer])

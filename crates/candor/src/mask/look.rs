@@ -4,14 +4,16 @@
 use super::windows::Window;
 use crate::map::Map;
 
-/// What is added around a window, in cells of its grid.
-pub(super) const MARGIN: f64 = 0.5;
+/// What is added around a window, in cells of its grid: masks are learned on the first cut-out; the evidence is the mean over all. One cut-out
+/// that happens to suit a class makes fewer false alarms so: in tuning grids of 2×2, three networks, the mean of one found 0.81 of the classes at
+/// 0.8 % false alarms, that of three 0.85.
+pub(super) const MARGINS: [f64; 3] = [0.5, 0.0, 1.0];
 
-/// The part of the image that is cut out for a window over a grid, as shares of the image: top, left, bottom, right.
-pub fn around(window: &Window, [height, width]: [usize; 2]) -> [f64; 4] {
+/// The part of the image that is cut out for a window over a grid with a margin in cells, as shares of the image: top, left, bottom, right.
+pub fn around(window: &Window, [height, width]: [usize; 2], margin: f64) -> [f64; 4] {
     let edges = |[first, end]: [usize; 2], size: usize| {
         let share = |edge: f64| (edge / size as f64).clamp(0.0, 1.0);
-        [share(first as f64 - MARGIN), share(end as f64 + MARGIN)]
+        [share(first as f64 - margin), share(end as f64 + margin)]
     };
     let ([top, bottom], [left, right]) = (edges(window.rows, height), edges(window.columns, width));
     [top, left, bottom, right]
@@ -76,8 +78,8 @@ mod tests {
     #[test]
     fn half_a_cell_is_added_within_the_image() {
         let window = Window { rows: [0, 2], columns: [3, 5] };
-        assert_eq!(around(&window, [8, 8]), [0.0, 2.5 / 8.0, 2.5 / 8.0, 5.5 / 8.0]);
-        assert_eq!(around(&Window::whole([7, 7]), [7, 7]), [0.0, 0.0, 1.0, 1.0]);
+        assert_eq!(around(&window, [8, 8], 0.5), [0.0, 2.5 / 8.0, 2.5 / 8.0, 5.5 / 8.0]);
+        assert_eq!(around(&Window::whole([7, 7]), [7, 7], 1.0), [0.0, 0.0, 1.0, 1.0]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use candor_graph::tensor::DataType;
 
 use super::levels::{Level, default_lambda};
 use super::objective::QueryInputs;
+use super::places::losses_only;
 use super::settings::Settings;
 use crate::engine::Folding;
 use crate::model::Model;
@@ -34,7 +35,8 @@ pub fn masked(model: &Model, levels: &[Level], settings: &Settings) -> Result<Ma
     if !settings.keep_features {
         rewrite::masks_behind_pointwise(&mut graph, &sites)?;
     }
-    let (mut graph, queries) = with_objective(graph, &sites, settings, model.is_sigmoid())?;
+    let kind = (model.is_sigmoid(), losses_only(settings, model.classes));
+    let (mut graph, queries) = with_objective(graph, &sites, settings, kind)?;
     rewrite::fold_constants(&mut graph, &Folding(model.engine.as_ref()))?;
     rewrite::remove_dead(&mut graph);
     let mut separating: Vec<_> = sites.iter().map(|s| s.mask).collect();
@@ -57,7 +59,7 @@ fn with_objective(
     graph: Graph,
     sites: &[MaskSite],
     settings: &Settings,
-    multi_label: bool,
+    (multi_label, losses_only): (bool, bool),
 ) -> Result<(Graph, Vec<ValueId>)> {
     let logits = graph.outputs[0];
     let shape = graph.shape(logits).unwrap_or_default();
@@ -71,7 +73,7 @@ fn with_objective(
         reference: row("query_reference", &shape),
         floor: row("query_floor", &[batch, Dim::Fixed(1)]),
         target: row("query_target", &[batch, Dim::Fixed(1)]),
-        losses_only: settings.places,
+        losses_only,
     };
     let ids = inputs.all().map(|e| e.id()).to_vec();
     let seed = settings.objective.seed(builder.value(logits), &inputs, multi_label).id();

@@ -10,6 +10,7 @@ use candor_graph::rewrite;
 use candor_graph::tensor::Tensor;
 
 use super::levels::Level;
+use super::settings::Settings;
 use super::windows::{self, Window};
 use crate::engine::Session;
 use crate::error::{Error, Result, first_floats};
@@ -192,6 +193,12 @@ impl Places {
 
 fn odds(logits: &[f32], class: usize, left_out: &[usize], multi_label: bool) -> f64 {
     if multi_label { f64::from(logits[class]) } else { crate::scores::log_odds(logits, class, left_out) }
+}
+
+/// Whether what the masks gain costs nothing: rivals at other places than the class may go. Where the whole photo is the only place, there are none,
+/// and a gain is as far from what the model says as a loss.
+pub(super) fn losses_only(settings: &Settings, classes: usize) -> bool {
+    settings.places && has_crowd(classes)
 }
 
 /// Whether a model has classes enough for windows to tell them apart.

@@ -94,7 +94,7 @@ pub const ANNEAL: Parameter = Parameter {
     name: "anneal",
     default: "0",
     kind: Kind::Number(0.0, 1.0),
-    help: "share of the steps, the last ones, in which the rate falls to nothing: gates come to rest, and engines agree more closely",
+    help: "share of the steps, the last ones, in which the rate falls to 0: gates settle, and engines agree more closely",
 };
 
 /// The parameter `cap`.
@@ -183,7 +183,7 @@ pub struct Settings {
     /// Adam's decay of the second moment. At [`BETA_2`](super::adam::BETA_2), the usual one, the large gradients of the first steps are remembered
     /// for a thousand: mask entries that the output no longer depends on then decay too slowly.
     pub beta_2: f32,
-    /// Share of the steps, the last ones, in which the rate falls to nothing along half a cosine; 0 keeps it. Gates between the two terms
+    /// Share of the steps, the last ones, in which the rate falls to 0 along half a cosine; 0 keeps it. Gates between the two terms
     /// come to rest then, which at a constant rate go on swinging, on each engine in another time.
     pub anneal: f32,
     /// Upper bound of a mask; 1 keeps it a selection.

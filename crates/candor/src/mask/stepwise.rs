@@ -10,7 +10,7 @@ use super::adam::search_corrections;
 use super::fuse::MIN_SCALE;
 use super::keep;
 use super::levels::Level;
-use super::look::MARGIN;
+use super::look::MARGINS;
 use super::masked::{Masked, l1_weight, masked};
 use super::objective::Objective;
 use super::places::{self, CROWD, CROWD_RANK, Parts, has_crowd};
@@ -80,7 +80,7 @@ pub struct Plan {
     places: bool,
     windows: Option<Windows>,
     look: bool,
-    margin: f64,
+    margins: [f64; 3],
     false_alarms: FalseAlarms,
     parts: [f64; 2],
     evidence: f64,
@@ -183,7 +183,7 @@ pub fn stepwise(model: &Model, levels: &[Level], settings: &Settings, shown: Sho
         places: settings.places,
         windows: parts.as_ref().map(Windows::of),
         look: settings.look && has_crowd(model.classes),
-        margin: MARGIN,
+        margins: MARGINS,
         false_alarms: shown.false_alarms.unwrap_or_else(|| FalseAlarms::built_in(model.classes)),
         parts: PARTS,
         evidence: EVIDENCE,

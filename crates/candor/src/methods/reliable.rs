@@ -446,9 +446,13 @@ const LOST_EVIDENCE: f64 = 0.2;
 fn warnings(l: &Learned, map: &Map) -> Vec<String> {
     let evidence = l.query.evidence();
     let kept = l.query.log_odds(&l.kept_logits) - l.query.floor;
+    let change = kept / evidence - 1.0;
+    // Where only a loss costs, masks leave out rivals at other places, as they may.
+    let meant = change > 0.0 && l.query.losses_only;
     if evidence <= 0.0
         || l.found.as_ref().is_some_and(|f| f.p_value > WEAK)
-        || (kept / evidence - 1.0).abs() <= LOST_EVIDENCE
+        || change.abs() <= LOST_EVIDENCE
+        || meant
     {
         return vec![];
     }
@@ -460,9 +464,9 @@ fn warnings(l: &Learned, map: &Map) -> Vec<String> {
 /// lets half of anything through.
 fn told(evidence: f64, kept: f64, (empty, faint): (bool, bool)) -> String {
     let share = kept / evidence;
-    if empty || faint && kept > 0.0 {
+    if empty || faint && (0.0..=1.0).contains(&share) && kept > 0.0 {
         format!(
-            "weak evidence ({evidence:+.2} log-odds above the null) is less than a mask costs at this lambda; a smaller one may show it"
+            "the evidence ({evidence:+.2} log-odds above the null) is less than a mask costs at this lambda; a smaller one may show it"
         )
     } else if kept <= 0.0 {
         format!(
@@ -472,7 +476,7 @@ fn told(evidence: f64, kept: f64, (empty, faint): (bool, bool)) -> String {
     } else if share > 1.0 {
         format!(
             "the masked model is surer than the model ({kept:+.2} log-odds above the null instead of {evidence:+.2}): the map leaves \
-             out what speaks against the class; use more iterations"
+             out what speaks against the class; use more iterations or a smaller lambda"
         )
     } else {
         format!(
@@ -497,7 +501,10 @@ mod tests {
         assert!(line(8.0, 2.0).contains("keeps 25 % of the evidence"));
         let surer = line(0.06, 3.49);
         assert!(surer.contains("surer than the model") && !surer.contains('%'), "{surer}");
-        assert!(told(0.3, -0.2, (true, true)).starts_with("weak evidence (+0.30"));
+        // Faint masks under which the class is surer are no sign of a lambda that is too large.
+        assert!(told(1.3, 2.1, (false, true)).contains("surer than the model"));
+        assert!(told(1.3, 0.4, (false, true)).starts_with("the evidence (+1.30"));
+        assert!(told(0.3, -0.2, (true, true)).starts_with("the evidence (+0.30"));
         assert!(told(5.0, -1.0, (false, true)).starts_with("the mask lost the class"));
     }
 }

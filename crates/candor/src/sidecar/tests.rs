@@ -135,8 +135,7 @@ fn an_input_that_makes_no_sense_is_refused() {
     assert_eq!(message, "the model's input has 12 channels; an image gives 3, or 1 when grey");
     let message =
         parse("size = [8, 8]").unwrap().preprocessing(None, [Some(4), None], 3).unwrap_err().to_string();
-    let expected =
-        "the sidecar says size = [8, 8], but the model takes 4xany (height x width); remove `size`";
+    let expected = "size = [8, 8] is asked for, by --size or the sidecar, but the model takes 4xany (height x width); leave it out";
     assert_eq!(message, expected);
 }
 

@@ -14,6 +14,7 @@ use candor_eval::bench::report::{BenchResult, DatasetInfo, write};
 use candor_eval::bench::table::{Plot, Table, too_few};
 use candor_eval::bench::threshold::Frozen;
 use candor_eval::bench::{Contender, Found, Measure, run, run_shard};
+use candor_eval::journal::Journal;
 use candor_eval::shard::Shard;
 use candor_report::folder::Folder;
 use candor_report::result::FailedImage;
@@ -68,6 +69,10 @@ impl<R> Benchmark<'_, R> {
         let contenders: Vec<Contender<'_>> =
             self.methods.iter().map(|chosen| contender(chosen, args, self.choices)).collect();
         if let Some(shard) = args.shard.shard {
+            // Of pictures that are made for it, a shard knows but its own.
+            if self.made.is_none() {
+                self.tuning(measure.items())?;
+            }
             return self.run_shard(&contenders, &mut measure, shard);
         }
         let tuning = self.tuning(measure.items())?;
@@ -115,6 +120,9 @@ impl<R> Benchmark<'_, R> {
         let journals: Vec<&str> = journals.iter().map(String::as_str).collect();
         let part = Part::begin(out, shard, &journals, self.made.as_slice())?;
         let maps = self.measured(contenders, measure, |measure, of, stage| {
+            // A journal of another run is refused before it is taken for this part's.
+            drop(Journal::open(of.0, of.1)?);
+            part.started(out)?;
             Ok(run_shard(&self.setup.model, contenders, measure, (of.0, of.1, shard), stage)?)
         })?;
         part.end(out, (maps, 0), "maps", self.args.json)?;

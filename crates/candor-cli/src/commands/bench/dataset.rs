@@ -6,10 +6,12 @@ use anyhow::Result;
 use candor::methods::Choices;
 use candor_adversarial::attacks;
 use candor_adversarial::bench::Adversarial;
+use candor_eval::bench::absent::Absent;
 use candor_eval::bench::dwsol::Disturbance;
 use candor_eval::bench::faithful::{self, Faithfulness, Settings};
 use candor_eval::bench::grid::{self as composed, Grids};
 use candor_eval::bench::localize::Localize;
+use candor_eval::bench::objects::{self as several, Objects};
 use candor_eval::bench::threshold::Scale;
 use candor_eval::bench::{Found, Measure, dwsol as disturbed, wsol as located};
 use candor_eval::dataset::{Dataset, Sample};
@@ -19,7 +21,9 @@ use serde_json::{Value, json};
 
 use super::asked::methods;
 use super::benchmark::{Benchmark, configuration};
-use crate::arguments::{AdversarialArgs, DatasetArgs, FaithfulnessArgs, GridArgs, SourceArgs};
+use crate::arguments::{
+    AbsentKind, AdversarialArgs, DatasetArgs, DwsolArgs, FaithfulnessArgs, GridArgs, SourceArgs,
+};
 use crate::chosen::Chosen;
 use crate::folder;
 use crate::interrupt;
@@ -50,10 +54,30 @@ pub fn wsol(args: &DatasetArgs) -> Result<ExitCode> {
 }
 
 /// `candor bench dwsol`, on the same journal.
-pub fn dwsol(args: &DatasetArgs) -> Result<ExitCode> {
+pub fn dwsol(args: &DwsolArgs) -> Result<ExitCode> {
+    let (args, kind) = (&args.dataset, args.absent);
     let Opened { setup, dataset, fingerprint, methods, choices, folder } =
         open(args, "dwsol", &["localization.jsonl"])?;
-    let measure = with_boxes(args, &setup, &dataset)?;
+    let mut measure = with_boxes(args, &setup, &dataset)?;
+    let further = match kind {
+        // As journals have it that were begun before there was a choice.
+        AbsentKind::Far => Value::Null,
+        AbsentKind::Near | AbsentKind::Shuffled => {
+            json!({ "absent": kind.name(), "limit": dataset.samples.len() })
+        }
+    };
+    measure.absent = match kind {
+        AbsentKind::Far => Absent::Far,
+        AbsentKind::Shuffled => Absent::shuffled(&measure.samples),
+        AbsentKind::Near => {
+            let bar = output::progress(measure.samples.len() as u64);
+            bar.set_message("comparing classes");
+            let of = (setup.model.as_ref(), &setup.preprocessing);
+            let near = Absent::near(&measure.samples, of, &mut output::Watching::new(&bar))?;
+            bar.finish_and_clear();
+            near
+        }
+    };
     let sum = |found: &Found<_>, tuning| {
         let (table, plot) = disturbed::tables(found, Disturbance::Label, tuning, args.seed);
         (vec![table], vec![plot])
@@ -64,7 +88,7 @@ pub fn dwsol(args: &DatasetArgs) -> Result<ExitCode> {
         methods: &methods,
         choices: &choices,
         fingerprint: &fingerprint,
-        further: Value::Null,
+        further,
         name: "dwsol",
         journal: "localization",
         made: None,
@@ -156,6 +180,39 @@ pub fn grid(args: &GridArgs) -> Result<ExitCode> {
         made: None,
         headline: "own-share",
         frozen: Some(&composed::frozen),
+        sum: &sum,
+    };
+    benchmark.run(measure, folder)
+}
+
+/// `candor bench objects`.
+pub fn objects(args: &DatasetArgs) -> Result<ExitCode> {
+    if args.tuning.is_some_and(|n| n > 0) {
+        return Err(Usage("objects chooses nothing: leave --tuning out".to_string()).into());
+    }
+    let Opened { setup, dataset, fingerprint, methods, choices, folder } =
+        open(args, "objects", &["objects.jsonl"])?;
+    let localize = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
+    let measure = Objects::new(&dataset, localize);
+    if measure.photos() == 0 {
+        anyhow::bail!("{}: no photo has boxes of two classes or more", args.source.dataset.display());
+    }
+    // Absent classes are drawn among those of the samples.
+    let further = json!({ "limit": dataset.samples.len() });
+    let sum = |found: &Found<_>, _| (vec![several::table(found, args.seed)], vec![]);
+    let none = DatasetArgs { tuning: Some(0), ..args.clone() };
+    let benchmark = Benchmark {
+        args: &none,
+        setup: &setup,
+        methods: &methods,
+        choices: &choices,
+        fingerprint: &fingerprint,
+        further,
+        name: "objects",
+        journal: "objects",
+        made: None,
+        headline: "own-share",
+        frozen: None,
         sum: &sum,
     };
     benchmark.run(measure, folder)

@@ -18,6 +18,7 @@ pub fn run(args: &BenchArgs) -> Result<ExitCode> {
         Bench::Dwsol(args) => dataset::dwsol(args),
         Bench::Adversarial(args) => dataset::adversarial(args),
         Bench::Grid(args) => dataset::grid(args),
+        Bench::Objects(args) => dataset::objects(args),
         Bench::Faithfulness(args) => dataset::faithfulness(args),
         Bench::Speed(args) => speed::run(args),
     }

@@ -1,11 +1,12 @@
 //! A web server for one folder, on this machine alone.
 
 use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use tiny_http::{Header, Method, Response, Server};
+use tiny_http::{Method, Request, Server};
 
 use crate::interrupt;
 use crate::output;
@@ -32,17 +33,35 @@ pub fn serve(folder: &Path, port: u16) -> Result<ExitCode> {
             Method::Get | Method::Head => file(folder, request.url()),
             _ => None,
         };
-        let answered = match found.and_then(|path| Some((kind(&path), File::open(path).ok()?))) {
-            Some((kind, file)) => request.respond(with_headers(Response::from_file(file), kind)),
-            None => request.respond(with_headers(
-                Response::from_string("not found").with_status_code(404),
-                "text/plain",
-            )),
-        };
         // A browser that went away needs no answer.
-        drop(answered);
+        drop(answer(request, found));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Answers with a file, or that there is none, and asks for the connection to be closed: one that stays open holds a thread of the server,
+/// whose other connections may then wait for ever (a browser opens six at once).
+fn answer(request: Request, path: Option<PathBuf>) -> io::Result<()> {
+    let found = path.and_then(|path| Some((kind(&path), File::open(path).ok()?)));
+    const NONE: &[u8] = b"not found";
+    let (status, kind, length, mut body): (_, _, _, Box<dyn Read>) = match found {
+        Some((kind, file)) => ("200 OK", kind, file.metadata()?.len(), Box::new(file)),
+        None => ("404 Not Found", "text/plain", NONE.len() as u64, Box::new(NONE)),
+    };
+    let whole = *request.method() != Method::Head;
+    let mut to = request.into_writer();
+    write!(
+        to,
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n"
+    )?;
+    for (name, value) in HEADERS {
+        write!(to, "{name}: {value}\r\n")?;
+    }
+    to.write_all(b"\r\n")?;
+    if whole {
+        io::copy(&mut body, &mut to)?;
+    }
+    to.flush()
 }
 
 /// The file that a path of a URL names, if it is one of the folder's.
@@ -65,15 +84,6 @@ fn kind(path: &Path) -> &'static str {
         Some("webp") => "image/webp",
         _ => "application/octet-stream",
     }
-}
-
-fn with_headers<R: std::io::Read>(mut response: Response<R>, kind: &str) -> Response<R> {
-    for (name, value) in HEADERS.into_iter().chain([("Content-Type", kind)]) {
-        if let Ok(header) = Header::from_bytes(name, value) {
-            response.add_header(header);
-        }
-    }
-    response
 }
 
 #[cfg(test)]

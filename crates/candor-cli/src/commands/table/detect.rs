@@ -1,6 +1,7 @@
 //! Tables of a study of detectors (`candor detect eval`).
 
 use candor_adversarial::study::tables::short;
+use candor_eval::statistics::FEWEST_FOR_P95;
 use candor_report::table::{Better, Cell, Column, Mark, Number, Table, Unit};
 use serde::Deserialize;
 
@@ -95,6 +96,19 @@ fn attacks(study: &Study) -> Table {
     table
 }
 
+impl Study {
+    /// Whether the figures of an attack are of fewer clean or changed test images than a share of 5 % needs.
+    fn is_few(&self, attack: usize) -> bool {
+        self.attacks.get(attack).is_some_and(|a| a.test.min(self.clean[2]) < FEWEST_FOR_P95)
+    }
+
+    /// A figure of an attack, marked where it is of too few images.
+    fn figure(&self, attack: usize, value: Option<f64>) -> Cell {
+        let mark = if self.is_few(attack) { Mark::Few } else { Mark::Plain };
+        value.map(|value| Number { unit: Unit::Decimals(3), mark, ..Number::new(value) }).into()
+    }
+}
+
 /// A table of detectors × attacks: on what they learned, and which figure it shows.
 struct Shown {
     title: &'static str,
@@ -150,7 +164,13 @@ impl Shown {
         columns.extend(study.attacks.iter().map(|a| higher(short(&a.label))));
         columns.push(higher("mean"));
         columns.extend(against.iter().map(|a| higher(format!("knows the detector, {:.0}", 255.0 * a.eps))));
-        let mut table = Table::new(self.title, "", columns);
+        let few = (0..study.attacks.len()).any(|i| study.is_few(i));
+        let note = if few {
+            format!("? of fewer than {FEWEST_FOR_P95} images on one side: too few to carry the figure.")
+        } else {
+            String::new()
+        };
+        let mut table = Table::new(self.title, note, columns);
         for d in detectors {
             let values: Vec<Option<f64>> =
                 (self.cells)(d).iter().map(|f| f.as_ref().map(self.value)).collect();
@@ -165,7 +185,7 @@ impl Shown {
             };
             let knows = self.adaptive.filter(|_| d.kind == DetectorKind::Ours);
             let mut row = vec![Cell::text(&d.name)];
-            row.extend(values.into_iter().map(decimals));
+            row.extend(values.into_iter().enumerate().map(|(i, value)| study.figure(i, value)));
             row.push(mean.into());
             row.extend(against.iter().map(|a| decimals(knows.and_then(|value| value(a)))));
             table.row(row);

@@ -1,0 +1,154 @@
+//! Which class is asked for that is not in a photo: the easier or harder question of disturbed localisation.
+
+use super::photo;
+use crate::dataset::Sample;
+use crate::error::Result;
+use candor::image::Preprocessing;
+use candor::model::Model;
+use candor::noise::{below, stream};
+use candor::progress::Progress;
+
+/// Most photos by which classes are compared.
+const PHOTOS: usize = 2000;
+/// Near classes are among so many of the model's first.
+const NEAR: usize = 50;
+/// Classes whose scores correlate as much, over the photos, are alike: either may be meant where the other is.
+const ALIKE: f32 = 0.5;
+
+/// How a class is drawn that is not there.
+#[derive(Clone, Debug)]
+pub enum Absent {
+    /// Behind the model's first five.
+    Far,
+    /// Among the model's first fifty, but not its answer, and not alike to a class that is there.
+    Near(Likeness),
+    /// The class of another photo, so that classes are as often absent as there.
+    Shuffled(Vec<usize>),
+}
+
+impl Absent {
+    /// The class of another of these samples.
+    pub fn shuffled(samples: &[&Sample]) -> Self {
+        Absent::Shuffled(samples.iter().filter_map(|sample| sample.class()).collect())
+    }
+
+    /// Near classes, by what the model says of these samples. `progress` is told of each photo.
+    ///
+    /// # Errors
+    /// If the engine fails. A photo that cannot be read compares nothing.
+    pub fn near(
+        samples: &[&Sample],
+        (model, preprocessing): (&Model, &Preprocessing),
+        progress: &mut dyn Progress,
+    ) -> Result<Self> {
+        let mut forward = model.forward()?;
+        let mut rows = vec![];
+        for sample in samples.iter().take(PHOTOS) {
+            if let Ok(photo) = photo(sample) {
+                rows.push(model.scores(forward.as_mut(), &preprocessing.apply(&photo))?);
+            }
+            progress.step()?;
+        }
+        Ok(Absent::Near(Likeness::of(&rows)))
+    }
+
+    /// A class that is none of `there`. `ranking`: the model's classes, its answer first. It depends on the seed and the item alone but for the
+    /// ranking.
+    pub fn class(&self, there: &[usize], ranking: &[usize], (seed, item): (u64, usize)) -> usize {
+        let not_there = |classes: &[usize]| -> Vec<usize> {
+            classes.iter().copied().filter(|c| !there.contains(c)).collect()
+        };
+        let free = match self {
+            Absent::Far => not_there(&ranking[(ranking.len() / 10).clamp(1, 5)..]),
+            Absent::Near(likeness) => {
+                let alike = |class: usize| there.iter().any(|&t| likeness.between(t, class) >= ALIKE);
+                let mut unlike = not_there(&ranking[1..]);
+                unlike.retain(|&class| !alike(class));
+                unlike.truncate(NEAR.min(ranking.len() / 2).max(1));
+                unlike
+            }
+            Absent::Shuffled(classes) => not_there(classes),
+        };
+        match free.len() {
+            0 => ranking[ranking.len() - 1],
+            n => free[below(&mut stream(seed, item), n)],
+        }
+    }
+}
+
+/// How alike classes are to a model: the correlation of their scores over photos.
+#[derive(Clone, Debug)]
+pub struct Likeness {
+    /// Of each class its scores, of mean 0 and norm 1.
+    classes: Vec<Vec<f32>>,
+}
+
+impl Likeness {
+    /// By the scores of photos, one row each.
+    fn of(rows: &[Vec<f32>]) -> Self {
+        let standard = |class: usize| {
+            let mut scores: Vec<f32> = rows.iter().map(|row| row[class]).collect();
+            let mean = scores.iter().sum::<f32>() / scores.len().max(1) as f32;
+            scores.iter_mut().for_each(|v| *v -= mean);
+            let norm = scores.iter().map(|v| v * v).sum::<f32>().sqrt();
+            scores.iter_mut().for_each(|v| *v /= norm.max(f32::MIN_POSITIVE));
+            scores
+        };
+        Likeness { classes: (0..rows.first().map_or(0, Vec::len)).map(standard).collect() }
+    }
+
+    /// The correlation of two classes' scores, -1..=1.
+    fn between(&self, a: usize, b: usize) -> f32 {
+        match (self.classes.get(a), self.classes.get(b)) {
+            (Some(a), Some(b)) => a.iter().zip(b).map(|(a, b)| a * b).sum(),
+            _ => 0.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_far_class_is_none_of_the_photos_and_none_of_the_first_answers() {
+        let ranking: Vec<usize> = (0..100).rev().collect();
+        let mut drawn = std::collections::BTreeSet::new();
+        for item in 0..200 {
+            let class = Absent::Far.class(&[7, 8], &ranking, (3, item));
+            assert!(![7, 8, 99, 98, 97, 96, 95].contains(&class));
+            assert_eq!(class, Absent::Far.class(&[7, 8], &ranking, (3, item)));
+            drawn.insert(class);
+        }
+        assert!(drawn.len() > 50);
+        assert_eq!(Absent::Far.class(&[0], &[0, 1], (0, 0)), 1);
+    }
+
+    #[test]
+    fn a_near_class_is_among_the_first_and_not_alike_to_what_is_there() {
+        // Classes 2k and 2k + 1 rise and fall together; the others do not.
+        let rows: Vec<Vec<f32>> = (0..60)
+            .map(|photo| {
+                (0..200).map(|c| if (c / 2) % 60 == photo { 5.0 + (c % 2) as f32 } else { 0.0 }).collect()
+            })
+            .collect();
+        let likeness = Likeness::of(&rows);
+        assert!(likeness.between(0, 1) > 0.99 && likeness.between(0, 2) < 0.1);
+        let (near, ranking) = (Absent::Near(likeness), (0..200).collect::<Vec<_>>());
+        let drawn: std::collections::BTreeSet<_> =
+            (0..400).map(|item| near.class(&[4], &ranking, (1, item))).collect();
+        assert!(!drawn.contains(&0), "the answer");
+        assert!(!drawn.contains(&4) && !drawn.contains(&5), "there, and alike");
+        assert!(drawn.contains(&1) && drawn.len() == NEAR && *drawn.last().unwrap() == NEAR + 2, "{drawn:?}");
+    }
+
+    #[test]
+    fn a_shuffled_class_is_that_of_another_photo() {
+        let shuffled = Absent::Shuffled(vec![3, 3, 3, 9, 5]);
+        let count =
+            |class: usize| (0..400).filter(|&item| shuffled.class(&[9], &[0, 1], (1, item)) == class).count();
+        assert_eq!(count(9), 0);
+        assert!(count(3) > 2 * count(5) && count(3) + count(5) == 400, "as often as it is there");
+        assert_eq!(Absent::Shuffled(vec![2]).class(&[2], &[2, 0, 1], (0, 0)), 1);
+    }
+}

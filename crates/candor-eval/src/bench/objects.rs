@@ -1,0 +1,328 @@
+//! Photos of several objects: does each class's map lie on its own object, and are classes found that are there and no others?
+//!
+//! All classes of a photo are asked for, and as many that the dataset knows and the photo does not have. A class of the dataset may stand for
+//! several of the model's (a dog for all breeds): the one of them that the model finds likeliest is asked for, of the absent ones, too.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use image::RgbImage;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde::{Deserialize, Serialize};
+
+use super::localize::{Localize, NOT_THERE, locate};
+use super::table::{Better, Cell, Column, Row, Table, rate};
+use super::threshold::Frozen;
+use super::{Found, Measure, Shown, ShownMap, photo};
+use crate::dataset::{Dataset, Sample};
+use crate::error::Result;
+use crate::explaining::Explaining;
+use crate::localization::boxes::Box4;
+use crate::localization::{in_boxes, points};
+use crate::statistics::auroc;
+use candor::explanation::Explanation;
+use candor::map::Map;
+use candor::noise::{below, stream};
+use candor::quantile::percentile;
+
+/// Times that photos are drawn again for the interval of the AUROC.
+const RESAMPLES: usize = 1000;
+
+/// What a method showed on a photo.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Several {
+    parts: Vec<Part>,
+    /// What it says of classes that are not there.
+    absent: Vec<Says>,
+}
+
+/// What a method showed of a class that is there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Part {
+    class: usize,
+    says: Says,
+    /// Mass in its own boxes alone ÷ that and the mass in other objects' boxes alone; `None` for a map without mass in either.
+    own: Option<f64>,
+    /// The same of a map that is everywhere alike.
+    chance: Option<f64>,
+    /// Whether the maximum lies in a box of its own; `None` for an empty map.
+    hit: Option<bool>,
+}
+
+/// By what a class counts as there: higher is more so, the first figure before the second.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+struct Says([f64; 2]);
+
+impl Says {
+    /// The p-value of the verdict, and the evidence among equals; the mass of the map where a method has none.
+    fn of(e: &Explanation) -> Self {
+        match &e.judged {
+            Some(judged) => Says([-judged.p_value, e.evidence.unwrap_or(0.0)]),
+            None => Says([e.map.mass(), 0.0]),
+        }
+    }
+}
+
+/// A class of the dataset: its name, and the model's classes that count as it.
+type Known = (String, Vec<usize>);
+
+/// The benchmark of photos of several objects.
+pub struct Objects<'d> {
+    localize: Localize<'d>,
+    /// All classes of the dataset, by name.
+    known: Vec<Known>,
+}
+
+/// A photo made ready.
+struct Ready {
+    photo: RgbImage,
+    input: Vec<f32>,
+    /// Each class that is there, and its boxes.
+    present: Vec<(Known, Vec<Box4>)>,
+    absent: Vec<Known>,
+}
+
+impl<'d> Objects<'d> {
+    /// The photos among those of `localize` that have boxes of two or more classes.
+    pub fn new(dataset: &Dataset, mut localize: Localize<'d>) -> Self {
+        localize.samples.retain(|sample| named(sample).len() > 1);
+        let known = dataset.samples.iter().flat_map(named).collect::<BTreeMap<_, _>>();
+        Objects { localize, known: known.into_iter().collect() }
+    }
+
+    /// Number of photos.
+    pub fn photos(&self) -> usize {
+        self.localize.samples.len()
+    }
+
+    fn ready(&self, item: usize) -> Result<Ready> {
+        let sample = self.localize.samples[item];
+        let photo = photo(sample)?;
+        let (mut present, mut input) = (vec![], vec![]);
+        for (name, classes) in named(sample) {
+            let located = locate(sample, &photo, classes[0], self.localize.preprocessing)?;
+            present.push(((name, classes), located.truth));
+            input = located.input;
+        }
+        let there: BTreeSet<usize> = sample.classes().into_iter().collect();
+        let mut absent: Vec<Known> = self
+            .known
+            .iter()
+            .filter(|(_, classes)| classes.iter().all(|c| !there.contains(c)))
+            .cloned()
+            .collect();
+        let mut random = stream(self.localize.seed, item);
+        let count = absent.len().min(present.len());
+        for i in 0..count {
+            let other = i + below(&mut random, absent.len() - i);
+            absent.swap(i, other);
+        }
+        absent.truncate(count);
+        Ok(Ready { photo, input, present, absent })
+    }
+
+    /// What the method says of the classes that are there, and of those that are not.
+    fn ask(&self, method: &mut Explaining<'_>, ready: &Ready) -> Result<(Vec<usize>, Vec<Explanation>)> {
+        let scores = method.scores(&ready.input)?;
+        let likeliest = |(_, classes): &Known| {
+            classes.iter().copied().max_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap_or(0)
+        };
+        let present = ready.present.iter().map(|(known, _)| known);
+        let classes: Vec<usize> = present.chain(&ready.absent).map(likeliest).collect();
+        let explained = method.explain(&classes)?;
+        Ok((classes, explained))
+    }
+}
+
+/// The classes of a sample that have a box, by name.
+fn named(sample: &Sample) -> Vec<Known> {
+    let with_box = sample.objects.iter().filter(|o| o.bbox.is_some() && !o.classes.is_empty());
+    let all: BTreeMap<_, _> = with_box.map(|o| (o.name.clone(), o.classes.clone())).collect();
+    all.into_iter().collect()
+}
+
+impl Measure for Objects<'_> {
+    type Record = Several;
+
+    fn items(&self) -> usize {
+        self.photos()
+    }
+
+    fn name(&self, item: usize) -> String {
+        self.localize.samples[item].id.clone()
+    }
+
+    fn measure(&mut self, method: &mut Explaining<'_>, item: usize) -> Result<Several> {
+        let ready = self.ready(item)?;
+        let (classes, explained) = self.ask(method, &ready)?;
+        let part = |i: usize| {
+            let map = &explained[i].map;
+            let others: Vec<Box4> = ready
+                .present
+                .iter()
+                .enumerate()
+                .filter(|(j, _)| *j != i)
+                .flat_map(|(_, (_, b))| b.clone())
+                .collect();
+            let own = &ready.present[i].1;
+            let flat = Map { data: vec![1.0; map.data.len()], ..*map };
+            Part {
+                class: classes[i],
+                says: Says::of(&explained[i]),
+                own: against(map, own, &others),
+                chance: against(&flat, own, &others),
+                hit: (map.max() > 0.0).then(|| points(map, own, 0.0)),
+            }
+        };
+        let there = ready.present.len();
+        Ok(Several {
+            parts: (0..there).map(part).collect(),
+            absent: explained[there..].iter().map(Says::of).collect(),
+        })
+    }
+
+    fn show(&mut self, method: &mut Explaining<'_>, item: usize, _: Option<Frozen>) -> Result<Shown> {
+        let ready = self.ready(item)?;
+        let (_, explained) = self.ask(method, &ready)?;
+        let names = ready.present.iter().map(|((name, _), boxes)| (name.clone(), boxes.clone()));
+        let not_there = ready.absent.iter().map(|(name, _)| (format!("{name}{NOT_THERE}"), vec![]));
+        let maps = names.chain(not_there).zip(explained).map(|((name, truth), e)| ShownMap {
+            name,
+            map: e.map,
+            truth,
+            objects: vec![],
+            found: None,
+        });
+        Ok(Shown { picture: self.localize.preprocessing.view(&ready.photo), maps: maps.collect() })
+    }
+}
+
+/// Mass in one's own boxes alone ÷ that and the mass in others' boxes alone; pixels in both count for none.
+fn against(map: &Map, own: &[Box4], others: &[Box4]) -> Option<f64> {
+    let (mut mine, mut theirs) = (0.0, 0.0);
+    for (i, &value) in map.data.iter().enumerate() {
+        let (row, column) = (i / map.width, i % map.width);
+        match (in_boxes(own, row, column), in_boxes(others, row, column)) {
+            (true, false) => mine += f64::from(value.max(0.0)),
+            (false, true) => theirs += f64::from(value.max(0.0)),
+            _ => {}
+        }
+    }
+    (mine + theirs > 0.0).then(|| mine / (mine + theirs))
+}
+
+/// The table.
+pub fn table(found: &Found<Several>, seed: u64) -> Table {
+    let columns = vec![
+        Column::new(
+            "pointing",
+            Better::Higher,
+            "the maximum lies in a box of the class, of maps that are not empty",
+        ),
+        Column::new(
+            "own-share",
+            Better::Higher,
+            "mass in the class's own boxes ÷ that and the mass in boxes of the others (pixels in both left out); an empty map \
+             counts as chance, the boxes' area",
+        ),
+        Column::new("own-share-seen", Better::Higher, "the same of maps that are not empty"),
+        Column::new("empty", Better::Neither, "share of the classes that are there whose map is empty"),
+        Column::new(
+            "existence",
+            Better::Higher,
+            "AUROC of telling classes that are there from others of the dataset: by the verdict's p-value, or the map's mass where a \
+             method has no verdict",
+        ),
+    ];
+    let rows = found.methods.iter().map(|m| {
+        let all = found.of(&m.name);
+        let figure = |of: &dyn Fn(&Part) -> Option<f64>| {
+            Cell::of(all.iter().filter_map(|(i, r)| Some((*i, mean(of, r)?))), seed)
+        };
+        let empty = |p: &Part| p.hit.is_none();
+        Row {
+            method: m.name.clone(),
+            setting: String::new(),
+            cells: vec![
+                figure(&|p| p.hit.map(rate)),
+                figure(&|p| if empty(p) { p.chance } else { p.own }),
+                figure(&|p| p.own.filter(|_| !empty(p))),
+                figure(&|p| Some(rate(empty(p)))),
+                existence(&all, seed),
+            ],
+        }
+    });
+    let note = "Means over the classes of a photo, then over photos.";
+    Table::new("Several objects", note, columns, rows.collect(), seed)
+}
+
+/// The mean of a figure over the classes that have it.
+fn mean(of: &dyn Fn(&Part) -> Option<f64>, r: &Several) -> Option<f64> {
+    let all: Vec<f64> = r.parts.iter().filter_map(of).collect();
+    (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
+}
+
+/// The AUROC over all classes of all photos; its interval is of photos that are drawn again.
+fn existence(all: &[(usize, &Several)], seed: u64) -> Option<Cell> {
+    let mut every: Vec<Says> = all
+        .iter()
+        .flat_map(|(_, r)| r.parts.iter().map(|p| p.says).chain(r.absent.iter().copied()))
+        .collect();
+    every.sort_by(Says::order);
+    // Equal figures have equal ranks.
+    let rank = |says: &Says| every.partition_point(|other| other.order(says).is_lt()) as f64;
+    let of = |photos: &[&Several]| {
+        let there: Vec<f64> = photos.iter().flat_map(|r| r.parts.iter().map(|p| rank(&p.says))).collect();
+        let absent: Vec<f64> = photos.iter().flat_map(|r| r.absent.iter().map(&rank)).collect();
+        auroc(&there, &absent)
+    };
+    let photos: Vec<&Several> = all.iter().map(|(_, r)| *r).collect();
+    let figure = of(&photos)?;
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut draw = || (0..photos.len()).map(|_| photos[below(&mut random, photos.len())]).collect::<Vec<_>>();
+    let mut again: Vec<f64> = (0..RESAMPLES).filter_map(|_| of(&draw())).collect();
+    again.sort_by(f64::total_cmp);
+    let interval = [percentile(&again, 2.5), percentile(&again, 97.5)];
+    Some(Cell::overall(photos.len(), figure, Some(interval)))
+}
+
+impl Says {
+    fn order(&self, other: &Says) -> std::cmp::Ordering {
+        let ([a, b], [c, d]) = (self.0, other.0);
+        a.total_cmp(&c).then(b.total_cmp(&d))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn several(there: &[[f64; 2]], absent: &[[f64; 2]]) -> Several {
+        let part = |says: &[f64; 2]| Part { class: 0, says: Says(*says), own: None, chance: None, hit: None };
+        Several {
+            parts: there.iter().map(part).collect(),
+            absent: absent.iter().copied().map(Says).collect(),
+        }
+    }
+
+    #[test]
+    fn mass_counts_in_one_s_own_boxes_against_the_others_alone() {
+        let mut map = Map::zeros(1, 10);
+        map.data.copy_from_slice(&[1.0, 1.0, 5.0, -9.0, 0.0, 1.0, 0.0, 0.0, 0.0, 7.0]);
+        let (own, others) = ([[0, 0, 2, 0]], [[2, 0, 3, 0], [5, 0, 5, 0]]);
+        // Column 2 is in both, column 9 in none.
+        assert_eq!(against(&map, &own, &others), Some(2.0 / 3.0));
+        assert_eq!(against(&Map::zeros(1, 10), &own, &others), None);
+    }
+
+    #[test]
+    fn classes_are_told_apart_by_the_verdict_and_among_equals_by_the_evidence() {
+        let photos =
+            [several(&[[-0.01, 3.0], [-1.0, 0.5]], &[[-1.0, 0.2]]), several(&[[-1.0, 0.1]], &[[-0.5, 9.0]])];
+        let all: Vec<(usize, &Several)> = photos.iter().enumerate().collect();
+        // Six pairs: the first beats both, the second the first absent one, the third none.
+        assert_eq!(existence(&all, 1).unwrap().mean, 3.0 / 6.0);
+        let equal = [several(&[[-1.0, 0.0]], &[[-1.0, 0.0]])];
+        assert_eq!(existence(&[(0, &equal[0])], 1).unwrap().mean, 0.5);
+    }
+}
