@@ -64,8 +64,8 @@ class Model:
     @staticmethod
     def open(path: str | PathLike[str], sidecar: str | PathLike[str] | None, keys: str, engine: tuple[str, str, str | PathLike[str] | None, SupportsIndex]) -> Model:
         """
-        Opens a file. `sidecar` is a file that replaces the one beside the model; `keys`, JSON, replaces some of its keys; `engine` is name,
-        device, library and threads.
+        Opens a file, the model of a folder, or what hf:// names in the local cache. `sidecar` is a file that replaces the one beside the
+        model; `keys`, JSON, replaces some of its keys; `engine` is name, device, library and threads.
         """
     def preprocess(self, /, photo: tuple[str, Any]) -> Incomplete:
         """

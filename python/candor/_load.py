@@ -6,11 +6,10 @@ import dataclasses
 import importlib.util
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 from . import _candor
-from .errors import ModelError, UsageError
+from .errors import UsageError
 from .model import Model
 
 
@@ -51,6 +50,7 @@ def load(
     onnxruntime: str | os.PathLike[str] | None = None,
     threads: int = 0,
     name: str | None = None,
+    download: bool = False,
     **keys: Any,
 ) -> Model:
     """Open an image classifier.
@@ -58,7 +58,8 @@ def load(
     Parameters
     ----------
     model : path, bytes, onnx.ModelProto, torch.nn.Module or folder
-        An ONNX file, its content, or a torch module, which is exported in memory and checked. Of a folder, the one ONNX file in it.
+        An ONNX file, its content, or a torch module, which is exported in memory and checked. Of a folder, its ``onnx/model.onnx``,
+        ``model.onnx`` or the one ONNX file in it. ``hf://OWNER/NAME[@REVISION][/FILE]`` is a folder of the Hugging Face hub in the local cache.
     example : torch tensor, optional
         For a torch module: one preprocessed input, 1×C×H×W.
     labels : list of str or path, optional
@@ -80,6 +81,8 @@ def load(
         Of the engine; 0 is one for each core.
     name : str, optional
         What stands for the path of a model in memory.
+    download : bool
+        Download what ``hf://…`` names, if the cache does not have its newest version; needs ``pip install 'candor-xai[hub]'``.
     **keys
         Any other key of the sidecar: ``size=[224, 224]``, ``mean``, ``std``, ``scale``, ``color``, ``resize``, ``filter``, ``layout``,
         ``logits``, ``levels``. They replace what the sidecar says.
@@ -92,6 +95,8 @@ def load(
     ------
     candor.MissingFile, candor.ModelError, candor.UnsupportedOperator
         A file that is missing, no ONNX model, or not an image classifier.
+    candor.FileError
+        What cannot be downloaded.
     candor.ExportError
         A torch module that cannot be exported, or whose graph answers differently.
     candor.EngineError
@@ -106,7 +111,7 @@ def load(
         keys["preset"] = preset
     if labels is not None:
         keys["labels"] = _labels(labels)
-    source, name = _source(model, example, name)
+    source, name = _source(model, example, name, download)
     if sidecar is not None and not isinstance(source, str):
         raise UsageError("a sidecar goes with a model file; give its keys as arguments instead")
     said = None if sidecar is None else os.fspath(sidecar)
@@ -114,12 +119,17 @@ def load(
     return restore(Recipe(source, name, said, _plain(keys), (engine, device, library, threads)))
 
 
-def _source(model: Any, example: Any, name: str | None) -> tuple[str | bytes, str]:
+def _source(model: Any, example: Any, name: str | None, download: bool) -> tuple[str | bytes, str]:
     if isinstance(model, (str, os.PathLike)):
         path = os.fspath(model)
-        if path.startswith("hf://"):
-            raise UsageError("models of a hub are not fetched; download the file and give its path")
-        return (_in_folder(path) if os.path.isdir(path) else path), name or path
+        if download and path.startswith("hf://"):
+            from ._hub import fetched
+
+            return fetched(path), name or path
+        if not download:
+            return path, name or path
+    if download:
+        raise UsageError("download=True is for models named hf://OWNER/NAME")
     if isinstance(model, (bytes, bytearray, memoryview)):
         return bytes(model), name or "model in memory"
     if hasattr(model, "SerializeToString"):
@@ -132,14 +142,6 @@ def _source(model: Any, example: Any, name: str | None) -> tuple[str | bytes, st
     raise TypeError(
         f"a model is a path, bytes, an onnx.ModelProto or a torch.nn.Module with example=, not {type(model).__name__}"
     )
-
-
-def _in_folder(path: str) -> str:
-    found = sorted(str(file) for file in Path(path).glob("*.onnx"))
-    if len(found) == 1:
-        return found[0]
-    what = f"holds {len(found)} ONNX files" if found else "holds no ONNX file"
-    raise ModelError(f"{path}: {what}; give the path of one")
 
 
 def _labels(labels: Any) -> Any:

@@ -29,7 +29,7 @@ from .errors import ModelError, UsageError
 __all__ = ["Summary", "Worker", "bench", "explain"]
 
 #: Suffixes of the photos in a folder.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".dcm")
 
 
 class Worker(_batch.Worker):

@@ -162,7 +162,7 @@ def test_files_that_are_missing_or_no_models(tmp_path: Path, files: Path) -> Non
     with pytest.raises(candor.ModelError, match="not an ONNX model"):
         candor.load((files / "model.onnx").read_bytes()[:1000])
     (tmp_path / "folder").mkdir()
-    with pytest.raises(candor.ModelError, match="holds no ONNX file"):
+    with pytest.raises(candor.ModelError, match="holds no .onnx file"):
         candor.load(tmp_path / "folder")
     with pytest.raises(TypeError, match="a model is a path"):
         candor.load(12)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
 import warnings
@@ -215,3 +216,51 @@ def test_an_assumed_preprocessing_is_told_once(files: Path, photo: bytes) -> Non
         warnings.simplefilter("error", candor.PreprocessingWarning)
         model.explain(photo, method="grad-cam")
         candor.load(content, preset="inception").explain(photo, method="grad-cam")
+
+
+def dicom(frames: np.ndarray, *, window: tuple[str, str] | None = None) -> bytes:
+    """Frames of 12 bits, N×H×W, as a DICOM file: explicit VR, little endian."""
+
+    def element(group: int, number: int, vr: str, value: bytes) -> bytes:
+        value += b" " * (len(value) % 2)
+        head = struct.pack("<HH2s", group, number, vr.encode())
+        return head + (struct.pack("<HI", 0, len(value)) if vr in ("OB", "OW") else struct.pack("<H", len(value))) + value
+
+    number = lambda n: struct.pack("<H", n)  # noqa: E731
+    count, height, width = frames.shape
+    meta = element(2, 1, "OB", b"\0\1") + element(2, 2, "UI", b"1.2.840.10008.5.1.4.1.1.2") + element(2, 3, "UI", b"1.2.3\0")
+    meta += element(2, 0x10, "UI", b"1.2.840.10008.1.2.1\0") + element(2, 0x12, "UI", b"1.2.4\0")
+    data = element(0x28, 2, "US", number(1)) + element(0x28, 4, "CS", b"MONOCHROME2") + element(0x28, 8, "IS", str(count).encode())
+    data += element(0x28, 0x10, "US", number(height)) + element(0x28, 0x11, "US", number(width))
+    for tag, value in [(0x100, 16), (0x101, 12), (0x102, 11), (0x103, 0)]:
+        data += element(0x28, tag, "US", number(value))
+    if window:
+        data += element(0x28, 0x1050, "DS", window[0].encode()) + element(0x28, 0x1051, "DS", window[1].encode())
+    data += element(0x7FE0, 0x10, "OW", frames.astype("<u2").tobytes())
+    return b"\0" * 128 + b"DICM" + element(2, 0, "UL", struct.pack("<I", len(meta))) + meta + data
+
+
+def test_dicom_is_a_photo_by_path_and_as_bytes(model: candor.Model, tmp_path: Path) -> None:
+    _, height, width = model.input_shape
+    frames = np.random.default_rng(0).integers(0, 4096, (3, height, width))
+    path = tmp_path / "scan.dcm"
+    path.write_bytes(dicom(frames))
+    # The embedded model takes (v/255 - 0.5)/0.5.
+    expected = (frames / 4095 - 0.5) / 0.5
+    for number in (1, 3):
+        values = model.preprocess(f"{path}#{number}")
+        assert np.abs(values - expected[number - 1]).max() < 1e-6
+    assert np.array_equal(model.preprocess(path.read_bytes()), model.preprocess(path))
+    found = model.explain(f"{path}#2", method="grad-cam")
+    assert found.preparation[0] == "frame 2 of 3" and found.preparation[1].startswith("samples from 0 to 4095")
+    with pytest.raises(candor.ImageError, match="no frame 4 in the file; its frames are #1 to #3"):
+        model.explain(f"{path}#4")
+
+
+def test_the_window_of_a_model_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "scan.dcm"
+    path.write_bytes(dicom(np.full((1, 112, 112), 150), window=("2000", "10")))
+    windowed = candor.scenes.model(window=[100.0, 200.0])
+    for photo in (path, path.read_bytes()):
+        assert np.abs(windowed.preprocess(photo) - (0.75 - 0.5) / 0.5).max() < 1e-6
+    assert (candor.scenes.model().preprocess(path) == -1).all()

@@ -6,6 +6,8 @@ crates/candor/tests/image_*.rs read them.
     resize/source.png             37 wide, 53 high: gradients, noise and hard edges
     resize/<image>_<filter>_<H>x<W>.png   Pillow's Image.resize of it; <image> is `source`, or `large`, which
                                   the test makes itself from the formula in `large()`
+    resize/floats.json            Pillow's Image.resize of the red channel of `source`, a third of it as floats (mode F):
+                                  <filter>_<H>x<W> → values, row-major
     crop/<H>x<W>_<size>.png       torchvision's Resize(size*256/224) + CenterCrop(size), written with Pillow
     decode/<name>.<ext>           one file a format and oddity; <name>_expected.png holds the expected pixels
                                   where those are not the file's own
@@ -19,6 +21,7 @@ import PIL
 from PIL import Image
 
 from candor_tools.checkout import ROOT
+from candor_tools.golden_file import float32_list, write_json
 
 # Pillow 13 resizes the columns first where that is cheaper, which moves many pixels by a level and some by
 # thirty. Models were trained with the rows-first order of every Pillow before it; so are these references.
@@ -69,6 +72,13 @@ def resize_goldens() -> None:
             save(small.resize((w, h), resample), f"resize/source_{name}_{h}x{w}.png")
         for h, w in [(32, 32), (56, 75)]:
             save(big.resize((w, h), resample), f"resize/large_{name}_{h}x{w}.png")
+
+
+def float_goldens() -> None:
+    picture = Image.fromarray(source()[:, :, 0].astype(np.float32) / np.float32(3))
+    sizes = [(8, 8), (16, 12), (60, 9)]
+    resized = {f"{name}_{h}x{w}": picture.resize((w, h), r) for name, r in FILTERS.items() for h, w in sizes}
+    write_json(OUT / "resize/floats.json", {name: float32_list(np.asarray(image)) for name, image in resized.items()})
 
 
 def resize_and_centre_crop(image: Image.Image, size: int) -> Image.Image:
@@ -192,6 +202,7 @@ def embedded_thumbnail() -> None:
 
 if __name__ == "__main__":
     resize_goldens()
+    float_goldens()
     crop_goldens()
     decode_fixtures()
     embedded_thumbnail()

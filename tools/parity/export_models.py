@@ -24,6 +24,8 @@ moves by no more than GOOD_ENOUGH, or else the one for which it moves least. How
 PyTorch in float32 against float64, and float64 with the input disturbed by ±DISTURBANCE. A model without kinks takes the first pair. The
 recipe and the figures are in the .json. `--reference` computes the references again, and exports a model again if its recipe changes.
 
+`--no-reference` exports alone, with the recipe "generic", for what needs no gradient (sweep.py): minutes instead of hours.
+
 The reference computes BatchNormalization as a product and a sum: PyTorch 2.15's own has a wrong gradient in evaluation mode on a CPU
 if the incoming gradient is laid out channels last, as it is behind a patch embedding. Every reference is compared with a
 difference quotient (`quotient_error`), which found this.
@@ -176,6 +178,7 @@ def main() -> None:
     parser.add_argument("--exporter", nargs="*", default=["script", "dynamo"], choices=["script", "dynamo"])
     parser.add_argument("--timm", action="store_true")
     parser.add_argument("--reference", action="store_true")
+    parser.add_argument("--no-reference", action="store_true")
     parser.add_argument("--candidates", type=int, default=CANDIDATES, help="images looked at for each recipe (default %(default)s)")
     parser.add_argument("--list", action="store_true")
     arguments = parser.parse_args()
@@ -190,7 +193,9 @@ def main() -> None:
         path = arguments.out / f"{name}.json"
         document = json.loads(path.read_text()) if path.exists() else {}
         batch, exported = document.get("batch", {}), document.get("recipe")
-        if arguments.reference or not document:
+        if arguments.no_reference:
+            document = document or {"model": name, "recipe": RECIPES[0]}
+        elif arguments.reference or "logits" not in document:
             document = reference(name, size, arguments.candidates)
         document["batch"] = batch
         for exporter in arguments.exporter:

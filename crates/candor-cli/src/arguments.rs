@@ -249,7 +249,7 @@ Examples:
 pub struct ExplainArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Photos: JPEG, PNG, WebP, BMP, GIF (first frame) or TIFF
+    /// Photos: JPEG, PNG, WebP, BMP, GIF (first frame), TIFF or, with the feature `dicom`, DICOM (FILE#3: third frame)
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
     /// Class to explain: number, name, top1, top2, …, median or lowest; may be repeated [default: top1]
@@ -424,7 +424,7 @@ An attack that does not succeed is a result, not an error (exit code 0).")]
 pub struct AttackArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Photos: JPEG, PNG, WebP, BMP, GIF (first frame) or TIFF
+    /// Photos: JPEG, PNG, WebP, BMP, GIF (first frame), TIFF or, with the feature `dicom`, DICOM (FILE#3: third frame)
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
     /// fgsm, bim, pgd, pgd-l2, apgd, deepfool, cw, jsma, square or transfer; what each does stands below

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use candor::Classifier;
+use candor::image::frame_of;
 use candor::package::locate;
 use candor::sidecar::{LabelSource, Sidecar};
 use candor_graph::onnx::external_files;
@@ -31,6 +32,8 @@ pub fn inputs<P: Into<PathBuf>>(model: &ModelArgs, others: impl IntoIterator<Ite
     // What cannot be found is said when it is opened.
     let file = locate(&model.model).map_or_else(|_| model.model.clone(), |located| located.model);
     let sidecar = model.opened.sidecar.clone().unwrap_or_else(|| Sidecar::path_for(&file));
+    // Of a frame it is the file that must not be replaced.
+    let others = others.into_iter().map(|other| frame_of(&other.into()).0);
     Inputs::of([file, sidecar]).and(model.opened.labels.clone()).and(others)
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use candor::error::one_line;
 use candor::file;
-use candor::image::MAX_FILE_BYTES;
+use candor::image::{MAX_FILE_BYTES, frame_of};
 use candor_eval::error::{Error, JournalError};
 use candor_eval::journal::{Entry, Journal, Outcome};
 use candor_report::ReportWriter;
@@ -212,8 +212,10 @@ impl Resume {
 fn hash(photo: &Photo) -> Option<String> {
     match &photo.source {
         // What is larger than any photo, or is no file, fails again at once.
-        Source::File(path) if file::open(path, MAX_FILE_BYTES).is_ok() => sha256(path).ok(),
-        Source::File(_) => None,
+        Source::File(path) => {
+            let (path, _) = frame_of(path);
+            file::open(&path, MAX_FILE_BYTES).ok().and_then(|_| sha256(&path).ok())
+        }
         // Of the program itself, whose version is part of the configuration.
         Source::Bytes(_) => Some("embedded".to_string()),
     }

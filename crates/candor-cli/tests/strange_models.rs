@@ -258,6 +258,14 @@ fn the_doctor_finds_the_preprocessing_and_writes_it() {
         desk.fails(&["doctor", "m.onnx", "0.png", "--truth", "truth.csv"], 2)
             .contains("truth.csv: line 2: class 99")
     );
+    // A table with more columns, quotes and commas in them; one with a comma too many.
+    desk.file("truth.csv", "file,class,name\n\"0.png\",\"1\",\"a, b\"\n");
+    assert_eq!(desk.json(&["doctor", "m.onnx", "0.png", "--json", "--truth", "truth.csv"])["photos"], 1);
+    desk.file("truth.csv", "file,class\n0.png,a, b\n");
+    assert!(
+        desk.fails(&["doctor", "m.onnx", "0.png", "--truth", "truth.csv"], 2)
+            .contains("truth.csv: CSV error: record 1 (line: 2")
+    );
     desk.file("truth.csv", "other.png,1\n");
     assert!(
         desk.fails(&["doctor", "m.onnx", "0.png", "--truth", "truth.csv"], 2)

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use candor::error::{Error, MethodError, ModelError, one_line};
 use candor::image::ImageError;
 use candor::labels::LabelsError;
+use candor::package::PackageError;
 use candor_adversarial::error::Error as AdversarialError;
 use candor_eval::error::Error as EvalError;
 use candor_graph::error::GraphError;
@@ -53,6 +54,9 @@ pub fn of(error: &Error) -> PyErr {
         Error::Image(ImageError::NotFound { .. }) => exception("MissingFile", &text),
         Error::Image(_) => exception("ImageError", &text),
         Error::Class(_) => exception("LabelError", &text),
+        Error::Package(PackageError::NotCached { .. }) => exception("MissingFile", &text),
+        Error::Package(PackageError::HubName { .. }) => exception("UsageError", &text),
+        Error::Package(_) => exception("ModelError", &text),
         Error::Cancelled(_) => exception("Cancelled", &text),
         _ => exception("Error", &text),
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use candor::methods::{self, Compiled};
+use candor::package::locate;
 use candor::parameters::{Pairs, Parameters};
 use candor::sidecar::{LabelSource, Sidecar};
 use candor::{Class, Classifier, Explainer, Method, OpenOptions, export};
@@ -46,8 +47,8 @@ fn method((name, set, levels, seed): Chosen) -> Method {
 
 #[pymethods]
 impl Model {
-    /// Opens a file. `sidecar` is a file that replaces the one beside the model; `keys`, JSON, replaces some of its keys; `engine` is name,
-    /// device, library and threads.
+    /// Opens a file, the model of a folder, or what hf:// names in the local cache. `sidecar` is a file that replaces the one beside the
+    /// model; `keys`, JSON, replaces some of its keys; `engine` is name, device, library and threads.
     #[staticmethod]
     fn open(
         py: Python<'_>,
@@ -57,6 +58,7 @@ impl Model {
         engine: opening::Chosen,
     ) -> PyResult<Self> {
         py.detach(|| {
+            let path = locate(&path).map_err(candor::Error::from).raised()?.model;
             let found = match sidecar {
                 Some(file) => {
                     Some((file.clone(), Sidecar::load(&file).map_err(candor::Error::from).raised()?))
@@ -140,8 +142,9 @@ impl Model {
         photo: (String, Bound<'py, PyAny>),
     ) -> PyResult<Bound<'py, PyArray3<f32>>> {
         let photo = Photo::new(photo.0, &photo.1)?;
-        let photo = py.detach(|| photo.decoded()).raised().map(|decoded| decoded.photo)?;
-        let values = py.detach(|| self.classifier.preprocessing.apply(&photo));
+        let preprocessing = &self.classifier.preprocessing;
+        let values =
+            py.detach(|| photo.decoded(preprocessing).map(|d| preprocessing.apply(&d.photo))).raised()?;
         PyArray1::from_vec(py, values).reshape(self.classifier.model.input_shape)
     }
 
@@ -297,7 +300,8 @@ fn explain(
     let mut photos = photos.into_iter().peekable();
     while photos.peek().is_some() {
         let part = photos.by_ref().take(together);
-        let part = part.map(|photo| Ok((photo.name.clone(), photo.decoded()?)));
+        let part =
+            part.map(|photo| Ok((photo.name.clone(), photo.decoded(&explainer.classifier.preprocessing)?)));
         let part = part.collect::<candor::Result<Vec<_>>>().raised()?;
         let given: Vec<_> = part.iter().map(|(name, decoded)| (name.as_str(), &decoded.photo)).collect();
         let start = Instant::now();

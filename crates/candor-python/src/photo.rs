@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use candor::error::Result;
-use candor::image::{Decoded, decode_bytes_with_changes, decode_with_changes};
+use candor::image::{Decoded, Preprocessing};
 use image::RgbImage;
 use numpy::{PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -38,15 +38,15 @@ impl Photo {
         Ok(Photo { name, source })
     }
 
-    /// The pixels, upright and opaque, and what was done for that.
+    /// The photo as a model takes it, upright and opaque, and what was done for that.
     ///
     /// # Errors
     /// A file that is no photo.
-    pub fn decoded(self) -> Result<Decoded> {
+    pub fn decoded(self, preprocessing: &Preprocessing) -> Result<Decoded> {
         Ok(match self.source {
-            Source::File(path) => decode_with_changes(&path)?,
-            Source::Bytes(bytes) => decode_bytes_with_changes(&bytes, Path::new(&self.name))?,
-            Source::Pixels(photo) => Decoded { photo, changes: vec![] },
+            Source::File(path) => preprocessing.read(&path)?,
+            Source::Bytes(bytes) => preprocessing.read_bytes(&bytes, Path::new(&self.name))?,
+            Source::Pixels(photo) => Decoded { photo: photo.into(), changes: vec![] },
         })
     }
 }

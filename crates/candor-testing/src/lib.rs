@@ -1,5 +1,7 @@
 //! What tests share: inputs that any language can make again (tools/candor_tools/deterministic.py), and where real data is.
 
+pub mod dicom;
+
 use std::path::PathBuf;
 
 use serde_json::Value;

@@ -1,14 +1,13 @@
 //! λ of a model, the sparsest masks that still keep the evidence; and how often classes that are not there show something.
 
 use crate::progress::{Progress, Unwatched};
-use image::RgbImage;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 
 use crate::error::{Error, ModelError, Result};
 use crate::false_alarms::{FalseAlarms, TooFew};
-use crate::image::Preprocessing;
+use crate::image::{Picture, Preprocessing};
 use crate::mask::learn::Learner;
 use crate::mask::{Prepared, Settings, levels};
 use crate::model::Model;
@@ -61,7 +60,7 @@ pub struct Calibration {
 pub fn calibrate(
     model: &Model,
     preprocessing: &Preprocessing,
-    photos: &[RgbImage],
+    photos: &[impl Picture],
     levels: &[String],
     tolerance: f64,
     progress: &mut dyn Progress,

@@ -10,13 +10,11 @@
 //! nothing). A model that is sure of N photos of N classes has J = ln N. Of six forms this one was chosen on 60 photos of ImageNet's validation set and six
 //! trained networks, where it is the only one that puts the right numbers first in all of three draws of 20 photos.
 
-use image::RgbImage;
-use image::imageops::flip_horizontal;
 use serde::Serialize;
 
 use crate::error::Result;
 use crate::explanation::TopClass;
-use crate::image::{ColorOrder, Preprocessing, Preset, ResizeMode};
+use crate::image::{ColorOrder, Photo, Preprocessing, Preset, ResizeMode};
 use crate::labels::Labels;
 use crate::model::Model;
 use crate::progress::Progress;
@@ -126,12 +124,12 @@ pub fn examine(
     model: &Model,
     labels: &Labels,
     stated: Option<(String, Preprocessing)>,
-    photos: &[RgbImage],
+    photos: &[Photo],
     truth: &[Option<usize>],
     progress: &mut dyn Progress,
 ) -> Result<Vec<Candidate>> {
     let mut forward = model.forward()?;
-    let mirrored: Vec<RgbImage> = photos.iter().map(flip_horizontal).collect();
+    let mirrored: Vec<Photo> = photos.iter().map(Photo::mirrored).collect();
     let (mut found, mut given) = (vec![], vec![]);
     for (name, preprocessing, sidecar) in candidates(model, stated) {
         let inputs: Vec<Vec<f32>> = photos.iter().chain(&mirrored).map(|p| preprocessing.apply(p)).collect();
@@ -223,12 +221,12 @@ mod tests {
         let engine = Some(Box::new(RTen::new(1)) as Box<_>);
         let classifier = Classifier::from_bytes("embedded", embedded::MODEL, sidecar, engine).unwrap();
         let scenes = embedded::DEMO_SCENES.iter();
-        let photos: Vec<_> = scenes.map(|s| decode_bytes(s.png, s.name.as_ref()).unwrap()).collect();
+        let photos: Vec<Photo> =
+            scenes.map(|s| decode_bytes(s.png, s.name.as_ref()).unwrap().into()).collect();
         let Classifier { model, preprocessing, labels, .. } = &classifier;
         let mut forward = model.forward().unwrap();
-        let mut answer = |p: &RgbImage| {
-            Some(ranking(&model.scores(forward.as_mut(), &preprocessing.apply(p)).unwrap())[0])
-        };
+        let mut answer =
+            |p: &Photo| Some(ranking(&model.scores(forward.as_mut(), &preprocessing.apply(p)).unwrap())[0]);
         let truth: Vec<Option<usize>> = photos.iter().map(&mut answer).collect();
         for truth in [vec![None; photos.len()], truth] {
             let known = truth[0].is_some();

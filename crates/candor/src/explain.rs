@@ -8,6 +8,7 @@ use image::RgbImage;
 use crate::classifier::Classifier;
 use crate::error::{Error, ModelError, Result, guarded};
 use crate::explanation::{ClassExplanation, Cost, Explanation, PhotoExplanation, TopClass};
+use crate::image::Picture;
 use crate::labels::{ClassError, Labels};
 use crate::mask::Settings;
 use crate::methods::{self, Compiled, Definition, prepare};
@@ -211,7 +212,7 @@ impl Explainer {
     pub fn photo(
         &mut self,
         path: &str,
-        photo: &RgbImage,
+        photo: &impl Picture,
         classes: &[Class],
         progress: &mut dyn Progress,
     ) -> Result<PhotoExplanation> {
@@ -220,9 +221,9 @@ impl Explainer {
     }
 
     /// [`Explainer::photo`] of several photos, each with its path, in one batch where the method has one.
-    pub fn photos(
+    pub fn photos<P: Picture>(
         &mut self,
-        photos: &[(&str, &RgbImage)],
+        photos: &[(&str, &P)],
         classes: &[Class],
         progress: &mut dyn Progress,
     ) -> Vec<Result<PhotoExplanation>> {
@@ -234,12 +235,12 @@ impl Explainer {
                 Err(_) => {}
             }
         }
-        photos.iter().map(|(path, photo)| self.photo(path, photo, classes, progress)).collect()
+        photos.iter().map(|(path, photo)| self.photo(path, *photo, classes, progress)).collect()
     }
 
-    fn batch(
+    fn batch<P: Picture>(
         &mut self,
-        photos: &[(&str, &RgbImage)],
+        photos: &[(&str, &P)],
         classes: &[Class],
         progress: &mut dyn Progress,
     ) -> Result<Vec<PhotoExplanation>> {
@@ -247,8 +248,8 @@ impl Explainer {
         let known =
             classes.iter().map(|c| c.known(&self.classifier.labels)).collect::<Result<Vec<_>, _>>()?;
         let preprocessing = &self.classifier.preprocessing;
-        let seen: Vec<RgbImage> = photos.iter().map(|(_, photo)| preprocessing.pixels(photo)).collect();
-        let inputs: Vec<Vec<f32>> = seen.iter().map(|pixels| preprocessing.normalize(pixels)).collect();
+        let (seen, inputs): (Vec<RgbImage>, Vec<Vec<f32>>) =
+            photos.iter().map(|(_, photo)| preprocessing.prepare(*photo)).unzip();
         let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
         let probe = self.probe;
         let choose = |scores: &[f32]| {
@@ -268,7 +269,7 @@ impl Explainer {
             .map(|(((&(path, photo), seen), (scores, explanations)), (ranking, (classes, lowest)))| {
                 let explanations = self.probed(&classes, lowest, explanations);
                 let explanations = classes.iter().zip(explanations);
-                self.explained(path, (photo, seen), (&scores, ranking), explanations, seconds)
+                self.explained(path, (photo.shown(), seen), (&scores, ranking), explanations, seconds)
             })
             .collect())
     }

@@ -176,12 +176,15 @@ fn too_many_pixels_are_refused_by_their_header() {
 fn what_is_no_image_is_named() {
     let cases: [(&[u8], &str); 7] = [
         (b"", "photo: is empty (0 bytes); copy or download it again"),
-        (b"not a photo\n", "photo: is not an image but text; give a JPEG, PNG, WebP, BMP, GIF or TIFF"),
+        (
+            b"not a photo\n",
+            "photo: is not an image but text; give a JPEG, PNG, WebP, BMP, GIF, TIFF or DICOM",
+        ),
         (
             b"<!DOCTYPE html>",
-            "photo: is not an image but HTML, XML or SVG; give a JPEG, PNG, WebP, BMP, GIF or TIFF",
+            "photo: is not an image but HTML, XML or SVG; give a JPEG, PNG, WebP, BMP, GIF, TIFF or DICOM",
         ),
-        (b"\0\x01\x02\x03", "photo: is not an image; give a JPEG, PNG, WebP, BMP, GIF or TIFF"),
+        (b"\0\x01\x02\x03", "photo: is not an image; give a JPEG, PNG, WebP, BMP, GIF, TIFF or DICOM"),
         (b"%PDF-1.7", "photo: PDF is not supported; convert it to PNG or JPEG"),
         (b"\0\0\0\x18ftypheic", "photo: HEIC is not supported; convert it to PNG or JPEG"),
         (b"\0\0\0\x18ftypavif", "photo: AVIF is not supported; convert it to PNG or JPEG"),
@@ -254,7 +257,13 @@ fn a_window_shows_the_samples_it_names() {
     let levels: Vec<u8> = seen.photo.pixels().map(|p| p.0[0]).collect();
     // (v − 840) / 400 · 255
     assert_eq!(levels, [0, 0, 117, 128, 255, 255]);
-    assert!(seen.changes.contains(&Change::Windowed) && !seen.changes.contains(&Change::EightBits));
+    let windowed = Change::Windowed { window: [1040.0, 400.0], by: candor::image::Window::Stated };
+    assert!(seen.changes.contains(&windowed) && !seen.changes.contains(&Change::EightBits));
+    // The model gets them as they are.
+    let input =
+        candor::image::Preprocessing { window: Some([1040.0, 400.0]), ..Preset::Raw.preprocessing(1, 6) }
+            .apply(&seen.photo);
+    assert!((input[3] - 127.5).abs() < 1e-5 && (input[2] - 184.0 / 400.0 * 255.0).abs() < 1e-4, "{input:?}");
     // Of 8 bits the samples are those of the file.
     image::GrayImage::from_raw(3, 1, vec![90, 100, 110]).unwrap().save(&path).unwrap();
     let levels: Vec<u8> = read(Some([100.0, 20.0])).photo.pixels().map(|p| p.0[2]).collect();

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use candor::image::{Filter, Preprocessing, Preset, ResizeMode, decode, resize};
+use candor::image::{Filter, Photo, Preprocessing, Preset, ResizeMode, Samples, decode, resize};
 use image::{Rgb, RgbImage};
 
 use candor_testing::fixture;
@@ -50,6 +50,27 @@ fn every_filter_is_pillows() {
         }
         println!("{name}: {different} of {samples} samples differ, by at most {largest}");
         assert_eq!((largest, different), (0, 0), "{name}: Pillow's result to the last level");
+    }
+}
+
+#[test]
+fn floats_are_resized_as_pillow_does_it() {
+    let source = decode(&fixture!("image/resize/source.png")).unwrap();
+    let values = source.pixels().map(|p| f32::from(p.0[0]) / 3.0).collect();
+    let photo = Photo::from(Samples { width: source.width(), height: source.height(), values });
+    let golden = std::fs::read_to_string(fixture!("image/resize/floats.json")).unwrap();
+    let golden: std::collections::BTreeMap<String, Vec<f32>> = serde_json::from_str(&golden).unwrap();
+    assert_eq!(golden.len(), 12);
+    for (name, theirs) in golden {
+        let (filter, size) = name.split_once('_').unwrap();
+        let (height, width) = size.split_once('x').unwrap();
+        let filter = serde_json::from_value(filter.into()).unwrap();
+        let of_size = Preset::Raw.preprocessing(height.parse().unwrap(), width.parse().unwrap());
+        let ours = Preprocessing { filter, channels: 1, ..of_size }.apply(&photo);
+        assert_eq!(ours.len(), theirs.len(), "{name}");
+        let largest = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        // Of values up to 85 the last bit is 7.6e-6.
+        assert!(largest <= 8e-6, "{name}: off by {largest}");
     }
 }
 

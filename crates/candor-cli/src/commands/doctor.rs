@@ -116,21 +116,25 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// True classes by the photos' names: a name and a class in each line; a first line without a class is the heading.
+/// True classes by the photos' names: the first two columns of a CSV. A first line whose class there is not is the heading.
 fn truth(path: &Path, labels: &Labels) -> Result<BTreeMap<String, usize>> {
     let text =
         file::read_text(path, MOST_BYTES).with_context(|| format!("{}: cannot be read", path.display()))?;
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_reader(text.as_bytes());
     let mut classes = BTreeMap::new();
-    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let plain = |part: &str| part.trim().trim_matches('"').to_string();
-        let at = |reason: String| Usage(format!("{}: line {}: {reason}", path.display(), number + 1));
-        let (name, class) = line.split_once(',').ok_or_else(|| at("is not NAME,CLASS".to_string()))?;
-        match labels.find_class(&plain(class)) {
+    for (number, row) in reader.records().enumerate() {
+        let row =
+            row.map_err(|e| Usage(format!("{}: {e}; a name with commas needs quotes", path.display())))?;
+        let line = row.position().map_or(number as u64 + 1, csv::Position::line);
+        let at = |reason: String| Usage(format!("{}: line {line}: {reason}", path.display()));
+        let (Some(name), Some(class)) = (row.get(0), row.get(1)) else {
+            return Err(at("is not NAME,CLASS".to_string()).into());
+        };
+        match labels.find_class(class) {
             Ok(class) => {
-                let name = plain(name);
-                let file =
-                    Path::new(&name).file_name().map_or(name.clone(), |n| n.to_string_lossy().to_string());
-                classes.insert(file, class);
+                let file = Path::new(name).file_name().map(|n| n.to_string_lossy().to_string());
+                classes.insert(file.unwrap_or_else(|| name.to_string()), class);
             }
             Err(_) if number == 0 => {}
             Err(e) => return Err(at(e.to_string()).into()),

@@ -7,22 +7,30 @@ use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
-use image::{AnimationDecoder, ExtendedColorType, ImageFormat, RgbImage};
+use image::{AnimationDecoder, ExtendedColorType, ImageFormat};
 
 use super::jpeg;
+use super::photo::Photo;
 
 /// A photo, and what was done to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decoded {
     /// The photo.
-    pub photo: RgbImage,
+    pub photo: Photo,
     /// In the order in which it was done.
     pub changes: Vec<Change>,
 }
 
 /// One thing done to a picture. `Display` says it as a clause about the photo.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Change {
+    /// One frame of several.
+    Frame {
+        /// Its number, from 1.
+        number: u32,
+        /// How many there are.
+        of: u32,
+    },
     /// Of several frames only the first is used.
     FirstFrame,
     /// Of several pages only the first is used.
@@ -30,7 +38,16 @@ pub enum Change {
     /// Rounded from 16 bits a sample.
     EightBits,
     /// Through a window of the samples.
-    Windowed,
+    Windowed {
+        /// Its centre and width.
+        window: [f64; 2],
+        /// Where it comes from.
+        by: Window,
+    },
+    /// Through a table of grey levels in the file, DICOM's VOI LUT.
+    Table,
+    /// Black for white, as DICOM's MONOCHROME1 says.
+    Inverted,
     /// Grey, copied to red, green and blue.
     FromGrey,
     /// From the colours of print.
@@ -41,18 +58,58 @@ pub enum Change {
     OnWhite,
 }
 
+/// Where a window of the samples comes from, and how the levels rise in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// Stated for the model: black is centre − width/2, white is centre + width/2.
+    Stated,
+    /// The file's own, DICOM's LINEAR: black is centre − width/2, white is centre + width/2 − 1.
+    Linear,
+    /// The file's own, DICOM's LINEAR_EXACT: as one that is stated.
+    LinearExact,
+    /// The file's own, DICOM's SIGMOID.
+    Sigmoid,
+    /// Nobody's: all values that the file's samples can have.
+    Range,
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let words = match self {
+            Change::Frame { number, of } => return write!(f, "frame {number} of {of}"),
+            Change::Windowed { window: [centre, width], by } => {
+                let black = centre - width / 2.0;
+                return match by {
+                    Window::Stated => {
+                        write!(f, "samples through the stated window of centre {centre}, width {width}")
+                    }
+                    Window::Linear | Window::LinearExact => {
+                        write!(f, "samples through the file's window of centre {centre}, width {width}")
+                    }
+                    Window::Sigmoid => {
+                        write!(
+                            f,
+                            "samples through the file's sigmoid window of centre {centre}, width {width}"
+                        )
+                    }
+                    Window::Range => write!(
+                        f,
+                        "samples from {black} to {}, all that the file can hold, as no window is stated",
+                        black + width
+                    ),
+                };
+            }
             Change::FirstFrame => "the first frame of an animation",
             Change::FirstPage => "the first of several pages",
             Change::EightBits => "rounded from 16 to 8 bits",
-            Change::Windowed => "samples through a window",
+            Change::Table => "samples through the file's table of grey levels",
+            Change::Inverted => "inverted, as its samples are black where they are high",
             Change::FromGrey => "grey, copied to red, green and blue",
             Change::FromCmyk => "converted from CMYK",
             Change::Upright => "turned upright as its EXIF says",
             Change::OnWhite => "transparent pixels laid on white",
-        })
+        };
+        f.write_str(words)
     }
 }
 

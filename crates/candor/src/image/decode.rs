@@ -10,29 +10,25 @@ use image::{
     guess_format,
 };
 
-use super::change::{Change, Decoded, changes};
+use super::change::{Change, Decoded, Window, changes};
+use super::dicom;
 use super::error::ImageError;
 use super::jpeg;
-
-/// Most pixels a side.
-pub const MAX_SIDE: u32 = 16_384;
-/// Most pixels in all.
-pub const MAX_PIXELS: u64 = 160_000_000;
-/// Most bytes of a file.
-pub const MAX_FILE_BYTES: u64 = 1 << 30;
+use super::limits::{MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE};
+use super::photo::{Samples, frame_of, windowed};
 
 /// Most bytes of a PNG's rows and of its colour profile.
 const MAX_BESIDE: u64 = 64 << 20;
 
 /// Bytes that tell every format apart.
-const HEAD_BYTES: u64 = 64;
+const HEAD_BYTES: u64 = 132;
 
 /// [`decode_with_changes`] without what was done.
 ///
 /// # Errors
 /// As [`decode_with_changes`].
 pub fn decode(path: &Path) -> Result<RgbImage, ImageError> {
-    Ok(decode_with_changes(path)?.photo)
+    Ok(decode_with_changes(path)?.photo.into_shown())
 }
 
 /// [`decode`] of a file's content; `path` serves to name it in errors.
@@ -40,7 +36,7 @@ pub fn decode(path: &Path) -> Result<RgbImage, ImageError> {
 /// # Errors
 /// Those of [`decode`] that do not come from opening the file.
 pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<RgbImage, ImageError> {
-    Ok(decode_bytes_with_changes(bytes, path)?.photo)
+    Ok(decode_bytes_with_changes(bytes, path)?.photo.into_shown())
 }
 
 /// The photo in the file at `path`, whose format its content tells, not its name.
@@ -48,6 +44,9 @@ pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<RgbImage, ImageError> {
 /// The first frame of an animation, the first page of a TIFF; turned upright as EXIF says; 16-bit samples v as
 /// v/257 rounded; transparent pixels composited over white; grey and CMYK as RGB. Colour profiles are ignored,
 /// as torchvision and Pillow ignore them: models are trained without. What was done is told, but for the profiles.
+///
+/// DICOM, with the feature `dicom`: the grey samples as numbers, rescaled, through the file's first window or table, MONOCHROME1 inverted; the
+/// first frame, or the third of `scan.dcm#3`.
 ///
 /// # Errors
 /// Each names the file and what to do. A file that lacks its end is an error, never half a photo. Nothing
@@ -66,13 +65,16 @@ pub(super) fn decode_windowed(path: &Path, window: Option<[f64; 2]>) -> Result<D
         io::ErrorKind::IsADirectory => ImageError::IsDirectory { path: path.into() },
         _ => ImageError::Unreadable { path: path.into(), source },
     };
+    let (name, frame) = frame_of(path);
     // One that is too large is named by its format first.
-    let mut file = file::open(path, u64::MAX).map_err(unreadable)?;
+    let mut file = file::open(&name, u64::MAX).map_err(unreadable)?;
     let mut bytes = Vec::new();
     file.by_ref().take(HEAD_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
-    format_of(&bytes, path)?;
+    if !dicom::announced(&bytes) {
+        format_of(&bytes, path)?;
+    }
     file.take(MAX_FILE_BYTES + 1 - HEAD_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
-    decode_content(&bytes, path, window)
+    decode_content(&bytes, path, (window, frame))
 }
 
 /// [`decode_with_changes`] of a file's content; `path` serves to name it in errors.
@@ -80,13 +82,39 @@ pub(super) fn decode_windowed(path: &Path, window: Option<[f64; 2]>) -> Result<D
 /// # Errors
 /// Those of [`decode`] that do not come from opening the file.
 pub fn decode_bytes_with_changes(bytes: &[u8], path: &Path) -> Result<Decoded, ImageError> {
-    decode_content(bytes, path, None)
+    decode_bytes_windowed(bytes, path, None)
 }
 
-fn decode_content(bytes: &[u8], path: &Path, window: Option<[f64; 2]>) -> Result<Decoded, ImageError> {
+/// [`decode_bytes_with_changes`] through a window of the samples.
+///
+/// # Errors
+/// As [`decode_bytes_with_changes`].
+pub(super) fn decode_bytes_windowed(
+    bytes: &[u8],
+    path: &Path,
+    window: Option<[f64; 2]>,
+) -> Result<Decoded, ImageError> {
+    decode_content(bytes, path, (window, None))
+}
+
+fn decode_content(
+    bytes: &[u8],
+    path: &Path,
+    (window, frame): (Option<[f64; 2]>, Option<u32>),
+) -> Result<Decoded, ImageError> {
+    let too_large = bytes.len() as u64 > MAX_FILE_BYTES;
+    // A decoder's panic over a damaged file is an error of the file.
+    let damaged = |format, detail| Err(ImageError::Damaged { path: path.into(), format, detail });
+    if dicom::announced(bytes) && !too_large {
+        return guard::guarded(|| dicom::decode(bytes, path, window, frame))
+            .unwrap_or_else(|words| damaged("DICOM", words));
+    }
     let format = format_of(bytes, path)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
+    if too_large {
         return Err(ImageError::FileTooLarge { path: path.into() });
+    }
+    if let Some(frame) = frame {
+        return Err(ImageError::NoFrame { path: path.into(), frame, frames: 1 });
     }
     let complete = match format {
         ImageFormat::Jpeg => jpeg::is_complete(bytes),
@@ -96,10 +124,8 @@ fn decode_content(bytes: &[u8], path: &Path, window: Option<[f64; 2]>) -> Result
     if !complete {
         return Err(ImageError::Truncated { path: path.into(), format: name(format), bytes: bytes.len() });
     }
-    // A decoder's panic over a damaged file is an error of the file.
-    guard::guarded(|| decode_as(format, bytes, path, window)).unwrap_or_else(|words| {
-        Err(ImageError::Damaged { path: path.into(), format: name(format), detail: words })
-    })
+    guard::guarded(|| decode_as(format, bytes, path, window))
+        .unwrap_or_else(|words| damaged(name(format), words))
 }
 
 fn decode_as(
@@ -132,23 +158,36 @@ fn decode_as(
     let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
     picture.apply_orientation(orientation);
     if let Some(window) = window {
-        picture = windowed(picture, window);
+        let windowed = Change::Windowed { window, by: Window::Stated };
         let at = changes.iter().position(|c| *c == Change::EightBits);
         match at {
-            Some(at) => changes[at] = Change::Windowed,
-            None => changes.push(Change::Windowed),
+            Some(at) => changes[at] = windowed,
+            None => changes.push(windowed),
         }
+        if let ColorType::L8 | ColorType::L16 = picture.color() {
+            return Ok(Decoded { photo: grey_through(window, &picture).into(), changes });
+        }
+        picture = through(window, picture);
     }
     let (photo, shows_through) = opaque(picture);
     changes.extend(shows_through.then_some(Change::OnWhite));
-    Ok(Decoded { photo, changes })
+    Ok(Decoded { photo: photo.into(), changes })
 }
 
-/// The picture with 8 bits a sample: (v − centre)/width + 1/2 of 255, cut off at both ends; transparency as it is.
-fn windowed(picture: DynamicImage, [centre, width]: [f64; 2]) -> DynamicImage {
-    let level = |v: f64| (((v - centre) / width + 0.5) * 255.0).round().clamp(0.0, 255.0) as u8;
-    let deep =
-        matches!(picture.color(), ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16);
+/// The samples of a grey picture through a window, never rounded.
+fn grey_through(window: [f64; 2], picture: &DynamicImage) -> Samples {
+    let value = |v: f64| windowed(v, window) as f32;
+    let values = match picture {
+        DynamicImage::ImageLuma16(grey) => grey.as_raw().iter().map(|&v| value(v.into())).collect(),
+        other => other.to_luma8().as_raw().iter().map(|&v| value(v.into())).collect(),
+    };
+    Samples { width: picture.width(), height: picture.height(), values }
+}
+
+/// The picture with 8 bits a sample, through a window; transparency as it is.
+fn through(window: [f64; 2], picture: DynamicImage) -> DynamicImage {
+    let level = |v: f64| windowed(v, window).round() as u8;
+    let deep = matches!(picture.color(), ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16);
     // A sample of 8 bits is 257 of those of 16.
     let sample = |v: u16| if deep { f64::from(v) } else { f64::from(v / 257) };
     let wide = picture.into_rgba16();

@@ -32,7 +32,7 @@ pub enum ImageError {
         path: PathBuf,
     },
     /// The content is that of no image format.
-    #[error("{}: is not an image{hint}; give a JPEG, PNG, WebP, BMP, GIF or TIFF", path.display())]
+    #[error("{}: is not an image{hint}; give a JPEG, PNG, WebP, BMP, GIF, TIFF or DICOM", path.display())]
     NotAnImage {
         /// The file as given.
         path: PathBuf,
@@ -45,6 +45,39 @@ pub enum ImageError {
         /// The file as given.
         path: PathBuf,
         /// The format or the feature.
+        what: String,
+    },
+    /// A frame that the file does not have.
+    #[error("{}: there is no frame {frame} in the file; {}", path.display(),
+        if *frames == 1 { "it is one picture: give it without a number".to_string() } else { format!("its frames are #1 to #{frames}") })]
+    NoFrame {
+        /// The file as given, with the number.
+        path: PathBuf,
+        /// The number.
+        frame: u32,
+        /// Frames of the file.
+        frames: u32,
+    },
+    /// DICOM, in a build without it.
+    #[error("{}: is DICOM, which this build does not read; install one that does (`cargo install candor-cli --features dicom`, or `pip install candor-xai`), or convert it to PNG", path.display())]
+    WithoutDicom {
+        /// The file as given.
+        path: PathBuf,
+    },
+    /// DICOM whose samples are packed in a way that is not read.
+    #[error("{}: its samples are compressed as {syntax}, which is not read; unpack them first, for instance with `gdcmconv --raw`", path.display())]
+    Compressed {
+        /// The file as given.
+        path: PathBuf,
+        /// The transfer syntax.
+        syntax: String,
+    },
+    /// DICOM without a picture: a report, a structure, a plan.
+    #[error("{}: is DICOM without pixel data ({what}); give a file that holds an image", path.display())]
+    NoPixelData {
+        /// The file as given.
+        path: PathBuf,
+        /// What it is instead, as far as it says so.
         what: String,
     },
     /// The file ends before the picture does.

@@ -1,5 +1,5 @@
 //! What a JPEG's segments say and its decoder does not: whether it is complete (the decoder fills a truncated photo with grey), and how
-//! many channels it has.
+//! many channels and pixels it has.
 
 /// Start of a scan: entropy-coded data follows its header.
 const SOS: u8 = 0xDA;
@@ -28,16 +28,27 @@ pub(super) fn is_complete(bytes: &[u8]) -> bool {
     false
 }
 
-/// Channels of the frame (ITU-T T.81, B.2.2): 1 is grey, 3 are colours, 4 those of print. `None` for a file without a frame.
+/// Channels of the frame: 1 is grey, 3 are colours, 4 those of print. `None` for a file without a frame.
 pub(super) fn channels(bytes: &[u8]) -> Option<u8> {
+    frame(bytes)?.get(7).copied()
+}
+
+/// Width and height of the frame.
+#[cfg(feature = "dicom")]
+pub(super) fn size(bytes: &[u8]) -> Option<(u16, u16)> {
+    let &[_, _, _, tall, high, wide, broad] = frame(bytes)?.first_chunk()?;
+    Some((u16::from_be_bytes([wide, broad]), u16::from_be_bytes([tall, high])))
+}
+
+/// The content of the frame's header (ITU-T T.81, B.2.2): its length, the bits of a sample, height, width and channels.
+fn frame(bytes: &[u8]) -> Option<&[u8]> {
     let mut at = 2;
     loop {
         let (marker, after) = next_marker(bytes, at)?;
         let length = usize::from(u16::from_be_bytes([*bytes.get(after)?, *bytes.get(after + 1)?]));
         match marker {
             0xC4 | 0xC8 | 0xCC => at = after + length, // tables, not frames
-            // The length, the bits of a sample, height and width come first.
-            0xC0..=0xCF => return bytes.get(after + 7).copied(),
+            0xC0..=0xCF => return bytes.get(after..),
             0x01 | 0xD0..=0xD8 => at = after,
             SOS | EOI => return None,
             _ => at = after + length,

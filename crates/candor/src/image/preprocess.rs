@@ -9,10 +9,11 @@ use image::{Rgb, RgbImage, imageops};
 use serde::{Deserialize, Serialize};
 
 use super::change::Decoded;
-use super::decode::decode_windowed;
+use super::decode::{decode_bytes_windowed, decode_windowed};
 use super::error::ImageError;
+use super::photo::{Picture, Samples};
 use super::region::{Placement, Region, ResizeMode, Rounding, covering};
-use super::resize::{Filter, resize};
+use super::resize::{Filter, resize, resize_samples};
 
 /// Longest side, in pixels, of [`Preprocessing::view`].
 pub const VIEW_SIDE: u32 = 640;
@@ -57,8 +58,8 @@ pub struct Preprocessing {
     /// Colour of a border, red, green, blue.
     #[serde(skip_serializing_if = "is_default")]
     pub fill: [u8; 3],
-    /// Centre and width, in the file's own samples, of what becomes black to white, before anything else; `None`: the samples as they are,
-    /// of more than 8 bits a share of the largest.
+    /// Centre and width, in the file's own samples (DICOM's are rescaled first, to Hounsfield units for instance), of what becomes black to
+    /// white, before anything else; `None`: DICOM's own window, else the samples as they are, of more than 8 bits a share of the largest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<[f64; 2]>,
     /// The resampling filter.
@@ -85,11 +86,64 @@ impl Preprocessing {
         decode_windowed(path, self.window)
     }
 
-    /// The model's input for `photo`: C×H×W values, row-major, to be used as a batch of one in N×C×H×W.
+    /// [`read`](Self::read) of a file's content; `path` serves to name it in errors.
+    ///
+    /// # Errors
+    /// As [`decode_bytes_with_changes`](super::decode_bytes_with_changes).
+    pub fn read_bytes(&self, bytes: &[u8], path: &Path) -> Result<Decoded, ImageError> {
+        decode_bytes_windowed(bytes, path, self.window)
+    }
+
+    /// The model's input for `photo`: C×H×W values, row-major, to be used as a batch of one in N×C×H×W. Of a photo with finer samples than
+    /// 8 bits, these: they are resized as floats and rounded nowhere.
     ///
     /// A photo without pixels gives the input of a black one.
-    pub fn apply(&self, photo: &RgbImage) -> Vec<f32> {
-        self.normalize(&self.pixels(photo))
+    pub fn apply(&self, photo: &impl Picture) -> Vec<f32> {
+        match photo.samples() {
+            Some(samples) => self.apply_samples(samples),
+            None => self.normalize(&self.pixels(photo.shown())),
+        }
+    }
+
+    /// `photo` on the input's grid ([`pixels`](Self::pixels)), to look at, and the model's input ([`apply`](Self::apply)).
+    pub fn prepare(&self, photo: &impl Picture) -> (RgbImage, Vec<f32>) {
+        let pixels = self.pixels(photo.shown());
+        let input = photo.samples().map_or_else(|| self.normalize(&pixels), |s| self.apply_samples(s));
+        (pixels, input)
+    }
+
+    /// [`apply`](Self::apply) of grey samples, which are every channel; a border has its colour.
+    fn apply_samples(&self, samples: &Samples) -> Vec<f32> {
+        let (height, width) = self.input();
+        let fill = if self.is_grey() {
+            luma(&RgbImage::from_pixel(1, 1, Rgb(self.fill))).get_pixel(0, 0).0
+        } else {
+            self.fill
+        };
+        let empty = samples.values.is_empty();
+        let Placement { resized_height, resized_width, top, left } =
+            self.placement(samples.height.max(1), samples.width.max(1));
+        let resized = resize_samples(samples, resized_height, resized_width, self.filter);
+        // The sample under a pixel of the input; `None` is border.
+        let at = |y: i64, x: i64| -> Option<f32> {
+            let (y, x) = (u32::try_from(top + y).ok()?, u32::try_from(left + x).ok()?);
+            let inside = y < resized.height && x < resized.width;
+            inside.then(|| resized.values[y as usize * resized.width as usize + x as usize])
+        };
+        let mut input = Vec::with_capacity(self.channels * self.height * self.width);
+        for c in 0..self.channels {
+            let border = if empty { 0.0 } else { f32::from(fill[self.source(c)]) };
+            for y in 0..i64::from(height) {
+                let row = (0..i64::from(width)).map(|x| at(y, x).filter(|_| !empty).unwrap_or(border));
+                input.extend(row.map(|v| self.value(v.into(), c)));
+            }
+        }
+        input
+    }
+
+    /// The channel of the photo that is channel `c` of the input.
+    fn source(&self, c: usize) -> usize {
+        if self.color == ColorOrder::Bgr && self.channels == 3 { 2 - c } else { c }
     }
 
     /// `photo` on the input's grid, before normalisation: `height` × `width`, RGB whatever the model's order;
@@ -140,8 +194,8 @@ impl Preprocessing {
     pub fn normalize(&self, pixels: &RgbImage) -> Vec<f32> {
         let mut input = Vec::with_capacity(self.channels * pixels.as_raw().len() / 3);
         for c in 0..self.channels {
-            let source = if self.color == ColorOrder::Bgr && self.channels == 3 { 2 - c } else { c };
-            let levels: Vec<f32> = (0..=u8::MAX).map(|v| self.level(v, c)).collect();
+            let source = self.source(c);
+            let levels: Vec<f32> = (0..=u8::MAX).map(|v| self.value(v.into(), c)).collect();
             input.extend(pixels.pixels().map(|p| levels[usize::from(p.0[source])]));
         }
         input
@@ -226,9 +280,9 @@ impl Preprocessing {
         whole
     }
 
-    /// The input value of the 8-bit sample `v` in channel `c`.
-    fn level(&self, v: u8, c: usize) -> f32 {
-        ((f64::from(v) * self.scale - self.mean[c]) / self.std[c]) as f32
+    /// The input value of the sample `v`, 0..=255, in channel `c`.
+    fn value(&self, v: f64, c: usize) -> f32 {
+        ((v * self.scale - self.mean[c]) / self.std[c]) as f32
     }
 
     fn input(&self) -> (u32, u32) {

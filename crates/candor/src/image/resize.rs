@@ -11,6 +11,8 @@ use std::f64::consts::PI;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
+use super::photo::Samples;
+
 /// Fractional bits of a weight.
 const PRECISION: u32 = 32 - 8 - 2;
 /// One half: what makes the final shift round.
@@ -72,13 +74,50 @@ pub fn resize(photo: &RgbImage, height: u32, width: u32, filter: Filter) -> RgbI
     if height == across.height() { across } else { resize_columns(&across, height, filter) }
 }
 
-/// Pillow adds the step up instead of multiplying, which decides where a centre falls between two pixels.
-fn nearest(photo: &RgbImage, height: u32, width: u32) -> RgbImage {
-    let positions = |old: u32, new: u32| -> Vec<u32> {
-        let step = f64::from(old) / f64::from(new);
-        let centres = std::iter::successors(Some(step * 0.5), |at| Some(at + step));
-        centres.take(new as usize).map(|at| (at as u32).min(old - 1)).collect()
+/// Samples resized to `height` × `width`, as Pillow's `Image.resize` does it with pictures of floats (mode `F`): sums of double precision,
+/// neither rounded nor cut off.
+///
+/// No samples or a size of 0 give zeros.
+pub(super) fn resize_samples(samples: &Samples, height: u32, width: u32, filter: Filter) -> Samples {
+    let values = vec![0.0; width as usize * height as usize];
+    if [samples.width, samples.height, width, height].contains(&0) {
+        return Samples { width, height, values };
+    }
+    if filter == Filter::Nearest {
+        let (ys, xs) = (positions(samples.height, height), positions(samples.width, width));
+        let at = |y: &u32, x: &u32| samples.values[*y as usize * samples.width as usize + *x as usize];
+        return Samples {
+            width,
+            height,
+            values: ys.iter().flat_map(|y| xs.iter().map(move |x| at(y, x))).collect(),
+        };
+    }
+    let rows = |samples: &Samples, width: u32| -> Samples {
+        let sums = sums(samples.width, width, filter);
+        let rows = samples.values.chunks_exact(samples.width as usize);
+        let values = rows.flat_map(|row| {
+            sums.iter().map(|(first, weights)| {
+                let sum: f64 = row[*first..].iter().zip(weights).map(|(&v, w)| f64::from(v) * w).sum();
+                sum as f32
+            })
+        });
+        Samples { width, height: samples.height, values: values.collect() }
     };
+    let across = if width == samples.width { samples.clone() } else { rows(samples, width) };
+    if height == across.height {
+        return across;
+    }
+    across.transposed_by(|turned| rows(turned, height))
+}
+
+/// Pillow adds the step up instead of multiplying, which decides where a centre falls between two pixels.
+fn positions(old: u32, new: u32) -> Vec<u32> {
+    let step = f64::from(old) / f64::from(new);
+    let centres = std::iter::successors(Some(step * 0.5), |at| Some(at + step));
+    centres.take(new as usize).map(|at| (at as u32).min(old - 1)).collect()
+}
+
+fn nearest(photo: &RgbImage, height: u32, width: u32) -> RgbImage {
     let (ys, xs) = (positions(photo.height(), height), positions(photo.width(), width));
     RgbImage::from_fn(width, height, |x, y| *photo.get_pixel(xs[x as usize], ys[y as usize]))
 }
@@ -89,8 +128,16 @@ struct Taps {
     weights: Vec<i32>,
 }
 
-/// The sums that make `new` pixels out of `old` ones (`precompute_coeffs`, `normalize_coeffs_8bpc`).
+/// The weights as integers (`normalize_coeffs_8bpc`).
 fn taps(old: u32, new: u32, filter: Filter) -> Vec<Taps> {
+    let fixed = |w: &f64| (w * f64::from(1 << PRECISION)).round() as i32;
+    let of =
+        |(first, weights): (usize, Vec<f64>)| Taps { first, weights: weights.iter().map(fixed).collect() };
+    sums(old, new, filter).into_iter().map(of).collect()
+}
+
+/// The sums that make `new` pixels out of `old` ones: of each the first old pixel and the weights, whose sum is 1 (`precompute_coeffs`).
+fn sums(old: u32, new: u32, filter: Filter) -> Vec<(usize, Vec<f64>)> {
     let step = f64::from(old) / f64::from(new);
     let widening = step.max(1.0);
     let support = filter.support() * widening;
@@ -101,8 +148,7 @@ fn taps(old: u32, new: u32, filter: Filter) -> Vec<Taps> {
         let distance = |j: u32| (f64::from(j) - centre + 0.5) * (1.0 / widening);
         let weights: Vec<f64> = (first..end).map(|j| filter.at(distance(j))).collect();
         let total: f64 = weights.iter().sum();
-        let fixed = |w: &f64| (w / total * f64::from(1 << PRECISION)).round() as i32;
-        Taps { first: first as usize, weights: weights.iter().map(fixed).collect() }
+        (first as usize, weights.iter().map(|w| w / total).collect())
     };
     (0..new).map(one_pixel).collect()
 }
