@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use candor::engine::{Engine, Folding, Guarded, RTen};
-use candor::image::{ColorOrder, Filter, Preprocessing, Preset, ResizeMode, RgbImage, decode_bytes};
+use candor::image::{ColorOrder, Filter, Picture, Preprocessing, Preset, ResizeMode, RgbImage};
 use candor::labels::Labels;
 use candor::sidecar::Sidecar;
 use candor_eval::journal::{Entry, Journal, Outcome};
@@ -138,8 +138,12 @@ pub fn text(bytes: &[u8]) {
 
 /// Any bytes are a photo or an error; any photo is a model's input of the size asked for, and a view.
 pub fn input(bytes: &[u8]) {
-    let _ = decode_bytes(bytes, Path::new("photo"))
-        .map(|photo| prepared(&photo, &Preset::Imagenet.preprocessing(9, 7)));
+    for window in [None, Some([40.0, 400.0])] {
+        let preprocessing = Preprocessing { window, ..Preset::Imagenet.preprocessing(9, 7) };
+        let _ = preprocessing
+            .read_bytes(bytes, Path::new("photo"))
+            .map(|file| prepared(&file.photo, &preprocessing));
+    }
     let Some((&[w, h, height, width, how, scale], samples)) = bytes.split_first_chunk() else { return };
     let size = 3 * usize::from(w) * usize::from(h);
     let samples = samples.iter().copied().cycle().take(size).collect::<Vec<u8>>();
@@ -157,10 +161,10 @@ pub fn input(bytes: &[u8]) {
     prepared(&photo, &preprocessing);
 }
 
-fn prepared(photo: &RgbImage, preprocessing: &Preprocessing) {
+fn prepared(photo: &impl Picture, preprocessing: &Preprocessing) {
     let input = preprocessing.apply(photo);
     assert_eq!(input.len(), preprocessing.channels * preprocessing.height * preprocessing.width);
-    let view = preprocessing.view(photo);
+    let view = preprocessing.view(photo.shown());
     assert!(view.width() > 0 && view.height() > 0);
 }
 

@@ -243,7 +243,10 @@ fn a_dataset_that_cannot_be_used_is_one_clear_line() {
         let error = String::from_utf8_lossy(&unboxed.stderr).into_owned();
         assert_eq!(unboxed.status.code(), Some(1), "{error}");
         assert_eq!(error.trim_end().lines().count(), 1, "{error}");
-        assert!(error.contains("needs boxes") || error.contains("has boxes of two classes"), "{name}: {error}");
+        assert!(
+            error.contains("needs boxes") || error.contains("has boxes of two classes"),
+            "{name}: {error}"
+        );
     }
     let few = bench(&dir, "grid", "out", &[]).output().unwrap();
     let error = String::from_utf8_lossy(&few.stderr).into_owned();
@@ -266,7 +269,8 @@ fn maps_of_several_objects_lie_on_their_own_and_absent_classes_can_be_harder() {
     assert_eq!(figure(&objects, 0, "grad-cam", "empty"), 0.0);
     // Each way of drawing has its own classes, and so its own journal.
     result(&dir, "dwsol", &methods);
-    let other = bench(&dir, "dwsol", "out", &[&methods[..], &["--absent", "near"]].concat()).output().unwrap();
+    let other =
+        bench(&dir, "dwsol", "out", &[&methods[..], &["--absent", "near"]].concat()).output().unwrap();
     let error = String::from_utf8_lossy(&other.stderr).into_owned();
     assert!(error.contains("localization.jsonl: was begun with another absent"), "{error}");
     let mut masses = vec![];

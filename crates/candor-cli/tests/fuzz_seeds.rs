@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candor_graph::guard::guarded;
+use candor_testing::dicom::{DicomFile, Syntax};
 
 /// Changes of each seed.
 const CHANGES: u64 = 24;
@@ -142,6 +143,14 @@ fn write_seeds() {
     ] {
         write("text", name, text.as_bytes());
     }
+    let samples: Vec<i32> = (0..24).map(|i| 40 * i).collect();
+    for (name, syntax) in [("implicit.dcm", Syntax::Implicit), ("explicit.dcm", Syntax::Explicit)] {
+        let file = DicomFile::grey(syntax, (6, 4), 12, &samples).with_window("400", "300");
+        write("photo", name, &file.with_rescale("1", "-24").bytes());
+    }
+    let frames = DicomFile::grey8(Syntax::Explicit, (3, 2), &[0, 9, 60, 90, 200, 255, 7, 7, 7, 1, 2, 3]);
+    let frames = frames.with(0x0028, 0x0008, "IS", "2").with(0x0028, 0x0004, "CS", "MONOCHROME1");
+    write("photo", "frames.dcm", &frames.bytes());
     let line = |item: usize, outcome: &str| {
         format!("{{\"method\":\"gradient\",\"item\":{item},\"outcome\":{outcome}}}\n")
     };

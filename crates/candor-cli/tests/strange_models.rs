@@ -247,6 +247,15 @@ fn the_doctor_finds_the_preprocessing_and_writes_it() {
         all.iter().find(|f| f["what"] == what).unwrap()["fine"] == true
     };
     assert!(fine("levels") && fine("reliable") && fine("grad-cam") && !fine("labels"));
+    // Photos of one class, by what is known or by what it answers, tell nothing.
+    desk.file("alike.csv", "0.png,3\n");
+    for more in [&["--write"][..], &["--write", "--truth", "alike.csv"]] {
+        let text = desk.done(&[&["doctor", "m.onnx", "0.png"], more].concat());
+        assert!(
+            text.contains("photos of one class alone cannot tell") && !desk.path("m.candor.toml").exists(),
+            "{text}"
+        );
+    }
     let text = desk.done(&[&["doctor", "m.onnx", "--write"], &photos[..]].concat());
     assert!(text.contains("the most plausible") && text.contains("Written to m.candor.toml"), "{text}");
     assert!(fs::read_to_string(desk.path("m.candor.toml")).unwrap().contains("preset = \"inception\""));

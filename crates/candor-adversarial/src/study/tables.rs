@@ -187,11 +187,11 @@ mod tests {
     use super::*;
 
     fn figure_of(auroc: f64) -> Option<Figure> {
-        Some(Figure { auroc, interval: [0.0, 1.0], detected: vec![0.25, 0.5], count: 4 })
+        Some(Figure { auroc, interval: [0.0, 1.0], detected: vec![0.25, 0.5], count: 40 })
     }
 
     fn report() -> Report {
-        let attack = |label: &str| AttackRow { label: label.into(), success: 0.5, test: 4, norms: None };
+        let attack = |label: &str| AttackRow { label: label.into(), success: 0.5, test: 40, norms: None };
         let detector = DetectorRow {
             name: "masks".into(),
             kind: "ours",
@@ -222,6 +222,18 @@ mod tests {
             "{row} is not in {markdown}"
         );
         assert!(tables[2].markdown().contains("0.600 (0.000 to 1.000) | – |"), "{}", tables[2].markdown());
+        assert!(!markdown.contains('?'), "{markdown}");
+    }
+
+    #[test]
+    fn figures_of_few_images_are_marked() {
+        let mut few = report();
+        few.attacks[1].test = 19;
+        let markdown = tables(&few)[1].markdown();
+        assert!(markdown.contains("0.900 (0.000 to 1.000) | 0.700 (0.000 to 1.000) ? |"), "{markdown}");
+        assert!(markdown.contains("? of fewer than 20 images"), "{markdown}");
+        few.clean[2] = 6;
+        assert!(tables(&few)[1].markdown().contains("0.900 (0.000 to 1.000) ? |"));
     }
 
     #[test]

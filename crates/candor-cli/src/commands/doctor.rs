@@ -77,8 +77,16 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     let found = examine(&setup.model, &setup.labels, stated, &photos, &known, &mut watching)?;
     bar.finish_and_clear();
     let findings = findings(&setup);
-    let verdict = verdict(&found);
-    let written = if args.write { write(&setup, found.first())? } else { None };
+    let alike = alike(&found, &known);
+    let verdict = verdict(&found, alike);
+    let written = match args.write {
+        true if alike => {
+            output::note("photos of one class alone cannot tell the preprocessing: nothing is written");
+            None
+        }
+        true => write(&setup, found.first())?,
+        false => None,
+    };
     if args.json {
         output::json(&Printed {
             model: &setup.model.info,
@@ -220,10 +228,16 @@ fn table(found: &[Candidate]) -> Table {
 }
 
 /// Which is plausible, and by how much.
-fn verdict(found: &[Candidate]) -> String {
+fn verdict(found: &[Candidate], alike: bool) -> String {
     let Some(best) = found.first() else {
         return "With none of them are the scores numbers: the weights are damaged, or the model is no classifier".to_string();
     };
+    if alike {
+        let first = &best.name;
+        return format!(
+            "'{first}' comes first, but photos of one class alone cannot tell: give photos of different classes"
+        );
+    }
     // The next one that is not the same numbers in another way to the input's size.
     let numbers = |c: &Candidate| {
         let p = &c.preprocessing;
@@ -246,6 +260,17 @@ fn verdict(found: &[Candidate]) -> String {
         "the most plausible, but hardly: give more photos, or --truth"
     };
     format!("'{}' is {sure}{against}", best.name)
+}
+
+/// Whether all photos are of one class, as far as is known, or as the best preprocessing has it: a wrong one has one class for all, too.
+fn alike(found: &[Candidate], known: &[Option<usize>]) -> bool {
+    let mut classes: Vec<usize> = known.iter().flatten().copied().collect();
+    classes.sort_unstable();
+    classes.dedup();
+    match classes.len() {
+        0 => found.first().is_some_and(|best| best.answers < 2),
+        n => n < 2,
+    }
 }
 
 /// Writes the best preprocessing to a sidecar of its own.
