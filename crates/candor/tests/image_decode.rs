@@ -170,6 +170,11 @@ fn too_many_pixels_are_refused_by_their_header() {
     let mut gif = bytes("animation.gif");
     gif[6..10].copy_from_slice(&[0xFF; 4]);
     assert!(matches!(error(&gif), ImageError::TooManyPixels { width: 65_535, height: 65_535, .. }));
+    // A frame that is larger than its picture, for which the decoder would take 4 GiB.
+    let mut gif = bytes("animation.gif");
+    let frame = gif.windows(6).position(|w| w[..5] == [0x2C, 0, 0, 0, 0] && w[5] > 0).unwrap();
+    gif[frame + 5..frame + 9].copy_from_slice(&[0x13, 0xFF, 0xD8, 0xFF]);
+    assert!(matches!(error(&gif), ImageError::TooManyPixels { width: 0xFF13, height: 0xFFD8, .. }));
 }
 
 #[test]

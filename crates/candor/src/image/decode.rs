@@ -146,6 +146,11 @@ fn decode_as(
     if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(ImageError::TooManyPixels { path: path.into(), width, height });
     }
+    if let Some((width, height)) = largest_frame(format, bytes)
+        .filter(|&(w, h)| u64::from(w) * u64::from(h) > MAX_FRAME.max(u64::from(width) * u64::from(height)))
+    {
+        return Err(ImageError::TooManyPixels { path: path.into(), width, height });
+    }
     if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
         let what = format!("{} with floating-point samples", name(format));
         return Err(ImageError::Unsupported { path: path.into(), what });
@@ -172,6 +177,25 @@ fn decode_as(
     let (photo, shows_through) = opaque(picture);
     changes.extend(shows_through.then_some(Change::OnWhite));
     Ok(Decoded { photo: photo.into(), changes })
+}
+
+/// Most pixels of a GIF's frame that is larger than the picture: the decoder takes the memory for it, and a few bytes may say that it has 4 billion.
+const MAX_FRAME: u64 = 1 << 24;
+
+/// Width and height of a GIF's largest frame, none of which is decoded.
+fn largest_frame(format: ImageFormat, bytes: &[u8]) -> Option<(u32, u32)> {
+    let mut options = gif::DecodeOptions::new();
+    options.skip_frame_decoding(true);
+    let mut frames = options.read_info(bytes).ok().filter(|_| format == ImageFormat::Gif)?;
+    let mut largest = None;
+    while let Ok(Some(frame)) = frames.next_frame_info() {
+        let size = (u32::from(frame.width), u32::from(frame.height));
+        let pixels = |(w, h): (u32, u32)| u64::from(w) * u64::from(h);
+        if largest.is_none_or(|known| pixels(size) > pixels(known)) {
+            largest = Some(size);
+        }
+    }
+    largest
 }
 
 /// The samples of a grey picture through a window, never rounded.
