@@ -388,4 +388,4 @@ def test_a_disk_that_is_full(room: int, files: Path, tmp_path: Path) -> None:
         assert rows["error"].str.contains("the map could not be written").all()
     else:
         assert "FileError" in done.stderr.splitlines()[-1] and "make room" in done.stderr
-        assert left == ["_candor.json"], "nothing half-written"
+        assert left == ["_candor.json", "_candor.lock"], "nothing half-written"
