@@ -69,7 +69,8 @@ pub fn open(
     let asked: HashSet<_> = keys.iter().collect();
     if !entries.keys().all(|key| asked.contains(key)) {
         if !force {
-            return Err(Usage(refusal(&out, done(&path), "of other photos")).into());
+            let why = Why { words: "of other photos".to_string(), damaged: false };
+            return Err(Usage(refusal(&out, done(&path), &why)).into());
         }
         (entries, anew) = (HashMap::new(), true);
     }
@@ -108,7 +109,7 @@ pub fn begun<R: DeserializeOwned>(
         return Ok(Begun { entries: HashMap::new(), anew: false });
     }
     match read(path, configuration) {
-        Err(why) if Joined::is_on() => Err(changed_since(&why)),
+        Err(why) if Joined::is_on() => Err(changed_since(&why.words)),
         Ok(entries) => Ok(Begun { entries, anew: false }),
         Err(_) if force || done(path) == 0 => Ok(Begun { entries: HashMap::new(), anew: true }),
         Err(why) => Err(Usage(refusal(out, done(path), &why)).into()),
@@ -120,14 +121,20 @@ pub fn keepable<R: Serialize + DeserializeOwned>(record: &R) -> bool {
     serde_json::to_string(record).is_ok_and(|text| serde_json::from_str::<R>(&text).is_ok())
 }
 
-/// Lines of the journal of an interrupted run, or why this run cannot go on with them; what is damaged no other can, either.
-fn read<R: DeserializeOwned>(
-    path: &Path,
-    configuration: &Value,
-) -> Result<HashMap<(String, usize), R>, String> {
+/// Why a run cannot go on with what an interrupted one left.
+struct Why {
+    words: String,
+    /// Then no command can.
+    damaged: bool,
+}
+
+/// Lines of the journal of an interrupted run, or why this run cannot go on with them.
+fn read<R: DeserializeOwned>(path: &Path, configuration: &Value) -> Result<HashMap<(String, usize), R>, Why> {
     let why = |e: Error| match e {
-        Error::Journal { source: JournalError::Other { which }, .. } => format!("with {which}"),
-        other => format!("{DAMAGED} ({})", one_line(&other)),
+        Error::Journal { source: JournalError::Other { which }, .. } => {
+            Why { words: format!("with {which}"), damaged: false }
+        }
+        other => Why { words: format!("that cannot be read ({})", one_line(&other)), damaged: true },
     };
     let journal = Journal::open(path, configuration).map_err(why)?;
     let mut found = HashMap::new();
@@ -145,16 +152,13 @@ fn done(journal: &Path) -> usize {
     lines.saturating_sub(1)
 }
 
-fn refusal(out: &Path, done: usize, why: &str) -> String {
-    let finish = if why.starts_with(DAMAGED) { "" } else { "finish it by its own command, " };
+fn refusal(out: &Path, done: usize, Why { words, damaged }: &Why) -> String {
+    let finish = if *damaged { "" } else { "finish it by its own command, " };
     format!(
-        "{} holds an unfinished run {why}, {done} photos or maps done; {finish}name another --out, or drop it with --force",
+        "{} holds an unfinished run {words}, {done} photos or maps done; {finish}name another --out, or drop it with --force",
         out.display(),
     )
 }
-
-/// How a reason begins for which no command can go on.
-const DAMAGED: &str = "that cannot be read";
 
 fn keys(photos: &[Photo]) -> Vec<(String, usize)> {
     let mut named: HashMap<&str, usize> = HashMap::new();

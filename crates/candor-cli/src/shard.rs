@@ -46,7 +46,7 @@ const COMMANDS: [&str; 3] = ["explain", "check", "bench"];
 const MOST_BYTES: u64 = 1 << 30;
 
 impl Part {
-    /// The part that this run does in the folder `out`, which is open already. Nothing is written yet: [`started`](Part::started) does that
+    /// The part that this run does in the folder `out`, which is open already. Nothing is written yet: [`write`](Part::write) does that
     /// once the run is sure that it can go on there.
     pub fn begin(out: &Path, shard: Shard, journals: &[&str], folders: &[&str]) -> Result<Self> {
         let command = command_line::arguments().into_iter().skip(1).map(|word| {
@@ -92,11 +92,6 @@ impl Part {
         self.candor_shard
     }
 
-    /// Its run begins, or goes on, in the folder `out`.
-    pub fn started(&self, out: &Path) -> Result<()> {
-        self.write(out)
-    }
-
     /// All of it is done: says so, and how many items that were, some of which failed.
     pub fn end(mut self, out: &Path, (items, failed): (usize, usize), what: &str, json: bool) -> Result<()> {
         self.done = true;
@@ -131,7 +126,8 @@ impl Part {
         Ok(part)
     }
 
-    fn write(&self, out: &Path) -> Result<()> {
+    /// Writes down in the folder `out` what the run there is a part of.
+    pub fn write(&self, out: &Path) -> Result<()> {
         Ok(atomic::write(&place(out), &serde_json::to_vec(self)?)?)
     }
 

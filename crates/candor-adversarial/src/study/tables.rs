@@ -81,17 +81,12 @@ fn by_attack(report: &Report, title: &str, figures: Figures, shown: &dyn Fn(&Fig
         Column::number("mean", "over the attacks that have a figure", Better::Higher),
     ];
     columns.extend(report.attacks.iter().map(of_attack));
-    let few = report.attacks.iter().any(|a| is_few(report, a));
-    let note = if few {
-        format!("? of fewer than {FEWEST_FOR_P95} images on one side: too few to carry the figure.")
-    } else {
-        String::new()
-    };
-    let mut table = Table::new(title, note, columns);
+    let few = |a: &AttackRow| is_few(a.test, report.clean[2]);
+    let mut table = Table::new(title, few_note(report.attacks.iter().any(few)), columns);
     for d in &report.detectors {
         let number = |(i, f): (usize, &Option<Figure>)| {
             let (figure, attack) = (shown(f.as_ref()?), report.attacks.get(i)?);
-            Some(if is_few(report, attack) { Number { mark: Mark::Few, ..figure } } else { figure })
+            Some(if few(attack) { Number { mark: Mark::Few, ..figure } } else { figure })
         };
         let values: Vec<Option<Number>> = figures(d).iter().enumerate().map(number).collect();
         let known: Vec<&Number> = values.iter().flatten().collect();
@@ -104,9 +99,15 @@ fn by_attack(report: &Report, title: &str, figures: Figures, shown: &dyn Fn(&Fig
     table
 }
 
-/// Whether an attack's figures are of fewer clean or changed test images than a share of 5 % needs.
-fn is_few(report: &Report, attack: &AttackRow) -> bool {
-    attack.test.min(report.clean[2]) < FEWEST_FOR_P95
+/// Whether figures are of fewer changed or clean test images than a share of 5 % needs.
+pub fn is_few(changed: usize, clean: usize) -> bool {
+    changed.min(clean) < FEWEST_FOR_P95
+}
+
+/// What a table says of its figures that are marked as of few images; nothing if there are none.
+pub fn few_note(any: bool) -> String {
+    let note = format!("? of fewer than {FEWEST_FOR_P95} images on one side: too few to carry the figure.");
+    if any { note } else { String::new() }
 }
 
 /// The weakest budget that succeeds, of attacks that have several; `None` if none has.

@@ -1,5 +1,6 @@
 //! `candor bench`.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use candor::parameters::key_value;
@@ -54,10 +55,10 @@ pub enum AbsentKind {
     Shuffled,
 }
 
-impl AbsentKind {
+impl fmt::Display for AbsentKind {
     /// Its name on the command line.
-    pub fn name(self) -> &'static str {
-        ["far", "near", "shuffled"][self as usize]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_possible_value().map_or(Ok(()), |value| f.write_str(value.get_name()))
     }
 }
 

@@ -50,7 +50,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     let configuration = configuration(&setup, args, &choices)?;
     let part = shard.map(|shard| Part::begin(&args.out, shard, &[ledger::JOURNAL], &[])).transpose()?;
     let (mut draft, mut kept) = ledger::open(folder, (&configuration, args.force.force), &inputs, shard)?;
-    part.iter().try_for_each(|part| part.started(&args.out))?;
+    part.iter().try_for_each(|part| part.write(&args.out))?;
     let own = inputs.iter().filter(|i| shard.is_none_or(|shard| shard.owns(i.number))).count();
     let bar = output::progress((own * methods.len()) as u64);
     let mut watching = Watching::new(&bar);

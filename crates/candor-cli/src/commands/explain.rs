@@ -190,7 +190,7 @@ fn explained(
     let (mut writer, resume) = resume::open(job.folder, &configuration, photos, job.force)?;
     writer.set_command(command_line());
     if let Some(part) = part {
-        part.started(&out)?;
+        part.write(&out)?;
         writer.keep_if_interrupted();
     }
     let steps: u64 = explainers.iter().map(|e| e.steps(job.classes.len())).sum();

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
-use super::localize::{Asked, Localize, NOT_THERE, ask, locate, overlaps};
+use super::localize::{self, Asked, Localize, NOT_THERE, ask, overlaps};
 use super::table::{Better, Cell, Column, Row, Table, rate};
 use super::threshold::{Choice, Frozen, SIGMAS, Scale, pixels};
 use super::wsol::{RIGHT, choose};
@@ -285,7 +285,7 @@ fn truth(sample: &Sample, photo: &RgbImage, class: usize, p: &Preprocessing) -> 
     if sample.boxes(class, photo).is_empty() {
         return Ok(vec![]);
     }
-    Ok(locate(sample, photo, class, p)?.truth)
+    localize::truth(sample, photo, class, p)
 }
 
 /// A box whose far edges are included.

@@ -111,17 +111,8 @@ pub struct Located {
     pub mask: Option<Vec<bool>>,
 }
 
-/// Lays a sample's boxes of `class` on the grid of the input that its photo becomes.
-///
-/// # Errors
-/// The mask cannot be read, or the model sees none of the class's boxes.
-pub fn locate(
-    sample: &Sample,
-    photo: &RgbImage,
-    class: usize,
-    preprocessing: &Preprocessing,
-) -> Result<Located> {
-    let fail = |reason: String| Error::sample(&sample.id, SampleError::Unfit(reason));
+/// A sample's boxes of `class` on the grid of the input that its photo becomes: those of which the model sees something.
+fn boxes(sample: &Sample, photo: &RgbImage, class: usize, preprocessing: &Preprocessing) -> Vec<Box4> {
     let (width, height) = photo.dimensions();
     let region = preprocessing.region(height, width);
     let grid = [preprocessing.width as f64, preprocessing.height as f64];
@@ -132,13 +123,42 @@ pub fn locate(
         let b = [cut(x(x0), grid[0]), cut(y(y0), grid[1]), cut(x(x1), grid[0]), cut(y(y1), grid[1])];
         (b[2] > b[0] && b[3] > b[1]).then_some(b)
     };
-    let truth: Vec<Box4> = sample.boxes(class, photo).into_iter().filter_map(to_grid).collect();
+    sample.boxes(class, photo).into_iter().filter_map(to_grid).collect()
+}
+
+/// A sample's boxes of `class` on the grid of the input that its photo becomes, at least one.
+///
+/// # Errors
+/// The model sees none of them.
+pub fn truth(
+    sample: &Sample,
+    photo: &RgbImage,
+    class: usize,
+    preprocessing: &Preprocessing,
+) -> Result<Vec<Box4>> {
+    let truth = boxes(sample, photo, class, preprocessing);
     if truth.is_empty() {
-        return Err(fail("no box of its class lies in what the model sees".to_string()));
+        let reason = "no box of its class lies in what the model sees".to_string();
+        return Err(Error::sample(&sample.id, SampleError::Unfit(reason)));
     }
-    let classes = sample.classes();
-    let objects =
-        classes.iter().flat_map(|&c| sample.boxes(c, photo)).filter_map(to_grid).collect::<Vec<_>>();
+    Ok(truth)
+}
+
+/// Makes a sample ready, with its boxes of `class` on the grid of the input that its photo becomes.
+///
+/// # Errors
+/// The mask cannot be read, or the model sees none of the class's boxes.
+pub fn locate(
+    sample: &Sample,
+    photo: &RgbImage,
+    class: usize,
+    preprocessing: &Preprocessing,
+) -> Result<Located> {
+    let truth = truth(sample, photo, class, preprocessing)?;
+    let objects = sample.classes().iter().flat_map(|&c| boxes(sample, photo, c, preprocessing)).collect();
+    let (width, height) = photo.dimensions();
+    let region = preprocessing.region(height, width);
+    let grid = [preprocessing.width as f64, preprocessing.height as f64];
     let mask = sample.mask_of(class).map_err(|e| Error::sample(&sample.id, e))?.map(|mask| {
         let at = |i: usize| {
             let (row, column) = (i / preprocessing.width, i % preprocessing.width);

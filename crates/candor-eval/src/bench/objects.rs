@@ -3,6 +3,7 @@
 //! All classes of a photo are asked for, and as many that the dataset knows and the photo does not have. A class of the dataset may stand for
 //! several of the model's (a dog for all breeds): the one of them that the model finds likeliest is asked for, of the absent ones, too.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use image::RgbImage;
@@ -10,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
-use super::localize::{Localize, NOT_THERE, locate};
+use super::localize::{Localize, NOT_THERE, truth};
 use super::table::{Better, Cell, Column, Row, Table, rate};
 use super::threshold::Frozen;
 use super::{Found, Measure, Shown, ShownMap, photo};
@@ -50,7 +51,7 @@ struct Part {
 }
 
 /// By what a class counts as there: higher is more so, the first figure before the second.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Says([f64; 2]);
 
 impl Says {
@@ -60,6 +61,11 @@ impl Says {
             Some(judged) => Says([-judged.p_value, e.evidence.unwrap_or(0.0)]),
             None => Says([e.map.mass(), 0.0]),
         }
+    }
+
+    fn order(&self, other: &Says) -> Ordering {
+        let ([a, b], [c, d]) = (self.0, other.0);
+        a.total_cmp(&c).then(b.total_cmp(&d))
     }
 }
 
@@ -98,12 +104,13 @@ impl<'d> Objects<'d> {
     fn ready(&self, item: usize) -> Result<Ready> {
         let sample = self.localize.samples[item];
         let photo = photo(sample)?;
-        let (mut present, mut input) = (vec![], vec![]);
-        for (name, classes) in named(sample) {
-            let located = locate(sample, &photo, classes[0], self.localize.preprocessing)?;
-            present.push(((name, classes), located.truth));
-            input = located.input;
-        }
+        let preprocessing = self.localize.preprocessing;
+        let with_boxes = |(name, classes): Known| {
+            let boxes = truth(sample, &photo, classes[0], preprocessing)?;
+            Ok(((name, classes), boxes))
+        };
+        let present = named(sample).into_iter().map(with_boxes).collect::<Result<Vec<_>>>()?;
+        let input = preprocessing.apply(&photo);
         let there: BTreeSet<usize> = sample.classes().into_iter().collect();
         let mut absent: Vec<Known> = self
             .known
@@ -284,13 +291,6 @@ fn existence(all: &[(usize, &Several)], seed: u64) -> Option<Cell> {
     again.sort_by(f64::total_cmp);
     let interval = [percentile(&again, 2.5), percentile(&again, 97.5)];
     Some(Cell::overall(photos.len(), figure, Some(interval)))
-}
-
-impl Says {
-    fn order(&self, other: &Says) -> std::cmp::Ordering {
-        let ([a, b], [c, d]) = (self.0, other.0);
-        a.total_cmp(&c).then(b.total_cmp(&d))
-    }
 }
 
 #[cfg(test)]

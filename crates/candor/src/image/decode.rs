@@ -184,9 +184,12 @@ const MAX_FRAME: u64 = 1 << 24;
 
 /// Width and height of a GIF's largest frame, none of which is decoded.
 fn largest_frame(format: ImageFormat, bytes: &[u8]) -> Option<(u32, u32)> {
+    if format != ImageFormat::Gif {
+        return None;
+    }
     let mut options = gif::DecodeOptions::new();
     options.skip_frame_decoding(true);
-    let mut frames = options.read_info(bytes).ok().filter(|_| format == ImageFormat::Gif)?;
+    let mut frames = options.read_info(bytes).ok()?;
     let mut largest = None;
     while let Ok(Some(frame)) = frames.next_frame_info() {
         let size = (u32::from(frame.width), u32::from(frame.height));

@@ -122,7 +122,7 @@ impl<R> Benchmark<'_, R> {
         let maps = self.measured(contenders, measure, |measure, of, stage| {
             // A journal of another run is refused before it is taken for this part's.
             drop(Journal::open(of.0, of.1)?);
-            part.started(out)?;
+            part.write(out)?;
             Ok(run_shard(&self.setup.model, contenders, measure, (of.0, of.1, shard), stage)?)
         })?;
         part.end(out, (maps, 0), "maps", self.args.json)?;

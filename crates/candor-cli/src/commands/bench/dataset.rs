@@ -62,9 +62,7 @@ pub fn dwsol(args: &DwsolArgs) -> Result<ExitCode> {
     let further = match kind {
         // As journals have it that were begun before there was a choice.
         AbsentKind::Far => Value::Null,
-        AbsentKind::Near | AbsentKind::Shuffled => {
-            json!({ "absent": kind.name(), "limit": dataset.samples.len() })
-        }
+        _ => json!({ "absent": kind.to_string(), "limit": dataset.samples.len() }),
     };
     measure.absent = match kind {
         AbsentKind::Far => Absent::Far,
@@ -187,9 +185,7 @@ pub fn grid(args: &GridArgs) -> Result<ExitCode> {
 
 /// `candor bench objects`.
 pub fn objects(args: &DatasetArgs) -> Result<ExitCode> {
-    if args.tuning.is_some_and(|n| n > 0) {
-        return Err(Usage("objects chooses nothing: leave --tuning out".to_string()).into());
-    }
+    let args = &without_tuning(args, "objects")?;
     let Opened { setup, dataset, fingerprint, methods, choices, folder } =
         open(args, "objects", &["objects.jsonl"])?;
     let localize = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
@@ -200,9 +196,8 @@ pub fn objects(args: &DatasetArgs) -> Result<ExitCode> {
     // Absent classes are drawn among those of the samples.
     let further = json!({ "limit": dataset.samples.len() });
     let sum = |found: &Found<_>, _| (vec![several::table(found, args.seed)], vec![]);
-    let none = DatasetArgs { tuning: Some(0), ..args.clone() };
     let benchmark = Benchmark {
-        args: &none,
+        args,
         setup: &setup,
         methods: &methods,
         choices: &choices,
@@ -222,9 +217,7 @@ pub fn objects(args: &DatasetArgs) -> Result<ExitCode> {
 pub fn faithfulness(args: &FaithfulnessArgs) -> Result<ExitCode> {
     let settings = Settings { seed: args.dataset.seed, steps: args.steps, area: args.area };
     let args = &args.dataset;
-    if args.tuning.is_some_and(|n| n > 0) {
-        return Err(Usage("faithfulness chooses nothing: leave --tuning out".to_string()).into());
-    }
+    let args = &without_tuning(args, "faithfulness")?;
     let Opened { setup, dataset, fingerprint, methods, choices, folder } =
         open(args, "faithfulness", &["faithfulness.jsonl"])?;
     let measure = Faithfulness::new(&dataset, &setup.preprocessing, &setup.labels, &setup.model, settings)?;
@@ -233,9 +226,8 @@ pub fn faithfulness(args: &FaithfulnessArgs) -> Result<ExitCode> {
         let (table, plots) = faithful::tables(found, args.seed);
         (vec![table], plots)
     };
-    let none = DatasetArgs { tuning: Some(0), ..args.clone() };
     let benchmark = Benchmark {
-        args: &none,
+        args,
         setup: &setup,
         methods: &methods,
         choices: &choices,
@@ -249,6 +241,14 @@ pub fn faithfulness(args: &FaithfulnessArgs) -> Result<ExitCode> {
         sum: &sum,
     };
     benchmark.run(measure, folder)
+}
+
+/// The arguments of a benchmark that chooses nothing.
+fn without_tuning(args: &DatasetArgs, name: &str) -> Result<DatasetArgs> {
+    if args.tuning.is_some_and(|n| n > 0) {
+        return Err(Usage(format!("{name} chooses nothing: leave --tuning out")).into());
+    }
+    Ok(DatasetArgs { tuning: Some(0), ..args.clone() })
 }
 
 /// What localisation measures on.

@@ -1,7 +1,6 @@
 //! Tables of a study of detectors (`candor detect eval`).
 
-use candor_adversarial::study::tables::short;
-use candor_eval::statistics::FEWEST_FOR_P95;
+use candor_adversarial::study::tables::{few_note, is_few, short};
 use candor_report::table::{Better, Cell, Column, Mark, Number, Table, Unit};
 use serde::Deserialize;
 
@@ -97,9 +96,9 @@ fn attacks(study: &Study) -> Table {
 }
 
 impl Study {
-    /// Whether the figures of an attack are of fewer clean or changed test images than a share of 5 % needs.
+    /// Whether the figures of an attack are of few images.
     fn is_few(&self, attack: usize) -> bool {
-        self.attacks.get(attack).is_some_and(|a| a.test.min(self.clean[2]) < FEWEST_FOR_P95)
+        self.attacks.get(attack).is_some_and(|a| is_few(a.test, self.clean[2]))
     }
 
     /// A figure of an attack, marked where it is of too few images.
@@ -165,12 +164,7 @@ impl Shown {
         columns.push(higher("mean"));
         columns.extend(against.iter().map(|a| higher(format!("knows the detector, {:.0}", 255.0 * a.eps))));
         let few = (0..study.attacks.len()).any(|i| study.is_few(i));
-        let note = if few {
-            format!("? of fewer than {FEWEST_FOR_P95} images on one side: too few to carry the figure.")
-        } else {
-            String::new()
-        };
-        let mut table = Table::new(self.title, note, columns);
+        let mut table = Table::new(self.title, few_note(few), columns);
         for d in detectors {
             let values: Vec<Option<f64>> =
                 (self.cells)(d).iter().map(|f| f.as_ref().map(self.value)).collect();
