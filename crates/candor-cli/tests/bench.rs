@@ -267,6 +267,16 @@ fn maps_of_several_objects_lie_on_their_own_and_absent_classes_can_be_harder() {
     }
     assert!((figure(&objects, 0, "random", "existence") - 0.5).abs() < 0.2);
     assert_eq!(figure(&objects, 0, "grad-cam", "empty"), 0.0);
+    // Only what the model recognises by itself: of other classes, and so of another journal.
+    let alone = [&methods[..], &["--recognised", "1"]].concat();
+    let other = bench(&dir, "objects", "out", &alone).output().unwrap();
+    let error = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(error.contains("objects.jsonl: was begun with another recognised"), "{error}");
+    fs::remove_dir_all(dir.path().join("out")).unwrap();
+    let recognised = result(&dir, "objects", &alone);
+    let left = recognised["dataset"]["items"].as_u64().unwrap();
+    assert!((1..=items).contains(&left), "{left} of {items}");
+    assert!(figure(&recognised, 0, "reliable", "existence") > 0.8);
     // Each way of drawing has its own classes, and so its own journal.
     result(&dir, "dwsol", &methods);
     let other =

@@ -26,7 +26,7 @@ pub enum Bench {
     /// Pictures made of several: does each class's map stay in its own part?
     Grid(GridArgs),
     /// Photos of several objects: is each class's map on its own object, and are those found that are there?
-    Objects(DatasetArgs),
+    Objects(ObjectsArgs),
     /// What the model says when the parts go that a map points at
     Faithfulness(FaithfulnessArgs),
     /// Measure how fast a model is explained on this machine
@@ -41,6 +41,17 @@ pub struct DwsolArgs {
     /// The class that is not there
     #[arg(long, value_enum, default_value_t)]
     pub absent: AbsentKind,
+}
+
+/// `bench objects`.
+#[derive(Args)]
+pub struct ObjectsArgs {
+    #[command(flatten)]
+    pub dataset: DatasetArgs,
+    /// Only classes that the model recognises: among its first N answers when their largest box, with a tenth around it, is shown to it
+    /// alone
+    #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
+    pub recognised: Option<usize>,
 }
 
 /// How a class is drawn that is not in a photo.

@@ -23,9 +23,14 @@ use crate::localization::{in_boxes, points};
 use crate::statistics::auroc;
 use candor::explanation::Explanation;
 use candor::map::Map;
+use candor::model::Model;
 use candor::noise::{below, stream};
+use candor::progress::Progress;
 use candor::quantile::percentile;
+use candor::scores::ranking;
 
+/// Share of a box's sides that is added on each where an object is shown alone.
+pub const AROUND: f64 = 0.1;
 /// Times that photos are drawn again for the interval of the AUROC.
 const RESAMPLES: usize = 1000;
 
@@ -75,6 +80,8 @@ type Known = (String, Vec<usize>);
 /// The benchmark of photos of several objects.
 pub struct Objects<'d> {
     localize: Localize<'d>,
+    /// Of each photo the classes that are asked for because they are there.
+    there: Vec<Vec<Known>>,
     /// All classes of the dataset, by name.
     known: Vec<Known>,
 }
@@ -93,7 +100,39 @@ impl<'d> Objects<'d> {
     pub fn new(dataset: &Dataset, mut localize: Localize<'d>) -> Self {
         localize.samples.retain(|sample| named(sample).len() > 1);
         let known = dataset.samples.iter().flat_map(named).collect::<BTreeMap<_, _>>();
-        Objects { localize, known: known.into_iter().collect() }
+        let there = localize.samples.iter().map(|sample| named(sample)).collect();
+        Objects { localize, there, known: known.into_iter().collect() }
+    }
+
+    /// Leaves of each photo the classes that the model recognises: those among its first `first` answers when their largest box, with
+    /// [`AROUND`] of its sides added on each, is cut out of the photo and shown to it alone. Photos with fewer than two of them go; those that
+    /// cannot be read stay, to be told of.
+    ///
+    /// # Errors
+    /// If the engine fails or the progress ends the work.
+    pub fn recognised(&mut self, model: &Model, first: usize, progress: &mut dyn Progress) -> Result<()> {
+        let mut forward = model.forward()?;
+        let mut left = vec![];
+        for (&sample, there) in self.localize.samples.iter().zip(&self.there) {
+            progress.step()?;
+            let Ok(photo) = photo(sample) else {
+                left.push((sample, there.clone()));
+                continue;
+            };
+            let mut known = vec![];
+            for (name, classes) in there {
+                let Some(alone) = largest(sample, classes[0], &photo) else { continue };
+                let scores = model.scores(forward.as_mut(), &self.localize.preprocessing.apply(&alone))?;
+                if ranking(&scores).iter().take(first).any(|c| classes.contains(c)) {
+                    known.push((name.clone(), classes.clone()));
+                }
+            }
+            if known.len() > 1 {
+                left.push((sample, known));
+            }
+        }
+        (self.localize.samples, self.there) = left.into_iter().unzip();
+        Ok(())
     }
 
     /// Number of photos.
@@ -109,7 +148,7 @@ impl<'d> Objects<'d> {
             let boxes = truth(sample, &photo, classes[0], preprocessing)?;
             Ok(((name, classes), boxes))
         };
-        let present = named(sample).into_iter().map(with_boxes).collect::<Result<Vec<_>>>()?;
+        let present = self.there[item].iter().cloned().map(with_boxes).collect::<Result<Vec<_>>>()?;
         let input = preprocessing.apply(&photo);
         let there: BTreeSet<usize> = sample.classes().into_iter().collect();
         let mut absent: Vec<Known> = self
@@ -139,6 +178,22 @@ impl<'d> Objects<'d> {
         let explained = method.explain(&classes)?;
         Ok((classes, explained))
     }
+}
+
+/// The largest box of a class and what is around it, cut out of its photo.
+fn largest(sample: &Sample, class: usize, photo: &RgbImage) -> Option<RgbImage> {
+    let area = |[x0, y0, x1, y1]: &[f64; 4]| (x1 - x0) * (y1 - y0);
+    let [x0, y0, x1, y1] =
+        sample.boxes(class, photo).into_iter().max_by(|a, b| area(a).total_cmp(&area(b)))?;
+    let edges = |[from, to]: [f64; 2], side: u32| {
+        let more = AROUND * (to - from);
+        let at = |share: f64| (share.clamp(0.0, 1.0) * f64::from(side)).round() as u32;
+        [at(from - more), at(to + more)]
+    };
+    let [left, right] = edges([x0, x1], photo.width());
+    let [top, bottom] = edges([y0, y1], photo.height());
+    let size = [right.saturating_sub(left), bottom.saturating_sub(top)];
+    (!size.contains(&0)).then(|| image::imageops::crop_imm(photo, left, top, size[0], size[1]).to_image())
 }
 
 /// The classes of a sample that have a box, by name.

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use super::asked::methods;
 use super::benchmark::{Benchmark, configuration};
 use crate::arguments::{
-    AbsentKind, AdversarialArgs, DatasetArgs, DwsolArgs, FaithfulnessArgs, GridArgs, SourceArgs,
+    AbsentKind, AdversarialArgs, DatasetArgs, DwsolArgs, FaithfulnessArgs, GridArgs, ObjectsArgs, SourceArgs,
 };
 use crate::chosen::Chosen;
 use crate::folder;
@@ -184,17 +184,36 @@ pub fn grid(args: &GridArgs) -> Result<ExitCode> {
 }
 
 /// `candor bench objects`.
-pub fn objects(args: &DatasetArgs) -> Result<ExitCode> {
-    let args = &without_tuning(args, "objects")?;
+pub fn objects(args: &ObjectsArgs) -> Result<ExitCode> {
+    let recognised = args.recognised;
+    let args = &without_tuning(&args.dataset, "objects")?;
     let Opened { setup, dataset, fingerprint, methods, choices, folder } =
         open(args, "objects", &["objects.jsonl"])?;
     let localize = Localize::new(&dataset, &setup.preprocessing, &setup.labels, args.seed);
-    let measure = Objects::new(&dataset, localize);
+    let mut measure = Objects::new(&dataset, localize);
     if measure.photos() == 0 {
         anyhow::bail!("{}: no photo has boxes of two classes or more", args.source.dataset.display());
     }
+    if let Some(first) = recognised {
+        let asked = measure.photos();
+        let bar = output::progress(asked as u64);
+        bar.set_message("showing objects alone");
+        measure.recognised(&setup.model, first, &mut output::Watching::new(&bar))?;
+        bar.finish_and_clear();
+        let left = measure.photos();
+        if left == 0 {
+            anyhow::bail!(
+                "{}: in no photo does the model recognise two classes",
+                args.source.dataset.display()
+            );
+        }
+        output::note(&format!("the model recognises two classes or more in {left} of {asked} photos"));
+    }
     // Absent classes are drawn among those of the samples.
-    let further = json!({ "limit": dataset.samples.len() });
+    let mut further = json!({ "limit": dataset.samples.len() });
+    if let Some(first) = recognised {
+        further["recognised"] = json!(first);
+    }
     let sum = |found: &Found<_>, _| (vec![several::table(found, args.seed)], vec![]);
     let benchmark = Benchmark {
         args,
