@@ -19,7 +19,7 @@ use one_of::{one_of, presets};
 
 pub use bench::{
     AbsentKind, AdversarialArgs, Bench, BenchArgs, DatasetArgs, DwsolArgs, FaithfulnessArgs, GridArgs,
-    SpeedArgs,
+    ObjectsArgs, SpeedArgs,
 };
 pub use detect::{CorpusArgs, Detect, DetectArgs, EvalArgs, ScoreArgs, TrainArgs};
 pub use page::PageArgs;
@@ -267,6 +267,9 @@ pub struct ExplainArgs {
     /// Paint the maps of classes with weak evidence, too (they are in the NPZ files anyway)
     #[arg(long)]
     pub weak: bool,
+    /// Show how far an object reaches, not its decisive part: the reliable mask's map grown over what has like features
+    #[arg(long)]
+    pub extent: bool,
     /// Closer looks of the reliable mask for a class that the photo does not show well enough: 1, or 0 for none [default: 1]
     #[arg(long, value_name = "N")]
     pub look: Option<u32>,

@@ -104,17 +104,28 @@ impl Builder {
 
     /// Appends a node with one output.
     pub fn node<'b>(&'b self, op: &str, inputs: &[Option<Expr<'b>>], attrs: &[(&str, Attr)]) -> Expr<'b> {
-        let id = self.with_mut(|g| {
-            let output = g.add_value(&format!("candor_{op}"), None);
-            let name = g.name(output).to_string();
+        let [output] = self.with_outputs(op, inputs, attrs);
+        output
+    }
+
+    /// Appends a node with `N` outputs.
+    pub fn with_outputs<'b, const N: usize>(
+        &'b self,
+        op: &str,
+        inputs: &[Option<Expr<'b>>],
+        attrs: &[(&str, Attr)],
+    ) -> [Expr<'b>; N] {
+        let ids: [ValueId; N] = self.with_mut(|g| {
+            let outputs = std::array::from_fn(|_| g.add_value(&format!("candor_{op}"), None));
+            let name = g.name(outputs[0]).to_string();
             let inputs = inputs.iter().map(|i| i.map(|e| e.id)).collect();
             let attrs = attrs.iter().map(|(k, v)| (k.to_string(), v.clone())).collect();
-            let node = Node::new(&name, op, inputs, vec![Some(output)], attrs);
+            let node = Node::new(&name, op, inputs, outputs.map(Some).to_vec(), attrs);
             g.nodes.push(node.with_origin(self.origin.borrow().clone()));
-            output
+            outputs
         });
         self.infer_last();
-        self.value(id)
+        ids.map(|id| self.value(id))
     }
 
     /// Appends a node as it is; its outputs keep their ids, and it its origin.

@@ -40,12 +40,26 @@ pub struct LoopBody<'b> {
 }
 
 impl Builder {
-    /// Appends a Loop of `turns` turns. Returns the carried values behind the last turn; each has the shape it started with.
+    /// Appends a Loop of a known number of turns: [`Builder::repeat_counted`], which a caller can take turn by turn ([`crate::stages`]).
+    ///
+    /// # Errors
+    /// As [`Builder::repeat_counted`].
+    pub fn repeat<'b>(&'b self, name: &str, turns: usize, body: LoopBody<'b>) -> Result<Vec<Expr<'b>>> {
+        let count = Tensor::new(vec![], TensorData::Int64(vec![turns as i64]))?;
+        self.repeat_counted(name, self.constant(count), body)
+    }
+
+    /// Appends a Loop of `turns` turns, an int64 scalar. Returns the carried values behind the last turn; each has the shape it started with.
     /// Large constants of the body become captured constants of this graph, so that two loops share them.
     ///
     /// # Errors
     /// [`GraphError`] if the body is malformed or does not hand on as many values as it is given.
-    pub fn repeat<'b>(&'b self, name: &str, turns: usize, body: LoopBody<'b>) -> Result<Vec<Expr<'b>>> {
+    pub fn repeat_counted<'b>(
+        &'b self,
+        name: &str,
+        turns: Expr<'b>,
+        body: LoopBody<'b>,
+    ) -> Result<Vec<Expr<'b>>> {
         let LoopBody { mut graph, turn, carried, mut captured } = body;
         if graph.outputs.len() != carried.len() {
             return Err(GraphError::Malformed(format!(
@@ -61,10 +75,8 @@ impl Builder {
         graph.inputs = formal.chain(captured.iter().map(|c| c.0)).collect();
         graph.check()?;
 
-        let count = Tensor::new(vec![], TensorData::Int64(vec![turns as i64]))?;
         let always = Tensor::new(vec![], TensorData::Bool(vec![true]))?;
-        let own =
-            [self.constant(count), self.constant(always)].into_iter().chain(carried.iter().map(|c| c.1));
+        let own = [turns, self.constant(always)].into_iter().chain(carried.iter().map(|c| c.1));
         let own: Vec<ValueId> = own.map(Expr::id).collect();
         let places = captured.iter().enumerate().map(|(i, (id, _))| (*id, own.len() + i)).collect();
         let inputs = own.iter().copied().chain(captured.iter().map(|c| c.1.id())).collect();

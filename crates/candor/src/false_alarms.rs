@@ -29,6 +29,8 @@ const PLACES_OF_FEW: Rule = [(0.05, 0.05), (0.01, 1.2), (0.001, 2.0)];
 /// Evidence on a closer look.
 const LOOKS: Rule = [(0.05, 2.3), (0.01, 4.2), (0.001, 7.0)];
 
+/// Halvings of an interval until nothing is left of it.
+const HALVINGS: usize = 60;
 /// What sums of logarithms may differ by that are equal.
 const ROUNDING: f64 = 1e-9;
 
@@ -209,6 +211,28 @@ impl Null {
         (r0.ln() + way * (r1.ln() - r0.ln())).exp().max(least.min(last))
     }
 
+    /// The strength whose rate is the given one, or less where the rate jumps; infinite if none is.
+    pub(crate) fn strength(&self, rate: f64) -> f64 {
+        let (Some(&(_, lowest)), Some(&(_, highest))) = (self.thresholds.first(), self.thresholds.last())
+        else {
+            return f64::INFINITY;
+        };
+        let reaches = |strength: f64| self.rate(strength) <= rate + ROUNDING;
+        // What follows the last threshold falls by the last slope, if at all.
+        let [mut below, mut above] = [lowest, highest + 10.0 * (highest - lowest) + 1.0];
+        if reaches(below) {
+            return below;
+        }
+        if !reaches(above) {
+            return f64::INFINITY;
+        }
+        for _ in 0..HALVINGS {
+            let middle = below + (above - below) / 2.0;
+            if reaches(middle) { above = middle } else { below = middle }
+        }
+        above
+    }
+
     /// The strength from which on so many false alarms are stated; `None` if the samples cannot tell so few.
     pub fn threshold(&self, rate: f64) -> Option<f64> {
         self.thresholds.iter().find(|(r, _)| *r <= rate).map(|(_, at)| *at)
@@ -251,6 +275,7 @@ mod tests {
             let false_alarms = samples.iter().filter(|&&s| s > at).count() as f64 / 1000.0;
             assert!(false_alarms <= rate && false_alarms >= rate - 0.0021, "{rate}: {false_alarms}");
             assert!((null.rate(at) - rate).abs() < 1e-9);
+            assert!((null.strength(rate) - at).abs() < 1e-6, "{rate}: {}", null.strength(rate));
         }
         assert!((null.rate(0.97) - 0.03).abs() < 0.003, "{}", null.rate(0.97));
         assert_eq!((null.rate(50.0), null.rate(-1.0)), (1.0 / 1001.0, 1.0));

@@ -64,6 +64,38 @@ fn classes_that_are_there_are_found_and_others_are_not() {
 }
 
 #[test]
+fn an_extent_covers_more_of_the_object_and_is_empty_where_the_map_is() {
+    let classifier = classifier(None);
+    let (mut decisive, mut reached, mut beside) = (0.0, 0.0, 0.0);
+    for scene in scenes(4, 1) {
+        let [x0, y0, x1, y1] = scene.objects[0].bbox.map(|v| v as usize);
+        let maps = explained(&classifier, &Method::default(), &scene.image);
+        let extents = explained(&classifier, &Method::default().with("extent", true), &scene.image);
+        for (map, extent) in maps.iter().zip(&extents) {
+            assert_eq!((map.class_id, map.verdict), (extent.class_id, extent.verdict));
+            assert!((map.map.max() - extent.map.max()).abs() < 1e-5, "one scale");
+            if map.class_id != scene.objects[0].class || map.verdict != Verdict::Evidence {
+                continue;
+            }
+            // Share of the box that is bright, and of the rest.
+            let bright = |e: &ClassExplanation, inside: bool| {
+                let within = |i: &usize| {
+                    let (y, x) = (i / e.map.width, i % e.map.width);
+                    ((x0..x1).contains(&x) && (y0..y1).contains(&y)) == inside
+                };
+                let all: Vec<usize> = (0..e.map.data.len()).filter(within).collect();
+                let over = all.iter().filter(|&&i| e.map.data[i] > 0.3 * e.map.max()).count();
+                over as f64 / all.len() as f64
+            };
+            decisive += bright(map, true);
+            reached += bright(extent, true);
+            beside += bright(extent, false);
+        }
+    }
+    assert!(reached > decisive && reached > 3.0 * beside, "{decisive} {reached} {beside}");
+}
+
+#[test]
 fn the_fitted_lambda_keeps_the_evidence_and_a_set_one_stays() {
     let classifier = classifier(None);
     for scene in scenes(3, 1) {

@@ -71,6 +71,7 @@ fn methods(args: &ExplainArgs) -> Result<Vec<Method>> {
     let flags = flag(args.lambda_path && !set_already("lambda-path"), "lambda-path")
         .into_iter()
         .chain(flag(args.weak, "weak"))
+        .chain(flag(args.extent, "extent"))
         .chain(args.look.map(|looks| ("look".to_string(), looks.to_string())));
     let mut method = chosen(&args.method);
     method.set.extend(flags);

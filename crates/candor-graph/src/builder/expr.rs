@@ -88,6 +88,13 @@ impl<'b> Expr<'b> {
         self.op("ReduceSum", &[axes], &[("keepdims", Attr::Int(keep_dims.into()))])
     }
 
+    /// The `count` largest values along the last axis, falling.
+    pub fn largest(self, count: usize) -> Expr<'b> {
+        let count = self.builder.ints(&[count as i64]);
+        let [values, _] = self.builder.with_outputs("TopK", &[Some(self), Some(count)], &[]);
+        values
+    }
+
     /// Mean over axes, which stay as ones.
     pub fn mean(self, axes: &[i64]) -> Expr<'b> {
         self.op("ReduceMean", &[self.builder.ints(axes)], &[])

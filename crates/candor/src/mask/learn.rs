@@ -170,12 +170,16 @@ impl Learner {
         };
         let mut all: Vec<Prepared> = part
             .iter()
-            .map(|_| Prepared { crossing: vec![], reference: vec![], image: vec![], places: None })
+            .map(|image| Prepared {
+                crossing: vec![],
+                reference: vec![],
+                image: image.to_vec(),
+                places: None,
+            })
             .collect();
         if let Some(test) = self.places.as_mut().filter(|_| with_places) {
             for (prepared, image) in all.iter_mut().zip(part) {
                 prepared.places = Some(test.test(model, image)?);
-                prepared.image = image.to_vec();
             }
         }
         for &is_image in &self.crossing_is_image {

@@ -3,6 +3,7 @@
 
 pub mod adam;
 pub mod evidence;
+pub(crate) mod extent;
 pub mod fuse;
 mod keep;
 pub mod learn;
@@ -11,6 +12,7 @@ pub mod look;
 pub mod looped;
 pub mod masked;
 pub mod objective;
+mod placed;
 pub mod places;
 pub mod prepared;
 pub mod settings;

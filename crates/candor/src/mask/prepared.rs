@@ -11,13 +11,18 @@ pub struct Prepared {
     pub(super) crossing: Vec<Tensor>,
     /// Logits of the unmasked image.
     pub reference: Vec<f32>,
-    /// The image itself, C·H·W preprocessed values, if windows are asked.
+    /// The image itself, C·H·W preprocessed values.
     pub(super) image: Vec<f32>,
     /// What windows over its coarsest level show, if they are asked.
     pub(super) places: Option<Places>,
 }
 
 impl Prepared {
+    /// The image, C·H·W preprocessed values.
+    pub fn image(&self) -> &[f32] {
+        &self.image
+    }
+
     /// Passes that preparing an image takes.
     pub const PASSES: Passes = Passes { forward: 1, backward: 0 };
 }

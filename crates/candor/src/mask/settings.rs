@@ -44,7 +44,7 @@ pub const EVIDENCE: Parameter = Parameter {
     default: "auto",
     kind: Kind::Choice(&names(&EVIDENCES)),
     help: "where classes compete for it: at the place where each is by itself, or over the whole photo, with the search that went with it \
-               (60 steps from masks of one, at one lambda); auto: place, and photo in an exported graph",
+               (60 steps from masks of one, at one lambda); auto: place, and photo in an exported graph of a model that cannot be asked in batches",
 };
 
 /// The parameter `look`.

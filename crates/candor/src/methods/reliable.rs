@@ -9,10 +9,11 @@ use crate::explanation::{Explanation, Judged, Kept, LevelMask, PathPoint, is_emp
 use crate::false_alarms::{FalseAlarms, WEAK};
 use crate::map::{Interpolation, Map};
 use crate::mask::evidence::Look;
+use crate::mask::extent::Extent;
 use crate::mask::fuse::{self, Fusion};
 use crate::mask::learn::Learner;
 use crate::mask::look::laid_back;
-use crate::mask::looped::as_nodes;
+use crate::mask::looped::{self, as_nodes, places_as_nodes};
 use crate::mask::places::has_crowd;
 use crate::mask::settings::{self, Settings};
 use crate::mask::stepwise::{Shown, Stepwise, stepwise};
@@ -79,6 +80,12 @@ const PARAMETERS: &[Parameter] = &[
         help: "show the maps of classes with weak evidence, too",
     },
     Parameter {
+        name: "extent",
+        default: "false",
+        kind: Kind::Flag,
+        help: "show how far the object reaches, not its decisive part: the map grown over the places whose features are like those under it",
+    },
+    Parameter {
         name: "fuse",
         default: "mask",
         kind: Kind::Choice(&names(&FUSIONS)),
@@ -110,6 +117,7 @@ impl Definition for Reliable {
     fn prepare(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
         let (levels, settings) = search_settings(model, p, choices)?;
         let (fused, fusion) = p.choice(&FUSIONS, "fuse");
+        let extent = p.flag("extent").then(|| Extent::new(model, &levels)).transpose()?;
         let mut learner = Learner::new(model, levels, settings)?;
         learner
             .false_alarms
@@ -121,6 +129,7 @@ impl Definition for Reliable {
             attribution: fused == Fused::Features,
             fusion,
             path: p.flag("lambda-path"),
+            extent,
             prepared: None,
         }))
     }
@@ -133,17 +142,27 @@ impl Definition for Reliable {
 impl Export for Reliable {
     fn export(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Graph> {
         plain(p)?;
-        if Settings::chooses_evidence(p) {
-            // Windows and a λ that follows have no form as a graph.
+        let at = |e| Error::graph(&model.info.path, e);
+        let chooses = Settings::chooses_evidence(p);
+        let (levels, mut settings) = search_settings(model, p, choices)?;
+        if settings.places && !places_as_nodes(model, &levels, &settings).map_err(at)? {
+            if !chooses {
+                let (name, only, given) = ("evidence", "photo", "place".to_string());
+                return Err(Error::method(p.method(), MethodError::NotExportableWith { name, only, given }));
+            }
+            // The search that goes with it.
             p.record("evidence", "photo");
+            settings = search_settings(model, p, choices)?.1;
         }
-        let (levels, settings) = search_settings(model, p, choices)?;
-        if settings.places {
-            let (name, only, given) = ("evidence", "photo", "place".to_string());
-            return Err(Error::method(p.method(), MethodError::NotExportableWith { name, only, given }));
-        }
-        as_nodes(model, &levels, &settings, p.choice(&INTERPOLATIONS, "upsample"))
-            .map_err(|e| Error::graph(&model.info.path, e))
+        // A closer look has no form as a graph.
+        p.record("look", 0);
+        let built_in = FalseAlarms::built_in(model.classes);
+        let shown = looped::Shown {
+            interpolation: p.choice(&INTERPOLATIONS, "upsample"),
+            weak: p.flag("weak"),
+            false_alarms: choices.false_alarms.as_ref().unwrap_or(&built_in),
+        };
+        as_nodes(model, &levels, &settings, &shown).map_err(at)
     }
 
     fn stepwise(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Option<Stepwise>> {
@@ -165,6 +184,7 @@ fn plain(p: &Parameters) -> Result<()> {
         ("return", "last", p.word("return").to_string()),
         ("fuse", "mask", p.word("fuse").to_string()),
         ("lambda-path", "false", p.flag("lambda-path").to_string()),
+        ("extent", "false", p.flag("extent").to_string()),
         ("settle", "0", p.real("settle").to_string()),
     ];
     match asked.into_iter().find(|(_, only, given)| given != only) {
@@ -206,6 +226,8 @@ struct ReliableExplainer {
     attribution: bool,
     fusion: Fusion,
     path: bool,
+    /// Grows the maps, if that is asked for.
+    extent: Option<Extent>,
     weak: bool,
     prepared: Option<Prepared>,
 }
@@ -283,7 +305,7 @@ impl ReliableExplainer {
         for ((prepared, classes), all) in asked.iter().zip(&all) {
             let learned: Vec<Learned> = learned.by_ref().take(all.len()).collect();
             let other: Vec<_> = other.by_ref().take(all.len()).collect();
-            explained.push(self.explanations(model, prepared, classes, learned, &other));
+            explained.push(self.explanations(model, prepared, classes, learned, &other)?);
         }
         Ok(explained)
     }
@@ -307,35 +329,35 @@ impl ReliableExplainer {
 
     /// Explanations of an image's `classes`, the first of those whose masks were learned.
     fn explanations(
-        &self,
+        &mut self,
         model: &Model,
         prepared: &Prepared,
         classes: &[usize],
         learned: Vec<Learned>,
         other: &[Vec<Learned>],
-    ) -> Vec<Explanation> {
+    ) -> Result<Vec<Explanation>> {
         let means: Vec<Vec<Map>> = learned.iter().map(|l| self.means(l, prepared)).collect();
         let top1 = argmax(&prepared.reference);
         let top = learned.iter().position(|l| l.query.class == top1).unwrap_or(0);
         let scales: Vec<f32> = means[top].iter().map(Map::max).collect();
         // The shared passes (unmasked, null) and the top-1 query are split evenly among the queries asked for.
         let own = learned.iter().chain(other.iter().flatten()).map(|l| l.passes);
-        let passes: Passes = own.chain([Prepared::PASSES]).sum();
+        let grown = if self.extent.is_some() { classes.len() as u64 } else { 0 };
+        let extents = (0..grown).map(|_| Extent::PASSES);
+        let passes: Passes = own.chain([Prepared::PASSES]).chain(extents).sum();
         let asked = learned.into_iter().zip(means).zip(other).take(classes.len()).enumerate();
         let mut explained: Vec<Explanation> = asked
             .map(|(q, ((l, means), other))| {
-                let map = self.fused(model, &l, &means, &scales);
-                let path: Vec<PathPoint> = other
-                    .iter()
-                    .map(|l| PathPoint {
-                        lambda: f64::from(l.lambda),
-                        map: self.fused(model, l, &self.means(l, prepared), &scales),
-                        kept: kept(l),
-                    })
-                    .collect();
+                let map = self.fused(model, &l, (&means, &scales), prepared)?;
+                let at = |l: &Learned| -> Result<PathPoint> {
+                    let means = self.means(l, prepared);
+                    let map = self.fused(model, l, (&means, &scales), prepared)?;
+                    Ok(PathPoint { lambda: f64::from(l.lambda), map, kept: kept(l) })
+                };
+                let path: Vec<PathPoint> = other.iter().map(at).collect::<Result<_>>()?;
                 let unstable = unstable(&map, &path);
                 let warnings = warnings(&l, &map).into_iter().chain(unstable).collect();
-                Explanation {
+                Ok(Explanation {
                     attribution: None,
                     map,
                     path,
@@ -349,12 +371,12 @@ impl ReliableExplainer {
                     passes: passes.share(q, classes.len()),
                     warnings,
                     levels: self.level_masks(l),
-                }
+                })
             })
-            .collect();
+            .collect::<Result<_>>()?;
         Judged::together(&mut explained);
         explained.iter_mut().for_each(|e| e.set_aside(self.weak));
-        explained
+        Ok(explained)
     }
 
     fn mask_shape(&self, level: usize, mask: &[f32]) -> [usize; 3] {
@@ -362,14 +384,23 @@ impl ReliableExplainer {
         [mask.len() / (h * w), h, w]
     }
 
-    /// The levels' maps as one; what was learned on a closer look goes back to its place.
-    fn fused(&self, model: &Model, learned: &Learned, means: &[Map], scales: &[f32]) -> Map {
+    /// The levels' maps as one, grown if that is asked for; what was learned on a closer look goes back to its place.
+    fn fused(
+        &mut self,
+        model: &Model,
+        learned: &Learned,
+        (means, scales): (&[Map], &[f32]),
+        prepared: &Prepared,
+    ) -> Result<Map> {
         let [_, height, width] = model.input_shape;
-        let map = self.fusion.fuse(means, scales, [height, width], self.interpolation);
-        match learned.look() {
+        let mut map = self.fusion.fuse(means, scales, [height, width], self.interpolation);
+        if let Some(extent) = &mut self.extent {
+            map = extent.grown(model, learned.look().map_or(prepared, Look::prepared).image(), &map)?;
+        }
+        Ok(match learned.look() {
             Some(look) => laid_back(&map, look.part, [height, width]),
             None => map,
-        }
+        })
     }
 
     /// M_l, or A_l of the attribution form, of each level.

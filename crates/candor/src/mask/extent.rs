@@ -1,0 +1,177 @@
+//! How far an object reaches of which a mask has found the decisive part: the map grown over the places whose features are like those under it.
+//! New in Candor; nothing in it is learned from boxes.
+//!
+//! With the map m at the places p of a level (its mean there, over its maximum) and the features a_p of the level, each channel over the places of
+//! the image with mean 0 and variance 1,
+//!
+//! E_p = σ(κ · (cos(a_p, q) − cos(a_p, b))) · ‖a′_p‖ / max ‖a′‖,   q = Σ_p m_p a_p,   b = Σ_p max(0, 1 − m_p/θ) a_p,
+//!
+//! where a′ are the features of the coarsest level as they are: which of two directions a feature is nearer to, that of the decisive part or that of
+//! all that the map leaves out, times how much the network sees there at all. The first factor is the mean over two levels, the coarsest of at least
+//! [`PLACES`] places and the one before it. E is shown on the map's own scale, its maximum that of the map, and is empty where the map is.
+
+use candor_graph::builder::Builder;
+use candor_graph::rewrite;
+
+use super::levels::Level;
+use crate::engine::Session;
+use crate::error::{Error, Result, floats};
+use crate::map::{Interpolation, Map};
+use crate::model::Model;
+use crate::passes::Passes;
+
+/// Least number of places of the levels at which features are compared, if any level has as many.
+const PLACES: usize = 100;
+/// How many those levels are, if there are as many.
+const COMPARED: usize = 2;
+/// κ: how sharp the border is between what is like the decisive part and what is not.
+const SHARPNESS: f64 = 4.0;
+/// θ: places with less than this share of the map's maximum count as left out, the less they have the more.
+const LEFT_OUT: f64 = 0.25;
+
+/// The features of a model at some of its levels, compiled.
+pub(crate) struct Extent {
+    session: Box<dyn Session>,
+    /// The levels at which features are compared, and the coarsest.
+    levels: Vec<Level>,
+}
+
+impl Extent {
+    /// Passes that an image takes.
+    pub const PASSES: Passes = Passes { forward: 1, backward: 0 };
+
+    /// Compiles the layers up to the levels.
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    pub fn new(model: &Model, levels: &[Level]) -> Result<Self> {
+        let compared = match levels.iter().rposition(|l| l.shape[1] * l.shape[2] >= PLACES) {
+            Some(last) => &levels[(last + 1).saturating_sub(COMPARED)..=last],
+            None => &levels[..levels.len().min(1)],
+        };
+        let levels: Vec<Level> = compared.iter().chain(levels.last()).cloned().collect();
+        let mut graph = model.graph.clone();
+        // One that is both is handed on once more.
+        let builder = Builder::new(graph);
+        let outputs = levels.iter().map(|l| builder.value(l.value).op("Identity", &[], &[]).id()).collect();
+        let at = |e| Error::graph(&model.info.path, e);
+        graph = builder.finish().map_err(at)?;
+        graph.outputs = outputs;
+        rewrite::remove_dead(&mut graph);
+        Ok(Extent { session: model.engine.compile(&graph)?, levels })
+    }
+
+    /// A map of an image (C·H·W preprocessed values), grown.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub fn grown(&mut self, model: &Model, image: &[f32], map: &Map) -> Result<Map> {
+        let most = map.max();
+        if most <= 0.0 {
+            return Ok(Map::zeros(map.height, map.width));
+        }
+        let values = self.session.run(&[&model.input_tensor(image)?])?;
+        let mut features = vec![];
+        for (level, values) in self.levels.iter().zip(&values) {
+            let values = floats(Some(values), "the features of a level")?;
+            // A fixed batch repeats the image; the first is enough.
+            let one = &values[..values.len() / model.fixed_batch.unwrap_or(1)];
+            features.push((level.shape, level.feature().channels_first(one)));
+        }
+        let at_size = |[_, height, width]: [usize; 3], data: Vec<f64>| {
+            let data = data.into_iter().map(|v| v as f32).collect();
+            Map { height, width, data }.resize(map.height, map.width, Interpolation::Bilinear)
+        };
+        let mut grown = Map::zeros(map.height, map.width);
+        let Some((coarsest, compared)) = features.split_last() else { return Ok(grown) };
+        for (shape @ [_, height, width], features) in compared {
+            let like = at_size(*shape, alike(features, &shares(map, [*height, *width])));
+            grown.data.iter_mut().zip(&like.data).for_each(|(sum, v)| *sum += v);
+        }
+        let (shape @ [_, rows, columns], features) = coarsest;
+        let strength = at_size(*shape, norms(features, rows * columns));
+        grown.data.iter_mut().zip(&strength.data).for_each(|(g, s)| *g *= s);
+        let largest = grown.max();
+        if largest > 0.0 {
+            grown.data.iter_mut().for_each(|v| *v *= most / largest);
+        }
+        Ok(grown)
+    }
+}
+
+/// The map at the places of a grid, over its maximum: the mean of the pixels whose centres lie there.
+fn shares(map: &Map, [height, width]: [usize; 2]) -> Vec<f64> {
+    let mut sums = vec![(0.0, 0.0f64); height * width];
+    for (i, &v) in map.data.iter().enumerate() {
+        let at = |k: usize, size: usize, places: usize| ((2 * k + 1) * places / (2 * size)).min(places - 1);
+        let (y, x) = (at(i / map.width, map.height, height), at(i % map.width, map.width, width));
+        let (sum, count) = &mut sums[y * width + x];
+        (*sum, *count) = (*sum + f64::from(v.max(0.0)), *count + 1.0);
+    }
+    let means: Vec<f64> = sums.into_iter().map(|(sum, count)| sum / count.max(1.0)).collect();
+    let most = means.iter().copied().fold(0.0, f64::max);
+    means.into_iter().map(|v| if most > 0.0 { v / most } else { 0.0 }).collect()
+}
+
+/// σ(κ · (cos(a_p, q) − cos(a_p, b))) at each place of features (C×P, row-major) under shares of a map.
+fn alike(features: &[f32], shares: &[f64]) -> Vec<f64> {
+    let places = shares.len();
+    let features: Vec<f32> = features.chunks(places).flat_map(standardised).collect();
+    let length = norms(&features, places);
+    let direction = |weight: &dyn Fn(f64) -> f64| -> Vec<f64> {
+        let sum = |plane: &[f32]| plane.iter().zip(shares).map(|(&a, &m)| f64::from(a) * weight(m)).sum();
+        let all: Vec<f64> = features.chunks(places).map(sum).collect();
+        let norm = all.iter().map(|v| v * v).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+        all.into_iter().map(|v| v / norm).collect()
+    };
+    let decisive = direction(&|m| m);
+    let rest = direction(&|m| (1.0 - m / LEFT_OUT).max(0.0));
+    let nearer = |p: usize| {
+        let pairs = features.chunks(places).zip(decisive.iter().zip(&rest));
+        let dot: f64 = pairs.map(|(plane, (q, b))| f64::from(plane[p]) * (q - b)).sum();
+        1.0 / (1.0 + (-SHARPNESS * dot / length[p].max(f64::MIN_POSITIVE)).exp())
+    };
+    (0..places).map(nearer).collect()
+}
+
+/// A channel with mean 0 and variance 1; zeros if it is the same everywhere.
+fn standardised(plane: &[f32]) -> Vec<f32> {
+    let n = plane.len() as f64;
+    let mean = plane.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+    let variance = plane.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n;
+    let scale = if variance > 0.0 { variance.sqrt().recip() } else { 0.0 };
+    plane.iter().map(|&v| ((f64::from(v) - mean) * scale) as f32).collect()
+}
+
+/// ‖a_p‖ at each place of features (C×P, row-major).
+fn norms(features: &[f32], places: usize) -> Vec<f64> {
+    let mut squares = vec![0.0; places];
+    for plane in features.chunks(places) {
+        squares.iter_mut().zip(plane).for_each(|(sum, &a)| *sum += f64::from(a) * f64::from(a));
+    }
+    squares.into_iter().map(f64::sqrt).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{alike, shares};
+    use crate::map::Map;
+
+    #[test]
+    fn a_map_grows_over_what_is_alike_and_not_over_the_rest() {
+        // Two kinds of features, in the upper and in the lower row; the map has one place of the upper.
+        let features = [1.0f32, 1.2, 0.9, 0.1, 0.1, 0.1, 0.1, 0.2, 0.1, 1.3, 1.0, 1.1];
+        let grown = alike(&features, &[1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        assert!(grown[..3].iter().all(|&v| v > 0.9), "{grown:?}");
+        assert!(grown[3..].iter().all(|&v| v < 0.1), "{grown:?}");
+        // Features without direction are on no side.
+        assert_eq!(alike(&[0.0; 4], &[1.0, 0.0]), [0.5, 0.5]);
+    }
+
+    #[test]
+    fn places_have_the_mean_of_their_pixels_over_the_largest() {
+        let map = Map { height: 2, width: 4, data: vec![1.0, 1.0, 0.0, 0.5, 1.0, 1.0, 0.0, -7.0] };
+        assert_eq!(shares(&map, [1, 2]), [1.0, 0.125]);
+        assert_eq!(shares(&Map::zeros(3, 3), [2, 2]), [0.0; 4]);
+    }
+}

@@ -1,0 +1,217 @@
+//! Where a class is by itself, as nodes, for exported models: what [`super::places`] asks window after window, here in one batch of all
+//! images and windows. A closer look, which runs the network again on parts of the image, has no such form.
+
+use candor_graph::builder::{Builder, Expr};
+use candor_graph::error::{GraphError, Result};
+use candor_graph::graph::{Attr, Node, ValueId};
+use candor_graph::insert::MaskSite;
+use candor_graph::shape::Dim;
+use candor_graph::tensor::{DataType, Tensor};
+
+use super::masked::Masked;
+use super::objective::maximum;
+use super::places::{CROWD, CROWD_RANK, gain, has_crowd};
+use super::step::START;
+use super::windows::{self, Window};
+use crate::model::Model;
+use crate::nodes::canvas::equals_class;
+
+/// Keeps a logarithm finite.
+const LEAST: f32 = 1e-38;
+
+/// Windows over the coarsest level of a batch of images, and what they show.
+pub(super) struct Windows<'b> {
+    tail: Tail<'b>,
+    all: Vec<Window>,
+    grid: [usize; 2],
+    /// Logits of each window of each image, N×W×K.
+    logits: Expr<'b>,
+    /// Evidence of the crowd, N×1.
+    crowd: Expr<'b>,
+}
+
+/// Where the classes of queries are by themselves, one an image.
+pub(super) struct Placed<'b> {
+    /// Number of the window, N; `None` where the whole image is the only one.
+    window: Option<Expr<'b>>,
+    /// Log-odds with the features in the window and nothing else, N×1.
+    pub log_odds: Expr<'b>,
+    /// Evidence above the crowd's, N×1.
+    pub strength: Expr<'b>,
+}
+
+impl<'b> Placed<'b> {
+    /// All of each image, for models of few classes. `log_odds` of the images, N×1, and the null's.
+    pub fn whole(log_odds: Expr<'b>, floor: Expr<'b>) -> Self {
+        Placed { window: None, log_odds, strength: log_odds - floor }
+    }
+}
+
+/// The layers behind the coarsest mask.
+struct Tail<'b> {
+    nodes: Vec<Node>,
+    mask: ValueId,
+    /// Of the mask.
+    channels: usize,
+    logits: ValueId,
+    /// The only value that they read of the layers before: in the masked network, and as the network without masks has it, N×….
+    crossing: (ValueId, Expr<'b>),
+}
+
+impl<'b> Tail<'b> {
+    /// `None` where they read anything else, which may count in batches.
+    fn of(b: &'b Builder, masked: &Masked) -> Result<Option<Self>> {
+        let suffix = &masked.cut.suffix;
+        let logits = suffix.outputs[0];
+        let Some(site) = masked.sites.last() else { return Ok(None) };
+        let up = suffix.ancestors(&[logits]);
+        let behind = suffix.descendants(&[site.mask]);
+        let (nodes, before): (Vec<Node>, Vec<Node>) = suffix
+            .nodes
+            .iter()
+            .filter(|n| up.contains(&n.output()))
+            .cloned()
+            .partition(|n| behind.contains(&n.output()));
+        let made: Vec<ValueId> = nodes.iter().flat_map(|n| n.outputs.iter().flatten().copied()).collect();
+        let mut read: Vec<ValueId> = nodes.iter().flat_map(|n| n.inputs.iter().flatten().copied()).collect();
+        read.retain(|id| *id != site.mask && !made.contains(id) && b.with(|g| g.constant(*id).is_none()));
+        read.sort_unstable();
+        read.dedup();
+        let [crossing] = read[..] else { return Ok(None) };
+        let ones = masked.sites.iter().map(|site| (site.mask, b.constant(filled(site, 1.0))));
+        let open = b.copy(&before, &ones.collect::<Vec<_>>());
+        let unmasked = b.value(open.get(&crossing).copied().unwrap_or(crossing));
+        let is_float = b.with(|g| g.value(unmasked.id()).dtype) == Some(DataType::Float);
+        let batch_first = unmasked.shape().is_ok_and(|shape| {
+            matches!(shape.first(), Some(Dim::Batch(_))) && shape[1..].iter().all(|d| d.fixed().is_some())
+        });
+        let tail = Tail {
+            nodes,
+            mask: site.mask,
+            channels: site.mask_shape[0],
+            logits,
+            crossing: (crossing, unmasked),
+        };
+        Ok((is_float && batch_first).then_some(tail))
+    }
+
+    /// Logits of features under a mask of one channel, each for as many images.
+    fn under(&self, mask: Expr<'b>, features: Expr<'b>) -> Result<Expr<'b>> {
+        let ones = Tensor::full(&[1, self.channels, 1, 1], 1.0);
+        let mask = if self.channels > 1 { mask * mask.builder().constant(ones) } else { mask };
+        let copied = mask.builder().copy(&self.nodes, &[(self.mask, mask), (self.crossing.0, features)]);
+        let logits = copied.get(&self.logits);
+        let logits = logits.ok_or_else(|| GraphError::Malformed("no mask reaches the logits".into()))?;
+        Ok(mask.builder().value(*logits))
+    }
+
+    /// The features of each image `times` times.
+    fn repeated(&self, times: usize) -> Result<Expr<'b>> {
+        let (_, features) = self.crossing;
+        let shape = features.shape()?;
+        let rest: Vec<i64> = shape[1..].iter().map(|d| d.fixed().map_or(-1, |n| n as i64)).collect();
+        // Rows of an image stay together, where a value has several.
+        let Some(Dim::Batch(rows)) = shape.first() else {
+            return Err(GraphError::Malformed("features without a batch".into()));
+        };
+        let one = [&[-1, 1, *rows as i64], &rest[..]].concat();
+        let ones = [&[1, times][..], &vec![1; 1 + rest.len()]].concat();
+        let all = features.reshape(&one) * features.builder().constant(Tensor::full(&ones, 1.0));
+        Ok(all.reshape(&[&[-1], &rest[..]].concat()))
+    }
+}
+
+impl<'b> Windows<'b> {
+    /// Whether windows of any number of images can be asked in one batch.
+    pub fn have_form(b: &'b Builder, masked: &Masked) -> Result<bool> {
+        Ok(Tail::of(b, masked)?.is_some())
+    }
+
+    /// What windows over the coarsest level show of all classes, where classes are many enough; `None` where they are not, and where the model
+    /// allows no batch of windows. `floors`: the null log-odds of each class, N×K.
+    pub fn new(b: &'b Builder, model: &Model, masked: &Masked, floors: Expr<'b>) -> Result<Option<Self>> {
+        let Some(site) = masked.sites.last().filter(|_| has_crowd(model.classes)) else { return Ok(None) };
+        let Some(tail) = Tail::of(b, masked)?.filter(|_| model.fixed_batch.is_none()) else {
+            return Ok(None);
+        };
+        let [_, height, width] = site.value_shape;
+        let grid = [height, width];
+        let all = windows::over(grid);
+        let masks = all.iter().flat_map(|w| w.mask(grid, grid, [gain(w, grid), 0.0])).collect();
+        let masks = b.constant(Tensor::floats(&[1, all.len(), height, width], masks)?);
+        // One set an image, however many there are.
+        let each = floors.sum(&[1], true).reshape(&[-1, 1, 1, 1]) * 0.0 + masks;
+        let rows = each.reshape(&[-1, 1, height as i64, width as i64]);
+        let logits = tail.under(rows, tail.repeated(all.len())?)?;
+        let by_window = [-1, all.len() as i64, model.classes as i64];
+        let odds = if model.is_sigmoid() { logits } else { all_log_odds(logits, model.classes) };
+        let evidence = odds.reshape(&by_window) - floors.reshape(&[-1, 1, model.classes as i64]);
+        let axes = b.ints(&[1]);
+        let best = evidence.op("ReduceMax", &[axes], &[("keepdims", Attr::Int(0))]);
+        let rank = (model.classes / CROWD).max(CROWD_RANK);
+        let crowd = best.largest(rank).slice(&[1], &[rank as i64 - 1], &[rank as i64], &[1]);
+        let crowd = maximum(crowd, b.scalar(0.0));
+        Ok(Some(Windows { tail, all, grid, logits: logits.reshape(&by_window), crowd }))
+    }
+
+    /// Where a class of each image is. `one_hot`, `rivals` (N×K) and `floor` (N×1) as a query has them; `odds`: log-odds of N×K logits.
+    pub fn place(
+        &self,
+        (one_hot, rivals, floor): (Expr<'b>, Expr<'b>, Expr<'b>),
+        multi_label: bool,
+        odds: &dyn Fn(Expr<'b>) -> Expr<'b>,
+    ) -> Result<Placed<'b>> {
+        let b = one_hot.builder();
+        let axes = |axis: i64| b.ints(&[axis]);
+        let each = |x: Expr<'b>| x.op("Unsqueeze", &[axes(1)], &[]);
+        let mut evidence = (self.logits * each(one_hot)).sum(&[2], false);
+        if !multi_label {
+            let others = self.logits + each(rivals);
+            let most = others.op("ReduceMax", &[axes(2)], &[]);
+            let total = (others - most).exp().sum(&[2], true).op("Log", &[], &[]) + most;
+            evidence = evidence - total.reshape(&[-1, self.all.len() as i64]);
+        }
+        let best = evidence.op("ReduceMax", &[axes(1)], &[]);
+        let window = evidence.op("ArgMax", &[], &[("axis", Attr::Int(1)), ("keepdims", Attr::Int(0))]);
+        let mask = self.table(self.grid, [1.0, 0.0], b)?.op("Gather", &[window], &[]);
+        let log_odds = odds(self.tail.under(mask, self.tail.crossing.1)?);
+        Ok(Placed { window: Some(window), log_odds, strength: best - floor - self.crowd })
+    }
+
+    /// The masks of all windows on a grid, W×1×H×W.
+    fn table(&self, [height, width]: [usize; 2], values: [f32; 2], b: &'b Builder) -> Result<Expr<'b>> {
+        let masks = self.all.iter().flat_map(|w| w.mask(self.grid, [height, width], values)).collect();
+        Ok(b.constant(Tensor::floats(&[self.all.len(), 1, height, width], masks)?))
+    }
+
+    /// Masks at the start, as [`super::step::Step::start`] has them. `full`: a mask of ones of the site, one a query.
+    pub fn start(&self, placed: &Placed<'b>, site: &MaskSite, full: Expr<'b>) -> Result<Expr<'b>> {
+        let [_, height, width] = site.mask_shape;
+        match placed.window {
+            Some(window) if [height, width] != [1, 1] => {
+                Ok(full * self.table([height, width], START, full.builder())?.op("Gather", &[window], &[]))
+            }
+            _ => Ok(full),
+        }
+    }
+}
+
+/// A mask of one image with the same value everywhere.
+pub(super) fn filled(site: &MaskSite, value: f32) -> Tensor {
+    let [c, h, w] = site.mask_shape;
+    Tensor::full(&[1, c, h, w], value)
+}
+
+/// [`crate::scores::all_log_odds`] as nodes, R×K → R×K.
+pub(super) fn all_log_odds(logits: Expr<'_>, classes: usize) -> Expr<'_> {
+    let b = logits.builder();
+    let axes = b.ints(&[1]);
+    let most = logits.op("ReduceMax", &[axes], &[]);
+    let exp = (logits - most).exp();
+    let best = logits.op("ArgMax", &[], &[("axis", Attr::Int(1)), ("keepdims", Attr::Int(0))]);
+    let best = equals_class(best, &[Dim::Batch(1), Dim::Fixed(classes)]);
+    // Of the largest term too little may be left to subtract it from the sum.
+    let others = (exp * (1.0 - best)).sum(&[1], true);
+    let rest = others + (1.0 - exp) * (1.0 - best);
+    logits - most - maximum(rest, b.scalar(LEAST)).op("Log", &[], &[])
+}
