@@ -41,7 +41,7 @@ METHODS = (
     "gradient gradient-times-input deconvnet guided-backprop grad-cam grad-cam++ xgrad-cam hires-cam layer-cam lrp "
     "excitation-backprop deeplift integrated-gradients reliable"
 ).split()
-SETTINGS = {"integrated-gradients": ["--set", "steps=10"], "reliable": ["--set", "iterations=20"]}
+SETTINGS = {"integrated-gradients": ["--set", "steps=10"], "reliable": ["--set", "iterations=20", "--set", "look=0"]}
 TOLERANCE = 1e-4
 FAINT = 1e-3
 """A mask's map is 1 where all of the evidence is; one that is nowhere above this is empty, and its shape is rounding."""

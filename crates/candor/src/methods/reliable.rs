@@ -384,7 +384,7 @@ impl ReliableExplainer {
         [mask.len() / (h * w), h, w]
     }
 
-    /// The levels' maps as one, grown if that is asked for; what was learned on a closer look goes back to its place.
+    /// The levels' maps as one, what was learned on a closer look at its place; grown if that is asked for.
     fn fused(
         &mut self,
         model: &Model,
@@ -393,14 +393,16 @@ impl ReliableExplainer {
         prepared: &Prepared,
     ) -> Result<Map> {
         let [_, height, width] = model.input_shape;
-        let mut map = self.fusion.fuse(means, scales, [height, width], self.interpolation);
-        if let Some(extent) = &mut self.extent {
-            map = extent.grown(model, learned.look().map_or(prepared, Look::prepared).image(), &map)?;
-        }
-        Ok(match learned.look() {
+        let map = self.fusion.fuse(means, scales, [height, width], self.interpolation);
+        let map = match learned.look() {
             Some(look) => laid_back(&map, look.part, [height, width]),
             None => map,
-        })
+        };
+        match &mut self.extent {
+            // Over all of the photo: an object may reach beyond the part that was looked at more closely.
+            Some(extent) => extent.grown(model, prepared.image(), &map),
+            None => Ok(map),
+        }
     }
 
     /// M_l, or A_l of the attribution form, of each level.
