@@ -304,8 +304,8 @@ impl<'b> Search<'_, 'b> {
             let (masks, rest) = last.split_at(self.masked.sites.len());
             found = Following::of(&rest[2 * masks.len()..])?;
             // The last masks have not been looked at.
-            let seen = (masks, self.size(masks)?);
-            let share = self.share(query, self.answer(query, masks)?);
+            let seen = (masks, size(&self.masked.sites, masks)?);
+            let share = share(query, self.answer(query, masks)?, self.model.is_sigmoid());
             found = found.observed(seen, share, lost, self.settings.keep);
             lost = lost * (found.size - NONE_YET / 2.0).is_positive();
             found.lambda = found.lambda * (1.0 - lost * (1.0 - RETRY));
@@ -326,16 +326,6 @@ impl<'b> Search<'_, 'b> {
         logits
             .map(|&id| b.value(id))
             .ok_or_else(|| GraphError::Malformed("no mask reaches the logits".into()))
-    }
-
-    /// Share of a query's evidence that is in logits, N×1×1×1.
-    fn share(&self, q: &QueryInputs<'b>, logits: Expr<'b>) -> Expr<'b> {
-        share(q, logits, self.model.is_sigmoid())
-    }
-
-    /// Σ_l w_l ‖m_l‖₁, N×1×1×1.
-    fn size(&self, masks: &[Expr<'b>]) -> Result<Expr<'b>> {
-        size(&self.masked.sites, masks)
     }
 
     /// One step of Adam for all masks; see [`super::adam`]. With `first`, the step from which masks count, λ follows as well.
@@ -405,12 +395,14 @@ fn forward(suffix: &Graph) -> Vec<Node> {
     suffix.nodes.iter().filter(|n| up.contains(&n.output())).cloned().collect()
 }
 
+/// Share of a query's evidence that is in logits, N×1×1×1.
 fn share<'b>(q: &QueryInputs<'b>, logits: Expr<'b>, multi_label: bool) -> Expr<'b> {
     let kept = log_odds_of(logits, q.one_hot, q.rivals, multi_label) - q.floor;
     let evidence = maximum(q.target - q.floor, kept.builder().scalar(SOME));
     (kept / evidence).reshape(&[-1, 1, 1, 1])
 }
 
+/// Σ_l w_l ‖m_l‖₁, N×1×1×1.
 fn size<'b>(sites: &[MaskSite], masks: &[Expr<'b>]) -> Result<Expr<'b>> {
     let sizes = sites.iter().zip(masks).map(|(s, m)| m.sum(&[1, 2, 3], false) * l1_weight(s));
     let size = sizes.reduce(|a, b| a + b).ok_or_else(|| GraphError::Malformed("no level to mask".into()))?;
