@@ -36,15 +36,15 @@ pub use table::{DetectorKind, TableArgs, TableFormat};
 Examples:
   candor demo                                                     # explains pictures inside it
   candor scenes photos --count 60 --model model.onnx              # its model as a file; photos
-  candor explain model.onnx photos/000000.png                     # where is the answer seen?
+  candor explain model.onnx photos/000000.png                     # which parts show the answer?
 
-The examples of the commands (`candor COMMAND --help`) use the files of the second line. In their place put your own.
+The examples of the commands (`candor COMMAND --help`) use the files of the second line. Replace them with your own.
 
 Exit codes, the same in every command:
   0  done
   1  failed: a file is missing, damaged or not writable, or the model or engine cannot do it
   2  wrong usage: the command line names a method, parameter, value, class, level, … that does not
-     exist, or contradicts itself; said before any long work begins
+     exist, or contradicts itself; reported before any long work begins
   3  some images of a batch failed, each named in the result; the others are done
   4  an alarm, where `candor detect score --fail-on-alarm` asks for it
   130  stopped by Ctrl-C"
@@ -58,9 +58,9 @@ pub struct Cli {
 pub enum Command {
     /// Show a model: input, classes, operators and their gradient rules, the levels that would be masked
     Inspect(InspectArgs),
-    /// Find out how a strange model wants its photos, and what of Candor will work with it
+    /// Find the preprocessing of an unknown model, and check what works with it
     Doctor(DoctorArgs),
-    /// Explain photos: why this class, and is there anything to see of that one?
+    /// Explain photos: which parts show a class, and is it there at all?
     Explain(ExplainArgs),
     /// Learn a model's λ and rates of false alarms on a few photos, and write them to its sidecar
     Calibrate(CalibrateArgs),
@@ -70,11 +70,11 @@ pub enum Command {
     Bench(BenchArgs),
     /// Change photos a little so that the model answers something else
     Attack(AttackArgs),
-    /// Screen inputs for adversarial changes: by where the answer's evidence lies, and whether it stands when the image is disturbed
+    /// Screen inputs for adversarial changes, by where the answer's evidence is and how stable it is when the image is disturbed
     Detect(DetectArgs),
     /// Join the shards of a run into the result that one machine would have written
     Merge(MergeArgs),
-    /// Print the tables of results written as JSON: as Markdown, CSV or HTML
+    /// Print the tables of results as Markdown, CSV or HTML, or draw a figure of them
     Table(TableArgs),
     /// Write a method as an ONNX model: image and class in, logits and map out
     Export(ExportArgs),
@@ -108,8 +108,8 @@ pub struct ModelArgs {
 /// How a model is opened: what its file does not say, and what runs it.
 #[derive(Args, Clone)]
 pub struct OpenArgs {
-    /// How a sample v of 0..=255 becomes input; over what the sidecar and the files beside the model say [default: theirs, else imagenet].
-    /// The whole photo is squashed to the model's input size by a bilinear filter, unless the sidecar says otherwise
+    /// How a pixel value v of 0..=255 becomes input; overrides the sidecar and the files beside the model [default: theirs, else imagenet].
+    /// The whole photo is resized to the model's input size by a bilinear filter, whatever its aspect ratio, unless the sidecar says otherwise
     #[arg(long, value_name = "NAME", value_parser = presets())]
     pub preset: Option<Preset>,
     /// Names of the classes: a text file with one a line, or JSON
@@ -118,10 +118,10 @@ pub struct OpenArgs {
     /// Sidecar to use instead of the one beside the model (MODEL.candor.toml)
     #[arg(long, value_name = "FILE")]
     pub sidecar: Option<PathBuf>,
-    /// Output to explain, of a model with several that could be classes [default: the sidecar's, else the only one]
+    /// Output to explain, if several could be the classes [default: the sidecar's, else the only one]
     #[arg(id = "model_output", long = "output", value_name = "NAME")]
     pub output: Option<String>,
-    /// Height and width of the input, of a model that takes any [default: the sidecar's]
+    /// Height and width of the input, for a model that takes any size [default: the sidecar's]
     #[arg(long, value_name = "H,W", value_parser = size)]
     pub size: Option<[usize; 2]>,
     #[command(flatten)]
@@ -208,7 +208,7 @@ pub struct InspectArgs {
 #[derive(Args)]
 #[command(after_help = "\
 The first thing to run on a strange model. It tries the presets, both orders of the channels, and the whole photo as well as its middle. \
-With --truth the best is that whose answers are right most often. Without, it is the one whose answers differ from photo to photo and \
+With --truth the best preprocessing is the one whose answers are right most often. Without, it is the one whose answers differ from photo to photo and \
 are the same for each photo's mirror image: `score` is the entropy of the answers less the cross-entropy between each photo and its \
 mirror image, in nats; ln N for N photos of different classes that the model is sure of. Twenty such photos tell more than five of one class.
 
@@ -218,7 +218,7 @@ Examples:
 pub struct DoctorArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Photos, best of different classes
+    /// Photos, preferably of different classes
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
     /// True classes: a CSV file with a photo's name and the number or name of its class in each line
@@ -234,7 +234,7 @@ pub struct DoctorArgs {
 
 #[derive(Args)]
 #[command(after_help = "\
-The map of a class says where the network finds it; 0 is nothing. All classes of one photo share one scale, so the map of \
+The map of a class says where the network finds it; 0 means nothing. All classes of one photo share one scale, so the map of \
 a class that is not there is empty. The report (report.html) shows them side by side; the .npz files hold raw magnitudes.
 
 Examples:
@@ -257,11 +257,11 @@ pub struct ExplainArgs {
     pub classes: Vec<String>,
     #[command(flatten)]
     pub method: MethodArgs,
-    /// Several methods side by side on one page, instead of --method; --set METHOD.KEY=VALUE is for one of them, --set KEY=VALUE for all that
-    /// have the parameter
+    /// Several methods side by side on one page, instead of --method; --set METHOD.KEY=VALUE sets a parameter of one, --set KEY=VALUE of all that
+    /// have it
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', conflicts_with = "method")]
     pub methods: Vec<String>,
-    /// Learn the reliable mask at λ/4, λ/2, 2λ and 4λ, too, and warn where the map does not stay (five times the time)
+    /// Learn the reliable mask at λ/4, λ/2, 2λ and 4λ, too, and warn if the map changes (takes five times as long)
     #[arg(long)]
     pub lambda_path: bool,
     /// Paint the maps of classes with weak evidence, too (they are in the NPZ files anyway)
@@ -290,11 +290,11 @@ pub struct ExplainArgs {
 
 #[derive(Args)]
 #[command(after_help = "\
-λ weighs the masks' sparsity. Chosen is the largest of seven at which the median change of the evidence kept stays within \
-the tolerance. `explain` reads it from the sidecar, and fits it to each photo from there. What classes that are not there show is learned from \
-the same photos: all but the model's answers count as not there. From it `explain` says how many of them show as much as a class does, and gives \
-its verdict at 1 % false alarms; without it a cautious rule is built in. --preset and --levels are written beside it, because λ holds for them; a \
-preprocessing that nobody stated is not.
+λ weighs the masks' sparsity. Of seven values, the largest is chosen at which the median change of the evidence stays within \
+the tolerance. `explain` reads it from the sidecar and starts from it. The same photos show how much evidence absent classes \
+reach: all classes but the model's answer count as absent. From that `explain` says how many absent classes show as much as a given class, \
+and gives its verdict at 1 % false alarms; without a calibration it uses a cautious built-in rule. --preset and --levels are written to the \
+sidecar, too, because λ holds for them; an assumed preprocessing is not.
 
 Example:
   candor calibrate model.onnx photos/00000[01].png")]
@@ -317,9 +317,9 @@ pub struct CalibrateArgs {
 
 #[derive(Args)]
 #[command(after_help = "\
-Each image is asked for its top-1 class, the second, the one of median rank, a random one and the lowest. A method whose \
-maps of absent classes weigh as much as that of the answer explains the picture and not the answer. It writes check.html \
-(the maps side by side), check.csv (every map's figures) and check.json. Without --methods all are checked, of which some take \
+Each image is asked for its top-1 class, the second, the one of median rank, a random one and the lowest. If a method's \
+maps of absent classes have as much mass as that of the answer, it explains the picture and not the answer. It writes check.html \
+(the maps side by side), check.csv (every map's figures) and check.json. Without --methods all are checked; some of them take \
 thousands of passes a map.
 
 Examples:
@@ -329,7 +329,7 @@ Examples:
 pub struct CheckArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Photos; twenty or more give figures that can be believed
+    /// Photos; use twenty or more for reliable figures
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
     /// Methods to check [default: all]
@@ -371,7 +371,7 @@ pub struct SurrogateArgs {
     /// Model on which `transfer` makes the images; its own sidecar says how it is fed
     #[arg(long, value_name = "OTHER.onnx")]
     pub from: Option<PathBuf>,
-    /// Preprocessing of that model; over what its sidecar says
+    /// Preprocessing of that model; overrides its sidecar
     #[arg(long, value_name = "NAME", value_parser = presets(), hide_possible_values = true, requires = "from")]
     pub from_preset: Option<Preset>,
 }
@@ -381,10 +381,10 @@ pub struct SurrogateArgs {
 pub struct SourceArgs {
     /// The dataset
     pub dataset: PathBuf,
-    /// Its form, where it cannot be told: csv, folders, voc, coco, cub, wsolevaluation, cifar
+    /// Its format, if it cannot be recognised: csv, folders, voc, coco, cub, wsolevaluation, cifar
     #[arg(long, value_name = "NAME")]
     pub format: Option<String>,
-    /// Folder with the photos, where they do not lie beside the list
+    /// Folder with the photos, if they are not beside the list
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
     /// The model's classes for each class of the dataset: JSON {"CLASS": [NUMBERS]}, or lines CLASS,NUMBERS; no number leaves a class out
@@ -394,23 +394,23 @@ pub struct SourceArgs {
 
 #[derive(Args)]
 #[command(after_help = "\
-The model's answer to each photo is the class that the attack leads away from. Pixels count in 0..=1 and stay there: --eps 8/255 \
-is eight grey levels whatever the model's normalisation, and of an L2 attack (pgd-l2, apgd with norm=l2) the length of the whole \
+The attack changes each photo until the model no longer gives its answer. Pixels are measured in 0..=1 and stay in that range: --eps 8/255 \
+is eight grey levels whatever the model's normalisation; for an L2 attack (pgd-l2, apgd with norm=l2) --eps is the length of the whole \
 change. deepfool, cw and jsma look for a small change themselves and take no --eps.
 
   fgsm      one step along the sign of the gradient
-  bim, pgd  many, projected back; pgd starts at random
+  bim, pgd  many steps, projected back; pgd starts at random
   pgd-l2    the same in a Euclidean ball
   apgd      sets its own step length; the strongest of these
-  deepfool  a short way over the nearest boundary
-  cw        the shortest that a slow optimisation finds
-  jsma      few values changed by much
+  deepfool  a short step over the nearest boundary
+  cw        the shortest change that a slow optimisation finds
+  jsma      a large change of few values
   square    random squares, no gradient
   transfer  made on another model (--from), tried on this one
 
 A photo larger than the model's input is attacked at the input's size, after resizing (and cropping, where the sidecar says so): \
 that image is what is written. NAME.npz holds its raw values; NAME.png holds it in 8-bit levels, and is written only if the \
-model, asked again, is still deceived by it (the perturbation may be lengthened for that; `factor` says by how much). A PNG read \
+model still gives the wrong answer for it (the perturbation may be lengthened for that; `factor` says by how much). A PNG read \
 back by a model whose sidecar says `crop` is resized again and may lose its effect. The same seed gives the same bytes.
 
 The book lists the parameters (--set) of each attack (Reference, Attacks); an unknown one lists those there are.
@@ -419,7 +419,7 @@ Examples:
   candor attack model.onnx photos/000000.png --attack pgd --eps 8/255 --out adversarial
   candor attack model.onnx photos/000000.png --attack pgd --target cat --set restarts=2 --out cat
   candor attack model.onnx photos/00000?.png --attack deepfool --out smallest --json > attack.json
-  candor scenes more --count 1 --model other.onnx   # stands for another model of the same classes
+  candor scenes more --count 1 --model other.onnx   # in place of another model of the same classes
   candor attack model.onnx photos/00000?.png --attack transfer --from other.onnx --eps 16/255 \\
     --out transferred
 
@@ -430,10 +430,10 @@ pub struct AttackArgs {
     /// Photos: JPEG, PNG, WebP, BMP, GIF (first frame), TIFF or, with the feature `dicom`, DICOM (FILE#3: third frame)
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
-    /// fgsm, bim, pgd, pgd-l2, apgd, deepfool, cw, jsma, square or transfer; what each does stands below
+    /// fgsm, bim, pgd, pgd-l2, apgd, deepfool, cw, jsma, square or transfer; each is described below
     #[arg(long, value_name = "NAME")]
     pub attack: String,
-    /// Budget in the attack's norm, e.g. 8/255 or 0.5 [default: 8/255; of pgd-l2 0.5]
+    /// Budget in the attack's norm, e.g. 8/255 or 0.5 [default: 8/255; for pgd-l2 0.5]
     #[arg(long, value_name = "EPS", allow_negative_numbers = true)]
     pub eps: Option<String>,
     /// Class that the model is to answer: number or name [default: any other than its answer]
@@ -463,11 +463,11 @@ The file is an ordinary ONNX model of standard operators, which any runtime exec
   inputs   image, float N×C×H×W, preprocessed as for the model; class, int64 N
   outputs  logits, N×K; map, N×1×H×W, the raw values that `candor explain` gives, of
            reliable with --set evidence=photo
-A model whose file fixes the batch keeps that batch. The preprocessing, the method with every parameter and the model's hash \
-stand in the file's metadata (candor.preprocessing, candor.method, candor.model.sha256).
+If the model's file fixes the batch size, so does the exported one. The preprocessing, the method with every parameter and the model's hash \
+are in the file's metadata (candor.preprocessing, candor.method, candor.model.sha256).
 
 Methods that make one backward pass become a graph of about twice the model's size. `reliable` and `integrated-gradients` \
-hold a Loop; `reliable` learns the masks of the class and those of the top-1 class, which set its scale. Methods that sample \
+contain a Loop; `reliable` learns the masks of the class and those of the top-1 class, which set its scale. Methods that sample \
 cannot be exported; the error lists those that can.
 
 Examples:
@@ -479,7 +479,7 @@ In Python:
   import numpy, onnxruntime
   session = onnxruntime.InferenceSession('model.grad-cam.onnx')
   image, query = session.get_inputs()
-  x = numpy.zeros([1, *image.shape[1:]], dtype='float32')   # in its place a preprocessed photo
+  x = numpy.zeros([1, *image.shape[1:]], dtype='float32')   # put a preprocessed photo here
   logits, saliency = session.run(['logits', 'map'], {image.name: x, query.name: [2]})")]
 pub struct ExportArgs {
     #[command(flatten)]
@@ -530,7 +530,7 @@ pub struct DemoArgs {
 #[command(after_help = "\
 Writes PNG pictures, indexed masks (pixel = object + 1) and scenes.csv with class and box of each object. The same seed \
 gives the same bytes. Seeds below 1000000 were not used to train the embedded model. classes.txt has the names of the classes; \
---model writes the embedded model, which knows them, with a sidecar that holds its preprocessing and labels.
+--model writes the embedded model, which was trained on them, with a sidecar that holds its preprocessing and labels.
 
 Examples:
   candor scenes pictures --count 100 --seed 500000

@@ -34,7 +34,7 @@ pub fn listen() {
         output::tell("\ncandor: stopping after this step; Ctrl-C again stops at once");
     };
     if let Err(e) = ctrlc::set_handler(heard) {
-        output::note(&format!("Ctrl-C will end the program at once: {e}"));
+        output::note(&format!("Ctrl-C will end the program immediately: {e}"));
     }
 }
 

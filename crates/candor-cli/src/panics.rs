@@ -21,5 +21,5 @@ pub fn install() {
 /// The error of a panic that nobody caught.
 pub fn error(words: &str) -> anyhow::Error {
     let place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
-    anyhow::anyhow!("an unforeseen state ({words}; {place}); please report it with the files that were given")
+    anyhow::anyhow!("an unexpected state ({words}; {place}); please report it with the files that were given")
 }

@@ -53,7 +53,7 @@ pub fn found(name: &str) -> Result<Box<dyn Definition>> {
 pub fn engine(args: &EngineArgs) -> Result<Box<dyn Engine>> {
     if args.threads > cores() {
         output::note(&format!(
-            "--threads {}: this machine has {} cores, which is the most that is used",
+            "--threads {}: this machine has {} cores, and no more threads are used",
             args.threads,
             cores()
         ));
@@ -191,7 +191,7 @@ pub fn surrogate(setup: &Setup, args: &ModelArgs, path: PathBuf, preset: Option<
     let (a, b) = (setup.model.input_shape, other.model.input_shape);
     if a != b || setup.model.classes != other.model.classes {
         return Err(Usage(format!(
-            "{} takes {a:?} and has {} classes, {} takes {b:?} and has {}: images can only be handed on between models of \
+            "{} takes {a:?} and has {} classes, {} takes {b:?} and has {}: images can only be passed between models of \
              the same input size and classes",
             setup.model.info.path, setup.model.classes, other.model.info.path, other.model.classes
         ))

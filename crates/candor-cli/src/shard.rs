@@ -165,13 +165,13 @@ pub fn all(folders: &[PathBuf]) -> Result<Vec<Part>> {
         let (theirs, ours) = (&part.version, env!("CARGO_PKG_VERSION"));
         if theirs != ours {
             anyhow::bail!(
-                "{here} is of Candor {theirs}, this is Candor {ours}; join parts with the version that made them"
+                "{here} was made by Candor {theirs}, and this is Candor {ours}; join parts with the version that made them"
             );
         }
         if let Some(first) = parts.first() {
             let whole = folders[0].display();
             if !first.same_command(&part) {
-                anyhow::bail!("{here} is of another command than {whole}: {}", differs(first, &part));
+                anyhow::bail!("{here} belongs to another command than {whole}: {}", differs(first, &part));
             }
             if first.candor_shard.count() != shard.count() {
                 let other = first.candor_shard;
@@ -181,7 +181,7 @@ pub fn all(folders: &[PathBuf]) -> Result<Vec<Part>> {
             }
         }
         if let Some(twice) = parts.iter().position(|p| p.candor_shard == shard) {
-            anyhow::bail!("shard {shard} is there twice: in {} and in {here}", folders[twice].display());
+            anyhow::bail!("shard {shard} is given twice: in {} and in {here}", folders[twice].display());
         }
         if !part.done {
             anyhow::bail!(
@@ -191,7 +191,7 @@ pub fn all(folders: &[PathBuf]) -> Result<Vec<Part>> {
         }
         if let Some(gone) = part.journals.iter().find(|journal| !folder.join(journal).exists()) {
             anyhow::bail!(
-                "{here} no longer has what shard {shard} measured ({gone}); another run took its place: run the shard's command again"
+                "{here} no longer has the results of shard {shard} ({gone}), because another run replaced them; run the shard's command again"
             );
         }
         parts.push(part);

@@ -282,7 +282,7 @@ fn maps_of_several_objects_lie_on_their_own_and_absent_classes_can_be_harder() {
     let other =
         bench(&dir, "dwsol", "out", &[&methods[..], &["--absent", "near"]].concat()).output().unwrap();
     let error = String::from_utf8_lossy(&other.stderr).into_owned();
-    assert!(error.contains("localization.jsonl: was begun with another absent"), "{error}");
+    assert!(error.contains("localization.jsonl: was started with another absent"), "{error}");
     let mut masses = vec![];
     for kind in ["near", "shuffled"] {
         fs::remove_dir_all(dir.path().join("out")).unwrap();

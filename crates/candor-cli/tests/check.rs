@@ -119,7 +119,7 @@ fn explain_warns_where_a_class_that_is_not_there_lights_the_same_pixels() {
             .map(|w| w.as_str().unwrap().to_string())
             .collect()
     };
-    let same = |w: &[String]| w.iter().filter(|w| w.contains("lights the same pixels")).count();
+    let same = |w: &[String]| w.iter().filter(|w| w.contains("highlights the same pixels")).count();
     assert_eq!(same(&warnings(&["--method", "edges"])), 2);
     assert_eq!(same(&warnings(&["--method", "edges", "--no-probe"])), 0);
     assert_eq!(same(&warnings(&["--class", "top1", "--class", "lowest"])), 0);

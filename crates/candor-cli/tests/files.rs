@@ -293,7 +293,7 @@ fn a_journal_of_another_model_is_called_so() {
     let sidecar =
         embedded::SIDECAR.lines().filter(|l| !l.starts_with("lambda")).collect::<Vec<_>>().join("\n");
     fs::write(bench.path("other.candor.toml"), sidecar + "\nlambda = 0.5\n").unwrap();
-    bench.refused(&wsol("other.onnx"), 1, "localization.jsonl: was begun with another model;");
+    bench.refused(&wsol("other.onnx"), 1, "localization.jsonl: was started with another model;");
     // Begun anew with the other model, its result takes the place of those of the first.
     bench.done(&[&["bench", "dwsol"], &wsol("model.onnx")[2..]].concat());
     fs::remove_file(bench.path("out/localization.jsonl")).unwrap();

@@ -65,16 +65,19 @@ fn a_network_of_stages_is_masked_at_the_last_map_of_each_size() {
     }
     let masked = maps(&found, true);
     assert!(masked.len() > 1 && masked.windows(2).all(|w| w[0].0[1] > w[1].0[1]), "{masked:?}");
-    assert!(masked.iter().all(|(_, why)| why == "the last of its size that everything passes"), "{masked:?}");
+    assert!(
+        masked.iter().all(|(_, why)| why == "the last of its size on every path to the logits"),
+        "{masked:?}"
+    );
     let levels: Vec<&Value> = found["levels"].as_array().unwrap().iter().map(|l| &l["value"]).collect();
     assert_eq!(levels.len(), masked.len());
     let others = maps(&found, false);
-    assert!(others.iter().any(|(_, why)| why == "a later one has its size"), "{others:?}");
+    assert!(others.iter().any(|(_, why)| why == "a later feature map has the same size"), "{others:?}");
     let text = text(&path);
     for level in levels {
         assert!(text.contains(level.as_str().unwrap()), "{text}");
     }
-    assert!(text.contains("the last of its size that everything passes"), "{text}");
+    assert!(text.contains("the last of its size on every path to the logits"), "{text}");
 }
 
 #[test]

@@ -166,11 +166,11 @@ fn a_part_that_is_missing_or_wrong_is_named() {
     fs::create_dir(dir.path().join("empty")).unwrap();
     refused(&["a", "b", "empty"], "empty holds no part of a run");
     part("2/3", "again");
-    refused(&["a", "b", "again"], "shard 2/3 is there twice: in b and in again");
+    refused(&["a", "b", "again"], "shard 2/3 is given twice: in b and in again");
     part("1/2", "half");
     refused(&["a", "half"], "half holds shard 1/2, a shard 1/3");
     ends(&dir, &[&command[..6], &["lrp", "--threads", "1", "--shard", "2/3", "--out", "other"]].concat(), 0);
-    refused(&["a", "other"], "other is of another command than a: 'lrp' instead of 'grad-cam'");
+    refused(&["a", "other"], "other belongs to another command than a: 'lrp' instead of 'grad-cam'");
     // A folder takes one part.
     let error = ends(&dir, &[&command[..], &["--shard", "2/3", "--out", "a"]].concat(), 2);
     assert!(error.contains("a holds shard 1/3 of this run"), "{error}");
@@ -262,7 +262,7 @@ fn parts_stay_joinable_whatever_is_tried_with_their_folders() {
     let edited = [
         (text.replace("[\"explain\"", "[\"merge\""), "is damaged"),
         (text.replace("[\"explain\"", "[\"demo\""), "is damaged"),
-        (text.replace("\"version\":\"", "\"version\":\"9"), "is of Candor 9"),
+        (text.replace("\"version\":\"", "\"version\":\"9"), "was made by Candor 9"),
     ];
     for (edited, says) in edited {
         assert_ne!(edited, text);
@@ -290,7 +290,7 @@ fn a_journal_that_stands_in_the_way_is_the_one_that_is_named() {
     ends(&dir, &[&command[..], &["--seed", "7", "--out", "joined"]].concat(), 0);
     let before = everything(&dir.path().join("joined"));
     let error = ends(&dir, &["merge", "a", "b", "--out", "joined"], 1);
-    assert!(error.contains("joined/localization.jsonl: was begun with another seed"), "{error}");
+    assert!(error.contains("joined/localization.jsonl: was started with another seed"), "{error}");
     let after: Vec<_> = everything(&dir.path().join("joined"));
     assert!(before == after);
 }

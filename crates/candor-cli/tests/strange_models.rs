@@ -278,7 +278,7 @@ fn the_doctor_finds_the_preprocessing_and_writes_it() {
     desk.file("truth.csv", "other.png,1\n");
     assert!(
         desk.fails(&["doctor", "m.onnx", "0.png", "--truth", "truth.csv"], 2)
-            .contains("names none of the photos")
+            .contains("names none of the given photos")
     );
     assert!(Path::new(&desk.path("0.png")).exists());
 }

@@ -76,6 +76,15 @@ fn a_benchmark_has_its_means_intervals_and_marks() {
     let mean = table["rows"][0]["cells"][0]["mean"].as_f64().unwrap();
     let second = csv.lines().nth(1).unwrap();
     assert!(second.contains(&format!(",grad-cam,{mean},")), "{second}: all digits of {mean}");
+    // The same figure of the result and of its rows as CSV.
+    let figure = printed(dir.path(), &["table", "out/dwsol.json", "--figure", "t-f"]);
+    assert!(figure.starts_with("<svg ") && figure.matches("class=\"w\"").count() > 1, "{figure}");
+    fs::write(dir.path().join("rows.csv"), csv).unwrap();
+    assert_eq!(printed(dir.path(), &["table", "rows.csv", "--figure", "t-f"]), figure);
+    let unknown = candor(dir.path(), &["table", "rows.csv", "--figure", "tf"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    let error = String::from_utf8(unknown.stderr).unwrap();
+    assert!(error.contains("did you mean 't-f'?"), "{error}");
     let html = printed(dir.path(), &["table", "out/dwsol.json", "--format", "html"]);
     assert!(html.starts_with("<h3>model: ") && html.contains("<b>grad-cam</b>"), "{html}");
     // Two files, one after the other; and a title that none has.
@@ -153,12 +162,14 @@ fn what_is_no_result_is_one_clear_line() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("other.json"), "{\"images\": []}").unwrap();
     fs::write(dir.path().join("broken.json"), "{").unwrap();
+    fs::write(dir.path().join("list.csv"), "file,class\na.png,cat\n").unwrap();
     fs::write(dir.path().join("half.json"), "{\"benchmark\": \"wsol\", \"tables\": []}").unwrap();
     for (file, words) in [
         ("other.json", "not a result of `candor bench`"),
         ("broken.json", "not JSON"),
         ("half.json", "missing field"),
         ("none.json", "No such file"),
+        ("list.csv", "not a result as JSON"),
     ] {
         let done = candor(dir.path(), &["table", file]);
         let error = String::from_utf8(done.stderr).unwrap();

@@ -202,7 +202,7 @@ mod tests {
             let input = Tensor::floats(&[1], vec![0.0]).unwrap();
             one_line(&session.and_then(|mut s| s.run(&[&input])).expect_err("panics"))
         };
-        let start = "odd.onnx: fragile stumbled over the graph";
+        let start = "odd.onnx: fragile crashed on the graph";
         assert_eq!(failed(true), format!("{start} (index 7 out of bounds); try the other --engine"));
         assert_eq!(failed(false), format!("{start} (divided by zero); try the other --engine"));
     }

@@ -66,7 +66,7 @@ pub enum EngineError {
         reason: String,
     },
     /// It panicked, which is a fault of the engine's, or of a file that nobody foresaw.
-    #[error("{engine} stumbled over the graph ({reason}); try the other --engine")]
+    #[error("{engine} crashed on the graph ({reason}); try the other --engine")]
     Panicked {
         /// Name of the engine.
         engine: String,

@@ -87,10 +87,10 @@ pub enum JournalError {
         source: serde_json::Error,
     },
     /// A line cannot be written down.
-    #[error("a line has no form as JSON")]
+    #[error("a line cannot be written as JSON")]
     Encode(#[source] serde_json::Error),
     /// It is of a run with other settings.
-    #[error("was begun with {which}; choose another --out, or delete the file to begin anew")]
+    #[error("was started with {which}; choose another --out, or delete the file to start again")]
     Other {
         /// The first setting that differs, as `another model` or `other levels`.
         which: String,

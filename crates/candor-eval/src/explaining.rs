@@ -14,7 +14,7 @@ pub struct Explaining<'e> {
     pub model: &'e Model,
     /// The method.
     pub explainer: &'e mut dyn Compiled,
-    /// Is told of no steps here: those are images, and the caller's.
+    /// Receives no steps here: steps are images, which the caller counts.
     pub progress: &'e mut dyn Progress,
 }
 

@@ -1,4 +1,4 @@
-//! The journal of a benchmark: one line for each measured map, appended as it comes, so that a run that was killed goes on.
+//! The journal of a benchmark: one line for each measured map, appended at once, so that a run that was killed can be resumed.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, OpenOptions};
@@ -45,11 +45,11 @@ pub struct Journal {
     done: HashSet<(String, usize)>,
 }
 
-/// How every journal begins: with the name of a [`Header`]'s field.
+/// The start of every journal: the name of a [`Header`]'s field.
 const BEGINS: &[u8] = b"{\"candor_benchmark\":";
 
 impl Journal {
-    /// That a file at `path` is a journal, whosever: it begins as one, or there is none. For asking before long work.
+    /// Checks, before long work, that the file at `path` begins as a journal does, or that there is none.
     ///
     /// # Errors
     /// [`Error::Journal`] naming the file.
@@ -78,7 +78,7 @@ impl Journal {
     }
 
     /// Opens a journal, new or begun. `configuration` is all on which figures depend; a journal of another one is refused, and so is a
-    /// file that does not begin as a journal: it stays as it is. A line that was cut off is dropped, and what it measured is measured again.
+    /// file that does not begin as a journal: it is left as it is. A line that was cut off is dropped, and its map is measured again.
     ///
     /// # Errors
     /// [`Error::Journal`] naming the file.
@@ -401,7 +401,7 @@ mod tests {
         assert_eq!(read("joined"), read("whole"));
         Journal::open(&at("c"), &serde_json::json!({ "seed": 2 })).unwrap();
         let error = one_line(&Journal::join(&at("other"), &[at("a"), at("c")]).unwrap_err());
-        assert!(error.contains("c: was begun with another seed"), "{error}");
+        assert!(error.contains("c: was started with another seed"), "{error}");
         assert!(Journal::join(&at("none"), &[at("missing")]).is_err());
         assert!(!at("other").exists() && !at("none").exists());
     }

@@ -79,7 +79,7 @@ pub fn mean(values: &[f64], seed: u64) -> Option<Mean> {
 /// two of them as extreme as can be, so p is at least 2/2ⁿ, which is 0.0625 of five pairs and 0.031 of six.
 pub const FEWEST_PAIRS: usize = 6;
 
-/// Fewest images of which the 95th percentile is more than the largest value: of n one in n lies above it, and 1/20 is 5 %.
+/// Fewest images for which the 95th percentile is not just the largest value: one image in twenty is 5 %.
 pub const FEWEST_FOR_P95: usize = 20;
 
 /// A method against another on the same images.
@@ -133,7 +133,7 @@ pub fn auroc(positives: &[f64], negatives: &[f64]) -> Option<f64> {
     Some(total / (positives.len() * negatives.len()) as f64)
 }
 
-/// The 95 % percentile-bootstrap interval of [`auroc`], positives and negatives drawn anew each by themselves, by a generator of its
+/// The 95 % percentile-bootstrap interval of [`auroc`], positives and negatives resampled separately, by a generator of its
 /// own, started by `seed`.
 pub fn auroc_interval(positives: &[f64], negatives: &[f64], seed: u64) -> [f64; 2] {
     let mut random = ChaCha8Rng::seed_from_u64(seed);

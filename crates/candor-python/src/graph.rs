@@ -62,7 +62,7 @@ pub fn gradient<'py>(
             return Err(errors::graph(&error, &text));
         }
         Err(words) => {
-            return Err(errors::exception("Error", &format!("{name}: an unforeseen state ({words})")));
+            return Err(errors::exception("Error", &format!("{name}: an unexpected state ({words})")));
         }
     };
     Ok(PyBytes::new(py, &bytes))

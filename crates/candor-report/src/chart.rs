@@ -1,13 +1,15 @@
 //! Charts of a page: curves with their names at their ends, and figures with their intervals.
 //!
-//! The template's macros draw them as HTML around an SVG, so that text keeps its size on a narrow screen. Colours are the
+//! The template's macros draw curves and intervals as HTML around an SVG, so that text keeps its size on a narrow screen. Colours are the
 //! page's eight categorical ones (`chart.css`), which differ in lightness, too; the ninth curve has the first colour again, dashed.
 
+mod bars;
 mod curves;
 mod intervals;
 
 use serde::Serialize;
 
+pub use bars::bars;
 pub use curves::{Curve, Curves};
 pub use intervals::{Intervals, Mark, MarkRow};
 

@@ -89,7 +89,7 @@ pub enum Unit {
 
 impl Unit {
     /// The number in this unit, the same in every rendering for people.
-    fn text(self, value: f64) -> String {
+    pub(crate) fn text(self, value: f64) -> String {
         if !value.is_finite() {
             return match value {
                 v if v.is_nan() => MISSING.to_string(),

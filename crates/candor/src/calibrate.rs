@@ -1,4 +1,4 @@
-//! λ of a model, the sparsest masks that still keep the evidence; and how often classes that are not there show something.
+//! A model's λ, at which masks are as sparse as possible and still keep the evidence; and how much evidence absent classes show.
 
 use crate::progress::{Progress, Unwatched};
 use rand_chacha::ChaCha8Rng;

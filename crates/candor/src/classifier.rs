@@ -1,4 +1,4 @@
-//! The front door: a model with all that belongs to it, opened in one call.
+//! A model with everything that belongs to it, opened in one call.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub struct Classifier {
     pub sidecar: Sidecar,
     /// Where the sidecar is, or would be.
     pub sidecar_path: PathBuf,
-    /// Whether somebody stated the preprocessing: a preset asked for, one or numbers of its own in the sidecar
+    /// Whether the preprocessing is stated: by a preset asked for, a preset or numbers in the sidecar
     /// ([`Sidecar::states_preprocessing`]), a file beside the model ([`Package`]), or the model itself, which takes pixels of 0 to 255. If not,
     /// `imagenet` is assumed.
     pub preprocessing_stated: bool,
@@ -52,7 +52,7 @@ pub struct OpenOptions {
 }
 
 impl Classifier {
-    /// Opens a model file with the sidecar and the labels that lie beside it, on the embedded engine.
+    /// Opens a model file with the sidecar and the labels beside it, on the embedded engine.
     ///
     /// # Errors
     /// As [`Classifier::open_with`].
@@ -62,11 +62,11 @@ impl Classifier {
 
     /// Opens a model: an ONNX file, a folder that holds one, or `hf://OWNER/NAME` in the hub's local cache ([`locate`]).
     ///
-    /// Preprocessing is what is asked for, else the sidecar's, else that of the files beside the model and of its own properties
-    /// ([`Package`]), else `raw` for a model that takes pixels, else `imagenet`; and so are the labels, as long as their number fits.
+    /// Preprocessing is the one asked for, else the sidecar's, else that of the files beside the model and of its own properties
+    /// ([`Package`]), else `raw` for a model that takes pixels, else `imagenet`. Labels come from the same sources, if their number fits.
     ///
     /// # Errors
-    /// A file that is missing, no ONNX model or not an image classifier; a sidecar or labels that do not fit it.
+    /// The file is missing, not an ONNX model or not an image classifier; the sidecar or the labels do not fit it.
     pub fn open_with(path: impl AsRef<Path>, options: OpenOptions) -> Result<Self> {
         let located = locate(path.as_ref())?;
         let path = located.model.as_path();
@@ -78,7 +78,7 @@ impl Classifier {
         Classifier::open_as(path, (sidecar, sidecar_path), options)
     }
 
-    /// Opens a model with a sidecar that was read, or made, already. Files that it names lie beside the path that goes with it; that of the
+    /// Opens a model with a sidecar that was already read or made. Files that it names are beside the path given with it; the sidecar of the
     /// options is not read.
     ///
     /// # Errors
@@ -106,7 +106,7 @@ impl Classifier {
         Classifier::assemble(model, labels, options.preset, (sidecar, sidecar_path), package)
     }
 
-    /// A model in memory; `name` stands for its path in results.
+    /// A model in memory; results have `name` in place of its path.
     ///
     /// # Errors
     /// As [`Classifier::open_with`].
@@ -178,7 +178,7 @@ impl Classifier {
         })
     }
 
-    /// What is chosen beside a method's parameters: `levels`, else those of the sidecar; the sidecar's λ; the seed.
+    /// What is chosen in addition to a method's parameters: `levels`, else those of the sidecar; the sidecar's λ; the seed.
     pub fn choices(&self, levels: &[String], seed: u64) -> Choices {
         let own = || self.sidecar.levels.clone().unwrap_or_default();
         let levels = if levels.is_empty() { own() } else { levels.to_vec() };

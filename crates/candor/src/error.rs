@@ -1,4 +1,4 @@
-//! Errors of explaining. Each variant can be matched; [`one_line`] tells an error with its causes.
+//! Errors of explaining. Each variant can be matched; [`one_line`] prints an error with its causes.
 //!
 //! `Display` says what happened at this layer and leaves the cause to [`std::error::Error::source`]: a program that prints errors prints
 //! the chain, as [`one_line`] does.
@@ -42,7 +42,7 @@ pub enum Error {
     /// The file is no ONNX file, or cannot be read or written; the cause names it.
     #[error(transparent)]
     File(Box<GraphError>),
-    /// The graph of a model.
+    /// A model's graph is wrong.
     #[error("{path}")]
     Graph {
         /// The model file.
@@ -58,7 +58,7 @@ pub enum Error {
         /// Why, and what to do.
         source: Box<ModelError>,
     },
-    /// The engine.
+    /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// An engine's output that should hold floats does not.
@@ -89,30 +89,30 @@ pub enum Error {
         /// What is wrong.
         source: MethodError,
     },
-    /// A picture.
+    /// A picture cannot be used.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// Labels of a model.
+    /// A model's labels cannot be used.
     #[error(transparent)]
     Labels(#[from] LabelsError),
     /// A class that was asked for.
     #[error(transparent)]
     Class(#[from] ClassError),
-    /// The sidecar.
+    /// The sidecar cannot be used.
     #[error(transparent)]
     Sidecar(#[from] SidecarError),
-    /// What lies with the model.
+    /// The files beside the model cannot be used.
     #[error(transparent)]
     Package(#[from] PackageError),
-    /// A state that nobody foresaw: a panic that was caught where it would have left the library.
-    #[error("{what}: an unforeseen state ({reason}); please report it with this file")]
+    /// An unexpected state: a panic that was caught before it left the library.
+    #[error("{what}: an unexpected state ({reason}); please report it with this file")]
     Panicked {
-        /// The file in hand.
+        /// The file that was processed.
         what: String,
         /// The panic's words.
         reason: String,
     },
-    /// Whoever watched the work ended it.
+    /// The caller ended the work.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
 }
@@ -129,7 +129,7 @@ pub enum ModelError {
         /// All inputs with their shapes.
         inputs: String,
     },
-    /// It has inputs beside the image.
+    /// It has other inputs than the image.
     #[error(
         "it has other inputs beside the image; give each a value in the sidecar ([inputs], then NAME = NUMBER a line); its inputs are: {inputs}"
     )]
@@ -153,7 +153,7 @@ pub enum ModelError {
         /// All inputs with their shapes.
         inputs: String,
     },
-    /// An input that is given a value is not there.
+    /// An input is given a value but does not exist.
     #[error("it has no input '{name}', which the sidecar gives a value; its inputs are: {inputs}")]
     UnknownInput {
         /// The name in the sidecar.
@@ -161,7 +161,7 @@ pub enum ModelError {
         /// All inputs with their shapes.
         inputs: String,
     },
-    /// What one image gives depends on the others of its batch, and the file fixes a batch of several.
+    /// An image's output depends on the other images of its batch, and the file fixes a batch of several.
     #[error(
         "{at} computes with all images of a batch together, and the file fixes a batch of several; export it with a batch of one"
     )]
@@ -177,7 +177,7 @@ pub enum ModelError {
         /// Those outputs with their shapes.
         outputs: String,
     },
-    /// No output has the name that is asked for.
+    /// No output has the name asked for.
     #[error("it has no output '{name}'; its outputs are: {outputs}")]
     UnknownOutput {
         /// The name asked for.
@@ -185,7 +185,7 @@ pub enum ModelError {
         /// All outputs with their shapes.
         outputs: String,
     },
-    /// The output that is asked for has no classes.
+    /// The output asked for has no classes.
     #[error("its output {output} is not N×classes; its outputs are: {outputs}")]
     OutputWithoutClasses {
         /// The output asked for.
@@ -209,7 +209,7 @@ pub enum ModelError {
         /// The shape found.
         shape: String,
     },
-    /// It has more classes than anybody could read.
+    /// It has more classes than are supported.
     #[error("its output has {classes} classes; at most {most} are supported")]
     ManyClasses {
         /// Classes of the model.
@@ -246,7 +246,7 @@ pub enum ModelError {
     /// The graph could not be brought into the form of a classifier.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// Labels of another number of classes.
+    /// The labels have another number of classes.
     #[error(transparent)]
     Labels(#[from] LabelsError),
     /// The sidecar contradicts the model.
@@ -254,7 +254,7 @@ pub enum ModelError {
     Sidecar(#[from] SidecarError),
     /// No feature map can be masked.
     #[error(
-        "no feature map between image and logits is passed by everything; name levels with --levels (see `candor inspect`)"
+        "no feature map separates the image from the logits; name levels with --levels (see `candor inspect`)"
     )]
     NoLevel,
     /// Nothing behind a level reads it, or it depends on nothing before it.
@@ -315,13 +315,13 @@ pub enum MethodError {
     /// A wrapper that wraps itself.
     #[error("cannot wrap itself; name another method with --set method=…")]
     WrapsItself,
-    /// A method that has no form as a graph.
+    /// The method cannot be exported as a graph.
     #[error("cannot be exported; these can: {}", known.join(", "))]
     NotExportable {
         /// The methods that can.
         known: Vec<&'static str>,
     },
-    /// A setting that has no form as a graph.
+    /// The setting cannot be exported as a graph.
     #[error("can only be exported with {name}={only}, not {given}")]
     NotExportableWith {
         /// The parameter.
@@ -382,8 +382,8 @@ impl Error {
         Error::Read { path: path.to_path_buf(), source }
     }
 
-    /// Whether what was asked for does not exist or makes no sense: the name of a method or of a class, a parameter's value. Everything
-    /// else is a failure of files, models or engines.
+    /// Whether the caller asked for something that does not exist or is contradictory: the name of a method or of a class, a parameter's value.
+    /// Everything else is a failure of files, models or engines.
     pub fn is_usage(&self) -> bool {
         use MethodError::{
             Choice, NotExportable, NotExportableWith, Twice, UnknownParameter, Value, WrapsItself,

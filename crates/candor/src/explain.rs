@@ -173,7 +173,7 @@ impl Classifier {
 pub struct Explainer {
     /// The classifier.
     pub classifier: Classifier,
-    /// Whether each photo is asked for its lowest class, too, to warn where that lights the same pixels ([`probe`]).
+    /// Whether each photo is asked for its lowest class, too, to warn if it highlights the same pixels ([`probe`]).
     pub probe: bool,
     parameters: Parameters,
     prepared: Box<dyn Compiled>,

@@ -42,7 +42,7 @@ pub struct PathPoint {
     pub kept: Kept,
 }
 
-/// How a class was judged by where it is by itself.
+/// How a class was judged by the place where it is by itself.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Judged {
     /// What shows it, as far as anything does.
@@ -54,7 +54,7 @@ pub struct Judged {
     pub p_value: f64,
     /// Whether that share was learned on photos ([`calibrate`](crate::calibrate)); else the built-in rule, which is cautious.
     pub calibrated: bool,
-    /// Whether it stands among all classes asked for: [`DISCOVERIES`].
+    /// Whether it still counts as there among all classes asked for: [`DISCOVERIES`].
     pub discovery: bool,
 }
 
@@ -85,11 +85,11 @@ pub struct Explanation {
     pub levels: Vec<LevelMask>,
     /// Log-odds on the unmasked image as the method counts them (some leave rivals out); `None`: over all classes.
     pub log_odds: Option<f64>,
-    /// The null log-odds n_c: log-odds with every mask zero, raised to chance, −ln(K−1), where the method's floor is chance.
+    /// The null log-odds n_c: log-odds with every mask zero, or chance, −ln(K−1), if that is higher and the method's floor is chance.
     pub null_log_odds: Option<f64>,
     /// Log-odds above the null log-odds, at least 0.
     pub evidence: Option<f64>,
-    /// How the class was judged by where it is by itself, if windows were asked.
+    /// How the class was judged by its best place, if windows were evaluated.
     pub judged: Option<Judged>,
     /// The map of a class with [`Verdict::Weak`], whose `map` is empty unless it was asked for.
     pub weak: Option<Map>,
@@ -105,11 +105,11 @@ pub struct Explanation {
     pub warnings: Vec<String>,
 }
 
-/// Least evidence in log-odds, and least mass of a map, that count: what lies below is noise of the optimiser.
+/// Least evidence in log-odds, and least mass of a map, that count; anything below is noise of the optimiser.
 pub(crate) const LEAST_EVIDENCE: f64 = 0.05;
 pub(crate) const LEAST_MASS: f64 = 1e-3;
 
-/// Whether there is no more in a map than the optimiser's noise.
+/// Whether a map holds nothing but the optimiser's noise.
 pub(crate) fn is_empty(map: &Map) -> bool {
     map.mass() <= LEAST_MASS
 }
@@ -117,7 +117,7 @@ pub(crate) fn is_empty(map: &Map) -> bool {
 impl Explanation {
     /// Whether the map can be read as evidence. `evidence`: the class's log-odds exceed the null log-odds, the map is not empty, and no more
     /// than one in a hundred classes that are not there shows as much ([`EVIDENCE`]; among several classes asked for, [`DISCOVERIES`]).
-    /// `weak`: no more than one in twenty ([`WEAK`]). `no-evidence` else; `not-judged` without a null, and where the map does not show a class that
+    /// `weak`: no more than one in twenty ([`WEAK`]). `no-evidence` otherwise. `not-judged` without a null, and if the map does not show a class that
     /// is there: it is empty, or the mask [lost](Self::lost) the class.
     pub fn verdict(&self) -> Verdict {
         let Some(evidence) = self.evidence else { return Verdict::NotJudged };
@@ -135,7 +135,7 @@ impl Explanation {
         }
     }
 
-    /// Puts the map of a class with [`Verdict::Weak`] aside, unless it is to be shown, too; that of one without evidence is empty.
+    /// Moves the map of a class with [`Verdict::Weak`] to `weak`, unless it is to be shown; the map of a class without evidence is empty.
     pub fn set_aside(&mut self, show_weak: bool) {
         let verdict = self.verdict();
         if verdict == Verdict::Weak && !show_weak {
@@ -150,7 +150,7 @@ impl Explanation {
         self.evidence > Some(0.0) && kept.is_some_and(|kept| kept <= 0.0)
     }
 
-    /// That of a method which has a map and no more.
+    /// The explanation of a method that gives a map only.
     pub fn of_map(map: Map, passes: Passes) -> Self {
         Explanation {
             map,
@@ -169,7 +169,7 @@ impl Explanation {
         }
     }
 
-    /// That of a method which attributes to input channels.
+    /// The explanation of a method that attributes to input channels.
     pub fn of_attribution(attribution: Attribution) -> Self {
         let map = attribution.map();
         Explanation { attribution: Some(attribution), ..Explanation::of_map(map, Passes::default()) }
@@ -193,7 +193,7 @@ pub struct Cost {
 pub enum Verdict {
     /// Something in the image supports the class.
     Evidence,
-    /// Something does, but more classes that are not there show as much than the stated rate of false alarms allows.
+    /// Something supports it, but more absent classes show as much than the stated rate of false alarms allows.
     Weak,
     /// Nothing in the image supports the class; the empty map is the answer.
     NoEvidence,
@@ -244,12 +244,12 @@ pub struct ClassExplanation {
     /// The null log-odds n_c: of the class when every mask is zero, but not below chance (−ln(K−1), unless `floor=null`); evidence begins
     /// above it. `None` for methods without a null.
     pub null_log_odds: Option<f64>,
-    /// Log-odds beyond the null's, at least 0, of the photo or of the place where the class is by itself, whichever are higher; `None` for methods
+    /// Log-odds above the null, at least 0, of the photo or of the place where the class is by itself, whichever are higher; `None` for methods
     /// without a null.
     pub evidence: Option<f64>,
-    /// How the class was judged by where it is by itself; `None` for methods that ask no windows.
+    /// How the class was judged by where it is by itself; `None` for methods that evaluate no windows.
     pub judged: Option<Judged>,
-    /// The map that a verdict of weak evidence keeps from being shown; `map` is empty then.
+    /// The map of a class with weak evidence, which is not shown; `map` is then empty.
     pub weak_map: Option<Map>,
     /// Weight of the L1 term at which its masks were found; `None` for methods that mask nothing.
     pub lambda: Option<f64>,
@@ -274,15 +274,15 @@ pub struct ClassExplanation {
 pub struct PhotoExplanation {
     /// Path as given.
     pub path: String,
-    /// What the model sees of the photo (cropped as the model crops), in the photo's own aspect at display resolution: maps are laid over it.
+    /// What the model sees of the photo (cropped as the model crops), in the photo's own aspect ratio at display resolution; maps are drawn over it.
     pub photo: RgbImage,
     /// The photo on the model's input grid, as it sees it: squashed or cropped, and grey if the model is.
     pub seen: RgbImage,
-    /// What was done to the photo for that, a clause a step.
+    /// What was done to the photo for that, one clause for each step.
     pub preparation: Vec<String>,
     /// The five classes with the highest score, best first (fewer if the model has fewer).
     pub top: Vec<TopClass>,
-    /// One entry a class asked for, in the order asked.
+    /// One entry for each class asked for, in that order.
     pub classes: Vec<ClassExplanation>,
 }
 

@@ -19,18 +19,18 @@ pub use crate::nodes::canvas::{CLASS, LOGITS, MAP};
 /// The property of an exported file that says of which model it explains.
 const MODEL_SHA256: &str = "candor.model.sha256";
 
-/// A method written down as a graph.
+/// A method as a graph.
 pub struct Exported {
     /// Inputs: the image, N×C×H×W, and `class`, int64, N. Outputs: `logits`, N×K, and `map`, N×1×H×W, raw magnitudes.
     pub graph: Graph,
-    /// What the file says beside it: inputs, method and every parameter, preprocessing, hash of the model.
+    /// What the file's metadata say: inputs, method and every parameter, preprocessing, hash of the model.
     pub notes: Notes,
     /// The method with every parameter.
     pub method: MethodInfo,
 }
 
 impl Exported {
-    /// Writes the model; a reader sees a whole file or none.
+    /// Writes the model atomically: a reader sees the whole file or none.
     ///
     /// # Errors
     /// [`Error::File`] naming the file.
@@ -59,7 +59,7 @@ pub fn is_export(path: &Path) -> bool {
     })
 }
 
-/// Why a method without an exporter cannot be exported: [`Error::Method`] naming those that can.
+/// The error for a method without an exporter: [`Error::Method`] naming those that can be exported.
 pub fn not_exportable(method: &dyn Definition) -> Error {
     Error::method(method.description().name, MethodError::NotExportable { known: exportable() })
 }
@@ -84,7 +84,7 @@ pub fn export(
     Ok(Exported { graph, notes, method: parameters.info() })
 }
 
-/// A method of a model as a search that its caller runs step by step, with every parameter; `None` where it is no search.
+/// A method of a model as a search that its caller runs step by step, with every parameter; `None` if the method is not a search.
 ///
 /// # Errors
 /// As [`export`].

@@ -53,9 +53,9 @@ pub struct ModelOptions {
     pub layout: Option<Layout>,
     /// Name of the output that is explained, needed where several have classes. It goes before `logits`.
     pub output: Option<String>,
-    /// Name of the logits' value, if they are not behind an output.
+    /// Name of the logits' value, if no output leads to them.
     pub logits: Option<String>,
-    /// Values of the inputs beside the image, each everywhere the same.
+    /// Values of the inputs other than the image, constant over each input.
     pub inputs: BTreeMap<String, f64>,
 }
 
@@ -114,7 +114,7 @@ impl Model {
         })
     }
 
-    /// Makes a model in memory ready; `name` stands for its path in results.
+    /// Prepares a model in memory; results have `name` in place of its path.
     ///
     /// # Errors
     /// As [`Model::load`].

@@ -1,4 +1,4 @@
-//! Warning signs of a map: a class that is not there lights the same pixels.
+//! Warning signs of a map: a class that is not there highlights the same pixels.
 
 use crate::explanation::Explanation;
 use crate::similarity::{SAME, overlap};
@@ -6,7 +6,7 @@ use crate::similarity::{SAME, overlap};
 /// Least mass of the probe's map, as a share of the map's, that is told.
 const LEAST_MASS: f64 = 0.1;
 
-/// A line about a map if that of `class`, which has the lowest score of all, lights the same pixels: if their brightest fifths
+/// A line about a map if that of `class`, which has the lowest score of all, highlights the same pixels: if their brightest fifths
 /// overlap by half (intersection over union) and the probe's map has at least a tenth of the mass.
 pub fn warning(e: &Explanation, probe: &Explanation, class: &str) -> Option<String> {
     let overlap = overlap(&e.map, &probe.map);
@@ -15,7 +15,7 @@ pub fn warning(e: &Explanation, probe: &Explanation, class: &str) -> Option<Stri
         return None;
     }
     Some(format!(
-        "'{class}', which has the lowest score of all, lights the same pixels ({:.0} % of the brightest fifths overlap, {:.0} % of \
+        "'{class}', which has the lowest score of all, highlights the same pixels ({:.0} % of the brightest fifths overlap, {:.0} % of \
          the mass): such a map shows the photo more than the class; compare --method reliable and `candor check`",
         100.0 * overlap,
         100.0 * share

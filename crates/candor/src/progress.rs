@@ -1,17 +1,17 @@
-//! Progress of long work: told to whoever waits, who may ask that it end.
+//! Progress of long work, reported to a caller that may end it.
 
 use std::ops::ControlFlow;
 
 use thiserror::Error;
 
-/// Is told of each step of long work, and may end it: a search, a benchmark, an attack, a training.
+/// Receives each step of long work and may end it: a search, a benchmark, an attack, a training.
 ///
-/// A closure `FnMut(u64) -> ControlFlow<()>` is one; [`Unwatched`] neither looks nor ends anything.
+/// A closure `FnMut(u64) -> ControlFlow<()>` is one; [`Unwatched`] ignores all steps.
 pub trait Progress {
-    /// `steps` more are done. [`ControlFlow::Break`] asks that the work end: it returns [`Cancelled`] before its next step.
+    /// `steps` more are done. [`ControlFlow::Break`] ends the work: it returns [`Cancelled`] before its next step.
     fn advance(&mut self, steps: u64) -> ControlFlow<()>;
 
-    /// What is worked at from now on, in a word for people: a method, a photo.
+    /// The name of what follows, for people: a method, a photo.
     fn stage(&mut self, _name: &str) {}
 
     /// One step is done.
@@ -22,7 +22,7 @@ pub trait Progress {
         self.steps(1)
     }
 
-    /// Nothing is done yet, but the work could end here.
+    /// No step is done, but the work can end here.
     ///
     /// # Errors
     /// [`Cancelled`] if the work is to end.
@@ -33,7 +33,7 @@ pub trait Progress {
         }
     }
 
-    /// `steps` are done; nothing is told of none.
+    /// `steps` are done; 0 is not reported.
     ///
     /// # Errors
     /// [`Cancelled`] if the work is to end.
@@ -48,12 +48,12 @@ pub trait Progress {
     }
 }
 
-/// The work was ended by whoever watched it.
+/// The caller ended the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("cancelled")]
 pub struct Cancelled;
 
-/// Nobody watches.
+/// No caller receives the steps.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unwatched;
 
@@ -63,7 +63,7 @@ impl Progress for Unwatched {
     }
 }
 
-/// The progress of work inside one step of other work: it is told of no steps, but may end the work.
+/// The progress of work inside one step of other work: it receives no steps, but may end the work.
 pub struct Within<'p>(pub &'p mut dyn Progress);
 
 impl Progress for Within<'_> {

@@ -22,7 +22,7 @@
 //! levels = ["conv1", "conv5"]  # names of the values that masks multiply
 //! lambda = 0.01                # written by `candor calibrate`, with the preset and the levels that it was asked for
 //! false-alarms = { photos = 20, place = { classes = 19980, thresholds = [[0.05, 0.0], [0.01, 1.3], [0.001, 3.7]] }, look = { … } }  # likewise
-//! [inputs]                     # a value for each input beside the image
+//! [inputs]                     # a value for each input other than the image
 //! temperature = 1.0
 //! ```
 
@@ -94,7 +94,7 @@ pub struct Sidecar {
     /// What classes that are not there show, learned by calibration.
     #[serde(rename = "false-alarms")]
     pub false_alarms: Option<FalseAlarms>,
-    /// A value for each input beside the image; finite.
+    /// A value for each input other than the image; finite.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, f64>,
 }
@@ -144,9 +144,9 @@ pub struct Calibrated {
     pub lambda: f64,
     /// What classes that are not there show; what the sidecar says stays if `None`.
     pub false_alarms: Option<FalseAlarms>,
-    /// The preset that was asked for; `None` if the sidecar says it already, or nobody did.
+    /// The preset that was asked for; `None` if the sidecar has it already, or none was.
     pub preset: Option<Preset>,
-    /// The preset that was used although nobody asked for it. It does not become one that is stated: a remark says that λ holds for it.
+    /// The preset that was assumed. It is not written as a stated one: a comment says that λ holds for it.
     pub assumed: Option<Preset>,
     /// The levels that were asked for; those of the sidecar, or automatic ones, if empty.
     pub levels: Vec<String>,
@@ -171,7 +171,7 @@ pub enum SidecarError {
         source: io::Error,
     },
     /// It has no form as TOML.
-    #[error("{}: cannot be put into words: {reason}", path.display())]
+    #[error("{}: cannot be written as TOML: {reason}", path.display())]
     Text {
         /// The sidecar.
         path: PathBuf,
@@ -185,7 +185,7 @@ pub enum SidecarError {
         path: PathBuf,
         /// Line, from 1.
         line: usize,
-        /// The key, or what stands in its place.
+        /// The key, or its place.
         key: String,
         /// What is wrong.
         message: String,
@@ -246,7 +246,7 @@ impl Sidecar {
         Self::parse(&text, path)
     }
 
-    /// The sidecar in a text; `path` stands in errors.
+    /// The sidecar in a text; errors name `path`.
     ///
     /// # Errors
     /// As [`Sidecar::load`].
@@ -356,7 +356,7 @@ impl Sidecar {
     /// channels it has.
     ///
     /// # Errors
-    /// A size that nobody says or about which model and sidecar differ; channels other than 1 and 3.
+    /// The size is stated nowhere, or the model and the sidecar differ in it; channels other than 1 and 3.
     pub fn preprocessing(
         &self,
         preset: Option<Preset>,
@@ -386,8 +386,8 @@ impl Sidecar {
         }
     }
 
-    /// `base` with what this sidecar says in its place, for a model of that many channels. A preset that was asked for replaces the
-    /// sidecar's numbers too; it would mean nothing beside them.
+    /// `base` overridden by this sidecar, for a model of that many channels. A preset that was asked for replaces the
+    /// sidecar's numbers, too.
     pub(crate) fn refine(&self, base: Preprocessing, asked: bool, channels: usize) -> Preprocessing {
         let numbers = if asked { &Sidecar::default() } else { self };
         let [height, width] = [base.height, base.width];
@@ -415,7 +415,7 @@ impl Sidecar {
         }
     }
 
-    /// The labels that this sidecar, which lies at `path`, names; `None` where it names none.
+    /// The labels that this sidecar, at `path`, names; `None` if it names none.
     ///
     /// # Errors
     /// Those of [`Labels::load`].

@@ -21,13 +21,13 @@ pub enum Bench {
     Wsol(DatasetArgs),
     /// Disturbed localisation: is a class that is not there found, too?
     Dwsol(DwsolArgs),
-    /// Disturbed localisation on photos that an attack changed: is the class that the model then answers found, which is not there?
+    /// Disturbed localisation on attacked photos: is the model's wrong answer found, which is not there?
     Adversarial(AdversarialArgs),
     /// Pictures made of several: does each class's map stay in its own part?
     Grid(GridArgs),
-    /// Photos of several objects: is each class's map on its own object, and are those found that are there?
+    /// Photos of several objects: is each class's map on its own object, and are the classes found that are there?
     Objects(ObjectsArgs),
-    /// What the model says when the parts go that a map points at
+    /// Faithfulness: how the model's answer changes when the parts are removed that a map marks
     Faithfulness(FaithfulnessArgs),
     /// Measure how fast a model is explained on this machine
     Speed(SpeedArgs),
@@ -57,10 +57,10 @@ pub struct ObjectsArgs {
 /// How a class is drawn that is not in a photo.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum AbsentKind {
-    /// behind the model's first five
+    /// not among the model's first five
     #[default]
     Far,
-    /// among the model's first fifty but its answer, and unlike those that are there by the model's scores on the dataset
+    /// among the model's first fifty, but neither its answer nor a class whose scores go with those of a present one
     Near,
     /// the class of another photo of the dataset
     Shuffled,
@@ -76,9 +76,9 @@ impl fmt::Display for AbsentKind {
 /// `bench adversarial`.
 #[derive(Args)]
 #[command(after_help = "\
-Photos that the model answers right are changed until it answers another class, drawn by the seed. Nothing of that class can be \
+Photos that the model classifies correctly are changed until it answers another class, drawn by the seed. Nothing of that class can be \
 seen: a box for it on the object is an error, and the class that is there should still have one. The changed photos are kept in \
-OUT/adversarial, in 8-bit levels and asked again.
+OUT/adversarial, in 8-bit levels, which the model is asked again.
 
 Example:
   candor bench adversarial model.onnx photos --methods reliable,grad-cam --limit 6 --out bench")]
@@ -93,9 +93,9 @@ pub struct AdversarialArgs {
 /// `bench grid`.
 #[derive(Args)]
 #[command(after_help = "\
-Photos that the model answers right with a probability of at least 0.5 are put together: four or nine to a grid as large as the \
-model's input, or one with another pasted into a corner. Each class in the picture is asked for, and one that is not. Known by \
-construction is where each class's map should be; the dataset needs no boxes. Where it has some, a quarter of the pictures \
+Photos that the model classifies correctly with a probability of at least 0.5 are put together: four or nine to a grid as large as the \
+model's input, or one with another pasted into a corner. Each class in the picture is asked for, and one that is not in it. Where each \
+class's map should be is known by construction, so the dataset needs no boxes. If it has some, a quarter of the pictures \
 (--tuning) chooses the threshold of the boxes.
 
 Example:
@@ -114,7 +114,7 @@ pub struct GridArgs {
 Of the map of the model's answer: deletion and insertion (Petsiuk et al. 2018) by the mean colour, the blurred photo and infill \
 from what is left, ROAD (Rong et al. 2022), average drop and increase (Chattopadhay et al. 2018), sufficiency and necessity of \
 regions of equal area, agreement by removal (the region against the same shape elsewhere), infidelity and max-sensitivity (Yeh \
-et al. 2019), sparseness. Labels of the dataset do not matter. A photo takes about 130 forward passes and three explanations for \
+et al. 2019), sparseness. The dataset's labels are not used. A photo takes about 130 forward passes and three explanations for \
 each method.
 
 Example:
@@ -125,7 +125,7 @@ pub struct FaithfulnessArgs {
     /// Steps of deletion and insertion
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole(1..=10_000), allow_negative_numbers = true)]
     pub steps: usize,
-    /// Share of the photo that a region has
+    /// Area of a region, as a share of the photo
     #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = number(0.001..=0.999), allow_negative_numbers = true)]
     pub area: f64,
 }
@@ -162,7 +162,7 @@ pub struct DatasetArgs {
     /// Methods, each NAME or NAME+KEY=VALUE+…; the others are compared with the first [default: those of at most 200 passes a map]
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     pub methods: Vec<String>,
-    /// Measure a costly method on fewer samples, spread evenly
+    /// Measure an expensive method on fewer samples, spread evenly
     #[arg(long, value_name = "METHOD=N", value_parser = method_count)]
     pub fewer: Vec<(String, usize)>,
     /// Parameter, of one method (METHOD.KEY=VALUE) or of all that have it (KEY=VALUE)
@@ -174,7 +174,7 @@ pub struct DatasetArgs {
     /// Seed of absent classes and of the methods, recorded in the result
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub seed: u64,
-    /// Draw no best and worst examples, which are explained anew
+    /// Leave out the best and worst examples, which have to be explained again
     #[arg(long)]
     pub no_examples: bool,
     #[command(flatten)]
@@ -191,10 +191,10 @@ pub struct DatasetArgs {
 
 #[derive(Args)]
 #[command(after_help = "\
-Measured are single passes (forward; with the gradient of one logit with respect to the image; one step of the reliable \
+It measures single passes (forward; with the gradient of one logit with respect to the image; one step of the reliable \
 mask) and one explanation by each method, all for one image and one class. GFLOP counts the multiplications and additions of \
-convolutions and matrix products. `of best` is the share of the most that the same engine reaches in the same run: on the product of two \
-2048×2048 matrices, or on one of these passes. Figures are medians; a machine that does other work gives other figures.
+convolutions and matrix products. `of best` is the rate as a share of the highest that the same engine reaches in the same run, on the product of \
+two 2048×2048 matrices or on one of these passes. Figures are medians. Other work on the machine changes them.
 
 Examples:
   candor bench speed model.onnx --methods reliable,grad-cam
@@ -203,10 +203,10 @@ Examples:
 pub struct SpeedArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Methods to measure [default: all, of which some take thousands of passes]
+    /// Methods to measure [default: all; some take thousands of passes]
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     pub methods: Vec<String>,
-    /// Runs of each part, at most: what has taken ten seconds is not repeated further
+    /// Most runs of each part; a part is not repeated once it has taken ten seconds
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000), allow_negative_numbers = true)]
     pub repeats: u32,
     /// Print the result as one JSON document

@@ -12,8 +12,8 @@ use super::{ForceArgs, ModelArgs, SourceArgs, SurrogateArgs};
 #[derive(Args)]
 #[command(after_help = "\
 A detector is trained for one model, on clean photos and on adversarial versions of them. Its features are the masks that keep the \
-evidence of the answer and of the runner-up, and how far their log-odds move when the image is mirrored, moved by a pixel, blurred, \
-smoothed by a median, made larger or smaller. Limits: an adaptive (white-box) attacker can evade it (see the book), and an \
+evidence of the answer and of the runner-up, and how much their log-odds change when the image is mirrored, moved by a pixel, blurred, \
+smoothed by a median, enlarged or reduced. Limits: an adaptive (white-box) attacker can evade it (see the book), and an \
 attack unlike those it was trained on may pass.
 
 Examples:
@@ -31,7 +31,7 @@ pub struct DetectArgs {
 pub enum Detect {
     /// Train a detector: attack photos, learn to distinguish them, calibrate the thresholds on clean ones
     Train(TrainArgs),
-    /// Screen photos with a detector
+    /// Score photos with a detector
     Score(ScoreArgs),
     /// Measure how reliable a detector is: on seen and unseen attacks, and on clean photos under common corruptions
     Eval(EvalArgs),
@@ -164,7 +164,7 @@ pub struct EvalArgs {
     /// Also measure published detectors on the same images
     #[arg(long)]
     pub baselines: bool,
-    /// Also measure the detector with other features, and with one budget of each attack to learn from
+    /// Also measure the detector with other features, and trained on one budget of each attack
     #[arg(long)]
     pub ablations: bool,
     /// Also attack N test images with an adaptive (white-box) attack, through the learning of the detector's masks

@@ -10,7 +10,7 @@ use super::ForceArgs;
 /// A part of the work.
 #[derive(Args, Clone, Copy)]
 pub struct ShardArgs {
-    /// Do only part I of N of the work, the same on whatever machine; `candor merge` joins the parts
+    /// Do only part I of N of the work, the same on any machine; `candor merge` joins the parts
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
 }
@@ -19,7 +19,7 @@ pub struct ShardArgs {
 #[command(after_help = "\
 Each part is a run of the same command with its own --shard and --out. The result is that of the command without --shard, to the \
 byte but for seconds: merge puts the parts together and lets the command finish, so run it where the command was run, with the model \
-and the photos in their places. A part that is missing, is there twice or is not finished is named; the parts stay as they are.
+and the photos in their places. A part that is missing, duplicated or unfinished is named; the parts stay as they are.
 
 Examples:
   candor explain model.onnx photos/00000?.png --class top1 --class fish --shard 1/2 --out part1

@@ -64,7 +64,7 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     }
     if !truth.is_empty() && known.iter().all(Option::is_none) {
         return Err(Usage(format!(
-            "{}: names none of the photos given; each line is a photo's file name and its class",
+            "{}: names none of the given photos; each line must be a photo's file name and its class",
             args.truth.as_deref().unwrap_or(Path::new("")).display()
         ))
         .into());
@@ -81,7 +81,9 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     let verdict = verdict(&found, alike);
     let written = match args.write {
         true if alike => {
-            output::note("photos of one class alone cannot tell the preprocessing: nothing is written");
+            output::note(
+                "photos of a single class cannot show which preprocessing is right: nothing is written",
+            );
             None
         }
         true => write(&setup, found.first())?,
@@ -177,7 +179,10 @@ fn findings(setup: &Setup) -> Vec<Finding> {
         .filter(|s| s.chosen)
         .map(|s| format!("{} {}×{}×{}", s.level.name, s.level.shape[0], s.level.shape[1], s.level.shape[2]))
         .collect();
-    let none = || "none is passed by everything; name some with --levels (candor inspect)".to_string();
+    let none = || {
+        "no feature map separates the image from the logits; name some with --levels (candor inspect)"
+            .to_string()
+    };
     all.push(finding(
         "levels",
         !levels.is_empty(),
@@ -276,13 +281,13 @@ fn alike(found: &[Candidate], known: &[Option<usize>]) -> bool {
 /// Writes the best preprocessing to a sidecar of its own.
 fn write(setup: &Setup, best: Option<&Candidate>) -> Result<Option<String>> {
     let Some(best) = best.filter(|b| !b.sidecar.is_empty()) else {
-        output::note("the preprocessing that is stated is the best: nothing is written");
+        output::note("the stated preprocessing is the best: nothing is written");
         return Ok(None);
     };
     let path = &setup.sidecar_path;
     if path.exists() {
         return Err(Usage(format!(
-            "{}: there is a sidecar already; change it by hand:\n{}",
+            "{}: a sidecar exists already; change it by hand:\n{}",
             path.display(),
             best.sidecar
         ))

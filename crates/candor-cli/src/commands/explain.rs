@@ -39,7 +39,7 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     folder.reads(folder::of_model(&args.model.model, &classifier));
     folder.check(&files())?;
     if args.look.is_some_and(|looks| looks > 0) && !has_crowd(classifier.model.classes) {
-        output::note("--look: a model of fewer than 20 classes is asked about the whole photo alone");
+        output::note("--look has no effect: models of fewer than 20 classes are judged by the whole photo");
     }
     let MethodArgs { chosen, seed } = &args.method;
     let levels = setup::choices(&classifier, &chosen.levels, *seed)?.levels;

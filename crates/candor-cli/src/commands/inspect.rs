@@ -78,7 +78,7 @@ pub fn run(args: &InspectArgs) -> Result<ExitCode> {
     text += "  levels      masked by default, from fine to coarse:\n";
     text += &levels.iter().map(line).collect::<String>();
     if levels.is_empty() {
-        text += "    none: no feature map between image and logits is passed by everything; name some with --levels\n";
+        text += "    none: no feature map separates the image from the logits; name some with --levels\n";
     }
     text += "  others      that --levels can name, and why they are not masked by default:\n";
     text += &others.iter().map(line).collect::<String>();

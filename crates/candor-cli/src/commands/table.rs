@@ -1,8 +1,9 @@
-//! `candor table`: the tables of results that were written as JSON.
+//! `candor table`: the tables of results that were written as JSON, or by itself as CSV, and figures of their columns.
 
 mod bench;
 mod check;
 mod detect;
+mod rows;
 pub mod speed;
 
 use std::collections::BTreeSet;
@@ -13,7 +14,8 @@ use anyhow::{Context, Result, bail};
 use candor::file;
 use candor::suggest::among;
 use candor_eval::check::Skipped;
-use candor_report::table::{Table, csv};
+use candor_report::chart::bars;
+use candor_report::table::{Align, Table, csv};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -29,13 +31,19 @@ struct Sheet {
 
 pub fn run(args: &TableArgs) -> Result<ExitCode> {
     let mut sheets = args.files.iter().map(|f| read(f, args)).collect::<Result<Vec<_>>>()?;
-    if let Some(title) = &args.title {
-        let titles = titles(&sheets);
-        let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
-        sheets.iter_mut().for_each(|s| s.tables.retain(|t| is_titled(t, title)));
-        if sheets.iter().all(|s| s.tables.is_empty()) {
-            return Err(Usage(format!("there is no table '{title}'{}", among(title, &titles))).into());
-        }
+    let all = titles(&sheets);
+    let known: Vec<&str> = all.iter().map(String::as_str).collect();
+    let is_there = |title: &String| sheets.iter().flat_map(|s| &s.tables).any(|t| is_titled(t, title));
+    if let Some(title) = args.title.iter().find(|title| !is_there(title)) {
+        return Err(Usage(format!("there is no table '{title}'{}", among(title, &known))).into());
+    }
+    if !args.title.is_empty() {
+        let is_chosen = |t: &Table| args.title.iter().any(|title| is_titled(t, title));
+        sheets.iter_mut().for_each(|s| s.tables.retain(is_chosen));
+    }
+    if !args.figure.is_empty() {
+        output::print(&figure(&sheets, &args.figure)?)?;
+        return Ok(ExitCode::SUCCESS);
     }
     output::print(&match args.format {
         TableFormat::Md => markdown(&sheets),
@@ -59,6 +67,32 @@ fn is_titled(table: &Table, title: &str) -> bool {
     table.title == title || behind
 }
 
+/// The columns of all tables as bars. A column that no table has, or that has no number, is named.
+fn figure(sheets: &[Sheet], columns: &[String]) -> Result<String> {
+    let tables: Vec<Table> = sheets.iter().flat_map(|s| s.tables.iter().cloned()).collect();
+    let drawable: Vec<&str> = columns_of_numbers(&tables);
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let unknown = columns.iter().find(|c| !drawable.contains(c));
+    match (unknown, bars(&tables, &columns)) {
+        (None, Some(svg)) => Ok(svg),
+        (unknown, _) => {
+            let column = unknown.or(columns.first()).copied().unwrap_or_default();
+            Err(Usage(format!("there is no column of numbers '{column}'{}", among(column, &drawable))).into())
+        }
+    }
+}
+
+/// Their names, each once.
+fn columns_of_numbers(tables: &[Table]) -> Vec<&str> {
+    let mut names: Vec<&str> = vec![];
+    for column in tables.iter().flat_map(|t| &t.columns).filter(|c| c.align == Align::Right) {
+        if !names.contains(&column.name.as_str()) {
+            names.push(&column.name);
+        }
+    }
+    names
+}
+
 /// A reader of one kind of result.
 type Reader = fn(Value, &TableArgs) -> Result<Sheet>;
 
@@ -76,6 +110,9 @@ const MOST_BYTES: u64 = 1 << 30;
 fn read(path: &Path, args: &TableArgs) -> Result<Sheet> {
     let name = || path.display().to_string();
     let text = file::read_text(path, MOST_BYTES).with_context(name)?;
+    if !text.trim_start().starts_with('{') {
+        return rows::sheet(&text).with_context(name);
+    }
     let found: Value = serde_json::from_str(&text).with_context(|| format!("{}: not JSON", name()))?;
     let has = |field: &str| found.get(field).is_some();
     let kind = KINDS.iter().find(|(fields, _)| fields.iter().all(|f| has(f)));

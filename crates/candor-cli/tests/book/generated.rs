@@ -1,12 +1,12 @@
 //! The pages, and parts of pages, that are written from the program: commands from their help, methods from their registry, operators from
-//! the table of gradient rules and the formulas at the rules.
+//! the table of gradient rules and the formulas at the rules; and the figures, drawn by the commands on the pages of results.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::pages::{book, read, root};
+use crate::pages::{book, fenced, listed, read, root};
 
 const BEGIN: &str = "<!-- generated -->\n";
 const END: &str = "<!-- end of generated -->\n";
@@ -25,7 +25,32 @@ pub fn pages() -> Vec<(PathBuf, String)> {
     let page =
         |m: &Value| filled(reference.join("methods").join(format!("{}.md", text(m, "name"))), &method(m));
     pages.extend(methods.iter().map(page));
+    pages.extend(figures());
     pages
+}
+
+/// The figures: what each command that begins with `candor table ../data/` draws for its file, run from the folder of the page.
+fn figures() -> Vec<(PathBuf, String)> {
+    let results = book().join("results");
+    let pages = listed().into_iter().filter(|p| p.starts_with(&results));
+    let blocks = pages.flat_map(|p| fenced(&read(&p), "console"));
+    let lines: Vec<String> = blocks.flat_map(|b| b.lines().map(str::to_string).collect::<Vec<_>>()).collect();
+    let drawn = lines.iter().filter(|l| l.starts_with("candor table ../data/")).map(|line| {
+        let (command, file) = line.split_once(" > ").unwrap_or_else(|| panic!("{line}: for which file?"));
+        let arguments = words(command.strip_prefix("candor ").unwrap());
+        (results.join(file), candor_in(&results, &arguments.iter().map(String::as_str).collect::<Vec<_>>()))
+    });
+    drawn.collect()
+}
+
+/// The words of a command, of which some are in single quotes.
+fn words(command: &str) -> Vec<String> {
+    let parts = command.split('\'').enumerate();
+    let quoted = |(i, part): (usize, &str)| match i % 2 {
+        0 => part.split_whitespace().map(str::to_string).collect::<Vec<_>>(),
+        _ => vec![part.to_string()],
+    };
+    parts.flat_map(quoted).collect()
 }
 
 /// A page without what is generated.
@@ -50,8 +75,13 @@ fn filled(path: PathBuf, part: &str) -> (PathBuf, String) {
 
 /// What the program prints.
 fn candor(arguments: &[&str]) -> String {
+    candor_in(&root(), arguments)
+}
+
+/// What the program prints in a folder.
+fn candor_in(folder: &Path, arguments: &[&str]) -> String {
     let mut program = Command::new(assert_cmd::cargo::cargo_bin("candor"));
-    let done = program.args(arguments).env_remove("COLUMNS").output().unwrap();
+    let done = program.args(arguments).current_dir(folder).env_remove("COLUMNS").output().unwrap();
     assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).unwrap()
 }

@@ -1,4 +1,4 @@
-//! Which class is asked for that is not in a photo: the easier or harder question of disturbed localisation.
+//! Which absent class is asked for: the easier or harder question of disturbed localisation.
 
 use super::photo;
 use crate::dataset::Sample;
@@ -10,7 +10,7 @@ use candor::progress::Progress;
 
 /// Most photos by which classes are compared.
 const PHOTOS: usize = 2000;
-/// Near classes are among so many of the model's first.
+/// Near classes are among this many of the model's first.
 const NEAR: usize = 50;
 /// Classes whose scores correlate as much, over the photos, are alike: either may be meant where the other is.
 const ALIKE: f32 = 0.5;
@@ -32,7 +32,7 @@ impl Absent {
         Absent::Shuffled(samples.iter().filter_map(|sample| sample.class()).collect())
     }
 
-    /// Near classes, by what the model says of these samples. `progress` is told of each photo.
+    /// Near classes, by the model's scores on these samples. `progress` receives each photo.
     ///
     /// # Errors
     /// If the engine fails. A photo that cannot be read compares nothing.

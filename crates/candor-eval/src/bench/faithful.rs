@@ -25,7 +25,7 @@ pub use figures::tables;
 
 /// Images in one batch.
 const BATCH: usize = 8;
-/// Standard deviation of the blur that stands for nothing, as a share of the shorter side.
+/// Standard deviation of the blur that replaces pixels, as a share of the shorter side.
 const BLUR: f32 = 0.05;
 /// Percentages of pixels that are infilled in the curves of deletion and insertion. ROAD has those between the ends.
 const INFILLED: [f64; 5] = [0.0, 20.0, 50.0, 80.0, 100.0];
@@ -69,7 +69,7 @@ pub struct Faithful {
     pub pixels: Option<f64>,
 }
 
-/// A curve for each of what stands in the place of pixels that are not there.
+/// A curve for each kind of replaced pixels.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ways {
     /// The photo's mean colour, at equal steps.

@@ -87,7 +87,7 @@ pub struct ShownMap {
     pub name: String,
     /// The map.
     pub map: Map,
-    /// Where the class is; empty where it is not, or where nobody knows.
+    /// Where the class is; empty if it is absent or its place is unknown.
     pub truth: Vec<Box4>,
     /// The objects of the picture, on one of which a box of a class that is not there is an error; empty for others.
     pub objects: Vec<Box4>,
@@ -110,12 +110,12 @@ pub struct Contender<'m> {
     pub name: &'m str,
     /// The method and its settings.
     pub subject: Subject<'m>,
-    /// At most so many items, spread evenly; all if `None`.
+    /// Most items, spread evenly; all if `None`.
     pub most: Option<usize>,
 }
 
 impl Contender<'_> {
-    /// The items on which it is measured, of so many.
+    /// The items on which it is measured, of `items`.
     pub fn items(&self, count: usize) -> Vec<usize> {
         let most = self.most.unwrap_or(count).min(count);
         (0..most).map(|i| i * count / most).collect()
@@ -132,7 +132,7 @@ pub struct Found<R> {
     pub skipped: Vec<Skipped>,
 }
 
-/// Measures all methods on all items, but for what the journal has. `progress` is told each method as a stage, and a step an item.
+/// Measures all methods on all items that the journal does not have. `progress` receives each method as a stage and each item as a step.
 ///
 /// # Errors
 /// The journal cannot be written, or is another run's.

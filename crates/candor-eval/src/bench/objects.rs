@@ -51,7 +51,7 @@ struct Part {
     own: Option<f64>,
     /// The same of a map that is everywhere alike.
     chance: Option<f64>,
-    /// Whether the maximum lies in a box of its own; `None` for an empty map.
+    /// Whether the maximum is in a box of its own class; `None` for an empty map.
     hit: Option<bool>,
 }
 

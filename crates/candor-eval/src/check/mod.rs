@@ -36,7 +36,7 @@ use candor::quantile::median;
 use candor::scores::ranking;
 use candor::similarity::Profile;
 
-/// Which class of an image is asked for.
+/// Which class of an image is explained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -162,7 +162,7 @@ pub struct MethodCheck {
     pub passed: bool,
     /// Why, one clause a reason.
     pub reasons: Vec<String>,
-    /// Why the verdict may not stand, if the images are too few for it: [`caution`].
+    /// Why the verdict is uncertain, if there are too few images: [`caution`].
     pub caution: Option<String>,
     /// Whether it has a null, so that its maps are empty by the evidence: [`same_figure`].
     pub has_null: bool,
@@ -235,7 +235,7 @@ pub struct OfImage {
     seconds: f64,
 }
 
-/// Remembers what images showed of one method, so that a run that was stopped goes on and many machines share one.
+/// Keeps the figures of one method's images, so that a run can be resumed or divided among machines.
 pub trait Ledger {
     /// Whether an image is checked here.
     fn owns(&self, image: usize) -> bool;

@@ -25,10 +25,10 @@ pub(super) struct PageView<'r> {
     images: usize,
     passed: usize,
     rule: String,
-    /// Why the verdicts may not stand, and what to know of methods that have a null; empty where there is nothing to say.
+    /// Why the verdicts are uncertain, and what to know of methods that have a null; empty where there is nothing to say.
     caution: String,
     same_figure: String,
-    /// Title, how it looks, and the methods, each with a question mark where its verdict may not stand.
+    /// Title, how it looks, and the methods, each with a question mark where its verdict is uncertain.
     verdicts: [(&'static str, &'static str, Vec<[&'r str; 2]>); 2],
     methods: Vec<MethodView<'r>>,
     skipped: &'r [Skipped],
@@ -42,7 +42,7 @@ pub(super) struct PageView<'r> {
 struct MethodView<'r> {
     name: &'r str,
     passed: bool,
-    /// Why the verdict may not stand; empty if it may.
+    /// Why the verdict is uncertain; empty if it is not.
     caution: &'r str,
     /// One sentence.
     reason: String,

@@ -18,7 +18,7 @@ pub struct Checked {
     pub method: Named,
     /// Whether it passed.
     pub passed: bool,
-    /// Why the verdict may not stand.
+    /// Why the verdict is uncertain.
     #[serde(default)]
     pub caution: Option<String>,
     /// Figures by kind of class.

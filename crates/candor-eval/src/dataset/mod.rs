@@ -204,7 +204,7 @@ pub enum Format {
     Cub,
     /// The metadata folder of `wsolevaluation`.
     WsolMetadata,
-    /// CIFAR's binary layout: 3072 bytes of red, green and blue behind one label (CIFAR-10) or two (CIFAR-100).
+    /// CIFAR's binary layout: 3072 bytes of red, green and blue after one label (CIFAR-10) or two (CIFAR-100).
     Cifar,
 }
 
@@ -244,8 +244,8 @@ impl Format {
     }
 }
 
-/// Reads the list of a dataset's samples. `format`: told from the path if not given. `images`: the folder with the photos,
-/// where they do not lie beside the list.
+/// Reads the list of a dataset's samples. `format`: recognised from the path if not given. `images`: the folder with the photos,
+/// if they are not beside the list.
 ///
 /// # Errors
 /// [`DatasetError::Read`] naming the file and what was expected; also for a dataset without samples.

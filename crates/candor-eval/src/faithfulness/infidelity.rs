@@ -19,7 +19,7 @@ pub struct Infidelity {
 /// for a map, whose values then count for every channel. With `scaled` φ is multiplied by β = E[Iᵀφ·d] / E[(Iᵀφ)²], d being
 /// the score's fall, under which the value is least: for maps that are no gradients and have units of their own.
 ///
-/// An attribution that foretells nothing, such as an empty map, gives the mean of d² (and β = 0 if it was asked for). `None`
+/// An attribution that predicts nothing, such as an empty map, gives the mean of d² (and β = 0 if it was asked for). `None`
 /// without perturbations. One forward pass more than there are perturbations, `batch` of which are held at once.
 ///
 /// # Errors

@@ -4,12 +4,12 @@ use super::impute::{check, impute};
 use candor::methods::baseline;
 use candor::noise::Noise;
 
-/// What stands in the place of removed pixels, in the model's own units.
+/// What replaces removed pixels, in the model's own units.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Substrate {
     /// The pixels of this image, C×H×W.
     Fixed(Vec<f32>),
-    /// What the pixels left around suggest: noisy linear imputation ([`impute`]; Rong et al. 2022), made anew for each
+    /// What the pixels left around suggest: noisy linear imputation ([`impute`]; Rong et al. 2022), computed for each
     /// set of removed pixels.
     Inpaint {
         /// Standard deviation of the Gaussian noise; the published code has 0.01.

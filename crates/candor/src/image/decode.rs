@@ -43,7 +43,7 @@ pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<RgbImage, ImageError> {
 ///
 /// The first frame of an animation, the first page of a TIFF; turned upright as EXIF says; 16-bit samples v as
 /// v/257 rounded; transparent pixels composited over white; grey and CMYK as RGB. Colour profiles are ignored,
-/// as torchvision and Pillow ignore them: models are trained without. What was done is told, but for the profiles.
+/// as torchvision and Pillow ignore them: models are trained without. The changes are reported, except for the profiles.
 ///
 /// DICOM, with the feature `dicom`: the grey samples as numbers, rescaled, through the file's first window or table, MONOCHROME1 inverted; the
 /// first frame, or the third of `scan.dcm#3`.

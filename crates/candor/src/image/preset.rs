@@ -11,7 +11,7 @@ use super::resize::Filter;
 use crate::suggest::among;
 
 /// A named way to turn 8-bit samples v into input. Each squashes the whole photo with an antialiased bilinear
-/// filter unless told to crop.
+/// filter unless a crop is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {

@@ -91,7 +91,7 @@ pub struct Surveyed {
     pub why: String,
 }
 
-/// All feature maps that everything passes, in order, with what [`automatic_levels`] thinks of each.
+/// All feature maps on every path to the logits, in order, each with the judgement of [`automatic_levels`].
 pub fn survey(model: &Model) -> Vec<Surveyed> {
     let maps = feature_maps(model);
     let in_parts = read_in_parts(&model.graph);
@@ -130,11 +130,11 @@ pub fn survey(model: &Model) -> Vec<Surveyed> {
         } else if !small(level) {
             (false, format!("has more than {MAX_SIDE} × {MAX_SIDE} places"))
         } else if !last {
-            (false, "a later one has its size".into())
+            (false, "a later feature map has the same size".into())
         } else if !coarsest.contains(&size) {
             (false, format!("finer than the {MAX_LEVELS} coarsest"))
         } else {
-            (true, "the last of its size that everything passes".into())
+            (true, "the last of its size on every path to the logits".into())
         }
     };
     let surveyed = |(level, over_image): (&Level, bool)| {

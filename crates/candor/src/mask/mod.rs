@@ -1,4 +1,4 @@
-//! The reliable mask: masks on the feature maps of several levels under which the output stays what it was, and as
+//! The reliable mask: masks on the feature maps of several levels that keep the output and as
 //! little else as possible (Wang et al. 2020; sections 2 and 3 in book/src/explanation/evidence.md).
 
 pub mod adam;

@@ -11,7 +11,7 @@ const SHAPES: [(&str, MaskShape); 2] = [("spatial", MaskShape::Spatial), ("full"
 const FLOORS: [(&str, bool); 2] = [("chance", true), ("null", false)];
 /// Whether the top-1 class is left out of the rivals, by name.
 const RIVALS_LEFT_OUT: [(&str, bool); 2] = [("all", false), ("no-top1", true)];
-/// Whether windows are asked where a class is by itself, by name.
+/// Whether a class is searched for in windows, by name.
 const EVIDENCES: [(&str, bool); 2] = [("place", true), ("photo", false)];
 /// Steps and rate of a search for a place, and of one for the whole photo.
 const SCHEDULES: [(usize, f32); 2] = [(30, 0.1), (60, 0.05)];
@@ -165,16 +165,16 @@ pub const PARAMETERS: &[Parameter] = &[
 pub struct Settings {
     /// The output distance.
     pub objective: Objective,
-    /// Whether windows over the coarsest level are asked where a class is by itself ([`places`](super::places)). The search then starts there, and
-    /// the log-odds there are to be kept. Otherwise the whole photo decides, and masks start at one.
+    /// Whether windows over the coarsest level say where a class is by itself ([`places`](super::places)). The search then starts there and
+    /// keeps the log-odds of that place. Otherwise the whole photo decides, and masks start at one.
     pub places: bool,
     /// Whether a class that the photo does not show well enough is looked at more closely.
     pub look: bool,
     /// One mask for all channels, or one for each.
     pub shape: MaskShape,
-    /// Share of the evidence at which each query's λ aims, which follows what its masks keep; 0 leaves λ as it is.
+    /// Share of the evidence that each query's λ is fitted to keep; 0 leaves λ as it is.
     pub keep: f64,
-    /// Weight of the L1 term; `None`: one that fits the model ([`default_lambda`](super::levels::default_lambda)), as no value suits every one.
+    /// Weight of the L1 term; `None`: one that fits the model ([`default_lambda`](super::levels::default_lambda)), as no value suits every model.
     pub lambda: Option<f32>,
     /// Steps of the optimiser.
     pub iterations: usize,
@@ -183,24 +183,24 @@ pub struct Settings {
     /// Adam's decay of the second moment. At [`BETA_2`](super::adam::BETA_2), the usual one, the large gradients of the first steps are remembered
     /// for a thousand: mask entries that the output no longer depends on then decay too slowly.
     pub beta_2: f32,
-    /// Share of the steps, the last ones, in which the rate falls to 0 along half a cosine; 0 keeps it. Gates between the two terms
-    /// come to rest then, which at a constant rate go on swinging, on each engine in another time.
+    /// Share of the steps, at the end, in which the rate falls to 0 along half a cosine; 0 keeps the rate constant. At a constant rate, gates
+    /// between the two terms keep oscillating, in another phase on each engine.
     pub anneal: f32,
     /// Upper bound of a mask; 1 keeps it a selection.
     pub cap: f32,
-    /// Raise the null to chance, −ln(K−1), where it lies below: odds worse than a guess are no evidence.
+    /// Raise the null to chance, −ln(K−1), if it is lower: odds worse than a guess are no evidence.
     pub floor_at_chance: bool,
-    /// Return the empty mask without a step where it is known to be the objective's minimum: for a class whose odds do not
-    /// exceed the null. Adam would creep towards it, slowed by the large gradients of its first steps.
+    /// Return the empty mask without a step if it is known to be the objective's minimum: for a class whose odds do not
+    /// exceed the null. Adam would approach it slowly, because of the large gradients of its first steps.
     pub exact: bool,
     /// Leave the top-1 class out of the rivals of other queries (photos with several objects).
     pub leave_out_top1: bool,
     /// Which masks are returned.
     pub returned: Returned,
-    /// Stop when [`SETTLING`] steps together lowered the lowest total loss of every query by at most this share of it. 0 takes
+    /// Stop when the last [`SETTLING`] steps lowered the lowest total loss of every query by at most this share. 0 takes
     /// every step.
     pub settle: f64,
-    /// Hand the first level's features to each step, for [`Learner::feature`](super::Learner::feature); else they may stay behind in the part that runs once.
+    /// Hand the first level's features to each step, for [`Learner::feature`](super::Learner::feature); else they may stay in the part that runs once.
     pub keep_features: bool,
 }
 
@@ -211,8 +211,8 @@ pub enum Returned {
     Last,
     /// The one with the lowest total loss.
     Best,
-    /// The mean of the iterates after the first ⌈1/rate⌉ steps, in which a gate can come from 1 to 0. It is graded: what goes late is
-    /// worth more than what goes at once.
+    /// The mean of the iterates after the first ⌈1/rate⌉ steps, in which a gate can fall from 1 to 0. It is graded: what is removed late has
+    /// a higher value than what is removed at once.
     Mean,
 }
 
@@ -226,21 +226,21 @@ impl Default for Settings {
     }
 }
 
-/// The word of a table for a value; a value without a word is told as its name in the code, which no method takes.
+/// The word of a table for a value; a value without a word is given by its name in the code, which no method takes.
 fn word<T: Copy + PartialEq + std::fmt::Debug>(table: &[(&str, T)], value: T) -> String {
     let found = table.iter().find(|(_, known)| *known == value);
     found.map_or_else(|| format!("{value:?}"), |(word, _)| word.to_string())
 }
 
 impl Settings {
-    /// The search by the evidence of the whole photo: sixty steps from masks of one at a λ that stays.
+    /// The search by the evidence of the whole photo: sixty steps from masks of one at a fixed λ.
     pub fn of_photo() -> Self {
         let set = [(EVIDENCE.name.to_string(), "photo".to_string())];
         let p = Parameters::new("reliable", PARAMETERS, &set);
         Settings::read(&p.expect("a declared choice"), None)
     }
 
-    /// Whether parameters leave it to the method where evidence is looked for.
+    /// Whether parameters leave it to the method where evidence is searched for.
     pub fn chooses_evidence(p: &Parameters) -> bool {
         p.word(EVIDENCE.name) == "auto"
     }

@@ -76,7 +76,7 @@ pub struct Plan {
     /// A top-1 mask whose maximum is below sets no scale.
     min_scale: f32,
     nearest: bool,
-    /// Whether places are asked for, windows or the whole photo: how a class is judged.
+    /// Whether places are evaluated, windows or the whole photo: how a class is judged.
     places: bool,
     windows: Option<Windows>,
     look: bool,

@@ -1,4 +1,4 @@
-//! Images that stand for "nothing here": what attributions are measured against and what perturbations put in.
+//! Images that mean "nothing here": what attributions are measured against and what perturbations put in.
 
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::graph::Graph;

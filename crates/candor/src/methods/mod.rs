@@ -96,7 +96,7 @@ impl std::fmt::Display for Cost {
     }
 }
 
-/// What the caller chose beside a method's own parameters.
+/// What the caller chose in addition to a method's own parameters.
 #[derive(Clone, Debug, Default)]
 pub struct Choices {
     /// Names of the levels (the last one is the layer of CAM methods); automatic if empty.
@@ -105,7 +105,7 @@ pub struct Choices {
     pub calibrated_lambda: Option<f64>,
     /// What classes that are not there show, from the model's sidecar; the built-in rule if `None`.
     pub false_alarms: Option<FalseAlarms>,
-    /// Seed of all randomness; each photo starts its stream anew.
+    /// Seed of all randomness; each photo starts a new stream.
     pub seed: u64,
 }
 
@@ -161,7 +161,7 @@ pub trait Compiled: Send {
     /// If the engine fails or a score is not a number.
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>>;
 
-    /// Maps of several classes of the image last given to [`Compiled::scores`]. `steps` is told of each step of work
+    /// Maps of several classes of the image last given to [`Compiled::scores`]. `steps` receives each step of work
     /// done, [`Compiled::steps`] of them in all.
     ///
     /// # Errors
@@ -174,7 +174,7 @@ pub trait Compiled: Send {
     ) -> Result<Vec<Explanation>>;
 
     /// [`Compiled::scores`] and [`Compiled::explain`] of several images: for each its scores and the maps of the classes that
-    /// `classes` chooses by them. `steps` is told of [`Compiled::steps`] steps for each image.
+    /// `classes` chooses by them. `steps` receives [`Compiled::steps`] steps for each image.
     ///
     /// # Errors
     /// As [`Compiled::scores`], if one image fails.

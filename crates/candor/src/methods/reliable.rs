@@ -499,7 +499,7 @@ fn told(evidence: f64, kept: f64, (empty, faint): (bool, bool)) -> String {
     let share = kept / evidence;
     if empty || faint && (0.0..=1.0).contains(&share) && kept > 0.0 {
         format!(
-            "the evidence ({evidence:+.2} log-odds above the null) is less than a mask costs at this lambda; a smaller one may show it"
+            "the evidence ({evidence:+.2} log-odds above the null) is less than a mask costs at this lambda; a smaller lambda may show it"
         )
     } else if kept <= 0.0 {
         format!(
@@ -508,13 +508,13 @@ fn told(evidence: f64, kept: f64, (empty, faint): (bool, bool)) -> String {
         )
     } else if share > 1.0 {
         format!(
-            "the masked model is surer than the model ({kept:+.2} log-odds above the null instead of {evidence:+.2}): the map leaves \
-             out what speaks against the class; use more iterations or a smaller lambda"
+            "the masked model is more certain than the model ({kept:+.2} log-odds above the null instead of {evidence:+.2}): the map leaves \
+             out evidence against the class; use more iterations or a smaller lambda"
         )
     } else {
         format!(
-            "the masked model keeps {:.0} % of the evidence: the map shows decisive parts only; use a smaller lambda or \
-             more iterations for the whole",
+            "the masked model keeps {:.0} % of the evidence: the map shows only decisive parts; use a smaller lambda or \
+             more iterations to see the rest",
             100.0 * share
         )
     }
@@ -533,9 +533,9 @@ mod tests {
         assert!(!lost.contains('%'), "{lost}");
         assert!(line(8.0, 2.0).contains("keeps 25 % of the evidence"));
         let surer = line(0.06, 3.49);
-        assert!(surer.contains("surer than the model") && !surer.contains('%'), "{surer}");
+        assert!(surer.contains("more certain than the model") && !surer.contains('%'), "{surer}");
         // Faint masks under which the class is surer are no sign of a lambda that is too large.
-        assert!(told(1.3, 2.1, (false, true)).contains("surer than the model"));
+        assert!(told(1.3, 2.1, (false, true)).contains("more certain than the model"));
         assert!(told(1.3, 0.4, (false, true)).starts_with("the evidence (+1.30"));
         assert!(told(0.3, -0.2, (true, true)).starts_with("the evidence (+0.30"));
         assert!(told(5.0, -1.0, (false, true)).starts_with("the mask lost the class"));

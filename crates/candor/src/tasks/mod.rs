@@ -1,4 +1,4 @@
-//! Tasks that judge methods: what can be asked of a map beside looking at it.
+//! Tasks that judge methods: what can be measured of a map.
 
 pub mod bench;
 pub mod check;

@@ -122,13 +122,13 @@ pub fn adversarial(args: &AdversarialArgs) -> Result<ExitCode> {
     let measure = Adversarial::new(localize, &setup.model, spec, of, &mut output::Watching::new(&bar))?;
     bar.finish_and_clear();
     output::note(&format!(
-        "{}: {} of {} photos that the model answers right are taken for another class ({samples} photos in all)",
+        "{}: {} of {} photos that the model classified correctly now have another answer ({samples} photos in all)",
         spec.label,
         measure.items(),
         measure.right
     ));
     if measure.items() == 0 && args.shard.shard.is_none() {
-        anyhow::bail!("{}: no photo was changed with success", args.source.dataset.display());
+        anyhow::bail!("{}: the attack succeeded on no photo", args.source.dataset.display());
     }
     let sum = |found: &Found<_>, tuning| {
         let (table, plot) = disturbed::tables(found, Disturbance::Adversarial, tuning, args.seed);
@@ -265,7 +265,7 @@ pub fn faithfulness(args: &FaithfulnessArgs) -> Result<ExitCode> {
 /// The arguments of a benchmark that chooses nothing.
 fn without_tuning(args: &DatasetArgs, name: &str) -> Result<DatasetArgs> {
     if args.tuning.is_some_and(|n| n > 0) {
-        return Err(Usage(format!("{name} chooses nothing: leave --tuning out")).into());
+        return Err(Usage(format!("{name} has no settings to choose: leave --tuning out")).into());
     }
     Ok(DatasetArgs { tuning: Some(0), ..args.clone() })
 }
