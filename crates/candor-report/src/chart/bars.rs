@@ -252,7 +252,7 @@ mod tests {
         let expected = [
             "<rect class=\"b\" x=\"156.5\" y=\"55.0\" width=\"68.8\" height=\"10\"/>",
             "<rect class=\"f\" x=\"156.5\" y=\"73.0\" width=\"34.4\" height=\"10\"/>",
-            "<rect class=\"b\" x=\"87.8\" y=\"91.0\" width=\"68.8\" height=\"10\"/>",
+            "<rect class=\"b\" x=\"87.8\" y=\"91.0\" width=\"68.7\" height=\"10\"/>",
         ];
         assert_eq!(drawn, expected, "sorted, the table's first row coloured");
         assert!(svg.contains("class=\"w\" d=\"M184.0 78.0H197.8\""), "the interval: {svg}");
