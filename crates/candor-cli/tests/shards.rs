@@ -255,7 +255,7 @@ fn parts_stay_joinable_whatever_is_tried_with_their_folders() {
     let [a, kept] = ["a", "kept"].map(|name| dir.path().join(name));
     ends(&dir, &[&command[..], &["--out", "b"]].concat(), 0);
     let error = ends(&dir, &["merge", "a", "b", "--out", "again"], 1);
-    assert!(error.contains("b no longer has what shard 2/2 measured"), "{error}");
+    assert!(error.contains("b no longer has the results of shard 2/2"), "{error}");
     // Descriptions that somebody edited.
     fs::copy(a.join(".candor/shard.json"), &kept).unwrap();
     let text = fs::read_to_string(&kept).unwrap();

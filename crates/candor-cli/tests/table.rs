@@ -130,7 +130,7 @@ fn a_study_of_detectors_has_all_its_tables() {
     assert_eq!(markdown.matches("### ").count(), 11, "{markdown}");
     let seen = rows(&markdown, "AUROC, trained on all attacks");
     assert_eq!(seen[0][..5], ["detector", "fgsm 8", "pgd 4", "pgd 8", "mean"]);
-    assert_eq!(seen[0][5..], ["knows the detector, 2", "knows the detector, 8"]);
+    assert_eq!(seen[0][5..], ["adaptive attacker, 2", "adaptive attacker, 8"]);
     let ours = &result["detectors"][0];
     let areas: Vec<f64> =
         ours["seen"].as_array().unwrap().iter().filter_map(|f| f["auroc"].as_f64()).collect();
@@ -138,7 +138,7 @@ fn a_study_of_detectors_has_all_its_tables() {
     assert_eq!((seen[2][0].as_str(), &seen[2][4]), ("hierarchical masks", &format!("**{mean:.3}**")));
     assert_eq!(seen[3][5], "–", "the adaptive attack is made on ours alone: {markdown}");
     assert_eq!(rows(&markdown, "Attacks")[3][1], "`pgd+eps=4/255+steps=5`");
-    assert_eq!(rows(&markdown, "By one who knows the detector").len(), 4);
+    assert_eq!(rows(&markdown, "By an adaptive (white-box) attacker").len(), 4);
     let few = printed(dir.path(), &["table", "out/detect.json", "--kinds", "ours"]);
     assert_eq!(rows(&few, "AUROC, trained on all attacks").len(), 3);
 }

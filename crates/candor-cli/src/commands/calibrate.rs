@@ -99,14 +99,14 @@ fn rates(found: &Calibration) -> String {
     let told = ways.iter().filter(|(_, null)| !null.thresholds.is_empty()).map(|(way, null)| {
         let at = |rate: f64| null.threshold(rate).map_or("?".to_string(), |at| format!("{at:.2}"));
         format!(
-            "Classes that are not there, {way}: 5 % of {} reach {}, 1 % reach {}, 0.1 % reach {}\n",
+            "Evidence of absent classes, {way}: 5 % of {} reach {}, 1 % reach {}, 0.1 % reach {}\n",
             null.classes,
             at(0.05),
             at(0.01),
             at(0.001)
         )
     });
-    let few = "? : too few classes to tell; give more photos\n";
+    let few = "?: too few classes; give more photos\n";
     let text: String = told.collect();
     if text.contains('?') { text + few } else { text }
 }

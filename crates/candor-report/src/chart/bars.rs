@@ -15,7 +15,7 @@ const LINE: f64 = 16.0;
 const PLOT: f64 = 165.0;
 const NUMBER: f64 = 52.0;
 /// Width of a character of 12.5 and of 12 pixels, generously.
-const CHARACTER: f64 = 6.5;
+const CHARACTER: f64 = 7.0;
 /// Most characters of a name; longer ones are cut.
 const LONGEST: usize = 44;
 
@@ -95,6 +95,7 @@ pub fn bars(tables: &[Table], columns: &[&str]) -> Option<String> {
     }
     if panels.iter().flat_map(|p| &p.bars).any(|b| b.number.interval.is_some()) {
         picture.text(GAP, "q", "start", "Lines are 95 % intervals.");
+        picture.y += LINE;
     }
     Some(picture.finish(&panels))
 }
@@ -188,7 +189,7 @@ impl Picture {
     }
 
     fn finish(self, panels: &[Panel]) -> String {
-        let (width, height) = (self.width(), self.y + LINE);
+        let (width, height) = (self.width(), self.y + GAP / 2.0);
         let names: Vec<String> = panels.iter().map(|p| format!("{}: {}", p.title, p.column)).collect();
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\" \
@@ -246,15 +247,15 @@ mod tests {
     #[test]
     fn a_bar_begins_at_0_and_ends_at_its_number() {
         let svg = bars(&[table()], &["inside"]).unwrap();
-        // Names of eight characters: the axis from -0.6 to 0.6 runs from 70 to 235.
+        // Names of eight characters: the axis from -0.6 to 0.6 runs from 74 to 239.
         let drawn: Vec<&str> = svg.lines().filter(|l| l.contains("height=\"10\"")).collect();
         let expected = [
-            "<rect class=\"b\" x=\"152.5\" y=\"55.0\" width=\"68.8\" height=\"10\"/>",
-            "<rect class=\"f\" x=\"152.5\" y=\"73.0\" width=\"34.4\" height=\"10\"/>",
-            "<rect class=\"b\" x=\"83.8\" y=\"91.0\" width=\"68.8\" height=\"10\"/>",
+            "<rect class=\"b\" x=\"156.5\" y=\"55.0\" width=\"68.8\" height=\"10\"/>",
+            "<rect class=\"f\" x=\"156.5\" y=\"73.0\" width=\"34.4\" height=\"10\"/>",
+            "<rect class=\"b\" x=\"87.8\" y=\"91.0\" width=\"68.7\" height=\"10\"/>",
         ];
         assert_eq!(drawn, expected, "sorted, the table's first row coloured");
-        assert!(svg.contains("class=\"w\" d=\"M180.0 78.0H193.8\""), "the interval: {svg}");
+        assert!(svg.contains("class=\"w\" d=\"M184.0 78.0H197.8\""), "the interval: {svg}");
         assert!(svg.contains(">a &lt; b<") && svg.contains(">−0.500<") && !svg.contains("none"), "{svg}");
         assert!(svg.contains("<title>All photos: inside</title>") && svg.contains("95 %"), "{svg}");
     }

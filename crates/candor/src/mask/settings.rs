@@ -26,7 +26,7 @@ pub const OBJECTIVE: Parameter = Parameter {
     name: "objective",
     default: "evidence",
     kind: Kind::Choice(&names(&Objective::ALL)),
-    help: "what must stay as it was: the class's log-odds against nothing, its logit, its probability, all logits, \
+    help: "what the masks keep: the class's log-odds against nothing, its logit, its probability, all logits, \
                all probabilities",
 };
 
@@ -43,7 +43,7 @@ pub const EVIDENCE: Parameter = Parameter {
     name: "evidence",
     default: "auto",
     kind: Kind::Choice(&names(&EVIDENCES)),
-    help: "where classes compete for it: at the place where each is by itself, or over the whole photo, with the search that went with it \
+    help: "where evidence is measured: at the place where each class is by itself, or over the whole photo, with the former search \
                (60 steps from masks of one, at one lambda); auto: place, and photo in an exported graph of a model that cannot be asked in batches",
 };
 
@@ -61,8 +61,8 @@ pub const KEEP: Parameter = Parameter {
     name: "keep",
     default: "auto",
     kind: Kind::Number(0.0, 1.0),
-    help: "share of the evidence at which each query's lambda aims; 0: lambda stays as it is; auto: 0.95, and 0 where lambda is set or \
-               evidence is that of the photo",
+    help: "share of the evidence that each query's lambda is fitted to keep; 0: lambda stays as it is; auto: 0.95, and 0 if lambda is set or \
+               evidence=photo",
 };
 
 /// The parameter `iterations`.
@@ -150,8 +150,8 @@ pub const LAMBDA: Parameter = Parameter {
     name: "lambda",
     default: "auto",
     kind: Kind::Number(0.0, 1e6),
-    help: "weight of the masks' L1 term, which stays if it is set; auto: from the sidecar's (see calibrate), else one by the levels' \
-               sizes, as keep says",
+    help: "weight of the masks' L1 term, fixed if it is set; auto: begins at the sidecar's (see calibrate), else at one by the levels' \
+               sizes, and is fitted as keep says",
 };
 
 /// The parameters of a search, but for [`LAMBDA`].

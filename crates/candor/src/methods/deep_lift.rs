@@ -24,7 +24,7 @@ impl OneRecipe for DeepLift {
     fn description(&self) -> Description {
         Description {
             name: "deeplift",
-            summary: "the difference to a baseline's logit handed back by quotients of differences (rescale rule)",
+            summary: "the difference to a baseline's logit propagated back by quotients of differences (rescale rule)",
             source: "Shrikumar et al. 2017",
             cost: Cost { forward: 2, backward: 1, note: "" },
             signed: true,

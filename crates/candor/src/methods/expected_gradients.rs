@@ -17,7 +17,7 @@ const PARAMETERS: &[Parameter] = &[Parameter {
     name: "samples",
     default: "100",
     kind: Kind::Integer(1, 100_000),
-    help: "baselines drawn, each with one point on its way",
+    help: "baselines drawn, each with one point on its path",
 }];
 
 /// The method.

@@ -24,7 +24,7 @@ pub(super) const LOGIT: Parameter = Parameter {
     name: "score",
     default: "logit",
     kind: Kind::Choice(&names(&SCORES)),
-    help: "what is watched: the class's logit or its probability",
+    help: "what is measured: the class's logit or its probability",
 };
 
 /// The parameter `score`, the probability by default.

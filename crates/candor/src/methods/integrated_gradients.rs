@@ -35,7 +35,7 @@ const PARAMETERS: &[Parameter] = &[
         name: "rule",
         default: "gauss-legendre",
         kind: Kind::Choice(&["gauss-legendre", "midpoint", "right"]),
-        help: "where the points lie and what they weigh; right is the sum of the paper",
+        help: "the points and their weights; right is the sum in the paper",
     },
 ];
 
@@ -46,7 +46,7 @@ impl Definition for IntegratedGradients {
     fn description(&self) -> Description {
         Description {
             name: "integrated-gradients",
-            summary: "gradients gathered on the way from a baseline to the image, times the way",
+            summary: "gradients averaged along the path from a baseline to the image, times the difference of the two",
             source: "Sundararajan, Taly, Yan 2017",
             cost: Cost { forward: 52, backward: 50, note: "" },
             signed: true,

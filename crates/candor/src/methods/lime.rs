@@ -19,7 +19,7 @@ const PARAMETERS: &[Parameter] = &[
         name: "kernel",
         default: "0.25",
         kind: Kind::Number(1e-3, 1e3),
-        help: "width of the likeness kernel on the cosine distance to the whole photo",
+        help: "width of the similarity kernel over the cosine distance to the whole photo",
     },
     Parameter {
         name: "ridge",

@@ -79,7 +79,7 @@ impl OneRecipe for Lrp {
     fn description(&self) -> Description {
         Description {
             name: "lrp",
-            summary: "the class's logit handed back layer by layer in proportion to contributions",
+            summary: "the class's logit propagated back layer by layer in proportion to contributions",
             source: "Bach et al. 2015; composites: Kohlbrenner et al. 2020",
             cost: Cost { forward: 2, backward: 1, note: "3 and 2 with rules for both signs" },
             signed: true,

@@ -65,13 +65,13 @@ const PARAMETERS: &[Parameter] = &[
         name: "upsample",
         default: "bilinear",
         kind: Kind::Choice(&names(&INTERPOLATIONS)),
-        help: "how the levels' masks come to the image's size",
+        help: "how the levels' masks are enlarged to the image's size",
     },
     Parameter {
         name: "lambda-path",
         default: "false",
         kind: Kind::Flag,
-        help: "learn the masks at λ/4, λ/2, 2λ and 4λ, too, and warn where the map does not stay",
+        help: "learn the masks at λ/4, λ/2, 2λ and 4λ, too, and warn if the map changes",
     },
     Parameter {
         name: "weak",

@@ -162,7 +162,7 @@ impl Shown {
         let mut columns = vec![Column::text("detector", "")];
         columns.extend(study.attacks.iter().map(|a| higher(short(&a.label))));
         columns.push(higher("mean"));
-        columns.extend(against.iter().map(|a| higher(format!("knows the detector, {:.0}", 255.0 * a.eps))));
+        columns.extend(against.iter().map(|a| higher(format!("adaptive attacker, {:.0}", 255.0 * a.eps))));
         let few = (0..study.attacks.len()).any(|i| study.is_few(i));
         let mut table = Table::new(self.title, few_note(few), columns);
         for d in detectors {
@@ -243,7 +243,7 @@ fn adaptive(study: &Study) -> Table {
         number("AUROC"),
         number("misleads the model without an alarm"),
     ];
-    let mut table = Table::new("By one who knows the detector", "", columns);
+    let mut table = Table::new("By an adaptive (white-box) attacker", "", columns);
     for a in &study.adaptive {
         let percent = |share: Option<f64>| Cell::number(share, Unit::Percent(0));
         let alarm = |i: usize| percent(a.detected.get(i).copied().flatten());
