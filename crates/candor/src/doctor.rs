@@ -363,8 +363,9 @@ fn criterion(model: &Model, all: &[Candidate], photos: usize, told: usize) -> (C
         all.iter().min_by(by)
     };
     // Where one class is told, the answers are not different because the photos are.
-    let many =
-        |c: Option<&Candidate>| told == 0 && c.is_some_and(|c| 2 * c.answers > photos.min(model.classes));
+    let many = |c: Option<&Candidate>| {
+        told == 0 && c.is_some_and(|c| c.answers > 1 && 2 * c.answers > photos.min(model.classes))
+    };
     if all.iter().any(|c| c.divergence.is_some()) {
         return (Criterion::Divergence, many(best(Criterion::Divergence)));
     }
@@ -510,7 +511,7 @@ mod tests {
         let variances: Vec<f32> = values.iter().map(|v| (square(v) - mean(v) * mean(v)) as f32).collect();
         let builder = Builder::new(Graph::new(18));
         let size = Dim::Fixed(side);
-        let x = builder.input("x", DataType::Float, &[Dim::Batch(1), Dim::Fixed(3), size.clone(), size]);
+        let x = builder.input("x", DataType::Float, &[Dim::Batch(1), Dim::Fixed(3), size, size]);
         let floats = |shape: &[usize], v: Vec<f32>| builder.constant(Tensor::floats(shape, v).unwrap());
         let weight = floats(&[8, 3, 1, 1], weights);
         let y = match how {
