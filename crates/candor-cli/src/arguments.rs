@@ -207,10 +207,13 @@ pub struct InspectArgs {
 
 #[derive(Args)]
 #[command(after_help = "\
-The first thing to run on a strange model. It tries the presets, both orders of the channels, and the whole photo as well as its middle. \
-With --truth the best preprocessing is the one whose answers are right most often. Without, it is the one whose answers differ from photo to photo and \
-are the same for each photo's mirror image: `score` is the entropy of the answers less the cross-entropy between each photo and its \
-mirror image, in nats; ln N for N photos of different classes that the model is sure of. Twenty such photos tell more than five of one class.
+The first thing to run on a strange model. It tries the presets, both orders of the channels, dlib's numbers, and the whole photo as well as its middle. \
+What decides is the first of these that there is, and the report names it: (1) --truth with several classes: the most right answers, then the \
+likelihood; (2) BatchNormalization in the file: the least `divergence` of what it sees from the means and variances that it keeps of training; \
+(3) biases into which it was folded: the highest `balance`, how far they cancel what the weights make of the photos, and, where answers are \
+many, `score` with it; (4) the highest `score`: the entropy of the answers less the cross-entropy between each photo and its mirror image. \
+All are in nats. (2) and (3) need no classes, but photos of one class cannot tell the order of the colours, and (4) needs different ones. Twenty \
+photos of different classes tell more than five of one.
 
 Examples:
   candor doctor model.onnx photos/00000?.png

@@ -26,5 +26,6 @@ pub mod onnx;
 pub mod rewrite;
 pub mod shape;
 pub mod stages;
+pub mod statistics;
 pub mod subgraph;
 pub mod tensor;

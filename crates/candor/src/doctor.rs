@@ -1,7 +1,12 @@
-//! Which preprocessing a model was made for, found by what it answers: each that could be meant is tried on a few photos.
+//! Which preprocessing a model was made for, found by what it answers and by what its layers see: each that could be meant is tried on a few photos.
 //!
-//! With true classes known, the preprocessing is best whose answers are right most often, then whose true classes are likeliest. Without,
-//! it is best by
+//! Which criterion decides ([`Criterion`]):
+//!
+//! 1. True classes, where photos of several are told: right answers, then the likelihood of the true classes.
+//! 2. Else K ([`crate::training`]), where the file keeps BatchNormalization: how far what its nodes see is from what they saw in training.
+//! 3. Else B (there), the balance of biases, where it shows that BatchNormalization was folded into convolutions: at least 0.3 nats. To it
+//!    comes J, where the photos have many answers: more than half of what there could be.
+//! 4. Else J alone, which needs photos of different classes:
 //!
 //! J = H(answers) − ½ · mean (CE(p, p′) + CE(p′, p)),   CE(p, q) = −Σ_c p_c ln q_c
 //!
@@ -9,16 +14,27 @@
 //! probabilities for a photo and for its mirror image (a wrong scale is sure of what the mirror image contradicts, a wrong mean is sure of
 //! nothing). A model that is sure of N photos of N classes has J = ln N. Of six forms this one was chosen on 60 photos of ImageNet's validation set and six
 //! trained networks, where it is the only one that puts the right numbers first in all of three draws of 20 photos.
+//!
+//! A lead is clear where it is 0.1 nats of J or of the likelihood, or, of K and B, twice its standard error over photos (jackknife); of K
+//! with photos of many classes, where J has the same numbers first, too: photos unlike those of training have other statistics.
 
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{Error, ModelError, Result};
 use crate::explanation::TopClass;
 use crate::image::{ColorOrder, Photo, Preprocessing, Preset, ResizeMode};
 use crate::labels::Labels;
 use crate::model::Model;
 use crate::progress::Progress;
 use crate::scores::ranking;
+use crate::training::{Fit, Observer};
+
+/// Least B of a model into which BatchNormalization was folded, in nats: trained networks have 0.8 and more with it, 0.001 without.
+const FOLDED: f64 = 0.3;
+/// Lead in J, or in log-likelihood, that is called clear, in nats.
+const CLEAR: f64 = 0.1;
+/// Lead in K and B that is called clear, in standard errors.
+const CLEAR_ERRORS: f64 = 2.0;
 
 /// A preprocessing that was tried, and what the model answered.
 #[derive(Clone, Debug, Serialize)]
@@ -31,6 +47,10 @@ pub struct Candidate {
     pub sidecar: String,
     /// J, in nats: the higher the better.
     pub score: f64,
+    /// K, in nats: the lower the better; `None` if the file keeps no BatchNormalization.
+    pub divergence: Option<f64>,
+    /// B, in nats: the higher the better; `None` if it does, or if no convolution has a bias.
+    pub balance: Option<f64>,
     /// Mean probability of the answer.
     pub confidence: f64,
     /// Share of the photos whose mirror image gets the same answer.
@@ -44,13 +64,161 @@ pub struct Candidate {
     /// The five classes with the highest score for each photo, best first.
     #[serde(skip)]
     pub top: Vec<Vec<TopClass>>,
+    /// K or B without each photo.
+    #[serde(skip)]
+    without: Vec<f64>,
+}
+
+/// What decided the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Criterion {
+    /// True classes that were told.
+    Truth,
+    /// K.
+    Divergence,
+    /// J + B.
+    AnswersAndBalance,
+    /// B.
+    Balance,
+    /// J.
+    Answers,
+}
+
+impl Criterion {
+    /// What is best, in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Criterion::Truth => "right answers, then the likelihood of the true classes",
+            Criterion::Divergence => {
+                "what BatchNormalization sees is nearest to what it saw in training (divergence)"
+            }
+            Criterion::AnswersAndBalance => {
+                "answers differ and the mirror keeps them (score), and biases cancel what layers see (balance)"
+            }
+            Criterion::Balance => "biases cancel what layers see (balance)",
+            Criterion::Answers => "answers differ and the mirror keeps them (score)",
+        }
+    }
+}
+
+/// What [`examine`] found.
+#[derive(Clone, Debug)]
+pub struct Examination {
+    /// Best first.
+    pub candidates: Vec<Candidate>,
+    /// By what.
+    pub criterion: Criterion,
+    /// Whether the photos have so many classes that answers tell anything: as told, or more than half of what there could be answers of the best.
+    pub varied: bool,
+    /// Whether all are of one class, as told or, where nothing is, by the best's answers.
+    pub alike: bool,
+}
+
+/// How sure it is that the first is best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Certainty {
+    /// Its lead is clear.
+    Clear,
+    /// It is not.
+    Hardly,
+    /// The lead over other numbers is clear, but photos of so few classes cannot tell the order of the colours.
+    NotOfColours,
+    /// Photos of so few classes cannot tell.
+    Cannot,
+}
+
+impl Examination {
+    /// The best, and the next that is not the same numbers in another way to the input's size.
+    pub fn leaders(&self) -> Option<(&Candidate, Option<&Candidate>)> {
+        let best = self.candidates.first()?;
+        Some((best, self.candidates.iter().find(|c| !same_numbers(c, best, true))))
+    }
+
+    /// How sure it is that the first is best.
+    pub fn certainty(&self) -> Certainty {
+        let Some((best, next)) = self.leaders() else { return Certainty::Cannot };
+        if self.criterion == Criterion::Answers && self.alike {
+            return Certainty::Cannot;
+        }
+        if !matches!(self.criterion, Criterion::Divergence | Criterion::Balance) || self.varied {
+            // Photos unlike those of training move what BatchNormalization sees; then the answers seldom say the same.
+            let score = |a: &&Candidate, b: &&Candidate| b.score.total_cmp(&a.score);
+            let by_answers = self.candidates.iter().min_by(score);
+            let agreed = self.criterion != Criterion::Divergence
+                || by_answers.is_some_and(|other| same_numbers(other, best, true));
+            let clear = agreed && next.is_none_or(|next| self.clear(best, next));
+            return if clear { Certainty::Clear } else { Certainty::Hardly };
+        }
+        // Photos of one class are of a colour of their own: neither K nor B can tell the order by them.
+        let other = self.candidates.iter().find(|c| !same_numbers(c, best, false));
+        let turned =
+            self.candidates.iter().any(|c| same_numbers(c, best, false) && !same_numbers(c, best, true));
+        match other.is_none_or(|other| self.clear(best, other)) {
+            true if turned => Certainty::NotOfColours,
+            true => Certainty::Clear,
+            false => Certainty::Cannot,
+        }
+    }
+
+    /// What decides of a candidate: the higher the better.
+    pub fn value(&self, c: &Candidate) -> f64 {
+        value(self.criterion, c)
+    }
+
+    fn clear(&self, best: &Candidate, next: &Candidate) -> bool {
+        match self.criterion {
+            Criterion::Truth => match (best.accuracy, next.accuracy) {
+                (Some(a), Some(b)) if a != b => 10.0 * (a - b) >= 1.0,
+                _ => self.value(best) - self.value(next) >= CLEAR,
+            },
+            Criterion::Answers | Criterion::AnswersAndBalance => self.value(best) - self.value(next) >= CLEAR,
+            Criterion::Divergence | Criterion::Balance => {
+                let lead = (self.value(best) - self.value(next)).abs();
+                let leads: Vec<f64> =
+                    best.without.iter().zip(&next.without).map(|(a, b)| (a - b).abs()).collect();
+                let count = leads.len() as f64;
+                let mean = leads.iter().sum::<f64>() / count;
+                let spread = leads.iter().map(|l| (l - mean).powi(2)).sum::<f64>();
+                count > 1.0 && lead > CLEAR_ERRORS * ((count - 1.0) / count * spread).sqrt()
+            }
+        }
+    }
+}
+
+/// What decides: the higher the better.
+fn value(criterion: Criterion, c: &Candidate) -> f64 {
+    let found = match criterion {
+        Criterion::Truth => c.log_likelihood,
+        Criterion::Divergence => c.divergence.map(|k| -k),
+        Criterion::AnswersAndBalance => c.balance.map(|b| b + c.score),
+        Criterion::Balance => c.balance,
+        Criterion::Answers => Some(c.score),
+    };
+    found.filter(|v| !v.is_nan()).unwrap_or(f64::NEG_INFINITY)
+}
+
+/// Whether two have the same numbers, to a hundredth, in the same order of colours or in any.
+fn same_numbers(a: &Candidate, b: &Candidate, with_colours: bool) -> bool {
+    let (a, b) = (&a.preprocessing, &b.preprocessing);
+    if with_colours {
+        return (a.scale, a.mean, a.std, a.color) == (b.scale, b.mean, b.std, b.color);
+    }
+    let near = |a: f64, b: f64| (a - b).abs() <= 0.01 * a.abs().max(b.abs());
+    let alike = |mut a: [f64; 3], mut b: [f64; 3]| {
+        a.sort_unstable_by(f64::total_cmp);
+        b.sort_unstable_by(f64::total_cmp);
+        a.iter().zip(b).all(|(a, b)| near(*a, b))
+    };
+    near(a.scale, b.scale) && alike(a.mean, b.mean) && alike(a.std, b.std)
 }
 
 /// Numbers that models are made for: the name, their sidecar, and what they are of a preset.
 type Numbers = (&'static str, &'static str, Preset, Option<([f64; 3], ColorOrder)>);
 
 /// What is tried, from the most to the least usual: of equal ones the first is taken.
-const NUMBERS: [Numbers; 10] = [
+const NUMBERS: [Numbers; 11] = [
     ("imagenet", "preset = \"imagenet\"\n", Preset::Imagenet, None),
     ("inception", "preset = \"inception\"\n", Preset::Inception, None),
     ("unit", "preset = \"unit\"\n", Preset::Unit, None),
@@ -76,7 +244,11 @@ const NUMBERS: [Numbers; 10] = [
     ),
     ("unit, BGR", "preset = \"unit\"\ncolor = \"bgr\"\n", Preset::Unit, Some(([0.0; 3], ColorOrder::Bgr))),
     ("raw, BGR", "preset = \"raw\"\ncolor = \"bgr\"\n", Preset::Raw, Some(([0.0; 3], ColorOrder::Bgr))),
+    ("dlib", DLIB, Preset::Raw, None),
 ];
+
+/// dlib's (v − mean)/256.
+const DLIB: &str = "preset = \"raw\"\nscale = 0.00390625\nmean = [0.479617, 0.457035, 0.407414]\n";
 
 /// Ways to the input's size: the name, the sidecar's line, the mode and the share.
 const WAYS: [(&str, &str, ResizeMode, Option<f64>); 3] = [
@@ -96,12 +268,16 @@ fn candidates(
         for (way, line, resize, share) in WAYS {
             let base = preset.preprocessing(height, width);
             let (mean, color) = refined.unwrap_or((base.mean, base.color));
+            let (scale, mean) = match sidecar {
+                DLIB => (1.0 / 256.0, [0.479617, 0.457035, 0.407414]),
+                _ => (base.scale, mean),
+            };
             // Of grey there is one order of the channels.
             if channels == 1 && color == ColorOrder::Bgr {
                 continue;
             }
             let resized = share.map(|share| [height, width].map(|side| crate::image::covering(side, share)));
-            let made = Preprocessing { channels, mean, color, resize, resized, ..base };
+            let made = Preprocessing { channels, scale, mean, color, resize, resized, ..base };
             all.push((format!("{name}; {way}"), made, format!("{sidecar}{line}")));
         }
     }
@@ -127,27 +303,78 @@ pub fn examine(
     photos: &[Photo],
     truth: &[Option<usize>],
     progress: &mut dyn Progress,
-) -> Result<Vec<Candidate>> {
+) -> Result<Examination> {
     let mut forward = model.forward()?;
+    let mut observer = Observer::new(model)?;
     let mirrored: Vec<Photo> = photos.iter().map(Photo::mirrored).collect();
-    let (mut found, mut given) = (vec![], vec![]);
-    for (name, preprocessing, sidecar) in candidates(model, stated) {
+    let (mut candidates, mut given) = (vec![], vec![]);
+    for (name, preprocessing, sidecar) in self::candidates(model, stated) {
         let inputs: Vec<Vec<f32>> = photos.iter().chain(&mirrored).map(|p| preprocessing.apply(p)).collect();
         let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
         let scores = model.all_scores(forward.as_mut(), &inputs);
-        progress.step()?;
-        let Ok(scores) = scores else { continue };
+        let scores = match scores {
+            Err(Error::Model { source, .. }) if matches!(*source, ModelError::NotFinite { .. }) => {
+                progress.step()?;
+                continue;
+            }
+            scores => scores?,
+        };
         // The middle of square photos is the whole.
         if given.contains(&scores) {
+            progress.step()?;
             continue;
         }
         let (own, other) = scores.split_at(photos.len());
-        found.push(judged(model, labels, (name, preprocessing, sidecar), own, other, truth));
+        let mut found = judged(model, labels, (name, preprocessing, sidecar), own, other, truth);
+        match observer.as_mut().map(|o| o.fit(&inputs[..photos.len()])).transpose()? {
+            Some(Fit::Divergence(value, without)) => {
+                (found.divergence, found.without) = (Some(value), without);
+            }
+            Some(Fit::Balance(value, without)) => (found.balance, found.without) = (Some(value), without),
+            None => {}
+        }
+        candidates.push(found);
         given.push(scores);
+        progress.step()?;
     }
-    let order = |c: &Candidate| (c.accuracy.unwrap_or(0.0), c.log_likelihood.unwrap_or(c.score));
-    found.sort_by(|a, b| order(b).0.total_cmp(&order(a).0).then(order(b).1.total_cmp(&order(a).1)));
-    Ok(found)
+    let mut told: Vec<usize> = truth.iter().flatten().copied().collect();
+    told.sort_unstable();
+    told.dedup();
+    let (criterion, varied) = criterion(model, &candidates, photos.len(), told.len());
+    let order = |c: &Candidate| match criterion {
+        Criterion::Truth => (c.accuracy.unwrap_or(0.0), value(criterion, c)),
+        _ => (0.0, value(criterion, c)),
+    };
+    candidates.sort_by(|a, b| order(b).0.total_cmp(&order(a).0).then(order(b).1.total_cmp(&order(a).1)));
+    let alike = match told.len() {
+        0 => candidates.first().is_some_and(|best| best.answers < 2),
+        n => n < 2,
+    };
+    Ok(Examination { candidates, criterion, varied, alike })
+}
+
+/// What decides, and whether the photos are of many classes, of which `told` are known.
+fn criterion(model: &Model, all: &[Candidate], photos: usize, told: usize) -> (Criterion, bool) {
+    if told > 1 {
+        return (Criterion::Truth, true);
+    }
+    let best = |criterion| {
+        let by = |a: &&Candidate, b: &&Candidate| value(criterion, b).total_cmp(&value(criterion, a));
+        all.iter().min_by(by)
+    };
+    // Where one class is told, the answers are not different because the photos are.
+    let many = |c: Option<&Candidate>| {
+        told == 0 && c.is_some_and(|c| c.answers > 1 && 2 * c.answers > photos.min(model.classes))
+    };
+    if all.iter().any(|c| c.divergence.is_some()) {
+        return (Criterion::Divergence, many(best(Criterion::Divergence)));
+    }
+    let balanced = best(Criterion::Balance).filter(|c| c.balance.is_some_and(|b| b >= FOLDED));
+    match balanced {
+        Some(c) if many(Some(c)) => (Criterion::AnswersAndBalance, true),
+        Some(_) => (Criterion::Balance, false),
+        None => (Criterion::Answers, many(best(Criterion::Answers))),
+    }
 }
 
 fn judged(
@@ -194,6 +421,8 @@ fn judged(
         preprocessing,
         sidecar,
         score: entropy - differ,
+        divergence: None,
+        balance: None,
         confidence: mean(&mut answers.iter().zip(&all).map(|(&a, p)| p[a])),
         mirrored: mean(
             &mut answers.iter().zip(mirrored).map(|(&a, s)| f64::from(u8::from(ranking(s)[0] == a))),
@@ -202,6 +431,7 @@ fn judged(
         accuracy: of_known(&|i, class| f64::from(u8::from(answers[i] == class))),
         log_likelihood: of_known(&|i, class| least(all[i][class])),
         top: (0..scores.len()).map(top).collect(),
+        without: vec![],
     }
 }
 
@@ -213,6 +443,11 @@ mod tests {
     use crate::image::decode_bytes;
     use crate::progress::Unwatched;
     use crate::sidecar::Sidecar;
+    use candor_graph::builder::Builder;
+    use candor_graph::graph::Graph;
+    use candor_graph::onnx;
+    use candor_graph::shape::Dim;
+    use candor_graph::tensor::{DataType, Tensor};
     use candor_scenes::embedded;
 
     #[test]
@@ -230,7 +465,9 @@ mod tests {
         let truth: Vec<Option<usize>> = photos.iter().map(&mut answer).collect();
         for truth in [vec![None; photos.len()], truth] {
             let known = truth[0].is_some();
-            let found = examine(model, labels, None, &photos, &truth, &mut Unwatched).unwrap();
+            let examined = examine(model, labels, None, &photos, &truth, &mut Unwatched).unwrap();
+            assert_eq!(examined.criterion == Criterion::Truth, known);
+            let found = examined.candidates;
             // The pictures are square: of three ways to the input's size two are one.
             assert_eq!(found.len(), 2 * NUMBERS.len());
             let place = |numbers: &str| found.iter().position(|c| c.name.starts_with(numbers)).unwrap();
@@ -246,6 +483,105 @@ mod tests {
             assert_eq!(found[0].accuracy.is_some(), known);
             assert_eq!(found[0].top[0].len(), 5);
         }
+    }
+
+    /// Scenes as photos.
+    fn scenes() -> Vec<Photo> {
+        embedded::DEMO_SCENES.iter().map(|s| decode_bytes(s.png, s.name.as_ref()).unwrap().into()).collect()
+    }
+
+    /// Eight features that are sums of the colours, normalised as of training on the scenes with the preset `inception`, and three classes that
+    /// only larger inputs make sure. `how` is where the normalisation is: kept, folded into a bias, or nowhere.
+    fn trained_on_scenes(how: &str) -> Classifier {
+        let side = 16;
+        let preprocessing = Preset::Inception.preprocessing(side, side);
+        let weights: Vec<f32> = (0..24).map(|i| ((i * 7 % 11) as f32 - 4.0) / 5.0).collect();
+        let mut values: Vec<Vec<f64>> = vec![vec![]; 8];
+        for photo in scenes() {
+            let x = preprocessing.apply(&photo);
+            for (k, own) in values.iter_mut().enumerate() {
+                own.extend((0..side * side).map(|i| {
+                    (0..3).map(|c| f64::from(weights[3 * k + c] * x[c * side * side + i])).sum::<f64>()
+                }));
+            }
+        }
+        let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
+        let means: Vec<f32> = values.iter().map(|v| mean(v) as f32).collect();
+        let square = |v: &[f64]| mean(&v.iter().map(|x| x * x).collect::<Vec<f64>>());
+        let variances: Vec<f32> = values.iter().map(|v| (square(v) - mean(v) * mean(v)) as f32).collect();
+        let builder = Builder::new(Graph::new(18));
+        let size = Dim::Fixed(side);
+        let x = builder.input("x", DataType::Float, &[Dim::Batch(1), Dim::Fixed(3), size, size]);
+        let floats = |shape: &[usize], v: Vec<f32>| builder.constant(Tensor::floats(shape, v).unwrap());
+        let weight = floats(&[8, 3, 1, 1], weights);
+        let y = match how {
+            "kept" => x.op("Conv", &[weight], &[]).op(
+                "BatchNormalization",
+                &[
+                    floats(&[8], vec![1.0; 8]),
+                    floats(&[8], vec![0.0; 8]),
+                    floats(&[8], means),
+                    floats(&[8], variances),
+                ],
+                &[],
+            ),
+            "folded" => {
+                let bias = means.iter().enumerate().map(|(k, m)| 0.01 * (k % 3) as f32 - m).collect();
+                x.op("Conv", &[weight, floats(&[8], bias)], &[])
+            }
+            _ => x.op("Conv", &[weight], &[]),
+        };
+        let features = y.op("Relu", &[], &[]).op("GlobalAveragePool", &[], &[]).op("Flatten", &[], &[]);
+        let classes = (0..24).map(|i| 0.1 * ((i * 5 % 7) as f32 - 3.0)).collect();
+        let logits = features.op("MatMul", &[floats(&[8, 3], classes)], &[]).id();
+        let mut graph = builder.finish().unwrap();
+        graph.rename(logits, "logits");
+        graph.outputs = vec![logits];
+        let bytes = onnx::to_bytes(&graph).unwrap();
+        let engine = Some(Box::new(RTen::new(1)) as Box<_>);
+        Classifier::from_bytes("trained", &bytes, Sidecar::default(), engine).unwrap()
+    }
+
+    #[test]
+    fn statistics_of_training_tell_what_answers_do_not() {
+        let by = |how: &str| {
+            let Classifier { model, labels, .. } = trained_on_scenes(how);
+            let photos = scenes();
+            examine(&model, &labels, None, &photos, &vec![None; photos.len()], &mut Unwatched).unwrap()
+        };
+        let place = |found: &Examination| found.candidates[0].name.clone();
+        let kept = by("kept");
+        assert_eq!(kept.criterion, Criterion::Divergence);
+        assert!(place(&kept).starts_with("inception; squash"), "{}", place(&kept));
+        let divergence = |name: &str| {
+            kept.candidates.iter().find(|c| c.name.starts_with(name)).unwrap().divergence.unwrap()
+        };
+        assert!(divergence("inception;") < 0.02 && divergence("raw;") > 10.0);
+        // By the answers alone it were another.
+        let most = kept.candidates.iter().max_by(|a, b| a.score.total_cmp(&b.score)).unwrap();
+        assert!(!most.name.starts_with("inception"), "{}", most.name);
+        let folded = by("folded");
+        assert!([Criterion::Balance, Criterion::AnswersAndBalance].contains(&folded.criterion));
+        assert!(place(&folded).starts_with("inception"), "{}", place(&folded));
+        let nowhere = by("nowhere");
+        assert_eq!(nowhere.criterion, Criterion::Answers);
+        assert!(nowhere.candidates.iter().all(|c| c.divergence.is_none() && c.balance.is_none()));
+    }
+
+    #[test]
+    fn photos_of_one_class_tell_numbers_and_no_order_of_colours() {
+        let Classifier { model, labels, .. } = trained_on_scenes("kept");
+        let photos = scenes();
+        let told = vec![Some(1); photos.len()];
+        let found = examine(&model, &labels, None, &photos, &told, &mut Unwatched).unwrap();
+        assert_eq!((found.criterion, found.varied, found.alike), (Criterion::Divergence, false, true));
+        assert_eq!(found.certainty(), Certainty::NotOfColours);
+        // One photo has no spread to compare a lead with.
+        let found = examine(&model, &labels, None, &photos[..1], &told[..1], &mut Unwatched).unwrap();
+        assert_eq!(found.certainty(), Certainty::Cannot);
+        let Classifier { model, labels, .. } = trained_on_scenes("nowhere");
+        let found = examine(&model, &labels, None, &photos, &told, &mut Unwatched).unwrap();
+        assert_eq!((found.criterion, found.certainty()), (Criterion::Answers, Certainty::Cannot));
     }
 
     #[test]

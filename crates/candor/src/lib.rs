@@ -34,6 +34,7 @@ pub mod scores;
 pub mod sidecar;
 pub mod similarity;
 pub mod suggest;
+pub mod training;
 
 pub use candor_engine as engine;
 pub use candor_graph::file;

@@ -14,6 +14,7 @@ use candor_graph::error::GraphError;
 use candor_graph::graph::{Graph, ValueId};
 use candor_graph::onnx::{self, Loaded};
 use candor_graph::shape::{self, Dim};
+use candor_graph::statistics::{self, Normalised};
 use candor_graph::tensor::Tensor;
 use candor_graph::{insert, rewrite};
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,8 @@ pub struct Model {
     pub takes_pixels: bool,
     /// What a user of the model must know, a line each.
     pub notes: Vec<String>,
+    /// What BatchNormalization knows of training, of the values that are in the graph.
+    pub normalised: Vec<Normalised>,
     /// Properties that the exporter wrote into the file.
     pub properties: Vec<(String, String)>,
     /// Identity of the file.
@@ -165,7 +168,7 @@ impl Model {
                 "{node}, computes with all images of a batch together: each image is given alone, in a batch of one"
             ));
         }
-        let Ready { graph, fixed_batch, scores } = found;
+        let Ready { graph, fixed_batch, scores, normalised } = found;
         let head::Found { logits, head, output, others, notes } = scores;
         (info.output, info.other_outputs) = (output, others);
         let classes = match graph.shape(logits).as_deref() {
@@ -190,6 +193,7 @@ impl Model {
             head,
             takes_pixels,
             notes,
+            normalised,
             properties: loaded.properties,
             info,
             engine,
@@ -204,7 +208,8 @@ impl Model {
     pub fn with_graph(&self, graph: Graph) -> Model {
         let (info, engine) = (self.info.clone(), self.engine.clone());
         let (notes, properties) = (self.notes.clone(), self.properties.clone());
-        Model { graph, info, engine, notes, properties, ..*self }
+        let normalised = self.normalised.clone();
+        Model { graph, info, engine, notes, properties, normalised, ..*self }
     }
 
     /// Compiles the graph from image to logits.
@@ -343,6 +348,7 @@ struct Ready {
     graph: Graph,
     fixed_batch: Option<usize>,
     scores: head::Found,
+    normalised: Vec<Normalised>,
 }
 
 impl Ready {
@@ -370,12 +376,15 @@ impl Ready {
         };
         rewrite::settle_shapes(&mut graph, &folding).map_err(at)?;
         shape::check_known(&graph).map_err(at)?;
+        // Folding forgets it.
+        let normalised = statistics::normalised(&graph);
         rewrite::standard(&mut graph, &folding).map_err(at)?;
         shape::check_growth(&graph).map_err(at)?;
         let scores = head::find(&mut graph, options, name)?;
         graph.outputs = vec![scores.logits];
         rewrite::remove_dead(&mut graph);
-        Ok(Ready { graph, fixed_batch, scores })
+        let normalised = statistics::still_there(&graph, normalised);
+        Ok(Ready { graph, fixed_batch, scores, normalised })
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use candor::doctor::{Candidate, TRIALS, examine};
+use candor::doctor::{Candidate, Certainty, Criterion, Examination, TRIALS, examine};
 use candor::error::one_line;
 use candor::file;
 use candor::labels::Labels;
@@ -28,8 +28,6 @@ const MOST_BYTES: u64 = 64 << 20;
 const ANSWERS: usize = 3;
 /// Methods that stand for what needs masks, gradients and nothing of either.
 const TRIED: [&str; 3] = ["reliable", "grad-cam", "occlusion"];
-/// Lead of the best over the next numbers that is called clear, in nats.
-const CLEAR: f64 = 0.1;
 
 /// One thing that was looked at.
 #[derive(Serialize)]
@@ -47,6 +45,12 @@ struct Printed<'p> {
     stated: bool,
     sources: &'p candor::package::Sources,
     photos: usize,
+    /// What decided the order: a name, and in words what is best.
+    criterion: Criterion,
+    best_where: &'static str,
+    /// Whether the photos are of so many classes that their answers count.
+    varied: bool,
+    certainty: Certainty,
     candidates: &'p [Candidate],
     verdict: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,17 +81,14 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     let found = examine(&setup.model, &setup.labels, stated, &photos, &known, &mut watching)?;
     bar.finish_and_clear();
     let findings = findings(&setup);
-    let alike = alike(&found, &known);
-    let verdict = verdict(&found, alike);
-    let written = match args.write {
-        true if alike => {
-            output::note(
-                "photos of a single class cannot show which preprocessing is right: nothing is written",
-            );
+    let verdict = verdict(&found);
+    let written = match (args.write, found.certainty()) {
+        (false, _) => None,
+        (true, Certainty::Cannot | Certainty::NotOfColours) => {
+            output::note("photos of so few classes cannot tell the preprocessing: nothing is written");
             None
         }
-        true => write(&setup, found.first())?,
-        false => None,
+        (true, Certainty::Clear | Certainty::Hardly) => write(&setup, found.candidates.first())?,
     };
     if args.json {
         output::json(&Printed {
@@ -96,7 +97,11 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
             stated: setup.preprocessing_stated,
             sources: &setup.sources,
             photos: photos.len(),
-            candidates: &found,
+            criterion: found.criterion,
+            best_where: found.criterion.words(),
+            varied: found.varied,
+            certainty: found.certainty(),
+            candidates: &found.candidates,
             verdict,
             sidecar: written,
         })?;
@@ -106,10 +111,14 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     for finding in &findings {
         text += &format!("  {} {}: {}\n", if finding.fine { "✓" } else { "✗" }, finding.what, finding.said);
     }
-    text += &format!("\nPreprocessing, tried on {} photos:\n", photos.len());
-    text += &table(&found).screen(output::width());
+    text += &format!(
+        "\nPreprocessing, tried on {} photos; best where {}:\n",
+        photos.len(),
+        found.criterion.words()
+    );
+    text += &table(&found.candidates).screen(output::width());
     text += &format!("\n{verdict}\n");
-    if let Some(best) = found.first() {
+    if let Some(best) = found.candidates.first() {
         for (path, top) in args.images.iter().zip(&best.top).take(ANSWERS) {
             let answers = top.iter().map(|c| format!("{} {:.3}", c.name, c.probability)).collect::<Vec<_>>();
             text += &format!("  {}: {}\n", path.display(), answers.join(", "));
@@ -208,6 +217,14 @@ fn table(found: &[Candidate]) -> Table {
     if known {
         columns.extend([number("right", Better::Higher), number("log-likelihood", Better::Higher)]);
     }
+    let divergence = found.iter().any(|c| c.divergence.is_some());
+    let balance = found.iter().any(|c| c.balance.is_some());
+    if divergence {
+        columns.push(number("divergence", Better::Lower));
+    }
+    if balance {
+        columns.push(number("balance", Better::Higher));
+    }
     columns.extend([
         number("score", Better::Higher),
         number("confidence", Better::Neither),
@@ -221,6 +238,9 @@ fn table(found: &[Candidate]) -> Table {
         if known {
             cells.extend([c.accuracy, c.log_likelihood].map(|v| v.map_or(Cell::Missing, |v| decimals(v, 2))));
         }
+        let shown = [(divergence, c.divergence), (balance, c.balance)];
+        let shown = shown.into_iter().filter(|(column, _)| *column);
+        cells.extend(shown.map(|(_, v)| v.map_or(Cell::Missing, |v| decimals(v, 3))));
         cells.extend([
             decimals(c.score, 2),
             decimals(c.confidence, 2),
@@ -233,48 +253,42 @@ fn table(found: &[Candidate]) -> Table {
 }
 
 /// Which is plausible, and by how much.
-fn verdict(found: &[Candidate], alike: bool) -> String {
-    let Some(best) = found.first() else {
+fn verdict(found: &Examination) -> String {
+    let Some((best, next)) = found.leaders() else {
         return "With none of them are the scores numbers: the weights are damaged, or the model is no classifier".to_string();
     };
-    if alike {
-        let first = &best.name;
-        return format!(
-            "'{first}' comes first, but photos of one class alone cannot tell: give photos of different classes"
-        );
-    }
-    // The next one that is not the same numbers in another way to the input's size.
-    let numbers = |c: &Candidate| {
-        let p = &c.preprocessing;
-        (p.scale, p.mean, p.std, p.color)
-    };
-    let next = found.iter().find(|c| numbers(c) != numbers(best));
-    let lead = next.map_or(f64::INFINITY, |n| match (best.accuracy, n.accuracy) {
-        (Some(a), Some(b)) if a != b => CLEAR * 10.0 * (a - b),
-        _ => best.log_likelihood.unwrap_or(best.score) - n.log_likelihood.unwrap_or(n.score),
-    });
-    let against = next.map_or(String::new(), |n| match (best.accuracy, n.accuracy) {
-        (Some(a), Some(b)) => {
+    let against = next.map_or(String::new(), |n| match (found.criterion, best.accuracy, n.accuracy) {
+        (Criterion::Truth, Some(a), Some(b)) => {
             format!(" ({:.0} % of the answers right, {:.0} % with '{}')", 100.0 * a, 100.0 * b, n.name)
         }
-        _ => format!(" (score {:.2}, {:.2} with '{}')", best.score, n.score, n.name),
+        _ => {
+            let (what, sign) = match found.criterion {
+                Criterion::Divergence => ("divergence", -1.0),
+                Criterion::Balance => ("balance", 1.0),
+                Criterion::AnswersAndBalance => ("score and balance", 1.0),
+                Criterion::Answers | Criterion::Truth => ("score", 1.0),
+            };
+            let [first, second] = [best, n].map(|c| sign * found.value(c));
+            format!(" ({what} {first:.3}, {second:.3} with '{}')", n.name)
+        }
     });
-    let sure = if lead >= CLEAR {
-        "clearly the most plausible"
-    } else {
-        "the most plausible, but hardly: give more photos, or --truth"
-    };
-    format!("'{}' is {sure}{against}", best.name)
-}
-
-/// Whether all photos are of one class, as far as is known, or as the best preprocessing has it: a wrong one has one class for all, too.
-fn alike(found: &[Candidate], known: &[Option<usize>]) -> bool {
-    let mut classes: Vec<usize> = known.iter().flatten().copied().collect();
-    classes.sort_unstable();
-    classes.dedup();
-    match classes.len() {
-        0 => found.first().is_some_and(|best| best.answers < 2),
-        n => n < 2,
+    match found.certainty() {
+        Certainty::Clear => format!("'{}' is clearly the most plausible{against}", best.name),
+        Certainty::Hardly => {
+            format!(
+                "'{}' is the most plausible, but hardly: give more photos, or --truth{against}",
+                best.name
+            )
+        }
+        Certainty::NotOfColours => format!(
+            "'{}' is clearly the most plausible but for the order of the colours, which photos of so few classes cannot tell: give photos \
+             of different classes{against}",
+            best.name
+        ),
+        Certainty::Cannot => format!(
+            "'{}' comes first, but photos of so few classes cannot tell: give photos of different classes{against}",
+            best.name
+        ),
     }
 }
 

@@ -52,6 +52,10 @@ fn cut_out(value: Expr<'_>, steps: &[i64]) -> ValueId {
         let name = format!("{}_read", g.name(value.id()));
         if g.find(&name).is_none() {
             g.rename(taken, &name);
+            // The node has the value's first name, which the next value may get.
+            if let Some(node) = g.nodes.last_mut() {
+                node.name = name;
+            }
         }
     });
     taken
@@ -119,4 +123,38 @@ pub fn read_in_parts(graph: &Graph) -> HashSet<ValueId> {
 fn is_cut(graph: &Graph, node: &Node) -> bool {
     let steps = || node.input(4).and_then(|id| graph.known_ints(id));
     window_steps(node).is_some() || (node.op == "Slice" && steps().is_some_and(|s| s.iter().any(|&n| n > 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::cut_out_what_is_read;
+    use crate::builder::Builder;
+    use crate::graph::{Attr, Graph, ValueId};
+    use crate::shape::Dim;
+    use crate::tensor::{DataType, Tensor};
+
+    #[test]
+    fn every_cut_has_a_node_of_its_own_name() {
+        let b = Builder::new(Graph::new(18));
+        let size = [Dim::Batch(1), Dim::Fixed(2), Dim::Fixed(8), Dim::Fixed(8)];
+        let halved = |x: ValueId| {
+            let weight = b.constant(Tensor::full(&[2, 2, 1, 1], 1.0));
+            let attributes = [
+                ("kernel_shape", Attr::Ints(vec![1; 2])),
+                ("strides", Attr::Ints(vec![2; 2])),
+                ("pads", Attr::Ints(vec![0; 4])),
+            ];
+            b.value(x).op("Relu", &[], &[]).op("Conv", &[weight], &attributes).id()
+        };
+        let once = halved(b.input("x", DataType::Float, &size).id());
+        let twice = halved(once);
+        let mut graph = b.finish().unwrap();
+        graph.outputs = vec![twice];
+        cut_out_what_is_read(&mut graph).unwrap();
+        assert_eq!(graph.nodes.iter().filter(|n| n.op == "Slice").count(), 2);
+        let names: HashSet<&str> = graph.nodes.iter().map(|n| n.name.as_str()).collect();
+        assert_eq!(names.len(), graph.nodes.len());
+    }
 }
