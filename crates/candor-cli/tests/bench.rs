@@ -209,7 +209,7 @@ fn a_run_killed_ten_times_gives_the_bytes_of_one_that_was_not() {
     assert!(page("whole").replace("--out whole", "--out killed") == page("killed"), "wsol.html differs");
     let other = bench(&dir, "wsol", "killed", &[&more[..], &["--seed", "1"]].concat()).output().unwrap();
     let error = String::from_utf8_lossy(&other.stderr).into_owned();
-    assert!(!other.status.success() && error.contains("begun with another seed"), "{error}");
+    assert!(!other.status.success() && error.contains("started with another seed"), "{error}");
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn maps_of_several_objects_lie_on_their_own_and_absent_classes_can_be_harder() {
     let alone = [&methods[..], &["--recognised", "1"]].concat();
     let other = bench(&dir, "objects", "out", &alone).output().unwrap();
     let error = String::from_utf8_lossy(&other.stderr).into_owned();
-    assert!(error.contains("objects.jsonl: was begun with another recognised"), "{error}");
+    assert!(error.contains("objects.jsonl: was started with another recognised"), "{error}");
     fs::remove_dir_all(dir.path().join("out")).unwrap();
     let recognised = result(&dir, "objects", &alone);
     let left = recognised["dataset"]["items"].as_u64().unwrap();

@@ -333,7 +333,7 @@ mod tests {
         Journal::open(&path, &serde_json::json!({ "seed": 1 })).unwrap();
         let other = Journal::open(&path, &serde_json::json!({ "seed": 2 })).unwrap_err();
         let other = one_line(&other);
-        assert!(other.contains("begun with another seed"), "{other}");
+        assert!(other.contains("started with another seed"), "{other}");
         std::fs::write(&path, "hello\n").unwrap();
         let wrong = Journal::open(&path, &serde_json::json!({})).unwrap_err();
         let wrong = one_line(&wrong);
