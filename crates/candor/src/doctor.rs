@@ -18,15 +18,18 @@
 //! A lead is clear where it is 0.1 nats of J or of the likelihood, or, of K and B, twice its standard error over photos (jackknife); of K
 //! with photos of many classes, where J has the same numbers first, too: photos unlike those of training have other statistics.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use crate::error::{Error, ModelError, Result};
 use crate::explanation::TopClass;
-use crate::image::{ColorOrder, Photo, Preprocessing, Preset, ResizeMode};
+use crate::image::{ColorOrder, Photo, Preprocessing};
 use crate::labels::Labels;
 use crate::model::Model;
 use crate::progress::Progress;
 use crate::scores::ranking;
+use crate::sidecar::Sidecar;
 use crate::training::{Fit, Observer};
 
 /// Least B of a model into which BatchNormalization was folded, in nats: trained networks have 0.8 and more with it, 0.001 without.
@@ -214,48 +217,24 @@ fn same_numbers(a: &Candidate, b: &Candidate, with_colours: bool) -> bool {
     near(a.scale, b.scale) && alike(a.mean, b.mean) && alike(a.std, b.std)
 }
 
-/// Numbers that models are made for: the name, their sidecar, and what they are of a preset.
-type Numbers = (&'static str, &'static str, Preset, Option<([f64; 3], ColorOrder)>);
-
-/// What is tried, from the most to the least usual: of equal ones the first is taken.
-const NUMBERS: [Numbers; 11] = [
-    ("imagenet", "preset = \"imagenet\"\n", Preset::Imagenet, None),
-    ("inception", "preset = \"inception\"\n", Preset::Inception, None),
-    ("unit", "preset = \"unit\"\n", Preset::Unit, None),
-    ("caffe", "preset = \"caffe\"\n", Preset::Caffe, None),
-    ("raw", "preset = \"raw\"\n", Preset::Raw, None),
-    (
-        "raw minus a mean, RGB",
-        "preset = \"raw\"\nmean = [123.0, 117.0, 104.0]\n",
-        Preset::Raw,
-        Some(([123.0, 117.0, 104.0], ColorOrder::Rgb)),
-    ),
-    (
-        "imagenet, BGR",
-        "preset = \"imagenet\"\ncolor = \"bgr\"\n",
-        Preset::Imagenet,
-        Some(([0.485, 0.456, 0.406], ColorOrder::Bgr)),
-    ),
-    (
-        "inception, BGR",
-        "preset = \"inception\"\ncolor = \"bgr\"\n",
-        Preset::Inception,
-        Some(([0.5; 3], ColorOrder::Bgr)),
-    ),
-    ("unit, BGR", "preset = \"unit\"\ncolor = \"bgr\"\n", Preset::Unit, Some(([0.0; 3], ColorOrder::Bgr))),
-    ("raw, BGR", "preset = \"raw\"\ncolor = \"bgr\"\n", Preset::Raw, Some(([0.0; 3], ColorOrder::Bgr))),
-    ("dlib", DLIB, Preset::Raw, None),
+/// Numbers that models are made for, as a sidecar states them, from the most to the least usual: of equal ones the first is taken.
+const NUMBERS: [(&str, &str); 11] = [
+    ("imagenet", "preset = \"imagenet\"\n"),
+    ("inception", "preset = \"inception\"\n"),
+    ("unit", "preset = \"unit\"\n"),
+    ("caffe", "preset = \"caffe\"\n"),
+    ("raw", "preset = \"raw\"\n"),
+    ("raw minus a mean, RGB", "preset = \"raw\"\nmean = [123.0, 117.0, 104.0]\n"),
+    ("imagenet, BGR", "preset = \"imagenet\"\ncolor = \"bgr\"\n"),
+    ("inception, BGR", "preset = \"inception\"\ncolor = \"bgr\"\n"),
+    ("unit, BGR", "preset = \"unit\"\ncolor = \"bgr\"\n"),
+    ("raw, BGR", "preset = \"raw\"\ncolor = \"bgr\"\n"),
+    ("dlib", "preset = \"raw\"\nscale = 0.00390625\nmean = [0.479617, 0.457035, 0.407414]\n"),
 ];
 
-/// dlib's (v − mean)/256.
-const DLIB: &str = "preset = \"raw\"\nscale = 0.00390625\nmean = [0.479617, 0.457035, 0.407414]\n";
-
-/// Ways to the input's size: the name, the sidecar's line, the mode and the share.
-const WAYS: [(&str, &str, ResizeMode, Option<f64>); 3] = [
-    ("squash", "", ResizeMode::Squash, None),
-    ("crop 0.875", "resize = \"crop\"\n", ResizeMode::Crop, None),
-    ("crop 1", "crop = 1.0\n", ResizeMode::Crop, Some(1.0)),
-];
+/// Ways to the input's size, likewise.
+const WAYS: [(&str, &str); 3] =
+    [("squash", ""), ("crop 0.875", "resize = \"crop\"\n"), ("crop 1", "crop = 1.0\n")];
 
 /// Every preprocessing that could be meant for an input, `stated` first: what files or a sidecar state, with its name.
 fn candidates(
@@ -264,21 +243,16 @@ fn candidates(
 ) -> Vec<(String, Preprocessing, String)> {
     let [channels, height, width] = model.input_shape;
     let mut all: Vec<(String, Preprocessing, String)> = vec![];
-    for (name, sidecar, preset, refined) in NUMBERS {
-        for (way, line, resize, share) in WAYS {
-            let base = preset.preprocessing(height, width);
-            let (mean, color) = refined.unwrap_or((base.mean, base.color));
-            let (scale, mean) = match sidecar {
-                DLIB => (1.0 / 256.0, [0.479617, 0.457035, 0.407414]),
-                _ => (base.scale, mean),
-            };
+    for (name, numbers) in NUMBERS {
+        for (way, line) in WAYS {
+            let text = format!("{numbers}{line}");
+            let sidecar = Sidecar::parse(&text, Path::new(name));
+            let made = sidecar.and_then(|s| s.preprocessing(None, [Some(height), Some(width)], channels));
             // Of grey there is one order of the channels.
-            if channels == 1 && color == ColorOrder::Bgr {
+            let Some(made) = made.ok().filter(|p| channels > 1 || p.color != ColorOrder::Bgr) else {
                 continue;
-            }
-            let resized = share.map(|share| [height, width].map(|side| crate::image::covering(side, share)));
-            let made = Preprocessing { channels, scale, mean, color, resize, resized, ..base };
-            all.push((format!("{name}; {way}"), made, format!("{sidecar}{line}")));
+            };
+            all.push((format!("{name}; {way}"), made, text));
         }
     }
     if let Some((name, preprocessing)) = stated {
@@ -440,9 +414,8 @@ mod tests {
     use super::*;
     use crate::Classifier;
     use crate::engine::RTen;
-    use crate::image::decode_bytes;
+    use crate::image::{Preset, decode_bytes};
     use crate::progress::Unwatched;
-    use crate::sidecar::Sidecar;
     use candor_graph::builder::Builder;
     use candor_graph::graph::Graph;
     use candor_graph::onnx;
