@@ -32,7 +32,7 @@ def report(method: str, pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
 def torch_packages(model: str, queries: list, layer_name: str) -> None:
     import onnx2torch
     import torch
-    from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam
+    from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam, Saliency
     from pytorch_grad_cam import FinerCAM, GradCAM, LayerCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
     from torchcam import methods as torchcam
@@ -63,6 +63,8 @@ def torch_packages(model: str, queries: list, layer_name: str) -> None:
 
     each("captum LayerGradCam", lambda x, c: grad_cam.attribute(tensor(x), c, relu_attributions=True).detach().numpy())
     each("captum IntegratedGradients", gradients)
+    saliency = Saliency(network)
+    each("captum Saliency", lambda x, c: saliency.attribute(tensor(x).requires_grad_(), target=c).detach().numpy())
     for kind in (GradCAM, LayerCAM, FinerCAM):
         each(f"pytorch-grad-cam {kind.__name__}", by_grad_cam(kind))
     each("torchcam GradCAM", by_torchcam(True))
