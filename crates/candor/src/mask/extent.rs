@@ -36,6 +36,9 @@ pub(crate) struct Extent {
     levels: Vec<Level>,
 }
 
+/// Of one image, at those levels: each with its shape, C×H×W row-major.
+pub(crate) struct Features(Vec<([usize; 3], Vec<f32>)>);
+
 impl Extent {
     /// Passes that an image takes.
     pub const PASSES: Passes = Passes { forward: 1, backward: 0 };
@@ -61,29 +64,32 @@ impl Extent {
         Ok(Extent { session: model.engine.compile(&graph)?, levels })
     }
 
-    /// A map of an image (C·H·W preprocessed values), grown.
+    /// The features of an image (C·H·W preprocessed values), over which any of its maps can grow.
     ///
     /// # Errors
     /// If the engine fails.
-    pub fn grown(&mut self, model: &Model, image: &[f32], map: &Map) -> Result<Map> {
-        let most = map.max();
-        if most <= 0.0 {
-            return Ok(Map::zeros(map.height, map.width));
-        }
+    pub fn features(&mut self, model: &Model, image: &[f32]) -> Result<Features> {
         let values = self.session.run(&[&model.input_tensor(image)?])?;
-        let mut features = vec![];
+        let mut all = vec![];
         for (level, values) in self.levels.iter().zip(&values) {
             let values = floats(Some(values), "the features of a level")?;
             // A fixed batch repeats the image; the first is enough.
             let one = &values[..values.len() / model.fixed_batch.unwrap_or(1)];
-            features.push((level.shape, level.feature().channels_first(one)));
+            all.push((level.shape, level.feature().channels_first(one)));
         }
+        Ok(Features(all))
+    }
+}
+
+impl Features {
+    /// A map of the image, grown.
+    pub fn grown(&self, map: &Map) -> Map {
+        let (most, mut grown) = (map.max(), Map::zeros(map.height, map.width));
+        let Some((coarsest, compared)) = self.0.split_last().filter(|_| most > 0.0) else { return grown };
         let at_size = |[_, height, width]: [usize; 3], data: Vec<f64>| {
             let data = data.into_iter().map(|v| v as f32).collect();
             Map { height, width, data }.resize(map.height, map.width, Interpolation::Bilinear)
         };
-        let mut grown = Map::zeros(map.height, map.width);
-        let Some((coarsest, compared)) = features.split_last() else { return Ok(grown) };
         for (shape @ [_, height, width], features) in compared {
             let like = at_size(*shape, alike(features, &shares(map, [*height, *width])));
             grown.data.iter_mut().zip(&like.data).for_each(|(sum, v)| *sum += v);
@@ -95,7 +101,7 @@ impl Extent {
         if largest > 0.0 {
             grown.data.iter_mut().for_each(|v| *v *= most / largest);
         }
-        Ok(grown)
+        grown
     }
 }
 

@@ -36,31 +36,27 @@ pub struct Shown<'s> {
     pub false_alarms: &'s FalseAlarms,
 }
 
-/// Whether a model's windows can be asked in a graph, where they are to be asked at all: in one batch, of any size.
-pub fn places_as_nodes(model: &Model, levels: &[Level], settings: &Settings) -> Result<bool> {
-    if !has_crowd(model.classes) {
-        return Ok(true);
-    }
-    let masked = masked(model, levels, settings)?;
-    let b = Builder::new(unmasked(model, &masked));
-    Ok(model.fixed_batch.is_none() && Windows::have_form(&b, &masked)?)
-}
-
 /// The graph from image and class to the fused map. The masks of the top-1 class, whose maxima are the scales, are learned in
-/// a loop of their own.
+/// a loop of their own. `None` where windows are to be asked and the model allows no batch of them.
 ///
 /// # Errors
 /// A node without a gradient rule, or a graph that is malformed.
-pub fn as_nodes(model: &Model, levels: &[Level], settings: &Settings, shown: &Shown<'_>) -> Result<Graph> {
+pub fn as_nodes(
+    model: &Model,
+    levels: &[Level],
+    settings: &Settings,
+    shown: &Shown<'_>,
+) -> Result<Option<Graph>> {
     let masked = masked(model, levels, settings)?;
     let b = Builder::new(unmasked(model, &masked));
     let logits = b.value(model.logits);
     let shape = logits.shape()?;
     let null = null_logits(&b, &masked)?;
     let mut step = Search { model, settings, masked: &masked, logits, null, windows: None };
-    if settings.places {
+    if settings.places && has_crowd(model.classes) {
         let of_all = if model.is_sigmoid() { null } else { all_log_odds(null, model.classes) };
-        step.windows = Windows::new(&b, model, &masked, step.raised(of_all))?;
+        let Some(windows) = Windows::new(&b, model, &masked, step.raised(of_all))? else { return Ok(None) };
+        step.windows = Some(windows);
     }
     let class = canvas::one_hot(&b, &shape);
     let top1 = logits.op("ArgMax", &[], &[("axis", Attr::Int(1)), ("keepdims", Attr::Int(0))]);
@@ -87,7 +83,7 @@ pub fn as_nodes(model: &Model, levels: &[Level], settings: &Settings, shown: &Sh
         map = map * (evidence + (1.0 - weak));
     }
     let map = map.id();
-    canvas::finish(model, b.finish()?, map)
+    canvas::finish(model, b.finish()?, map).map(Some)
 }
 
 /// 1 where no more classes that are not there show as much than the rate says, N×1×1×1.
@@ -111,15 +107,28 @@ pub fn unmasked(model: &Model, masked: &Masked) -> Graph {
 
 /// Logits with every mask zero.
 pub(super) fn null_logits<'b>(b: &'b Builder, masked: &Masked) -> Result<Expr<'b>> {
+    let zeros: Vec<Expr<'b>> = masked.sites.iter().map(|site| b.constant(filled(site, 0.0))).collect();
+    logits_under(b, masked, &zeros)
+}
+
+/// Logits under masks, one a level.
+pub(super) fn logits_under<'b>(b: &'b Builder, masked: &Masked, masks: &[Expr<'b>]) -> Result<Expr<'b>> {
     let suffix = &masked.cut.suffix;
-    let mut zeros = vec![];
-    for site in &masked.sites {
-        zeros.push((site.mask, b.constant(filled(site, 0.0))));
-    }
-    let logits = suffix.outputs[0];
-    let copied = b.copy(&forward(suffix), &zeros);
-    let null = copied.get(&logits);
-    null.map(|&id| b.value(id)).ok_or_else(|| GraphError::Malformed("no mask reaches the logits".into()))
+    let up = suffix.ancestors(&[suffix.outputs[0]]);
+    let forward: Vec<Node> = suffix.nodes.iter().filter(|n| up.contains(&n.output())).cloned().collect();
+    let sites: Vec<_> = masked.sites.iter().map(|s| s.mask).zip(masks.iter().copied()).collect();
+    copied_logits(b, masked, (&forward, &sites))
+}
+
+/// The logits that copies of some of the layers behind the masks come to, with other values in the place of some.
+pub(super) fn copied_logits<'b>(
+    b: &'b Builder,
+    masked: &Masked,
+    (nodes, replaced): (&[Node], &[(ValueId, Expr<'b>)]),
+) -> Result<Expr<'b>> {
+    let copied = b.copy(nodes, replaced);
+    let logits = copied.get(&masked.cut.suffix.outputs[0]);
+    logits.map(|&id| b.value(id)).ok_or_else(|| GraphError::Malformed("no mask reaches the logits".into()))
 }
 
 /// What the searches have in common.
@@ -129,7 +138,7 @@ struct Search<'s, 'b> {
     masked: &'s Masked,
     logits: Expr<'b>,
     null: Expr<'b>,
-    windows: Option<Windows<'b>>,
+    windows: Option<Windows<'s, 'b>>,
 }
 
 /// Larger than any size of masks.
@@ -305,7 +314,7 @@ impl<'b> Search<'_, 'b> {
             found = Following::of(&rest[2 * masks.len()..])?;
             // The last masks have not been looked at.
             let seen = (masks, size(&self.masked.sites, masks)?);
-            let share = share(query, self.answer(query, masks)?, self.model.is_sigmoid());
+            let share = share(query, logits_under(b, self.masked, masks)?, self.model.is_sigmoid());
             found = found.observed(seen, share, lost, self.settings.keep);
             lost = lost * (found.size - NONE_YET / 2.0).is_positive();
             found.lambda = found.lambda * (1.0 - lost * (1.0 - RETRY));
@@ -313,19 +322,6 @@ impl<'b> Search<'_, 'b> {
         }
         let masks = found.sparsest.into_iter().zip(found.fullest);
         Ok(masks.map(|(sparsest, fullest)| sparsest * (1.0 - lost) + fullest * lost).collect())
-    }
-
-    /// Logits under masks.
-    fn answer(&self, query: &QueryInputs<'b>, masks: &[Expr<'b>]) -> Result<Expr<'b>> {
-        let b = self.logits.builder();
-        let suffix = &self.masked.cut.suffix;
-        let sites = self.masked.sites.iter().map(|s| s.mask).zip(masks.iter().copied());
-        let known: Vec<_> = sites.chain(self.captured(query)).collect();
-        let copied = b.copy(&forward(suffix), &known);
-        let logits = copied.get(&suffix.outputs[0]);
-        logits
-            .map(|&id| b.value(id))
-            .ok_or_else(|| GraphError::Malformed("no mask reaches the logits".into()))
     }
 
     /// One step of Adam for all masks; see [`super::adam`]. With `first`, the step from which masks count, λ follows as well.
@@ -387,12 +383,6 @@ struct Body {
     carried: Vec<ValueId>,
     /// The input that says of which queries masks are noted, where λ follows.
     lost: Option<ValueId>,
-}
-
-/// The layers between masks and logits.
-fn forward(suffix: &Graph) -> Vec<Node> {
-    let up = suffix.ancestors(&[suffix.outputs[0]]);
-    suffix.nodes.iter().filter(|n| up.contains(&n.output())).cloned().collect()
 }
 
 /// Share of a query's evidence that is in logits, N×1×1×1.

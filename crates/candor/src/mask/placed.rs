@@ -4,13 +4,15 @@
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::error::{GraphError, Result};
 use candor_graph::graph::{Attr, Node, ValueId};
-use candor_graph::insert::MaskSite;
+use candor_graph::insert::{self, MaskSite};
+use candor_graph::rewrite;
 use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor};
 
+use super::looped::copied_logits;
 use super::masked::Masked;
 use super::objective::maximum;
-use super::places::{CROWD, CROWD_RANK, gain, has_crowd};
+use super::places::{CROWD, CROWD_RANK, gain};
 use super::step::START;
 use super::windows::{self, Window};
 use crate::model::Model;
@@ -20,8 +22,8 @@ use crate::nodes::canvas::equals_class;
 const LEAST: f32 = 1e-38;
 
 /// Windows over the coarsest level of a batch of images, and what they show.
-pub(super) struct Windows<'b> {
-    tail: Tail<'b>,
+pub(super) struct Windows<'m, 'b> {
+    tail: Tail<'m, 'b>,
     all: Vec<Window>,
     grid: [usize; 2],
     /// Logits of each window of each image, N×W×K.
@@ -48,61 +50,43 @@ impl<'b> Placed<'b> {
 }
 
 /// The layers behind the coarsest mask.
-struct Tail<'b> {
+struct Tail<'m, 'b> {
+    masked: &'m Masked,
+    /// Where the mask is.
+    site: &'m MaskSite,
     nodes: Vec<Node>,
-    mask: ValueId,
-    /// Of the mask.
-    channels: usize,
-    logits: ValueId,
     /// The only value that they read of the layers before: in the masked network, and as the network without masks has it, N×….
     crossing: (ValueId, Expr<'b>),
 }
 
-impl<'b> Tail<'b> {
+impl<'m, 'b> Tail<'m, 'b> {
     /// `None` where they read anything else, which may count in batches.
-    fn of(b: &'b Builder, masked: &Masked) -> Result<Option<Self>> {
-        let suffix = &masked.cut.suffix;
-        let logits = suffix.outputs[0];
+    fn of(b: &'b Builder, masked: &'m Masked) -> Result<Option<Self>> {
         let Some(site) = masked.sites.last() else { return Ok(None) };
-        let up = suffix.ancestors(&[logits]);
-        let behind = suffix.descendants(&[site.mask]);
-        let (nodes, before): (Vec<Node>, Vec<Node>) = suffix
-            .nodes
-            .iter()
-            .filter(|n| up.contains(&n.output()))
-            .cloned()
-            .partition(|n| behind.contains(&n.output()));
-        let made: Vec<ValueId> = nodes.iter().flat_map(|n| n.outputs.iter().flatten().copied()).collect();
-        let mut read: Vec<ValueId> = nodes.iter().flat_map(|n| n.inputs.iter().flatten().copied()).collect();
-        read.retain(|id| *id != site.mask && !made.contains(id) && b.with(|g| g.constant(*id).is_none()));
-        read.sort_unstable();
-        read.dedup();
-        let [crossing] = read[..] else { return Ok(None) };
+        let mut forward = masked.cut.suffix.clone();
+        forward.outputs.truncate(1);
+        rewrite::remove_dead(&mut forward);
+        let cut = insert::cut(&forward, &[site.mask]);
+        let [crossing] = cut.crossing[..] else { return Ok(None) };
         let ones = masked.sites.iter().map(|site| (site.mask, b.constant(filled(site, 1.0))));
-        let open = b.copy(&before, &ones.collect::<Vec<_>>());
+        let open = b.copy(&cut.prefix.nodes, &ones.collect::<Vec<_>>());
         let unmasked = b.value(open.get(&crossing).copied().unwrap_or(crossing));
         let is_float = b.with(|g| g.value(unmasked.id()).dtype) == Some(DataType::Float);
         let batch_first = unmasked.shape().is_ok_and(|shape| {
             matches!(shape.first(), Some(Dim::Batch(_))) && shape[1..].iter().all(|d| d.fixed().is_some())
         });
-        let tail = Tail {
-            nodes,
-            mask: site.mask,
-            channels: site.mask_shape[0],
-            logits,
-            crossing: (crossing, unmasked),
-        };
+        let tail = Tail { masked, site, nodes: cut.suffix.nodes, crossing: (crossing, unmasked) };
         Ok((is_float && batch_first).then_some(tail))
     }
 
     /// Logits of features under a mask of one channel, each for as many images.
     fn under(&self, mask: Expr<'b>, features: Expr<'b>) -> Result<Expr<'b>> {
-        let ones = Tensor::full(&[1, self.channels, 1, 1], 1.0);
-        let mask = if self.channels > 1 { mask * mask.builder().constant(ones) } else { mask };
-        let copied = mask.builder().copy(&self.nodes, &[(self.mask, mask), (self.crossing.0, features)]);
-        let logits = copied.get(&self.logits);
-        let logits = logits.ok_or_else(|| GraphError::Malformed("no mask reaches the logits".into()))?;
-        Ok(mask.builder().value(*logits))
+        let b = mask.builder();
+        let [channels, ..] = self.site.mask_shape;
+        let ones = Tensor::full(&[1, channels, 1, 1], 1.0);
+        let mask = if channels > 1 { mask * b.constant(ones) } else { mask };
+        let replaced = [(self.site.mask, mask), (self.crossing.0, features)];
+        copied_logits(b, self.masked, (&self.nodes, &replaced))
     }
 
     /// The features of each image `times` times.
@@ -121,20 +105,14 @@ impl<'b> Tail<'b> {
     }
 }
 
-impl<'b> Windows<'b> {
-    /// Whether windows of any number of images can be asked in one batch.
-    pub fn have_form(b: &'b Builder, masked: &Masked) -> Result<bool> {
-        Ok(Tail::of(b, masked)?.is_some())
-    }
-
-    /// What windows over the coarsest level show of all classes, where classes are many enough; `None` where they are not, and where the model
-    /// allows no batch of windows. `floors`: the null log-odds of each class, N×K.
-    pub fn new(b: &'b Builder, model: &Model, masked: &Masked, floors: Expr<'b>) -> Result<Option<Self>> {
-        let Some(site) = masked.sites.last().filter(|_| has_crowd(model.classes)) else { return Ok(None) };
+impl<'m, 'b> Windows<'m, 'b> {
+    /// What windows over the coarsest level show of all classes; `None` where the model allows no batch of windows. `floors`: the null log-odds
+    /// of each class, N×K.
+    pub fn new(b: &'b Builder, model: &Model, masked: &'m Masked, floors: Expr<'b>) -> Result<Option<Self>> {
         let Some(tail) = Tail::of(b, masked)?.filter(|_| model.fixed_batch.is_none()) else {
             return Ok(None);
         };
-        let [_, height, width] = site.value_shape;
+        let [_, height, width] = tail.site.value_shape;
         let grid = [height, width];
         let all = windows::over(grid);
         let masks = all.iter().flat_map(|w| w.mask(grid, grid, [gain(w, grid), 0.0])).collect();

@@ -7,7 +7,7 @@ use candor_graph::graph::Node;
 use candor_graph::tensor::Tensor;
 
 use super::adam::{adam_step, search_corrections};
-use super::looped::null_logits;
+use super::looped::{logits_under, null_logits};
 use super::masked::{Masked, l1_weight};
 use super::objective::{EXCLUDED, QueryInputs, log_odds_of, maximum};
 use super::settings::Settings;
@@ -61,13 +61,8 @@ pub fn unrolled<'b>(
     let there = maximum(odds(logits), floor) - floor;
     let evidence = there.is_positive().reshape(&[-1, 1, 1, 1]);
     masks = masks.into_iter().map(|m| m * evidence).collect();
-    let suffix = &masked.cut.suffix;
-    let up = suffix.ancestors(&[suffix.outputs[0]]);
-    let forward: Vec<Node> = suffix.nodes.iter().filter(|n| up.contains(&n.output())).cloned().collect();
-    let copied = copy(b, masked, &forward, &query, &masks);
-    let kept = copied.get(&suffix.outputs[0]).copied();
-    let kept = kept.ok_or_else(|| GraphError::Malformed("no mask reaches the logits".into()))?;
-    Ok(Unrolled { masks, there: odds(logits) - floor, kept: odds(b.value(kept)) - floor })
+    let kept = odds(logits_under(b, masked, &masks)?) - floor;
+    Ok(Unrolled { masks, there: odds(logits) - floor, kept })
 }
 
 /// Added under the root of Adam's second moment, whose derivative has no end at zero.

@@ -9,11 +9,11 @@ use crate::explanation::{Explanation, Judged, Kept, LevelMask, PathPoint, is_emp
 use crate::false_alarms::{FalseAlarms, WEAK};
 use crate::map::{Interpolation, Map};
 use crate::mask::evidence::Look;
-use crate::mask::extent::Extent;
+use crate::mask::extent::{Extent, Features};
 use crate::mask::fuse::{self, Fusion};
 use crate::mask::learn::Learner;
 use crate::mask::look::laid_back;
-use crate::mask::looped::{self, as_nodes, places_as_nodes};
+use crate::mask::looped::{self, as_nodes};
 use crate::mask::places::has_crowd;
 use crate::mask::settings::{self, Settings};
 use crate::mask::stepwise::{Shown, Stepwise, stepwise};
@@ -144,25 +144,23 @@ impl Export for Reliable {
         plain(p)?;
         let at = |e| Error::graph(&model.info.path, e);
         let chooses = Settings::chooses_evidence(p);
-        let (levels, mut settings) = search_settings(model, p, choices)?;
-        if settings.places && !places_as_nodes(model, &levels, &settings).map_err(at)? {
-            if !chooses {
-                let (name, only, given) = ("evidence", "photo", "place".to_string());
-                return Err(Error::method(p.method(), MethodError::NotExportableWith { name, only, given }));
-            }
-            // The search that goes with it.
-            p.record("evidence", "photo");
-            settings = search_settings(model, p, choices)?.1;
-        }
-        // A closer look has no form as a graph.
-        p.record("look", 0);
+        let (levels, settings) = search_settings(model, p, choices)?;
         let built_in = FalseAlarms::built_in(model.classes);
         let shown = looped::Shown {
             interpolation: p.choice(&INTERPOLATIONS, "upsample"),
             weak: p.flag("weak"),
             false_alarms: choices.false_alarms.as_ref().unwrap_or(&built_in),
         };
-        as_nodes(model, &levels, &settings, &shown).map_err(at)
+        let mut found = as_nodes(model, &levels, &settings, &shown).map_err(at)?;
+        if found.is_none() && chooses {
+            p.record("evidence", "photo");
+            let (levels, settings) = search_settings(model, p, choices)?;
+            found = as_nodes(model, &levels, &settings, &shown).map_err(at)?;
+        }
+        // A closer look has no form as a graph.
+        p.record("look", 0);
+        let (name, only, given) = ("evidence", "photo", "place".to_string());
+        found.ok_or_else(|| Error::method(p.method(), MethodError::NotExportableWith { name, only, given }))
     }
 
     fn stepwise(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Option<Stepwise>> {
@@ -305,7 +303,8 @@ impl ReliableExplainer {
         for ((prepared, classes), all) in asked.iter().zip(&all) {
             let learned: Vec<Learned> = learned.by_ref().take(all.len()).collect();
             let other: Vec<_> = other.by_ref().take(all.len()).collect();
-            explained.push(self.explanations(model, prepared, classes, learned, &other)?);
+            let features = self.extent.as_mut().map(|e| e.features(model, prepared.image())).transpose()?;
+            explained.push(self.explanations(model, prepared, classes, learned, &other, features.as_ref()));
         }
         Ok(explained)
     }
@@ -329,35 +328,37 @@ impl ReliableExplainer {
 
     /// Explanations of an image's `classes`, the first of those whose masks were learned.
     fn explanations(
-        &mut self,
+        &self,
         model: &Model,
         prepared: &Prepared,
         classes: &[usize],
         learned: Vec<Learned>,
         other: &[Vec<Learned>],
-    ) -> Result<Vec<Explanation>> {
+        features: Option<&Features>,
+    ) -> Vec<Explanation> {
         let means: Vec<Vec<Map>> = learned.iter().map(|l| self.means(l, prepared)).collect();
         let top1 = argmax(&prepared.reference);
         let top = learned.iter().position(|l| l.query.class == top1).unwrap_or(0);
         let scales: Vec<f32> = means[top].iter().map(Map::max).collect();
         // The shared passes (unmasked, null) and the top-1 query are split evenly among the queries asked for.
         let own = learned.iter().chain(other.iter().flatten()).map(|l| l.passes);
-        let grown = if self.extent.is_some() { classes.len() as u64 } else { 0 };
-        let extents = (0..grown).map(|_| Extent::PASSES);
-        let passes: Passes = own.chain([Prepared::PASSES]).chain(extents).sum();
+        let extent = features.map(|_| Extent::PASSES);
+        let passes: Passes = own.chain([Prepared::PASSES]).chain(extent).sum();
         let asked = learned.into_iter().zip(means).zip(other).take(classes.len()).enumerate();
         let mut explained: Vec<Explanation> = asked
             .map(|(q, ((l, means), other))| {
-                let map = self.fused(model, &l, (&means, &scales), prepared)?;
-                let at = |l: &Learned| -> Result<PathPoint> {
-                    let means = self.means(l, prepared);
-                    let map = self.fused(model, l, (&means, &scales), prepared)?;
-                    Ok(PathPoint { lambda: f64::from(l.lambda), map, kept: kept(l) })
-                };
-                let path: Vec<PathPoint> = other.iter().map(at).collect::<Result<_>>()?;
+                let map = self.fused(model, &l, (&means, &scales), features);
+                let path: Vec<PathPoint> = other
+                    .iter()
+                    .map(|l| PathPoint {
+                        lambda: f64::from(l.lambda),
+                        map: self.fused(model, l, (&self.means(l, prepared), &scales), features),
+                        kept: kept(l),
+                    })
+                    .collect();
                 let unstable = unstable(&map, &path);
                 let warnings = warnings(&l, &map).into_iter().chain(unstable).collect();
-                Ok(Explanation {
+                Explanation {
                     attribution: None,
                     map,
                     path,
@@ -371,12 +372,12 @@ impl ReliableExplainer {
                     passes: passes.share(q, classes.len()),
                     warnings,
                     levels: self.level_masks(l),
-                })
+                }
             })
-            .collect::<Result<_>>()?;
+            .collect();
         Judged::together(&mut explained);
         explained.iter_mut().for_each(|e| e.set_aside(self.weak));
-        Ok(explained)
+        explained
     }
 
     fn mask_shape(&self, level: usize, mask: &[f32]) -> [usize; 3] {
@@ -386,22 +387,22 @@ impl ReliableExplainer {
 
     /// The levels' maps as one, what was learned on a closer look at its place; grown if that is asked for.
     fn fused(
-        &mut self,
+        &self,
         model: &Model,
         learned: &Learned,
         (means, scales): (&[Map], &[f32]),
-        prepared: &Prepared,
-    ) -> Result<Map> {
+        features: Option<&Features>,
+    ) -> Map {
         let [_, height, width] = model.input_shape;
         let map = self.fusion.fuse(means, scales, [height, width], self.interpolation);
         let map = match learned.look() {
             Some(look) => laid_back(&map, look.part, [height, width]),
             None => map,
         };
-        match &mut self.extent {
-            // Over all of the photo: an object may reach beyond the part that was looked at more closely.
-            Some(extent) => extent.grown(model, prepared.image(), &map),
-            None => Ok(map),
+        // Over all of the photo: an object may reach beyond the part that was looked at more closely.
+        match features {
+            Some(features) => features.grown(&map),
+            None => map,
         }
     }
 
