@@ -42,14 +42,14 @@ def model_arguments(model: Any) -> Iterator[list[str]]:
 
     with tempfile.TemporaryDirectory(prefix="candor-") as folder:
         path, sidecar = _files(model, recipe, Path(folder))
-        name, device, library, threads = recipe.engine
+        from ._load import resolved
+
+        _, device, library, threads = resolved(recipe.engine)
+        name = model.info["engine"]["name"]  # what "auto" was for the model that is open
         arguments = [path, "--engine", name, "--device", device, "--threads", str(threads)]
         if sidecar is not None:
             arguments += ["--sidecar", sidecar]
-        from ._load import _library
-
-        library = _library(recipe.engine)
-        if library is not None:
+        if library is not None and name == "onnxruntime":
             arguments += ["--onnxruntime", library]
         yield arguments
 

@@ -27,7 +27,7 @@ class Recipe:
 def restore(recipe: Recipe) -> Model:
     """The model of a recipe."""
     keys = json.dumps(recipe.keys)
-    engine = (*recipe.engine[:2], _library(recipe.engine), recipe.engine[3])
+    engine = resolved(recipe.engine)
     if recipe.source is None:
         native = _candor.Model.embedded(keys, engine)
     elif isinstance(recipe.source, bytes):
@@ -45,7 +45,7 @@ def load(
     preset: str | None = None,
     preprocess: Any = None,
     sidecar: str | os.PathLike[str] | None = None,
-    engine: str = "rten",
+    engine: str = "auto",
     device: str = "cpu",
     onnxruntime: str | os.PathLike[str] | None = None,
     threads: int = 0,
@@ -72,7 +72,8 @@ def load(
     sidecar : path, optional
         A file to use instead of ``MODEL.candor.toml`` beside the model.
     engine : str
-        ``rten``, inside the package, or ``onnxruntime``, faster, of the package of that name.
+        ``auto``: ``onnxruntime`` where the package of that name is installed, which is faster, else ``rten``, inside this package. The
+        environment's ``CANDOR_ENGINE`` says what ``auto`` is. ``model.info["engine"]`` names the one that was taken.
     device : str
         Where ONNX Runtime runs: ``cpu``, ``cuda``, ``tensorrt``, ``coreml`` or ``directml``.
     onnxruntime : path, optional
@@ -155,11 +156,18 @@ def _plain(keys: dict[str, Any]) -> dict[str, Any]:
     return {key: value.tolist() if hasattr(value, "tolist") else value for key, value in keys.items()}
 
 
-def _library(engine: tuple[str, str, str | None, int]) -> str | None:
-    """ONNX Runtime's library: the one named, or that of the package that this interpreter would import."""
-    name, _, library, _ = engine
-    if name != "onnxruntime" or library is not None or os.environ.get("ORT_DYLIB_PATH"):
-        return library
+def resolved(engine: tuple[str, str, str | None, int]) -> tuple[str, str, str | None, int]:
+    """The engine with ONNX Runtime's library, if it may be that; ``auto`` only where there is one to try."""
+    name, device, library, threads = engine
+    if name != "rten" and library is None and not os.environ.get("ORT_DYLIB_PATH"):
+        library = _installed()
+        if library is None and (name, device) == ("auto", "cpu") and os.environ.get("CANDOR_ENGINE", "") in ("", "auto"):
+            name = "rten"
+    return name, device, library, threads
+
+
+def _installed() -> str | None:
+    """The library of the package ``onnxruntime`` that this interpreter would import."""
     spec = importlib.util.find_spec("onnxruntime")
     if spec is None or not spec.submodule_search_locations:
         return None

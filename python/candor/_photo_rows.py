@@ -58,7 +58,7 @@ class Opening:
 
         engine, device, library, threads = self.engine
         if not isinstance(self.model, Model):
-            return load(self.model, engine=engine or "rten", device=device or "cpu", onnxruntime=library, threads=threads)
+            return load(self.model, engine=engine or "auto", device=device or "cpu", onnxruntime=library, threads=threads)
         recipe = self.model._recipe
         if recipe is None:
             raise UsageError("a model that was changed (its weights, its input) does not go to another process")

@@ -56,7 +56,7 @@ class Model:
 
     def __repr__(self) -> str:
         c, h, w = self.input_shape
-        return f"<candor.Model {self.path!r}: N×{c}×{h}×{w} → {self.classes} classes, {self.preprocessing}>"
+        return f"<candor.Model {self.path!r}: N×{c}×{h}×{w} → {self.classes} classes, {self.preprocessing}, {self._info['engine']['name']}>"
 
     @property
     def path(self) -> str:

@@ -30,7 +30,7 @@ class Scene:
     boxes: dict[int, tuple[int, int, int, int]]
 
 
-def model(*, engine: str = "rten", threads: int = 0, **keys: Any) -> Model:
+def model(*, engine: str = "auto", threads: int = 0, **keys: Any) -> Model:
     """The classifier of scenes: 12 classes, 3×112×112."""
     return restore(Recipe(None, "scenes.onnx (embedded)", None, keys, (engine, "cpu", None, threads)))
 

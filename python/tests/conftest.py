@@ -9,6 +9,9 @@ from pathlib import Path
 import candor
 import pytest
 
+# Whatever is installed here: the engine is chosen where a test is about it.
+os.environ["CANDOR_ENGINE"] = "rten"
+
 
 @pytest.fixture(scope="session")
 def model() -> candor.Model:

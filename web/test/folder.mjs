@@ -11,6 +11,9 @@ import { Graphs } from "../page/graphs.js";
 import { normalize, opaque, pixels } from "../page/preprocess.js";
 import { Search } from "../page/search.js";
 
+// Whatever is installed here: the engine is chosen where a test is about it.
+process.env.CANDOR_ENGINE = "rten";
+
 export const candor = process.env.CANDOR ?? fileURLToPath(new URL("../../target/release/candor", import.meta.url));
 export const runtime = fileURLToPath(new URL("../node_modules/onnxruntime-web/dist", import.meta.url));
 

@@ -130,8 +130,8 @@ pub struct OpenArgs {
 
 #[derive(Args, Clone)]
 pub struct EngineArgs {
-    /// What executes the graphs
-    #[arg(long, value_name = "NAME", default_value = "rten", value_parser = one_of::<EngineName>("engine"))]
+    /// What executes the graphs; results name it
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = one_of::<EngineName>("engine"))]
     pub engine: EngineName,
     /// Where ONNX Runtime executes them; other than cpu needs a library built for it
     #[arg(long, value_name = "NAME", default_value = "cpu", value_parser = one_of::<DeviceName>("device"))]
@@ -146,6 +146,8 @@ pub struct EngineArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EngineName {
+    /// What CANDOR_ENGINE names, else ONNX Runtime where its library is found, else RTen; a line says which and why
+    Auto,
     /// RTen, pure Rust, inside the program
     Rten,
     /// ONNX Runtime, faster; uses the library of an installed `onnxruntime` Python package or one you name

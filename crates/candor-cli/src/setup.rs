@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use candor::engine::{Device, Engine, OnnxRuntime, RTen, cores};
+use candor::engine::{Device, Engine, OnnxRuntime, RTen, automatic, cores};
 use candor::image::Preset;
 use candor::mask::named_levels;
 use candor::methods::{self, Choices, Definition};
@@ -64,7 +64,12 @@ pub fn engine(args: &EngineArgs) -> Result<Box<dyn Engine>> {
             Err(Usage("--device and --onnxruntime need --engine onnxruntime".to_string()).into())
         }
         EngineName::Rten => Ok(Box::new(RTen::new(args.threads))),
-        EngineName::Onnxruntime => {
+        EngineName::Auto if !only_onnxruntime => {
+            let (engine, why) = automatic(None, args.threads)?;
+            why.iter().for_each(|why| output::note(&format!("engine: {why}")));
+            Ok(engine)
+        }
+        EngineName::Auto | EngineName::Onnxruntime => {
             let device = match args.device {
                 DeviceName::Cpu => Device::Cpu,
                 DeviceName::Cuda => Device::Cuda,

@@ -260,3 +260,37 @@ fn several_methods_are_each_what_they_are_alone() {
         }
     }
 }
+
+#[test]
+fn a_line_says_which_engine_was_taken_and_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let [model, _] = model_and_scene(dir.path());
+    let run = |engine: &str, library: Option<&str>, more: &[&str]| {
+        let mut candor = Command::cargo_bin("candor").unwrap();
+        candor.arg("inspect").arg(&model).args(more);
+        candor.env("CANDOR_ENGINE", engine);
+        library.map(|library| candor.env("ORT_DYLIB_PATH", library));
+        let done = candor.output().unwrap();
+        (done.status.code(), String::from_utf8(done.stderr).unwrap())
+    };
+    let nowhere = Some("nowhere/libonnxruntime.so");
+    let (code, notes) = run("auto", nowhere, &[]);
+    assert_eq!(code, Some(0), "{notes}");
+    assert!(notes.contains("engine: RTen") && notes.contains("nowhere/libonnxruntime.so"), "{notes}");
+    for (engine, more) in [("rten", &[][..]), ("auto", &["--engine", "rten"])] {
+        let (code, notes) = run(engine, nowhere, more);
+        assert!(code == Some(0) && !notes.contains("engine"), "{notes}");
+    }
+    for (engine, more) in
+        [("onnxruntime", &[][..]), ("auto", &["--engine", "onnxruntime"]), ("auto", &["--device", "cuda"])]
+    {
+        let (code, notes) = run(engine, nowhere, more);
+        assert!(code == Some(1) && notes.contains("nowhere/libonnxruntime.so"), "{notes}");
+    }
+    let (code, notes) = run("tensorflow", None, &[]);
+    assert!(code == Some(1) && notes.contains("CANDOR_ENGINE: there is no engine 'tensorflow'"), "{notes}");
+    if std::env::var_os("CANDOR_REQUIRE_ONNXRUNTIME").is_some() {
+        let (code, notes) = run("auto", None, &[]);
+        assert!(code == Some(0) && notes.contains("engine: ONNX Runtime, as its library is here"), "{notes}");
+    }
+}

@@ -6,6 +6,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod automatic;
 mod forms;
 mod guarded;
 #[cfg(feature = "onnxruntime")]
@@ -22,6 +23,7 @@ use candor_graph::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use automatic::{ENGINE, automatic};
 pub use guarded::Guarded;
 #[cfg(feature = "onnxruntime")]
 pub use onnx_runtime::{Device, OnnxRuntime};

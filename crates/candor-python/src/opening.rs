@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use candor::engine::{Device, Engine, OnnxRuntime, RTen};
+use candor::engine::{Device, Engine, OnnxRuntime, RTen, automatic};
 use candor::sidecar::Sidecar;
 use pyo3::prelude::*;
 use serde_json::{Map, Value, json};
@@ -44,10 +44,13 @@ pub fn engine_of((name, device, library, threads): Chosen) -> PyResult<Box<dyn E
     match name.as_str() {
         "rten" if device != Device::Cpu => Err(usage("a device needs engine='onnxruntime'".to_string())),
         "rten" => Ok(Box::new(RTen::new(threads))),
-        "onnxruntime" => {
+        "auto" if device == Device::Cpu => {
+            Ok(automatic(library.as_deref(), threads).map_err(candor::Error::from).raised()?.0)
+        }
+        "auto" | "onnxruntime" => {
             let engine = OnnxRuntime::new(library.as_deref(), threads, device);
             Ok(Box::new(engine.map_err(candor::Error::from).raised()?))
         }
-        _ => Err(usage(format!("there is no engine '{name}'; there are: rten, onnxruntime"))),
+        _ => Err(usage(format!("there is no engine '{name}'; there are: auto, rten, onnxruntime"))),
     }
 }
