@@ -6,6 +6,8 @@ use candor::printable::printable;
 use candor_report::result::{ExplainResult, ImageResult, QueryResult};
 use candor_report::table::{Better, Cell, Column, Number, Table, Unit};
 
+use crate::output;
+
 /// Letters of a class's name, at most.
 const NAME: usize = 28;
 
@@ -97,7 +99,7 @@ fn table(image: &ImageResult, has_null: bool) -> Table {
 
 fn row(q: &QueryResult, has_null: bool) -> Vec<Cell> {
     let decimals = |value: f64, count: usize| Number::new(value).unit(Unit::Decimals(count)).into();
-    let odds = |value: Option<f64>| value.map_or(Cell::Missing, |v| Cell::text(format!("{v:+.2}")));
+    let odds = |value: Option<f64>| value.map_or(Cell::Missing, |v| Cell::text(output::signed(v)));
     let mut cells = vec![Cell::text(short(&q.class_name))];
     cells.extend(q.method.as_ref().map(Cell::text));
     cells.extend([decimals(q.rank as f64, 0), decimals(q.probability, 3), odds(Some(q.log_odds))]);

@@ -97,6 +97,21 @@ pub fn tell(line: &str) {
     let _ = writeln!(anstream::stderr(), "{line}");
 }
 
+/// So many of something: "1 photo", "20 photos".
+pub fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// With two decimals, and no sign at a zero.
+pub fn decimals(value: f64) -> String {
+    format!("{value:.2}").replace("-0.00", "0.00")
+}
+
+/// With its sign and two decimals; a zero has no sign.
+pub fn signed(value: f64) -> String {
+    format!("{value:+.2}").replace("-0.00", "0.00").replace("+0.00", "0.00")
+}
+
 /// Letters of a word of an error, at most: names in a model file may have millions.
 const WORD: usize = 400;
 
@@ -182,13 +197,20 @@ pub fn exit_code(result: &ExplainResult) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use super::{harmless, shown};
+    use super::{counted, decimals, harmless, shown, signed};
 
     #[test]
     fn a_terminal_gets_styles_and_lines_and_nothing_else_to_obey() {
         assert_eq!(harmless("\x1b[1;32mbest\x1b[0m\nnext"), "\x1b[1;32mbest\x1b[0m\nnext");
         assert_eq!(harmless("a\x1b[2Jb\x07c\u{202e}d\x1b"), "a [2Jb c d ");
         assert_eq!(shown("photo\n\x1b[31m.png: no picture"), "photo  [31m.png: no picture");
+    }
+
+    #[test]
+    fn a_zero_has_no_sign_and_one_thing_no_plural() {
+        assert_eq!([-0.004, 0.004, -1.234, 10.0].map(signed), ["0.00", "0.00", "-1.23", "+10.00"]);
+        assert_eq!([-0.001, -10.0].map(decimals), ["0.00", "-10.00"]);
+        assert_eq!([0, 1, 20].map(|n| counted(n, "photo")), ["0 photos", "1 photo", "20 photos"]);
     }
 
     #[test]

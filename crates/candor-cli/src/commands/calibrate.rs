@@ -82,8 +82,11 @@ fn write(setup: &Setup, sidecar: &Path, written: &Calibrated) -> Result<()> {
 
 fn trials(found: &Calibration) -> String {
     let mut text = format!(
-        "{:>10}  {:>16}  {:>10}   medians of {} photos\n",
-        "lambda", "evidence changed", "mask", found.photos
+        "{:>10}  {:>16}  {:>10}   medians of {}\n",
+        "lambda",
+        "evidence changed",
+        "mask",
+        output::counted(found.photos, "photo")
     );
     for t in &found.trials {
         let mark = if t.lambda == found.lambda { "  <- chosen" } else { "" };
@@ -97,7 +100,7 @@ fn rates(found: &Calibration) -> String {
     let Some(rule) = &found.false_alarms else { return String::new() };
     let ways = [("in the photo", &rule.place), ("on a closer look", &rule.look)];
     let told = ways.iter().filter(|(_, null)| !null.thresholds.is_empty()).map(|(way, null)| {
-        let at = |rate: f64| null.threshold(rate).map_or("?".to_string(), |at| format!("{at:.2}"));
+        let at = |rate: f64| null.threshold(rate).map_or("?".to_string(), output::decimals);
         format!(
             "Evidence of absent classes, {way}: 5 % of {} reach {}, 1 % reach {}, 0.1 % reach {}\n",
             null.classes,
@@ -134,7 +137,8 @@ fn changed(t: &Trial) -> String {
 /// What was written, and what was not.
 fn told(setup: &Setup, written: &Calibrated) -> String {
     let mut what = vec![format!("lambda = {:?}", written.lambda)];
-    what.extend(written.false_alarms.as_ref().map(|rule| format!("false-alarms of {} photos", rule.photos)));
+    let learned = |photos| format!("false-alarms of {}", output::counted(photos, "photo"));
+    what.extend(written.false_alarms.as_ref().map(|rule| learned(rule.photos)));
     if let Some(preset) = written.preset {
         let before = setup.sidecar.preset.filter(|before| *before != preset);
         what.push(format!("preset = \"{preset}\""));

@@ -175,9 +175,8 @@ fn read(setup: &Setup, args: &CheckArgs) -> Result<Read> {
 
 fn text(result: &CheckResult) -> String {
     let checked: Vec<Checked> = result.methods.iter().map(Checked::from).collect();
-    let images = result.images;
     let table = table(&checked);
-    let mut text = format!("{images} image{}\n", if images == 1 { "" } else { "s" });
+    let mut text = output::counted(result.images, "image") + "\n";
     text += &table.screen(output::width());
     text += &format!(
         "\n{}mass: mean of a map's positive values; figures are medians over the photos (95th percentile)\n",

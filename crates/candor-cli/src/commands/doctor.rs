@@ -112,8 +112,8 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
         text += &format!("  {} {}: {}\n", if finding.fine { "✓" } else { "✗" }, finding.what, finding.said);
     }
     text += &format!(
-        "\nPreprocessing, tried on {} photos; best where {}:\n",
-        photos.len(),
+        "\nPreprocessing, tried on {}; best where {}:\n",
+        output::counted(photos.len(), "photo"),
         found.criterion.words()
     );
     text += &table(&found.candidates).screen(output::width());

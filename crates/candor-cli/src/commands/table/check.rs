@@ -10,6 +10,7 @@ use candor_report::table::Table;
 use serde::Deserialize;
 
 use super::{Sheet, not_defined, stem};
+use crate::output;
 
 /// What the tables need of such a result.
 #[derive(Deserialize)]
@@ -27,7 +28,8 @@ pub struct Check {
 }
 
 pub fn sheet(check: &Check) -> Sheet {
-    let note = format!("{} photos, {} {}.", check.images, check.engine.name, check.engine.version);
+    let photos = output::counted(check.images, "photo");
+    let note = format!("{photos}, {} {}.", check.engine.name, check.engine.version);
     let table = published(stem(&check.model.path), note, &check.methods);
     let named = |t: Table| Table { title: format!("{}: {}", stem(&check.model.path), t.title), ..t };
     let further = further(&check.input_shift, &check.randomization).into_iter().map(named);
