@@ -15,7 +15,7 @@ use candor::file;
 use candor::suggest::among;
 use candor_eval::check::Skipped;
 use candor_report::chart::bars;
-use candor_report::table::{Align, Table, csv};
+use candor_report::table::{Align, Cell, Table, csv};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -69,7 +69,7 @@ fn is_titled(table: &Table, title: &str) -> bool {
 
 /// The columns of all tables as bars. A column that no table has, or that has no number, is named.
 fn figure(sheets: &[Sheet], columns: &[String]) -> Result<String> {
-    let tables: Vec<Table> = sheets.iter().flat_map(|s| s.tables.iter().cloned()).collect();
+    let tables = joined(sheets.iter().flat_map(|s| &s.tables));
     let drawable: Vec<&str> = columns_of_numbers(&tables);
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     let unknown = columns.iter().find(|c| !drawable.contains(c));
@@ -80,6 +80,27 @@ fn figure(sheets: &[Sheet], columns: &[String]) -> Result<String> {
             Err(Usage(format!("there is no column of numbers '{column}'{}", among(column, &drawable))).into())
         }
     }
+}
+
+/// Tables of one title as one, with the columns of the first.
+fn joined<'t>(tables: impl Iterator<Item = &'t Table>) -> Vec<Table> {
+    let mut all: Vec<Table> = vec![];
+    for table in tables {
+        let Some(first) = all.iter_mut().find(|t| t.title == table.title && !t.title.is_empty()) else {
+            all.push(table.clone());
+            continue;
+        };
+        let places: Vec<Option<usize>> = first
+            .columns
+            .iter()
+            .map(|c| table.columns.iter().position(|other| other.name == c.name))
+            .collect();
+        let cell = |row: &[Cell], place: Option<usize>| {
+            place.and_then(|i| row.get(i)).cloned().unwrap_or(Cell::Missing)
+        };
+        first.rows.extend(table.rows.iter().map(|row| places.iter().map(|p| cell(row, *p)).collect()));
+    }
+    all
 }
 
 /// Their names, each once.
