@@ -19,7 +19,7 @@ use crate::subgraph::Subgraph;
 /// A graph being read. The graphs that enclose it are below it on a stack.
 struct Frame {
     graph: Graph,
-    /// Captured values: (value in the enclosing graph, value in this graph).
+    /// Captured values: (input of this graph, value of the enclosing graph).
     captured: Vec<(ValueId, ValueId)>,
 }
 
