@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::grad::Sweep;
 use crate::graph::Node;
 
-/// max over axes: dx = dy at the maximum, shared equally among equal ones (as in PyTorch's amax)
+/// max over axes: dx = dy at the maximum, shared equally among equal ones (as PyTorch's amax)
 pub(crate) fn reduce_max(s: &mut Sweep, n: &Node) -> Result<()> {
     let (r, x) = (Reduced::of(s, n)?, s.input(n, 0)?);
     let hit = x.equals_bound(r.y);

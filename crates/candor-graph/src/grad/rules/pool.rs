@@ -7,7 +7,7 @@ use crate::grad::Sweep;
 use crate::graph::Node;
 use crate::tensor::Tensor;
 
-/// max pool: dx = Σ over windows of dy at the window's maximum; among equal ones the first in row-major order gets it,
+/// max pool: dx = Σ over windows of dy at the window's maximum; of equal ones the first in row-major order gets it,
 /// as in PyTorch.
 ///
 /// For each offset in the window, the elements at that offset are compared with the maxima; what an offset takes is subtracted
