@@ -27,8 +27,8 @@ pub struct Classifier {
     /// Path of the sidecar, whether or not it exists.
     pub sidecar_path: PathBuf,
     /// Whether the preprocessing is stated: by a preset in the options, by a preset or numbers in the sidecar
-    /// ([`Sidecar::states_preprocessing`]), by a file beside the model ([`Package`]), or by the model itself if it takes pixels of 0 to
-    /// 255. If not, `imagenet` is assumed.
+    /// ([`Sidecar::states_preprocessing`]), by a file beside the model ([`Package`]), or by the model itself if it takes pixels
+    /// (0..=255). If not, `imagenet` is assumed.
     pub preprocessing_stated: bool,
     /// Where preprocessing and labels came from.
     pub sources: Sources,

@@ -5,8 +5,7 @@
 //!
 //! 1. True classes, if those of photos of several classes are given: accuracy, then the likelihood of the true classes.
 //! 2. Else K ([`crate::training`]), if the file has BatchNormalization: how far the statistics of its inputs are from those in training.
-//! 3. Else B (see there), the balance of biases, if it shows that BatchNormalization was folded into convolutions: at least 0.3 nats. J
-//!    is
+//! 3. Else B (see there), the balance of biases, if it shows that BatchNormalization was folded into convolutions: at least 0.3 nats. J is
 //!    added if the photos get many different answers: more than half of the possible number.
 //! 4. Else J alone, which needs photos of different classes:
 //!

@@ -127,7 +127,7 @@ impl Picture {
         let _ = self.svg.write_fmt(arguments);
     }
 
-    /// A line of text; `y` is at the top of the line.
+    /// A line of text; its top is at the current height.
     fn text(&mut self, x: f64, class: &str, anchor: &str, text: &str) {
         let y = self.y + LINE - 4.0;
         let anchor = if anchor == "start" { String::new() } else { format!(" text-anchor=\"{anchor}\"") };

@@ -133,7 +133,7 @@ pub struct Backward {
     /// Cost of a photo (forward) and of a query (backward), in passes of the model.
     cost: Passes,
     photo: Photo,
-    /// The image last given to [`Backward::begin`], C×H×W.
+    /// The current photo, C×H×W.
     pub image: Vec<f32>,
 }
 
