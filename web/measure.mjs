@@ -1,9 +1,9 @@
-// How long the page takes: `node measure.mjs [candor page's arguments …]` beside node_modules, on a quiet machine. One thread, headless Chromium.
+// Times the page: `node measure.mjs [candor page's arguments …]` beside node_modules, on a quiet machine. One thread, headless Chromium.
 //
 //   node measure.mjs --demo
 //   node measure.mjs model.onnx --preset inception -- photo.png
 //
-// With a photo it is compared with `candor explain --threads 1` of the same photo, method and class.
+// With a photo, the page is compared with `candor explain --threads 1` for the same photo, method and class.
 
 import { join } from "node:path";
 import { launch, mapsAreThere, results, served, visited } from "./test/browser.mjs";

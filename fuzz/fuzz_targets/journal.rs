@@ -8,7 +8,7 @@ use candor_graph::guard;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(init: {
-    // Candor makes errors of a library's panics; only those that leave it count.
+    // Candor turns panics of libraries into errors; only uncaught ones count.
     set_hook(Box::new(|_| {}));
 }, |bytes: &[u8]| {
     if let Err(words) = guard::guarded(|| candor_fuzz::journal(bytes)) {

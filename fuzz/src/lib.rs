@@ -1,6 +1,6 @@
-//! What is fuzzed: one function a target. Each takes any bytes and comes back; a panic, an endless loop and memory without bound are findings.
+//! Fuzz targets, one function each. Each takes any bytes and must return; a panic, an endless loop and unbounded memory are findings.
 //!
-//! libFuzzer calls them (fuzz_targets), and so does an ordinary test, with the seeds and a few thousand changes of them
+//! libFuzzer calls them (fuzz_targets), and so does an ordinary test, with the seeds and changes of them
 //! (crates/candor-cli/tests/fuzz_seeds.rs).
 
 use std::path::Path;
@@ -20,7 +20,7 @@ use candor_graph::rewrite::{self, Evaluate};
 use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor};
 
-/// What a target does with the bytes that it is given.
+/// A target: a function of the bytes that it is given.
 pub type Target = fn(&[u8]);
 
 /// Targets by name, each with the folder of its seeds.
@@ -33,7 +33,7 @@ pub const TARGETS: [(&str, &str, Target); 6] = [
     ("journal", "journal", journal),
 ];
 
-/// Any bytes are a graph or an error; a graph can be written, and read again.
+/// Any bytes give a graph or an error; a graph can be written, and read again.
 pub fn loader(bytes: &[u8]) {
     let Ok(loaded) = onnx::load_bytes(bytes) else { return };
     let _ = loaded.describe_inputs();
@@ -42,7 +42,7 @@ pub fn loader(bytes: &[u8]) {
     }
 }
 
-/// Computes nothing: what is tested are the passes and rules, not an engine.
+/// Computes nothing: the passes and rules are tested, not an engine.
 struct Refuses;
 
 impl Evaluate for Refuses {
@@ -51,7 +51,7 @@ impl Evaluate for Refuses {
     }
 }
 
-/// A graph that loads goes through the passes, with an engine that folds its constants, or is an error.
+/// A graph that loads passes through the rewrites, with an engine that folds its constants, or gives an error.
 pub fn lowering(bytes: &[u8]) {
     let Ok(loaded) = onnx::load_bytes(bytes) else { return };
     let engine = Guarded::new(Box::new(RTen::new(1)), "fuzzed");
@@ -64,7 +64,7 @@ pub fn lowering(bytes: &[u8]) {
     }
 }
 
-/// A graph that loads is swept backward under each policy, or is an error.
+/// The backward sweep of a graph that loads, under some policy, gives a result or an error.
 pub fn sweep(bytes: &[u8]) {
     let Ok(loaded) = onnx::load_bytes(bytes) else { return };
     let mut graph = loaded.graph;
@@ -73,7 +73,7 @@ pub fn sweep(bytes: &[u8]) {
     }
     let (Some(&x), Some(&y)) = (graph.inputs.first(), graph.outputs.first()) else { return };
     let Some(shape) = graph.shape(y) else { return };
-    // One policy for each file, chosen by what stands in it, so that an execution stays short.
+    // One policy per file, chosen by its content, so that an execution stays short.
     let chosen = bytes.iter().fold(0usize, |sum, &b| sum.wrapping_mul(31).wrapping_add(usize::from(b)));
     swept(graph, (x, y), &shape, chosen);
 }
@@ -113,7 +113,7 @@ fn swept(mut graph: Graph, (x, y): (ValueId, ValueId), shape: &[Dim], chosen: us
     }
 }
 
-/// Any text is a sidecar or an error, and labels or an error; names can be looked for.
+/// Any text gives a sidecar or an error, and labels or an error; names can be looked up.
 pub fn text(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let path = Path::new("model.candor.toml");
@@ -136,7 +136,7 @@ pub fn text(bytes: &[u8]) {
     }
 }
 
-/// Any bytes are a photo or an error; any photo is a model's input of the size asked for, and a view.
+/// Any bytes give a photo or an error; any photo gives a model's input of the requested size, and a view.
 pub fn input(bytes: &[u8]) {
     for window in [None, Some([40.0, 400.0])] {
         let preprocessing = Preprocessing { window, ..Preset::Imagenet.preprocessing(9, 7) };
@@ -168,7 +168,7 @@ fn prepared(photo: &impl Picture, preprocessing: &Preprocessing) {
     assert!(view.width() > 0 && view.height() > 0);
 }
 
-/// Any file is a journal that goes on, or an error that leaves it as it was.
+/// Any file is a journal that can be continued, or gives an error and is unchanged.
 pub fn journal(bytes: &[u8]) {
     let folder = tempfile::tempdir().expect("there is a temporary folder");
     let path = folder.path().join("journal.jsonl");
@@ -187,7 +187,7 @@ pub fn journal(bytes: &[u8]) {
     }
 }
 
-/// Joins it with a journal that is whole: all lines of that are in the result, and the parts stay as they were.
+/// Joins it with a valid journal: the result contains all lines of the valid one, and the parts are unchanged.
 fn joined(folder: &Path, path: &Path, bytes: &[u8], configuration: &serde_json::Value) {
     let [other, target] = ["other.jsonl", "joined.jsonl"].map(|name| folder.join(name));
     let mut journal = Journal::open(&other, configuration).expect("is begun");

@@ -1,4 +1,4 @@
-"""Candor explains image classifiers, and says so when there is nothing to see.
+"""Candor explains image classifiers, and says so when there is no evidence for a class.
 
 >>> import candor
 >>> model = candor.scenes.model()          # or candor.load("model.onnx"), or a torch module with an example input
@@ -57,13 +57,13 @@ __version__: str = _candor.__version__
 
 
 def export(model: Any, method: str = "grad-cam", path: Any = None, **options: Any) -> bytes:
-    """A method of a model as an ONNX model: see :meth:`Model.export`. ``model`` may be what :func:`load` takes."""
+    """A method of a model as an ONNX model: see :meth:`Model.export`. ``model`` may be anything that :func:`load` accepts."""
     opened = model if isinstance(model, Model) else load(model)
     return opened.export(method, path, **options)
 
 
 def __getattr__(name: str) -> Any:
-    # What needs other packages, or time to import, is imported when it is used.
+    # Submodules that need other packages, or are slow to import, are imported on first use.
     if name in ("batch", "bench", "quantus", "ray"):
         return importlib.import_module(f"candor.{name}")
     raise AttributeError(f"module 'candor' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Tensors of NumPy and of torch, N×C×H×W of floats, and targets."""
+"""Float tensors N×C×H×W of NumPy and of torch, and targets."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Array = np.ndarray[Any, Any]
 
 
 def is_torch(value: Any) -> bool:
-    """Whether it is a tensor of torch; torch is not imported for that."""
+    """Whether the value is a torch tensor; torch is not imported to find out."""
     return any(c.__module__.split(".")[0] == "torch" and c.__name__ == "Tensor" for c in type(value).__mro__)
 
 
 def numpy_of(inputs: Any) -> tuple[Array, Callable[[Array], Any]]:
-    """Inputs as float32 in C order, copied only where they are not, and what makes an array of the inputs' own kind."""
+    """Inputs as float32 in C order, copied only if necessary, and a function that converts an array to the inputs' own type."""
     if is_torch(inputs):
         import torch
 
@@ -49,7 +49,7 @@ def _checked(array: Array) -> Array:
 
 
 def targets_of(target: Any, count: int) -> list[int | None]:
-    """A class for each image: an int for all, a list or an array with one each; None is the model's answer."""
+    """A class for each image: an int for all, or a list or an array with one each; None is the model's answer."""
     if target is None:
         return [None] * count
     if is_torch(target):

@@ -1,4 +1,4 @@
-"""What is asked of Ray: that it is there, that a machine has room, what a function returns on one, and what was raised there."""
+"""Access to Ray: the import, resources of the cluster, calls on its machines, and exceptions raised there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .errors import Error, UsageError
 
 
 def imported() -> Any:
-    """Ray, imported when it is used."""
+    """Ray, imported on first use."""
     try:
         import ray
         import ray.data
@@ -23,7 +23,7 @@ def imported() -> Any:
 
 @contextmanager
 def cluster(ray: Any) -> Iterator[bool]:
-    """Ray as the caller started it; else the cluster that ``RAY_ADDRESS`` names, or this machine alone (True), for as long as the call takes."""
+    """Ray as the caller started it; else, for the duration of the call, the cluster that ``RAY_ADDRESS`` names, or this machine alone (True)."""
     if ray.is_initialized():
         yield False
         return
@@ -35,7 +35,7 @@ def cluster(ray: Any) -> Iterator[bool]:
 
 
 def fits(ray: Any, num_cpus: int, num_gpus: float, alone: bool) -> None:
-    """Says where no machine has room for a worker: Ray would wait for one for ever. ``alone``: this machine is the cluster."""
+    """Raises if no machine has the resources for a worker: Ray would wait for ever. ``alone``: the cluster is this machine."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if any(m.get("CPU", 0) >= num_cpus and m.get("GPU", 0) >= num_gpus for m in machines):
         return
@@ -43,19 +43,19 @@ def fits(ray: Any, num_cpus: int, num_gpus: float, alone: bool) -> None:
     said = f"no machine of the cluster has {num_cpus} CPUs{gpus} for a worker"
     if alone:
         raise UsageError(f"{said}; give less, or start Ray where one has")
-    # A cluster may start one when it is asked.
+    # An autoscaling cluster may start one on demand.
     warnings.warn(f"{said} now; Ray waits for one", stacklevel=3)
 
 
 def room(ray: Any, num_cpus: int, num_gpus: float) -> int:
-    """How many workers the cluster has room for."""
+    """Number of workers for which the cluster has resources."""
     there = ray.cluster_resources()
     room = there.get("CPU", 1) / num_cpus
     return max(1, int(min(room, there.get("GPU", 0) / num_gpus) if num_gpus else room))
 
 
 def remotely(ray: Any, function: Callable[..., Any], resources: Mapping[str, Any], *arguments: Any) -> Any:
-    """What a function returns on a machine of the cluster; its exceptions are raised here."""
+    """Result of a function on a machine of the cluster; its exceptions are raised here."""
     try:
         return ray.get(ray.remote(function).options(**resources).remote(*arguments))
     except ray.exceptions.RayTaskError as error:
@@ -63,12 +63,12 @@ def remotely(ray: Any, function: Callable[..., Any], resources: Mapping[str, Any
 
 
 def cause(error: BaseException) -> BaseException:
-    """What was raised in a worker, if it is one of Candor's own exceptions; else the error itself."""
+    """The exception raised in a worker, if it is one of Candor's own; else the error itself."""
     waiting, known = [error], []
     while waiting:
         seen = waiting.pop()
         known.append(seen)
-        # What Ray makes of an exception is an instance of its class, too, with a page of text.
+        # Ray wraps an exception in an instance of a subclass of its class, with a long text.
         if isinstance(seen, Error) and not hasattr(seen, "cause"):
             return seen
         below = (getattr(seen, "cause", None), seen.__cause__, seen.__context__)

@@ -1,4 +1,4 @@
-"""Commands of the command line, run inside this process: their documents, with arrays in place of columns."""
+"""Runs commands of the command line inside this process and returns their documents, with columns as arrays."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .model import Model, _word
 
 
 def run(arguments: Sequence[str], what: str, progress: Any) -> dict[str, Any]:
-    """The document of a command; its remarks become warnings."""
+    """The document of a command; its notes become warnings."""
     with watched(progress, what) as callback:
         text, notes, _ = _candor.document(list(arguments), callback)
     for note in notes:
@@ -32,13 +32,13 @@ def run(arguments: Sequence[str], what: str, progress: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def model_arguments(model: Any) -> Iterator[list[str]]:
-    """A model as the command line is given one; one in memory, or with other keys than its sidecar's, is written to a temporary folder."""
+    """A model as arguments of the command line; a model in memory, or with keys that replace its sidecar's, is written to a temporary folder."""
     if not isinstance(model, Model):
         model = load(model)
     recipe = model._recipe
     if recipe is None:
         raise UsageError("a model that was changed (its weights, its input) has no file that a command could read")
-    import tempfile  # it takes longer to import than all else here
+    import tempfile  # slower to import than all the rest
 
     with tempfile.TemporaryDirectory(prefix="candor-") as folder:
         path, sidecar = _files(model, recipe, Path(folder))
@@ -71,7 +71,7 @@ def _files(model: Model, recipe: Recipe, folder: Path) -> tuple[str, str | None]
 
 @contextlib.contextmanager
 def photo_arguments(photos: Any) -> Iterator[list[str]]:
-    """Photos as paths; those in memory are written to a temporary folder."""
+    """Photos as paths; photos in memory are written to a temporary folder."""
     if not isinstance(photos, (list, tuple)):
         photos = [photos]
     if not photos:
@@ -93,7 +93,7 @@ def _path(photo: Any, number: int, folder: Path) -> str:
 
 @contextlib.contextmanager
 def out_argument(out: str | os.PathLike[str] | None) -> Iterator[str]:
-    """The folder of the result; a temporary one if none is given."""
+    """The folder of the result; a temporary one if None."""
     if out is not None:
         yield os.fspath(out)
         return
@@ -104,13 +104,13 @@ def out_argument(out: str | os.PathLike[str] | None) -> Iterator[str]:
 
 
 def there(path: str | os.PathLike[str]) -> None:
-    """Raises if nothing is at a path that a command reads."""
+    """Raises if a path that a command reads does not exist."""
     if not os.path.exists(path):
         raise MissingFile(f"{os.fspath(path)}: there is no such file or folder")
 
 
 def options(values: Mapping[str, Any]) -> list[str]:
-    """``--name value`` of each value that is given; True is a flag, and a list is joined by commas."""
+    """``--name value`` for each value that is not None; True is a flag, and a list is joined with commas."""
     words: list[str] = []
     for key, value in values.items():
         flag = "--" + key.replace("_", "-")
@@ -124,13 +124,13 @@ def options(values: Mapping[str, Any]) -> list[str]:
 
 
 def settings(values: Mapping[str, Any] | None) -> list[str]:
-    """``--set KEY=VALUE`` of each."""
+    """``--set KEY=VALUE`` for each item."""
     pairs = (f"{key}={_word(value)}" for key, value in (values or {}).items())
     return [word for pair in pairs for word in ("--set", pair)]
 
 
 class Table(dict[str, "np.ndarray[Any, Any]"]):
-    """Columns by name, each an array; numbers that are missing are NaN."""
+    """Columns by name, each an array; missing numbers are NaN."""
 
     def to_pandas(self) -> Any:
         """The table as a ``pandas.DataFrame`` (needs pandas)."""

@@ -1,4 +1,4 @@
-"""An explanation in a notebook: a table with pictures inside, and neither script nor style, so that nbviewer and GitHub keep all of it."""
+"""An explanation in a notebook: an HTML table with embedded pictures, without script or style, so that nbviewer and GitHub show all of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetching a model's folder from a hub that speaks Hugging Face's protocol, with ``huggingface_hub``: only where it is asked for."""
+"""Downloads a model's folder from a server with Hugging Face's protocol, by ``huggingface_hub``; only if ``download`` is set."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from .errors import FileError, UsageError
 #: OWNER/NAME, the revision and the file of ``hf://OWNER/NAME[@REVISION][/FILE]``.
 NAME = re.compile(r"hf://(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^/]+))?(?:/(?P<file>.+))?")
 
-#: What may say how photos become input, and what the classes are.
+#: Files that may state the preprocessing or the classes.
 BESIDE = ["*.json", "labels.txt", "*.candor.toml"]
 
-#: The model of such a folder, with weights in a file of their own.
+#: The model in such a folder, with weights in a separate file.
 MODELS = ["model.onnx*", "onnx/model.onnx*"]
 
 
 def fetched(name: str) -> str:
-    """Downloads what ``hf://…`` names into the cache of ``huggingface_hub``; the path of the folder, or of the file in it."""
+    """Downloads what ``hf://…`` names into the cache of ``huggingface_hub``; returns the path of the folder, or of the file in it."""
     found = NAME.fullmatch(name)
     if found is None:
         raise UsageError(f"'{name}' is not hf://OWNER/NAME, hf://OWNER/NAME@REVISION or either with /FILE")

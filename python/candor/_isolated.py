@@ -1,6 +1,6 @@
-"""A model in a process of its own: a photo that crashes it, or never ends, takes nothing else with it.
+"""A model in its own process: a photo that crashes it, or never ends, affects nothing else.
 
-What hangs inside native code cannot be ended within its process, so the process is ended, and a new one opens the model again.
+A hang in native code cannot be interrupted within its process, so the process is killed, and a new one opens the model again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import IO, Any
 
 _LENGTH = struct.Struct("<Q")
 
-#: Seconds after which a process whose owner is gone ends itself, beyond those that its work may take.
+#: Seconds after which a process whose owner is gone ends itself, in addition to those that its work may take.
 _GRACE = 60.0
 
 
@@ -28,7 +28,7 @@ class Died(Exception):
 
 
 class Late(Exception):
-    """The process had not answered in time, and was ended."""
+    """The process had not answered in time, and was killed."""
 
 
 class Isolated:
@@ -37,17 +37,17 @@ class Isolated:
     Parameters
     ----------
     make : function of a module that a new process can import
-        Called there with ``arguments``; returns the function that answers, and what is :attr:`first` here.
+        Called there with ``arguments``; returns the function that answers, and the value of :attr:`first`.
     seconds : float
-        How long making may take.
+        Maximum time for ``make``.
 
     Raises
     ------
-    Died, Late, or what ``make`` raises.
+    Died, Late, or an exception of ``make``.
     """
 
     def __init__(self, make: Callable[..., tuple[Callable[[Any], Any], Any]], arguments: tuple[Any, ...], seconds: float) -> None:
-        # The owner's way of finding modules; its own ``__main__`` is not run again.
+        # The owner's module search path; its own ``__main__`` is not run again.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from candor._isolated import serve; serve()"],
@@ -63,11 +63,11 @@ class Isolated:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """Process ID."""
         return self._process.pid
 
     def ask(self, question: Any, seconds: float) -> Any:
-        """The answer to a question; what is raised there is raised here. After Died or Late the process is gone."""
+        """The answer to a question; exceptions raised there are raised here. After Died or Late the process is gone."""
         late = threading.Event()
 
         def end() -> None:
@@ -87,7 +87,7 @@ class Isolated:
                 raise Late(f"was ended after {seconds:g} s") from None
             raise Died(_ending(self._process.returncode)) from None
         except BaseException:
-            # What is left in the pipes belongs to this question.
+            # Unread data in the pipes belongs to this question.
             self.close()
             raise
         finally:
@@ -140,17 +140,17 @@ def _exactly(pipe: IO[bytes], count: int) -> bytes:
 
 
 def serve() -> None:
-    """The process: answers until its owner is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the owner's, who ends this process
+    """The process's main function: answers until its owner is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the owner, which ends this process
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print is not an answer
+    os.dup2(2, 1)  # output printed by libraries must not mix with answers
     waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(questions, waiting), daemon=True).start()
     nowhere = open(os.devnull, "w", encoding="utf-8")
     answer: Callable[[Any], Any] | None = None
     while True:
         question, seconds = waiting.get()
-        # Ends this process even where native code hangs with the GIL, so that the thread which listens cannot.
+        # Ends this process even if native code hangs while it holds the GIL, so that the listening thread cannot run.
         faulthandler.dump_traceback_later(seconds + _GRACE, exit=True, file=nowhere)
         try:
             if answer is None:
@@ -174,7 +174,7 @@ def _listen(pipe: IO[bytes], waiting: queue.SimpleQueue[Any]) -> None:
 
 
 def portable(error: Exception) -> Exception:
-    """The exception, if another process can be given it; else one with its words."""
+    """The exception, if it can be pickled for another process; else one with its text."""
     error.__traceback__ = error.__cause__ = error.__context__ = None
     try:
         pickle.loads(pickle.dumps(error))

@@ -1,4 +1,4 @@
-"""Opening a model, whatever form it has."""
+"""Opens a model in any of its forms."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .model import Model
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What opens a model again, in another process, too: what a pickled model is."""
+    """Everything needed to open a model again, also in another process: the content of a pickled model."""
 
     source: str | bytes | None
     name: str
@@ -58,35 +58,36 @@ def load(
     Parameters
     ----------
     model : path, bytes, onnx.ModelProto, torch.nn.Module or folder
-        An ONNX file, its content, or a torch module, which is exported in memory and checked. Of a folder, its ``onnx/model.onnx``,
-        ``model.onnx`` or the one ONNX file in it. ``hf://OWNER/NAME[@REVISION][/FILE]`` is a folder of the Hugging Face hub in the local cache.
+        An ONNX file, its content, or a torch module, which is exported in memory and compared with its graph. For a folder, its
+        ``onnx/model.onnx``, ``model.onnx`` or only ONNX file. ``hf://OWNER/NAME[@REVISION][/FILE]`` is a folder of the Hugging Face hub in
+        the local cache.
     example : torch tensor, optional
         For a torch module: one preprocessed input, 1×C×H×W.
     labels : list of str or path, optional
-        Names of the classes in their order, or a file of them.
+        Names of the classes in order, or a file with them.
     preset : str, optional
-        How photos become input: ``imagenet``, ``inception``, ``unit``, ``caffe`` or ``raw``. If neither this nor the sidecar says it,
+        How photos become input: ``imagenet``, ``inception``, ``unit``, ``caffe`` or ``raw``. If neither this nor the sidecar states it,
         ``imagenet`` is assumed, with a warning.
     preprocess : optional
-        A transform of torchvision (``weights.transforms()``) or a timm configuration from which mean, deviation and resizing are read.
+        A torchvision transform (``weights.transforms()``) or a timm configuration, from which mean, standard deviation and resizing are read.
     sidecar : path, optional
         A file to use instead of ``MODEL.candor.toml`` beside the model.
     engine : str
-        ``auto``: ``onnxruntime`` where the package of that name is installed, which is faster, else ``rten``, inside this package. The
-        environment's ``CANDOR_ENGINE`` says what ``auto`` is. ``model.info["engine"]`` names the one that was taken.
+        ``auto``: ``onnxruntime``, which is faster, if the package of that name is installed, else ``rten``, part of this package. The
+        environment variable ``CANDOR_ENGINE`` replaces ``auto``. ``model.info["engine"]`` names the engine in use.
     device : str
-        Where ONNX Runtime runs: ``cpu``, ``cuda``, ``tensorrt``, ``coreml`` or ``directml``.
+        Device for ONNX Runtime: ``cpu``, ``cuda``, ``tensorrt``, ``coreml`` or ``directml``.
     onnxruntime : path, optional
-        Its library; that of the installed package if not given.
+        Path of its library; by default that of the installed package.
     threads : int
-        Of the engine; 0 is one for each core.
+        Number of threads of the engine; 0 means one per core.
     name : str, optional
-        What stands for the path of a model in memory.
+        Name in place of the path for a model in memory.
     download : bool
-        Download what ``hf://…`` names, if the cache does not have its newest version; needs ``pip install 'candor-xai[hub]'``.
+        Download what ``hf://…`` names if the cache does not have its newest version; needs ``pip install 'candor-xai[hub]'``.
     **keys
         Any other key of the sidecar: ``size=[224, 224]``, ``mean``, ``std``, ``scale``, ``color``, ``resize``, ``filter``, ``layout``,
-        ``logits``, ``levels``. They replace what the sidecar says.
+        ``logits``, ``levels``. They replace those of the sidecar.
 
     Returns
     -------
@@ -95,11 +96,11 @@ def load(
     Raises
     ------
     candor.MissingFile, candor.ModelError, candor.UnsupportedOperator
-        A file that is missing, no ONNX model, or not an image classifier.
+        A file that is missing, not an ONNX model, or not an image classifier.
     candor.FileError
-        What cannot be downloaded.
+        A download that fails.
     candor.ExportError
-        A torch module that cannot be exported, or whose graph answers differently.
+        A torch module that cannot be exported, or whose graph gives different logits.
     candor.EngineError
         ONNX Runtime is not installed.
     """
@@ -152,12 +153,12 @@ def _labels(labels: Any) -> Any:
 
 
 def _plain(keys: dict[str, Any]) -> dict[str, Any]:
-    """Arrays and tuples as lists, as JSON has them."""
+    """Arrays and tuples as lists, for JSON."""
     return {key: value.tolist() if hasattr(value, "tolist") else value for key, value in keys.items()}
 
 
 def resolved(engine: tuple[str, str, str | None, int]) -> tuple[str, str, str | None, int]:
-    """The engine with ONNX Runtime's library, if it may be that; ``auto`` only where there is one to try."""
+    """The engine with the path of ONNX Runtime's library; ``auto`` becomes ``rten`` where there is no library."""
     name, device, library, threads = engine
     if name != "rten" and library is None and not os.environ.get("ORT_DYLIB_PATH"):
         library = _installed()
@@ -167,7 +168,7 @@ def resolved(engine: tuple[str, str, str | None, int]) -> tuple[str, str, str | 
 
 
 def _installed() -> str | None:
-    """The library of the package ``onnxruntime`` that this interpreter would import."""
+    """ONNX Runtime's library in the package that this interpreter would import."""
     spec = importlib.util.find_spec("onnxruntime")
     if spec is None or not spec.submodule_search_locations:
         return None

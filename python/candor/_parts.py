@@ -1,4 +1,4 @@
-"""A benchmark in parts: each the command with its own ``--shard``, in a process of its own; ``candor merge`` makes the result of one machine of them."""
+"""A benchmark in parts: each is the command with its own ``--shard`` in its own process; ``candor merge`` joins them to the result of one machine."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ._isolated import Died, Isolated
 from .errors import EngineError, UsageError
 from .model import Model
 
-#: Seconds for which a part may run: a part that was stopped goes on, so that there is no need for less.
+#: Seconds for which a part may run. A part that was interrupted is resumed, so the limit can be high.
 _LONG = 30 * 86400.0
 
 
 def words(
     name: str, model: Any, dataset: str | os.PathLike[str], methods: Sequence[str] | None, keys: Mapping[str, Any], engine: Mapping[str, Any]
 ) -> list[str]:
-    """The command of the whole run, whose paths mean the same on every machine."""
+    """The command of the whole run, with paths that mean the same on every machine."""
     values = dict(keys)
     if isinstance(model, Model):
         recipe = model._recipe
@@ -36,7 +36,7 @@ def words(
 
 
 def part(command: Sequence[str]) -> None:
-    """Runs a command; where its process dies, once more, from where it was."""
+    """Runs a command; if its process dies, resumes it once."""
     for attempt in (1, 2):
         process = Isolated(_commands, (), 600.0)
         try:

@@ -1,4 +1,4 @@
-"""What runs in the process of a worker's model: from the path of a photo to its rows."""
+"""Runs in the process of a worker's model: makes rows from the path of a photo."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .errors import ImageError, UsageError
 from .explanation import ClassExplanation
 from .model import Model
 
-#: Figures of a photo and class, by the names of ``candor.batch.COLUMNS``.
+#: Figures of a photo and class, by the names in ``candor.batch.COLUMNS``.
 Row = dict[str, Any]
 
 
@@ -41,7 +41,7 @@ class Question:
 
 @dataclasses.dataclass(frozen=True)
 class Opening:
-    """What opens the model in another process: a path or a Model; engine, device, library and threads; the question."""
+    """Everything needed to open the model in another process: a path or a Model; engine, device, library and threads; the question."""
 
     model: Any
     engine: tuple[str | None, str | None, str | None, int]
@@ -49,11 +49,11 @@ class Opening:
 
     @property
     def name(self) -> str:
-        """The model's path, or what stands for it."""
+        """The model's path, or the name of a model in memory."""
         return self.model.path if isinstance(self.model, Model) else str(self.model)
 
     def opened(self) -> Model:
-        """The model."""
+        """The opened model."""
         from ._load import load, restore
 
         engine, device, library, threads = self.engine
@@ -68,8 +68,8 @@ class Opening:
 
 
 def serve(opening: Opening) -> tuple[Callable[[str], dict[str, Row]], dict[str, Any]]:
-    """Opens the model: the function that gives a photo's rows by the class asked for, and the configuration."""
-    warnings.simplefilter("ignore")  # the rows have them
+    """Opens the model; returns the function that gives a photo's rows by the requested class, and the configuration."""
+    warnings.simplefilter("ignore")  # the rows contain them
     model, question = opening.opened(), opening.question
     ranks = [_meant(model, asked) for asked in question.classes]
 
@@ -93,7 +93,7 @@ def serve(opening: Opening) -> tuple[Callable[[str], dict[str, Row]], dict[str, 
 
 
 def _meant(model: Model, asked: str) -> tuple[str, int]:
-    """The rank or the number that the words for a class mean."""
+    """The kind and the rank or number of a class given in words."""
     rank = re.fullmatch(r"top([0-9]+)", asked)
     if rank and 1 <= int(rank[1]) <= model.classes:
         return "rank", int(rank[1])
@@ -107,7 +107,7 @@ def _configuration(model: Model, question: Question) -> dict[str, Any]:
 
     method = json.loads(model._native.method_info(chosen(question.method, question.options, question.levels, question.seed)))
     info = model.info
-    # The number of threads changes no bit of a map.
+    # The number of threads does not change any bit of a map.
     engine = {key: value for key, value in info["engine"].items() if key != "threads"}
     return {
         "candor": _candor.__version__,
@@ -126,7 +126,7 @@ def _configuration(model: Model, question: Question) -> dict[str, Any]:
 
 
 def read(photo: str) -> Any:
-    """A photo as :meth:`Model.explain` takes it: a path as it is, the content of anything else, with its name."""
+    """A photo for :meth:`Model.explain`: a path unchanged, the content of anything else, with its name."""
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", photo)
     if scheme is None:
         return photo
@@ -144,7 +144,7 @@ def read(photo: str) -> Any:
     try:
         with fsspec.open(photo, "rb") as file:
             content = io.BytesIO(file.read())
-    except Exception as error:  # each file system has its own
+    except Exception as error:  # each file system has its own exceptions
         words = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{photo}: cannot be read: {words}") from error
     content.name = photo
@@ -174,7 +174,7 @@ def _figures(result: ClassExplanation) -> Row:
 
 
 def _kept(result: ClassExplanation, photo: str, question: Question) -> Row:
-    """The map as it is kept."""
+    """The map in the form in which it is stored."""
     if question.maps == "none":
         return {}
     height, width = result.map.shape
@@ -183,7 +183,7 @@ def _kept(result: ClassExplanation, photo: str, question: Question) -> Row:
         return {**row, "map": result._repr_png_()}
     if question.folder is not None:
         return {**row, "map_file": _write_npz(result, photo, question.folder)}
-    # float16 has 11 bits between 2⁻¹⁴ and 2¹⁶; a power of two brings any map there, exactly.
+    # float16 has 11 significant bits between 2⁻¹⁴ and 2¹⁶; scaling by a power of two brings any map there exactly.
     largest = float(np.abs(result.map).max(initial=0.0))
     scale = 2.0 ** math.ceil(math.log2(largest)) if 0 < largest < math.inf else 1.0
     return {**row, "map": (result.map / np.float32(scale)).astype("<f2").tobytes(), "map_scale": scale}

@@ -1,4 +1,4 @@
-"""Photos as users have them, as the native part takes them: a path, the bytes of a file, or H×W×3 pixels."""
+"""Photos of the user converted for the native part: a path, the bytes of a file, or H×W×3 pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .errors import ImageError
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-#: A path, bytes of an image file, a ``PIL.Image.Image``, pixels H×W×3 (RGB) or H×W (grey) of uint8, or an open binary file.
+#: A path, bytes of an image file, a ``PIL.Image.Image``, uint8 pixels H×W×3 (RGB) or H×W (grey), or an open binary file.
 Photo: TypeAlias = "Union[str, os.PathLike[str], bytes, np.ndarray[Any, Any], Any]"
 
 #: Name and content for the native part.
@@ -21,7 +21,7 @@ Named: TypeAlias = "tuple[str, Any]"
 
 
 def named(photo: Photo, number: int) -> Named:
-    """The name of a photo in results, and the photo as the native part takes it."""
+    """The name of a photo in results, and the photo for the native part."""
     if isinstance(photo, (str, os.PathLike)):
         return os.fspath(photo), os.fspath(photo)
     if isinstance(photo, (bytes, bytearray, memoryview)):
@@ -40,7 +40,7 @@ def named(photo: Photo, number: int) -> Named:
 
 
 def is_one(photos: Any) -> bool:
-    """Whether it is one photo, not a list of them."""
+    """Whether the argument is one photo, not a list of them."""
     return not isinstance(photos, (list, tuple))
 
 

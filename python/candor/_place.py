@@ -1,7 +1,7 @@
-"""A folder of Parquet files that many workers write and a later run goes on with.
+"""A folder of Parquet files that many workers write and a later run resumes.
 
-A file is there whole or not at all. Its name comes from the photos in it, so that the same work done twice, after a fault, is the same file. All rows of
-a photo are in one file, and all rows of a place have one configuration, which lies beside them.
+Files are written atomically. A file's name is derived from its photos, so that work repeated after a fault gives the same file. All rows of
+a photo are in one file, and all rows of a place have one configuration, which is stored beside them.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ try:
 except ImportError:
     raise UsageError("rows as Parquet need pyarrow: pip install 'candor-xai[ray]'") from None
 
-#: Readers of Parquet folders leave out what begins with this.
+#: Readers of Parquet folders ignore files with this prefix.
 _ASIDE = "_candor"
 
-#: What a disk without room says.
+#: Error codes of a full disk.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _TYPES = {str: pa.string(), float: pa.float64(), int: pa.int64(), bytes: pa.binary()}
@@ -44,12 +44,12 @@ SCHEMA = pa.schema([(name, _TYPES[kind]) for name, kind in COLUMNS.items()])
 
 
 class Place:
-    """Where rows go.
+    """The destination of rows.
 
     Parameters
     ----------
     out : path or URI
-        A folder that all workers reach; ``s3://``, ``gs://`` and what else ``pyarrow.fs`` opens.
+        A folder that all workers can reach; ``s3://``, ``gs://`` and anything else that ``pyarrow.fs`` opens.
     """
 
     def __init__(self, out: str | os.PathLike[str]) -> None:
@@ -63,13 +63,13 @@ class Place:
 
     @property
     def maps(self) -> str:
-        """The folder for maps that are files; only of a place that is a folder here."""
+        """The folder for maps that are stored as files; only if the place is a local folder."""
         if self._files.type_name != "local":
             raise UsageError(f"{self.out}: maps='npz' needs a folder that all machines reach, not a URI")
         return f"{self._path}/{_ASIDE}_maps"
 
     def begin(self, configuration: Mapping[str, Any]) -> None:
-        """Makes the folder; rows of another configuration are refused by its name, and so is a second run while this place is in use."""
+        """Creates the folder; raises if it has rows with another configuration, or if another run is using it."""
         try:
             self._begin(configuration)
         except BaseException:
@@ -77,7 +77,7 @@ class Place:
             raise
 
     def close(self) -> None:
-        """Gives the folder back to other runs."""
+        """Releases the folder for other runs."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -106,7 +106,7 @@ class Place:
             raise UsageError(f"{self.out}: holds rows of another configuration ({_differences(earlier, configuration)}); give another folder")
 
     def _take(self) -> None:
-        """Takes the folder for this run, to whose end the operating system keeps it, however it ends; not of a URI, which has no such thing."""
+        """Locks the folder for this run; the operating system releases the lock however the run ends. A URI cannot be locked."""
         if fcntl is None or self._files.type_name != "local" or self._lock is not None:
             return
         lock = open(f"{self._path}/{_ASIDE}.lock", "wb")
@@ -120,7 +120,7 @@ class Place:
         self._lock = lock
 
     def done(self, without_errors: bool = False) -> Done:
-        """What is there already; with ``without_errors``, after the rows that have an error were taken out."""
+        """The existing rows; with ``without_errors``, after rows with an error were removed."""
         if without_errors:
             for part in self._parts():
                 self._forget_errors(part)
@@ -136,21 +136,21 @@ class Place:
         return Done(np.unique(np.concatenate(keys)) if keys else np.empty(0, dtype="S16"))
 
     def name(self, photos: Sequence[str], key: str) -> str:
-        """The file for rows of these photos."""
+        """Name of the file for rows of these photos."""
         text = "\0".join([key, *photos])
         return f"part-{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}.parquet"
 
     def has(self, name: str) -> bool:
-        """Whether that file is there."""
+        """Whether that file exists."""
         return bool(self._files.get_file_info(f"{self._path}/{name}").is_file)
 
     def counts(self, name: str) -> tuple[int, int]:
-        """Rows of a file, and those with an error."""
+        """Number of rows of a file, and of those with an error."""
         column = pyarrow.parquet.read_table(f"{self._path}/{name}", columns=["error"], filesystem=self._files)["error"]
         return len(column), len(column) - column.null_count
 
     def write(self, name: str, rows: Mapping[str, Any]) -> None:
-        """Writes a file. Where its maps find no room, it is written without them, with that as the error of its rows."""
+        """Writes a file. If its maps do not fit on the disk, it is written without them, and the rows get that error."""
         try:
             self._write_table(name, table(rows))
         except OSError as error:
@@ -176,7 +176,7 @@ class Place:
     def _write(self, name: str, fill: Any) -> None:
         path = f"{self._path}/{name}"
         if self._files.type_name != "local":
-            # An object appears when it is whole.
+            # An object becomes visible when it is complete.
             with self._files.open_output_stream(path) as sink:
                 fill(sink)
             return
@@ -215,13 +215,13 @@ class Place:
 
 
 class Done:
-    """Which photos have their rows: 16 bytes a row."""
+    """The photos that have rows: 16 bytes per row."""
 
     def __init__(self, keys: np.ndarray[Any, Any]) -> None:
         self.keys = keys
 
     def missing(self, photos: Iterable[Any], classes: Sequence[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Of each photo, whether a row of one of the classes is missing."""
+        """For each photo, whether a row of one of the classes is missing."""
         names = [str(photo) for photo in photos]
         missing = np.zeros(len(names), dtype=bool)
         for asked in classes:
@@ -240,7 +240,7 @@ def _keys(photos: Iterable[str], classes: Iterable[str]) -> np.ndarray[Any, Any]
 
 
 def table(rows: Mapping[str, Any]) -> Any:
-    """Rows of a worker as an Arrow table, of which every column may be null."""
+    """Rows of a worker as an Arrow table in which every column is nullable."""
     columns = []
     for name, kind in COLUMNS.items():
         values = rows[name]

@@ -1,4 +1,4 @@
-"""Maps drawn by matplotlib, which is imported when it is needed and needs no display."""
+"""Draws maps with matplotlib, which is imported on first use; needs no display."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress of long work: True shows a bar of tqdm, and any callable is told (done, total)."""
+"""Progress of long work: True shows a tqdm bar, and any callable is called with (done, total)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .errors import UsageError
 
 @contextmanager
 def watched(progress: Any, what: str) -> Iterator[Callable[[int, int], object] | None]:
-    """What the native part calls for that argument."""
+    """The callback for the native part, from the argument ``progress``."""
     if progress is None or progress is False:
         yield None
     elif progress is True:

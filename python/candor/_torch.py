@@ -1,4 +1,4 @@
-"""Modules of torch as ONNX models in memory, and the preprocessing that goes with published weights."""
+"""Torch modules as ONNX models in memory, and the preprocessing that belongs to published weights."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from .errors import ExportError, UsageError
 
-#: Largest difference of logits, relative to the largest, between the module and its exported graph.
+#: Largest difference of logits between the module and its exported graph, relative to the largest logit.
 TOLERANCE = 1e-4
 
 
 def exported(module: Any, example: Any) -> bytes:
-    """The module in evaluation mode as an ONNX file whose batch is free; its logits on the example were compared."""
+    """The module in evaluation mode as an ONNX file with a free batch size; its logits on the example were compared."""
     import torch
 
     name = type(module).__name__
@@ -55,12 +55,12 @@ def _export(module: Any, example: Any, name: str) -> bytes:
 
 
 def _two(example: Any) -> Any:
-    """A batch of two: torch.export takes a size of one for a constant."""
+    """A batch of two: torch.export treats a size of one as a constant."""
     return example if len(example) > 1 else example.repeat(2, 1, 1, 1)
 
 
 def _export_traced(module: Any, example: Any, name: str, first: Exception) -> bytes:
-    """The older exporter, for modules that the newer does not take."""
+    """The older exporter, for modules that the newer one does not support."""
     import torch
 
     file = io.BytesIO()
@@ -81,7 +81,7 @@ def _export_traced(module: Any, example: Any, name: str, first: Exception) -> by
 
 
 def _compared(graph: bytes, example: Any, wanted: Any, name: str) -> bytes:
-    """The graph, if it answers as the module does."""
+    """The graph, if its logits are those of the module."""
     import numpy as np
 
     from ._load import load
@@ -100,7 +100,7 @@ def _compared(graph: bytes, example: Any, wanted: Any, name: str) -> bytes:
 
 
 def preprocessing_of(transform: Any) -> dict[str, Any]:
-    """Keys of a sidecar for a transform of torchvision's weights, or a configuration of timm."""
+    """Keys of a sidecar for the transform of torchvision weights, or for a timm configuration."""
     get = transform.get if isinstance(transform, dict) else lambda key, default=None: getattr(transform, key, default)
     mean, std = get("mean"), get("std")
     if mean is None or std is None:

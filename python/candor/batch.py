@@ -1,6 +1,7 @@
-"""Photos by the thousand: a worker that takes a batch of paths and gives rows, for any engine that has workers.
+"""Many photos: a worker that takes a batch of paths and returns rows, for any framework with workers.
 
-It knows no engine. Ray Data has it through :mod:`candor.ray`; with multiprocessing, Daft or Spark, make one in each process and call it.
+It does not depend on a framework. Ray Data uses it through :mod:`candor.ray`; with multiprocessing, Daft or Spark, make one in each process
+and call it.
 
 >>> import candor.batch, candor, pathlib
 >>> path = pathlib.Path("photo.png")
@@ -31,11 +32,11 @@ from .model import Model
 
 __all__ = ["COLUMNS", "Worker", "map_of"]
 
-#: Columns of the rows and their types: ``str``, ``float`` (NaN where there is none), ``int`` (-1 where there is none) and ``bytes``; text and bytes
-#: may be None. Those that explain.json has, too, have its names.
+#: Columns of the rows and their types: ``str``, ``float`` (NaN if missing), ``int`` (-1 if missing) and ``bytes``; text and bytes
+#: may be None. Columns that explain.json has, too, have its names.
 COLUMNS: dict[str, type] = {
-    "photo": str,  # as it was given
-    "class": str,  # as it was asked for
+    "photo": str,  # as given
+    "class": str,  # as requested
     "class_id": int,
     "class_name": str,
     "rank": int,
@@ -51,7 +52,7 @@ COLUMNS: dict[str, type] = {
     "forward": float,
     "backward": float,
     "seconds": float,
-    "warnings": str,  # one a line
+    "warnings": str,  # one per line
     "map": bytes,
     "map_height": int,
     "map_width": int,
@@ -61,37 +62,38 @@ COLUMNS: dict[str, type] = {
     "configuration": str,
 }
 
-#: How a map is kept.
+#: How a map is stored.
 MAPS = ("float16", "png", "npz", "none")
 
 class Worker:
-    """Explains photos of which it is given the paths or URIs, and keeps the compiled model.
+    """Explains photos given by paths or URIs; keeps the compiled model between calls.
 
-    The model is in a process of its own: a photo that crashes it or takes too long becomes a row with an ``error``, as one does that cannot be
-    read. Each photo is explained by itself, so that its rows depend on neither the others of a batch nor the worker.
+    The model is in its own process: a photo that crashes it or takes too long becomes a row with an ``error``, as does one that cannot be
+    read. Each photo is explained alone, so that its rows depend neither on the rest of a batch nor on the worker.
 
     Parameters
     ----------
     model : path or Model
         A path is opened where the worker runs.
     classes : int, str or a sequence of them
-        As :meth:`Model.explain` takes them.
+        As for :meth:`Model.explain`.
     method : str
-        As :func:`candor.methods` lists them.
+        A name listed by :func:`candor.methods`.
     engine, device, onnxruntime, threads
-        As :func:`candor.load` takes them; a ``Model`` keeps its own engine where none is given.
+        As for :func:`candor.load`; a ``Model`` keeps its own engine if none is given.
     timeout : float
-        Seconds that a photo may take, and that opening the model may.
+        Maximum seconds for a photo, and for opening the model.
     maps : str
         ``float16`` (:func:`map_of` reads them), ``png`` (the map over the photo), ``npz`` (files in ``folder``: map and masks as float32, named in
         ``map_file``) or ``none``.
     levels, seed, probe, **options
-        As :meth:`Model.explain` takes them.
+        As for :meth:`Model.explain`.
 
     Attributes
     ----------
     configuration : dict
-        What decides the rows: Candor's version, the model, its preprocessing and labels, engine, method and every parameter, seed, classes, maps.
+        Everything that the rows depend on: Candor's version, the model, its preprocessing and labels, engine, method and every parameter, seed,
+        classes, maps.
     key : str
         Its hash, the column ``configuration``.
     """
@@ -142,22 +144,22 @@ class Worker:
         Parameters
         ----------
         batch : mapping
-            Its column ``photo`` (or ``path`` or ``uri``) holds paths or URIs; other schemes than ``file://`` need fsspec.
+            Its column ``photo`` (or ``path`` or ``uri``) contains paths or URIs; schemes other than ``file://`` need fsspec.
 
         Returns
         -------
         dict of str to array
-            A row for each photo and class, in the order given and asked. Columns: ``photo`` and ``class`` as they were given; ``class_id``,
-            ``class_name``, ``rank``, ``probability``, ``verdict``, ``evidence``, ``log_odds``, ``null_log_odds``, ``p_value``, ``lambda``,
-            ``kept_log_odds``, ``mass``, ``forward``, ``backward``, ``seconds`` and ``warnings`` as explain.json has them; ``map``, ``map_height``,
-            ``map_width``, ``map_scale``, ``map_file``; ``error``; ``configuration``. What is missing is NaN, -1 or None; in Parquet, null.
+            One row per photo and class, in the order given. Columns: ``photo`` and ``class`` as given; ``class_id``, ``class_name``, ``rank``,
+            ``probability``, ``verdict``, ``evidence``, ``log_odds``, ``null_log_odds``, ``p_value``, ``lambda``, ``kept_log_odds``, ``mass``,
+            ``forward``, ``backward``, ``seconds`` and ``warnings`` as in explain.json; ``map``, ``map_height``, ``map_width``, ``map_scale``,
+            ``map_file``; ``error``; ``configuration``. Missing values are NaN, -1 or None; in Parquet, null.
         """
         rows = [row for photo in photos_of(batch) for row in self._rows(photo)]
         return {name: _column(name, [row.get(name) for row in rows]) for name in COLUMNS}
 
     @property
     def name(self) -> str:
-        """The model's path, or what stands for it."""
+        """The model's path, or the name of a model in memory."""
         return self._opening.name
 
     def close(self) -> None:
@@ -173,10 +175,10 @@ class Worker:
         return [{**(found[c] if found else {}), "class": c, **common} for c in asked]
 
     def _explained(self, photo: Any) -> tuple[dict[str, Row] | None, str | None]:
-        """Figures by the class asked for, or why there are none."""
+        """Rows by the requested class, or why there are none."""
         if not isinstance(photo, str):
             return None, f"a photo is a path or a URI, not {type(photo).__name__}"
-        # A process may be ended from outside, by the system for want of memory, say: that is no fault of the photo until it happens twice.
+        # A process may be killed from outside, for example for lack of memory: that counts as the photo's fault only if it happens twice.
         for attempt in (1, 2):
             try:
                 return self._opened().ask(photo, self.timeout), None
@@ -202,7 +204,7 @@ class Worker:
 
 
 def model_of(model: Any) -> Model | str:
-    """A model as workers are given one."""
+    """A model in the form that workers accept."""
     if isinstance(model, (str, os.PathLike)):
         return os.fspath(model)
     if isinstance(model, Model):
@@ -211,7 +213,7 @@ def model_of(model: Any) -> Model | str:
 
 
 def column_of(columns: Iterable[str]) -> str:
-    """The column that has the photos."""
+    """The column with the photos."""
     there = list(columns)
     for name in ("photo", "path", "uri"):
         if name in there:
@@ -229,12 +231,12 @@ def photos_of(batch: Mapping[str, Any]) -> list[Any]:
 
 
 def map_of(rows: Mapping[str, Any], row: int) -> np.ndarray[Any, np.dtype[np.float32]] | None:
-    """The map of a row, float32 H×W, where it was kept as float16, to 11 bits; None where there is none.
+    """The map of a row, float32 H×W, with 11 significant bits if it was stored as float16; None if there is none.
 
     Parameters
     ----------
     rows : mapping
-        Columns by name: what a worker gave, or a ``pandas.DataFrame``.
+        Columns by name: the result of a worker, or a ``pandas.DataFrame``.
     """
     content = rows["map"][row]
     if content is None:

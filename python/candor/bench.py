@@ -1,7 +1,7 @@
 """Benchmarks, as ``candor bench`` runs them: localisation, grids, faithfulness, speed.
 
-Each takes a dataset as the command line does: a CSV table, a folder with a folder for each class, VOC, COCO, CUB, wsolevaluation, CIFAR, or
-what ``candor scenes`` writes. With ``out`` given, a run that was stopped goes on there when the same call is made again.
+Each takes a dataset in the formats of the command line: a CSV table, a folder with one folder per class, VOC, COCO, CUB, wsolevaluation,
+CIFAR, or what ``candor scenes`` writes. With ``out``, an interrupted run is resumed there when the same call is made again.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ __all__ = ["BenchResult", "adversarial", "dwsol", "faithfulness", "grid", "speed
 
 
 class BenchResult:
-    """What a benchmark found.
+    """The result of a benchmark.
 
     Attributes
     ----------
     document : dict
-        Everything, as NAME.json has it.
+        The whole result, as in NAME.json.
     samples : Table
-        The figures of each sample, as NAME.csv has them.
+        The figures of each sample, as in NAME.csv.
     """
 
     def __init__(self, document: dict[str, Any], samples: Table) -> None:
@@ -34,7 +34,7 @@ class BenchResult:
 
     @property
     def tables(self) -> dict[str, Table]:
-        """The tables by title: a row for each method; of each figure its mean, the ends of its 95 % interval, and the number of items."""
+        """The tables by title: one row per method; for each figure its mean, the ends of its 95 % interval, and the number of items."""
         return {t["title"]: _figures(t) for t in self.document["tables"]}
 
     def __repr__(self) -> str:
@@ -89,9 +89,9 @@ def wsol(
     model : Model, or what :func:`candor.load` takes
     dataset : path
     methods : sequence of str, optional
-        Each ``NAME`` or ``NAME+KEY=VALUE+…``; the others are compared with the first. Those of at most 200 passes a map if not given.
+        Each ``NAME`` or ``NAME+KEY=VALUE+…``; the others are compared with the first. By default those with at most 200 passes per map.
     **options
-        As the command line's, with ``_`` for ``-``: ``limit``, ``tuning``, ``images``, ``class_map``, ``format``, ``levels``, ``seed``,
+        Those of the command line, with ``_`` for ``-``: ``limit``, ``tuning``, ``images``, ``class_map``, ``format``, ``levels``, ``seed``,
         ``no_examples``, ``force``; ``set={"reliable.iterations": 30}``; ``out``, the folder for journal, page and tables; ``progress``.
     """
     return _run("wsol", model, dataset, methods, options)
@@ -100,35 +100,35 @@ def wsol(
 def dwsol(
     model: Any, dataset: str | os.PathLike[str], methods: Sequence[str] | None = None, **options: Any
 ) -> BenchResult:
-    """Disturbed localisation: is a class that is not there found, too? Parameters as those of :func:`wsol`."""
+    """Disturbed localisation: is an absent class found, too? Parameters as for :func:`wsol`."""
     return _run("dwsol", model, dataset, methods, options)
 
 
 def adversarial(
     model: Any, dataset: str | os.PathLike[str], methods: Sequence[str] | None = None, **options: Any
 ) -> BenchResult:
-    """Disturbed localisation on attacked photos. Parameters as those of :func:`wsol`, and ``attack``."""
+    """Disturbed localisation on attacked photos. Parameters as for :func:`wsol`, and ``attack``."""
     return _run("adversarial", model, dataset, methods, options)
 
 
 def grid(
     model: Any, dataset: str | os.PathLike[str], methods: Sequence[str] | None = None, **options: Any
 ) -> BenchResult:
-    """Pictures made of several: does each class's map stay in its own part? Parameters as those of :func:`wsol`, and ``grids``."""
+    """Pictures composed of several photos: does each class's map stay in its own part? Parameters as for :func:`wsol`, and ``grids``."""
     return _run("grid", model, dataset, methods, options)
 
 
 def faithfulness(
     model: Any, dataset: str | os.PathLike[str], methods: Sequence[str] | None = None, **options: Any
 ) -> BenchResult:
-    """What the model says when the parts go that a map points at. Parameters as those of :func:`wsol`, and ``steps`` and ``area``."""
+    """How the model's output changes when the parts that a map highlights are removed. Parameters as for :func:`wsol`, and ``steps`` and ``area``."""
     return _run("faithfulness", model, dataset, methods, options)
 
 
 def speed(
     model: Any, methods: Sequence[str] | None = None, *, repeats: int | None = None, progress: Any = None
 ) -> dict[str, Table]:
-    """How fast the model is explained here: ``parts``, single passes, and ``methods``, whole explanations of one class, in seconds."""
+    """How fast the model is explained on this machine: ``parts``, single passes, and ``methods``, whole explanations of one class, in seconds."""
     with model_arguments(model) as chosen:
         words = ["bench", "speed", *chosen, *options({"methods": methods, "repeats": repeats})]
         found = run(words, "bench speed", progress)

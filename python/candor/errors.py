@@ -1,20 +1,20 @@
-"""Exceptions and warnings. Every exception has the one line of the command line, which says what and where, and what to do.
+"""Exceptions and warnings. Every exception has the same one-line text as on the command line: what is wrong, where, and what to do.
 
 ::
 
     Error
-    ├── UsageError          (ValueError)     an argument names what does not exist, or contradicts another
-    │   └── MethodError                      a method, or one of its parameters
-    ├── InputError          (ValueError)     a tensor of a wrong shape or type, or with a value that is not finite
+    ├── UsageError          (ValueError)     an argument names something that does not exist, or contradicts another
+    │   └── MethodError                      an unknown method, or an invalid parameter of a method
+    ├── InputError          (ValueError)     a tensor with a wrong shape or type, or with a value that is not finite
     ├── ImageError          (ValueError)     a photo that cannot be read
     ├── LabelError          (KeyError)       a class that the model does not have
-    ├── ModelError          (ValueError)     a file that is no image classifier, or none that can be explained
+    ├── ModelError          (ValueError)     a file that is not an image classifier, or cannot be explained
     │   └── UnsupportedOperator              an operator without a rule: ``.node``, ``.operator``
     ├── EngineError         (RuntimeError)   the engine failed, or its library is missing
-    ├── ExportError         (RuntimeError)   a torch module whose exported graph answers differently, or cannot be exported
+    ├── ExportError         (RuntimeError)   a torch module that cannot be exported, or whose graph gives different logits
     ├── FileError           (OSError)        a result that cannot be written
     ├── MissingFile         (FileNotFoundError)
-    └── Cancelled                            whoever watched the progress ended the work
+    └── Cancelled                            the progress callback cancelled the work
 """
 
 from __future__ import annotations
@@ -39,34 +39,34 @@ __all__ = [
 
 
 class Error(Exception):
-    """What went wrong, in one line."""
+    """Base class: what went wrong, in one line."""
 
 
 class UsageError(Error, ValueError):
-    """An argument names what does not exist, or contradicts another."""
+    """An argument names something that does not exist, or contradicts another."""
 
 
 class MethodError(UsageError):
-    """An unknown method, or a parameter that it does not have or take."""
+    """An unknown method, a parameter that the method does not have, or an invalid value."""
 
 
 class InputError(Error, ValueError):
-    """A tensor that is not N×C×H×W of finite floats as the model takes it."""
+    """A tensor that is not N×C×H×W of finite floats in the model's input shape."""
 
 
 class ImageError(Error, ValueError):
-    """A photo that cannot be read, or pixels that are none."""
+    """A photo that cannot be read, or an array that does not contain pixels."""
 
 
 class LabelError(Error, KeyError):
-    """A class that the model does not have; the nearest names are in the text."""
+    """A class that the model does not have; the text suggests similar names."""
 
     def __str__(self) -> str:  # KeyError would print it in quotes.
         return str(self.args[0]) if self.args else ""
 
 
 class ModelError(Error, ValueError):
-    """A file that is no image classifier, or one that cannot be explained."""
+    """A file that is not an image classifier, or one that cannot be explained."""
 
 
 class UnsupportedOperator(ModelError):
@@ -94,24 +94,24 @@ class EngineError(Error, RuntimeError):
 
 
 class ExportError(Error, RuntimeError):
-    """A torch module that cannot be exported, or whose graph answers differently."""
+    """A torch module that cannot be exported, or whose graph gives different logits."""
 
 
 class FileError(Error, OSError):
-    """A result that cannot be written, or would replace what Candor did not write."""
+    """A result that cannot be written, or would replace a file that Candor did not write."""
 
 
 class MissingFile(Error, FileNotFoundError):
-    """A file that is not there."""
+    """A file that does not exist."""
 
 
 class Cancelled(Error):
-    """Whoever watched the progress ended the work."""
+    """The progress callback cancelled the work."""
 
 
 class MapWarning(UserWarning):
-    """What a reader must know before believing a map."""
+    """What a reader must know before trusting a map."""
 
 
 class PreprocessingWarning(UserWarning):
-    """Nobody said how photos become the model's input, so ``imagenet`` was assumed."""
+    """The preprocessing was not stated, so ``imagenet`` was assumed."""

@@ -1,4 +1,4 @@
-"""Measuring methods: do their maps stay empty for classes that are not there?"""
+"""Evaluates methods: are their maps empty for absent classes?"""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ._commands import Table, model_arguments, options, out_argument, photo_argu
 
 
 class CheckResult:
-    """What :func:`check` found.
+    """The result of :func:`check`.
 
     Attributes
     ----------
     document : dict
-        Everything, as check.json has it.
+        The whole result, as in check.json.
     """
 
     def __init__(self, document: dict[str, Any]) -> None:
@@ -23,12 +23,12 @@ class CheckResult:
 
     @property
     def table(self) -> Table:
-        """A row for each method: whether it passed, why not, and its figures."""
+        """One row per method: whether it passed, why not, and its figures."""
         return table([_row(m) for m in self.document["methods"]])
 
     @property
     def rows(self) -> Table:
-        """A row for each map: image, kind of class, and its figures against the map of the answer."""
+        """One row per map: image, kind of class, and its figures compared with the map of the answer."""
         all_rows = ({"method": m["method"]["name"], **row} for m in self.document["methods"] for row in m["rows"])
         return table(list(all_rows))
 
@@ -67,17 +67,17 @@ def check(
     force: bool = False,
     progress: bool | Callable[[int, int], object] | None = None,
 ) -> CheckResult:
-    """Check which methods stay silent about classes that are not there.
+    """Check which methods give empty maps for absent classes.
 
     Parameters
     ----------
     model : Model, or what :func:`candor.load` takes
     photos : a photo or a list of them
-        Twenty or more give figures that can be believed.
+        At least twenty for a meaningful verdict.
     methods : sequence of str, optional
-        All if not given, of which some take thousands of passes a map.
+        All by default, of which some take thousands of passes per map.
     set : mapping, optional
-        Parameters, of one method (``{"reliable.iterations": 30}``) or of all that have it.
+        Parameters, for one method (``{"reliable.iterations": 30}``) or for all that have them.
     randomization, smooth, input_shift
         Also shuffle the weights; compare maps averaged over noisy copies; shift the input.
     out : path, optional

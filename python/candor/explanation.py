@@ -1,4 +1,4 @@
-"""What is found for a photo: a map, a verdict and figures for each class."""
+"""The results for a photo: a map, a verdict and figures for each class."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 class ClassExplanation:
     """The explanation of one class of one photo.
 
-    Every field of ``queries`` in explain.json is an attribute, too: ``rank``, ``score``, ``probability``, ``cost`` and so on.
+    Every field of ``queries`` in explain.json is also an attribute: ``rank``, ``score``, ``probability``, ``cost`` and so on.
 
     Attributes
     ----------
     map : array of float32, H×W on the model's input grid
         Raw values, read-only; all classes of a photo share their scale. 0 means that nothing there supports the class.
     verdict : str
-        ``evidence``, ``no-evidence`` or, where there is no null or the mask lost the class, ``not-judged``.
+        ``evidence``, ``weak``, ``no-evidence`` or, if the method has no null or the mask lost the class, ``not-judged``.
     evidence : float or None
-        How far the log-odds exceed the null, at least 0; None for methods without a null.
+        Log-odds above the null, at least 0; None for methods without a null.
     log_odds : float
-        How far the model prefers the class to all others together.
+        Log-odds of the class against all others.
     levels : dict of str to array of float32, C×H×W
-        The mask of each level by the name of the masked value, finest first; empty for methods that mask nothing.
+        The mask of each level by the name of the masked value, finest first; empty for methods without masks.
     warnings : list of str
-        What to know before believing the map.
+        What to know before trusting the map.
     """
 
     def __init__(self, photo: Explanation, number: int, figures: dict[str, Any], evidence: float | None) -> None:
@@ -63,7 +63,7 @@ class ClassExplanation:
 
     @property
     def class_id(self) -> int:
-        """Number of the class."""
+        """Index of the class."""
         return int(self._figures["class_id"])
 
     @property
@@ -92,12 +92,12 @@ class ClassExplanation:
 
     @property
     def lambda_path(self) -> list[tuple[float, Floats]]:
-        """λ and map of each point of the path, from the smallest; empty unless ``lambda_path=True`` was asked for."""
+        """λ and map of each point of the path, smallest λ first; empty without ``lambda_path=True``."""
         maps = self._photo._native.path(self._number)
         return [(p["lambda"], _read_only(m)) for p, m in zip(self._figures.get("lambda_path", []), maps)]
 
     def normalised(self) -> Floats:
-        """The map divided by the largest magnitude of the photo's scale, 0..1 (signed methods: -1..1).
+        """The map divided by the largest magnitude of the photo's scale: 0..1, or -1..1 for signed methods.
 
         The scale is that of all classes of the photo, so that an empty map stays empty.
         """
@@ -113,13 +113,13 @@ class ClassExplanation:
         return Image.fromarray(self._photo._native.overlay(self._number))
 
     def plot(self, ax: Axes | None = None, *, colorbar: bool = True, title: bool = True) -> Axes:
-        """Draw the map over the photo on axes of matplotlib, which are made if none are given; needs no display."""
+        """Draw the map over the photo on matplotlib axes, which are created if None; needs no display."""
         from ._plot import plot
 
         return plot(self, ax, colorbar=colorbar, title=title)
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as explain.json has them."""
+        """The figures as in explain.json."""
         return {"evidence": self.evidence, **self._figures}
 
     def _repr_png_(self) -> bytes:
@@ -133,20 +133,20 @@ class ClassExplanation:
 class Explanation:
     """The explanations of one photo, by class.
 
-    ``explanation["fish"]``, ``explanation[5]`` (the class's number) and ``explanation["top1"]`` are its results; iterating gives them in
-    the order asked.
+    ``explanation["fish"]``, ``explanation[5]`` (the class's index) and ``explanation["top1"]`` are its results; iteration is in
+    the order requested.
 
     Attributes
     ----------
     path : str
-        The photo's path, or what stands for it.
+        The photo's path, or its name if it has no path.
     classes : list of ClassExplanation
-        In the order asked.
+        In the order requested.
     """
 
     def __init__(self, native: _candor.PhotoExplanation, count: int) -> None:
         self._native = native
-        #: Ranks that words mean among the model's classes.
+        #: Words for ranks among the model's classes.
         self._words = {"lowest": count, "median": count // 2 + 1}
         self._figures: dict[str, Any] = json.loads(native.figures())
         pairs = zip(self._figures["queries"], native.evidence())
@@ -158,17 +158,17 @@ class Explanation:
 
     @property
     def answers(self) -> list[tuple[str, float]]:
-        """Names and probabilities of the model's five best classes."""
+        """Names and probabilities of the five top classes."""
         return [(c["name"], c["probability"]) for c in self._figures["top"]]
 
     @property
     def preparation(self) -> list[str]:
-        """What was done to the photo before the model saw it."""
+        """How the photo was prepared for the model, one clause per step."""
         return list(self._figures["preparation"])
 
     @property
     def photo(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """The photo as the model sees it, in its own aspect: RGB, H×W×3."""
+        """The part of the photo that the model sees, in its own aspect ratio: RGB, H×W×3."""
         found: np.ndarray[Any, np.dtype[np.uint8]] = self._native.photo()
         return found
 
@@ -179,7 +179,7 @@ class Explanation:
         return iter(self.classes)
 
     def __getitem__(self, asked: int | str) -> ClassExplanation:
-        """The result of a class, by number or name, or by ``top1`` … ``topN``, ``median`` and ``lowest``, if it was asked for."""
+        """The result for a class, by index or name, or by ``top1`` … ``topN``, ``median`` and ``lowest``, if it was requested."""
         for result in self.classes:
             if isinstance(asked, str):
                 names = [name.strip().lower() for name in result.class_name.split(",")]
@@ -202,7 +202,7 @@ class Explanation:
     def save(self, folder: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write the files of the command line: explain.json, report.html, and pictures and NPZ arrays of each class.
 
-        What Candor did not write is neither replaced nor removed, unless ``force`` asks for it.
+        Files that Candor did not write are neither replaced nor removed, unless ``force`` is set.
         """
         Explanations([self]).save(folder, force=force)
 
@@ -213,7 +213,7 @@ class Explanation:
         return side_by_side(self, colorbar=colorbar)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as explain.json has it: model, preprocessing, engine, method, seed, and the figures of this photo."""
+        """The whole result as in explain.json: model, preprocessing, engine, method, seed, and the figures of this photo."""
         queries = [result.to_dict() for result in self.classes]
         return {**json.loads(self._native.run()), "images": [{**self._figures, "queries": queries}]}
 
@@ -239,13 +239,13 @@ class Explanations(list[Explanation]):
     """The explanations of several photos of one run."""
 
     def save(self, folder: str | os.PathLike[str], *, force: bool = False) -> None:
-        """Write one report for all: see :meth:`Explanation.save`."""
+        """Write one report for all photos: see :meth:`Explanation.save`."""
         if not os.fspath(folder):
             raise UsageError("the folder has no name")
         _candor.PhotoExplanation.save([e._native for e in self], os.fspath(folder), force)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as explain.json has it."""
+        """The whole result as in explain.json."""
         all_of_them = [e.to_dict() for e in self]
         images = [image for one in all_of_them for image in one["images"]]
         return {**(all_of_them[0] if all_of_them else {}), "images": images}

@@ -1,4 +1,4 @@
-"""Gradients of ONNX models as ONNX models: any graph, not only classifiers."""
+"""Gradients of ONNX models as ONNX models, for any graph, not only classifiers."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ def gradient(
     seed: str | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> bytes:
-    """A model with gradients as further outputs.
+    """A model with gradients as additional outputs.
 
     Parameters
     ----------
     model : path, bytes or onnx.ModelProto
     of : str, optional
-        Name of the value to differentiate; the first output if not given.
+        Name of the value to differentiate; by default the first output.
     wrt : str or sequence of str, optional
-        Names of the values with respect to which, inputs or inner values; all float inputs if not given.
+        Names of the values with respect to which it is differentiated, inputs or inner values; by default all float inputs.
     seed : str, optional
-        Name of a new input that holds ∂L/∂of, in the shape of ``of``: the model becomes a vector-Jacobian product. If not given, the
-        gradient is of the sum of all elements of ``of``.
+        Name of a new input that holds ∂L/∂of, in the shape of ``of``: the model becomes a vector-Jacobian product. By default the
+        gradient is that of the sum of all elements of ``of``.
     shapes : mapping of str to sequence of int, optional
-        Sizes of inputs that the file leaves free; -1 in front is a free batch.
+        Sizes of inputs that the file leaves free; -1 as the first size is a free batch.
 
     Returns
     -------
@@ -40,9 +40,9 @@ def gradient(
     Raises
     ------
     candor.UnsupportedOperator
-        A node without a gradient rule; nothing is silently zero.
+        A node without a gradient rule; no gradient is silently zero.
     candor.ModelError
-        No ONNX model, a value that does not exist, or a size that is not known.
+        Not an ONNX model, a value that does not exist, or a size that is not known.
 
     Examples
     --------

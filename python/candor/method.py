@@ -1,4 +1,4 @@
-"""Tensors in, tensors out: the door of Captum, pytorch-grad-cam and Xplique."""
+"""Tensors in, tensors out: an interface like those of Captum, pytorch-grad-cam and Xplique."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from .model import Model, chosen
 
 
 class Method:
-    """An explanation method for tensors that are preprocessed already.
+    """An explanation method for tensors that are already preprocessed.
 
-    Nothing is normalised, neither the input nor the map; no layer and no reshape function has to be named. Unlike :meth:`Model.explain` it
-    gives neither verdict nor warnings.
+    Neither the input nor the map is normalised; no layer and no reshape function has to be named. Unlike :meth:`Model.explain` it
+    gives no verdict and no warnings.
 
     Parameters
     ----------
     name : str
-        As :func:`candor.methods` lists them.
+        A name listed by :func:`candor.methods`.
     model : Model, or what :func:`candor.load` takes
     levels : sequence of str
-        Names of the values to mask; of CAM methods the last is the layer. Automatic if empty.
+        Names of the values to mask; for CAM methods the last is the layer. Automatic if empty.
     seed : int
-        Seed of all randomness; each image starts its stream anew.
+        Seed of all random numbers; each image starts a new stream.
     **options
         Parameters of the method, with ``_`` for ``-``.
 
@@ -50,7 +50,7 @@ class Method:
             model = load(model)
         self.model: Model = model
         self._chosen = chosen(name, options, levels, seed)
-        # A name that does not exist is said now.
+        # An unknown name is reported here.
         self._info: dict[str, Any] = json.loads(model._native.method_info(self._chosen))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -65,7 +65,7 @@ class Method:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Every parameter that is used, with its value."""
+        """Every parameter with its value."""
         return dict(self._info["parameters"])
 
     def attribute(
@@ -80,24 +80,24 @@ class Method:
         Parameters
         ----------
         inputs : array or torch tensor of floats, N×C×H×W
-            Preprocessed as the model takes them. float64 is rounded to float32; what is not in C order is copied.
+            Preprocessed for the model. float64 is rounded to float32; arrays that are not in C order are copied.
         target : int, list of int or None
-            A class for all images, or one each; None is the model's answer.
+            A class for all images, or one for each; None is the model's answer.
         progress : True or callable
-            ``True`` shows tqdm's bar; a callable is told ``(done, total)``.
+            ``True`` shows a tqdm bar; a callable is called with ``(done, total)``.
 
         Returns
         -------
-        N×C×H×W, of the inputs' own kind, float32
-            Of methods that attribute to input channels (gradients and what is made of them), raw and signed. Others, the CAM family,
-            masks and perturbations, give N×1×H×W.
+        N×C×H×W, of the inputs' own type, float32
+        Raw and signed, for methods that attribute to input channels (gradients and methods based on them). Others (the CAM family,
+        masks and perturbations) give N×1×H×W.
 
         Raises
         ------
         candor.InputError
             Another shape or type, or a value that is not finite.
         candor.LabelError
-            A target that the model does not have.
+            A target that is not a class of the model.
         """
         maps, channels, back = self._run(inputs, target, progress)
         return back(maps[:, None] if channels is None else channels)
@@ -109,7 +109,7 @@ class Method:
         *,
         progress: bool | Callable[[int, int], object] | None = None,
     ) -> Any:
-        """The maps, N×H×W, of the inputs' own kind, raw; else as :meth:`attribute`."""
+        """The maps, N×H×W, of the inputs' own type, raw; otherwise as :meth:`attribute`."""
         maps, _, back = self._run(inputs, targets, progress)
         return back(maps)
 

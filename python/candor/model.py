@@ -30,11 +30,11 @@ class Model:
     Attributes
     ----------
     path : str
-        The file, or what stands for it.
+        Path of the file, or the name of a model in memory.
     classes : int
         Number of classes, K.
     labels : list of str
-        Names of the classes, ``class N`` where there are none.
+        Names of the classes; ``class N`` if they have none.
     input_shape : tuple of int
         Channels, height and width of the input.
     preprocessing : str
@@ -81,11 +81,11 @@ class Model:
 
     @property
     def info(self) -> dict[str, Any]:
-        """Identity (path, SHA-256, opset, producer), head, preprocessing and engine, as results have them."""
+        """Identity (path, SHA-256, opset, producer), head, preprocessing and engine, as in results."""
         return dict(self._info)
 
     def class_id(self, name: str) -> int:
-        """The number of the class of that name; :class:`~candor.LabelError` names the nearest where there is none."""
+        """The index of the class with that name; :class:`~candor.LabelError` suggests similar names if there is none."""
         return self._native.class_id(name)
 
     def preprocess(self, photo: Photo) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -109,7 +109,7 @@ class Model:
 
         Returns
         -------
-        N×K, of the inputs' own kind.
+        N×K, of the inputs' own type.
         """
         array, back = numpy_of(inputs)
         return back(self._native.logits(array))
@@ -154,23 +154,23 @@ class Model:
         progress: bool | Callable[[int, int], object] | None = None,
         **options: Any,
     ) -> Explanation | Explanations:
-        """Explain classes of a photo, or of each photo of a list.
+        """Explain classes of a photo, or of each photo in a list.
 
         Parameters
         ----------
         photo : path, bytes of an image file, PIL image, pixels H×W×3 of uint8 (RGB), or a list of them
         classes : int, str or a sequence of them
-            Numbers or names of classes, ``top1`` … ``topN``, ``median``, ``lowest``. Each is explained once.
+            Indices or names of classes, ``top1`` … ``topN``, ``median``, ``lowest``. Duplicates are explained once.
         method : str
-            As :func:`candor.methods` lists them. The default learns the reliable mask.
+            A name listed by :func:`candor.methods`. The default is the reliable mask.
         levels : sequence of str
-            Names of the values to mask, finest first; of CAM methods the last is the layer. Automatic if empty.
+            Names of the values to mask, finest first; for CAM methods the last is the layer. Automatic if empty.
         seed : int
-            Seed of all randomness; each photo starts its stream anew.
+            Seed of all random numbers; each photo starts a new stream.
         probe : bool
-            Explain the lowest-scoring class, too, and warn where it highlights the same pixels.
+            Explain the lowest-scoring class, too, and warn if it highlights the same pixels.
         progress : True or callable
-            ``True`` shows tqdm's bar; a callable is told ``(done, total)``.
+            ``True`` shows a tqdm bar; a callable is called with ``(done, total)``.
         **options
             Parameters of the method, with ``_`` for ``-``: ``iterations=30``, ``lambda_path=True``.
 
@@ -221,9 +221,9 @@ class Model:
         Parameters
         ----------
         method : str
-            One that makes passes and no samples; the error lists those that can be exported.
+            A method that takes no random samples; the error lists those that can be exported.
         path : path, optional
-            Also written there; what is there is replaced.
+            The model is also written there, replacing an existing file.
 
         Returns
         -------
@@ -252,7 +252,7 @@ class Model:
 def chosen(
     method: str, options: Mapping[str, Any], levels: Sequence[str], seed: int
 ) -> tuple[str, list[tuple[str, str]], list[str], int]:
-    """A method as the native part takes it. The order of options does not matter."""
+    """A method in the form of the native part. The order of options does not matter."""
     if isinstance(levels, str):
         raise UsageError(f"levels is a list of names: [{levels!r}]")
     pairs = sorted((name.replace("_", "-"), _word(value)) for name, value in options.items())

@@ -7,9 +7,9 @@
     metric = quantus.PixelFlipping(features_in_step=1024, perturb_baseline="mean")
     metric(model=model, x_batch=x, y_batch=y, explain_func=candor.quantus.explain_func, explain_func_kwargs={"method": "grad-cam"})
 
-Quantus wraps each model that a metric is given, and refuses those that are neither of torch nor of TensorFlow, its own ``ModelInterface``
-included. Importing this module lets that function (``quantus.helpers.utils.get_wrapped_model``) pass models of Candor; all others go the way
-they did.
+Quantus wraps each model that a metric is given, and refuses those that are neither torch nor TensorFlow models, even its own
+``ModelInterface``. Importing this module makes that function (``quantus.helpers.utils.get_wrapped_model``) return Candor's models
+unchanged; it is not changed for other models.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Model(ModelInterface[_model.Model]):  # type: ignore[misc]
-    """A model of Candor as Quantus takes one.
+    """A model of Candor with the interface of Quantus.
 
     Layers are the convolutions and matrix products that hold weights. Randomising one shuffles its weights, which keeps their distribution.
     """
@@ -42,11 +42,11 @@ class Model(ModelInterface[_model.Model]):  # type: ignore[misc]
         super().__init__(model, channel_first=True, softmax=softmax)
 
     def get_softmax_arg_model(self) -> Model:
-        """This model: :meth:`predict` does what ``softmax`` says, and the logits are known."""
+        """This model: :meth:`predict` applies softmax if ``softmax`` is set, and the logits are available."""
         return self
 
     def predict(self, x: Array, **_: Any) -> Array:
-        """Probabilities where ``softmax`` is set, else logits: N×K."""
+        """Probabilities if ``softmax`` is set, else logits: N×K."""
         logits: Array = self.model.logits(np.asarray(x, dtype=np.float32))
         if not self.softmax:
             return logits
@@ -78,7 +78,7 @@ class Model(ModelInterface[_model.Model]):  # type: ignore[misc]
         return len(self.model._native.weights())
 
     def get_random_layer_generator(self, order: str = "top_down", seed: int = 42) -> Iterator[tuple[str, _model.Model]]:
-        """The model with one more layer shuffled each time, from the last (``top_down``), from the first (``bottom_up``), or with one alone
+        """The model with one more layer shuffled at each step, from the last (``top_down``), from the first (``bottom_up``), or with a single one
         (``independent``)."""
         if order not in ("top_down", "bottom_up", "independent"):
             raise UsageError(f"the order is top_down, bottom_up or independent, not {order!r}")
@@ -92,13 +92,13 @@ class Model(ModelInterface[_model.Model]):  # type: ignore[misc]
             yield name, _model.Model(self.model._native.with_weights(shuffled), None)
 
     def add_mean_shift_to_first_layer(self, input_shift: int | float, shape: tuple[int, ...]) -> Model:
-        """The model that answers to ``x + input_shift`` as this one does to ``x``."""
+        """The model that gives for ``x + input_shift`` what this one gives for ``x``."""
         return Model(_model.Model(self.model._native.shifted(float(input_shift)), None), self.softmax)
 
     def get_hidden_representations(
         self, x: Array, layer_names: list[str] | None = None, layer_indices: list[int] | None = None, **_: Any
     ) -> Array:
-        """Values inside the model, N×(all of them): of nodes by name or by number; of the last value before the logits if neither is given."""
+        """Values inside the model, N×(all of them): of nodes by name or index; by default of the last value before the logits."""
         there = self.model._native.value_names()
         names = list(layer_names or []) + [there[i] for i in layer_indices or []]
         names = names or [there[-2] if len(there) > 1 else there[-1]]
@@ -116,11 +116,11 @@ def explain_func(model: Any, inputs: Any, targets: Any, *, method: str = "gradie
     inputs : array of floats, N×C×H×W
     targets : array of int, N
     method : str
-        As :func:`candor.methods` lists them.
+        A name listed by :func:`candor.methods`.
     channels : bool
-        A value for each channel, as some metrics (ROAD) need it: the method's own, or its map for all of them. Else one map a photo, N×1×H×W.
+        Return a value for each channel, as some metrics (ROAD) need: the method's own, or its map for every channel. Else one map per photo, N×1×H×W.
     **options
-        ``levels``, ``seed`` and parameters of the method. What Quantus adds (``device`` and the like) is not looked at.
+        ``levels``, ``seed`` and parameters of the method. Arguments that Quantus adds (``device`` and the like) are ignored.
 
     Returns
     -------
@@ -135,7 +135,7 @@ def explain_func(model: Any, inputs: Any, targets: Any, *, method: str = "gradie
     return np.broadcast_to(found.attribute(inputs, targets), np.shape(inputs)).copy()
 
 
-#: What Quantus hands to every explain_func.
+#: Arguments that Quantus passes to every explain_func.
 _INJECTED = {"device", "softmax", "channel_first", "model_predict_kwargs", "batch_size", "custom_batch"}
 
 

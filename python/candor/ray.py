@@ -1,6 +1,6 @@
-"""Many machines, with Ray: photos of a list, a folder or a ``ray.data.Dataset`` explained by workers wherever the cluster has room.
+"""Many machines, with Ray: photos of a list, a folder or a ``ray.data.Dataset`` are explained by workers on any machine of the cluster.
 
-Needs ``pip install 'candor-xai[ray]'``. Only paths or URIs travel; each worker reads its photos, and writes its rows itself.
+Needs ``pip install 'candor-xai[ray]'``. Only paths or URIs are sent; each worker reads its photos and writes its rows itself.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", "
 
 
 class Worker(_batch.Worker):
-    """A worker for ``Dataset.map_batches``, whose engine has as many threads as Ray gives it CPUs, and runs on the GPU if Ray gives it one.
+    """A worker for ``Dataset.map_batches``. Its engine has one thread for each CPU that Ray assigns, and runs on the GPU if Ray assigns one.
 
     ::
 
         rows = dataset.map_batches(candor.ray.Worker, compute=ray.data.ActorPoolStrategy(size=8), num_cpus=2, batch_size=16,
                                    fn_constructor_kwargs={"model": "model.onnx", "classes": ["top1", "fish"]})
 
-    Parameters and columns are those of :class:`candor.batch.Worker`. :func:`explain` adds the files, and goes on where it was stopped.
+    Parameters and columns are those of :class:`candor.batch.Worker`. :func:`explain` also writes files, and resumes an interrupted run.
     """
 
     def __init__(self, *arguments: Any, **keys: Any) -> None:
@@ -48,7 +48,7 @@ class Worker(_batch.Worker):
 
 
 def _given() -> dict[str, Any]:
-    """What Ray gives this worker."""
+    """The resources that Ray assigned to this worker."""
     there = _cluster.imported().get_runtime_context().get_assigned_resources()
     keys: dict[str, Any] = {"threads": max(1, int(there.get("CPU", 1)))}
     if there.get("GPU"):
@@ -58,20 +58,20 @@ def _given() -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What a run did.
+    """Summary of a run.
 
     Attributes
     ----------
     out : str
         The folder of Parquet files.
     photos, rows, errors : int
-        Photos explained by this run, their rows, and how many of those have an error.
+        Number of photos explained by this run, of their rows, and of rows with an error.
     skipped : int
-        Photos whose rows were there already.
+        Number of photos that had rows already.
     seconds : float
-        Of this run.
+        Duration of this run.
     configuration : dict
-        As :class:`candor.batch.Worker` has it.
+        As in :class:`candor.batch.Worker`.
     """
 
     out: str
@@ -98,33 +98,33 @@ def explain(
     progress: bool | Callable[[int, int], object] | None = None,
     **options: Any,
 ) -> Summary:
-    """Explain photos on a cluster, and write a row for each photo and class.
+    """Explain photos on a cluster, and write one row per photo and class.
 
-    A run that was stopped goes on when the same call is made again: photos whose rows are there are not explained again. A photo that fails, hangs
-    or crashes its worker has rows with an ``error``; a worker or a machine that is lost is replaced, and its photos are explained elsewhere.
+    An interrupted run is resumed when the same call is made again: photos that have rows are not explained again. A photo that fails, hangs
+    or crashes its worker gets rows with an ``error``; a lost worker or machine is replaced, and its photos are explained elsewhere.
 
     Parameters
     ----------
     photos : list of paths or URIs, a folder, or a ray.data.Dataset with a column ``photo``, ``path`` or ``uri``
-        Relative paths of a list or folder are made absolute, which is how the column ``photo`` has them.
+        Relative paths of a list or folder are made absolute, also in the column ``photo``.
     model : path or Model
         A path is opened by each worker.
     classes, method
-        As :meth:`Model.explain` takes them.
+        As for :meth:`Model.explain`.
     out : path or URI
-        Folder that all workers reach, for Parquet files. Rows of another configuration there are an error.
+        Folder for Parquet files that all workers can reach. It must not have rows with another configuration.
     actors : int or (int, int), optional
-        Number of workers, or the least and the most; as many as the cluster has room for if not given.
+        Number of workers, or minimum and maximum; by default as many as the cluster has resources for.
     num_cpus, num_gpus
-        Of each worker. The engine gets a thread for each CPU; with a GPU it is ONNX Runtime on CUDA.
+        For each worker. The engine gets one thread per CPU; with a GPU it is ONNX Runtime on CUDA.
     batch : int
-        Photos in a file, and so the most that a fault repeats.
+        Photos per file: the maximum that is repeated after a fault.
     retry : bool
-        Also explain again what has an error.
+        Explain photos with errors again.
     progress : True or callable
-        ``True`` shows tqdm's bar; a callable is told ``(done, total)`` photos.
+        ``True`` shows a tqdm bar; a callable is called with ``(done, total)`` photos.
     **options
-        As :class:`candor.batch.Worker` takes them: ``timeout``, ``maps``, ``engine``, ``levels``, ``seed``, ``probe``, and the method's own.
+        As for :class:`candor.batch.Worker`: ``timeout``, ``maps``, ``engine``, ``levels``, ``seed``, ``probe``, and the method's own.
 
     Returns
     -------
@@ -133,9 +133,9 @@ def explain(
     Raises
     ------
     candor.UsageError
-        Ray is not installed; another configuration in ``out``, or another run that writes there (a folder, not a URI).
+        Ray is not installed; ``out`` has another configuration, or another run writes there (for a folder, not a URI).
     candor.FileError
-        ``out`` cannot be written. What was written stays.
+        ``out`` cannot be written. Files already written are kept.
     """
     start = time.monotonic()
     ray = _cluster.imported()
@@ -151,14 +151,14 @@ def explain(
     with closing(place), _cluster.cluster(ray) as alone:
         resources = {"num_cpus": num_cpus, "num_gpus": num_gpus}
         _cluster.fits(ray, num_cpus, num_gpus, alone)
-        # Opening takes a moment, and no CPU needs to be kept for it.
+        # Opening is short, so no CPU needs to be reserved for it.
         configuration = _cluster.remotely(ray, _configuration, {"num_cpus": 0, "num_gpus": num_gpus}, keys)
         place.begin(configuration)
         done = place.done(without_errors=retry)
         dataset, total, skipped = _missing(ray, photos, done, configuration["classes"], batch)
         if dataset is None:
             return Summary(place.out, 0, 0, 0, skipped, time.monotonic() - start, configuration)
-        # What comes back from a worker is a few numbers; Ray would keep room for 128 MB each, and so let few of them work.
+        # A worker returns only a few numbers; Ray would reserve 128 MB for each result, and therefore run few workers.
         dataset.context.target_max_block_size = 1 << 20
         dataset.context.enable_progress_bars = False
         work = dataset.map_batches(
@@ -194,22 +194,22 @@ def bench(
 ) -> BenchResult:
     """A benchmark of :mod:`candor.bench` in parts on a cluster, with the tables and intervals of one machine.
 
-    The same call goes on where it was stopped.
+    The same call resumes an interrupted run.
 
     Parameters
     ----------
     name : str
         ``wsol``, ``dwsol``, ``adversarial``, ``grid`` or ``faithfulness``.
     model, dataset : path
-        All workers reach them.
+        All workers must be able to reach them.
     methods, **options
-        As :func:`candor.bench.wsol` takes them.
+        As for :func:`candor.bench.wsol`.
     out : path
-        Folder that all workers reach: ``parts``, ``joined`` (what ``candor merge`` makes of them) and NAME.parquet, the figures of each sample.
+        Folder that all workers can reach: ``parts``, ``joined`` (the result of ``candor merge``) and NAME.parquet, the figures of each sample.
     parts : int, optional
-        Into how many the work is divided; four for each worker that the cluster has room for if not given, of the first call.
+        Number of parts; by default four for each worker that the cluster had resources for at the first call.
     num_cpus, num_gpus, progress
-        As :func:`explain` takes them; progress counts parts.
+        As for :func:`explain`; progress counts parts.
 
     Returns
     -------
@@ -255,7 +255,7 @@ def _listed(folder: str) -> list[str]:
 class _Writer:
     """A worker that writes its rows, and returns how many there were.
 
-    It raises nothing, which would leave it in its place with the CPUs it has: what went wrong is returned, too, and raised by :func:`_results`.
+    It raises nothing, since Ray would then keep it and its CPUs: errors are returned, too, and raised by :func:`_results`.
     """
 
     def __init__(self, keys: Mapping[str, Any], out: str, key: str) -> None:
@@ -300,7 +300,7 @@ def _configuration(keys: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _missing(ray: Any, photos: Any, done: Any, classes: list[str], size: int) -> tuple[Any, int, int]:
-    """The photos without rows as a dataset in blocks of ``size``, how many there are, and how many have their rows."""
+    """The photos without rows as a dataset in blocks of ``size``, their number, and the number of photos with rows."""
     if isinstance(photos, ray.data.Dataset):
         keys = ray.put(done.keys)
 
@@ -326,13 +326,13 @@ def _missing(ray: Any, photos: Any, done: Any, classes: list[str], size: int) ->
     wanted = names[done.missing(names, classes)]
     if not len(wanted):
         return None, 0, len(names)
-    # A block is what a worker is given, and what is given to another where a worker is lost.
+    # A block is the unit of work of a worker, and is given to another worker if one is lost.
     blocks = [pa.table({"photo": pa.array(wanted[i : i + size], pa.string())}) for i in range(0, len(wanted), size)]
     return ray.data.from_arrow(blocks), len(wanted), len(names) - len(wanted)
 
 
 def _everywhere(path: str | os.PathLike[str]) -> str:
-    """A path that means the same wherever a worker runs."""
+    """A path that means the same on every machine."""
     text = os.fspath(path)
     return text if "://" in text else os.path.abspath(text)
 
@@ -358,11 +358,11 @@ def _pool(ray: Any, actors: int | tuple[int, int] | None, num_cpus: int, num_gpu
 
 
 def _results(work: Any) -> Generator[dict[str, Any], None, None]:
-    """What each call of a worker returned, as it comes."""
+    """The results of all calls of workers, as they arrive."""
     try:
         yield from _told(work)
     finally:
-        # Ray ends workers when nothing refers to them, and what does is in cycles: they would keep their CPUs from the next call.
+        # Ray ends a worker when nothing refers to it; the references are in cycles, which would keep CPUs from the next call.
         gc.collect()
 
 

@@ -1,4 +1,4 @@
-"""Scenes of which every pixel is known, and a small classifier of them: inside the package, for examples and tests."""
+"""Scenes with exact ground truth for every pixel, and a small classifier of them; part of the package, for examples and tests."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .model import Model
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """A picture and what is in it.
+    """A picture and its objects.
 
     Attributes
     ----------
     image : array of uint8, size×size×3
     masks : dict of int to array of bool, size×size
-        Where each class is seen, by its number.
+        Visible pixels of each class, by its index.
     boxes : dict of int to tuple
         x0, y0, x1, y1 in pixels, x1 and y1 excluded.
     """
@@ -46,7 +46,7 @@ def photos() -> dict[str, bytes]:
 
 
 def scene(seed: int, size: int = 112) -> Scene:
-    """The scene of a seed, the same on every machine. Seeds below 1,000,000 were not used to train the model."""
+    """The scene for a seed, the same on every machine. Seeds below 1,000,000 were not used to train the model."""
     image, objects = _candor.scene(seed, size)
     masks = {number: mask.reshape(size, size) for number, _, mask in objects}
     boxes = {number: (box[0], box[1], box[2], box[3]) for number, box, _ in objects}

@@ -14,12 +14,12 @@ from .errors import MissingFile, UsageError
 
 
 class Attacked:
-    """One attacked photo. Every field of ``images`` in attack.json is an attribute, too.
+    """One attacked photo. Every field of ``images`` in attack.json is also an attribute.
 
     Attributes
     ----------
     success : bool
-        Whether the model answers as the attack wanted.
+        Whether the attack reached its goal.
     original, adversarial : array of float32, C×H×W in 0..1
         The photo at the model's input size, before and after.
     """
@@ -41,7 +41,7 @@ class Attacked:
 
 
 class AttackResult(list[Attacked]):
-    """The photos of one attack. ``document`` is everything, as attack.json has it."""
+    """The photos of one attack. ``document`` is the whole result, as in attack.json."""
 
     def __init__(self, document: dict[str, Any], photos: Sequence[Attacked]) -> None:
         super().__init__(photos)
@@ -63,7 +63,7 @@ def attack(
     force: bool = False,
     progress: bool | Callable[[int, int], object] | None = None,
 ) -> AttackResult:
-    """Change photos a little so that the model answers something else.
+    """Change photos slightly so that the model gives another answer.
 
     Parameters
     ----------
@@ -72,9 +72,9 @@ def attack(
     attack : str
         ``fgsm``, ``bim``, ``pgd``, ``pgd-l2``, ``apgd``, ``deepfool``, ``cw``, ``jsma``, ``square`` or ``transfer``.
     eps : float or str, optional
-        Budget in the attack's norm, of pixels in 0..1: ``8/255``.
+        Budget in the attack's norm, with pixels in 0..1: ``8/255``.
     target : int or str, optional
-        Class that the model is to answer; any other than its answer if not given.
+        Target class; by default any class other than the model's answer.
     source : path, optional
         For ``transfer``: the model on which the images are made.
     out : path, optional
@@ -83,7 +83,7 @@ def attack(
     Returns
     -------
     AttackResult
-        A list, one :class:`Attacked` a photo. An attack that does not succeed is a result, not an error.
+        A list with one :class:`Attacked` per photo. An attack that does not succeed is a result, not an error.
     """
     with model_arguments(model) as chosen, photo_arguments(photos) as files, out_argument(out) as folder:
         words = ["attack", *chosen, *files, "--attack", attack, *settings(set), *options({"eps": eps, "target": target})]
@@ -102,12 +102,12 @@ def _arrays(folder: Path, image: Mapping[str, Any]) -> dict[str, Any]:
 class Detector:
     """A detector of adversarial inputs, trained for one model by :meth:`train` or ``candor detect train``.
 
-    An attacker who knows the detector evades it.
+    An adaptive (white-box) attacker can evade it.
 
     Parameters
     ----------
     folder : path
-        That holds detector.onnx and detector.json.
+        Folder with detector.onnx and detector.json.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -123,12 +123,12 @@ class Detector:
         false_alarms: float = 0.05,
         progress: bool | Callable[[int, int], object] | None = None,
     ) -> Table:
-        """Screen photos: a row for each, with its score, 0..1, and whether it raises an alarm.
+        """Screen photos: one row per photo, with its score, 0..1, and whether it raises an alarm.
 
         Parameters
         ----------
         false_alarms : float
-            Share of clean photos that may raise one: 0.01 or 0.05.
+            Fraction of clean photos that may raise an alarm: 0.01 or 0.05.
         """
         with model_arguments(model) as chosen, photo_arguments(photos) as files:
             words = ["detect", "score", chosen[0], self.folder, *files, *chosen[1:]]
@@ -149,12 +149,12 @@ class Detector:
         force: bool = False,
         progress: bool | Callable[[int, int], object] | None = None,
     ) -> Detector:
-        """Train a detector on photos and on attacked copies of them, which are made and kept in ``out``.
+        """Train a detector on photos and on attacked copies of them, which are made and stored in ``out``.
 
         Parameters
         ----------
         attacks : sequence of str, optional
-            Each ``NAME+KEY=VALUE+…``: ``pgd+eps=8/255``.
+            Each ``NAME+KEY=VALUE+…``, such as ``pgd+eps=8/255``.
         """
         if out is None:
             raise UsageError("out is the folder for the detector")

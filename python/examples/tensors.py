@@ -1,4 +1,4 @@
-"""The share of each object's map that lies on the object, by three methods, on tensors that are preprocessed already."""
+"""The fraction of each object's map that is on the object, for three methods, on tensors that are already preprocessed."""
 
 from __future__ import annotations
 

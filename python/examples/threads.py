@@ -1,4 +1,4 @@
-"""Photos explained by two threads, whose engines have one core each, with a bar that says how far they are."""
+"""Photos explained by two threads, whose engines use one core each, with a progress bar."""
 
 from __future__ import annotations
 

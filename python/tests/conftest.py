@@ -1,4 +1,4 @@
-"""Fixtures: the model and the photos that are inside the package, and files of them."""
+"""Fixtures: the embedded model and photos, and files of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """Real models and photos, where there are any."""
+    """Real models and photos, if available."""
     folder = Path(os.environ.get("CANDOR_DATA", Path(__file__).parents[2] / "../shared/data"))
     if not folder.is_dir():
         pytest.skip(f"{folder} is not there: CANDOR_DATA names the folder of real models and photos")
@@ -49,7 +49,7 @@ def no_stray_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     yield
 
 
-#: A file system of fsspec whose photos are faulty, found by any process that has its folder on its path.
+#: A faulty file system for fsspec, found by any process that has its folder on its path.
 FAULTY = """
 import ctypes, fsspec, os, time
 

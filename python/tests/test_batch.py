@@ -1,4 +1,4 @@
-"""Rows of many photos, without any engine: a worker, its faults, and the folder that several processes write."""
+"""Rows of many photos, without any framework: a worker, its faults, and the folder that several processes write."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def worker(files: Path, **keys: Any) -> candor.batch.Worker:
 
 
 def without_seconds(rows: Any) -> list[dict[str, Any]]:
-    """Rows as dictionaries in one order; a worker's, or a data frame's."""
+    """Rows of a worker or a data frame as dictionaries, in a fixed order."""
     names = [name for name in candor.batch.COLUMNS if name != "seconds"]
     made = [{name: _plain(rows[name][i]) for name in names} for i in range(len(rows["photo"]))]
     return sorted(made, key=lambda row: (row["photo"], row["class"]))
@@ -128,21 +128,21 @@ def test_maps_have_several_forms(files: Path, tmp_path: Path) -> None:
         assert np.array_equal(arrays["map"], result.map) and sum(n.startswith("level_") for n in arrays) == len(result.levels)
     none = worker(files, maps="none", **keys)({"photo": [photo]})
     assert none["map"][0] is None and none["log_odds"][0] == result.log_odds
-    # What a method gives without bounds is kept as exactly as a mask.
+    # Values without bounds are stored as exactly as those of a mask.
     rows = worker(files, classes="top1", method="gradient")({"photo": [photo]})
     wanted = candor.load(files / "model.onnx", threads=1).explain(photo, "top1", "gradient").classes[0].map
     assert np.abs(candor.batch.map_of(rows, 0) - wanted).max() <= 2**-11 * np.abs(wanted).max()
 
 
 class Pipe:
-    """A photo that is never there: whoever opens it waits, until something is written."""
+    """A photo that blocks whoever opens it until something is written."""
 
     def __init__(self, faulty: str, path: Path) -> None:
         os.mkfifo(path)
         self.path, self.uri = path, f"{faulty}pipe{path}"
 
     def opened(self) -> int:
-        """A descriptor to write to, once somebody waits."""
+        """A descriptor to write to, once a reader is waiting."""
         end = time.monotonic() + 60
         while time.monotonic() < end:
             try:
@@ -246,7 +246,7 @@ def _explain_some(model: str, out: str, blocks: Any, ready: Any) -> None:
 
 
 def run(files: Path, out: Path, photos: list[str], workers: int = 1, disturb: Callable[[list[Any]], None] | None = None) -> int:
-    """What candor.ray does, by multiprocessing; returns how many photos were missing."""
+    """As in candor.ray, but with multiprocessing; returns the number of photos that were missing."""
     from candor._place import Place
 
     place, one = Place(out), worker(files)
@@ -255,7 +255,7 @@ def run(files: Path, out: Path, photos: list[str], workers: int = 1, disturb: Ca
     missing = [p for p, absent in zip(photos, place.done().missing(photos, ["top1", "fish"])) if absent]
     context = multiprocessing.get_context("spawn")
     blocks, ready = context.Queue(), context.Semaphore(0)
-    # A run that is disturbed is given a part of the work, so that it cannot be done before.
+    # A run that is disturbed gets only a part of the work at a time, so that it cannot finish first.
     for i in range(0, len(missing) if disturb is None else 16, 2):
         blocks.put(missing[i : i + 2])
     for _ in range(workers if disturb is None else 0):
@@ -365,7 +365,7 @@ def test_errors_are_tried_again_where_that_is_asked_for(files: Path, tmp_path: P
 @posix
 @pytest.mark.parametrize("room", [20_000, 100])
 def test_a_disk_that_is_full(room: int, files: Path, tmp_path: Path) -> None:
-    """The limit of a file's size stands for the disk: with room for figures but not for maps, and for neither."""
+    """A limit on file sizes stands for a full disk: with room for figures but not for maps, and for neither."""
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     pytest.importorskip("pandas", reason="pandas is not installed")
     from candor._place import Place

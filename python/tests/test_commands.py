@@ -1,4 +1,4 @@
-"""Evaluation and security: the command line's work, from Python."""
+"""Evaluation and security: commands of the command line, called from Python."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_attack(model: candor.Model) -> None:
     for one in found:
         assert one.adversarial.shape == (3, 112, 112)
         assert np.abs(one.adversarial - one.original).max() < 16.01 / 255
-        # The arrays are what the model was asked about.
+        # The arrays are those that the model was given.
         answer = model.logits((one.adversarial[None] - 0.5) / 0.5)[0].argmax()
         assert answer == one.after["class_id"] and one.success == (answer != one.before["class_id"])
     with pytest.raises(candor.UsageError, match="magic"):

@@ -1,4 +1,4 @@
-"""The graph door: gradients of ONNX models as ONNX models."""
+"""Gradients of ONNX models as ONNX models."""
 
 from __future__ import annotations
 

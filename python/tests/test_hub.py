@@ -1,4 +1,4 @@
-"""``hf://``: the local cache, and downloads from a server that speaks the hub's HTTP, on this machine. Nothing leaves it."""
+"""``hf://``: the local cache, and downloads from a server on this machine with the hub's HTTP protocol. Nothing else is contacted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PREPROCESSOR = json.dumps(
 
 
 class Hub(ThreadingHTTPServer):
-    """One repository, ``me/dogs``, whose files are those of a dictionary."""
+    """One repository, ``me/dogs``, whose files are in a dictionary."""
 
     def __init__(self, content: dict[str, bytes]) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
@@ -97,7 +97,7 @@ def hub(files: Path) -> Iterator[Hub]:
 
 
 def run(program: str, home: Path, endpoint: str = "http://127.0.0.1:9") -> subprocess.CompletedProcess[str]:
-    """A process of its own: the endpoint is read when the library is imported."""
+    """Runs a program in a separate process, since the endpoint is read when the library is imported."""
     environment = {"HF_HOME": str(home), "HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"}
     return subprocess.run(
         [sys.executable, "-c", program], env=os.environ | environment, capture_output=True, text=True, timeout=120
@@ -126,7 +126,7 @@ def test_a_folder_is_downloaded_only_where_that_is_asked_for(hub: Hub, tmp_path:
     assert "0.5" in preprocessing and path.endswith("onnx/model.onnx")
     fetched = {p.name for p in (tmp_path / "hub/models--me--dogs/snapshots" / COMMIT).rglob("*") if p.is_file()}
     assert fetched == {"config.json", "preprocessor_config.json", "model.onnx"}
-    # From now on it is there, for the command line, too.
+    # From then on it is in the cache, also for the command line.
     count = len(hub.asked)
     assert load("hf://me/dogs", False).stdout == done.stdout and len(hub.asked) == count
     one = load("hf://me/dogs@main/onnx/model.onnx", True)

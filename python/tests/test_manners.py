@@ -1,4 +1,4 @@
-"""How the package behaves in a program: threads, signals, processes, pickles, memory."""
+"""Behaviour of the package inside a program: threads, signals, processes, pickles, memory."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_other_threads_run_while_a_map_is_made(model: candor.Model, photo: bytes
     seconds = time.monotonic() - start
     stop.set()
     thread.join()
-    # With the GIL held, there would be none but at the start and the end.
+    # If the GIL were held, there would be calls only at the start and the end.
     assert turns[0] > 20 * seconds
 
 
@@ -118,7 +118,7 @@ def test_processes_that_are_spawned(model: candor.Model, photo: bytes) -> None:
 
 @pytest.mark.parametrize("first", ["candor", "onnxruntime"])
 def test_onnxruntime_in_one_process(first: str, files: Path) -> None:
-    """Both orders of importing; both engines; the session of the user's own, before and after."""
+    """Both orders of importing; both engines; the user's own session, before and after."""
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     second = {"candor": "onnxruntime", "onnxruntime": "candor"}[first]
     program = (
@@ -136,7 +136,7 @@ def test_onnxruntime_in_one_process(first: str, files: Path) -> None:
 
 
 def test_memory_stays_flat(model: candor.Model, photo: bytes) -> None:
-    """Here a few hundred calls; python/tests/memory.py makes a thousand of each kind."""
+    """A few hundred calls; the memory measurement in tools/python/overhead.py makes more."""
     resource = pytest.importorskip("resource", reason="the system does not say how much memory is used")
 
     def run(count: int) -> int:
@@ -207,7 +207,7 @@ def test_the_command_line_is_inside(tmp_path: Path) -> None:
 
 
 def test_it_is_imported_fast_and_alone() -> None:
-    """No package but NumPy comes with it; how long it takes is measured elsewhere."""
+    """It imports no package except NumPy; the import time is measured elsewhere."""
     program = "import sys, candor; print(sorted({m.split('.')[0] for m in sys.modules} & {'torch', 'PIL', 'matplotlib', 'onnx', 'pandas', 'tqdm'}))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"
 

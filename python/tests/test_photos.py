@@ -1,4 +1,4 @@
-"""Door one: photos in, explanations out."""
+"""Photos in, explanations out."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_what_is_asked_wrongly_is_an_exception(model: candor.Model, photo: bytes
 
 
 def test_python_and_the_command_line_give_the_same_bits(files: Path) -> None:
-    """The NPZ files of `candor explain` and the arrays of Python, for a mask, its levels, and a method without a null."""
+    """The NPZ files of `candor explain` and the arrays in Python, for a mask, its levels, and a method without a null."""
     photo, path = files / "photos/000000.png", files / "model.onnx"
     model = candor.load(path)
     for method, options in [("reliable", {"iterations": 20}), ("grad-cam", {}), ("integrated-gradients", {})]:
@@ -161,7 +161,7 @@ def test_what_is_saved_is_what_the_command_line_writes(files: Path, tmp_path: Pa
                 del query["cost"]["seconds"]
     assert said == ours
     assert found.to_dict()["model"] == said["model"] and found.to_dict()["method"] == said["method"]
-    # What Candor wrote is replaced, what it did not write is not.
+    # Candor's own files are replaced, others are not.
     found.save("python")
     Path("python/report.html").write_text("mine")
     with pytest.raises(candor.FileError, match="not as Candor wrote it"):

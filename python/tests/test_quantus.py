@@ -1,4 +1,4 @@
-"""Quantus' metrics on an ONNX model: one or two of each family here; tools/quantus_metrics.py runs them all."""
+"""Quantus' metrics on an ONNX model: one or two of each family; tools/python/quantus_metrics.py runs them all."""
 
 from __future__ import annotations
 

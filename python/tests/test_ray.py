@@ -1,4 +1,4 @@
-"""Ray, on clusters of this machine: the rows of one process, whatever dies on the way."""
+"""Ray, on clusters of this machine: the same rows as from one process, whatever fails on the way."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def local() -> Iterator[None]:
 
 @pytest.fixture
 def photos(files: Path, tmp_path: Path) -> list[str]:
-    """Forty photos, and one that is missing."""
+    """Forty photos, and one that does not exist."""
     for i in range(40):
         (tmp_path / f"photos/{i % 2}").mkdir(parents=True, exist_ok=True)
         (tmp_path / f"photos/{i % 2}/{i}.png").write_bytes((files / f"photos/00000{i % 8}.png").read_bytes())
@@ -59,20 +59,20 @@ def test_rows_are_those_of_one_process(local: None, files: Path, photos: list[st
     found = explain(files, photos[:30] + photos[-1:], tmp_path / "rows", progress=lambda *counts: told.append(counts))
     assert (found.photos, found.rows, found.errors, found.skipped) == (31, 62, 2, 0) and told[-1] == (31, 31)
     wanted = of_one_process(files, photos)
-    # A list, a folder, a dataset: what is there is not done again.
+    # A list, a folder, a dataset: existing rows are not computed again.
     found = explain(files, tmp_path / "photos", tmp_path / "rows")
     assert (found.photos, found.skipped) == (10, 30)
     found = explain(files, ray.data.from_items([{"path": photo} for photo in photos]), tmp_path / "rows")
     assert (found.photos, found.skipped) == (0, 41)
     assert without_seconds(there(tmp_path / "rows")) == wanted
-    # A dataset into an empty place, by workers that have each CPU.
+    # A dataset into an empty place, by workers that each use all CPUs.
     found = explain(files, ray.data.from_items([{"uri": photo} for photo in photos]), tmp_path / "again")
     assert (found.photos, found.rows, found.errors) == (41, 82, 2)
     assert without_seconds(there(tmp_path / "again")) == wanted
-    # Errors are tried again where that is asked for.
+    # Errors are retried if requested.
     found = explain(files, photos, tmp_path / "again", retry=True)
     assert (found.photos, found.errors, found.skipped) == (1, 2, 40)
-    # Maps as files lie beside the rows.
+    # Maps as files are beside the rows.
     explain(files, photos[:2], tmp_path / "files", maps="npz")
     for file in there(tmp_path / "files")["map_file"]:
         with np.load(file) as arrays:
@@ -80,7 +80,7 @@ def test_rows_are_those_of_one_process(local: None, files: Path, photos: list[st
 
 
 def test_photos_that_hang_or_crash(local: None, files: Path, photos: list[str], tmp_path: Path, faulty: str) -> None:
-    # Workers that are there already do not have the folder of the faulty file system.
+    # Existing workers do not have the folder of the faulty file system.
     environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}}
     given = [*photos[:6], faulty + "hang", *photos[6:9], faulty + "crash"]
     worker = ray.data.from_items([{"photo": photo} for photo in given], override_num_blocks=4).map_batches(
@@ -119,7 +119,7 @@ def test_what_is_asked_wrongly_is_said_in_one_line(local: None, files: Path, pho
 
 
 def test_a_disk_that_is_full(local: None, files: Path, photos: list[str], tmp_path: Path) -> None:
-    """Rows that were written stay, and the run goes on when there is room."""
+    """Rows that were written are kept, and the run is resumed when there is room."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(disk)], capture_output=True).returncode != 0:

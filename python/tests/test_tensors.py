@@ -1,4 +1,4 @@
-"""Door two: tensors in, tensors out."""
+"""Tensors in, tensors out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_map_of_a_tensor_is_that_of_the_photo(model: candor.Model, inputs: np.
 def test_attribution_has_the_shape_of_the_input_and_is_the_gradient(model: candor.Model, inputs: np.ndarray) -> None:
     found = candor.Method("gradient", model).attribute(inputs, target=[3, 4])
     assert found.shape == inputs.shape and found.min() < 0
-    # Along each gradient the logit rises by its length: a wrong one is not the steepest way up.
+    # Along its gradient the logit increases by the gradient's length: a wrong gradient is not the direction of steepest ascent.
     length = np.linalg.norm(found.reshape(2, -1), axis=1)
     way = found / length[:, None, None, None]
     step = np.float32(0.05)
@@ -43,7 +43,7 @@ def test_targets(model: candor.Model, inputs: np.ndarray) -> None:
         assert np.array_equal(method(inputs, targets), wanted)
     assert np.array_equal(method(inputs, 3), method(inputs, [3, np.int64(3)]))
 
-    class ClassifierOutputTarget:  # that of pytorch-grad-cam
+    class ClassifierOutputTarget:  # like that of pytorch-grad-cam
         category = 3
 
     assert np.array_equal(method(inputs, [ClassifierOutputTarget()] * 2), method(inputs, 3))

@@ -1,4 +1,4 @@
-"""Modules of torch in one line, against their own gradients and those of pytorch-grad-cam and Captum."""
+"""Torch modules in one line, compared with their own gradients and with pytorch-grad-cam and Captum."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_what_cannot_be_exported_is_said(example: torch.Tensor) -> None:
         candor.load(Two(), example)
 
     class Random(torch.nn.Module):
-        """Answers otherwise each time, so that no graph answers as it does."""
+        """Gives different logits each time, so that no graph can equal it."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -95,7 +95,7 @@ def test_preprocessing_of_published_weights() -> None:
         candor.load(small(), torch.zeros(1, 3, 32, 32), preprocess=object())
 
 
-#: Architecture, and the layer and reshape function that pytorch-grad-cam needs and Candor does not.
+#: Architecture, and the layer and reshape function, which pytorch-grad-cam needs and Candor does not.
 def tokens(tensor: torch.Tensor) -> torch.Tensor:
     side = int((tensor.shape[1] - 1) ** 0.5)
     return tensor[:, 1:].reshape(len(tensor), side, side, -1).permute(0, 3, 1, 2)
@@ -118,7 +118,7 @@ def loaded(request: pytest.FixtureRequest) -> Iterator[tuple[str, torch.nn.Modul
         for parameter in module.parameters():
             if not parameter.any():  # the head of the vision transformer, and biases
                 parameter.normal_(0, 0.02)
-        for _ in range(3):  # BatchNormalization that fits the random weights, without which signals vanish
+        for _ in range(3):  # BatchNormalization that fits the random weights, without which signals would vanish
             module.train()(torch.randn(4, 3, 224, 224))
     module.eval()
     x = torch.randn(5, 3, 224, 224)
@@ -128,8 +128,8 @@ def loaded(request: pytest.FixtureRequest) -> Iterator[tuple[str, torch.nn.Modul
 
 
 def test_gradients_of_torchvision(loaded: tuple[str, torch.nn.Module, candor.Model, torch.Tensor]) -> None:
-    """About one image in six has a unit of ReLU or MaxPool at its kink, where rounding decides: torch's own gradients in single and in double
-    precision differ there by a hundredth of the largest value, and Candor's from either. So most of five images are asked for."""
+    """In about one image in six, a unit of ReLU or MaxPool is at its kink, where rounding decides: torch's own gradients in single and in double
+    precision differ there by a hundredth of the largest value, and Candor's from both. So most, not all, of five images must agree."""
     captum = pytest.importorskip("captum.attr", reason="captum is not installed")
     _, module, model, x = loaded
     wanted = captum.Saliency(module).attribute(x.clone().requires_grad_(), target=1, abs=False)
@@ -140,7 +140,7 @@ def test_gradients_of_torchvision(loaded: tuple[str, torch.nn.Module, candor.Mod
 
 
 def test_grad_cam_of_torchvision(loaded: tuple[str, torch.nn.Module, candor.Model, torch.Tensor]) -> None:
-    """Of convolutional networks, where the layer is the same by itself; pytorch-grad-cam divides each map by its largest value."""
+    """For convolutional networks, where the automatic layer is the same; pytorch-grad-cam divides each map by its largest value."""
     peer = pytest.importorskip("pytorch_grad_cam", reason="pytorch-grad-cam is not installed")
     targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets")
     name, module, model, x = loaded
@@ -148,7 +148,7 @@ def test_grad_cam_of_torchvision(loaded: tuple[str, torch.nn.Module, candor.Mode
         pytest.skip("Candor takes the attention's output of transformers, of which pytorch-grad-cam has no map")
     layer, reshape = MODELS[name]
     method = candor.Method("grad-cam", model)
-    # With random weights many classes have nothing positive: the first two that have.
+    # With random weights many classes have an empty map: the first two with positive values are used.
     classes = [t for t in range(30) if (method(x[:1], t) > 0).any()][:2]
     assert len(classes) == 2
     x = x[:1].repeat(2, 1, 1, 1)

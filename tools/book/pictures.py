@@ -1,14 +1,14 @@
-"""The pictures of the book, drawn by Candor: overlays of `candor explain` on scenes, side by side.
+"""Draws the pictures of the book with Candor: overlays of `candor explain` on scenes, side by side.
 
     python tools/book/pictures.py PROGRAM
 
-PROGRAM is the `candor` binary. Written are, in book/src/images:
+PROGRAM is the `candor` binary. The files are written to book/src/images:
 
 - scenes.webp, fish.webp: the demo scenes; a scene of the tutorial and the maps of three classes;
-- methods/NAME.webp: the second demo scene and the maps of "star", "house" and "mushroom" (which is not in it), all on one scale, for each method
+- methods/NAME.webp: the second demo scene and the maps of "star", "house" and "mushroom" (which is absent), all on one scale, for each method
   that is defined for the embedded model;
 - compare.webp: "house" and "mushroom" by Grad-CAM, integrated gradients and Candor. The first two are painted as pytorch-grad-cam
-  and Captum do, each map on its own scale (Captum leaves out the highest values, which hold 2 % of the sum); Candor's on the photo's scale.
+  and Captum do, each map on its own scale (Captum leaves out the highest values, which contain 2 % of the sum); Candor's on the photo's scale.
 """
 
 import json
@@ -40,7 +40,7 @@ def beside(pictures, path, columns=None):
 
 
 def overlays(program, photo, classes, out, *arguments):
-    """The overlays of `classes`, or nothing if the method is not defined for the model."""
+    """The overlays of `classes`, or an empty list if the method is not defined for the model."""
     asked = [word for name in classes for word in ("--class", name)]
     command = [program, "explain", ASSETS / "scenes.onnx", photo, *asked, *arguments, "--no-probe", "--out", out]
     if subprocess.run(command, capture_output=True).returncode:
@@ -67,14 +67,14 @@ def painted(photo, values, scale):
 
 
 def own_scale(values, method):
-    """What a map is divided by where it is painted on its own."""
+    """The value that a map is divided by if it is painted on its own scale."""
     values = numpy.sort(numpy.maximum(values, 0), axis=None)
     share = 0.98 if method == "integrated-gradients" else 1
     return max(values[numpy.searchsorted(values.cumsum(), share * values.sum()).clip(0, values.size - 1)], 1e-12)
 
 
 def compare(program, photo, folder, path):
-    """Two classes by three methods, with names."""
+    """Two classes by three methods, with captions."""
     classes = {"house": "house, which is there", "mushroom": "mushroom, which is not"}
     columns = {"grad-cam": "Grad-CAM", "integrated-gradients": "integrated gradients", "reliable": "Candor"}
     top, left = 24, 24

@@ -1,1 +1,1 @@
-"""What the scripts in goldens/, parity/ and compare/ share. `pip install -e tools` makes it importable."""
+"""Shared by the scripts in goldens/, parity/ and compare/. `pip install -e tools` makes it importable."""

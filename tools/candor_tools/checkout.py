@@ -1,4 +1,4 @@
-"""Where files are: the checkout that holds this package, the shared data, and the models of both."""
+"""Locations of files: the checkout that contains this package, the shared data, and the models of both."""
 
 import os
 from pathlib import Path
@@ -19,5 +19,5 @@ def data_directory() -> Path:
 
 
 def model_file(name: str) -> Path:
-    """The ONNX file of a model: `scenes` is the embedded one, any other name one of the shared data."""
+    """The ONNX file of a model: `scenes` is the embedded one, any other name is one of the shared data."""
     return SCENES if name == SCENES.stem else data_directory() / "models" / f"{name}.onnx"

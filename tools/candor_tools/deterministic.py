@@ -1,9 +1,9 @@
 """Inputs and directions that any language can regenerate exactly, without a random-number library.
 
 `noise(n)` is a Weyl sequence: with u_i = (i·multiplier + increment) mod 2³² (unsigned integers), entry i is
-u_i / 2³² · 2 − 1, in [−1, 1), exact in float64. It is very regular, which can put a max-pooling's windows on near-ties
-by the hundred; `scrambled` mixes the bits of u_i first (`scramble`). `noise_image` scales it in float64 (multiply, then add) and rounds to
-float32 once, at the end. `smooth_image` is a sum of sines, for goldens that want a picture rather than noise.
+u_i / 2³² · 2 − 1, in [−1, 1), exact in float64. It is very regular, which can cause near-ties in hundreds of max-pooling windows;
+`scrambled` first mixes the bits of u_i (`scramble`). `noise_image` scales it in float64 (multiply, then add) and rounds to
+float32 once, at the end. `smooth_image` is a sum of sines, for goldens that need a picture rather than noise.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""How goldens are written: compact JSON, and float32 values as the shortest decimals."""
+"""Writes goldens: compact JSON, with float32 values as the shortest decimals."""
 
 import json
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""The classifier families that tools/parity/export_models.py exports: name → side of the input, and how a model is built.
+"""The classifier families that tools/parity/export_models.py exports: name → side of the input in pixels, and how a model is built.
 
-`NAME@SIDE` is a family at another side of the input, which the architecture must allow: a smaller one has fewer units, and so
-fewer of them within rounding of a kink.
+`NAME@SIDE` is a family with another side of the input, which the architecture must allow: a smaller one has fewer units, and therefore
+fewer within rounding error of a kink.
 """
 
 import torch
@@ -34,7 +34,7 @@ def side(name: str, families: dict[str, int]) -> int:
 
 
 def make_generic(model: torch.nn.Module) -> None:
-    """Replaces the special values of a fresh initialisation by random ones of a typical size."""
+    """Replaces the special values of a new initialisation by random ones of a typical size."""
     for name, parameter in model.named_parameters():
         value = parameter.data
         flat = value.flatten()
@@ -53,9 +53,9 @@ def make_generic(model: torch.nn.Module) -> None:
 
 
 def separate(model: torch.nn.Module) -> None:
-    """Puts the outputs of BatchNormalization three standard deviations off zero, even channels above it and odd ones below.
+    """Moves the outputs of BatchNormalization three standard deviations away from zero, even channels above it and odd ones below.
 
-    Behind it Relu, Relu6 and Hardswish then have next to no unit so near a kink that rounding moves it across.
+    Then almost no unit of a following Relu, Relu6 or Hardswish is so close to a kink that rounding moves it across.
     """
     for norm in batch_norms(model):
         if not norm.affine:
@@ -70,8 +70,8 @@ def separate(model: torch.nn.Module) -> None:
 def calibrate(model: torch.nn.Module, images: torch.Tensor) -> None:
     """Measures the statistics of BatchNormalization on images, layer by layer.
 
-    A variance counts as no less than FLOOR times the layer's mean square. A channel that is as good as constant would be
-    blown up otherwise, and the rounding in it.
+    A variance counts as at least FLOOR times the layer's mean square. Otherwise a practically constant channel would be
+    amplified, with its rounding errors.
     """
 
     def measure(norm: torch.nn.Module, inputs: tuple) -> None:
@@ -96,19 +96,19 @@ RECIPES = ("generic", "separated")
 
 
 def batch_norms(model: torch.nn.Module) -> list[torch.nn.Module]:
-    """Those that keep statistics."""
+    """The BatchNormalization modules that keep statistics."""
     kind = torch.nn.modules.batchnorm._BatchNorm
     return [m for m in model.modules() if isinstance(m, kind) and m.running_mean is not None]
 
 
 def build(name: str, recipe: str, images: torch.Tensor) -> torch.nn.Module:
-    """The model in evaluation mode, calibrated on images; the same weights whenever it is called."""
+    """The model in evaluation mode, calibrated on images; with the same weights at every call."""
     torch.manual_seed(0)
     name = name.partition("@")[0]
     if name in TORCHVISION:
         import torchvision
 
-        # Auxiliary heads serve training; their outputs would be outputs of the export.
+        # Auxiliary heads are for training; they would become outputs of the export.
         extra = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
         model = torchvision.models.get_model(name, weights=None, **extra)
     else:
@@ -123,7 +123,7 @@ def build(name: str, recipe: str, images: torch.Tensor) -> torch.nn.Module:
 
 
 def picture(size: int, index: int) -> tuple[torch.Tensor, int]:
-    """A noise image 1×3×size×size, and the increment that makes it."""
+    """A noise image 1×3×size×size, and the increment that generates it."""
     increment = (INCREMENT + index * INCREMENT_STEP) % 2**32
     return torch.from_numpy(noise_image([1, 3, size, size], AMPLITUDE, 0.0, increment, scrambled=True)), increment
 

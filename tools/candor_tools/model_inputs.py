@@ -1,11 +1,11 @@
-"""The models of the goldens and the input of each, which is away from kinks: goldens/models.py says how it was chosen."""
+"""The models of the goldens and the input of each, which is away from kinks: goldens/models.py describes the choice."""
 
 import numpy as np
 
 from candor_tools.deterministic import INCREMENT, INCREMENT_STEP, MULTIPLIER, noise_image
 
-# model → (amplitude, offset, candidate, inner values). The range is the model's own preprocessing's. Inner values: the last
-# activation before the head, then one a spatial resolution earlier. None feeds a MaxPool with ties (windows of zeros
+# model → (amplitude, offset, candidate, inner values). The range is that of the model's own preprocessing. Inner values: the last
+# activation before the head, then one per earlier spatial resolution. None is the input of a MaxPool with ties (windows of zeros
 # after a Relu), where the gradient of the value itself is a convention.
 MODELS = {
     "cifar10_resnet20": (2.0, 0.0, 1, ["relu_70", "relu_47"]),
@@ -20,7 +20,7 @@ MODELS = {
     "tiny_darknet_224": (0.5, 0.5, 6, ["leaky_re_lu_15", "leaky_re_lu_10"]),
 }
 
-# The regular noise puts 300 windows of tiny_darknet's first MaxPool on near-ties (about one is expected).
+# The regular noise causes near-ties in 300 windows of tiny_darknet's first MaxPool (about one is expected).
 SCRAMBLED = {"tiny_darknet_224"}
 
 
@@ -30,13 +30,13 @@ def candidate(t: int) -> int:
 
 
 def input_image(name: str, shape: list[int], t: int | None = None) -> np.ndarray:
-    """A model's input, float32; `t`: another candidate than the chosen one."""
+    """A model's input, float32; `t`: a candidate other than the chosen one."""
     amplitude, offset, chosen, _ = MODELS[name]
     return noise_image(shape, amplitude, offset, candidate(chosen if t is None else t), name in SCRAMBLED)
 
 
 def input_entry(name: str, shape: list[int]) -> dict:
-    """`input` in a golden: what regenerates the image."""
+    """`input` of a golden: the parameters that regenerate the image."""
     amplitude, offset, chosen, _ = MODELS[name]
     return {
         "shape": shape,

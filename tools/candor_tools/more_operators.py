@@ -1,6 +1,6 @@
-"""Operators for `onnx_torch` that no shared classifier needs: of the rows of goldens/rules.py, and of exported methods.
+"""Operators for `onnx_torch` that no shared classifier needs: those of the rows of goldens/rules.py, and of exported methods.
 
-Importing this module registers them. Two replace simpler ones: BatchNormalization (training mode) and Pad (all modes).
+Importing this module registers them. Two replace simpler versions: BatchNormalization (training mode) and Pad (all modes).
 """
 
 import torch
@@ -213,13 +213,13 @@ def conv_transpose(a, x, w, b=None):
     pads, rank = a.get("pads", [0, 0, 0, 0]), 2
     extra, strides, dilations = (a.get(k, d) for k, d in (("output_padding", [0, 0]), ("strides", [1, 1]), ("dilations", [1, 1])))
     y = F.conv_transpose2d(x, w, None, strides, 0, 0, a.get("group", 1), dilations)
-    # PyTorch takes one padding for both ends: cut it off here, as ONNX says.
+    # PyTorch has one padding for both ends: crop the result as ONNX defines it.
     y = F.pad(y, torch_pad([-p for p in pads[:rank]], [e - p for e, p in zip(extra, pads[rank:])]))
     return y if b is None else y + b.reshape(-1, 1, 1)
 
 
 def triangles(n: int, to: int) -> torch.Tensor:
-    """to×n: linear interpolation with antialiasing, the image continued by its border."""
+    """to×n: linear interpolation with antialiasing; the image is continued with its border values."""
     weights = torch.zeros(to, n, dtype=torch.float64)
     for i in range(to):
         at = (i + 0.5) * n / to - 0.5
@@ -235,7 +235,7 @@ def resize(a, x, _, scales=None, sizes=None):
     if mode == "nearest":
         return F.interpolate(x, mode="nearest-exact" if where == "half_pixel" else "nearest", **size)
     if a.get("antialias", 0) and not a.get("exclude_outside", 0):
-        # PyTorch leaves out what lies outside the image; here the border's pixels count for it.
+        # PyTorch leaves out positions outside the image; here they have the border's values.
         rows, columns = (triangles(n, to).to(x.dtype) for n, to in zip(x.shape[2:], size["size"]))
         return rows @ x @ columns.T
     corners = where == "align_corners"
@@ -289,7 +289,7 @@ def einsum(a, *inputs):
 
 
 class Round(torch.autograd.Function):
-    """Rounding, differentiated straight through."""
+    """Rounding with a straight-through gradient."""
 
     @staticmethod
     def forward(context, x):
@@ -301,7 +301,7 @@ class Round(torch.autograd.Function):
 
 
 def along(value, x, a):
-    """A scale or zero point for each entry of `axis`, as something that broadcasts."""
+    """A scale or zero point for each entry of `axis`, reshaped to broadcast."""
     shape = [1] * x.dim()
     shape[a.get("axis", 1)] = -1
     value = value.double()
@@ -325,7 +325,7 @@ def dynamic_quantize_linear(a, x):
         scale = (high - low) / 255
         zero = torch.round((-low / scale).clamp(0, 255))
     levels = Round.apply(x / scale) + zero
-    # The range is that of x, so that nothing is saturated; at the ends of the range clamp would have no gradient.
+    # The range is that of x, so that no value saturates; at the ends of the range clamp would have no gradient.
     return levels + (levels.clamp(0, 255) - levels).detach(), scale, zero
 
 

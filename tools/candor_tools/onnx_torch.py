@@ -1,7 +1,7 @@
 """Evaluate an ONNX classifier with PyTorch: small, readable, exact.
 
-`OnnxModule` interprets the graph node by node with torch.nn.functional, so PyTorch's autograd gives reference
-gradients of the very same graph that Candor rewrites. It runs in float32 (timings) or float64 (goldens), takes hooks
+`OnnxModule` interprets the graph node by node with torch.nn.functional, so that PyTorch's autograd gives reference
+gradients of the very graph that Candor rewrites. It runs in float32 (timings) or float64 (goldens), accepts hooks
 on inner values (masks), and can start and stop anywhere (`feeds`, `fetch`).
 
     module = OnnxModule("model.onnx", dtype=torch.float64)
@@ -35,7 +35,7 @@ OPERATORS: dict[str, Callable] = {}
 
 
 def operator(*names: str):
-    """Register a function as the meaning of one or more ONNX operators."""
+    """Register a function as the implementation of one or more ONNX operators."""
 
     def register(function):
         for name in names:
@@ -51,7 +51,7 @@ def integers(value) -> list[int]:
 
 
 def window_pads(attributes: dict, size: Iterable[int], kernel: list[int]) -> tuple[list[int], list[int]]:
-    """Explicit (begin, end) padding of a convolution or pooling window, auto_pad resolved."""
+    """Explicit (begin, end) padding of a convolution or pooling window, with auto_pad resolved."""
     rank = len(kernel)
     auto = attributes.get("auto_pad", b"NOTSET").decode()
     if auto == "NOTSET":
@@ -88,7 +88,7 @@ def conv(a, x, w, b=None):
 def pool_padding(a, x) -> tuple[list[int], list[int], list[int]]:
     """(begin, end, surplus): the stated padding, and what ceil_mode adds at the end so that flooring is exact.
 
-    As PyTorch and ONNX Runtime do, ceil_mode drops a last window that would start in the end padding.
+    As in PyTorch and ONNX Runtime, ceil_mode drops a last window that would start in the end padding.
     """
     kernel = a["kernel_shape"]
     rank = len(kernel)
@@ -328,7 +328,7 @@ for _name, _function in {
 
 
 class Node:
-    """One ONNX node, attributes decoded and its operator looked up once."""
+    """One ONNX node, with attributes decoded and its operator looked up once."""
 
     def __init__(self, proto: onnx.NodeProto, opset: int):
         if proto.op_type not in OPERATORS:
@@ -378,12 +378,12 @@ class OnnxModule(torch.nn.Module):
         self._plans: dict = {}
 
     def _apply(self, function, recurse=True):
-        """`to` and its like take the constants along; integers, which are shapes and axes, stay where they are."""
+        """`to` and similar methods also apply to the constants; integers, which are shapes and axes, stay on their device."""
         self.constants = {k: function(v) if v.is_floating_point() else v for k, v in self.constants.items()}
         return super()._apply(function, recurse)
 
     def _settle_bounds(self, node: Node) -> None:
-        """Makes the constant bounds of a Clip numbers, at which torch.compile need not break the graph."""
+        """Turns constant bounds of a Clip into numbers, with which torch.compile need not break the graph."""
         bounds = dict(zip(("min", "max"), node.inputs[1:]))
         if node.op_type == "Clip" and all(not name or name in self.constants for name in bounds.values()):
             node.attributes |= {key: self.constants[name].item() for key, name in bounds.items() if name}
@@ -419,7 +419,7 @@ class OnnxModule(torch.nn.Module):
         self.nodes = kept
 
     def _plan(self, feeds: frozenset[str], fetch: tuple[str, ...]) -> list[Node]:
-        """The nodes that `fetch` needs when `feeds` are given, in graph order (remembered)."""
+        """The nodes that `fetch` needs when `feeds` are given, in graph order (cached)."""
         if (feeds, fetch) not in self._plans:
             needed, plan = set(fetch) - feeds, []
             for node in reversed(self.nodes):
@@ -433,7 +433,7 @@ class OnnxModule(torch.nn.Module):
         return self._plans[feeds, fetch]
 
     def run(self, feeds: dict[str, Tensor], fetch: Iterable[str], values: Hooks | None = None) -> list[Tensor]:
-        """Compute `fetch` from `feeds` (any values, the image input or inner ones).
+        """Computes `fetch` from `feeds` (any values: the image input or inner ones).
 
         `values` replaces the named values, fed or computed, by a function of them before anything consumes them.
         """
@@ -452,7 +452,7 @@ class OnnxModule(torch.nn.Module):
         return self.run({self.input: x}, [self.output], values)[0]
 
     def dominating(self) -> list[str]:
-        """Values through which every path from the input to the output runs, in graph order."""
+        """Values through which every path from the input to the output passes, in graph order."""
         return [name for node in self.nodes for name in node.outputs if not self._reaches_output_without(name)]
 
     def _reaches_output_without(self, removed: str) -> bool:

@@ -1,16 +1,16 @@
-"""The reliable mask (METHOD.md, section 2) in plain PyTorch: the reference for goldens and timings.
+"""The reliable mask (book/src/explanation/evidence.md) in plain PyTorch: the reference for goldens and timings.
 
 For image x and query c, masks m_l in [0, 1] of shape 1×H_l×W_l on inner values a_l minimise
 
     (o_c(S(x; m)) − t)², t = max(o_c(S(x)), n_c), zero below n_c where t = n_c, + λ Σ_l t_l · (C_l / channels of m_l) · ‖m_l‖₁
 
-with o_c(S) = S_c − logsumexp_{k≠c} S_k, n_c = o_c(S(x; 0)), t_l = 1/sqrt(H_l·W_l); spatial masks have one channel, so
-level l weighs C_l/sqrt(H_l·W_l). Adam from ones, then projection onto [0, 1] after each step.
+with o_c(S) = S_c − logsumexp_{k≠c} S_k, n_c = o_c(S(x; 0)), t_l = 1/sqrt(H_l·W_l); spatial masks have one channel, so that
+level l has the weight C_l/sqrt(H_l·W_l). Adam starts from ones and is followed by projection onto [0, 1] after each step.
 
 Conventions where the formula leaves a choice: ‖m‖₁ = Σ m (so its gradient is 1 at m = 0 too), and no gradient flows
 through max(o, n) where o < n.
 
-Queries of one image are a batch: their losses are summed and Adam works entry by entry, so each is independent.
+The queries of one image are a batch: their losses are summed and Adam works entry by entry, so that each is independent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LEVEL_OPERATORS = ("Relu", "Clip", "LeakyRelu", "Concat")
 
 
 def find_levels(module: OnnxModule) -> list[str]:
-    """The last activation of each spatial size through which every path from input to output runs."""
+    """The last activation of each spatial size through which every path from input to output passes."""
     dominating = module.dominating()
     operator = {o: n.op_type for n in module.nodes for o in n.outputs}
     with torch.no_grad():
@@ -39,7 +39,7 @@ def find_levels(module: OnnxModule) -> list[str]:
 
 
 def places(a: Tensor) -> tuple[int, int, int]:
-    """Channels, height and width of a value: N×C×H×W, or tokens N×T×C on a square grid behind those without a place."""
+    """Channels, height and width of a value: N×C×H×W, or tokens N×T×C on a square grid after those without a position."""
     if a.dim() == 4:
         return tuple(a.shape[1:])
     side = int(a.shape[1] ** 0.5)
@@ -47,7 +47,7 @@ def places(a: Tensor) -> tuple[int, int, int]:
 
 
 def lay(mask: Tensor, a: Tensor) -> Tensor:
-    """A mask N×1×H×W on the axes of a value. Tokens without a place are kept."""
+    """A mask N×1×H×W arranged for the axes of a value. Tokens without a position are kept."""
     if a.dim() == 4:
         return mask
     rows = mask.flatten(2).transpose(1, 2)
@@ -63,7 +63,7 @@ def log_odds(logits: Tensor, classes: Tensor) -> Tensor:
 
 @dataclass
 class MaskRun:
-    """What learning the masks gave: B queries, masks B×1×H_l×W_l."""
+    """Result of learning the masks: B queries, masks B×1×H_l×W_l."""
 
     levels: list[str]
     log_odds: Tensor
@@ -77,7 +77,7 @@ class MaskRun:
 
 
 class ReliableMask:
-    """Learns spatial masks at `levels` of a module; the graph before the first masked value runs once an image. `compiled`: each step
+    """Learns spatial masks at `levels` of a module; the graph before the first masked value runs once per image. `compiled`: run each step
     through torch.compile."""
 
     def __init__(
@@ -95,7 +95,7 @@ class ReliableMask:
         self.frontier = self._frontier()
 
     def _frontier(self) -> list[str]:
-        """Values that no mask changes, and that something a mask changes consumes (masked ones, before masking)."""
+        """Values that no mask affects and that are inputs of something that a mask affects (masked values before masking)."""
         masked = set(self.levels)
         unknown = masked - {o for n in self.module.nodes for o in n.outputs}
         if unknown:

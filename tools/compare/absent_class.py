@@ -1,11 +1,11 @@
-"""What other packages draw for a class that is not in the photo.
+"""What other packages show for an absent class.
 
     python tools/compare/absent_class.py MODEL.onnx PHOTO... [--layer NAME] [--masks N]
 
-For each photo and method: the map of the model's answer and that of the class of median rank. Printed are medians over the photos of the second map's
-maximum and mass (mean of its positive values) as shares of the first one's, as the package returns them. The model is an ONNX classifier of logits with
-inception preprocessing; for PyTorch's packages onnx2torch converts it. Packages that are not installed are named and left out: onnx2torch, captum,
-grad-cam, torchcam, quantus (these together), xplique (with onnx2torch), dianna, openvino-xai (each in an environment of its own, as their
+For each photo and method: the map of the model's answer and that of the class of median rank. Prints medians over the photos of the second map's
+maximum and mass (mean of its positive values) as fractions of the first one's, as the package returns them. The model is an ONNX classifier of logits
+with inception preprocessing; for PyTorch's packages onnx2torch converts it. Packages that are not installed are named and left out: onnx2torch, captum,
+grad-cam, torchcam, quantus (these together), xplique (with onnx2torch), dianna, openvino-xai (each in its own environment, as their
 requirements exclude each other).
 """
 
@@ -149,7 +149,7 @@ def main() -> None:
 
 
 def forward(model: str):
-    """The model's logits, by ONNX Runtime or OpenVINO, whichever is installed; and the side of its input."""
+    """The model's logits, by ONNX Runtime or OpenVINO, whichever is installed; and the side of its input in pixels."""
     try:
         import onnxruntime
     except ImportError:

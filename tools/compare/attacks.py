@@ -5,11 +5,11 @@
            [--preset imagenet] [--set ATTACK.KEY=VALUE …] [--from OTHER.onnx] [--float64] [--device cuda]
            [--candor target/release/candor] [--engine onnxruntime] [--measured FILE.json] [--side candor | reference]
 
-PHOTOS is a file in CIFAR-10's binary layout or a folder; the first images are used, those of a folder made as large as the model's
-input. Both sides attack the model's own answer, away from it (jsma: towards the class after it, torchattacks' choice), on pixels in
-0..1. Success and norms are of the images before they are quantised to 8 bits. --float64: the reference's model computes in
-double precision. --measured keeps the figures, and what it holds is not measured again: with --side the two sides can run one after
-the other, on two machines. Prints a Markdown table.
+PHOTOS is a file in CIFAR-10's binary layout or a folder; the first images are used, those of a folder resized to the model's
+input. Both sides attack the model's own answer, untargeted (jsma: towards the class after it, torchattacks' choice), on pixels in
+0..1. Success and norms are those of the images before they are quantised to 8 bits. --float64: the reference's model computes in
+double precision. --measured stores the results, and stored results are not measured again: with --side the two sides can run one after
+the other, or on two machines. Prints a Markdown table.
 """
 
 import argparse
@@ -30,7 +30,7 @@ NORM = {
     "fgsm": "linf", "bim": "linf", "pgd": "linf", "pgd-l2": "l2", "deepfool": "l2", "cw": "l2",
     "apgd": "linf", "square": "linf", "jsma": "l0", "transfer": "linf",
 }  # fmt: skip
-# eps in 1/255 but for L2; step as a share of eps.
+# eps in 1/255 except for L2; step as a fraction of eps.
 SETTINGS = {
     "fgsm": {"eps": 8},
     "bim": {"eps": 8, "steps": 10, "step": 0.2},
@@ -46,7 +46,7 @@ SETTINGS = {
 
 
 class Model(torch.nn.Module):
-    """The ONNX graph on pixels in 0..1. Its parameters say where and in which precision, as torchattacks asks them."""
+    """The ONNX graph on pixels in 0..1. Its parameters give torchattacks the device and the precision."""
 
     def __init__(self, path: Path, preset: str, dtype: torch.dtype = torch.float32):
         super().__init__()
@@ -98,7 +98,7 @@ def torchattacks_attack(name: str, how: dict, model: torch.nn.Module, source: to
 
 
 def candor_settings(name: str, how: dict) -> list[str]:
-    """The settings as `--set` takes them. Foolbox takes every step."""
+    """The settings for `--set`. Foolbox takes every step."""
     own = {key: f"{value}/255" if key == "eps" and NORM[name] == "linf" else str(value) for key, value in how.items()}
     if name == "transfer":
         own = {"attack": "pgd", "method.early-stop": "false"} | {f"method.{key}": value for key, value in own.items()}
@@ -108,7 +108,7 @@ def candor_settings(name: str, how: dict) -> list[str]:
 
 
 def length(name: str, difference: torch.Tensor) -> torch.Tensor:
-    """For each image the length of the change in the attack's norm."""
+    """For each image the norm of the change, in the attack's norm."""
     return {
         "linf": lambda: difference.abs().amax(1),
         "l2": lambda: difference.norm(dim=1),
@@ -117,7 +117,7 @@ def length(name: str, difference: torch.Tensor) -> torch.Tensor:
 
 
 def theirs(name: str, a: argparse.Namespace, images: torch.Tensor) -> tuple[float, float]:
-    """Success rate, and median norm of the successful."""
+    """Success rate, and median norm of the successful images."""
     torch.manual_seed(0)
     dtype = torch.float64 if a.float64 else torch.float32
     images = images.to(a.device, dtype)

@@ -3,7 +3,7 @@
     python tools/compare/first_map.py resnet50 ZOO/resnet50.pt --save-weights     once; ZOO is a folder of tools/parity/export_models.py
     python tools/compare/first_map.py resnet50 ZOO/resnet50.pt PHOTO              writes Grad-CAM's map as map.npy
 
-A user's script without anything that it could leave out: torchvision's module and preprocessing, and autograd hooks
+A user's script with nothing that it could leave out: torchvision's module and preprocessing, and autograd hooks
 instead of a library. Time it from outside, beside `candor explain MODEL PHOTO --method grad-cam`.
 """
 

@@ -4,7 +4,7 @@
 
 Both models explain each photo's top-1 class. Only photos for which both give the same class are compared, by Spearman's correlation
 of the two maps and by the overlap (intersection over union) of the 5 % of pixels in which each is largest. Equal pixels
-share a rank; of equal pixels at the 5 % mark, the first in reading order are taken. A constant map has no
+share a rank; among equal pixels at the 5 % mark, the first in reading order are taken. A constant map has no
 order and is counted separately. Prints a Markdown row for each method, with the median and the 5th percentile.
 """
 
@@ -21,7 +21,7 @@ SHARE = 0.05
 
 
 def maps(arguments, model: Path, method: str, photos: list[str], folder: Path) -> dict[str, tuple[int, np.ndarray]]:
-    """Photo → its top-1 class and the map."""
+    """A map from each photo to its top-1 class and the explanation's map."""
     words = [arguments.candor, "explain", str(model), *photos, "--method", method, "--class", "top1", "--no-probe"]
     words += ["--out", str(folder), "--json", *arguments.options]
     done = subprocess.run(words, capture_output=True, text=True)
@@ -35,7 +35,7 @@ def maps(arguments, model: Path, method: str, photos: list[str], folder: Path) -
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks; equal values share the mean of theirs."""
+    """Ranks; equal values share their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
 

@@ -3,9 +3,9 @@
     python tools/compare/mask_time.py MODEL [--levels a,b,c] [--iterations 60] [--queries 2] [--repeats 7]
                                       [--compile] [--device cuda] [--candor "target/release/examples/mask_time --engine rten"]...
 
-MODEL is an ONNX file, the name of a shared model, or `scenes`, the embedded one. PyTorch runs in two forms: eager on the graph as
-it is, and with BatchNormalization folded and channels-last memory (its fastest on a CPU). In each repeat every candidate runs once,
-in rotating order. Prints a Markdown table of medians and ratios, and whether all computed the same thing.
+MODEL is an ONNX file, the name of a shared model, or `scenes`, the embedded one. PyTorch runs in two forms: eager on the unchanged
+graph, and with BatchNormalization folded and channels-last memory (its fastest on a CPU). In each repeat every candidate runs once,
+in rotating order. Prints a Markdown table of medians and ratios, and whether all candidates computed the same result.
 
 What is timed
     mask      from the image tensor in memory to the masks in memory, all queries of the image in one batch: the
@@ -75,7 +75,7 @@ class PyTorch:
         self.classes = torch.tensor(arguments.classes, device=arguments.device)
 
     def ask(self, request: str) -> dict:
-        """Answer as the protocol says."""
+        """Answers as in the protocol."""
         work = {"mask": self._mask, "gradient": self._gradient}.get(request)
         if work is None:
             return {"error": f"unknown request {request!r}"}
@@ -99,7 +99,7 @@ class PyTorch:
 
 
 class Server:
-    """A candidate in its own process, spoken to by the protocol."""
+    """A candidate in its own process, addressed by the protocol."""
 
     def __init__(self, command: str, arguments: argparse.Namespace):
         self.command = [*shlex.split(command), *server_arguments(arguments)]
@@ -119,7 +119,7 @@ class Server:
         return answer
 
     def ask(self, request: str) -> dict:
-        """Send one request, wait for its answer."""
+        """Sends one request and waits for its answer."""
         self.process.stdin.write(request + "\n")
         self.process.stdin.flush()
         return self._read()
@@ -153,7 +153,7 @@ def serve(candidate: PyTorch) -> None:
 
 
 def compare(candidates: list, repeats: int) -> dict[str, dict[str, list[dict]]]:
-    """answers[request][name], `repeats` each, in alternation; the one that goes first rotates."""
+    """answers[request][name], `repeats` of each, in alternation; the candidate that goes first rotates."""
     answers = {r: {c.name: [] for c in candidates} for r in REQUESTS}
     for request in REQUESTS:
         for candidate in candidates:
@@ -175,7 +175,7 @@ def spread(values: list[float]) -> str:
 def disagreement(answers: list[dict], reference: dict) -> str:
     """Largest relative difference of `mass` (level by level) or `norm` from the reference's, or why there is none.
 
-    Masks that are all empty agree whatever was computed, so they check nothing, and that is said.
+    Masks that are all empty agree whatever was computed, so that they check nothing; the result says so.
     """
     key = "mass" if "mass" in reference else "norm"
     if any(key not in answer for answer in answers):

@@ -4,9 +4,9 @@
     python tools/compare/method_time.py resnet50 ZOO/resnet50.script.onnx [--methods grad-cam,integrated-gradients,rise]
            [--repeats 7] [--compile] [--candor "target/release/examples/mask_time --engine rten"]...
 
-The module is built again by the recipe in the .json beside the ONNX file; the difference of its logits from Candor's is printed
+The module is rebuilt by the recipe in the .json beside the ONNX file; the difference of its logits from Candor's is printed
 first. In PyTorch: pytorch-grad-cam (Grad-CAM on the last block), Captum (integrated gradients, 50 steps, midpoints), and RISE as in
-its authors' code (--rise-masks masks of 7×7 cells, batches of --rise-batch; Captum has none). Each runs on the module as it is and in
+its authors' code (--rise-masks masks of 7×7 cells, batches of --rise-batch; Captum has none). Each runs on the unchanged module and in
 its fastest form on a CPU (BatchNormalization folded, channels-last); with --compile also through torch.compile.
 
 What is timed: from the image tensor in memory to the map in memory. Loading and compiling are not. Maps are compared by
@@ -38,12 +38,12 @@ AMPLITUDE, CELLS, KEPT = 2.0, 7, 0.5
 
 
 def last_block(model: torch.nn.Module) -> torch.nn.Module:
-    """Where Grad-CAM reads: ResNet's last block, else the last of `features`."""
+    """The layer for Grad-CAM: ResNet's last block, else the last of `features`."""
     return model.layer4[-1] if hasattr(model, "layer4") else model.features[-1]
 
 
 class Library:
-    """One form of the PyTorch module under the three libraries."""
+    """One form of the PyTorch module with the three libraries."""
 
     def __init__(self, name: str, module: torch.nn.Module, blocks: torch.nn.Module, size: int, a: argparse.Namespace):
         from captum.attr import IntegratedGradients
@@ -97,7 +97,7 @@ class Library:
 
 
 class Candor(Server):
-    """A Candor server, asked for methods."""
+    """A Candor server, for methods."""
 
     def __init__(self, command: str, arguments: argparse.Namespace):
         super().__init__(command, arguments)

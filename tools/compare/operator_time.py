@@ -3,7 +3,7 @@
     python tools/compare/operator_time.py [--repeats 7] [--threads 2] --candor "target/release/examples/operator_time --engine rten"
                                           --candor "target/release/examples/operator_time --engine onnxruntime"
 
-Each ONNX file has one operator, with the size it has in ResNet-50, MobileNetV2 or ViT-B/16, and a batch of two images.
+Each ONNX file has one operator, with its size in ResNet-50, MobileNetV2 or ViT-B/16, and a batch of two images.
 *forward* is one run; *gradient* is one run of the operator and of its gradient with respect to the input, as a graph of Candor
 (in PyTorch: by autograd). Prints a Markdown table of medians in milliseconds.
 """
@@ -83,7 +83,7 @@ OPERATORS = {
 
 
 def write(folder: Path) -> list[Path]:
-    """A file for each operator."""
+    """Writes a file for each operator."""
     paths = []
     for i, (shape, (nodes, constants)) in enumerate(OPERATORS.values()):
         x = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
@@ -124,7 +124,7 @@ class PyTorch:
 
 
 class Server:
-    """A server of the protocol, in its own process."""
+    """A server with the protocol, in its own process."""
 
     def __init__(self, command: str, paths: list[Path], threads: int):
         words = [*shlex.split(command), "--threads", str(threads), *map(str, paths)]
@@ -159,7 +159,7 @@ def main() -> None:
                     candidate = candidates[(repeat + i) % len(candidates)]
                     time.sleep(SETTLE_SECONDS)
                     took = candidate.ask(request)
-                    if repeat:  # the first turn warms and compiles
+                    if repeat:  # the first round warms up and compiles
                         seconds[request, candidate.name].append(took)
     print("| operator | input | " + " | ".join(f"{n}: forward | gradient" for n in names) + " |")
     print("|---" * (2 + 2 * len(names)) + "|")

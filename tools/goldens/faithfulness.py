@@ -1,4 +1,4 @@
-"""Golden figures of faithfulness by published code, on a small model that both sides can make: float64 but for the images.
+"""Golden figures of faithfulness by published code, on a small model that both sides can build: float64 except for the images.
 
     git clone https://github.com/eclique/RISE DIR
     python tools/goldens/faithfulness.py DIR [--out crates/candor-eval/tests/golden/faithfulness.json]
@@ -61,7 +61,7 @@ SAMPLES = 12
 
 
 def published(directory: Path):
-    """RISE's evaluation.py, without what it draws pictures with and without a GPU."""
+    """RISE's evaluation.py, without its code for drawing and for a GPU."""
     utils, filters = types.ModuleType("utils"), types.ModuleType("scipy.ndimage.filters")
     utils.np, utils.torch, filters.gaussian_filter = np, torch, None
     sys.modules.update({"utils": utils, "scipy.ndimage.filters": filters})
@@ -141,7 +141,7 @@ def main() -> None:
         return float(value[0])
 
     def explained(x):
-        """Captum gives the image as a tuple, the images near it as they are."""
+        """Captum passes the image as a tuple, the nearby images directly."""
         if isinstance(x, tuple):
             return (model.gradient_times_input(x[0], target),)
         return model.gradient_times_input(x, target)

@@ -1,4 +1,4 @@
-"""Makes the image fixtures of crates/candor/tests/data/image and Pillow's answers to them.
+"""Makes the image fixtures of crates/candor/tests/data/image and Pillow's results for them.
 
 Every picture is synthetic and seeded. `python tools/goldens/image.py` rewrites all of them; the tests in
 crates/candor/tests/image_*.rs read them.
@@ -9,8 +9,8 @@ crates/candor/tests/image_*.rs read them.
     resize/floats.json            Pillow's Image.resize of the red channel of `source`, a third of it as floats (mode F):
                                   <filter>_<H>x<W> → values, row-major
     crop/<H>x<W>_<size>.png       torchvision's Resize(size*256/224) + CenterCrop(size), written with Pillow
-    decode/<name>.<ext>           one file a format and oddity; <name>_expected.png holds the expected pixels
-                                  where those are not the file's own
+    decode/<name>.<ext>           one file per format and special case; <name>_expected.png has the expected pixels
+    if they are not the file's own
 """
 
 import io
@@ -23,8 +23,8 @@ from PIL import Image
 from candor_tools.checkout import ROOT
 from candor_tools.golden_file import float32_list, write_json
 
-# Pillow 13 resizes the columns first where that is cheaper, which moves many pixels by a level and some by
-# thirty. Models were trained with the rows-first order of every Pillow before it; so are these references.
+# Pillow 13 resizes the columns first if that is cheaper, which changes many pixels by a level and some by
+# thirty. Models were trained with the rows-first order of earlier versions, which these references use.
 assert int(PIL.__version__.split(".")[0]) < 13, f"Pillow {PIL.__version__}: see tools/pyproject.toml"
 
 OUT = ROOT / "crates/candor/tests/data/image"
@@ -34,7 +34,7 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-# (height, width) of the results: down, down a little, up, one side only, and both ways at once.
+# (height, width) of the results: smaller, slightly smaller, larger, one side only, and both directions at once.
 SIZES = [(8, 8), (24, 31), (80, 64), (53, 20), (20, 37), (16, 60)]
 
 
@@ -50,7 +50,7 @@ def source() -> np.ndarray:
 
 
 def large() -> np.ndarray:
-    """480x640x3 from integers alone, so that the test can make it without a file."""
+    """480x640x3, computed with integers only, so that the test can make it without a file."""
     y, x = np.mgrid[0:480, 0:640]
     r = (x * 5 + y * 3 + (x * y) // 7) % 256
     g = (x // 3 + (y * y) // 11) % 256
@@ -97,7 +97,7 @@ def resize_and_centre_crop(image: Image.Image, size: int) -> Image.Image:
 
 def crop_goldens() -> None:
     big = Image.fromarray(large())
-    # Odd and even leftovers on both sides of a half, portrait and landscape, square, up and down.
+    # Odd and even margins on both sides of a half, portrait and landscape, square, enlarged and reduced.
     for h, w in [(480, 640), (375, 500), (333, 250), (53, 37), (97, 97), (20, 61), (64, 201)]:
         for size in [32, 28, 45]:
             crop = resize_and_centre_crop(big.crop((0, 0, w, h)), size)
@@ -142,7 +142,7 @@ def decode_fixtures() -> None:
     white.paste(photo.convert("L"), mask=alpha)
     save(white.convert("RGB"), "decode/grey_alpha_expected.png")
 
-    # 16 bits: v / 257 rounded. (Pillow has no single convention here; numpy says what is meant.)
+    # 16 bits: v / 257 rounded. (Pillow has no single convention here; the expected values are computed with numpy.)
     grey16 = rng.integers(0, 65536, (24, 19), dtype=np.uint16)
     Image.fromarray(grey16).save(folder / "grey16.png")
     save(Image.fromarray(((grey16.astype(np.uint32) + 128) // 257).astype(np.uint8)), "decode/grey16_expected.png")
@@ -154,7 +154,7 @@ def decode_fixtures() -> None:
     with Image.open(folder / "animation.gif") as gif:
         save(gif.convert("RGB"), "decode/animation_expected.png")
 
-    # JPEG: baseline, progressive, grey and CMYK; what Pillow (libjpeg-turbo) makes of it.
+    # JPEG: baseline, progressive, grey and CMYK, as decoded by Pillow (libjpeg-turbo).
     for name, image, options in [
         ("jpeg", photo, {}),
         ("jpeg_progressive", photo, {"progressive": True}),
@@ -189,7 +189,7 @@ def decode_fixtures() -> None:
 
 
 def embedded_thumbnail() -> None:
-    """A JPEG whose EXIF block holds a whole small JPEG: its end marker must not count as the photo's."""
+    """A JPEG whose EXIF block contains a whole small JPEG: its end marker must not count as the photo's."""
     thumbnail = io.BytesIO()
     blocks().resize((12, 8)).save(thumbnail, "JPEG")
     photo = io.BytesIO()

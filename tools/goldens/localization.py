@@ -3,8 +3,8 @@
     git clone https://github.com/clovaai/wsolevaluation DIR
     python tools/goldens/localization.py DIR [--out crates/candor-eval/tests/golden/localization.json]
 
-DIR's evaluation.py is imported as it is; its reader of metadata is replaced by one that hands out the boxes and masks made here,
-and `np.float` is what it was. Nothing is resized: the maps' grid stands for the 224 × 224 of that code.
+DIR's evaluation.py is imported unchanged; its reader of metadata is replaced by one that returns the boxes and masks made here,
+and `np.float` is restored. Nothing is resized: the maps' grid stands for the 224 × 224 of that code.
 
     opencv                  version of OpenCV, whose order of contours decides between equal areas
     thresholds              20, 0.0 to 0.95: shares of the largest 8-bit value of a map, as i · 0.05
@@ -42,14 +42,14 @@ ROWS, COLUMNS = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
 
 
 def published(directory: Path):
-    """The module evaluation.py of the checkout, with the modules that read files from disk left out."""
+    """The module evaluation.py of the checkout, without the modules that read files from disk."""
     np.float, np.int = np.float64, np.int64
     config, loaders = types.ModuleType("config"), types.ModuleType("data_loaders")
     config.str2bool = bool
     loaders.configure_metadata = lambda metadata: metadata
     loaders.get_image_ids = lambda metadata: list(metadata)
     loaders.get_bounding_boxes = lambda metadata: {name: m["boxes"] for name, m in metadata.items()}
-    # The size the code resizes boxes to: they stay what they are.
+    # The size to which the code resizes boxes: they are unchanged.
     loaders.get_image_sizes = lambda metadata: {name: (224, 224) for name in metadata}
     loaders.get_mask_paths = lambda metadata: ({n: m["mask"] for n, m in metadata.items()}, dict.fromkeys(metadata))
     sys.modules.update({"config": config, "data_loaders": loaders})
@@ -66,7 +66,7 @@ def blob(row, column, tall, wide, peak=1.0):
 
 
 def smooth(random):
-    """Noise under a box of 7 × 7 pixels three times, stretched to 0..1."""
+    """Noise blurred three times with a box of 7 × 7 pixels, stretched to 0..1."""
     values = random.random((HEIGHT, WIDTH))
     for _ in range(3):
         padded = np.pad(values, 3, mode="wrap")
@@ -102,7 +102,7 @@ def maps(random):
     return {
         "single_blob": (blob(18, 22, 6, 8, 0.8), [[10, 8, 33, 27]], False),
         "several_blobs": (several, [[2, 3, 18, 15], [30, 5, 42, 20]], False),
-        # The brightest patch keeps single pixels from being the largest contour together.
+        # Without the brightest patch, single pixels together would be the largest contour.
         "noise": (np.maximum(random.random((HEIGHT, WIDTH)) ** 4 * 0.97, patch), [[5, 5, 30, 30], [20, 10, 47, 39]], True),
         "smooth_noise": (smooth(random), [[3, 2, 20, 19], [22, 20, 44, 37]], True),
         "ring": (np.exp(-((distance - 12) ** 2) / 8), [[9, 5, 37, 33]], False),
@@ -128,7 +128,7 @@ def maps(random):
 
 
 def truth(name, boxes):
-    """The ellipses in the boxes; of the map of ones everything inside its second box."""
+    """The ellipses in the boxes; for the map of ones everything inside its second box."""
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     for x0, y0, x1, y1 in boxes:
         across, down = (COLUMNS - (x0 + x1) / 2) / ((x1 - x0 + 1) / 2), (ROWS - (y0 + y1) / 2) / ((y1 - y0 + 1) / 2)
@@ -137,7 +137,7 @@ def truth(name, boxes):
 
 
 def tied(scores, threshold):
-    """How many different boxes the contours of the largest area have (as the code looks for contours)."""
+    """Number of different boxes of the contours with the largest area (with the code's own contours)."""
     image = (scores * 255).astype(np.uint8)[:, :, None]
     binary = cv2.threshold(image, int(threshold * np.max(image)), 255, cv2.THRESH_BINARY)[1]
     contours = cv2.findContours(binary, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)[0]
@@ -146,7 +146,7 @@ def tied(scores, threshold):
 
 
 def draw():
-    """The maps of the first seed from SEED on under which no areas are equal where they must not be."""
+    """The maps of the first seed from SEED on with which no areas are equal that must not be."""
     for seed in range(SEED, SEED + 1000):
         drawn = {}
         for name, (values, boxes, exact) in maps(np.random.default_rng(seed)).items():
@@ -159,7 +159,7 @@ def draw():
 
 
 def evaluator(kind, metadata, thresholds, multi, dataset):
-    """An evaluator of the published code that has seen all maps."""
+    """An evaluator of the published code after all maps were added."""
     one = kind(
         metadata=metadata, dataset_name=dataset, split="test", cam_threshold_list=thresholds,
         iou_threshold_list=IOUS, mask_root="", multi_contour_eval=multi,
@@ -171,7 +171,7 @@ def evaluator(kind, metadata, thresholds, multi, dataset):
 
 
 def whole(values) -> list:
-    """The shortest decimals, whole numbers without a point."""
+    """The shortest decimals, integers without a decimal point."""
     return [int(v) if v == int(v) else v for v in float32_list(values)]
 
 

@@ -6,7 +6,7 @@
     mask_resnet20_beta2_0.9    the same with β₂ 0.9
     mask_scenes                the embedded model, four levels, β₂ 0.9, λ about Candor's default; needs no shared data
 
-The input is `smooth_image` of tools/candor_tools/deterministic.py, at an amplitude at which rounding moves no unit across its kink: at
+The input is `smooth_image` of tools/candor_tools/deterministic.py, with an amplitude at which rounding moves no unit across its kink: with
 others PyTorch's own masks in float32 differ from those in float64 by up to 0.01 (see `torch_float32`). Objective, initial values,
 projection and conventions are those of tools/candor_tools/reliable_mask.py; Adam is PyTorch's (β₁ 0.9, β₂ of the golden, ε 1e-8 outside
 the square root, bias-corrected).
@@ -63,7 +63,7 @@ def ranges(tensors: list[torch.Tensor]) -> list[list[float]]:
 
 
 def query_entry(run: MaskRun, run32: MaskRun, query: int, c: int, full: bool, short: bool) -> dict:
-    """The golden of one query; `full` writes whole masks and gradients, with `short` the masks alone."""
+    """The golden of one query; `full` writes whole masks and gradients, `short` only masks."""
     masks, masks32 = [m[query] for m in run.masks], [m[query].double() for m in run32.masks]
     first, second = ([g[query] for g in run.gradients[i]] for i in (0, 1))
     second32 = [g[query].double() for g in run32.gradients[1]]

@@ -2,7 +2,7 @@
 
     CANDOR_DATA=… python tools/goldens/methods.py [MODEL...] [--out crates/candor/tests/golden/methods]
 
-Less than a minute for cifar10_resnet20 and `scenes` (which needs no shared data), up to ten for the models of 224². One file a model, <model>.json:
+Less than a minute for cifar10_resnet20 and `scenes` (which needs no shared data), up to ten for the models of 224². One file per model, <model>.json:
 
     model, sha256, input   as in tools/goldens/models.py: the same inputs, which are away from kinks
     layer                  the value that CAM methods and excitation backprop read: the last level
@@ -11,8 +11,8 @@ Less than a minute for cifar10_resnet20 and `scenes` (which needs no shared data
       reference            what computed it
       norm, sum, projections, stride, samples   of the H×W map, as in tools/goldens/models.py, 64 samples at most
 
-Conventions made equal here, with the reasons in book/src/reference/methods.md: relevance starts from the class's logit; maps of the layer
-are cut at zero and enlarged with half-pixel centres (`align_corners=False`); nothing is normalised; ReLU6 is a ReLU (guided
+Conventions made equal here, with the reasons in book/src/reference/methods.md: relevance starts from the class's logit; negative values of maps
+of the layer are set to zero, and they are enlarged with half-pixel centres (`align_corners=False`); nothing is normalised; ReLU6 is a ReLU (guided
 backprop, deconvnet, DeepLIFT, LRP); DeepLIFT's max pooling adds up where windows overlap (`summed_max_pooling`).
 """
 
@@ -63,9 +63,9 @@ SAMPLES = 64
 LEFT_OUT = {"score-cam", "second class", "gamma", "epsilon-plus-flat", "epsilon-alpha2-beta1"}
 
 # model → the last level, points of integrated gradients (0: left out), (window, stride) of occlusion, and what is left out
-# to save time ("second class": only its expensive methods) or because zennit has no rule for it. MobileNetV2 has kinks on the way of
-# integrated gradients from a zero image: noise of 3e-7 in its convolutions moves the map by 1e-3 to 4e-3 (1 to 4 points),
-# and PyTorch's own float32 misses float64 by up to 3e-3.
+# to save time ("second class": only its expensive methods) or because zennit has no rule for it. MobileNetV2 has kinks on the path of
+# integrated gradients from a zero image: noise of 3e-7 in its convolutions changes the map by 1e-3 to 4e-3 (1 to 4 points),
+# and PyTorch's own float32 differs from float64 by up to 3e-3.
 MODELS = {
     "cifar10_resnet20": ("relu_70", 50, (4, 2), set()),
     "scenes": ("level7", 20, (28, 14), set()),
@@ -86,7 +86,7 @@ class Stack(torch.nn.Module):
 
 
 class PaddedConv(torch.nn.Conv2d):
-    """A convolution that pads unevenly by itself: zennit's flat and z-box rules must not take padding for pixels."""
+    """A convolution with uneven padding of its own: zennit's flat and z-box rules must not treat padding as pixels."""
 
     def __init__(self, pads, *arguments):
         super().__init__(*arguments)
@@ -97,14 +97,14 @@ class PaddedConv(torch.nn.Conv2d):
 
 
 class CutRelu(torch.nn.Sequential):
-    """ReLU6 with a ReLU in it, which Captum's guided backprop recognises."""
+    """ReLU6 that contains a ReLU, which Captum's guided backprop recognises."""
 
     def __init__(self):
         super().__init__(torch.nn.ReLU(), torch.nn.Hardtanh(-6.0, 6.0))
 
 
 class OpenRelu(torch.nn.Module):
-    """The same for deconvnet, which does not look at activations: the cut at 6 hands gradients on."""
+    """The same for deconvnet, which does not use activations: the cut at 6 passes gradients on."""
 
     def __init__(self):
         super().__init__()
@@ -116,7 +116,7 @@ class OpenRelu(torch.nn.Module):
 
 
 class Modules(torch.nn.Module):
-    """An OnnxModule whose layers are torch.nn modules, one a node, so that hooks find them."""
+    """An OnnxModule whose layers are torch.nn modules, one per node, so that hooks find them."""
 
     def __init__(self, graph: OnnxModule, relu6=torch.nn.ReLU6):
         super().__init__()
@@ -161,7 +161,7 @@ class Modules(torch.nn.Module):
         state = self.graph.constants | {self.graph.input: x}
         for i, node in enumerate(self.graph.nodes):
             if str(i) in self.layers:
-                # Copies: where a ReLU's output is a pooling's input, Captum's hooks of the ReLU on that tensor run first, before
+                # Copies: if a ReLU's output is a pooling's input, Captum's hooks of the ReLU on that tensor run before
                 # the pooling's have put its multipliers there, and contributions no longer add up.
                 inputs = [state[n].clone() for n in node.inputs if n not in self.graph.constants]
                 state[node.outputs[0]] = self.layers[str(i)](*inputs)
@@ -172,7 +172,7 @@ class Modules(torch.nn.Module):
 
 
 def enlarged(cam: torch.Tensor, size) -> torch.Tensor:
-    """The positive part of an h×w map on the input's grid."""
+    """The positive part of an h×w map, enlarged to the input's grid."""
     return F.interpolate(cam.clamp(min=0)[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
 
 
@@ -197,7 +197,7 @@ def relu_family(make, x, c, cam):
 
 
 def summed_max_pooling(module, inputs, outputs, grad_input, grad_output, eps=1e-10):
-    """Captum's rule for max pooling, but with sums where windows overlap, which `max_unpool2d` overwrites."""
+    """Captum's rule for max pooling, but with sums where windows overlap, which `max_unpool2d` would overwrite."""
     (x, x0), (y, y0) = inputs.detach().chunk(2), outputs.detach().chunk(2)
     size = (module.kernel_size, module.stride, module.padding, module.dilation, module.ceil_mode)
     _, places = F.max_pool2d(inputs.detach(), *size, return_indices=True)
@@ -210,7 +210,7 @@ def summed_max_pooling(module, inputs, outputs, grad_input, grad_output, eps=1e-
 
 
 def blurred(x):
-    """Candor's baseline `blur`: a Gaussian of a twentieth of the shorter side, cut at 3σ, the border repeated."""
+    """Candor's baseline `blur`: a Gaussian of a twentieth of the shorter side, truncated at 3σ, with border values repeated."""
     sigma = min(x.shape[2:]) / 20
     reach = int(np.ceil(3 * sigma))
     weights = torch.exp(-(torch.arange(-reach, reach + 1, dtype=x.dtype) ** 2) / (2 * sigma**2))
@@ -222,7 +222,7 @@ def blurred(x):
 
 
 def deeplift(make, x, c, pools):
-    """Where the baseline is plain, windows of max pooling tie and rounding decides: then against the blurred image."""
+    """If the baseline is constant, windows of max pooling tie and rounding decides: then the blurred image is used."""
     baseline = blurred(x) if pools else torch.zeros_like(x)
     found = DeepLift(make()).attribute(x, baselines=baseline, target=c)[0].sum(0)
     yield "deeplift", ["baseline=blur"] if pools else [], found, "captum DeepLift"
@@ -306,7 +306,7 @@ def eigen_family(graph, x, layer):
 
 
 def in_parts(function, batch, size=32):
-    """`function` of a batch, `size` rows at a time."""
+    """`function` applied to a batch, `size` rows at a time."""
     return torch.cat([function(part) for part in batch.split(size)])
 
 
@@ -323,7 +323,7 @@ def score_cam(graph, x, classes, layer):
 
 
 def ablation_cam(graph, x, classes, layer):
-    """pytorch-grad-cam leaves out channels that it guesses to matter little."""
+    """pytorch-grad-cam leaves out channels that it estimates to be unimportant."""
     logits, a = graph.run({graph.input: x}, [graph.output, layer])
 
     def without(keep):
@@ -344,7 +344,7 @@ def occlusion(graph, x, c, window, stride):
 
 
 def full_grad(graph, x, c):
-    """pytorch-grad-cam brings each layer's part to 0..1."""
+    """pytorch-grad-cam scales each layer's part to 0..1."""
     convolutions = [n for n in graph.nodes if n.op_type == "Conv" and len(n.inputs) > 2]
     image = x.clone().requires_grad_(True)
     out, *values = graph.run({graph.input: image}, [graph.output, *(n.outputs[0] for n in convolutions)])
@@ -374,7 +374,7 @@ def entry(method, settings, c, values, reference) -> dict:
 
 
 def maps(path: Path, graph: OnnxModule, x: torch.Tensor, classes: list[int]):
-    """(class, found) of everything that is compared on a model."""
+    """(class, result) for everything that is compared on a model."""
     layer, steps, (window, stride), left_out = MODELS[path.stem]
 
     def make(relu6=torch.nn.ReLU6):

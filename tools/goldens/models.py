@@ -2,7 +2,7 @@
 
     CANDOR_DATA=… python tools/goldens/models.py [MODEL...] [--out crates/candor/tests/golden/models]
 
-One file a model, <model>.json:
+One file per model, <model>.json:
 
     model, sha256      the ONNX file's stem and hash
     input              {shape, amplitude, offset, multiplier, increment, scrambled}: see tools/candor_tools/deterministic.py
@@ -22,13 +22,13 @@ One file a model, <model>.json:
       torch_float32_relative_error   ‖g32 − g64‖ / ‖g64‖ over all entries
     directions         the (multiplier, increment) of v_k = noise(n)
 
-Kinks: where one unit of a Relu, Clip or MaxPool changes side through rounding, the input gradient jumps by several
-per cent, in any engine. So the input is one away from kinks: of the candidates `increment` = 12345 + t·97654321 (mod
-2³²), the first whose float64 gradients move by less than SENSITIVITY when each Conv output is disturbed by uniform noise
-of DISTURBANCE times its root mean square (two seeds). `--search N` tries the first N and prints what it finds; MODELS
+Kinks: where rounding moves one unit of a Relu, Clip or MaxPool to its other side, the input gradient jumps by several
+per cent, in any engine. Therefore the input is away from kinks: of the candidates `increment` = 12345 + t·97654321 (mod
+2³²), the first whose float64 gradients change by less than SENSITIVITY when each Conv output is disturbed by uniform noise
+of DISTURBANCE times its root mean square (two seeds). `--search N` tries the first N and prints the results; MODELS
 of tools/candor_tools/model_inputs.py holds the choice. Float32 results were not used for it, except for tiny_darknet: its candidate 2
 passed but met a kink in one float32 variant (2.7e-3), so it has candidate 6, the first that also passes with a DISTURBANCE of 1e-6.
-That one still has an error of 1e-3 in one variant on some processors, and was kept: see its torch_float32_relative_error.
+On some processors candidate 6 still has an error of 1e-3 in one variant, and was kept: see its torch_float32_relative_error.
 
 Another processor changes the last digits: norms, sums and projections by about 1e-14, float32 errors more.
 
@@ -55,7 +55,7 @@ SAMPLES = 512
 SENSITIVITY, DISTURBANCE = 2e-5, 3e-7
 
 def logits_and_gradients(module: OnnxModule, x: torch.Tensor, values: list[str], classes: list[int] | None, hooks=None):
-    """(logits, classes, {(class, value): gradient}); classes None picks them as the golden does."""
+    """(logits, classes, {(class, value): gradient}); with classes None they are chosen as for the golden."""
     x = x.clone().requires_grad_(True)
     inner = module.run({module.input: x}, [module.output, *values], hooks)
     logits = inner[0][0]
@@ -72,13 +72,13 @@ def logits_and_gradients(module: OnnxModule, x: torch.Tensor, values: list[str],
 
 
 def relative_l2(value: torch.Tensor, reference: torch.Tensor) -> float:
-    """‖value − reference‖ / ‖reference‖; where the reference is zero, 0 if the value is too."""
+    """‖value − reference‖ / ‖reference‖; if the reference is zero, 0 if the value is zero, too."""
     difference, norm = torch.linalg.norm(value.double() - reference), torch.linalg.norm(reference)
     return float(difference / norm) if norm > 0 else float(difference)
 
 
 def kink_sensitivity(module: OnnxModule, x: torch.Tensor, enough: float = float("inf")) -> float:
-    """How far the input gradients move when every Conv output is disturbed a little; stops early past `enough`."""
+    """How much the input gradients change when every Conv output is disturbed slightly; stops early above `enough`."""
     _, classes, expected = logits_and_gradients(module, x, [], None)
     worst = 0.0
     for seed in (0, 1):

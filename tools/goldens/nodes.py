@@ -4,10 +4,10 @@
     python tools/goldens/nodes.py --package FILE    with the package's own data, for
     CANDOR_NODES=FILE cargo test -p candor-graph --test nodes -- --ignored --nocapture
 
-The cases are the tests of one node that ship in the package (`onnx.backend.test.case.node`) for the operators of the table in
-crates/candor-graph/src/rewrite/lower/mod.rs, in the types that Candor holds: a node with its attributes, shapes and
-parameters (`parameter`: sizes, pads, scales, masks). The data are noise of the case's shape, and not the package's. Outputs are those of the
-reference evaluator of the package, which has to meet the package's vectors first (cases on which it does not are left out and
+The cases are the tests of single nodes in the package (`onnx.backend.test.case.node`) for the operators of the table in
+crates/candor-graph/src/rewrite/lower/mod.rs, in the types that Candor supports: a node with its attributes, shapes and
+parameters (`parameter`: sizes, pads, scales, masks). The data are noise of the case's shape, not the package's. Outputs are those of the
+reference evaluator of the package, which must first reproduce the package's vectors (cases for which it does not are left out and
 printed), or of ONNX Runtime for the cases RUNTIME. nodes.json is
 
     {without: [operators for which the package has no test],
@@ -15,7 +15,7 @@ printed), or of ONNX Runtime for the cases RUNTIME. nodes.json is
 
 where `model` is the ONNX file in hexadecimal, its parameters initializers, and its only output the node's first. The values of
 an output are its entries 0, stride, …. Noise {multiplier, increment, scrambled, amplitude, offset} is noise · amplitude +
-offset, rounded down if the type is of whole numbers.
+offset, rounded down for integer types.
 """
 
 import argparse
@@ -53,13 +53,13 @@ BYTE_PARAMETERS = {"QLinearConv": (2, 5, 7), "QLinearMatMul": (2, 5, 7), "ConvIn
 
 
 def operators() -> list[str]:
-    """Of the standard domain, in the table's order."""
+    """Lowered operators of the standard domain, in the table's order."""
     rows = re.findall(r'\("(.*?)", "(\w+)", \w+::\w+\)', TABLE.read_text())
     return [op for domain, op in rows if not domain]
 
 
 def tests() -> Iterator:
-    """The package's tests of one lowered node in Candor's types."""
+    """The package's tests of single lowered nodes in Candor's types."""
     import onnx.backend.test.case.node as package
 
     wanted = operators()
@@ -84,14 +84,14 @@ def tests() -> Iterator:
 
 
 def parameter(op: str, index: int, value: np.ndarray) -> bool:
-    """Whether an input says what is to be done, rather than being what it is done to."""
+    """Whether an input is a parameter of the operation, not its data."""
     if value.dtype == np.float32:
         return index in FLOAT_PARAMETERS.get(op, ())
     return value.dtype not in (np.uint8, np.int8) or index in BYTE_PARAMETERS.get(op, ())
 
 
 def own(op: str, index: int, value: np.ndarray) -> dict:
-    """Noise in place of data: floats in [−1.5, 1.5), whole numbers in [−60, 60) about the middle; variances positive."""
+    """Noise in place of data: floats in [−1.5, 1.5), integers in [−60, 60) around the middle; variances positive."""
     amplitude, offset = (1.5, 0.0) if value.dtype == np.float32 else (60.0, 128.0 if value.dtype == np.uint8 else 0.0)
     if (op, index) == ("BatchNormalization", 4):
         amplitude, offset = 1.0, 1.1
@@ -120,12 +120,12 @@ def numbers(value: np.ndarray) -> list:
 
 
 def feeds(case) -> dict[str, np.ndarray]:
-    """The inputs that the package's test gives: those left out have no name."""
+    """The inputs that the package's test gives; omitted ones have no name."""
     return {v.name: np.asarray(x) for v, x in zip(case.model.graph.input, case.data_sets[0][0])}
 
 
 def entry(case, given: dict[str, np.ndarray], specs: dict[str, dict], output: np.ndarray) -> dict:
-    """A case as it is stored; inputs without a spec with their values, and then the whole output."""
+    """A case in its stored form; inputs without a spec are stored with their values, and then the output completely."""
     model, op = onnx.ModelProto(), case.model.graph.node[0].op_type
     model.CopyFrom(case.model)
     graph, data = model.graph, []

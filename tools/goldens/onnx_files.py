@@ -1,10 +1,10 @@
-"""Small ONNX files of old operator sets and with external data, and what ONNX Runtime answers to them.
+"""Small ONNX files of old operator sets and with external data, and ONNX Runtime's results for them.
 
     python tools/goldens/onnx_files.py            writes crates/candor-graph/tests/data/onnx/
 
 Old operator sets have attributes where newer ones have inputs; the softmax of sets below 13 flattens its input.
-Each file holds one network that uses many of them: `old_N.onnx` is of set N. `external.onnx` keeps its weight in
-`external.bin`. `conditional` and `looped` hold an If and a Loop with constant conditions, `looped_long`
+Each file contains one network that uses many of them: `old_N.onnx` is of set N. `external.onnx` has its weight in
+`external.bin`. `conditional` and `looped` contain an If and a Loop with constant conditions, `looped_long`
 one of 100 iterations, which is refused.
 `golden.json` holds the input (tools/candor_tools/deterministic.py) and the output of each, in float32.
 """
@@ -97,7 +97,7 @@ def external() -> onnx.ModelProto:
 
 
 def conditional() -> onnx.ModelProto:
-    """If whose condition follows from the size of the image, as TorchScript writes a squeeze; one branch captures, one nests."""
+    """An If whose condition follows from the size of the image, as TorchScript exports a squeeze; one branch captures, one nests."""
     node, info = helper.make_node, helper.make_tensor_value_info
     then = helper.make_graph([node("Relu", ["x"], ["t"])], "then", [], [info("t", TensorProto.FLOAT, None)])
     inner = helper.make_graph([node("Neg", ["doubled"], ["i"])], "inner", [], [info("i", TensorProto.FLOAT, None)])
@@ -125,7 +125,7 @@ def conditional() -> onnx.ModelProto:
 
 
 def looped(turns: int) -> onnx.ModelProto:
-    """A loop that carries x ↦ x/2 + number of the turn, and gathers the means of the turns."""
+    """A loop with the state x ↦ x/2 + number of the iteration, which collects the means of the iterations."""
     node, info = helper.make_node, helper.make_tensor_value_info
     body = helper.make_graph(
         [

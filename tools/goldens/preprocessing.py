@@ -2,16 +2,16 @@
 
     python tools/goldens/preprocessing.py
 
-Each of CONFIGURATIONS is a settings file as it lies beside a model: a `preprocessor_config.json` of transformers, read by the image
+Each of CONFIGURATIONS is a configuration file from beside a model: a `preprocessor_config.json` of transformers, read by the image
 processor that it names (the one on Pillow images), or a `config.json` of timm, read by `resolve_data_config` and `create_transform`. For
 each, and for each of PHOTOS, the file gets
 
     {name, file, config, photo, input, sha256, pixels, floats}
 
-the settings; the photo's and the input's height and width; the SHA-256 of the 8-bit pixels, channels first, before they are rescaled, and
+the configuration; the photo's and the input's height and width; the SHA-256 of the 8-bit pixels, channels first, before they are rescaled, and
 the first of these; and some of the normalised values, as {index: value}. The photos are made by `photo`, here and in the test.
 
-Pillow must be older than 13: from then on it resizes columns first at times (crates/candor/src/image/resize.rs).
+Pillow must be older than 13, which sometimes resizes columns first (crates/candor/src/image/resize.rs).
 """
 
 import hashlib
@@ -76,7 +76,7 @@ CONFIGURATIONS = {
 
 
 def photo(height: int, width: int) -> Image.Image:
-    """Of coarse and of fine patterns: (3x² + 5y² + (c + 1)xy + 40c) mod 256 in channel c."""
+    """A photo with coarse and fine patterns: (3x² + 5y² + (c + 1)xy + 40c) mod 256 in channel c."""
     y, x, c = np.mgrid[:height, :width, :3]
     return Image.fromarray(((3 * x * x + 5 * y * y + (c + 1) * x * y + 40 * c) % 256).astype(np.uint8))
 

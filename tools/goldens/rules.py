@@ -31,8 +31,8 @@ GOLDEN = ROOT / "crates/candor-graph/tests/golden/rules.json"
 REFERENCE_TOLERANCE = 2e-5
 DIGITS = 7
 
-# What the reference evaluator (1.23.2) cannot do or does wrong, and ONNX Runtime does right: it has no GlobalLpPool, no
-# negative pads and no groups of dilated transposed convolutions, and its p-norm of p 1 lacks the absolute value.
+# What the reference evaluator (1.23.2) does not support or computes wrongly, and ONNX Runtime computes correctly: it has no GlobalLpPool, no
+# negative pads and no groups of dilated transposed convolutions, and its p-norm with p 1 lacks the absolute value.
 RUNTIME = (
     "Pad (negative)",
     "ConvTranspose (groups, dilated)",
@@ -43,12 +43,12 @@ RUNTIME = (
 
 
 def expected(name: str, path: Path, inputs: list[np.ndarray]) -> np.ndarray:
-    """y by the evaluator of the onnx package, or by ONNX Runtime where an operator is of its domain, or one of RUNTIME."""
+    """y by the evaluator of the onnx package, or by ONNX Runtime for operators of its domain and those of RUNTIME."""
     model = onnx.load(path)
     feeds = {i.name: x for i, x in zip(model.graph.input, inputs)}
     if name in RUNTIME or any(n.domain for n in model.graph.node):
         return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, feeds)[0]
-    # The operator set in which the operators' newest is there; a γ for each group of GroupNormalization is of set 18.
+    # The operator set with the newest version of each operator; a γ for each group of GroupNormalization is from set 18.
     version = 18
     for node in model.graph.node:
         if node.op_type != "GroupNormalization":
@@ -60,11 +60,11 @@ def expected(name: str, path: Path, inputs: list[np.ndarray]) -> np.ndarray:
     del model.opset_import[:]
     model.opset_import.append(onnx.helper.make_opsetid("", version))
     batch = len(inputs[0])
-    if name.startswith("MatMulInteger"):  # the evaluator takes one dimension for the columns of a, too: spell rows out
+    if name.startswith("MatMulInteger"):  # the evaluator takes one dimension for the columns of a, too: write rows out
         name_of_zero = next(n.input[2] for n in model.graph.node if n.op_type == "MatMulInteger")
         zero = next(t for t in model.graph.initializer if t.name == name_of_zero)
         zero.dims.extend([1] * len(zero.dims))
-    if name.startswith("LRN"):  # the evaluator runs over as many channels as there are images: let there be as many
+    if name.startswith("LRN"):  # the evaluator loops over as many channels as there are images: make their numbers equal
         feeds = {k: np.concatenate([x] * (x.shape[1] // batch)) for k, x in feeds.items()}
         return onnx.reference.ReferenceEvaluator(model).run(None, feeds)[0][:batch]
     return onnx.reference.ReferenceEvaluator(model).run(None, feeds)[0]

@@ -1,4 +1,4 @@
-"""Golden maps of RISE, LIME and KernelSHAP from masks that both sides can make: the published estimators in float64.
+"""Golden maps of RISE, LIME and KernelSHAP from masks that both sides can compute: the published estimators in float64.
 
     CANDOR_DATA=… python tools/goldens/samples.py [--out crates/candor/tests/golden/samples.json]
 
@@ -13,8 +13,8 @@
                            ones are 0. Sample i shows superpixel k of n where noise(i·n + k) > 0.
 
 RISE is the authors' expression (their evaluation.py has `sal / N / p1`). LIME and KernelSHAP are Captum's LimeBase with
-given samples: with scikit-learn's Ridge and the likeness of the `lime` package (cosine distance of the subsets, root of the
-exponential), and with linear regression under the weights of Captum's KernelShap.
+given samples: with scikit-learn's Ridge and the similarity of the `lime` package (cosine distance of the subsets, root of the
+exponential), and with linear regression with the weights of Captum's KernelShap.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def drawn(count: int) -> np.ndarray:
 
 
 def rise(module, x, classes):
-    """Σ p · M / N / p1, as the authors write it."""
+    """Σ p · M / N / p1, as in the authors' code."""
     _, _, height, width = x.shape
     masks = torch.from_numpy((drawn(MASKS * height * width) + 1) / 2).reshape(MASKS, height, width)
     p = module(x * masks[:, None]).softmax(1)[:, classes]
@@ -52,7 +52,7 @@ def rise(module, x, classes):
 
 
 def superpixels(x):
-    """The number of each pixel's square."""
+    """The index of each pixel's square."""
     _, _, height, width = x.shape
     row, column = torch.arange(height) * CELLS // height, torch.arange(width) * CELLS // width
     return row[:, None] * CELLS + column[None, :]
@@ -80,7 +80,7 @@ def likeness(original, perturbed, sample, **_):
 
 
 def endpoints_first(original, perturbed, sample, **_):
-    """The weights of Captum's KernelShap: nothing and the whole must be met, coalitions weigh the same."""
+    """The weights of Captum's KernelShap: nothing and the whole must be matched, coalitions have equal weights."""
     return torch.tensor(1e6 if sample.sum() in (0, sample.numel()) else 1.0)
 
 

@@ -1,4 +1,4 @@
-"""A small vision transformer, and what its attention says of an input.
+"""A small vision transformer, and attention-based maps of it for an input.
 
     python tools/goldens/transformer.py      writes crates/candor/tests/data/transformer.onnx and
                                              crates/candor/tests/golden/transformer.json
@@ -9,7 +9,7 @@ The maps are computed in float64 from whole T×T relevance matrices, as the pape
     rollout             Π_l (mean over heads of A_l + 1) / 2            Abnar and Zuidema 2020
     gradient_weighted   R ← R + mean over heads of (∂S_c/∂A_l ⊙ A_l)⁺ R   Chefer, Gur, Wolf 2021, equations 5 and 6
 
-and read in the row of the class token, on the grid of patches.
+and read from the row of the class token, on the grid of patches.
 """
 
 import json
@@ -80,7 +80,7 @@ def maps(network: Transformer, image: torch.Tensor, query: int) -> dict[str, lis
 def main() -> None:
     torch.manual_seed(0)
     network = Transformer().eval()
-    # Larger weights than PyTorch's own, so that attention is not nearly uniform.
+    # Larger weights than PyTorch's default, so that attention is not nearly uniform.
     with torch.no_grad():
         for block in network.blocks:
             block.qkv.weight.mul_(3)

@@ -9,13 +9,13 @@ Python on photos, for the top-1 and the lowest class, against the map in the .np
 each: nodes, size, and the largest difference of a map in units of its largest value. The exit code is 1 if one is above
 TOLERANCE. The photos are those of CANDOR_DATA/imagenet/samples.
 
-The photos are first brought to the model's size and saved as PNG, because two JPEG decoders may differ by a level. What
-ONNX Runtime gets is preprocessed here, by what the file's metadata says.
+The photos are first resized to the model's size and saved as PNG, because two JPEG decoders may differ by a level. The input of
+ONNX Runtime is preprocessed here, according to the file's metadata.
 
-`--noise` takes one picture away from kinks instead, for a model of tools/parity/export_models.py: of CANDIDATES pictures, its noise
+`--noise` uses one picture away from kinks instead, for a model of tools/parity/export_models.py: of CANDIDATES pictures, its noise
 images rounded to 256 levels, the one whose unit nearest to a kink is farthest from it (`margin` of tools/parity/kinks.py; printed in units
-of the layer's float32 rounding). The preprocessing is then v / 63.75 - 2, by a sidecar, which is about what the images of the
-references are.
+of the layer's float32 rounding). The preprocessing is then v / 63.75 - 2, by a sidecar, which is about the range of the
+references' images.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def preprocess(picture: Path, how: dict) -> np.ndarray:
 
 
 def photos_of_samples(count: int) -> list[Path]:
-    """`count` photos of the shared data, spread over all."""
+    """`count` photos of the shared data, evenly spaced."""
     folder = data_directory() / "imagenet" / "samples"
     photos = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
     if not photos:
@@ -68,7 +68,7 @@ def photos_of_samples(count: int) -> list[Path]:
 
 
 def noise_picture(model: Path, folder: Path) -> tuple[Path, float]:
-    """A PNG of noise, and how far its nearest unit is from a kink."""
+    """A PNG of noise, and the distance of its nearest unit from a kink."""
     single, double = (OnnxModule(model, dtype=t) for t in (torch.float32, torch.float64))
     shape = single.input_shape
 
@@ -92,7 +92,7 @@ def candor(arguments: argparse.Namespace, *words: str) -> subprocess.CompletedPr
 
 
 def check(arguments: argparse.Namespace, model: Path, method: str, photos: list[Path], folder: Path) -> tuple[bool, str]:
-    """Whether all is well, and the line to print."""
+    """Whether the check passes, and the line to print."""
     extra = [*SETTINGS.get(method, []), *arguments.settings, *arguments.model_options]
     target = folder / f"{model.stem}.{method}.onnx"
     done = candor(arguments, "export", model, "--method", method, *extra, "-o", target)

@@ -70,7 +70,7 @@ KINKED = ("Relu", "Clip", "MaxPool")
 
 
 def watched(node: Node) -> str:
-    """The value that says on which sides the units of a piecewise node are."""
+    """The value that shows on which sides the units of a piecewise node are."""
     return node.inputs[0] if node.op_type == "MaxPool" else node.outputs[0]
 
 
@@ -82,9 +82,9 @@ def bounds(node: Node, low: torch.Tensor | None, high: torch.Tensor | None) -> t
 
 
 class Sided:
-    """A piecewise node in float64, on the sides that its units had in another run, or on its own but for `flipped`.
+    """A piecewise node in float64, with its units on the sides that they had in another run, or on their own sides except for `flipped`.
 
-    `moved` is how many units had another side there, `distance` how far they are from kinks, in root mean squares of the layer.
+    `moved` is the number of units with another side there, `distance` how far they are from kinks, in root mean squares of the layer.
     """
 
     def __init__(self, node: Node, value: np.ndarray | None) -> None:
@@ -116,21 +116,21 @@ class Sided:
 
         (x, own), (_, at) = places(x), places(self.other)
         y, largest = (x.gather(2, place.flatten(2)).reshape(at.shape) for place in (at, own))
-        self.moved = int((y != largest).sum())  # windows of zeros of a Relu pass nothing on, wherever they look
+        self.moved = int((y != largest).sum())  # windows of zeros of a Relu pass nothing on, whichever element they select
         return y
 
 
 def sided(path: Path, values: dict[str, np.ndarray]) -> tuple[OnnxModule, list[Sided]]:
-    """The model in float64 on the sides that a run with these inner values had; on its own if there are none."""
+    """The model in float64 on the sides of a run with these inner values; on its own sides if there are none."""
     model = OnnxModule(path, dtype=torch.float64)
     return model, [Sided(n, values.get(watched(n))) for n in model.nodes if n.op_type in KINKED]
 
 
 def nearest_flipped(path: Path, image: np.ndarray, class_id: int, own: np.ndarray) -> tuple[int, float]:
-    """How many units of Relu and Clip were flipped for autograd's map to meet `own`, and how far it then is.
+    """How many units of Relu and Clip had to be flipped for autograd's map to match `own`, and the remaining difference.
 
-    Tried are the NEAREST units of each layer to their kinks among those where the maps differ, the nearest of all first; a
-    flip stays that brings the maps nearer.
+    The NEAREST units of each layer to their kinks are tried among those where the maps differ, the nearest of all first; a
+    flip is kept if it reduces the difference.
     """
     model, sides = sided(path, {})
     want = autograd(model, image, class_id)
@@ -174,7 +174,7 @@ def exported(candor: str, path: Path, folder: Path, method: str = "gradient", se
 def explained(
     candor: str, path: Path, photo: Path, how: dict, side: list[int], folder: Path, words: list[str]
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Of the top-1 and the lowest class of a photo: the class, the input, and Candor's own map."""
+    """For the top-1 and the lowest class of a photo: the class, the input, and Candor's own map."""
     picture, out = folder / f"{photo.stem}.{side[0]}.png", folder / photo.stem
     Image.open(photo).convert("RGB").resize(side[::-1], Image.Resampling.BILINEAR).save(picture)
     image = preprocess(picture, how)[None]
@@ -197,7 +197,7 @@ def in_float64(target: Path, image: np.ndarray, class_id: int) -> np.ndarray:
 
 
 def session(model: onnx.ModelProto, more: list[str]) -> onnxruntime.InferenceSession:
-    """ONNX Runtime's, which also gives the values named."""
+    """A session of ONNX Runtime with the values named as additional outputs."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
     model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in more)
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""The evaluator of ONNX graphs in PyTorch (`OnnxModule`) against ONNX Runtime: the forward pass of the embedded and of
+"""Compares the evaluator of ONNX graphs in PyTorch (`OnnxModule`) with ONNX Runtime: the forward pass of the embedded and of
 every shared model.
 
     python tools/parity/check_onnx_torch.py [MODEL.onnx...]

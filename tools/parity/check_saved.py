@@ -1,4 +1,4 @@
-"""Models that Candor wrote: the ONNX checker, and ONNX Runtime against PyTorch.
+"""Checks models that Candor wrote: by the ONNX checker, and with ONNX Runtime against PyTorch.
 
     cargo run --release -p candor-graph --example gradient -- MODEL.onnx GRADIENT.onnx
     python tools/parity/check_saved.py MODEL.onnx GRADIENT.onnx

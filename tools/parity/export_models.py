@@ -1,4 +1,4 @@
-"""Writes classifiers with random weights as ONNX files, with PyTorch's answers beside them. Nothing is downloaded.
+"""Writes classifiers with random weights as ONNX files, with PyTorch's results beside them. Nothing is downloaded.
 
     python tools/parity/export_models.py --out DIR [--only NAME...] [--exporter script|dynamo ...] [--timm] [--list]
 
@@ -9,11 +9,11 @@ torchvision's families, or timm's (`--timm`); NAME@SIDE is a family with an inpu
     NAME.dynamo.onnx        torch.onnx.export(dynamo=True)
     NAME.EXPORTER.failed    the exporter's message if the export failed
 
-The batch is dynamic if the exporter allows it, else one (`batch` in the .json: exporter → "free" | "fixed").
+The batch is dynamic if the exporter supports it, else one (`batch` in the .json: exporter → "free" | "fixed").
 
-Weights: PyTorch's initialisation from a fixed seed, changed by `make_generic`, because a fresh model is too special to test
-with: zero heads answer 0, a layer scale of 1e-6 or a zero gain hides the block behind it, and norms are identities. The
-statistics of BatchNormalization are then measured on four noise images of the reference's kind, so that activations neither
+Weights: PyTorch's initialisation from a fixed seed, changed by `make_generic`, because a new model is too special to test
+with: zero heads give 0, a layer scale of 1e-6 or a zero gain hides the block before it, and norms are identities. The
+statistics of BatchNormalization are then measured on four noise images like the reference's, so that activations neither
 vanish nor explode. The recipe "separated" also keeps units away from kinks (`separate`).
 
 Reference: the input is `noise_image` of tools/candor_tools/deterministic.py, scrambled, amplitude 2. Relu, MaxPool and Hardswish have
@@ -24,7 +24,7 @@ moves by no more than GOOD_ENOUGH, or else the one for which it moves least. How
 PyTorch in float32 against float64, and float64 with the input disturbed by ±DISTURBANCE. A model without kinks takes the first pair. The
 recipe and the figures are in the .json. `--reference` computes the references again, and exports a model again if its recipe changes.
 
-`--no-reference` exports alone, with the recipe "generic", for what needs no gradient (sweep.py): minutes instead of hours.
+`--no-reference` only exports, with the recipe "generic", if no gradient is needed (sweep.py): minutes instead of hours.
 
 The reference computes BatchNormalization as a product and a sum: PyTorch 2.15's own has a wrong gradient in evaluation mode on a CPU
 if the incoming gradient is laid out channels last, as it is behind a patch embedding. Every reference is compared with a
@@ -77,7 +77,7 @@ def arithmetic_batch_norm(x, mean, variance, weight=None, bias=None, training=Fa
 
 
 def quotient_error(model: torch.nn.Module, image: torch.Tensor, class_id: int, grad: np.ndarray) -> float:
-    """How far the gradient is from a difference quotient along a random direction, relative to what it would be at most."""
+    """Difference between the gradient and a difference quotient along a random direction, relative to the largest possible value."""
     step, along = 1e-5, torch.from_numpy(noise(grad.size, *DIRECTIONS[1], scrambled=True).reshape(image.shape))
     with torch.no_grad():
         ahead, behind = (model(image + s * along)[0, class_id].item() for s in (step, -step))
@@ -85,7 +85,7 @@ def quotient_error(model: torch.nn.Module, image: torch.Tensor, class_id: int, g
 
 
 def by_margin(name: str, size: int, candidates: int) -> list[tuple[float, str, int]]:
-    """(margin, recipe, candidate), the largest margin first; the first pair alone if that has no kinks."""
+    """(margin, recipe, candidate), largest margin first; only the first pair if it has no kinks."""
     pairs = []
     for recipe in RECIPES:
         single, double = (model_of(name, size, recipe).to(t) for t in (torch.float32, torch.float64))

@@ -1,7 +1,7 @@
 """Exported graphs in float64, with the decisions that ONNX Runtime took in its float32 run of the same file.
 
-An exported graph decides in three kinds of nodes: a HardSigmoid of a slope beyond STEEP, which is 1 on one side of a kink of a Relu,
-Clip or MaxPool and 0 on the other; Sign; and ArgMax. Everything else is continuous. The file is run with its decisions as further
+An exported graph decides in three kinds of nodes: a HardSigmoid with a slope above STEEP, which is 1 on one side of a kink of a Relu,
+Clip or MaxPool and 0 on the other; Sign; and ArgMax. Everything else is continuous. The file is run with its decisions as additional
 outputs (those within a Loop for every iteration), and then repeated in float64 with the same decisions. If that gives the same map,
 the difference between the plain runs comes from units on different sides of their kinks, and not from a wrong rule.
 """
@@ -37,14 +37,14 @@ def body_of(loop: onnx.NodeProto) -> onnx.GraphProto:
 
 
 def telling(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
-    """The model with its decisions as further outputs, and what a Loop hands from turn to turn; and their names."""
+    """The model with its decisions and the state of a Loop as additional outputs; and their names."""
     told = onnx.ModelProto.FromString(model.SerializeToString())
     names = [node.output[0] for node in told.graph.node if decides(node)]
     for loop in (node for node in told.graph.node if node.op_type == "Loop"):
         body = body_of(loop)
         inner = [node.output[0] for node in body.node if decides(node)] + [result.name for result in body.output[1:]]
         loop.output.extend(name + ALL for name in inner)
-        # A value can be a body's output once: the copy is another.
+        # A value can be an output of a body only once: the other output is a copy.
         body.node.extend(helper.make_node("Identity", [name], [name + ALL]) for name in inner)
         body.output.extend(helper.make_tensor_value_info(name + ALL, TensorProto.FLOAT, None) for name in inner)
         names += [name + ALL for name in inner]
@@ -74,7 +74,7 @@ class Exported:
             self.bodies[loop.output[0]] = (constants, nodes, *names)
 
     def by_onnxruntime(self, image: np.ndarray, class_id: int) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-        """The map; the map of the run that tells its decisions; and the decisions."""
+        """The map; the map of the run that outputs its decisions; and the decisions."""
         given = dict(zip(self.inputs, (image, np.array([class_id]))))
         (plain,) = self.plain.run(["map"], given)
         map_, *values = self.told.run(["map", *self.names], given)
@@ -85,8 +85,8 @@ class Exported:
     ) -> np.ndarray:
         """The map, on the sides of another run if there is one.
 
-        `moved` of `units` then had another side. With `rejoin` each turn of a Loop begins where the other run's began, and `strays`
-        says how far a turn takes what is handed on from it: (name, turn, this run's, the other's).
+        `moved` of `units` then had another side. With `rejoin` each iteration of a Loop starts from the other run's state, and `strays`
+        gives the states after an iteration: (name, iteration, this run's, the other's).
         """
         self.other, self.rejoin = other, rejoin
         self.moved, self.units, self.strays = 0, 0, []

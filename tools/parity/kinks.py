@@ -1,4 +1,4 @@
-"""How far the piecewise units of a PyTorch model are from where their gradient jumps."""
+"""Distance of the piecewise units of a PyTorch model from the points where their gradient jumps."""
 
 import math
 
@@ -6,7 +6,7 @@ import torch
 
 
 def roundings(single: torch.nn.Module, double: torch.nn.Module, image: torch.Tensor) -> list[float]:
-    """For each piecewise layer in the order of the calls: the root mean square of what float32 does to its input."""
+    """For each piecewise layer in the order of the calls: the root mean square of the float32 rounding error of its input."""
     with torch.no_grad(), Watch(keep=True) as exact:
         double(image.double())
     with torch.no_grad(), Watch(keep=True) as rounded:
@@ -18,8 +18,8 @@ def margin(double: torch.nn.Module, image: torch.Tensor, roundings: list[float])
     """The smallest distance of a unit's input to a kink, in units of the layer's rounding.
 
     Infinite for a model without kinks. For MaxPool the distance is that of a window's two largest values; windows in which
-    they are equal are left out, since they are zeros of a Relu, which pass no gradient on. Seen are the operators of KINKS
-    and MaxPool, by the functions of PyTorch that modules call.
+    they are equal are left out, since they are zeros of a Relu, which pass no gradient on. Only the operators of KINKS
+    and MaxPool are seen, by the functions of PyTorch that modules call.
     """
     with torch.no_grad(), Watch() as watch:
         double(image.double())
@@ -32,7 +32,7 @@ KINKS = {
 
 
 class Watch(torch.overrides.TorchFunctionMode):
-    """Notes the calls of piecewise functions: the distance to a kink, or, to `keep` them, their inputs."""
+    """Records the calls of piecewise functions: the distance to a kink or, to `keep` them, their inputs."""
 
     def __init__(self, keep: bool = False) -> None:
         super().__init__()

@@ -3,8 +3,8 @@
     python tools/parity/quantize_model.py MODEL.onnx --candor PROGRAM [--preset NAME] [--sidecar FILE] --out INT8.onnx PHOTO...
 
 Weights are int8 with a scale for each channel, activations uint8 with a scale and a zero point; both use the smallest and the
-largest value on the photos. Do not report anything on the photos that were used here. The photos are preprocessed as
-Candor would do it (`candor inspect` says how), except that the whole photo is resized by Pillow's bilinear filter.
+largest value on the photos. Do not report results on the photos that were used here. The photos are preprocessed as
+in Candor (`candor inspect` shows how), except that the whole photo is resized by Pillow's bilinear filter.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from PIL import Image
 
 
 class Photos(CalibrationDataReader):
-    """The photos one by one, as the model takes them."""
+    """The photos one by one, as inputs of the model."""
 
     def __init__(self, paths: list[Path], name: str, size: tuple[int, int], how: dict):
         self.feeds = ({name: self.read(p, size, how)} for p in paths)

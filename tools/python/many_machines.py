@@ -1,11 +1,11 @@
-"""What workers, Ray and its scheduler cost: python tools/python/many_machines.py WHAT … (needs candor-xai[ray])
+"""Measures the overhead of workers, Ray and its scheduler: python tools/python/many_machines.py WHAT … (needs candor-xai[ray])
 
-    scaling MODEL PHOTOS [COUNT]     two workers of one thread beside one, by processes and by Ray, for Grad-CAM and the mask
-    overhead MODEL PHOTOS [COUNT]    Ray with one worker beside a loop over Model.explain, at some 0.2 s a photo and more
-    nothing [COUNT] [BATCH]          a worker that does nothing: photos a second, memory of the driver, object store
-    size MODEL PHOTOS [COUNT]        bytes of rows a photo, by form of the map
+    scaling MODEL PHOTOS [COUNT]     two workers of one thread against one, by processes and by Ray, for Grad-CAM and the mask
+    overhead MODEL PHOTOS [COUNT]    Ray with one worker against a loop over Model.explain, at 0.2 s per photo and more
+    nothing [COUNT] [BATCH]          a worker that does nothing: photos per second, memory of the driver, object store
+    size MODEL PHOTOS [COUNT]        bytes of rows per photo, by form of the map
 
-PHOTOS is a folder. Each ratio is of two figures of one run, taken in turns. The load of the machine is printed.
+PHOTOS is a folder. Each ratio is of two values from one run, measured in alternation. The load of the machine is printed.
 """
 
 import os
@@ -40,13 +40,13 @@ def start(cpus=2):
 
 
 def processor(pid):
-    """Seconds of the processor that a process took."""
+    """CPU seconds of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def work(model, method, options, photos, ready, go, seconds):
-    """One process: opened, told to go, and timed from then on."""
+    """One process: opens the model, waits for the start, and is timed from then on."""
     worker = candor.batch.Worker(model, "top1", method, probe=False, **options)
     worker({"photo": photos[:1]})
     before = processor(worker._process.pid)
@@ -59,7 +59,7 @@ def work(model, method, options, photos, ready, go, seconds):
 
 
 def by_processes(count, *arguments):
-    """Seconds from the start of work to the end of the last process, and of the processor."""
+    """Seconds from the start of work to the end of the last process, and CPU seconds."""
     *asked, photos = arguments
     context = get_context("spawn")
     ready, go, seconds = context.Semaphore(0), context.Event(), context.Queue()
@@ -74,7 +74,7 @@ def by_processes(count, *arguments):
 
 
 def by_ray(count, model, method, options, photos, batch=8):
-    """Seconds from the first result to the last, and the photos in between: Ray's and the model's start is left out; seconds of the call."""
+    """Seconds from the first result to the last, and the photos in between, which leaves out the start of Ray and of the model; seconds of the call."""
     out, told = tempfile.mkdtemp(), []
     begin = time.monotonic()
     keys = {"probe": False, "actors": count, "batch": batch, **options}
@@ -113,7 +113,7 @@ def overhead(model, folder, count="60"):
 
 
 class Nothing:
-    """In the place of the worker that writes."""
+    """Replaces the worker that writes."""
 
     def __init__(self, keys, out, key):
         pass

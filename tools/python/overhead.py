@@ -1,7 +1,7 @@
-"""What Python adds to a map, what memory does, and what threads gain: python tools/python/overhead.py [MODEL.onnx PHOTO]
+"""Measures Python's overhead per map, memory over time, and the gain of threads: python tools/python/overhead.py [MODEL.onnx PHOTO]
 
-Each figure is a ratio within one run. The library's time is that of its call alone, from the photo's pixels to maps and figures, taken inside the native
-module.
+Each result is a ratio within one run. The library's time is that of its call alone, from the photo's pixels to maps and scores, measured inside the
+native module.
 """
 
 import resource
@@ -39,7 +39,7 @@ def memory(model, photo, count, method, **options):
 
 
 def threads(model, photos, method, **options):
-    """Seconds of all photos one after the other, and by two threads; whether the maps are the same."""
+    """Seconds for all photos one after the other, and with two threads; whether the maps are equal."""
     explain = lambda photo: model.explain(photo, "top1", method, **options).classes[0].map
     [explain(photo) for photo in photos]
     start = time.perf_counter()

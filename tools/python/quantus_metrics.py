@@ -1,7 +1,7 @@
 """Quantus' metrics on an ONNX model, by family: python tools/python/quantus_metrics.py MODEL.onnx PHOTO... [--method NAME] [--masks]
 
 Prints a Markdown table. Needs quantus 0.6 (which needs torch or tensorflow to be imported) and candor. Each metric is given photos, the
-model's answers, and maps made by Candor; localisation metrics are given the central part of the photo as the mask, so that only running is shown.
+model's answers, and maps made by Candor; localisation metrics get the central part of the photo as the mask, so that this only shows that they run.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import candor
 import numpy as np
 import quantus
 
-#: Settings that keep a metric to some seconds.
+#: Settings that limit a metric to a few seconds.
 METRICS = {
     "Faithfulness": {
         "PixelFlipping": {"features_in_step": "STEP", "perturb_baseline": "mean"},
@@ -67,7 +67,7 @@ def main() -> None:
                     explain_func_kwargs={"method": arguments.method, "channels": name == "ROAD"}, batch_size=len(x),
                 )
                 shown, ran = f"{np.nanmean(numbers(scores)):.4g}", ran + 1
-            except Exception as error:  # what a metric cannot do is part of the table
+            except Exception as error:  # failures of a metric are part of the table
                 shown = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
             print(f"| {family} | {name} | {shown} | {time.perf_counter() - start:.1f} |", flush=True)
     print(f"\n{ran} metrics ran.")

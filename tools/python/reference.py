@@ -1,6 +1,6 @@
 """Writes book/src/reference/python.md from the docstrings: python tools/python/reference.py [--check]
 
-Needs candor (and quantus for its part, which is kept as it is where quantus is not installed).
+Needs candor (and quantus for its part, which is kept if quantus is not installed).
 """
 
 import argparse
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "book/src/reference/python.md"
 PACKAGE = ROOT / "python/candor"
 
-#: What is public, by the heading under which it stands: (file, names); the docstrings are read from the source, so that nothing is imported.
+#: The public names by heading: (file, names); the docstrings are read from the source, so that nothing is imported.
 SECTIONS = [
     ("Models", [("_load.py", ["load"]), ("model.py", ["Model"])]),
     ("Explanations of photos", [("explanation.py", ["Explanation", "ClassExplanation", "Explanations"])]),
@@ -90,7 +90,7 @@ def strip(arguments: ast.arguments) -> ast.arguments:
 
 
 def documented(text: str | None) -> str:
-    """A docstring in NumPy's form as Markdown."""
+    """A docstring in NumPy's format as Markdown."""
     text = inspect.cleandoc(text or "")
     text = re.sub(r":(?:class|func|meth):`~?(?:candor\.)?([^`]+)`", r"`\1`", text).replace("``", "`")
     text = re.sub(r"\|(?=\S)", "\\|", text)

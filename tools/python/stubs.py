@@ -1,6 +1,6 @@
 """Writes python/candor/_candor.pyi from the native module: python tools/python/stubs.py [--check]
 
-maturin (on the path) builds the module in the release profile and reads the description that PyO3 puts into it, which a stripped library lacks.
+maturin (on the path) builds the module in the release profile and reads the description that PyO3 embeds in it, which a stripped library lacks.
 """
 
 import argparse

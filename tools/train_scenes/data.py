@@ -1,4 +1,4 @@
-"""Scenes as arrays: draws them with the Rust generator, reads them back, resizes them to the network's input."""
+"""Scenes as arrays: drawn by the Rust generator, read back, resized to the network's input."""
 
 import csv
 import subprocess
@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-SIDE = 112  # pixels along each side of the network's input
+SIDE = 112  # height and width of the network's input in pixels
 FIRST_TRAINING_SEED = 1_000_000  # as in crates/candor-scenes/src/lib.rs; seeds below are held out
 
 
@@ -40,7 +40,7 @@ def labels() -> list[str]:
 
 
 def draw(request: Request, cache: Path, side: int = SIDE) -> Scenes:
-    """Scenes of the request, resized to `side`; written below `cache` unless they are there already."""
+    """Scenes of the request, resized to `side`; cached below `cache`."""
     r = request
     numbers = (r.count, r.seed, r.size, r.fewest, r.most, r.smallest, r.largest)
     folder = cache / "_".join(str(v) for v in numbers)

@@ -13,7 +13,7 @@ import onnxruntime
 from data import ROOT, Request, Scenes, draw, labels
 
 MODEL = ROOT / "crates/candor-scenes/assets/scenes.onnx"
-HELD_OUT = 100_000  # seeds of the measurement; those used while developing lie elsewhere
+HELD_OUT = 100_000  # first seed of the measurement; seeds used during development are others
 
 
 def logits(session: onnxruntime.InferenceSession, images: np.ndarray) -> np.ndarray:
@@ -30,7 +30,7 @@ def probabilities(scores: np.ndarray) -> np.ndarray:
 
 
 def ranked_within(scores: np.ndarray, present: np.ndarray) -> float:
-    """Share of the present classes that are among the n best, n being the number of classes in the scene."""
+    """Fraction of the present classes that are among the n best, n being the number of classes in the scene."""
     rank = (-scores).argsort(1).argsort(1)
     return float((rank < present.sum(1, keepdims=True))[present].mean())
 

@@ -59,6 +59,6 @@ def save(network: Network, path: str) -> None:
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", classes])
     body = helper.make_graph(graph.nodes, "scenes", [image], [logits], graph.weights)
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="candor-train-scenes")
-    model.ir_version = 8  # the one that belongs to opset 17, so that old runtimes read it
+    model.ir_version = 8  # that of opset 17, so that old runtimes can read the file
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)

@@ -1,7 +1,7 @@
 """The network: a residual CNN with one feature map at each of 56², 28², 14² and 7².
 
-Its head is a global average and a linear map *without bias*. So features that are zero everywhere give the same logit
-to every class: the answer to nothing is exactly chance.
+Its head is a global average and a linear map *without bias*. Features that are zero everywhere therefore give the same logit
+to every class: the result for nothing is exactly chance.
 """
 
 import torch

@@ -2,8 +2,8 @@
 
     python tools/train_scenes/train.py --out crates/candor-scenes/assets/scenes.onnx [--cache DIR]
 
-The target of a scene is uniform over the classes in it, and uniform over all classes where it shows no object: odds
-beyond chance then mean an object, and its absence costs the class its odds. Measure the result with evaluate.py.
+The target of a scene is uniform over the classes in it, and uniform over all classes if it has no object: odds
+above chance then mean an object, and without it the class loses its odds. Measure the result with evaluate.py.
 """
 
 import argparse
@@ -20,11 +20,11 @@ from export import save
 from network import Network
 
 BATCH = 96
-SMALL = 64  # pixels along each side of the small scenes
+SMALL = 64  # height and width of the small scenes in pixels
 
 
 def small_scenes() -> list[Request]:
-    """One or two objects of as many pixels as later, in scenes a third as large: three times as many steps a second."""
+    """One or two objects with as many pixels as later, in scenes a third as large: three times as many steps per second."""
     start = FIRST_TRAINING_SEED + 1_000_000
     return [
         Request(17_000, start, SMALL, 1, 1, 0.35, 0.8),
@@ -34,7 +34,7 @@ def small_scenes() -> list[Request]:
 
 
 def scenes() -> list[Request]:
-    """Scenes like those to be answered: of one object, of several, of none, some drawn larger and reduced."""
+    """Scenes like those to be classified: with one object, several, or none, some drawn larger and reduced."""
     start = FIRST_TRAINING_SEED
     return [
         Request(16_000, start, 112, 1, 1),
@@ -46,7 +46,7 @@ def scenes() -> list[Request]:
 
 
 def targets(present: torch.Tensor) -> torch.Tensor:
-    """N×K distributions: uniform over the present classes, or over all where there are none."""
+    """N×K distributions: uniform over the present classes, or over all if there are none."""
     count = present.sum(1, keepdim=True)
     return torch.where(count > 0, present / count.clamp(min=1), torch.full_like(present, 1 / present.shape[1]))
 

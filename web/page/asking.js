@@ -1,4 +1,4 @@
-// What the page asks of the worker, and how it is answered.
+// Sends requests from the page to the worker, and receives its answers.
 
 import { $ } from "./elements.js";
 
@@ -6,7 +6,7 @@ const worker = new Worker("worker.js", { type: "module" });
 const waiting = new Map();
 let count = 0;
 
-/** Asks the worker; `progress` is told shares of the whole. The promise has `stop()`, after which it gives null. */
+/** Sends a request to the worker; `progress` is called with the fraction done. The promise has `stop()`, after which it resolves to null. */
 export function ask(job, request = {}, progress = () => {}) {
   const id = ++count;
   const answer = new Promise((resolve, reject) => waiting.set(id, { resolve, reject, progress }));
@@ -25,7 +25,7 @@ worker.onmessage = ({ data: { id, progress, done, failed } }) => {
 };
 worker.onerror = (event) => tell(`The network could not be loaded: ${event.message ?? "the browser refuses to start it"}.`, true);
 
-/** Says how things stand. */
+/** Shows a status message. */
 export const tell = (text, warning = false) => {
   $("status").textContent = text;
   $("status").classList.toggle("warning", warning);

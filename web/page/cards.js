@@ -1,4 +1,4 @@
-// What is shown of a map: the map over the photo, the verdict, and on demand its figures and levels.
+// Shows a map: the map over the photo, the verdict, and on demand its numbers and levels.
 
 import { $, download, element, odds, percent, seconds } from "./elements.js";
 import { overlay, painted, scaleOf } from "./paint.js";
@@ -6,7 +6,7 @@ import { draw, seenPixels } from "./picture.js";
 import { key, state } from "./state.js";
 import { discoveries, mass, ranking, verdict as judge } from "./verdict.js";
 
-/** Verdicts in words, their look, and what they say. */
+/** Verdicts: in words, their style, and their explanation. */
 const VERDICTS = {
   evidence: ["evidence", "yes", ""],
   weak: ["weak evidence", "open", "more classes that are not there show as much than one in a hundred"],
@@ -18,7 +18,7 @@ const VERDICTS = {
 /** What shows a class, in words. */
 const GROUNDS = { photo: "the whole photo", place: "a place by itself", "closer-look": "a closer look" };
 
-/** The verdict of a map: among all classes asked for, and that with the lowest score, as Candor judges a run. */
+/** The verdict of a map, among all requested classes and the one with the lowest score, as Candor judges a run. */
 export function verdictOf(method, id) {
   const entry = state.found.get(key(method, id));
   if (!method.search) return "not-judged";
@@ -29,7 +29,7 @@ export function verdictOf(method, id) {
   return judge(entry, plan, !entry.judged || discoveries(p, plan.discoveries)[0]);
 }
 
-/** How a verdict is shown. */
+/** How to show a verdict. */
 const told = (method, verdict) => VERDICTS[verdict === "not-judged" && method.search ? "lost" : verdict];
 
 /** The scale of a method's maps: that of the map of the model's answer, if the answer has evidence. */
@@ -39,11 +39,11 @@ function scaleFor(method, entry) {
   return scaleOf(sets ? state.found.get(key(method, top)).map : null, entry.map, method);
 }
 
-/** Cards whose details are open, and whose weak map is shown, by key: they stay so when the cards are made anew. */
+/** Keys of cards whose details are open, and of those whose weak map is shown: they stay so when the cards are rendered again. */
 const unfolded = new Set();
 const weakShown = new Set();
 
-/** The card of a method and a class. `render` makes all cards anew. */
+/** The card of a method and a class. `render` renders all cards again. */
 export function card(method, id, render) {
   const top = ranking(state.photo.logits)[0];
   const name = key(method, id);
@@ -78,12 +78,12 @@ export function card(method, id, render) {
   return body;
 }
 
-/** What a card shows of a map that is there. */
+/** The content of a card whose map is available. */
 function shown(method, id, entry, under, outcome, render) {
   const name = key(method, id);
   const verdict = verdictOf(method, id);
   const [word, kind, reason] = told(method, verdict);
-  // A map of weak evidence is not painted unless it is asked for, as in Candor's reports.
+  // A map of weak evidence is painted only on request, as in Candor's reports.
   const hidden = verdict === "weak" && !method.search.plan.show_weak && !weakShown.has(name);
   const map = hidden ? { ...entry.map, data: new Float32Array(entry.map.data.length) } : entry.map;
   const scale = scaleFor(method, entry);
@@ -112,7 +112,7 @@ function shown(method, id, entry, under, outcome, render) {
   return [stack, outcome, ...(method.search ? [details(method, id, entry)] : [])];
 }
 
-/** What the masks keep of the evidence. */
+/** How much of the evidence the masks keep. */
 function kept(entry) {
   const above = entry.kept.log_odds - entry.null_log_odds;
   if (!(entry.evidence > 0)) return "–";
@@ -121,7 +121,7 @@ function kept(entry) {
 
 const summary = (entry) => `evidence ${odds(entry.evidence)}, kept ${kept(entry)}`;
 
-/** Figures and the masks of each level, unfolded on demand. */
+/** Numbers and the masks of each level, unfolded on demand. */
 function details(method, id, entry) {
   const name = key(method, id);
   const top = state.found.get(key(method, ranking(state.photo.logits)[0]));
@@ -160,10 +160,10 @@ function open(canvas, words) {
   $("large").showModal();
 }
 
-/** The photo's name without what says its kind. */
+/** The photo's name without its extension. */
 export const stem = () => state.photo.name.replace(/\.[^.]*$/, "") || "photo";
 
-/** Forgets what was unfolded, for another photo. */
+/** Folds everything, for a new photo. */
 export function fold() {
   unfolded.clear();
   weakShown.clear();

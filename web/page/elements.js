@@ -1,4 +1,4 @@
-// Elements of the page, and words for figures.
+// Elements of the page, and formatting of numbers.
 
 export const $ = (id) => document.getElementById(id);
 export const element = (tag, properties = {}, ...children) => {

@@ -1,9 +1,9 @@
-// Runs the graphs that Candor exported, stage by stage. ONNX Runtime runs one graph at a time here: whoever calls waits for the last call.
+// Runs the graphs that Candor exported, stage by stage. ONNX Runtime runs one graph at a time here: the caller must wait for its last call.
 
-/** Thrown where a run is ended by its caller. */
+/** Thrown if the caller stops a run. */
 export class Stopped extends Error {}
 
-/** Lets the messages in that wait, so that a run can be ended between two turns. */
+/** Lets waiting messages be handled, so that a run can be stopped between two iterations. */
 export const breathe = () =>
   new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
@@ -21,7 +21,7 @@ export class Graphs {
   #weights;
   #sessions = new Map();
 
-  /** `read(file)` gives the bytes of a file beside the graphs; `weights` is the file that the graphs share. */
+  /** `read(file)` returns the bytes of a file beside the graphs; `weights` is the file that the graphs share. */
   constructor(ort, read, weights, options = {}) {
     this.#ort = ort;
     this.#read = read;
@@ -29,7 +29,7 @@ export class Graphs {
     this.#options = options;
   }
 
-  /** The session of a graph, opened when it is first asked for. */
+  /** The session of a graph, opened on first use. */
   async session(file) {
     if (!this.#sessions.has(file)) {
       const graph = await this.#read(file);
@@ -40,15 +40,15 @@ export class Graphs {
     return this.#sessions.get(file);
   }
 
-  /** Frees the sessions: the memory of the runtime never shrinks, but what is freed is used again. */
+  /** Frees the sessions: the runtime's memory never shrinks, but freed memory is reused. */
   async release() {
     for (const session of this.#sessions.values()) await session.release();
     this.#sessions.clear();
   }
 
   /**
-   * Runs the stages of a method (page.json says what they are) on `inputs`, tensors by name. Gives all values by name. `watch(done, total)`
-   * is called before each turn of a loop; where it returns true, the run ends with [Stopped].
+   * Runs the stages of a method (described in page.json) on `inputs`, tensors by name. Returns all values by name. `watch(done, total)`
+   * is called before each iteration of a loop; if it returns true, the run ends with [Stopped].
    */
   async run(stages, inputs, watch = () => false) {
     const values = new Map(Object.entries(inputs));

@@ -1,8 +1,8 @@
-// Keeps the folder's files, so that the page opens without a network. Only GETs of this folder are answered.
+// Caches the folder's files, so that the page opens without a network. Only GETs of this folder are handled.
 
 const scope = new URL("./", self.location).href;
 
-/** A cache for each page.json: a page that was written anew does not find the files of the old one. */
+/** One cache per page.json, so that a page that was written again does not use the files of an earlier one. */
 async function current() {
   const response = await fetch(new URL("page.json", scope), { cache: "no-cache" });
   const text = await response.clone().text();
@@ -27,7 +27,7 @@ self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim(
 
 self.addEventListener("fetch", (event) => {
   if (event.request.method !== "GET" || !event.request.url.startsWith(scope)) return;
-  // The network first, so that a page that was written anew is seen; what was kept where there is none.
+  // The network first, so that a page that was written again is used; the cache if there is no network.
   const answer = async () => {
     try {
       return await fetch(event.request);

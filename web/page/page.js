@@ -1,4 +1,4 @@
-// What the page shows, and what it asks of the worker.
+// The content of the page, and its requests to the worker.
 
 import { ask, tell } from "./asking.js";
 import { card, fold, stem, verdictOf } from "./cards.js";
@@ -81,7 +81,7 @@ function askFor(id) {
   render();
 }
 
-/** Starts what is missing for a class and a method. The map of the model's answer comes first: it sets the scale. */
+/** Starts the computation for a class and a method. The map of the model's answer comes first, since it sets the scale. */
 async function compute(method, id) {
   const of = state.photo;
   const entry = { progress: 0 };
@@ -145,7 +145,7 @@ function render() {
 
 // --- downloads ------------------------------------------------------------------------------------------------------------------
 
-/** What was found, in the words of Candor's own results. */
+/** The results, with the names of Candor's own results. */
 function results() {
   const shares = probabilities(state.photo.logits);
   const queries = state.asked.flatMap((id) =>
@@ -164,7 +164,7 @@ function results() {
   return { candor: state.page.candor, model: state.page.model, preprocessing: state.page.preprocessing, backend: state.page.backend, photo: state.photo.name, logits: Array.from(state.photo.logits), queries };
 }
 
-// --- begin ----------------------------------------------------------------------------------------------------------------------
+// --- start ----------------------------------------------------------------------------------------------------------------------
 
 function listen() {
   const images = (list) => [...(list ?? [])].find((item) => item.type.startsWith("image/") || item.type === "");
@@ -233,11 +233,11 @@ async function camera() {
 
 const fetchBlob = async (file) => (await fetch(file)).blob();
 
-/** Largest difference from Candor's own answers, of the largest magnitude, at which a browser is believed. */
+/** Largest accepted difference from Candor's own results, relative to the largest magnitude. */
 const CLOSE = 1e-3;
 let checked = "";
 
-/** Opens the network. Where WebGPU is there but does not compute what Candor computes, WebAssembly does; says so then. */
+/** Opens the network. If WebGPU is available but does not compute what Candor computes, uses WebAssembly and says so. */
 async function start() {
   const picture = await decode(await fetchBlob(state.page.check.photo));
   let fallback = "";

@@ -1,15 +1,18 @@
-// Colours for maps, as Candor's reports have them: one scale for all classes of a photo, the photo grey under the colours.
+// Colours for maps, as in Candor's reports: one scale for all classes of a photo, and the photo in grey under the colours.
 
 import { resized } from "./planes.js";
 
 const largest = (map) => map.data.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
 
-/** The scale of a photo's maps: up to the largest magnitude of `top`, the map of the model's answer, if that sets one; else that of a mask, 1. */
+/**
+ * The scale of a photo's maps: up to the largest magnitude of `top`, the map of the model's answer, if that sets one; else up to 1 for masks,
+ * and up to the largest magnitude of `map` for other methods.
+ */
 export function scaleOf(top, map, { signed, search }) {
   return { max: (top && largest(top)) || (search ? 1 : largest(map)) || 1, signed };
 }
 
-/** A map alone, a pixel a value, as ImageData. */
+/** A map alone, one pixel per value, as ImageData. */
 export function painted({ height, width, data }, scale, colors) {
   const image = new ImageData(width, height);
   const palette = (scale.signed ? colors.signed : colors.positive).map(rgb);
@@ -19,17 +22,17 @@ export function painted({ height, width, data }, scale, colors) {
 
 const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 
-/** Opacity of the colour at a position 0..=1 of the scale: 0 at 0, and soon high. */
+/** Opacity of the colour at a position 0..=1 of the scale: 0 at 0, and rising fast. */
 const opacity = (position) => 0.8 * (1 - (1 - Math.abs(position)) ** 3);
 
 const blend = (under, over, share) => under.map((v, i) => v + share * (over[i] - v));
 
 const positionOf = (value, scale) => Math.min(Math.max(value / scale.max, scale.signed ? -1 : 0), 1);
 
-/** Index of a value's colour; 255 colours for a signed scale, so that 0 has one of its own. */
+/** Index of a value's colour; 255 colours for a signed scale, so that 0 has its own. */
 const indexOf = (value, scale) => Math.round(scale.signed ? 127 + 127 * positionOf(value, scale) : 255 * positionOf(value, scale));
 
-/** Paints `map` over the pixels of `image` (an ImageData), in place. `strength` 0..=1 is how much of the colours is laid on. */
+/** Paints `map` over the pixels of `image` (an ImageData), in place. `strength` 0..=1 scales the opacity of the colours. */
 export function overlay(image, map, scale, colors, strength = 1) {
   const { width, height, data } = image;
   const palette = (scale.signed ? colors.signed : colors.positive).map(rgb);

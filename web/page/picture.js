@@ -2,7 +2,7 @@
 
 import { state } from "./state.js";
 
-/** Decodes as Candor reads: upright, without colour management. */
+/** Decodes as Candor does: upright, without colour management. */
 export async function decode(blob) {
   const options = { imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none" };
   const bitmap = await createImageBitmap(blob, options);
@@ -14,7 +14,7 @@ export async function decode(blob) {
   return { width, height, data };
 }
 
-/** What the network sees of the photo. */
+/** The part of the photo that the network sees. */
 export const seenPixels = () => {
   const { width, height, data } = state.photo.seen;
   const image = new ImageData(width, height);
@@ -25,7 +25,7 @@ export const seenPixels = () => {
   return image;
 };
 
-/** Draws an image on a canvas at the photo's own aspect, as large as `side`. */
+/** Draws an image on a canvas in the photo's own aspect ratio; its longer side is `side`. */
 export function draw(canvas, image, side) {
   const small = new OffscreenCanvas(image.width, image.height);
   small.getContext("2d").putImageData(image, 0, 0);

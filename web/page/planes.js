@@ -1,6 +1,6 @@
-// Planes of values { height, width, data }: maps and masks on grids of other sizes, windows, parts of a photo.
+// Planes of values { height, width, data }: maps and masks on other grids, windows, parts of a photo.
 
-/** A map { height, width, data } at another size, each value between the four nearest. */
+/** A map { height, width, data } at another size, with bilinear interpolation. */
 export function resized(map, height, width) {
   const neighbours = (to, from) =>
     Array.from({ length: to }, (_, i) => {
@@ -22,7 +22,7 @@ export function resized(map, height, width) {
   return { height, width, data };
 }
 
-/** A window's mask on a grid of another size: `inside` where a cell's centre is in the window. */
+/** A window's mask on another grid: `inside` where a cell's centre is in the window. */
 export function windowMask([top, bottom, left, right], from, to, [inside, outside]) {
   const within = (i, first, end, axis) => {
     const centre = (2 * i + 1) * from[axis];
@@ -33,7 +33,7 @@ export function windowMask([top, bottom, left, right], from, to, [inside, outsid
   );
 }
 
-/** A plane's value at shares of its height and width. */
+/** A plane's value at fractions of its height and width. */
 function sampled({ height, width, data }, row, column) {
   const between = (share, size) => {
     const at = Math.min(Math.max(share * size - 0.5, 0), size - 1);
@@ -46,7 +46,7 @@ function sampled({ height, width, data }, row, column) {
   return line(top) + down * (line(bottom) - line(top));
 }
 
-/** The part [top, left, bottom, right] of planes, on their own grid. */
+/** The part [top, left, bottom, right] of planes, resized to their own grid. */
 export function cutOut(values, [channels, height, width], [top, left, bottom, right]) {
   const cut = new Float32Array(values.length);
   const area = height * width;
@@ -60,7 +60,7 @@ export function cutOut(values, [channels, height, width], [top, left, bottom, ri
   return cut;
 }
 
-/** What was found on a part, at its place; 0 elsewhere. */
+/** A map of a part, at its position; 0 elsewhere. */
 export function laidBack(found, [top, left, bottom, right], height, width) {
   const data = new Float32Array(height * width);
   for (let i = 0; i < data.length; i++) {
@@ -71,7 +71,7 @@ export function laidBack(found, [top, left, bottom, right], height, width) {
   return { height, width, data };
 }
 
-/** A map at another size, each value that of the nearest. */
+/** A map at another size, with nearest-neighbour interpolation. */
 export function nearest(map, height, width) {
   const at = (i, to, from) => Math.min(Math.floor(((2 * i + 1) * from) / (2 * to)), from - 1);
   const data = Float32Array.from({ length: height * width }, (_, i) => {

@@ -1,13 +1,13 @@
-// From a decoded photo to a model's input, as Candor does it: Pillow's antialiased resize on 8-bit samples, rows first, to the last level.
-// A picture is { width, height, data }, data a Uint8Array of three bytes a pixel (red, green, blue), row by row.
+// From a decoded photo to a model's input, as in Candor: exactly Pillow's antialiased resize on 8-bit samples, rows first.
+// A picture is { width, height, data }, data a Uint8Array with three bytes per pixel (red, green, blue), row-major.
 
-/** Fractional bits of a weight; the rest of 32 bits are the sample's, and two to spare. */
+/** Fractional bits of a weight: of 32 bits, 8 are for the sample, and two are spare. */
 const PRECISION = 32 - 8 - 2;
 const HALF = 1 << (PRECISION - 1);
 
 const sinc = (x) => (x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI));
 
-/** Where a filter becomes zero, in pixels of the coarser grid, and its value at a distance x >= 0 below that. */
+/** Radius of a filter in pixels of the coarser grid, and its value at a distance x >= 0 below the radius. */
 const FILTERS = {
   bilinear: { support: 1, at: (x) => 1 - x },
   bicubic: {
@@ -17,10 +17,10 @@ const FILTERS = {
   lanczos: { support: 3, at: (x) => sinc(x) * sinc(x / 3) },
 };
 
-/** Halves away from zero. */
+/** Rounds halves away from zero. */
 const round = (x) => Math.sign(x) * Math.floor(Math.abs(x) + 0.5);
 
-/** For each of `length` new pixels the first old one that it is made of, and the weights of those from there on. */
+/** For each of `length` new pixels, the first of the old pixels that it is computed from, and the weights from there on. */
 function taps(old, length, filter) {
   const step = old / length;
   const widening = Math.max(step, 1);
@@ -43,7 +43,7 @@ function taps(old, length, filter) {
 
 const level = (sum) => Math.min(Math.max(sum >> PRECISION, 0), 255);
 
-/** One direction, line by line: `lineOf` gives where a line begins and how far its samples are apart, in `from` and in `to`. */
+/** Resizes in one direction, line by line: `lineOf` returns the start of a line and the distance of its samples, in `from` and in `to`. */
 function along(from, to, count, lineOf, pixels) {
   for (let line = 0; line < count; line++) {
     const [source, sourceStep, target, targetStep] = lineOf(line);
@@ -59,7 +59,7 @@ function along(from, to, count, lineOf, pixels) {
 }
 
 function nearest({ width: oldWidth, height: oldHeight, data }, height, width) {
-  // The step is added up, which decides where a centre falls between two pixels.
+  // As in Pillow, the step is accumulated, which decides cases half-way between two pixels.
   const positions = (old, length) => {
     const step = old / length;
     let at = step * 0.5;
@@ -82,7 +82,7 @@ function nearest({ width: oldWidth, height: oldHeight, data }, height, width) {
   return { width, height, data: resized };
 }
 
-/** `picture` resized, whatever its aspect, as Pillow's `Image.resize((width, height), filter)` does it. */
+/** `picture` resized, ignoring its aspect ratio, as Pillow's `Image.resize((width, height), filter)` does. */
 export function resize(picture, height, width, filter) {
   if (filter === "nearest") return nearest(picture, height, width);
   const shape = FILTERS[filter];
@@ -103,10 +103,10 @@ export function resize(picture, height, width, filter) {
   return { width, height, data };
 }
 
-/** Halves to the even neighbour. */
+/** Rounds halves to even. */
 const roundToEven = (x) => (x % 1 === 0.5 ? 2 * Math.round(x / 2) : Math.round(x));
 
-/** Whose arithmetic rounds the sizes and margins of a resized photo: they differ by a pixel. */
+/** Whose rounding of sizes and margins is used for a resized photo; the results differ by a pixel. */
 const ROUNDING = {
   torchvision: { along: (side, other, length) => Math.floor((length * side) / other), begin: margins },
   transformers: {
@@ -116,19 +116,19 @@ const ROUNDING = {
   timm: { along: (side, other, length) => roundToEven(side / (other / length)), begin: margins },
 };
 
-/** Half a margin; half a pixel goes to the even side, of a border to the far one. */
+/** Half a margin; half a pixel is rounded to even for a crop, down for a border at the start. */
 function margins(margin) {
   if (margin < 0) return -Math.floor(-margin / 2);
   const half = Math.floor(margin / 2);
   return half + (margin % 2) * (half % 2);
 }
 
-/** Where the input lies on the resized photo: the size of that, and where the input begins, below 0 where it has a border. */
+/** Position of the input on the resized photo: the photo's size, and where the input begins, negative if it has a border. */
 function placement(photo, how) {
   const own = (side) => (how.resize === "crop" ? Math.floor((side * 8) / 7) : side);
   const [tall, wide] = how.resized ?? [own(how.height), own(how.width)];
   const { along, begin } = ROUNDING[how.rounding ?? "torchvision"];
-  // Whether a photo that is resized to the width is at least as high as asked.
+  // Whether the photo, resized to the requested width, has at least the requested height.
   const covers = wide * photo.height >= tall * photo.width;
   let [height, width] = [tall, wide];
   if (how.resize === "crop" && covers) height = along(photo.height, photo.width, wide);
@@ -147,7 +147,7 @@ function luma({ width, height, data }) {
   return { width, height, data: grey };
 }
 
-/** A photo on the input's grid, before normalisation. `how` is what Candor's results call preprocessing. */
+/** A photo on the input's grid, before normalisation. `how` is the preprocessing from Candor's results. */
 export function pixels(photo, how) {
   const picture = how.channels === 1 || how.color === "grey" ? luma(photo) : photo;
   const { height, width, filter, fill = [0, 0, 0] } = how;
@@ -165,7 +165,7 @@ export function pixels(photo, how) {
   return { width, height, data };
 }
 
-/** (v · scale − mean) / std of pixels on the input's grid, as channels × height × width. */
+/** (v · scale − mean) / std for pixels on the input's grid, as channels × height × width. */
 export function normalize({ data }, how) {
   const count = data.length / 3;
   const input = new Float32Array(how.channels * count);
@@ -177,7 +177,7 @@ export function normalize({ data }, how) {
   return input;
 }
 
-/** Red, green, blue and alpha as a canvas gives them, over white: what is left is opaque. */
+/** Red, green, blue and alpha from a canvas, composited over white. */
 export function opaque({ width, height, data }) {
   const picture = new Uint8Array(3 * width * height);
   for (let from = 0, to = 0; from < data.length; from += 4, to += 3) {

@@ -1,5 +1,6 @@
-// The reliable mask, step by step, as Candor learns it: where a class is, whether it is there, and the masks that keep its evidence. The
-// graphs and every number come with the page (`plan`); the steps are those of crates/candor/src/mask (learn.rs, evidence.rs, places.rs, keep.rs).
+// The reliable mask, step by step, as Candor learns it: in which window a class is, whether it counts as present, and the masks that keep its
+// evidence. The graphs and every number come with the page (`plan`); the steps are those of crates/candor/src/mask (learn.rs, evidence.rs,
+// places.rs, keep.rs).
 
 import { Stopped, breathe } from "./graphs.js";
 import { cutOut, laidBack, nearest, resized, windowMask } from "./planes.js";
@@ -8,7 +9,7 @@ import { allLogOdds, argmax, logOdds, rate } from "./verdict.js";
 const float = Math.fround;
 const most = (values) => values.reduce((max, v) => Math.max(max, v), -Infinity);
 
-/** A λ that follows what the masks keep, and the sparsest masks that keep enough. */
+/** A λ that is adapted to what the masks keep, and the sparsest masks that keep enough. */
 class Keeping {
   kept = null;
   most = null;
@@ -48,7 +49,7 @@ export class Search {
   #queries = new Map();
   #learned = new Map();
 
-  /** `files` is a method's `search` of page.json; `image` the name of the network's input and `shape` its [channels, height, width]. */
+  /** `files` is a method's `search` in page.json; `image` the name of the network's input and `shape` its [channels, height, width]. */
   constructor(ort, graphs, files, image, shape) {
     [this.#ort, this.#graphs, this.#files, this.#plan] = [ort, graphs, files, files.plan];
     [this.#image, this.#shape] = [image, shape];
@@ -58,7 +59,7 @@ export class Search {
     return new this.#ort.Tensor("float32", values, dims);
   }
 
-  /** Runs a graph on the values that it names. */
+  /** Runs a graph on the values that are its inputs. */
   async #run(file, values, outputs) {
     const session = await this.#graphs.session(file);
     const feeds = Object.fromEntries(session.inputNames.map((name) => [name, values.get(name)]));
@@ -84,7 +85,7 @@ export class Search {
     return { crossing, reference: await this.#answer(crossing, this.#masks(1)) };
   }
 
-  /** Takes a photo (the network's input values) and tells its logits. */
+  /** Sets the photo (the network's input values) and returns its logits. */
   async begin(input) {
     const plan = this.#plan;
     this.#photo = { input, ...(await this.#prepare(input)) };
@@ -103,7 +104,7 @@ export class Search {
     return this.#plan.chance === null ? nullLogOdds : Math.max(nullLogOdds, this.#plan.chance);
   }
 
-  /** Logits of the photo with its coarsest features in windows multiplied by factors, and nothing outside. */
+  /** Logits of the photo with its coarsest features multiplied by a factor in each window, and zero outside. */
   async #windowed(crossing, windows) {
     const { mask, grid, rows, logits } = this.#plan.windows;
     const all = [];
@@ -136,7 +137,7 @@ export class Search {
     this.#places = { crossing, logits, best, crowd };
   }
 
-  /** Where a class is by itself. */
+  /** The window that shows a class best. */
   async #place(cls, leftOut) {
     const { windows, multi_label } = this.#plan;
     const floor = this.#floors[cls];
@@ -163,19 +164,19 @@ export class Search {
     const p = atPlace(place.strength);
     const closer = look === null ? 1 : Math.min(rate(false_alarms.look, look) / parts[1], 1);
     if (p > evidence && closer < p) return ["closer-look", closer];
-    // Sums of logarithms that are equal may differ by a rounding.
+    // Equal sums of logarithms may differ by rounding.
     const whole = atPlace(place.of_photo) <= evidence || place.of_photo + 1e-9 >= place.strength;
     return [whole ? "photo" : "place", p];
   }
 
-  /** A part of the photo, enlarged: once, however many classes are there. */
+  /** A part of the photo, enlarged; computed once for all classes. */
   #looked(part) {
     const key = part.join();
     if (!this.#looks.has(key)) this.#looks.set(key, this.#prepare(cutOut(this.#photo.input, this.#shape, part)));
     return this.#looks.get(key);
   }
 
-  /** Whether a class is there, and where: before any mask is learned. */
+  /** Whether a class counts as present, and in which window: before any mask is learned. */
   #query(cls) {
     if (!this.#queries.has(cls)) this.#queries.set(cls, this.#ask(cls));
     return this.#queries.get(cls);
@@ -202,7 +203,7 @@ export class Search {
       if (looks && p_value > plan.evidence) {
         const edge = (cell, size) => Math.min(Math.max(cell / size, 0), 1);
         const around = (by) => [edge(top - by, height), edge(left - by, width), edge(bottom + by, height), edge(right + by, width)];
-        // Masks are learned on the first cut-out; the evidence is the mean over all.
+        // Masks are learned on the first cut-out; the evidence is the mean over all cut-outs.
         const [part] = plan.margins.map(around);
         const cuts = [];
         for (const margin of plan.margins) cuts.push(await this.#looked(around(margin)));
@@ -217,12 +218,12 @@ export class Search {
     return query;
   }
 
-  /** What a class shows, as far as its verdict needs it of other classes: its p-value, or none where places are not asked for. */
+  /** The p-value of a class, which verdicts of other classes need; null if windows are not evaluated. */
   async pValue(cls) {
     return (await this.#query(cls)).judged?.p_value ?? null;
   }
 
-  /** Steps from `masks`; where they end. `tick` is called before each and may throw. */
+  /** Takes steps from `masks` and returns the resulting masks. `tick` is called before each step and may throw. */
   async #round(query, masks, steps, first, keeping, share, tick) {
     const plan = this.#plan;
     const values = new Map(query.crossing);
@@ -255,7 +256,7 @@ export class Search {
     return masks;
   }
 
-  /** The masks of a class. `tick` is told the number of steps that follow. */
+  /** The masks of a class. `tick` is called before each step. */
   async #learn(cls, tick) {
     if (this.#learned.has(cls)) return this.#learned.get(cls);
     const plan = this.#plan;
@@ -280,12 +281,12 @@ export class Search {
     return learned;
   }
 
-  /** Where masks start: at one, or, if the class is at a place, at one in that window and at a tenth outside. */
+  /** Initial masks: one everywhere or, if the class has a window, one inside and a tenth outside. */
   #start({ place }) {
     if (!place) return this.#masks(1);
     return this.#plan.levels.map(({ shape: [channels, height, width] }) => {
       const mask = new Float32Array(channels * height * width).fill(1);
-      // A gate of a channel is at no place.
+      // A mask entry for a whole channel has no position.
       if (!place.window || (height === 1 && width === 1)) return mask;
       const plane = windowMask(place.window, this.#plan.windows.grid, [height, width], this.#plan.start);
       for (let c = 0; c < channels; c++) mask.set(plane, c * plane.length);
@@ -302,7 +303,7 @@ export class Search {
   }
 
   /**
-   * The map of a class with its figures, in the names of Candor's results. `watch(done, total)` is called before each step; where it returns
+   * The map of a class with its numbers, under the names of Candor's results. `watch(done, total)` is called before each step; if it returns
    * true, the search ends with [Stopped].
    */
   async explain(cls, watch = () => false) {
@@ -312,7 +313,7 @@ export class Search {
     let [done, total] = [0, each * [...new Set([answer, cls])].filter((c) => !this.#learned.has(c)).length];
     const tick = async () => {
       await breathe();
-      // More rounds than one are taken where a mask lost its class.
+      // If a mask lost its class, more than one round is taken.
       total = Math.max(total, ++done);
       if (await watch(done - 1, total)) throw new Stopped();
     };

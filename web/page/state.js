@@ -1,13 +1,13 @@
-// What is on the page: set in page.js, shown by it and by cards.js.
+// The state of the page: set in page.js, shown by it and by cards.js.
 
 import { $ } from "./elements.js";
 
 export const state = {
-  /** What Candor wrote: page.json. */
+  /** The content of page.json, which Candor wrote. */
   page: null,
-  /** The photo: its name, its size, what the network sees of it, its logits. */
+  /** The photo: its name, its size, the part that the network sees, its logits. */
   photo: null,
-  /** The classes asked about it, in order, and what was found: `method class` → { map, seconds, … } or { failed }. */
+  /** The requested classes, in order, and the results: `method class` → { map, seconds, … } or { failed }. */
   asked: [],
   found: new Map(),
 };
@@ -15,7 +15,7 @@ export const state = {
 export const chosen = () => state.page.methods.filter((m) => $(`method-${m.name}`).checked);
 export const key = (method, id) => `${method.name} ${id}`;
 
-/** Probabilities of logits: shares of all classes where these exclude each other, else one by one. */
+/** Probabilities from logits: softmax if classes exclude each other, else one sigmoid each. */
 export function probabilities(logits) {
   if (!state.page.model.exclusive || logits.length === 1) return logits.map((v) => 1 / (1 + Math.exp(-v)));
   const most = Math.max(...logits);

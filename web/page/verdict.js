@@ -1,11 +1,11 @@
-// What is read off scores, and how a class is judged by what absent classes show: crates/candor/src/scores.rs, false_alarms.rs, explanation.rs.
+// Computed from scores, and how a class is judged by what absent classes show: crates/candor/src/scores.rs, false_alarms.rs, explanation.rs.
 
 export const argmax = (scores) => scores.reduce((best, v, i) => (v > scores[best] ? i : best), 0);
 
-/** The classes from the highest score to the lowest; of equal ones the smaller number first. */
+/** The classes by descending score; of equal ones the smaller number first. */
 export const ranking = (scores) => Array.from(scores.keys()).sort((a, b) => scores[b] - scores[a] || a - b);
 
-/** S_c − ln Σ exp S_k over the other classes k, but for those left out; S_c where labels do not exclude each other. */
+/** S_c − ln Σ exp S_k over the other classes k except those left out; S_c if classes do not exclude each other. */
 export function logOdds(logits, cls, leftOut, multiLabel) {
   if (multiLabel || logits.length === 1) return logits[cls];
   const competes = (k) => k !== cls && !leftOut.includes(k);
@@ -16,7 +16,7 @@ export function logOdds(logits, cls, leftOut, multiLabel) {
   return logits[cls] - (max + Math.log(sum));
 }
 
-/** [logOdds] of every class against all others, in time proportional to their number. */
+/** [logOdds] of every class against all others, in time proportional to the number of classes. */
 export function allLogOdds(logits, multiLabel) {
   if (multiLabel) return Array.from(logits);
   const best = argmax(logits);
@@ -27,7 +27,7 @@ export function allLogOdds(logits, multiLabel) {
   return all;
 }
 
-/** Share of the classes that are not there which reach a strength. */
+/** Fraction of absent classes that reach a strength. */
 export function rate({ classes, thresholds: t }, strength) {
   if (!t.length || strength < t[0][1]) return 1;
   const [last, highest] = t.at(-1);
@@ -39,18 +39,21 @@ export function rate({ classes, thresholds: t }, strength) {
   return Math.max(Math.exp(Math.log(r0) + way * (Math.log(r1) - Math.log(r0))), Math.min(least, last));
 }
 
-/** Which of several p-values are rejected at a false discovery rate (Benjamini & Hochberg 1995). */
+/** For each of several p-values, whether it is rejected at a false discovery rate (Benjamini & Hochberg 1995). */
 export function discoveries(p, q) {
   const sorted = [...p].sort((a, b) => a - b);
   const passes = sorted.filter((v, i) => v <= (q * (i + 1)) / sorted.length);
   return p.map((v) => passes.length > 0 && v <= passes.at(-1));
 }
 
-/** `evidence`, `weak`, `no-evidence` or `not-judged` of what [Search.explain] found. `stands`: whether it is a discovery among all classes asked for. */
+/**
+ * The verdict `evidence`, `weak`, `no-evidence` or `not-judged` on a result of [Search.explain]. `stands`: whether it is a discovery among all
+ * requested classes.
+ */
 export function verdict(found, plan, stands) {
   const p = found.judged?.p_value ?? 0;
   if (found.evidence <= plan.least_evidence || p > plan.weak) return "no-evidence";
-  // The empty map is no answer where the class is there.
+  // An empty map would be a wrong answer for a class that is present.
   if (mass(found.map) <= plan.least_mass) return found.judged && p <= plan.evidence && stands ? "not-judged" : "no-evidence";
   if (found.evidence > 0 && found.kept.log_odds - found.null_log_odds <= 0) return "not-judged";
   return found.judged && !(p <= plan.evidence && stands) ? "weak" : "evidence";

@@ -1,4 +1,4 @@
-// Owns the model: nothing that takes long happens on the page's own thread. Requests are answered one after the other.
+// Owns the model: nothing that takes long runs on the page's own thread. Requests are handled one after the other.
 
 import { Graphs, Stopped } from "./graphs.js";
 import { normalize, opaque, pixels } from "./preprocess.js";
@@ -12,7 +12,7 @@ const bytes = async (file) => {
 };
 const floats = async (file) => new Float32Array((await bytes(file)).buffer);
 
-/** Of whole files, the large ones once. */
+/** Contents of files; large ones are loaded once. */
 const files = new Map();
 const kept = (file) => {
   if (!files.has(file)) files.set(file, bytes(file));
@@ -24,19 +24,19 @@ let page, ort, graphs, searched, input;
 let searches = new Map();
 const stopped = new Set();
 
-/** The runtime's modules, which have all of it in them but the binary. */
+/** The runtime's modules, which contain everything except the binary. */
 const RUNTIMES = {
   wasm: ["ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"],
   webgpu: ["ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"],
 };
 
-/** Why there is no WebGPU, or nothing if there is. */
+/** Why WebGPU is not available; empty if it is. */
 async function missing() {
   if (!navigator.gpu) return "This browser has no WebGPU";
   return (await navigator.gpu.requestAdapter()) ? "" : "This device has no WebGPU adapter";
 }
 
-/** Opens the network, on WebGPU where that is asked for and there, else as WebAssembly. */
+/** Opens the network, on WebGPU if that is requested and available, else with WebAssembly. */
 async function open({ webgpu }) {
   page = JSON.parse(new TextDecoder().decode(await bytes("page.json")));
   const why = webgpu && page.webgpu ? await missing() : "";
@@ -44,13 +44,13 @@ async function open({ webgpu }) {
   const [module, binary] = RUNTIMES[on];
   ort = await import(`./runtime/${module}`);
   ort.env.wasm.wasmPaths = { wasm: new URL(`runtime/${binary}`, import.meta.url).href };
-  // Threads need a page that is isolated from other origins by its server's headers.
+  // Threads require that the server's headers isolate the page from other origins.
   const threads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, 8) : 1;
   ort.env.wasm.numThreads = threads;
   const read = (file) => kept(file.includes("/") ? file : `graphs/${file}`);
   const made = (provider) => new Graphs(ort, read, page.weights, { executionProviders: [provider], logSeverityLevel: 3 });
   graphs = made(on);
-  // A search hands its state from step to step, and WebGPU lacks some of its operators: it would be copied there and back.
+  // A search passes its state from step to step, and WebGPU lacks some of its operators, so that the state would be copied back and forth.
   searched = on === "wasm" ? graphs : made("wasm");
   await graphs.session(page.network);
   const wasm = `WebAssembly, ${threads} ${threads === 1 ? "thread" : "threads"}`;
@@ -62,7 +62,7 @@ const image = () => {
   return new ort.Tensor("float32", input, [1, channels, height, width]);
 };
 
-/** Logits of a picture { width, height, data: RGBA }, which is the one that is explained from now on. */
+/** Logits of a picture { width, height, data: RGBA }, which is then the one that is explained. */
 async function answer({ picture }) {
   const seen = pixels(opaque(picture), page.preprocessing);
   input = normalize(seen, page.preprocessing);
@@ -73,7 +73,7 @@ async function answer({ picture }) {
   return { logits: Float32Array.from(logits), seconds: (performance.now() - start) / 1000, seen };
 }
 
-/** The map of a class by a method; its progress is told. */
+/** The map of a class by a method; reports progress. */
 async function explain({ method, class: asked }, id) {
   const found = page.methods.find((m) => m.name === method);
   const start = performance.now();
@@ -96,7 +96,7 @@ async function staged({ stages }, asked, watch) {
   return { map: { height, width, data: Float32Array.from(data) } };
 }
 
-/** A search's map with its figures, and how many absent classes show as much as that with the lowest score: verdicts are given together. */
+/** A search's map with its numbers, and the p-value of the class with the lowest score, since verdicts are given together. */
 async function searchFor({ name, search }, asked, watch) {
   if (!searches.has(name)) {
     const { channels, height, width } = page.preprocessing;
@@ -109,7 +109,7 @@ async function searchFor({ name, search }, asked, watch) {
   return { ...(await begun.explain(asked, watch)), lowest, lowest_p_value: await begun.pValue(lowest) };
 }
 
-/** Largest difference of two arrays, in shares of the largest magnitude of the second. */
+/** Largest difference of two arrays, relative to the largest magnitude of the second. */
 function difference(ours, theirs) {
   if (ours.length !== theirs.length) return Infinity;
   let [most, scale] = [0, 0];
@@ -120,7 +120,7 @@ function difference(ours, theirs) {
   return scale ? most / scale : most;
 }
 
-/** What this browser computes for the check's photo against what Candor computed: the logits, and the map of a method without a loop. */
+/** Compares this browser's results on the check's photo with Candor's: the logits, and the map of a method without a loop. */
 async function check({ picture }) {
   const mine = [input, searches];
   const { logits } = await answer({ picture });

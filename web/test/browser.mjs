@@ -1,4 +1,4 @@
-// A page's folder behind a server, and Chromium before it: as Debian has it, or the one that CHROMIUM names.
+// A page's folder behind a server, and Chromium: Debian's, or the one that CHROMIUM names.
 
 import { createServer } from "node:http";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
@@ -9,13 +9,13 @@ import { watchShifts } from "./look.mjs";
 export const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 export const skip = !existsSync(executablePath) && !process.env.CANDOR_REQUIRE_CHROMIUM && "needs Chromium";
 const types = { ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".mjs": "text/javascript", ".json": "application/json", ".wasm": "application/wasm", ".png": "image/png" };
-/** The page is served below a path of its own, as on a site of many. */
+/** The page is served below its own path, as on a site with several pages. */
 export const BELOW = "/some/where/";
 const QUIET = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
 export const launch = (...args) => chromium.launch({ executablePath, args: [...QUIET, ...args] });
 
-/** Serves a folder; `replaced(name, bytes)` may give another content. What is asked for is noted in `requests`. */
+/** Serves a folder; `replaced(name, bytes)` may return another content. Requests are recorded in `requests`. */
 export async function served(folder, replaced = (_, bytes) => bytes) {
   const requests = [];
   const server = createServer((request, response) => {
@@ -29,7 +29,7 @@ export async function served(folder, replaced = (_, bytes) => bytes) {
   return { requests, url: `http://127.0.0.1:${server.address().port}${BELOW}`, close: () => server.close() };
 }
 
-/** A page that has loaded, and what its console said. */
+/** A loaded page, and the messages of its console. */
 export async function visited(browser, url, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true, ...options });
   const page = await context.newPage();
@@ -45,13 +45,13 @@ export async function visited(browser, url, options = {}) {
 export const mapsAreThere = (page) =>
   page.waitForFunction(() => document.querySelectorAll(".card").length && !document.querySelector(".card progress"), null, { timeout: 120_000 });
 
-/** What the page's download of results says. */
+/** The content of the page's results file. */
 export async function results(page) {
   const [download] = await Promise.all([page.waitForEvent("download"), page.click("#json")]);
   return JSON.parse(readFileSync(await download.path(), "utf8"));
 }
 
-/** A picture for whoever wants to look at what was tested. */
+/** A screenshot, for manual inspection. */
 export async function shot(page, name) {
   if (!process.env.CANDOR_SCREENSHOTS) return;
   mkdirSync(process.env.CANDOR_SCREENSHOTS, { recursive: true });

@@ -1,4 +1,4 @@
-// Maps, figures and verdicts of ten photos: the page's own code on the runtime's WebAssembly against `candor explain --json` of the same program.
+// Maps, numbers and verdicts of ten photos: the page's own code on the runtime's WebAssembly against `candor explain --json` of the same program.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -15,13 +15,13 @@ ort.env.wasm.numThreads = 1;
 ort.env.wasm.wasmPaths = new URL(`file://${runtime}/`).href;
 
 /**
- * The scene in which units tie at a kink in the eighth step, so that the last bit of an engine decides through which of them the gradient goes: Candor's
- * own two engines differ there by 6.6e-3. Its maps are held against those of Candor on ONNX Runtime, which is the page's engine, where its library is
- * at hand (ORT_DYLIB_PATH); the difference to the embedded engine is told.
+ * The scene in which units tie at a kink in the eighth step, so that an engine's last bit decides through which of them the gradient goes: Candor's
+ * own two engines differ there by 6.6e-3. Its maps are compared with those of Candor on ONNX Runtime, which is the page's engine, if its library is
+ * available (ORT_DYLIB_PATH); the difference from the embedded engine is only reported.
  */
 const KINKED = "000008.png";
 
-/** What the page's code and Candor find of classes of photos, side by side. */
+/** Results of the page's code and of Candor for classes of photos, side by side. */
 async function both(folder, model, photos, options, classes) {
   const { page, input, search } = opened(ort, folder);
   const method = page.methods.find((m) => m.search);
@@ -42,8 +42,8 @@ async function both(folder, model, photos, options, classes) {
 }
 
 /**
- * Holds what was found against each other; gives the largest difference of the maps, how often each verdict was given, and how many maps parted: what a
- * search found is told and not judged where units tie, `atKink`.
+ * Compares the results; returns the largest difference of the maps, the count of each verdict, and the number of maps that differ. Differences of
+ * maps are reported, but are no failures, where units tie (`atKink`).
  */
 function compared(t, found, atKink = (what, engine) => what.includes(KINKED) && engine === "rten") {
   let [worst, parted] = [0, 0];
@@ -133,7 +133,7 @@ test("ten X-rays are judged as Candor judges them, and four of their maps or mor
   const photos = readdirSync(images).sort().slice(0, 10).map((f) => join(images, f));
   const options = ["--preset", "imagenet"];
   const folder = written(model, "--methods", "reliable", ...options);
-  // In half of them units tie: there Candor's own two engines differ, too, by 1.5e-3 to 9e-2, and which they are depends on the processor.
+  // In half of them units tie: there Candor's own two engines also differ, by 1.5e-3 to 9e-2; which photos these are depends on the processor.
   const { worst, verdicts, parted } = compared(t, await both(folder, model, photos, options, ["top1", "lowest"]), () => true);
   t.diagnostic(`largest difference of a map ${worst.toExponential(1)}; ${JSON.stringify(verdicts)}`);
   assert.ok(verdicts.evidence === 10 && verdicts["no-evidence"] === 10 && parted <= 6, JSON.stringify({ ...verdicts, parted }));
@@ -144,7 +144,7 @@ test("a model of a thousand classes finds and judges in windows and on closer lo
   const { photos } = scenes(10);
   const options = ["--preset", "inception"];
   const folder = written(model, "--methods", "reliable", ...options);
-  // Its masks are told: the search follows gradients of thousands of units, of which some are at a kink in every step, and no two engines agree on them.
+  // Its masks are only reported: the search follows gradients of thousands of units, some of them at a kink in every step, and no two engines agree.
   const { verdicts } = compared(t, await both(folder, model, photos, options, ["top1", "top2", "top5", "lowest"]), () => true);
   t.diagnostic(JSON.stringify(verdicts));
 });

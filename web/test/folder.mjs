@@ -1,4 +1,4 @@
-// A page's folder, made by the program under test: CANDOR names it, by default the one that `cargo build --release` makes.
+// A page's folder, made by the program under test: the one that CANDOR names, by default that of `cargo build --release`.
 
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync } from "node:fs";
@@ -17,14 +17,14 @@ process.env.CANDOR_ENGINE = "rten";
 export const candor = process.env.CANDOR ?? fileURLToPath(new URL("../../target/release/candor", import.meta.url));
 export const runtime = fileURLToPath(new URL("../node_modules/onnxruntime-web/dist", import.meta.url));
 
-/** Writes a page with these arguments into a new folder, and gives its place. */
+/** Writes a page with these arguments into a new folder, and returns its path. */
 export function written(...args) {
   const folder = mkdtempSync(join(tmpdir(), "candor-page-"));
   execFileSync(candor, ["page", ...args, "--out", folder, "--runtime", runtime], { stdio: ["ignore", "ignore", "pipe"] });
   return folder;
 }
 
-/** A page's description, its graphs in a runtime, and what the network is given for a photo. */
+/** A page's description, its graphs in a runtime, and the network's input for a photo. */
 export function opened(ort, folder) {
   const page = JSON.parse(new TextDecoder().decode(read(folder, "page.json")));
   const file = async (name) => read(folder, name.includes("/") ? name : `graphs/${name}`);
@@ -52,14 +52,14 @@ export function exportable() {
 export const read = (folder, file) => new Uint8Array(readFileSync(join(folder, file)));
 export const floats = (folder, file) => new Float32Array(read(folder, file).slice().buffer);
 
-/** Largest difference, in shares of the largest magnitude of `theirs`. */
+/** Largest difference, relative to the largest magnitude of `theirs`. */
 export function difference(ours, theirs) {
   if (ours.length !== theirs.length) return Infinity;
   const largest = theirs.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
   return theirs.reduce((most, v, i) => Math.max(most, Math.abs(v - ours[i])), 0) / (largest || 1);
 }
 
-/** What Candor itself explains: the document of `explain --json` for photos, and the folder of its files. */
+/** Candor's own results: the document of `explain --json` for photos, and the folder of its files. */
 export function explained(model, photos, ...args) {
   const out = mkdtempSync(join(tmpdir(), "candor-explain-"));
   const command = ["explain", model, ...photos, ...args, "--threads", "1", "--out", out, "--json"];
@@ -71,7 +71,7 @@ export function explained(model, photos, ...args) {
 export function arrays(file) {
   const bytes = readFileSync(file);
   const found = {};
-  // The directory at the end: of each member its method, its size, its name, and where it is.
+  // The directory at the end: method, size, name and position of each member.
   const end = bytes.lastIndexOf("PK\x05\x06", undefined, "latin1");
   let at = bytes.readUInt32LE(end + 16);
   for (let i = bytes.readUInt16LE(end + 10); i > 0; i--) {

@@ -1,6 +1,6 @@
-// What Lighthouse would look at, asked of a page in the browser.
+// Checks like Lighthouse's, run on a page in the browser.
 
-/** Texts whose contrast is below AA (4.5, of large ones 3), with their contrast. */
+/** Texts whose contrast is below AA (4.5; 3 for large ones), with their contrast. */
 export const faint = (page) =>
   page.evaluate(() => {
     const parsed = (color) => {
@@ -46,7 +46,7 @@ export const faint = (page) =>
 
 const NAMED = ["button", "checkbox", "radio", "slider", "combobox", "textbox", "searchbox", "image", "img", "progressbar", "link", "DisclosureTriangle", "dialog"];
 
-/** What a screen reader would meet without a name. */
+/** Elements that a screen reader would find without a name. */
 export async function unnamed(page) {
   const client = await page.context().newCDPSession(page);
   const { nodes } = await client.send("Accessibility.getFullAXTree");
@@ -54,12 +54,12 @@ export async function unnamed(page) {
   return asked.length > 3 ? asked.filter((n) => !n.name?.value?.trim()).map((n) => n.role.value) : [`only ${asked.length}`];
 }
 
-/** What can be operated but is not reached by Tab, or does not show that it is. */
+/** Controls that Tab does not reach, or that do not show the focus. */
 export async function unreached(page) {
   const operable = await page.evaluate(() => {
     const all = [...document.querySelectorAll("a[href], button:enabled, input:enabled, summary, [tabindex='0']")];
     const shown = all.filter((e) => e.checkVisibility({ visibilityProperty: true }));
-    // Of radio buttons of one name Tab reaches the one that is checked; arrows reach the others.
+    // Of radio buttons with the same name, Tab reaches the checked one; arrow keys reach the others.
     const own = shown.filter((e) => e.type !== "radio" || e.checked);
     own.forEach((e, i) => (e.dataset.operable = i));
     window.scrollTo(0, 0);
@@ -82,7 +82,7 @@ export async function unreached(page) {
   return [...missed, ...new Set(silent)];
 }
 
-/** Begins to add up how much of a page's layout shifts, before it is opened. */
+/** Starts to sum up the layout shifts of a page, before it is opened. */
 export const watchShifts = (page) =>
   page.addInitScript(() => {
     window.shifts = [];
@@ -94,7 +94,7 @@ export const watchShifts = (page) =>
     }).observe({ type: "layout-shift", buffered: true });
   });
 
-/** How much shifted, in the sum, and what. */
+/** The total layout shift, and the elements that shifted. */
 export async function shifted(page) {
   const shifts = await page.evaluate(() => window.shifts);
   return [shifts.reduce((sum, [value]) => sum + value, 0), shifts.filter(([value]) => value > 0.001)];

@@ -1,4 +1,4 @@
-// The checks of look.mjs find what they are for.
+// The checks of look.mjs find the faults that they are for.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -23,8 +23,8 @@ const models = [
 ];
 
 /**
- * Methods whose gradients jump where a unit is at a kink. The check's photo has flat areas, in which units of real networks tie exactly, so that the
- * last bit of an engine decides which of them a gradient goes through: their differences are told and not judged.
+ * Methods whose gradients jump where a unit is at a kink. The check's photo has uniform areas, in which units of real networks tie exactly, so that
+ * an engine's last bit decides through which of them a gradient goes: their differences are reported, but are no failures.
  */
 const KINKED = new Set([
   "reliable", "gradient", "gradient-times-input", "integrated-gradients", "deeplift", "contrastive-excitation-backprop",

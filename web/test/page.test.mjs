@@ -47,7 +47,7 @@ test("a photo's answer and an absent class", { skip }, async (t) => {
     assert.equal(verdict, method === "reliable" ? "evidence" : "not-judged");
   }
 
-  // The class with the lowest score: nothing lights up, beside a Grad-CAM that may.
+  // The class with the lowest score: an empty map, beside a Grad-CAM that need not be empty.
   const lowest = found.logits.indexOf(Math.min(...found.logits));
   await page.fill("#class", told.labels[lowest]);
   await page.click("#ask button");
@@ -91,7 +91,7 @@ test("weak evidence is told, with its figures and levels, and painted where that
     assert.deepEqual(own.levels.map((l) => l.value), query.levels.map((l) => l.value));
   }
   const card = page.locator(".asked", { hasText: "tree" }).locator(".card").first();
-  /** Whether a map's colours are on its picture: all else is grey. */
+  /** Whether a map's colours are on its picture: everything else is grey. */
   const painted = () =>
     card.locator("canvas.over").evaluate((canvas) => {
       const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -104,7 +104,7 @@ test("weak evidence is told, with its figures and levels, and painted where that
   await card.locator("summary").click();
   assert.equal(await card.locator(".tiles canvas").count(), theirs[0].levels.length);
   assert.match(await card.locator("dl").textContent(), /Kept by the masks/);
-  // What is unfolded stays so when the cards are made anew.
+  // Unfolded details stay so when the cards are rendered again.
   await card.getByText("Hide the weak map").click();
   assert.ok(await card.locator(".tiles").isVisible());
   await context.close();

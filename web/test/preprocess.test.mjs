@@ -1,4 +1,4 @@
-// The page's arithmetic against Pillow's and torchvision's own results: the goldens that hold Candor's, too.
+// The page's arithmetic against results of Pillow and torchvision: the same goldens as for Candor.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// report.html in a browser, opened from a file as whoever receives it does: no network, no script, and yet photo under map, enlarged maps and a filter.
+// report.html in a browser, opened from a file: no network, no script, but photos under maps, enlarged maps and a filter.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -19,7 +19,7 @@ before(async () => {
   const run = (...args) => execFileSync(candor, args, { cwd: folder, stdio: ["ignore", "ignore", "pipe"] });
   run("scenes", "photos", "--count", "4", "--model", "model.onnx");
   const asked = ["model.onnx", ...[0, 1, 2, 3].map((i) => `photos/00000${i}.png`), "--class", "top1", "--class", "top2", "--class", "lowest"];
-  // With this lambda some masks lose a class, which is a warning, and some do not.
+  // With this lambda some masks lose a class, which causes a warning, and some do not.
   run("explain", ...asked, "--set", "lambda=0.03", "--out", "one");
   run("explain", ...asked, "--methods", "reliable,grad-cam", "--out", "two");
   for (const name of ["one", "two"]) reports[name] = `file://${join(folder, name, "report.html")}`;

@@ -1,4 +1,4 @@
-// A page that may compute on a GPU: it does where the GPU computes what Candor computes; else WebAssembly does, and the page says so.
+// A page that may compute on a GPU: it does if the GPU computes what Candor computes; otherwise WebAssembly is used, and the page says so.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ after(() => plain?.close());
 
 const status = (page) => page.textContent("#status");
 
-/** That the maps of the check's photo are Candor's. */
+/** Checks that the maps of the check's photo are Candor's. */
 async function candors(t, page) {
   await page.check("#method-lrp");
   await page.setInputFiles("#file", join(folder, "check.png"));
@@ -55,13 +55,13 @@ test("without an adapter", { skip }, async (t) => {
   server.close();
 });
 
-/** An adapter for the worker, as browsers give one. */
+/** An adapter for the worker, as in browsers. */
 const ADAPTER = 'Object.defineProperty(navigator, "gpu", { value: { requestAdapter: async () => ({}) } });\n';
 
 for (const [what, runtime, told] of [
   [
     "with an adapter that computes something else",
-    // WebAssembly under another name, whose values are a hundredth off.
+    // WebAssembly under another name, with values that are wrong by a hundredth.
     `export * from "./ort.wasm.bundle.min.mjs";
      import { InferenceSession as Real, env } from "./ort.wasm.bundle.min.mjs";
      export const InferenceSession = {

@@ -1,5 +1,5 @@
-//! Adversarially disturbed localisation: photos changed a little so that the model answers a class that is not there. Nothing of that
-//! class can be seen, so a box for it on the object is an error; the class that is there should still be found.
+//! Adversarially disturbed localisation: photos are changed slightly so that the model answers an absent class. Nothing of that
+//! class is visible, so a box for it on the object is an error; the class that is present should still be found.
 
 use std::path::{Path, PathBuf};
 
@@ -35,21 +35,21 @@ struct Attacked {
 pub struct Adversarial<'d> {
     localize: Localize<'d>,
     folder: PathBuf,
-    /// The photos that were changed with success: number of the sample, target.
+    /// The photos that were attacked successfully: index of the sample, target.
     made: Vec<(usize, usize)>,
-    /// Photos that the model answers right.
+    /// Number of photos that the model classifies correctly.
     pub right: usize,
-    /// Photos that are attacked in one batch.
+    /// Number of photos per batch of the attack.
     batch: usize,
 }
 
 impl<'d> Adversarial<'d> {
-    /// Attacks the samples (of a shard, by batches) that the model answers right, each towards a class drawn as [`Localize`] draws the absent one, or what
-    /// is missing of them in `folder`: `adversarial.jsonl` and a PNG each, at the model's input size, quantised to 8 bits and classified
-    /// again. `progress` is told of each sample.
+    /// Attacks the correctly classified samples (of a shard, by batches), each towards a class drawn as [`Localize`] draws the absent
+    /// one. Results are stored in `folder`, as `adversarial.jsonl` and one PNG each, at the model's input size, quantised to 8 bits and
+    /// classified again; samples with stored results are not attacked again. `progress` receives each sample.
     ///
     /// # Errors
-    /// [`Error::Attack`] for an attack that cannot aim; a folder of other settings; or as attacks.
+    /// [`Error::Attack`] for an attack that cannot be targeted; a folder with other settings; or as attacks.
     pub fn new(
         localize: Localize<'d>,
         model: &Model,
@@ -101,7 +101,7 @@ impl<'d> Adversarial<'d> {
         Ok(benchmark)
     }
 
-    /// Asks for the class that is there and for the target: the class, the boxes on the model's grid, the maps, and the changed photo.
+    /// Explains the present class and the target: the class, the boxes on the model's grid, the maps, and the changed photo.
     fn ask(
         &self,
         method: &mut Explaining<'_>,
@@ -131,7 +131,7 @@ impl Measure for Adversarial<'_> {
         self.localize.name(self.made[item].0)
     }
 
-    /// The sample's: which photos are changed with success is known only at the end.
+    /// The sample's number: which photos are attacked successfully is known only at the end.
     fn key(&self, item: usize) -> usize {
         self.made[item].0
     }

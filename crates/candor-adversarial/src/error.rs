@@ -1,4 +1,4 @@
-//! Errors of attacks and of detectors: each one line that names the file or value and says what to do.
+//! Errors of attacks and of detectors: each is one line that names the file or value and says what to do.
 
 use std::path::Path;
 
@@ -11,21 +11,21 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The model, its engine, a method's parameter or a picture.
+    /// An error of the model, its engine, a method's parameter or a picture.
     #[error(transparent)]
     Explain(#[from] candor::error::Error),
-    /// A measurement.
+    /// A measurement failed.
     #[error(transparent)]
     Eval(#[from] candor_eval::error::Error),
-    /// An attack's name, parameter or goal.
+    /// An attack's name, parameter or goal is invalid.
     #[error("attack '{attack}': {reason}")]
     Attack {
         /// The attack.
         attack: String,
-        /// What is wrong, and what there is.
+        /// What is wrong, and what is available.
         reason: String,
     },
-    /// An attack's parameter.
+    /// An attack's parameter is invalid.
     #[error("attack '{attack}'")]
     Setting {
         /// The attack.
@@ -33,7 +33,7 @@ pub enum Error {
         /// What is wrong with it.
         source: MethodError,
     },
-    /// A detector that cannot be trained, loaded or used.
+    /// A detector cannot be trained, loaded or used.
     #[error("{0}")]
     Detector(String),
     /// The model's classes do not exclude each other.
@@ -45,7 +45,7 @@ pub enum Error {
         /// The model.
         path: String,
     },
-    /// A file of a result.
+    /// A result's file could not be written.
     #[error(transparent)]
     Report(#[from] ReportError),
     /// A file could not be read or written.
@@ -62,7 +62,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// Whether what was asked for does not exist or makes no sense, as [`candor::Error::is_usage`] says it of explaining.
+    /// Whether the caller's request is invalid, as for [`candor::Error::is_usage`].
     pub fn is_usage(&self) -> bool {
         match self {
             Error::Attack { .. } | Error::Setting { .. } => true,

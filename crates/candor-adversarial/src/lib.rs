@@ -1,4 +1,4 @@
-//! Adversarial attacks on ONNX classifiers, a detector that reads explanation masks, and studies of how far it can be believed.
+//! Adversarial attacks on ONNX classifiers, a detector that reads explanation masks, and studies of its reliability.
 #![deny(missing_docs)]
 
 /// The examples of README.md, run as tests.

@@ -1,4 +1,4 @@
-//! Outputs of a compiled graph as floats; an output that is missing or of another type is an error, never an empty list.
+//! Outputs of a compiled graph as floats; an output that is missing or of another type is an error, not an empty list.
 
 use candor_graph::error::GraphError;
 use candor_graph::tensor::Tensor;

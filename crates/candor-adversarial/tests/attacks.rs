@@ -1,4 +1,4 @@
-//! What must hold of every attack, on the embedded model: budgets, success, seeds, independence of images, targets, passes.
+//! Properties of every attack, on the embedded model: budgets, success, seeds, independence of images, targets, passes.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod support;
@@ -8,7 +8,7 @@ use candor::scores::ranking;
 use candor_adversarial::attacks::{self, ALL, Budget, Goal, Norms, answer};
 use support::Lab;
 
-/// Settings for few passes. An attack that is not named here is tested with its defaults.
+/// Settings for few passes. Attacks that are not listed are tested with their defaults.
 fn settings(name: &str) -> &'static [(&'static str, &'static str)] {
     match name {
         "pgd" => &[("steps", "10"), ("step", "0.2"), ("restarts", "2")],
@@ -23,7 +23,7 @@ fn settings(name: &str) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// The settings of an attack and further ones.
+/// The settings of an attack with additional ones.
 fn with<'s>(name: &str, further: &[(&'s str, &'s str)]) -> Vec<(&'s str, &'s str)> {
     let kept = settings(name).iter().filter(|(key, _)| further.iter().all(|(own, _)| own != key));
     kept.copied().chain(further.iter().copied()).collect()
@@ -55,7 +55,7 @@ fn results_keep_their_budget_and_report_their_norms() {
     }
 }
 
-/// `success` against the logits of the returned pixels, computed from the model's own input by another session.
+/// `success` is compared with the logits of the returned pixels, computed by another session from the model's own input.
 #[test]
 fn success_is_what_the_model_answers_to_the_returned_pixels() {
     let mut lab = Lab::embedded();
@@ -97,13 +97,13 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_other_ones() {
         };
         let (first, again, other) = (of_seed(7), of_seed(7), of_seed(8));
         assert!(first == again, "{}: the same seed", d.name);
-        // PGD starts at random by default, alone or inside transfer; APGD always; square draws its squares.
+        // PGD starts at random by default, alone or inside transfer; APGD always does; square draws its squares.
         let random = ["pgd", "pgd-l2", "apgd", "square", "transfer"].contains(&d.name);
         assert_eq!(first != other, random, "{}: another seed", d.name);
     }
 }
 
-/// Among equally many images: with another batch size an engine may round differently.
+/// In batches of the same size: with another batch size an engine may round differently.
 #[test]
 fn the_result_of_an_image_does_not_depend_on_the_images_beside_it() {
     let mut lab = Lab::embedded();
@@ -195,7 +195,7 @@ fn passes_are_counted_image_by_image() {
     assert_eq!(passes("bim", &[("steps", "4"), ("early-stop", "false")]), [(4, 4); 2]);
     assert_eq!(passes("apgd", &[("steps", "4"), ("early-stop", "false")]), [(5, 5); 2]);
     assert!(passes("square", &[("queries", "6")]).iter().all(|&(f, b)| (1..=6).contains(&f) && b == 0));
-    // The attacked model is asked nothing: all passes are the surrogate's.
+    // The attack does not run the attacked model: all passes are the surrogate's.
     assert_eq!(passes("transfer", &[("method.steps", "3")]), [(0, 0); 2]);
 }
 

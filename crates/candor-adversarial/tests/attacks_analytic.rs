@@ -1,4 +1,4 @@
-//! Attacks against closed forms: gradients of the embedded model, and a linear classifier, where distances to boundaries are known.
+//! Attacks against closed forms: gradients of the embedded model, and a linear classifier with known distances to its boundaries.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod support;
@@ -18,10 +18,10 @@ const SIZE: usize = 8;
 const VALUES: usize = 3 * SIZE * SIZE;
 const CLASSES: usize = 4;
 
-/// S = Wᵀx + b on pixels in 0..=1, with weights small enough that a perturbation over the boundary stays inside 0..=1.
+/// S = Wᵀx + b on pixels in 0..=1, with weights for which a perturbation across the boundary stays inside 0..=1.
 struct Linear {
     lab: Lab,
-    /// Of each class, C·H·W values.
+    /// C·H·W values for each class.
     weights: Vec<Vec<f32>>,
     biases: Vec<f32>,
 }
@@ -31,7 +31,7 @@ impl Linear {
         let mut noise = Noise::new(5);
         let weights: Vec<Vec<f32>> =
             (0..CLASSES).map(|_| (0..VALUES).map(|_| 0.3 * noise.normal()).collect()).collect();
-        // On mid grey the logits are 1.0, 0.6, 0.3 and 0.1.
+        // On mid-grey the logits are 1.0, 0.6, 0.3 and 0.1.
         let biases: Vec<f32> = [1.0, 0.6, 0.3, 0.1]
             .iter()
             .zip(&weights)
@@ -57,7 +57,7 @@ impl Linear {
         self.weights.iter().zip(&self.biases).map(score).collect()
     }
 
-    /// Distance of `x` to the boundary between its class and `k`: |S_k − S_y| / ‖w_k − w_y‖.
+    /// Distance of `x` from the boundary between its class and `k`: |S_k − S_y| / ‖w_k − w_y‖.
     fn distance(&self, x: &[f32], y: usize, k: usize) -> f64 {
         let s = self.logits(x);
         let w: Vec<f32> = self.weights[k].iter().zip(&self.weights[y]).map(|(a, b)| a - b).collect();
@@ -93,7 +93,7 @@ fn deepfool_crosses_the_nearest_boundary_of_a_linear_model() {
     let image = grey();
     let nearest = (1..CLASSES).map(|k| linear.distance(&image[0], 0, k)).fold(f64::INFINITY, f64::min);
     let found = linear.lab.attack("deepfool", &[], &image, &[Goal::away(0)]).remove(0);
-    // One step of the distance and 10⁻⁴, lengthened by the overshoot of 0.02.
+    // One step of the distance plus 10⁻⁴, lengthened by the overshoot of 0.02.
     let want = 1.02 * (nearest + 1e-4 / length(&linear.weights[0]).max(1.0));
     assert!(found.success);
     assert!((found.norms.l2 / want - 1.0).abs() < 5e-3, "{} not {want}", found.norms.l2);
@@ -113,7 +113,7 @@ fn carlini_wagner_comes_close_to_the_nearest_boundary() {
     }
 }
 
-/// Towards a boundary the way is straight: success exactly where the budget is longer than the distance.
+/// The way to a boundary is straight: success exactly if the budget is larger than the distance.
 #[test]
 fn pgd_l2_succeeds_exactly_beyond_the_boundary() {
     let mut linear = Linear::new();
@@ -127,7 +127,7 @@ fn pgd_l2_succeeds_exactly_beyond_the_boundary() {
     }
 }
 
-/// The least L∞ distance to a boundary is |S_k − S_y| / ‖w_k − w_y‖₁ (the dual norm).
+/// The smallest L∞ distance to a boundary is |S_k − S_y| / ‖w_k − w_y‖₁ (the dual norm).
 #[test]
 fn sign_steps_succeed_exactly_beyond_the_dual_distance() {
     let mut linear = Linear::new();
@@ -199,14 +199,14 @@ fn gradients_of_the_target_model_are_those_of_differences() {
         for (image, goal) in images.iter().zip(&goals) {
             let gradient = lab.gradient(image, loss, goal);
             let size = length(&gradient);
-            // Short: the network is linear between the kinks of its ReLUs only.
+            // Short, since the network is linear only between the kinks of its ReLUs.
             let h = 0.001;
             let at = |sign: f64| -> Vec<f32> {
                 let moved = image.iter().zip(&gradient);
                 moved.map(|(x, g)| (f64::from(*x) + sign * h * f64::from(*g) / size) as f32).collect()
             };
             let logits = lab.logits(&[at(1.0), at(-1.0)]);
-            // Where the first three classes change their order, the ratio has a kink and no derivative.
+            // If the order of the first three classes changes, the ratio has a kink and no derivative.
             if ranking(&logits[0])[..3] != ranking(&logits[1])[..3] {
                 continue;
             }
@@ -219,7 +219,7 @@ fn gradients_of_the_target_model_are_those_of_differences() {
     }
 }
 
-/// A point outside the L2 ball goes to the point of its surface on the line to the centre.
+/// A point outside the L2 ball is projected onto its surface, on the line to the centre.
 #[test]
 fn projection_onto_the_l2_ball_is_along_the_line_to_its_centre() {
     let mut noise = Noise::new(9);

@@ -32,7 +32,7 @@ fn benches(c: &mut Criterion) {
     c.bench_function("gradient", |b| b.iter(|| gradient.explain(&model, &[0], &mut Unwatched).unwrap()));
 
     for (name, iterations) in [("one mask iteration", 1), ("one explanation", 60)] {
-        // Without `exact`, so that the work does not depend on the class.
+        // Without `exact`, so that the amount of work does not depend on the class.
         let settings = Settings { iterations, exact: false, ..Settings::of_photo() };
         let mut learner = Learner::new(&model, automatic_levels(&model).unwrap(), settings).unwrap();
         let prepared = learner.prepare(&model, &image).unwrap();

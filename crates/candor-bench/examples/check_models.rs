@@ -3,8 +3,8 @@
 //!     python tools/parity/export_models.py --out ZOO
 //!     cargo run --release -p candor-bench --example check_models -- ZOO [NAME...]
 //!
-//! The folder holds NAME.json (PyTorch's answers in float64, see tools/parity/export_models.py) and NAME.EXPORTER.onnx. Prints a
-//! Markdown table; the exit code is 1 if a model fails. NAMEs restrict it to models whose file name starts so.
+//! The folder contains NAME.json (PyTorch's results in float64, see tools/parity/export_models.py) and NAME.EXPORTER.onnx. Prints a
+//! Markdown table; the exit code is 1 if a model fails. NAMEs restrict it to models whose file names start with one of them.
 
 use candor::progress::Unwatched;
 use std::error::Error;
@@ -26,7 +26,7 @@ use candor_testing::{noise, noise_image};
 
 /// Largest relative error of logits and gradients, in float32.
 const TOLERANCE: f64 = 1e-4;
-/// Iterations of the mask: enough to see that it runs.
+/// Iterations of the mask: enough to see that it works.
 const ITERATIONS: usize = 3;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -100,7 +100,7 @@ fn check(file: &Path, reference: &Path) -> Result<Row> {
     let torch = golden["torch_float32_relative_error"]["gradient"].as_f64().unwrap_or(0.0);
 
     let (levels, mask) = mask(&model, &image, class);
-    // Where PyTorch's own float32 is further off than the tolerance there is a kink within rounding.
+    // If PyTorch's own float32 result is further off than the tolerance, there is a kink within rounding error.
     let allowed = TOLERANCE.max(3.0 * torch);
     let failure = if logit_error > TOLERANCE {
         Some(format!("logits differ by {logit_error:.1e}"))
@@ -141,7 +141,7 @@ fn relative(got: &[f64], want: &[f64]) -> f64 {
     (error / norm.max(f64::MIN_POSITIVE)).sqrt()
 }
 
-/// Largest error of the norm and of the projections on the reference's directions, relative to the norm.
+/// Largest error of the norm and of the projections on the golden's directions, relative to the norm.
 fn directions(golden: &Value, gradient: &[f64], norm: f64) -> f64 {
     let got = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
     let specs = golden["directions"].as_array().cloned().unwrap_or_default();

@@ -1,7 +1,7 @@
-//! Times the reliable mask, a gradient and other methods on request: the server that `tools/compare/` speaks to.
+//! Times the reliable mask, a gradient and other methods on request: the server for `tools/compare/`.
 //!
-//! The protocol stands at the top of `tools/compare/mask_time.py`: a JSON line when ready, then one for each request on stdin
-//! with the seconds it took and figures by which the work can be checked. Started by
+//! The protocol is described in `tools/compare/mask_time.py`: a JSON line when ready, then one for each request on stdin,
+//! with the seconds it took and numbers by which the work can be checked. Started by
 //! `tools/compare/mask_time.py MODEL --candor target/release/examples/mask_time`.
 #![allow(missing_docs, reason = "an example")]
 
@@ -54,7 +54,7 @@ struct Arguments {
 /// Multiplier and increment of the comparison's image (tools/candor_tools/deterministic.py).
 const IMAGE: (u64, u64) = (2_654_435_761, 12_345);
 
-/// What a request needs is compiled when it first comes.
+/// Compiles what a request needs when it is first made.
 struct Server {
     model: Model,
     image: Vec<f32>,
@@ -74,7 +74,7 @@ impl Server {
             lambda: Some(a.lambda),
             iterations: a.iterations,
             rate: a.learning_rate,
-            // The comparison's null is the network's own, and every query takes every step.
+            // The comparison uses the network's own null, and every query takes every step.
             floor_at_chance: false,
             exact: false,
             ..Settings::of_photo()
@@ -136,7 +136,7 @@ impl Server {
         Ok(json!({ "seconds": seconds, "norm": squares.sum::<f64>().sqrt() }))
     }
 
-    /// A method's map of the first class, the forward pass included; `set` as `candor explain --set` takes it.
+    /// A method's map of the first class, including the forward pass; `set` as in `candor explain --set`.
     fn method(&mut self, request: &str, name: &str, set: &[&str]) -> Outcome<Value> {
         if !self.explainers.contains_key(request) {
             let pairs: Result<Vec<_>, String> = set.iter().map(|s| key_value(s)).collect();
@@ -153,7 +153,7 @@ impl Server {
     }
 }
 
-/// Logits, and the gradient of the logit that a second input chooses.
+/// Logits, and the gradient of the logit that a second input selects.
 fn gradient(model: &Model) -> Outcome<Box<dyn Session>> {
     let builder = Builder::new(model.graph.clone());
     let shape = builder.value(model.logits).shape()?;

@@ -1,7 +1,7 @@
-//! Times single operators and their gradients on request: the server that `tools/compare/operator_time.py` speaks to.
+//! Times single operators and their gradients on request: the server for `tools/compare/operator_time.py`.
 //!
-//! Started with an engine and ONNX files of one image-like input and one output; a JSON line when ready, then one for each request on
-//! stdin, `forward N` or `gradient N` of file N: the seconds of a run. Inputs and seeds of gradients are noise.
+//! Started with an engine and ONNX files with one image-like input and one output; prints a JSON line when ready, then one for each
+//! request on stdin, `forward N` or `gradient N` for file N: the seconds of a run. Inputs and seeds of gradients are noise.
 #![allow(missing_docs, reason = "an example")]
 
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ struct Arguments {
     models: Vec<PathBuf>,
 }
 
-/// Runs of one request: a single one is too short for the clock of a shared machine.
+/// Runs per request: a single run is too short for the clock of a shared machine.
 const RUNS: usize = 9;
 
 /// A compiled graph with its inputs.
@@ -39,7 +39,7 @@ fn input(graph: &Graph, at: usize) -> Outcome<Tensor> {
     let dims = graph.shape(graph.inputs[at]).ok_or("an input without a shape")?;
     let sizes: Option<Vec<usize>> = dims.iter().map(|d: &Dim| d.fixed()).collect();
     let sizes = sizes.ok_or("an input of free size")?;
-    // Values of both signs, no two alike nearby.
+    // Values of both signs, without equal neighbours.
     let value = |i: usize| ((i as u64 * 2_654_435_761 % 1_000_003) as f32 / 1_000_003.0 - 0.5) * 4.0;
     Ok(Tensor::floats(&sizes, (0..sizes.iter().product()).map(value).collect())?)
 }

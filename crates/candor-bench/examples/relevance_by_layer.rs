@@ -1,4 +1,4 @@
-//! How much of a class's score is left as relevance at each layer, with biases that take their share and without: why a map of LRP
+//! How much of a class's score remains as relevance at each layer, with and without biases that absorb relevance: shows why a map of LRP
 //! adds up to the score, or to a millionth of it.
 //!
 //! `cargo run --release -p candor-bench --example relevance_by_layer -- model.onnx photo.jpg --preset inception`
@@ -41,7 +41,7 @@ fn rule(name: &str) -> Outcome<LayerRule> {
     }
 }
 
-/// The outputs of layers with weights from the last on, then the image; each by its name.
+/// The outputs of layers with weights, from the last on, then the image; each with its name.
 fn places(model: &Model) -> Vec<(String, ValueId)> {
     let layers = model.graph.nodes.iter().filter(|n| ["Conv", "Gemm", "MatMul"].contains(&n.op.as_str()));
     let named = |id: ValueId| (model.graph.name(id).to_string(), id);
@@ -50,7 +50,7 @@ fn places(model: &Model) -> Vec<(String, ValueId)> {
     all
 }
 
-/// Σ R at each place, of the class of which `query` is the one-hot row times the score.
+/// Σ R at each value, for the class of which `query` is the one-hot row times the score.
 fn relevance(
     model: &Model,
     rule: LayerRule,

@@ -1,7 +1,7 @@
-//! Many explanations in one process: memory must stay what it was after the first.
+//! Many explanations in one process: memory use must not grow after the first.
 //!
-//! `cargo run --release -p candor-bench --example soak -- --count 5000`; with `--set iterations=6` in a tenth of the time; with
-//! `--engine onnxruntime` on ONNX Runtime.
+//! `cargo run --release -p candor-bench --example soak -- --count 5000`; add `--set iterations=6` for a tenth of the time, or
+//! `--engine onnxruntime` to use ONNX Runtime.
 #![allow(missing_docs, reason = "an example")]
 
 use candor::image::decode_bytes;

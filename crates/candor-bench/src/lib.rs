@@ -1,4 +1,4 @@
-//! What the programs that measure Candor have in common: engines by name, and a server that takes turns with other frameworks.
+//! Shared by the programs that measure Candor: engines by name, and a server that alternates with other frameworks.
 
 use std::io::{BufRead, Write};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// A result of a program.
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// The engine of that name: `rten`, `onnxruntime`, or a device of ONNX Runtime's such as `cuda`.
+/// The engine with that name: `rten`, `onnxruntime`, or a device of ONNX Runtime, such as `cuda`.
 ///
 /// # Errors
 /// An unknown name, or an engine whose library is missing.
@@ -23,7 +23,7 @@ pub fn engine(name: &str, threads: usize) -> Outcome<Box<dyn Engine>> {
     Ok(Box::new(OnnxRuntime::new(None, threads, device)?))
 }
 
-/// A server of the comparisons in `tools/compare`: says that it is ready, then answers each line of stdin with one of JSON.
+/// Runs a server for the comparisons in `tools/compare`: announces that it is ready, then answers each line of stdin with a line of JSON.
 ///
 /// # Errors
 /// If stdin or stdout fails.

@@ -1,4 +1,4 @@
-//! Another program that runs a command: what would go to the terminal goes to it.
+//! Running a command for another program: output that would go to the terminal goes to that program.
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -6,17 +6,17 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 use serde_json::Value;
 
-/// Is told how many steps are done, of how many, and at what; may end the work.
+/// Receives the number of steps done, the total, and the current stage; can cancel the work.
 pub type Watch = Box<dyn FnMut(u64, u64, &str) -> ControlFlow<()>>;
 
-/// What a command answers.
+/// The result of a command.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
-    /// What `--json` prints; null if the command printed nothing.
+    /// The document that `--json` prints; null if the command printed nothing.
     pub document: Value,
-    /// Remarks for the user.
+    /// Notes for the user.
     pub notes: Vec<String>,
-    /// The exit code: 0, or 3 where some images of a batch failed, or 4 for an alarm.
+    /// The exit code: 0, 3 if some images of a batch failed, or 4 for an alarm.
     pub code: u8,
 }
 
@@ -26,11 +26,11 @@ struct Caller {
 }
 
 thread_local! {
-    /// A command runs on the thread that called it.
+    /// The caller of the command that runs on this thread, if any.
     static CALLER: RefCell<Option<Caller>> = const { RefCell::new(None) };
 }
 
-/// What `work` answers its caller.
+/// Runs `work` and returns its result to the calling program.
 pub fn answered(watch: Watch, work: impl FnOnce() -> Result<u8>) -> Result<Answer> {
     let before = CALLER.replace(Some(Caller { watch, answer: Answer::default() }));
     let code = work();
@@ -43,12 +43,12 @@ pub fn is_there() -> bool {
     CALLER.with_borrow(Option::is_some)
 }
 
-/// Hands over the document of the command.
+/// Passes the document of the command to the caller.
 pub fn give(document: Value) {
     with(|caller| caller.answer.document = document);
 }
 
-/// Hands over a remark, if it was not made before.
+/// Passes a note to the caller, unless it was made before.
 pub fn note(text: &str) {
     with(|Caller { answer, .. }| {
         if !answer.notes.iter().any(|note| note == text) {
@@ -57,9 +57,9 @@ pub fn note(text: &str) {
     });
 }
 
-/// Tells of the progress, where another program runs the command, and whether the work is to end.
+/// Reports progress if another program runs the command; returns whether the work is to be cancelled.
 pub fn advance(done: u64, total: u64, stage: &str) -> ControlFlow<()> {
-    // Taken out while it is told: it may run a command of its own.
+    // Taken out while it is called, since it may itself run a command.
     let Some(mut watch) = with(|caller| std::mem::replace(&mut caller.watch, unwatched())) else {
         return ControlFlow::Continue(());
     };

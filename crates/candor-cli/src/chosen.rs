@@ -1,4 +1,4 @@
-//! The methods that a command is asked for, with what is set for each: all of it checked before a model is opened.
+//! The requested methods with their settings, all checked before a model is opened.
 
 use anyhow::Result;
 use candor::error::one_line;
@@ -9,21 +9,21 @@ use candor::suggest::did_you_mean;
 use crate::setup;
 use crate::usage::Usage;
 
-/// A method as asked for.
+/// A requested method.
 pub struct Chosen {
-    /// Its name in results: the method's, or `NAME+KEY=VALUE+…` where one method runs with several settings.
+    /// Its name in results: the method's, or `NAME+KEY=VALUE+…` if a method is run with several settings.
     pub name: String,
     pub method: Box<dyn Definition>,
     pub set: Pairs,
 }
 
-/// Methods by name, with those of `set` that each of them takes: `METHOD.KEY=VALUE` is for one, `KEY=VALUE` for all that have the parameter.
+/// Methods by name, each with its settings of `set`: `METHOD.KEY=VALUE` is for one method, `KEY=VALUE` for all that have the parameter.
 pub fn methods(names: &[String], set: &[(String, String)]) -> Result<Vec<Chosen>> {
     let named = |name: &String| Ok((name.clone(), setup::found(name)?, vec![]));
     settle(distinct(names, names.iter().map(named).collect::<Result<_>>()?)?, set)
 }
 
-/// Those methods, unless one of them is there twice, by its old name or the new.
+/// Returns the methods, or an error if one is named twice, also under a former name.
 fn distinct(names: &[String], named: Vec<Named>) -> Result<Vec<Named>> {
     let found: Vec<&str> = named.iter().map(|(_, method, _)| method.description().name).collect();
     match (1..found.len()).find(|&i| found[..i].contains(&found[i])) {
@@ -32,7 +32,7 @@ fn distinct(names: &[String], named: Vec<Named>) -> Result<Vec<Named>> {
     }
 }
 
-/// The same of names that may have settings of their own, `NAME+KEY=VALUE+…`, which come before those of `set`.
+/// The same for names that may have their own settings, `NAME+KEY=VALUE+…`, which take precedence over those of `set`.
 pub fn methods_with_settings(names: &[String], set: &[(String, String)]) -> Result<Vec<Chosen>> {
     let named = |name: &String| {
         let (method, own) = name_and_settings(name).map_err(Usage)?;
@@ -63,7 +63,7 @@ fn settle(named: Vec<Named>, set: &[(String, String)]) -> Result<Vec<Chosen>> {
         .into_iter()
         .map(|(name, method, own)| {
             let d = method.description();
-            // What is for this method alone comes before what is for all that have the parameter.
+            // A setting for this method takes precedence over one for all that have the parameter.
             let alone: Vec<&str> = set
                 .iter()
                 .filter(|(key, _)| key.contains('.'))
@@ -81,7 +81,7 @@ fn settle(named: Vec<Named>, set: &[(String, String)]) -> Result<Vec<Chosen>> {
         .collect()
 }
 
-/// The parameter's name, if the setting of that key is for the method.
+/// The parameter's name, if the setting with that key is for the method.
 fn meant<'k>(key: &'k str, d: &Description) -> Option<&'k str> {
     let wraps = || d.parameters.iter().any(|p| matches!(p.kind, Kind::Method));
     match key.split_once('.') {
@@ -92,7 +92,7 @@ fn meant<'k>(key: &'k str, d: &Description) -> Option<&'k str> {
     }
 }
 
-/// Why no method takes a setting.
+/// Why no method accepts a setting.
 fn meant_for_none(key: &str, methods: &[Description]) -> String {
     let Some((name, _)) = key.split_once('.') else {
         let known = methods.iter().flat_map(|d| d.parameters).map(|p| p.name);

@@ -1,14 +1,14 @@
-//! The command of this run, for pages that say how to get them again.
+//! The command line of this run, for pages that say how to reproduce them.
 
 use std::cell::RefCell;
 use std::ffi::OsString;
 
 thread_local! {
-    /// A command runs on the thread that called it.
+    /// The arguments of the command that runs on this thread.
     static ARGUMENTS: RefCell<Vec<OsString>> = const { RefCell::new(vec![]) };
 }
 
-/// From now on these are the arguments of this run; the first is the program's name.
+/// Sets the arguments of this run; the first is the program's name.
 pub fn set(arguments: Vec<OsString>) {
     ARGUMENTS.set(arguments);
 }
@@ -18,7 +18,7 @@ pub fn arguments() -> Vec<OsString> {
     ARGUMENTS.with_borrow(Clone::clone)
 }
 
-/// The command line of this run as a POSIX shell takes it: `candor check 'my model.onnx' photo.jpg`.
+/// The command line of this run, quoted for a POSIX shell: `candor check 'my model.onnx' photo.jpg`.
 pub fn command_line() -> String {
     ARGUMENTS.with_borrow(|arguments| written(arguments.iter().skip(1).cloned()))
 }
@@ -28,7 +28,7 @@ fn written(arguments: impl IntoIterator<Item = OsString>) -> String {
     std::iter::once("candor".to_string()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
-/// A word in quotes, if the shell would take it for something else.
+/// A word, in quotes if it has special characters.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_@%+=:,./-".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -1,4 +1,4 @@
-//! What `explain` prints: of each photo what the model answers, then a row for each class that was asked for.
+//! The output of `explain`: for each photo the model's answers, then one row per requested class.
 
 use candor::explanation::TopClass;
 use candor::image::Preprocessing;
@@ -8,10 +8,10 @@ use candor_report::table::{Better, Cell, Column, Number, Table, Unit};
 
 use crate::output;
 
-/// Letters of a class's name, at most.
+/// Maximum number of letters of a class's name.
 const NAME: usize = 28;
 
-/// What the columns are; the second and the third are of methods with a null.
+/// Explanations of the columns; the second and the third are only for methods with a null.
 const LEGEND: [&str; 4] = [
     "log-odds: how far the model prefers the class to all others together",
     "null log-odds: the same where the masks hide the photo, but at least chance",
@@ -50,7 +50,7 @@ pub fn text(result: &ExplainResult, preprocessing: &Preprocessing, width: usize)
     if result.images.is_empty() { text } else { format!("{text}\n{legend}{}", without_null(result)) }
 }
 
-/// Why a method without a null judges nothing; empty for those that have one.
+/// Why a method without a null gives no verdict; empty for methods with one.
 fn without_null(result: &ExplainResult) -> String {
     let queries = result.images.iter().flat_map(|image| &image.queries);
     let mut names: Vec<&str> = vec![];

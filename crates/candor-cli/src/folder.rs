@@ -1,4 +1,4 @@
-//! The output folder of a command, opened before a model is: what cannot be written is said at once.
+//! The output folder of a command, opened before the model, so that a folder that is not writable is reported at once.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::arguments::{ForceArgs, ModelArgs};
 use crate::interrupt::{self, Watched};
 use crate::output;
 
-/// The files of which a model was made, once it is open: what an output must not replace even by force.
+/// The files of an open model, which an output must not replace even with `--force`.
 pub fn of_model(model: &Path, classifier: &Classifier) -> Vec<PathBuf> {
     let model = locate(model).map_or_else(|_| model.to_owned(), |located| located.model);
     let sidecar = &classifier.sidecar_path;
@@ -22,22 +22,22 @@ pub fn of_model(model: &Path, classifier: &Classifier) -> Vec<PathBuf> {
     if let Some(LabelSource::File(labels)) = &classifier.sidecar.labels {
         files.push(sidecar.with_file_name("").join(labels));
     }
-    // It was read a moment ago; if it has gone since, nothing can replace what it names.
+    // The model was just read; if it is gone, its external files cannot be named.
     files.extend(external_files(&model).unwrap_or_default());
     files
 }
 
 /// The files that a command reads: those of its model, and others.
 pub fn inputs<P: Into<PathBuf>>(model: &ModelArgs, others: impl IntoIterator<Item = P>) -> Inputs {
-    // What cannot be found is said when it is opened.
+    // A model that is not found is reported when it is opened.
     let file = locate(&model.model).map_or_else(|_| model.model.clone(), |located| located.model);
     let sidecar = model.opened.sidecar.clone().unwrap_or_else(|| Sidecar::path_for(&file));
-    // Of a frame it is the file that must not be replaced.
+    // For a frame (`scan.dcm#3`), the file that contains it.
     let others = others.into_iter().map(|other| frame_of(&other.into()).0);
     Inputs::of([file, sidecar]).and(model.opened.labels.clone()).and(others)
 }
 
-/// Opens the folder of `command`, and makes sure that the `files` may be written there.
+/// Opens the folder for `command`, and checks that the `files` may be written there.
 pub fn open(
     path: &Path,
     command: &str,
@@ -55,7 +55,7 @@ pub fn open(
     Ok(folder)
 }
 
-/// Puts a result in place whose files `write` makes in a folder; Ctrl-C does not fall between them. `model`: its SHA-256.
+/// Publishes a result whose files `write` makes in a folder; Ctrl-C does not fall between them. `model`: its SHA-256.
 pub fn publish<E: Into<anyhow::Error>>(
     folder: Folder,
     name: &str,

@@ -1,6 +1,6 @@
-//! Ctrl-C: the first ends the work at its next step, so that what is done is kept; the second ends the program.
+//! Ctrl-C: the first one ends the work at its next step, so that finished work is kept; the second ends the program.
 //!
-//! Commands say with [`at`] what is done, and how to go on if it ended now.
+//! Commands describe with [`at`] what is done, and how to resume if the work ended now.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use candor_eval::error::Error as EvalError;
 
 use crate::output;
 
-/// Exit code of a run that was stopped: 128 + SIGINT, as of a program that the signal ends.
+/// Exit code of an interrupted run: 128 + SIGINT, as for a program that the signal ends.
 pub const EXIT: u8 = 130;
 
 static ASKED: AtomicBool = AtomicBool::new(false);
@@ -21,7 +21,7 @@ static STATE: Mutex<String> = Mutex::new(String::new());
 /// The folder that this process writes to.
 static HELD: Mutex<Option<PathBuf>> = Mutex::new(None);
 
-/// Listens for Ctrl-C from now on.
+/// Listens for Ctrl-C from this call on.
 pub fn listen() {
     let heard = || {
         if WATCHED.load(Ordering::SeqCst) == 0 || ASKED.swap(true, Ordering::SeqCst) {
@@ -43,24 +43,24 @@ pub fn asked() -> bool {
     ASKED.load(Ordering::SeqCst)
 }
 
-/// What is done, and how to go on if the work ended now.
+/// Sets the description of what is done, and how to resume if the work ended now.
 pub fn at(state: impl Into<String>) {
     *STATE.lock().unwrap_or_else(PoisonError::into_inner) = state.into();
 }
 
-/// This process writes to the folder from now on, and gives it back if it ends at once.
+/// Records that this process writes to the folder, so that the folder is released if the process exits at once.
 pub fn holds(path: &Path) {
     *HELD.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.to_owned());
 }
 
-/// Says what was said last by [`at`].
+/// Prints the description last set by [`at`].
 pub fn tell() {
     let state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
     let text = if state.is_empty() { "nothing was written" } else { state.as_str() };
     output::tell(&format!("candor: stopped: {text}"));
 }
 
-/// Whether an error says that the work was ended by whoever watched it.
+/// Whether an error means that the work was cancelled.
 pub fn is_stop(error: &anyhow::Error) -> bool {
     let explain = |e: &Error| matches!(e, Error::Cancelled(_));
     let eval = |e: &EvalError| matches!(e, EvalError::Explain(e) if explain(e));
@@ -75,11 +75,11 @@ pub fn is_stop(error: &anyhow::Error) -> bool {
         || error.downcast_ref().is_some_and(adversarial)
 }
 
-/// While one of these is there, work asks often enough whether it is to end.
+/// While such a value exists, the running work checks often whether it is to end.
 pub struct Watched(());
 
 impl Watched {
-    /// Work that asks begins.
+    /// To be called when work begins that checks.
     pub fn begin() -> Self {
         WATCHED.fetch_add(1, Ordering::SeqCst);
         Watched(())

@@ -1,4 +1,4 @@
-//! What `check` has measured so far: a journal, so that a run that was stopped goes on, and that many machines share a run.
+//! Results of `check` so far: a journal, so that an interrupted run can be resumed and several machines can share a run.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -19,12 +19,12 @@ use crate::interrupt;
 use crate::output;
 use crate::resume;
 
-/// The journal of a run that is not finished, relative to its folder.
+/// The journal of an unfinished run, relative to its folder.
 pub const JOURNAL: &str = ".candor/check/work/journal.jsonl";
-/// What the lines about gradients are called; no method has this name.
+/// Method name in entries about gradients; no method has this name.
 const GRADIENTS: &str = "(gradients)";
 
-/// A line of the journal: of which bytes, and what they showed.
+/// An entry of the journal: the hash of the image's bytes, and the results.
 #[derive(Serialize, Deserialize)]
 struct Record {
     sha256: String,
@@ -35,7 +35,7 @@ struct Record {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Found {
-    /// Of a method, with the painted maps where the page shows them.
+    /// Of a method, with the painted maps if the page shows them.
     Image(Box<OfImage>, Option<GalleryRow>),
     Gradients(Gradients),
     Failed(String),
@@ -46,13 +46,13 @@ pub struct Kept {
     out: PathBuf,
     journal: Journal,
     found: HashMap<(String, usize), Record>,
-    /// Of each photo's bytes, by its number.
+    /// Hash of each photo's bytes, by its index.
     hashes: HashMap<usize, String>,
     shard: Option<Shard>,
 }
 
-/// The draft of a run into `folder`, and what an interrupted run with the same `configuration` left of it; an interrupted run of another kind
-/// is dropped only by `force`.
+/// The draft of a run into `folder`, and the results that an interrupted run with the same `configuration` left; an interrupted run of
+/// another kind is dropped only with `force`.
 pub fn open(
     folder: Folder,
     (configuration, force): (&Value, bool),
@@ -76,13 +76,13 @@ pub fn open(
     Ok((draft, kept))
 }
 
-/// Of each photo's bytes, by its number; a photo that cannot be read again is not kept.
+/// Hash of each photo's bytes, by its index; the results of a photo that cannot be read again are not stored.
 fn hashes(inputs: &[Input]) -> HashMap<usize, String> {
     inputs.iter().filter_map(|i| Some((i.number, sha256(Path::new(&i.path)).ok()?))).collect()
 }
 
 impl Kept {
-    /// What is known of one method; `galleries`: the photos that the page shows, by their numbers.
+    /// The results of one method; `galleries`: the photos that the page shows, by their indices.
     pub fn of<'k>(
         &'k mut self,
         method: &'k str,
@@ -98,7 +98,7 @@ impl Kept {
         (self.hashes.get(&image) == Some(&record.sha256)).then_some(&record.found)
     }
 
-    /// What JSON cannot hold (NaN) is not kept: it is measured again.
+    /// Results that JSON cannot represent (NaN) are not stored: they are measured again.
     fn add(&mut self, method: &str, item: usize, found: Found, draft: &mut Draft) -> Checked<()> {
         let Some(sha256) = self.hashes.get(&item).cloned() else { return Ok(()) };
         let record = Record { sha256, found };
@@ -112,7 +112,7 @@ impl Kept {
         Ok(())
     }
 
-    /// Keeps ready what Ctrl-C says.
+    /// Updates the message for Ctrl-C.
     fn tell(&self) {
         interrupt::at(format!(
             "what was measured is kept in {} ({} lines); the same command goes on there",
@@ -122,7 +122,7 @@ impl Kept {
     }
 }
 
-/// The journal's lines of one method.
+/// The journal's entries of one method.
 pub struct OfMethod<'k> {
     kept: &'k mut Kept,
     method: &'k str,

@@ -1,5 +1,5 @@
-//! The command line of Candor: parse → run → report. [`run`] is the program; [`document`] runs a command for another program, which gets
-//! what `--json` prints.
+//! The command line of Candor: parse → run → report. [`run`] is the program; [`document`] runs a command for another program, which
+//! receives what `--json` prints.
 #![deny(missing_docs)]
 
 mod arguments;
@@ -28,7 +28,7 @@ use candor_graph::guard;
 use clap::Parser;
 pub use usage::Usage;
 
-/// The program with these arguments, of which the first is its name: prints, and returns the exit code. Ctrl-C is listened for from then on.
+/// Runs the program with these arguments, of which the first is its name: prints, and returns the exit code. Handles Ctrl-C from then on.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let code = match Cli::try_parse_from(&arguments) {
@@ -55,12 +55,12 @@ fn main(cli: &Cli, arguments: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// Runs a command that has `--json`, which is added, and returns what it would print. Remarks are returned, nothing is printed, and Ctrl-C is
-/// left alone. `arguments` begin with the command's name; `watch` is told of the progress and may end the work.
+/// Runs a command that has `--json`, which is added, and returns what it would print. Notes are returned, nothing is printed, and Ctrl-C
+/// is not handled. `arguments` begin with the command's name; `watch` receives the progress and can cancel the work.
 ///
 /// # Errors
-/// Those of the command, each with its causes; [`Usage`] for arguments that do not parse; [`candor::Cancelled`] or an error that holds it
-/// where `watch` ended the work.
+/// Those of the command, each with its causes; [`Usage`] for arguments that cannot be parsed; [`candor::Cancelled`] or an error that
+/// contains it if `watch` cancelled the work.
 pub fn document(arguments: impl IntoIterator<Item = OsString>, watch: Watch) -> Result<Answer> {
     let mut all = vec![OsString::from("candor")];
     all.extend(arguments);
@@ -73,12 +73,12 @@ pub fn document(arguments: impl IntoIterator<Item = OsString>, watch: Watch) -> 
     })
 }
 
-/// Whether an error of [`document`] says that `watch` ended the work.
+/// Whether an error of [`document`] means that `watch` cancelled the work.
 pub fn is_stop(error: &anyhow::Error) -> bool {
     interrupt::is_stop(error)
 }
 
-/// The number of an exit code, which the standard library keeps to itself.
+/// The number of an exit code, which the standard library does not expose.
 fn number(code: ExitCode) -> u8 {
     (0..=u8::MAX).find(|&n| ExitCode::from(n) == code).unwrap_or(1)
 }

@@ -1,4 +1,4 @@
-//! What people read: progress on stderr, tables on stdout.
+//! Output for people: progress on stderr, tables on stdout.
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
@@ -18,7 +18,7 @@ use crate::{caller, interrupt};
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const NOTE: Style = AnsiColor::Yellow.on_default().bold();
 
-/// A progress bar of `length` steps on stderr, hidden where stderr is no terminal.
+/// A progress bar of `length` steps on stderr, hidden if stderr is not a terminal.
 pub fn progress(length: u64) -> ProgressBar {
     let target = if std::io::stderr().is_terminal() && !caller::is_there() {
         ProgressDrawTarget::stderr()
@@ -31,14 +31,14 @@ pub fn progress(length: u64) -> ProgressBar {
     bar.with_finish(ProgressFinish::AndClear)
 }
 
-/// A bar as the progress of work that Ctrl-C ends.
+/// A progress bar as the progress of work that Ctrl-C can cancel.
 pub struct Watching<'b> {
     bar: &'b ProgressBar,
     _watched: interrupt::Watched,
 }
 
 impl<'b> Watching<'b> {
-    /// Work begins whose progress the bar shows.
+    /// To be called when work begins whose progress the bar shows.
     pub fn new(bar: &'b ProgressBar) -> Self {
         Watching { bar, _watched: interrupt::Watched::begin() }
     }
@@ -55,7 +55,7 @@ impl Progress for Watching<'_> {
     }
 }
 
-/// Whether work goes on that has come as far as the bar says: neither Ctrl-C nor another program has ended it.
+/// Whether to continue work that has progressed as far as the bar shows: `Break` if Ctrl-C or another program cancelled it.
 pub fn advanced(bar: &ProgressBar) -> ControlFlow<()> {
     if interrupt::asked() {
         return ControlFlow::Break(());
@@ -68,7 +68,7 @@ pub fn one_line(error: &anyhow::Error) -> String {
     candor::error::one_line(error.as_ref())
 }
 
-/// A remark for the user, on stderr; one that was made already is not made again.
+/// Prints a note for the user on stderr, unless it was printed before.
 pub fn note(text: &str) {
     if caller::is_there() {
         return caller::note(text);
@@ -80,42 +80,42 @@ pub fn note(text: &str) {
     }
 }
 
-/// How far work is, on stderr, where nobody sees a bar.
+/// Prints progress on stderr, if no bar is visible.
 pub fn progress_note(text: &str) {
     if !caller::is_there() {
         note(text);
     }
 }
 
-/// What went wrong, on stderr.
+/// Prints an error on stderr.
 pub fn error(text: &str) {
     tell(&format!("candor: {ERROR}error:{ERROR:#} {}", shown(text)));
 }
 
-/// A line on stderr. Where it cannot be written there is nobody to tell.
+/// Prints a line on stderr. Errors are ignored, since there is nowhere to report them.
 pub fn tell(line: &str) {
     let _ = writeln!(anstream::stderr(), "{line}");
 }
 
-/// So many of something: "1 photo", "20 photos".
+/// A number of things in words: "1 photo", "20 photos".
 pub fn counted(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// With two decimals, and no sign at a zero.
+/// A number with two decimals; zero has no sign.
 pub fn decimals(value: f64) -> String {
     format!("{value:.2}").replace("-0.00", "0.00")
 }
 
-/// With its sign and two decimals; a zero has no sign.
+/// A number with its sign and two decimals; zero has no sign.
 pub fn signed(value: f64) -> String {
     format!("{value:+.2}").replace("-0.00", "0.00").replace("+0.00", "0.00")
 }
 
-/// Letters of a word of an error, at most: names in a model file may have millions.
+/// Maximum number of letters of a word in an error: names in a model file may have millions.
 const WORD: usize = 400;
 
-/// A remark as one line that a terminal shows and does not obey, long words shortened.
+/// A note as one line without characters that control a terminal, with long words shortened.
 fn shown(text: &str) -> String {
     let word = |word: &str| match word.char_indices().nth(WORD) {
         Some(_) => {
@@ -128,7 +128,7 @@ fn shown(text: &str) -> String {
     printable(text).split(' ').map(word).collect::<Vec<String>>().join(" ")
 }
 
-/// Prints a value as one JSON document, or hands it to the program that runs the command.
+/// Prints a value as one JSON document, or passes it to the program that runs the command.
 pub fn json(value: &impl serde::Serialize) -> Result<()> {
     if caller::is_there() {
         caller::give(serde_json::to_value(value)?);
@@ -138,8 +138,8 @@ pub fn json(value: &impl serde::Serialize) -> Result<()> {
     written(&mut std::io::stdout(), &(text + "\n"))
 }
 
-/// Prints text, unless another program runs the command. Its styles are left out where stdout is no terminal, or where NO_COLOR is set. Of what a terminal obeys nothing else is let
-/// through.
+/// Prints text, unless another program runs the command. Styles are left out if stdout is not a terminal or NO_COLOR is set; other
+/// characters that control a terminal are always replaced.
 pub fn print(text: &str) -> Result<()> {
     if caller::is_there() {
         return Ok(());
@@ -147,7 +147,7 @@ pub fn print(text: &str) -> Result<()> {
     written(&mut anstream::stdout(), &harmless(text))
 }
 
-/// The text with spaces in the place of what a terminal would obey, but for the ends of lines and for styles (`ESC [ numbers m`).
+/// The text with control characters replaced by spaces, except for line ends and styles (`ESC [ numbers m`).
 fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -165,14 +165,14 @@ fn harmless(text: &str) -> String {
     out + rest
 }
 
-/// Length of the style that a text begins with, if it does.
+/// Length of the style sequence at the start of a text, if there is one.
 fn style_length(text: &str) -> Option<usize> {
     let numbers = text.strip_prefix("\x1b[")?;
     let ends = numbers.find(|c: char| !c.is_ascii_digit() && c != ';')?;
     numbers[ends..].starts_with('m').then_some("\x1b[".len() + ends + 1)
 }
 
-/// A reader that went away is no error.
+/// A reader that closed the pipe is not an error.
 fn written(out: &mut impl Write, text: &str) -> Result<()> {
     match out.write_all(text.as_bytes()) {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -180,7 +180,7 @@ fn written(out: &mut impl Write, text: &str) -> Result<()> {
     }
 }
 
-/// Columns of the terminal; where stdout is none, a line is as long as it is.
+/// Columns of the terminal; unlimited if stdout is not a terminal.
 pub fn width() -> usize {
     let columns = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
     if std::io::stdout().is_terminal() { columns } else { usize::MAX }

@@ -1,12 +1,12 @@
-//! A panic as one line: what the libraries catch says nothing here, and what nobody caught ends the program as any error does.
+//! Panics as one line: those that the libraries catch print nothing here, and those that nobody caught end the program like any error.
 
 use std::panic::{PanicHookInfo, set_hook, take_hook};
 use std::sync::{Mutex, PoisonError};
 
-/// Where the last panic was.
+/// Location of the last panic.
 static PLACE: Mutex<String> = Mutex::new(String::new());
 
-/// From now on a panic prints nothing, unless `RUST_BACKTRACE` asks for it.
+/// After this call a panic prints nothing, unless `RUST_BACKTRACE` is set.
 pub fn install() {
     if std::env::var_os("RUST_BACKTRACE").is_some_and(|v| v != "0") {
         return;
@@ -18,7 +18,7 @@ pub fn install() {
     }));
 }
 
-/// The error of a panic that nobody caught.
+/// The error for a panic that nobody caught.
 pub fn error(words: &str) -> anyhow::Error {
     let place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
     anyhow::anyhow!("an unexpected state ({words}; {place}); please report it with the files that were given")

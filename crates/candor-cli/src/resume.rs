@@ -1,4 +1,4 @@
-//! A run of `explain` that was stopped goes on where it was: a journal has the result of each photo as soon as its files are written.
+//! Resumes an interrupted run of `explain`: a journal contains the result of each photo as soon as its files are written.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -22,12 +22,12 @@ use crate::output;
 use crate::setup::Usage;
 use crate::shard::{Joined, changed_since};
 
-/// The journal of a run that is not finished, relative to its folder.
+/// The journal of an unfinished run, relative to its folder.
 pub const JOURNAL: &str = ".candor/explain/work/journal.jsonl";
-/// The files that it is about.
+/// The folders of the files that it lists.
 pub const FOLDERS: [&str; 2] = [".candor/explain/files", ".candor/explain/work/parts"];
 
-/// What came of a photo.
+/// Outcome of a photo.
 #[derive(Clone, Serialize, Deserialize)]
 pub enum Came {
     /// Its result.
@@ -36,7 +36,7 @@ pub enum Came {
     Failed(String),
 }
 
-/// A line of the journal: of which bytes, and what came of them.
+/// An entry of the journal: the hash of the photo's bytes, and the outcome.
 #[derive(Serialize, Deserialize)]
 struct Record {
     sha256: String,
@@ -46,17 +46,17 @@ struct Record {
     files: BTreeMap<String, String>,
 }
 
-/// The photos of a run, and what has come of them so far.
+/// The photos of a run, and their outcomes so far.
 pub struct Resume {
     journal: Journal,
-    /// Each photo's path, and how often it was named before: the key of its lines.
+    /// Each photo's path, and how often it was named before: the key of its entries.
     keys: Vec<(String, usize)>,
     found: HashMap<(String, usize), Record>,
     out: PathBuf,
 }
 
-/// The writer of a run into `folder` and what an interrupted run with the same `configuration` left of it. An interrupted run of
-/// another kind is dropped only by `force`.
+/// The writer of a run into `folder`, and the results that an interrupted run with the same `configuration` left. An interrupted run of
+/// another kind is dropped only with `force`.
 pub fn open(
     folder: Folder,
     configuration: &Value,
@@ -89,16 +89,16 @@ pub fn open(
     Ok((writer, Resume { journal, keys, found: entries, out }))
 }
 
-/// What an interrupted run left.
+/// The state that an interrupted run left.
 pub struct Begun<R> {
-    /// Its lines, by method and item.
+    /// Its entries, by method and item.
     pub entries: HashMap<(String, usize), R>,
-    /// Whether it is to be dropped.
+    /// Whether the run starts from the beginning.
     pub anew: bool,
 }
 
-/// The lines of the journal at `path`, if there is one that this run can go on with. One of another kind, in the folder `out`, is dropped by
-/// `force` alone, or if nothing is in it.
+/// The entries of the journal at `path`, if there is one that this run can resume. A journal of another kind, in the folder `out`, is
+/// dropped only with `force`, or if it is empty.
 pub fn begun<R: DeserializeOwned>(
     path: &Path,
     out: &Path,
@@ -116,19 +116,19 @@ pub fn begun<R: DeserializeOwned>(
     }
 }
 
-/// Whether a journal can hold a record: JSON has no NaN.
+/// Whether a journal can store a record: JSON has no NaN.
 pub fn keepable<R: Serialize + DeserializeOwned>(record: &R) -> bool {
     serde_json::to_string(record).is_ok_and(|text| serde_json::from_str::<R>(&text).is_ok())
 }
 
-/// Why a run cannot go on with what an interrupted one left.
+/// Why a run cannot resume an interrupted one.
 struct Why {
     words: String,
-    /// Then no command can.
+    /// Whether the journal is damaged, so that no command can resume it.
     damaged: bool,
 }
 
-/// Lines of the journal of an interrupted run, or why this run cannot go on with them.
+/// Entries of the journal of an interrupted run, or why this run cannot resume it.
 fn read<R: DeserializeOwned>(path: &Path, configuration: &Value) -> Result<HashMap<(String, usize), R>, Why> {
     let why = |e: Error| match e {
         Error::Journal { source: JournalError::Other { which }, .. } => {
@@ -146,7 +146,7 @@ fn read<R: DeserializeOwned>(path: &Path, configuration: &Value) -> Result<HashM
     Ok(found)
 }
 
-/// What a journal has: its lines behind the first.
+/// Number of entries of a journal: its lines without the first.
 fn done(journal: &Path) -> usize {
     let lines = file::read(journal, u64::MAX).map_or(0, |text| text.iter().filter(|b| **b == b'\n').count());
     lines.saturating_sub(1)
@@ -172,7 +172,7 @@ fn keys(photos: &[Photo]) -> Vec<(String, usize)> {
 }
 
 impl Resume {
-    /// What came of the photo of that number, if its bytes are still the same, and those of the files that were written.
+    /// The stored outcome of a photo, if its bytes and the bytes of its files are unchanged.
     pub fn of(&self, number: usize, photo: &Photo, writer: &ReportWriter) -> Option<&Came> {
         let record = self.found.get(&self.keys[number])?;
         let same_photo = hash(photo).as_ref() == Some(&record.sha256);
@@ -183,7 +183,7 @@ impl Resume {
         (same_photo && same_files).then_some(&record.came)
     }
 
-    /// Writes down what came of a photo. A result that JSON cannot hold (NaN) is not kept: that photo is explained again.
+    /// Stores the outcome of a photo. A result that JSON cannot represent (NaN) is not stored: that photo is explained again.
     pub fn add(&mut self, number: usize, photo: &Photo, came: Came, writer: &mut ReportWriter) -> Result<()> {
         let Some(sha256) = hash(photo) else { return Ok(()) };
         let files = match &came {
@@ -202,7 +202,7 @@ impl Resume {
         Ok(())
     }
 
-    /// Says how to go on if the run ended now, with so many of its photos done.
+    /// Sets the message on how to resume if the run ended now, with `done` of its photos done.
     pub fn tell(&self, done: usize, total: usize) {
         if done > 0 {
             let out = self.out.display();
@@ -215,12 +215,12 @@ impl Resume {
 
 fn hash(photo: &Photo) -> Option<String> {
     match &photo.source {
-        // What is larger than any photo, or is no file, fails again at once.
+        // A file that is larger than any photo, or not a regular file, will fail again at once.
         Source::File(path) => {
             let (path, _) = frame_of(path);
             file::open(&path, MAX_FILE_BYTES).ok().and_then(|_| sha256(&path).ok())
         }
-        // Of the program itself, whose version is part of the configuration.
+        // Embedded in the program, whose version is part of the configuration.
         Source::Bytes(_) => Some("embedded".to_string()),
     }
 }

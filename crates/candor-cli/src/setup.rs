@@ -17,10 +17,10 @@ use crate::arguments::{DeviceName, EngineArgs, EngineName, ModelArgs, OpenArgs, 
 use crate::output;
 pub use crate::usage::{Usage, usage};
 
-/// A model and what belongs to it.
+/// A model and everything that belongs to it.
 pub type Setup = Classifier;
 
-/// What a user should know about the choices made for them.
+/// Tells the user about choices that were made for them.
 fn tell_assumed(classifier: &Classifier) {
     if !classifier.preprocessing_stated {
         let names: Vec<&str> = Preset::ALL.iter().map(|p| p.name()).collect();
@@ -33,14 +33,14 @@ fn tell_assumed(classifier: &Classifier) {
     }
 }
 
-/// The method of that name, its settings checked.
+/// The method with that name, after checking its settings.
 pub fn method(name: &str, set: &[(String, String)]) -> Result<Box<dyn Definition>> {
     let method = found(name)?;
     methods::check(method.as_ref(), set)?;
     Ok(method)
 }
 
-/// The method of that name; an old name is noted.
+/// The method with that name; a former name causes a note.
 pub fn found(name: &str) -> Result<Box<dyn Definition>> {
     let found = methods::find(name)?;
     if let Some(today) = methods::renamed(name) {
@@ -49,7 +49,7 @@ pub fn found(name: &str) -> Result<Box<dyn Definition>> {
     Ok(found)
 }
 
-/// The engine asked for.
+/// The requested engine.
 pub fn engine(args: &EngineArgs) -> Result<Box<dyn Engine>> {
     if args.threads > cores() {
         output::note(&format!(
@@ -84,7 +84,7 @@ pub fn engine(args: &EngineArgs) -> Result<Box<dyn Engine>> {
     }
 }
 
-/// What is chosen beside a method's parameters: `levels`, else those of the sidecar. They must be levels of the model.
+/// The choices besides a method's parameters: `levels`, else those of the sidecar. They must be levels of the model.
 pub fn choices(setup: &Setup, levels: &[String], seed: u64) -> Result<Choices> {
     let choices = setup.choices(levels, seed);
     if !levels.is_empty() {
@@ -108,7 +108,7 @@ pub fn format(args: &SourceArgs) -> Result<Option<Format>> {
     Ok(Some(known.ok_or_else(unknown)?))
 }
 
-/// Opens a dataset, its classes mapped to the model's.
+/// Opens a dataset and maps its classes to the model's.
 pub fn dataset(setup: &Setup, args: &SourceArgs) -> Result<Dataset> {
     let mut dataset = dataset::open(&args.dataset, format(args)?, args.images.as_deref())?;
     let map = args.class_map.as_deref().map(ClassMap::load).transpose()?.unwrap_or_default();
@@ -116,7 +116,7 @@ pub fn dataset(setup: &Setup, args: &SourceArgs) -> Result<Dataset> {
     Ok(dataset)
 }
 
-/// Opens a model with its sidecar, and says what the user should know of it.
+/// Opens a model with its sidecar, and prints its notes.
 pub fn load(args: &ModelArgs) -> Result<Setup> {
     let classifier = open(args)?;
     told(&classifier);
@@ -133,7 +133,7 @@ pub fn open(args: &ModelArgs) -> Result<Setup> {
     opened(args, |options| Classifier::open_with(&args.model, options))
 }
 
-/// As [`load`], for a command that writes the sidecar: one that is named need not exist yet.
+/// As [`load`], for a command that writes the sidecar, which need not exist yet if it is named.
 pub fn load_for_sidecar(args: &ModelArgs) -> Result<Setup> {
     let Some(new) = args.opened.sidecar.as_ref().filter(|path| !path.exists()) else { return load(args) };
     let sidecar = (Sidecar::default(), new.clone());
@@ -159,13 +159,13 @@ fn opened(args: &ModelArgs, open: impl FnOnce(OpenOptions) -> candor::Result<Cla
     })
 }
 
-/// The embedded model; `name` stands for its path in results.
+/// The embedded model; `name` replaces its path in results.
 pub fn embedded(name: &str, args: &EngineArgs) -> Result<Setup> {
     let sidecar = Sidecar::parse(embedded::SIDECAR, Path::new("scenes.candor.toml"))?;
     Ok(Classifier::from_bytes(name, embedded::MODEL, sidecar, Some(engine(args)?))?)
 }
 
-/// Whether the output that was asked for is not one.
+/// Whether the error is that the requested output does not exist.
 fn names_no_output(error: &candor::Error) -> bool {
     use candor::error::ModelError::{OutputWithoutClasses, UnknownOutput};
     match error {
@@ -176,7 +176,7 @@ fn names_no_output(error: &candor::Error) -> bool {
     }
 }
 
-/// Whether the size that was asked for is not the model's.
+/// Whether the error is that the requested size is not the model's.
 fn contradicts_size(error: &candor::Error) -> bool {
     use candor::error::ModelError;
     match error {
@@ -188,7 +188,7 @@ fn contradicts_size(error: &candor::Error) -> bool {
     }
 }
 
-/// Loads the model on which the attack `transfer` makes images for that of `setup`.
+/// Loads the model on which the attack `transfer` makes images for the model of `setup`.
 pub fn surrogate(setup: &Setup, args: &ModelArgs, path: PathBuf, preset: Option<Preset>) -> Result<Setup> {
     let engine = args.opened.engine.clone();
     let opened = OpenArgs { preset, labels: None, sidecar: None, output: None, size: None, engine };

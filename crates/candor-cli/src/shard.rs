@@ -1,4 +1,4 @@
-//! A run that does only its part of the work ([`Shard`]), and what `candor merge` has to know of it.
+//! A run that does only its part of the work ([`Shard`]), and what `candor merge` needs to know about it.
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ use crate::command_line;
 use crate::output;
 use crate::setup::Usage;
 
-/// What a folder knows of the part of a run that is in it.
+/// Description of the part of a run in a folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Part {
     candor_shard: Shard,
@@ -24,30 +24,30 @@ pub struct Part {
     command: Vec<String>,
     /// The run's journals, relative to the folder.
     pub journals: Vec<String>,
-    /// Folders with files that the journals are about.
+    /// Folders with files that the journals list.
     pub folders: Vec<String>,
-    /// Whether all of it is done.
+    /// Whether the part is finished.
     done: bool,
 }
 
-/// What was done, for people and programs.
+/// Summary of the work done, for people and programs.
 #[derive(Serialize)]
 struct Done<'d> {
     shard: Shard,
     out: &'d Path,
-    /// Photos or maps that belong to it.
+    /// Number of photos or maps that belong to it.
     items: usize,
     failed: usize,
 }
 
-/// The commands that have `--shard`.
+/// The commands that support `--shard`.
 const COMMANDS: [&str; 3] = ["explain", "check", "bench"];
-/// Most bytes of a part's description: a command may name a million photos.
+/// Maximum bytes of a part's description: a command may name a million photos.
 const MOST_BYTES: u64 = 1 << 30;
 
 impl Part {
-    /// The part that this run does in the folder `out`, which is open already. Nothing is written yet: [`write`](Part::write) does that
-    /// once the run is sure that it can go on there.
+    /// The part that this run does in the folder `out`, which is already open. Nothing is written yet: [`write`](Part::write) does that
+    /// once it is certain that the run can continue there.
     pub fn begin(out: &Path, shard: Shard, journals: &[&str], folders: &[&str]) -> Result<Self> {
         let command = command_line::arguments().into_iter().skip(1).map(|word| {
             word.into_string().map_err(|word| {
@@ -74,7 +74,7 @@ impl Part {
                     format!("{out} holds shard {held} of this run; name another --out for shard {shard}");
                 return Err(Usage(reason).into());
             }
-            // More methods of a benchmark go to the same journal; other commands have others.
+            // More methods of a benchmark are added to the same journal; other commands have others.
             if there.journals != part.journals || there.command.iter().take(2).ne(part.command.iter().take(2))
             {
                 let other = there.command.iter().take(2).cloned().collect::<Vec<_>>().join(" ");
@@ -87,12 +87,12 @@ impl Part {
         Ok(part)
     }
 
-    /// Which part it is.
+    /// Number of the shard and of all shards.
     pub fn shard(&self) -> Shard {
         self.candor_shard
     }
 
-    /// All of it is done: says so, and how many items that were, some of which failed.
+    /// Marks the part as finished, and prints how many items it had and how many of them failed.
     pub fn end(mut self, out: &Path, (items, failed): (usize, usize), what: &str, json: bool) -> Result<()> {
         self.done = true;
         self.write(out)?;
@@ -108,10 +108,10 @@ impl Part {
         ))
     }
 
-    /// The part in a folder.
+    /// Reads the part in a folder.
     ///
     /// # Errors
-    /// A folder without one, named.
+    /// If the folder contains no part, naming it.
     pub fn read(out: &Path) -> Result<Self> {
         let path = place(out);
         let none = || format!("{} holds no part of a run that was begun with --shard", out.display());
@@ -126,22 +126,22 @@ impl Part {
         Ok(part)
     }
 
-    /// Writes down in the folder `out` what the run there is a part of.
+    /// Writes the description of the part into the folder `out`.
     pub fn write(&self, out: &Path) -> Result<()> {
         Ok(atomic::write(&place(out), &serde_json::to_vec(self)?)?)
     }
 
-    /// Whether both are parts of one run. How many threads each takes does not matter.
+    /// Whether both are parts of one run. The number of threads may differ.
     fn same_command(&self, other: &Part) -> bool {
         self.plain() == other.plain() && self.version == other.version
     }
 
-    /// The words of the command on which a result depends.
+    /// The words of the command that a result depends on.
     fn plain(&self) -> Vec<String> {
         without(&self.command, &[("--threads", true)])
     }
 
-    /// The command of the whole run with this folder, with the program's name.
+    /// The command of the whole run with this folder as output, including the program's name.
     pub fn arguments(&self, out: &Path, (force, json): (bool, bool)) -> Vec<OsString> {
         let mut command: Vec<OsString> = self.command.iter().map(OsString::from).collect();
         let ends = self.command.iter().position(|word| word == "--").unwrap_or(command.len());
@@ -153,10 +153,10 @@ impl Part {
     }
 }
 
-/// The parts of one run in these folders, all of them and each once.
+/// The parts of one run in these folders; checks that all are there, each once.
 ///
 /// # Errors
-/// In one line: a folder that holds no part, one of another run, one that is not finished, a part that is there twice or missing.
+/// In one line: a folder without a part, a part of another run, one that is not finished, a duplicate or a missing part.
 pub fn all(folders: &[PathBuf]) -> Result<Vec<Part>> {
     let mut parts: Vec<Part> = vec![];
     for (at, folder) in folders.iter().enumerate() {
@@ -209,21 +209,21 @@ pub fn all(folders: &[PathBuf]) -> Result<Vec<Part>> {
 }
 
 thread_local! {
-    /// Whether this run's command was given by the parts of a run.
+    /// Whether this run's command comes from the parts of a run.
     static JOINED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// While one of these is there, the command is that of parts which were joined.
+/// While such a value exists, the running command is that of joined parts.
 pub struct Joined(());
 
 impl Joined {
-    /// The command of the parts begins.
+    /// To be called before the command of the parts is run.
     pub fn begin() -> Self {
         JOINED.set(true);
         Joined(())
     }
 
-    /// Whether the command is that of parts which were joined.
+    /// Whether the running command is that of joined parts.
     pub fn is_on() -> bool {
         JOINED.get()
     }
@@ -235,7 +235,7 @@ impl Drop for Joined {
     }
 }
 
-/// Why parts cannot be joined that were measured otherwise than their command would measure now.
+/// The error for parts that were measured differently from how their command would measure now.
 pub fn changed_since(why: &str) -> anyhow::Error {
     anyhow::anyhow!(
         "the parts were measured {why}: the model, its sidecar or the data changed since; bring back what they had, or run all parts again"
@@ -254,7 +254,7 @@ fn place(out: &Path) -> PathBuf {
     out.join(STATE).join("shard.json")
 }
 
-/// The words without some options, of which some take a value.
+/// The words without some options; the flag says whether an option takes a value.
 fn without(words: &[String], options: &[(&str, bool)]) -> Vec<String> {
     let mut kept = vec![];
     let mut words = words.iter();

@@ -1,4 +1,4 @@
-//! Errors of usage: what the command line asks for does not exist or contradicts itself.
+//! Errors of usage: the command line asks for something that does not exist or is contradictory.
 
 use std::process::ExitCode;
 
@@ -6,9 +6,10 @@ use candor::error::one_line;
 
 use crate::output;
 
-/// Exit code of wrong usage: the command line names what does not exist, or contradicts itself. The same mistake has it in every command.
+/// Exit code for an error of usage: the command line names something that does not exist, or is contradictory. It is the same in every
+/// command.
 pub const USAGE: u8 = 2;
-/// Exit code of everything else: a file, a model or an engine failed.
+/// Exit code for all other errors: a file, a model or an engine failed.
 const FAILED: u8 = 1;
 
 /// An error of usage.
@@ -26,12 +27,12 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// The error as one of usage, whatever it is: for what depends on the command line alone.
+/// Turns any error into one of usage, for errors that depend only on the command line.
 pub fn usage(error: impl std::error::Error) -> anyhow::Error {
     Usage(one_line(&error)).into()
 }
 
-/// 2 for an error of usage, 1 for any other.
+/// 2 for an error of usage, 1 for any other error.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(if is_usage(error) { USAGE } else { FAILED })
 }
@@ -46,12 +47,12 @@ fn is_usage(error: &anyhow::Error) -> bool {
     })
 }
 
-/// Ends the program over arguments that could not be parsed: with help where it was asked for, else with one line.
+/// Ends the program after arguments that cannot be parsed: with help if it was requested, else with one line.
 pub fn refuse(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
     match error.kind() {
         DisplayHelp | DisplayVersion | DisplayHelpOnMissingArgumentOrSubcommand => {
-            // A reader that went away needs no help.
+            // If the reader closed the pipe, there is nobody to tell.
             let _ = error.print();
         }
         _ => output::error(&format!("{}; see --help", told(error))),
@@ -59,17 +60,17 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
     ExitCode::from(error.exit_code() as u8)
 }
 
-/// What is wrong with arguments that could not be parsed, as one line.
+/// What is wrong with arguments that cannot be parsed, as one line.
 pub fn told(error: &clap::Error) -> String {
     joined(&error.render().to_string())
 }
 
-/// The first paragraphs of an error of clap, which say what is wrong and what may be meant, as one line.
+/// The first paragraphs of an error of clap, with the error and the suggestion, as one line.
 fn joined(rendered: &str) -> String {
     let text = rendered.strip_prefix("error: ").unwrap_or(rendered);
     let told =
         text.split("\n\n").take_while(|p| !p.starts_with("Usage:") && !p.starts_with("For more information"));
-    // What stands behind -- is another photo or a name of a file: nobody means that by an option.
+    // Arguments after -- are photos or names of files: nobody means them as an option.
     let tip =
         |paragraph: &&str| paragraph.contains("tip: to pass '") && paragraph.contains("as a value, use '");
     let line = |paragraph: &str| paragraph.split_whitespace().collect::<Vec<_>>().join(" ");

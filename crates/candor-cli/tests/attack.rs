@@ -59,7 +59,7 @@ fn budgets_hold_and_a_rounded_image_is_asked_again() {
     {
         let result = bench.attacked(name, &["--attack", name]);
         for image in result["images"].as_array().unwrap() {
-            // Norms are written in double precision of single-precision pixels.
+            // Norms are computed in double precision from single-precision pixels.
             assert!(image["norms"][norm].as_f64().unwrap() <= budget + 1e-7, "{name}: {image}");
             let changed = image["after"]["class_id"] != image["before"]["class_id"];
             assert_eq!(image["success"], changed, "{name}: {image}");

@@ -1,4 +1,4 @@
-//! Bad input: one line that names the file and says what to do, a non-zero exit, and nothing left behind.
+//! Bad input: one line that names the file and says what to do, a non-zero exit code, and no files left behind.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::fs;
@@ -28,7 +28,7 @@ impl Bench {
         self.path(name)
     }
 
-    /// Runs `candor explain` and expects it to fail with `code` and one line that holds all of `parts`.
+    /// Runs `candor explain` and expects it to fail with `code` and one line that contains all of `parts`.
     fn fails(&self, model: &Path, photo: &Path, extra: &[&str], code: i32, parts: &[&str]) {
         let out = self.path("out");
         let mut command = Command::cargo_bin("candor").unwrap();
@@ -69,7 +69,7 @@ fn model_files() {
         &["text.onnx", "not an ONNX model"],
     );
     fails(&bench.file("cut.onnx", &model[..model.len() / 2]), &["cut.onnx", "truncated"]);
-    // The input's name and rank stand in the file as text and numbers: change them in place.
+    // The input's name and rank are in the file as text and numbers: change them in place.
     let replaced = |from: &[u8], to: &[u8]| {
         assert_eq!(from.len(), to.len());
         let mut bytes = model.to_vec();
@@ -117,7 +117,7 @@ fn graphs_that_are_no_image_classifiers() {
     });
     bench.fails(&damaged, &photo, &[], 1, &["damaged.onnx", "is NaN", "element 1"]);
     let no_rule = save("no_rule.onnx", &|b| {
-        // Behind the feature map that is masked, so that the sweep meets it.
+        // After the masked feature map, so that the sweep meets it.
         let x = b.input("x", DataType::Float, &image).op("Relu", &[], &[]).op("Flatten", &[], &[]);
         let weight = b.constant(Tensor::full(&[192, 4], 0.1));
         x.op("Tan", &[], &[]).op("MatMul", &[weight], &[]).id()
@@ -134,7 +134,7 @@ fn graphs_that_are_no_image_classifiers() {
 #[test]
 fn missing_external_data() {
     let bench = Bench::new();
-    // A model of one Conv whose weight lies in a file that is not there, written field by field.
+    // A model with one Conv whose weight is in a missing file, written field by field.
     let field = |number: u8, bytes: &[u8]| [&[number << 3 | 2, bytes.len() as u8], bytes].concat();
     let entry =
         |key: &str, value: &str| field(13, &[field(1, key.as_bytes()), field(2, value.as_bytes())].concat());
@@ -176,7 +176,7 @@ fn photos() {
     fails(&bench.file("text.png", b"not a picture at all"), &["text.png"]);
     let png = candor_scenes::embedded::DEMO_SCENES[0].png;
     fails(&bench.file("cut.png", &png[..png.len() / 2]), &["cut.png", "truncated"]);
-    // Width and height of the header say 30000; its checksum is put right.
+    // Width and height in the header are 30000; its checksum is corrected.
     let mut huge = png.to_vec();
     huge[16..20].copy_from_slice(&30_000u32.to_be_bytes());
     huge[20..24].copy_from_slice(&30_000u32.to_be_bytes());

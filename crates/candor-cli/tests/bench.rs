@@ -40,7 +40,7 @@ fn one_json_document_holds_every_figure() {
     let methods = found["methods"].as_array().unwrap();
     assert_eq!(methods.len(), 2);
     assert_eq!((&methods[0]["forward"], &methods[0]["backward"]), (&1.into(), &1.into()));
-    // Every step is taken, whatever the class: the image is noise.
+    // Every step is taken, whatever the class, since the image is noise.
     assert_eq!(methods[1]["backward"], methods[1]["method"]["parameters"]["iterations"]);
 }
 
@@ -86,7 +86,7 @@ fn result(dir: &tempfile::TempDir, name: &str, more: &[&str]) -> Value {
     serde_json::from_slice(&done.stdout).unwrap()
 }
 
-/// A figure of a method in a table.
+/// A method's value in a table.
 fn figure(result: &Value, table: usize, method: &str, name: &str) -> f64 {
     let table = &result["tables"][table];
     let column = table["columns"].as_array().unwrap().iter().position(|c| c["name"] == name).unwrap();
@@ -106,10 +106,10 @@ fn localisation_of_scenes_tells_maps_from_noise_and_from_absent_classes() {
     let dwsol = result(&dir, "dwsol", &methods);
     assert!(figure(&dwsol, 0, "reliable", "f") <= 0.1);
     assert!(figure(&dwsol, 0, "reliable", "t-f") > figure(&dwsol, 0, "random", "t-f"));
-    // A smaller run reads of the same journal what it asks for.
+    // A smaller run uses the entries that it needs from the same journal.
     let fewer = result(&dir, "dwsol", &[&methods[..], &["--limit", "8", "--fewer", "random=3"]].concat());
     assert_eq!(fewer["dataset"]["items"], 8);
-    // The centre is always there, and knows no class.
+    // The centre is always measured, and does not depend on the class.
     assert_eq!(figure(&dwsol, 0, "centre", "absent-mass"), 1.0);
     let journal = fs::read_to_string(dir.path().join("out/localization.jsonl")).unwrap();
     let measured = journal.lines().count() - 1;
@@ -156,9 +156,9 @@ fn adversarial_photos_are_made_once_and_ask_for_the_class_that_is_not_there() {
     let pictures = || fs::read_dir(dir.path().join("out/adversarial")).unwrap().map(|f| f.unwrap());
     assert_eq!(pictures().count(), items);
     assert!(items > 8, "{items}");
-    // The centre knows no class: it is as wrong about the target as it is right about the object.
+    // The centre does not depend on the class: it is as wrong about the target as it is right about the object.
     assert_eq!((figure(&found, 0, "centre", "t-f"), figure(&found, 0, "centre", "own-mass")), (0.0, 0.5));
-    // What the model answers is the target on every photo.
+    // The model answers the target for every photo.
     let journal = fs::read_to_string(dir.path().join("out/attacked.jsonl")).unwrap();
     for line in journal.lines().skip(1) {
         let measured = &serde_json::from_str::<Value>(line).unwrap()["outcome"]["measured"];
@@ -187,7 +187,7 @@ fn a_run_killed_ten_times_gives_the_bytes_of_one_that_was_not() {
             .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        // As soon as it has added something, so that each kill is at another place.
+        // As soon as it has added an entry, so that each kill is at another point.
         let before = journal("killed").len();
         while journal("killed").len() <= before && run.try_wait().unwrap().is_none() {
             std::thread::sleep(std::time::Duration::from_millis(5));
@@ -204,7 +204,7 @@ fn a_run_killed_ten_times_gives_the_bytes_of_one_that_was_not() {
         let [a, b] = ["whole", "killed"].map(|out| fs::read(dir.path().join(out).join(file)).unwrap());
         assert!(a == b, "{file} differs");
     }
-    // The page has the command, which names the folder.
+    // The page contains the command, which names the folder.
     let page = |out: &str| fs::read_to_string(dir.path().join(out).join("wsol.html")).unwrap();
     assert!(page("whole").replace("--out whole", "--out killed") == page("killed"), "wsol.html differs");
     let other = bench(&dir, "wsol", "killed", &[&more[..], &["--seed", "1"]].concat()).output().unwrap();
@@ -258,7 +258,7 @@ fn maps_of_several_objects_lie_on_their_own_and_absent_classes_can_be_harder() {
     let dir = scenes("40");
     let methods = ["--methods", "reliable,random,grad-cam", "--no-examples"];
     let objects = result(&dir, "objects", &methods);
-    // Scenes of one object have no part in it.
+    // Scenes with one object are not used.
     let items = objects["dataset"]["items"].as_u64().unwrap();
     assert!((10..40).contains(&items), "{items}");
     for name in ["pointing", "own-share-seen", "existence"] {
@@ -267,7 +267,7 @@ fn maps_of_several_objects_lie_on_their_own_and_absent_classes_can_be_harder() {
     }
     assert!((figure(&objects, 0, "random", "existence") - 0.5).abs() < 0.2);
     assert_eq!(figure(&objects, 0, "grad-cam", "empty"), 0.0);
-    // Only what the model recognises by itself: of other classes, and so of another journal.
+    // Only classes that the model recognises alone: other classes, and therefore another journal.
     let alone = [&methods[..], &["--recognised", "1"]].concat();
     let other = bench(&dir, "objects", "out", &alone).output().unwrap();
     let error = String::from_utf8_lossy(&other.stderr).into_owned();
@@ -277,7 +277,7 @@ fn maps_of_several_objects_lie_on_their_own_and_absent_classes_can_be_harder() {
     let left = recognised["dataset"]["items"].as_u64().unwrap();
     assert!((1..=items).contains(&left), "{left} of {items}");
     assert!(figure(&recognised, 0, "reliable", "existence") > 0.8);
-    // Each way of drawing has its own classes, and so its own journal.
+    // Each way of drawing absent classes has other classes, and therefore its own journal.
     result(&dir, "dwsol", &methods);
     let other =
         bench(&dir, "dwsol", "out", &[&methods[..], &["--absent", "near"]].concat()).output().unwrap();
@@ -296,7 +296,7 @@ fn maps_of_several_objects_lie_on_their_own_and_absent_classes_can_be_harder() {
 #[test]
 fn grids_need_no_boxes() {
     let dir = scenes("60");
-    // What the list says of a scene without its boxes and masks: the class alone.
+    // The list without boxes and masks: only the class of a scene.
     let list = fs::read_to_string(dir.path().join("scenes/scenes.csv")).unwrap();
     let mut lines = list.lines();
     let head: Vec<&str> = lines.next().unwrap().split(',').collect();
@@ -311,7 +311,7 @@ fn grids_need_no_boxes() {
     fs::write(dir.path().join("scenes/scenes.csv"), classes).unwrap();
     fs::remove_dir_all(dir.path().join("out")).unwrap();
     let found = result(&dir, "grid", &["--grids", "3", "--methods", "grad-cam,random"]);
-    // Nothing is chosen, so every picture is reported.
+    // Nothing is tuned, so every picture is reported.
     assert_eq!((&found["dataset"]["items"], &found["dataset"]["tuning"]), (&9.into(), &0.into()));
     let [map, noise] = ["grad-cam", "random"].map(|m| figure(&found, 0, m, "own-share"));
     assert!(map > noise, "{map}, noise {noise}");

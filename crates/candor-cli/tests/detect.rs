@@ -37,7 +37,7 @@ impl Bench {
         command.args(["--preset", "inception", "--json"]).args(extra).output().unwrap()
     }
 
-    /// `candor detect train | eval` into a folder of that name, with small masks and short lessons.
+    /// `candor detect train | eval` into a folder with that name, with small masks and short training.
     fn learn(&self, what: &str, out: &str, attacks: &str, extra: &[&str]) -> Output {
         let out = self.path(out).display().to_string();
         let labels = self.labels().display().to_string();
@@ -58,7 +58,7 @@ impl Bench {
         self.run(what, &[self.path("scenes")], &[&settings[..], extra].concat())
     }
 
-    /// Trains a detector in a folder of that name.
+    /// Trains a detector into a folder with that name.
     fn train(&self, out: &str, attacks: &str) -> Output {
         self.learn("train", out, attacks, &[])
     }
@@ -88,7 +88,7 @@ fn a_detector_is_trained_goes_on_where_it_was_and_scores() {
     let journal = bench.path("detector/corpus/corpus.jsonl");
     let lines = fs::read_to_string(&journal).unwrap();
 
-    // The journal loses its last line, and the kept features go: the same detector comes out.
+    // The journal loses its last line, and the stored features are removed: the same detector must result.
     let cut = lines.trim_end().rfind('\n').unwrap();
     fs::write(&journal, &lines[..cut + 9]).unwrap();
     fs::remove_dir_all(bench.path("detector/features")).unwrap();
@@ -111,7 +111,7 @@ fn a_detector_is_trained_goes_on_where_it_was_and_scores() {
     assert!(moves.len() == 7 && moves[0][0] == "mirrored" && moves[0][1][0].is_number(), "{moves:?}");
     assert!(page.contains("a pixel up "), "how far the evidence moves is on the page");
 
-    // A network or a card that is not as it was written.
+    // A network or a card that was changed.
     let refused = |change: &dyn Fn(), part: &str| {
         let [network, card] = ["detector/detector.onnx", "detector/detector.json"].map(|f| bench.path(f));
         let whole = [fs::read(&network).unwrap(), fs::read(&card).unwrap()];
@@ -147,7 +147,7 @@ fn a_detector_is_trained_goes_on_where_it_was_and_scores() {
     );
     refused(&|| card(&|c| c["features"]["rate"] = 1e30.into()), "detector.json: rate");
 
-    // A file that is no photo is named, and the others are screened.
+    // A file that is not a photo is named, and the others are screened.
     fs::write(bench.path("broken.png"), b"no picture").unwrap();
     let mixed = bench.run("score", &[bench.path("detector"), photo, bench.path("broken.png")], &[]);
     assert_eq!(mixed.status.code(), Some(3));

@@ -1,4 +1,4 @@
-//! DICOM files on the command line: frames by number, what the report says of them, and what an output may not replace.
+//! DICOM files on the command line: frames by number, the report's description of them, and that an output does not replace them.
 #![cfg(feature = "dicom")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 

@@ -1,5 +1,5 @@
-//! Every example of README.md and of every `--help` runs as it is written: one after the other in one folder, with the files that those
-//! before it made.
+//! Every example of README.md and of every `--help` runs as written: one after the other in one folder, with the files that earlier
+//! ones made.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -13,14 +13,14 @@ fn candor() -> std::path::PathBuf {
     assert_cmd::cargo::cargo_bin("candor")
 }
 
-/// What a command's help says.
+/// The help of a command.
 fn help(command: &[String]) -> String {
     let done = Command::new(candor()).args(command).arg("--help").output().unwrap();
     assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).unwrap()
 }
 
-/// The commands in the order of their help, each followed by its own; the program itself first.
+/// The commands in the order of their help, each followed by its subcommands; the program itself first.
 fn commands(parent: &[String]) -> Vec<Vec<String>> {
     let text = help(parent);
     let listed = text.lines().skip_while(|l| *l != "Commands:").skip(1).take_while(|l| !l.is_empty());
@@ -33,13 +33,13 @@ fn commands(parent: &[String]) -> Vec<Vec<String>> {
     all
 }
 
-/// The indented lines under a heading, without their indentation.
+/// The indented lines under a heading, without the indentation.
 fn section(text: &str, heading: &str) -> Vec<String> {
     let below = text.lines().skip_while(|l| *l != heading).skip(1).take_while(|l| l.starts_with("  "));
     below.map(|l| l[2..].to_string()).collect()
 }
 
-/// Lines of a shell, those that end in a backslash together with the next.
+/// Lines of a shell script; those that end in a backslash are joined with the next.
 fn joined(lines: &[String]) -> Vec<String> {
     let text = lines.join("\n").replace("\\\n", " ");
     text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#')).map(str::to_string).collect()
@@ -65,13 +65,13 @@ struct Shell {
     ran: BTreeSet<String>,
 }
 
-/// What has nothing to do with Candor: it sets the system up, and needs a network or builds this program.
+/// Commands that set the system up: they need a network or build this program.
 const SETUP: [&str; 4] = ["cargo install ", "cargo test ", "pip install ", "npm install "];
 
 impl Shell {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        // What npm would bring: `candor page` copies it, and does not look into it.
+        // A stand-in for npm's files: `candor page` copies them without reading them.
         let runtime = dir.path().join("node_modules/onnxruntime-web/dist");
         std::fs::create_dir_all(&runtime).unwrap();
         for file in candor_report::browser::RUNTIME {
@@ -88,15 +88,15 @@ impl Shell {
         bash.env("PATH", path).env_remove("NO_COLOR").output().unwrap()
     }
 
-    /// Runs the example on a line; `from` is where it stands.
+    /// Runs the example on a line; `from` is where the line is from.
     fn run(&mut self, line: &str, from: &str) {
-        // An example of two helps runs once.
+        // An example that two helps share runs once.
         if SETUP.iter().any(|setup| line.starts_with(setup)) || !self.ran.insert(line.to_string()) {
             return;
         }
-        // This very build.
+        // The build under test.
         let mut line = line.replace("cargo run --release -- ", "candor ");
-        // jq is another program: where it is missing, what it is given is made all the same.
+        // jq is another program: if it is missing, its input is made nevertheless.
         if let Some((left, _)) = line.split_once("| jq ").filter(|_| !self.has("jq --version")) {
             eprintln!("jq is not there: {line}");
             line = left.to_string();
@@ -113,7 +113,7 @@ impl Shell {
         assert!(done.status.success(), "{from}: {line}: {:?}\n{error}", done.status);
     }
 
-    /// Runs the Python below a help's text, if there is a Python with ONNX Runtime.
+    /// Runs the Python code in a help's text, if Python with ONNX Runtime is available.
     fn python(&mut self, lines: &[String], from: &str) {
         if lines.is_empty() {
             return;
@@ -160,7 +160,7 @@ fn the_examples_of_the_readme_run() {
         let examples = joined(&fenced(&text, "sh"));
         examples.iter().for_each(|line| shell.run(line, file));
         assert!(shell.ran.len() >= 3, "{file}: {} examples", shell.ran.len());
-        // A command that stands in another kind of block would not run here.
+        // A command in another kind of block would not be run here.
         let elsewhere = text.lines().filter(|l| l.starts_with("    candor ") || l.starts_with("    cargo "));
         assert_eq!(elsewhere.collect::<Vec<_>>(), [""; 0], "{file}");
     }

@@ -16,7 +16,7 @@ fn demo(out: &Path, extra: &[&str]) -> Value {
     serde_json::from_slice(&done.stdout).unwrap()
 }
 
-/// All files below a folder but the two that hold times, and what Candor keeps for itself.
+/// All files below a folder except for the two that contain times and Candor's own.
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -120,10 +120,10 @@ fn calibrate_writes_the_sidecar_and_explain_reads_it() {
     assert_eq!(trials.iter().find(within).unwrap()["lambda"].as_f64(), Some(lambda), "{found}");
     let text = fs::read_to_string(&sidecar).unwrap();
     assert!(text.contains("# kept") && text.contains("preset = \"inception\""), "{text}");
-    // Two photos of twelve classes tell no rate of 1 %: thresholds from them would leave every map empty.
+    // Two photos of twelve classes cannot estimate a rate of 1 %: thresholds from them would leave every map empty.
     assert!(found["false_alarms"].is_null() && !text.contains("false-alarms"), "{text}");
     assert_eq!(found["too_few"], serde_json::json!({ "classes": 22, "needed": 99 }));
-    // A sidecar that is named need not be there yet.
+    // A sidecar that is named need not exist.
     let new = dir.path().join("new.toml").display().to_string();
     run("calibrate", &["--tolerance", "0.3", "--preset", "inception", "--sidecar", &new]);
     let written = fs::read_to_string(&new).unwrap();
@@ -131,7 +131,7 @@ fn calibrate_writes_the_sidecar_and_explain_reads_it() {
     let out = dir.path().join("out").display().to_string();
     let explained = run("explain", &["--set", "iterations=2", "--out", &out]);
     assert_eq!(explained["method"]["parameters"]["lambda"].as_f64(), Some(lambda));
-    // What cannot be met is said, and the sidecar stays as it was.
+    // If no λ meets the tolerance, this is an error, and the sidecar is unchanged.
     let mut candor = Command::cargo_bin("candor").unwrap();
     let done = candor.arg("calibrate").arg(&model).args(&photos).args(["--tolerance", "0"]).output().unwrap();
     let error = String::from_utf8(done.stderr).unwrap();
@@ -149,7 +149,7 @@ fn model_and_scene(dir: &Path) -> [std::path::PathBuf; 2] {
     [model, photo]
 }
 
-/// What a command prints as JSON, and its notes.
+/// The JSON document of a command, and its notes.
 fn printed(command: &str, files: &[std::path::PathBuf; 2], more: &[&str]) -> (Value, String) {
     let mut candor = Command::cargo_bin("candor").unwrap();
     let done = candor.arg(command).args(files).args(more).arg("--json").output().unwrap();
@@ -175,10 +175,10 @@ fn explain_sees_photos_as_the_calibration_did() {
     assert_eq!(explained["preprocessing"], found["preprocessing"]);
     assert_eq!(explained["method"]["parameters"]["lambda"], found["lambda"]);
 
-    // A sidecar that says nothing of the preprocessing states none.
+    // A sidecar without preprocessing keys does not state a preprocessing.
     fs::write(&sidecar, "lambda = 0.25\n").unwrap();
     assert!(printed("explain", &files, &explain).1.contains(assumed));
-    // Nor does calibrating on an assumed one.
+    // Calibrating with an assumed preprocessing does not state it either.
     let (found, notes) = printed("calibrate", &files, &["--tolerance", "1"]);
     assert!(notes.contains(assumed) && found["preprocessing_stated"] == false, "{notes}");
     let text = fs::read_to_string(&sidecar).unwrap();

@@ -1,4 +1,4 @@
-//! `candor export` as a user runs it: a file that any engine runs, equal to what `candor explain` says, or one line.
+//! `candor export` as a user runs it: a file that any engine runs with the results of `candor explain`, or a one-line error.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::fs;
@@ -29,7 +29,7 @@ fn json(done: &Output) -> Value {
     serde_json::from_slice(&done.stdout).unwrap()
 }
 
-/// What an exported file answers for the scene and a class: its logits and its map.
+/// The outputs of an exported file for the scene and a class: its logits and its map.
 fn run(dir: &Path, file: &str, class: i64) -> (Vec<f32>, Vec<f32>) {
     let graph = onnx::load(&dir.join(file)).unwrap().graph;
     let shape: Vec<usize> =

@@ -1,4 +1,4 @@
-//! What commands write, as a user finds it: no input and no file of somebody else is overwritten, nothing of an earlier run is left beside
+//! The files that commands write: no input and no file of the user's is overwritten, no file of an earlier run is left beside
 //! a new result, and two runs do not share a folder.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -38,7 +38,7 @@ impl Bench {
         assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
-    /// Runs a command that is refused with `code` in one line that holds `part`; no file of the folder changes.
+    /// Runs a command that must be refused with `code` and one line that contains `part`; no file of the folder changes.
     fn refused(&self, args: &[&str], code: i32, part: &str) {
         let before = files(self.dir.path());
         let done = self.run(args);
@@ -54,7 +54,7 @@ impl Bench {
     }
 }
 
-/// All files below a folder with their bytes, by their names with `/`, but what Candor keeps for itself.
+/// All files below a folder with their bytes, by their names with `/`, without Candor's own.
 fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = vec![];
     for entry in fs::read_dir(dir).unwrap() {
@@ -66,7 +66,7 @@ fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
         if path.is_dir() {
             found.extend(files(&path).into_iter().map(|(below, bytes)| (format!("{name}/{below}"), bytes)));
         } else {
-            // Of a link that leads nowhere, where it leads.
+            // For a dangling link, its target.
             let target = || path.read_link().unwrap().into_os_string().into_encoded_bytes();
             found.push((name, fs::read(&path).unwrap_or_else(|_| target())));
         }
@@ -95,7 +95,7 @@ fn a_model_is_not_exported_onto_what_is_there() {
     }
     bench.refused(&export("other.onnx"), 2, "--force");
     bench.done(&[&export("other.onnx")[..], &["--force"]].concat());
-    // What was exported before is Candor's own.
+    // What was exported before is Candor's own file.
     bench.done(&export("other.onnx"));
 }
 
@@ -109,7 +109,7 @@ fn an_attack_into_the_photos_own_folder_spares_the_photos() {
         2,
         "the same file as scene0.png, which this command reads",
     );
-    // Of another photo's name, beside the photos.
+    // Named after another photo, beside the photos.
     fs::create_dir(bench.path("photos")).unwrap();
     fs::rename(bench.path("scene0.png"), bench.path("photos/scene1.png")).unwrap();
     let beside = ["attack", "model.onnx", "photos/scene1.png", "--attack", "fgsm", "--out", "."];
@@ -138,10 +138,10 @@ fn results_do_not_replace_files_of_somebody_else() {
         bench.refused(command, 2, &format!("out/{file} is there already"));
         bench.done(&[command, &["--force"]].concat());
         assert_ne!(fs::read(bench.path("out").join(file)).unwrap(), b"mine");
-        // Its own result is replaced without being asked.
+        // Its own result is replaced without `--force`.
         bench.done(command);
     }
-    // A photo without an extension is called as its folder would be.
+    // A photo without an extension has the name that its result's folder would have.
     fs::copy(bench.path("scene0.png"), bench.path("scene")).unwrap();
     bench.refused(
         &[&["explain", "model.onnx", "scene", "--out", "."], &FAST[..]].concat(),
@@ -183,7 +183,7 @@ fn scenes_and_man_pages_do_not_replace_files() {
     assert_eq!(bench.seen("data"), left);
     bench.done(&["man", "pages"]);
     assert!(bench.seen("pages").contains(&"candor-explain.1".to_string()));
-    // As it wrote them, they are its own.
+    // Unchanged, they are its own.
     bench.done(&["man", "pages"]);
     fs::write(bench.path("pages/candor-explain.1"), "mine").unwrap();
     bench.refused(&["man", "pages"], 2, "pages/candor-explain.1 is there already");
@@ -193,7 +193,7 @@ fn scenes_and_man_pages_do_not_replace_files() {
 #[test]
 fn calibrate_does_not_write_onto_what_it_reads() {
     let bench = Bench::new();
-    // A sidecar and a list of labels at once.
+    // A file that is both a sidecar and a list of labels.
     let both: String = embedded::LABELS.lines().map(|label| format!("# {label}\n")).collect();
     fs::write(bench.path("labels.txt"), both).unwrap();
     let onto =
@@ -220,7 +220,7 @@ fn a_folder_holds_what_the_result_lists() {
     };
     let listed = explain(&["scene0.png", "scene1.png"], &["--class", "top1", "--class", "lowest"]);
     assert_eq!(bench.seen("out"), listed);
-    // Somebody's own: a note, and a map that was painted over.
+    // The user's own: a note, and a map that was painted over.
     fs::write(bench.path("out/scene0/note.txt"), "mine").unwrap();
     let painted = listed.iter().find(|f| f.starts_with("scene1/") && f.ends_with("overlay.png")).unwrap();
     fs::write(bench.path("out").join(painted), "mine").unwrap();
@@ -287,14 +287,14 @@ fn a_journal_of_another_model_is_called_so() {
         ]
     };
     bench.done(&wsol("model.onnx"));
-    // Another file and another λ beside it.
+    // A second model file with another λ.
     let graph = candor_graph::onnx::load(&bench.path("model.onnx")).unwrap().graph;
     candor_graph::onnx::save(&graph, &bench.path("other.onnx")).unwrap();
     let sidecar =
         embedded::SIDECAR.lines().filter(|l| !l.starts_with("lambda")).collect::<Vec<_>>().join("\n");
     fs::write(bench.path("other.candor.toml"), sidecar + "\nlambda = 0.5\n").unwrap();
     bench.refused(&wsol("other.onnx"), 1, "localization.jsonl: was started with another model;");
-    // Begun anew with the other model, its result takes the place of those of the first.
+    // The result of the other model, started from the beginning, replaces those of the first.
     bench.done(&[&["bench", "dwsol"], &wsol("model.onnx")[2..]].concat());
     fs::remove_file(bench.path("out/localization.jsonl")).unwrap();
     bench.done(&wsol("other.onnx"));
@@ -330,7 +330,7 @@ fn a_file_of_the_earlier_result_may_be_the_next_input() {
 #[test]
 fn force_spares_all_files_of_the_model() {
     let bench = Bench::new();
-    // A sidecar of the longer name, and labels that only it names, which are called as an output is.
+    // A sidecar with the longer name, and labels that only it names, whose file has the name of an output.
     fs::create_dir(bench.path("out")).unwrap();
     fs::remove_file(bench.path("model.candor.toml")).unwrap();
     let sidecar: Vec<&str> = embedded::SIDECAR.lines().filter(|l| !l.starts_with("labels")).collect();
@@ -346,7 +346,7 @@ fn force_spares_all_files_of_the_model() {
     bench.refused(&[&export[..], &["model.onnx.candor.toml"]].concat(), 2, "which this command reads");
 }
 
-/// A model whose tensor lies in another file.
+/// A model with a tensor in another file.
 #[test]
 fn force_spares_data_that_lies_beside_the_model() {
     let bench = Bench::new();
@@ -364,7 +364,7 @@ fn force_spares_data_that_lies_beside_the_model() {
     bench.refused(&[&export[..], &preset].concat(), 2, "a.npz is an input, which this command reads");
 }
 
-/// The model with the raw data of a tensor in a file `a.npz`, and that file's bytes.
+/// The model with the raw data of a tensor moved to a file `a.npz`, and that file's bytes.
 fn externalised(model: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let field = |number: u64, inner: &[u8]| {
         let mut bytes = vec![];
@@ -407,7 +407,7 @@ fn externalised(model: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (bytes, outside)
 }
 
-/// The fields of a protocol buffer's message: number, the whole of it, and what it holds if that is bytes.
+/// The fields of a protocol buffer message: number, all bytes, and the content if it is length-delimited.
 fn fields(message: &[u8]) -> Vec<(u64, &[u8], &[u8])> {
     let (mut found, mut at) = (vec![], 0);
     let read = |at: &mut usize| {
@@ -471,7 +471,7 @@ fn a_file_with_the_name_of_a_journal_stays() {
         bench.refused(command, 1, &format!("{journal}: line 1 is not one of Candor's journal"));
         fs::remove_file(bench.path(&journal)).unwrap();
     }
-    // Nor is such a file a proof that a folder's contents are Candor's.
+    // Nor does such a file prove that a folder's contents are Candor's.
     fs::create_dir(bench.path("out/adversarial")).unwrap();
     fs::write(bench.path("out/adversarial/1.png"), "mine").unwrap();
     fs::write(bench.path("out/adversarial.jsonl"), "").unwrap();
@@ -492,11 +492,11 @@ fn scenes_are_put_in_place_together_beside_their_model() {
     for own in ["data/scenes.csv", "./data/000001.png", "data/../data/classes.txt"] {
         bench.refused(&scenes(&["--model", own]), 2, "is one of the scenes' own files");
     }
-    // Its folder is made first, whichever it is.
+    // Its folder is created first.
     bench.done(&scenes(&["--model", "data/model.onnx"]));
     bench.done(&scenes(&["--model", "elsewhere/below/model.onnx"]));
     assert_eq!(fs::read(bench.path("elsewhere/below/model.onnx")).unwrap(), embedded::MODEL);
-    // What it wrote is its own: more of them, or fewer.
+    // Files that it wrote are its own, whether the new scenes are more or fewer.
     bench.done(&scenes(&["--seed", "7", "--model", "data/model.onnx"]));
     bench.done(&["scenes", "data", "--count", "1", "--size", "64"]);
     let left =

@@ -1,4 +1,4 @@
-//! `candor explain` and the library's front door are one way: the same files, byte for byte but for seconds.
+//! `candor explain` and the library give the same files, byte for byte except for seconds.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use candor_report::ReportWriter;
 use candor_report::result::ExplainResult;
 use candor_scenes::embedded;
 
-/// The files below a folder, seconds and the page (which has them, too) left out.
+/// The files below a folder, without seconds and without the page (which contains seconds, too).
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut open = vec![folder.to_path_buf()];

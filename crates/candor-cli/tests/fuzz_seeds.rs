@@ -1,4 +1,4 @@
-//! The fuzz targets without a fuzzer: each with its seeds, and with changes of them that are the same in every run.
+//! The fuzz targets without a fuzzer: each with its seeds, and with reproducible changes of them.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 #[path = "../../../fuzz/src/lib.rs"]
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use candor_graph::guard::guarded;
 use candor_testing::dicom::{DicomFile, Syntax};
 
-/// Changes of each seed.
+/// Number of changes of each seed.
 const CHANGES: u64 = 24;
 
 fn folder(name: &str) -> PathBuf {
@@ -27,7 +27,7 @@ fn seeds(name: &str) -> Vec<(String, Vec<u8>)> {
     all
 }
 
-/// Numbers that look random: splitmix64.
+/// Pseudo-random numbers: splitmix64.
 struct Numbers(u64);
 
 impl Numbers {
@@ -44,7 +44,7 @@ impl Numbers {
     }
 }
 
-/// A seed with a few bytes set, lost or doubled, or with a part of another in its place.
+/// A seed with a few bytes set, removed or doubled, or with a part replaced by one of another seed.
 fn changed(seed: &[u8], other: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     let mut bytes = seed.to_vec();
     for _ in 0..=numbers.below(4) {
@@ -117,7 +117,7 @@ fn journal() {
     replay("journal");
 }
 
-/// Those that are no graphs; the graphs are written by the rows of candor-graph (tests/rows/golden.rs).
+/// Writes the seeds that are not graphs; graphs are written by the rows of candor-graph (tests/rows/golden.rs).
 #[test]
 #[ignore = "writes files: the seeds of fuzz/seeds"]
 fn write_seeds() {
@@ -165,7 +165,7 @@ fn write_seeds() {
     ] {
         write("journal", name, text.as_bytes());
     }
-    // Width and height of a photo, those of the input, how, the scale, and samples.
+    // Width and height of a photo, those of the input, the way of resizing, the scale, and samples.
     for (name, head) in [
         ("squash.raw", [5, 4, 8, 8, 0, 1]),
         ("crop.raw", [9, 3, 7, 6, 32, 1]),

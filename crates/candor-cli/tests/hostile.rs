@@ -1,5 +1,5 @@
-//! Files made to do harm: models, photos and names. Each is refused in one line that names it, or is right; the program takes no more than
-//! 1 GiB of memory (where the system can be told so), does not hang, and does not panic.
+//! Malicious files: models, photos and names. Each is refused in one line that names it, or gives a correct result; the program takes no
+//! more than 1 GiB of memory (where that can be limited), does not hang, and does not panic.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 #[path = "../../candor-graph/tests/support/wire.rs"]
@@ -14,7 +14,7 @@ use std::time::Duration;
 use assert_cmd::Command;
 use wire::{Attribute, Model, Node, Weight};
 
-/// Ends a run that hangs. None of the runs takes a tenth of it.
+/// Time after which a run counts as hanging. No run takes a tenth of it.
 const HANGS: Duration = Duration::from_secs(300);
 
 /// A folder for files, and the binary.
@@ -39,7 +39,7 @@ impl Bench {
         self.path(name)
     }
 
-    /// The binary in that folder, with 1 GiB of addresses where there is `ulimit -v`.
+    /// Runs the binary in that folder, with an address space of 1 GiB where `ulimit -v` is supported.
     fn run(&self, arguments: &[&str]) -> Output {
         let binary = Command::cargo_bin("candor").unwrap().get_program().to_owned();
         let mut command = if cfg!(target_os = "linux") {
@@ -49,26 +49,26 @@ impl Bench {
         } else {
             Command::new(binary)
         };
-        // With it a panic that is caught is printed, too.
+        // With it, panics that are caught would be printed, too.
         command.env_remove("RUST_BACKTRACE");
         command.current_dir(self.dir.path()).args(arguments).timeout(HANGS).output().unwrap()
     }
 
     fn explain(&self, arguments: &[&str]) -> Output {
-        // Of the run before.
+        // From the previous run.
         let _ = fs::remove_dir_all(self.path("out"));
         let own = ["explain", "--preset", "unit", "--set", "iterations=2", "--threads", "1", "--out", "out"];
         self.run(&[&own[..], arguments].concat())
     }
 
-    /// Explains the photo by a model and expects one line that names the model's file and holds `part`.
+    /// Explains the photo with a model and expects one line that names the model's file and contains `part`.
     fn refuses(&self, model: &Model, part: &str) {
         self.file("hostile.onnx", &model.bytes());
         refused(&self.explain(&["hostile.onnx", "photo.png"]), "hostile.onnx", part);
         assert!(!self.path("out").join("report.html").exists(), "{part}: something is left");
     }
 
-    /// Explains the photo by a model that is odd and right.
+    /// Explains the photo with a model that is unusual but valid.
     fn explains(&self, model: &Model) {
         self.file("hostile.onnx", &model.bytes());
         let done = self.explain(&["hostile.onnx", "photo.png"]);
@@ -80,10 +80,10 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Expects exit code 1 and one line with both.
+/// Expects exit code 1 and one line that contains both.
 #[track_caller]
 fn refused(done: &Output, file: &str, part: &str) {
-    // What a user should know of the model may stand before it.
+    // Notes about the model may precede it.
     let told = text(&done.stderr);
     let error: String =
         told.lines().filter(|l| !l.starts_with("candor: note: ")).map(|l| format!("{l}\n")).collect();
@@ -93,13 +93,13 @@ fn refused(done: &Output, file: &str, part: &str) {
     assert!(!error.contains("panicked") && !error.contains("unexpected state"), "{error}");
 }
 
-/// A classifier of images whose logits have the sum of `last` added, which `nodes` make of `weights` and the image.
+/// A classifier of images to whose logits the sum of `last` is added, which `nodes` compute from `weights` and the image.
 fn classifier(weights: Vec<Weight>, nodes: Vec<Node>, last: &str) -> Model {
     let mut model =
         Model { inputs: vec![("image".into(), vec![1, 3, 8, 8])], weights, nodes, ..Model::default() };
     model.weights.push(Weight::new("matrix", &[192, 4]));
     let keep = ("keepdims", Attribute::Int(0));
-    // All of the image goes through it, so that it is the level that is masked.
+    // The whole image passes through it, so that it is the masked level.
     model.nodes.insert(0, Node::new("Relu", &["image"], "features", &[]));
     model.nodes.extend([
         Node::new("Flatten", &["features"], "flat", &[]),
@@ -124,14 +124,14 @@ fn ones(name: &str, dims: &[i64]) -> Weight {
     Weight::new(name, dims)
 }
 
-/// Constants that unfold to gigabytes, and values of the image that do.
+/// Constants that expand to gigabytes, and values of the image that do.
 #[test]
 fn what_unfolds_to_gigabytes_is_refused() {
     let bench = Bench::new();
     let small = ones("small", &[1]);
     let image = ones("small", &[1, 1, 1, 1]);
     let wide = |sizes: &[i64]| [small.clone(), ints("sizes", sizes)];
-    // Some beyond every limit, some just large.
+    // Some beyond every limit, some only large.
     for size in [1 << 27, 1 << 30, i64::from(i32::MAX), 1 << 40, i64::MAX] {
         bench.refuses(&one_node(&wide(&[size]), "Tile", &["small", "sizes"], &[]), "large");
         bench.refuses(&one_node(&wide(&[size]), "Expand", &["small", "sizes"], &[]), "large");
@@ -175,7 +175,7 @@ fn products_and_chains_that_grow_are_refused() {
         }
         bench.refuses(&classifier(weights, nodes, &last), "twice");
     }
-    // How many elements are not zero is known only once it is computed.
+    // The number of non-zero elements is known only after it is computed.
     let nodes = vec![
         Node::new("NonZero", &["matrix"], "places", &[]),
         Node::new("Cast", &["places"], "floats", &[("to", Attribute::Int(1))]),
@@ -189,7 +189,7 @@ fn products_and_chains_that_grow_are_refused() {
     let strides = ("strides", Attribute::Ints(vec![1 << 12; 2]));
     let kernel = [ones("kernel", &[3, 1, 1, 1])];
     bench.refuses(&one_node(&kernel, "ConvTranspose", &["image", "kernel"], &[strides]), "");
-    // How often the image is repeated stands in the image.
+    // The number of repetitions is read from the image.
     let nodes = vec![
         Node::new("ReduceMax", &["image"], "most", &[("keepdims", Attribute::Int(0))]),
         Node::new("Cast", &["most"], "count", &[("to", Attribute::Int(7))]),
@@ -220,7 +220,7 @@ fn long_chains_are_right_and_endless_ones_refused() {
     for (op, twice) in [("Identity", false), ("Relu", false), ("Add", true)] {
         bench.refuses(&chain(op, 100_000, twice), "nodes");
     }
-    // Sums of 2⁴⁰⁰ times the image: no number of 32 bits.
+    // Sums of 2⁴⁰⁰ times the image, which is not a 32-bit number.
     bench.refuses(&chain("Add", 400, true), "");
 }
 
@@ -235,7 +235,7 @@ fn names_that_are_given_away_do_not_slow_the_loader() {
     bench.explains(&classifier(vec![], nodes, "features"));
 }
 
-/// A loop over the image whose body hands on what it is given.
+/// A loop over the image whose body returns its state unchanged.
 fn looped(turns: Option<i64>, condition: &[Node], inside: Vec<Node>) -> Model {
     let mut body = Model { inputs: vec![], nodes: condition.to_vec(), ..Model::default() };
     for name in ["turn", "going"] {
@@ -258,12 +258,12 @@ fn endless_loops_are_refused() {
         bench.refuses(&looped(Some(turns), &[], vec![]), "turns");
     }
     bench.refuses(&looped(None, &[], vec![]), "endless");
-    // A condition that is computed, so that the turns cannot be written out.
+    // A computed condition, so that the loop cannot be unrolled.
     let condition = [Node::new("Equal", &["turn", "turn"], "on", &[])];
     bench.refuses(&looped(Some(i64::MAX), &condition, vec![]), "endless");
     bench.explains(&looped(Some(-1), &[], vec![]));
     bench.explains(&looped(Some(3), &[], vec![]));
-    // Of constants alone: an engine that folds it would not come back.
+    // From constants only: an engine that folds it would never return.
     let mut constant = looped(Some(i64::MAX), &condition, vec![]);
     constant.nodes[1].inputs[2] = "matrix".into();
     bench.refuses(&constant, "endless");
@@ -276,7 +276,7 @@ fn cycles_are_refused_wherever_they_close() {
     bench.refuses(&classifier(vec![], nodes, "b"), "cycle");
     let itself = vec![Node::new("Add", &["a", "image"], "a", &[])];
     bench.refuses(&classifier(vec![], itself, "a"), "cycle");
-    // A body that reads what its own loop makes, and two bodies that read each other's.
+    // A body that reads a result of its own loop, and two bodies that read each other's.
     let inside = |reads: &str| vec![Node::new("Relu", &[reads], "inner", &[])];
     bench.refuses(&looped(Some(2), &[], inside("last")), "last");
     let mut two = looped(Some(2), &[], inside("other"));
@@ -311,7 +311,7 @@ fn deep_nesting_is_refused() {
     for depth in [20, 100, 300] {
         bench.refuses(&nested(depth), "nested");
     }
-    // A condition of integers is none: it stays.
+    // An integer is not a valid condition: the node stays.
     bench.refuses(&nested(3), "If");
 }
 
@@ -338,7 +338,7 @@ fn tensors_that_claim_more_than_there_is_are_refused() {
     }
 }
 
-/// Weights of three gigabytes in a file that takes no room on the disk.
+/// Weights of three gigabytes in a sparse file.
 #[test]
 fn external_data_that_does_not_fit_into_memory_is_refused() {
     let bench = Bench::new();
@@ -372,7 +372,7 @@ fn shapes_that_overflow_are_refused() {
     bench.refuses(&classes, "");
 }
 
-/// A PNG of one colour: a few kilobytes that unfold to `height` rows.
+/// A PNG of one colour: a few kilobytes that expand to `height` rows.
 fn flat_png(width: u32, height: u32, color: png::ColorType, depth: png::BitDepth) -> Vec<u8> {
     let mut bytes = vec![];
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
@@ -397,7 +397,7 @@ fn photos_that_unfold_to_gigabytes_are_refused() {
         refused_or_right(&done, name, part);
     };
     use png::{BitDepth, ColorType};
-    // 72 million pixels are allowed, where there is memory for them: 576 MB in colours of 16 bits, and copies.
+    // 72 million pixels are allowed if there is enough memory: 576 MB with 16-bit colours, and copies.
     photo("deep.png", &flat_png(9_000, 8_000, ColorType::Rgba, BitDepth::Sixteen), "memory");
     photo("wide.png", &flat_png(100_000, 10_000, ColorType::Grayscale, BitDepth::One), "100000x10000 pixels");
     photo("thin.png", &flat_png(16_384, 1, ColorType::Rgb, BitDepth::Eight), "");
@@ -414,7 +414,7 @@ fn photos_that_unfold_to_gigabytes_are_refused() {
     photo("huge.bmp", &bmp, "60000x60000");
 }
 
-/// Expects a failure in one line, as of a photo among others, or success.
+/// Expects success, or a failure in one line, as for a photo among others.
 #[track_caller]
 fn refused_or_right(done: &Output, file: &str, part: &str) {
     let error = text(&done.stderr);
@@ -428,7 +428,7 @@ fn refused_or_right(done: &Output, file: &str, part: &str) {
     assert!(told.contains(file) && told.contains(part), "'{file}' and '{part}' are not in: {told}");
 }
 
-/// Names that are paths, markup, commands to a terminal.
+/// Names that are paths, markup, or control sequences of a terminal.
 const NAMES: [&str; 7] = [
     "../../../../etc/passwd",
     "<script>alert(1)</script>",
@@ -463,7 +463,7 @@ fn names_with_paths_and_markup_are_shown_and_do_nothing() {
     for shown in ["&lt;script&gt;alert(1)", "{{ 7 * 7 }}"] {
         assert!(page.contains(shown), "'{shown}' is not in the page");
     }
-    // Everything is where it was asked for.
+    // Everything is inside the output folder.
     let inside = fs::canonicalize(bench.path("out")).unwrap();
     let mut folders = vec![inside.clone()];
     while let Some(folder) = folders.pop() {
@@ -479,7 +479,7 @@ fn names_with_paths_and_markup_are_shown_and_do_nothing() {
     }
 }
 
-/// A sidecar and labels that do not end, or hold what no parser should follow.
+/// A sidecar and labels that never end, or contain what no parser should follow.
 #[test]
 fn sidecars_and_labels_without_end_are_refused() {
     let bench = Bench::new();
@@ -507,7 +507,7 @@ fn sidecars_and_labels_without_end_are_refused() {
     labels("long.txt", "larger than 64 MiB");
 }
 
-/// What never begins, and what never ends, wherever a file is read.
+/// Files that never begin or never end, wherever a file is read.
 #[cfg(unix)]
 #[test]
 fn pipes_and_devices_are_refused_at_once() {
@@ -532,7 +532,7 @@ fn pipes_and_devices_are_refused_at_once() {
     assert_eq!(done.status.code(), Some(2), "{}", text(&done.stderr));
 }
 
-/// Where stderr or stdout cannot be written.
+/// If stderr or stdout cannot be written.
 #[cfg(unix)]
 #[test]
 fn what_nobody_hears_keeps_its_exit_code() {
@@ -548,14 +548,14 @@ fn what_nobody_hears_keeps_its_exit_code() {
     };
     assert_eq!(shell("\"$0\" inspect missing.onnx 2>/dev/full").status.code(), Some(1));
     assert_eq!(shell("\"$0\" inspect 2>/dev/full").status.code(), Some(2));
-    // With a note: the preprocessing is assumed.
+    // With a note that the preprocessing is assumed.
     assert_eq!(shell("\"$0\" inspect model.onnx 2>/dev/full").status.code(), Some(0));
     let done = shell("\"$0\" methods >/dev/full");
     assert_eq!(done.status.code(), Some(1));
     assert!(text(&done.stderr).contains("standard output cannot be written"), "{}", text(&done.stderr));
 }
 
-/// Names of files that would move a cursor, end a line or turn the direction of writing.
+/// Names of files that would move a cursor, end a line or change the direction of writing.
 #[cfg(unix)]
 #[test]
 fn names_of_files_are_shown_and_do_nothing() {

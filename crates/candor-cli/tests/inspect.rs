@@ -31,14 +31,14 @@ fn json(model: &Path) -> Value {
     serde_json::from_slice(&done.stdout).unwrap()
 }
 
-/// Shapes and reasons of the feature maps that are masked, or that are not.
+/// Shapes and reasons of the feature maps that are masked, or of those that are not.
 fn maps(found: &Value, masked: bool) -> Vec<(Vec<u64>, String)> {
     let maps = found["feature_maps"].as_array().unwrap().iter().filter(|m| m["masked"] == masked);
     let numbers = |v: &Value| v.as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).collect();
     maps.map(|m| (numbers(&m["shape"]), m["why"].as_str().unwrap().to_string())).collect()
 }
 
-/// A small classifier whose second layer is what `middle` makes of the first.
+/// A small classifier whose second layer `middle` builds from the first.
 fn model(path: &Path, middle: impl for<'b> Fn(&'b Builder, Expr<'b>) -> Expr<'b>) {
     let builder = Builder::new(Graph::new(18));
     let sizes = [Dim::Batch(1), Dim::Fixed(3), Dim::Fixed(8), Dim::Fixed(8)];

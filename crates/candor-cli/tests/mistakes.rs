@@ -1,5 +1,5 @@
-//! The same mistake has the same exit code in every command, and is told in one line before any work begins: 2 for what the command line
-//! gets wrong, 1 for files.
+//! The same mistake has the same exit code in every command, and is reported in one line before any work begins: 2 for errors on the
+//! command line, 1 for files.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::fs;
@@ -8,14 +8,14 @@ use std::path::Path;
 use assert_cmd::Command;
 use candor_scenes::embedded;
 
-/// A command that would work, in a folder of [`files`].
+/// A valid command in a folder of [`files`].
 struct Sound {
     name: &'static str,
     args: &'static str,
     has: &'static [Has],
 }
 
-/// What a command takes, and so can be wrong about it.
+/// What kind of arguments a command takes, and can therefore be given wrongly.
 #[derive(Clone, Copy, PartialEq)]
 enum Has {
     Model,
@@ -23,13 +23,13 @@ enum Has {
     Dataset,
     /// One method, with `--set`.
     Method,
-    /// Several, with `--set`.
+    /// Several methods, with `--set`.
     Methods,
-    /// Several, each with settings of its own.
+    /// Several methods, each with its own settings.
     Settings,
     /// An attack, with `--set`.
     Attack,
-    /// Several attacks, each with settings of its own.
+    /// Several attacks, each with its own settings.
     Attacks,
     Levels,
     Out,
@@ -85,10 +85,10 @@ const COMMANDS: [Sound; 16] = [
     Sound { name: "export", args: "export model.onnx -o out.onnx --method gradient", has: &[Model, Levels] },
 ];
 
-/// A mistake: what is added to the command or put in place of something, the exit code, and what the line says.
+/// A mistake: a change of the command, the exit code, and a part of the error.
 struct Mistake {
     of: Has,
-    /// `old=>new` for what stands there, else what is added.
+    /// `old=>new` replaces a part of the command; other text is appended.
     change: &'static str,
     code: i32,
     says: &'static str,
@@ -145,7 +145,7 @@ const MISTAKES: [Mistake; 40] = [
     file(Out, "--out photo.png/below", "photo.png"),
 ];
 
-/// Mistakes that only one command can make.
+/// Mistakes that are specific to one command.
 const OWN: [(&str, i32, &str); 32] = [
     ("explian model.onnx photo.png", 2, "a similar subcommand exists: 'explain'"),
     ("bench wsl model.onnx photos", 2, "a similar subcommand exists"),
@@ -196,13 +196,13 @@ fn files(dir: &Path) {
     Command::cargo_bin("candor").unwrap().args(scenes).current_dir(dir).assert().success();
 }
 
-/// The number of files in a folder and below.
+/// Number of files in a folder and its subfolders.
 fn count(dir: &Path) -> usize {
     let entries = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
     entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
 }
 
-/// Runs the command and expects that code and one line with `says`, and no file more than before.
+/// Runs the command and expects that exit code, one line that contains `says`, and no additional files.
 fn fails(dir: &Path, command: &str, code: i32, says: &str) {
     let before = count(dir);
     let args = command.split(' ').filter(|a| !a.is_empty());

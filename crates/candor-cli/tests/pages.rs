@@ -1,4 +1,4 @@
-//! The pages that commands write: each stands alone, says how to get it again, and hides nothing.
+//! The pages that commands write: each is self-contained, says how to reproduce it, and hides nothing.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeSet;
@@ -42,7 +42,7 @@ impl Room {
         assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
-    /// Runs a command that writes a page, and checks what holds of every page.
+    /// Runs a command that writes a page, and checks the properties of every page.
     fn page(&self, arguments: &[&str], page: &str) -> String {
         self.run(arguments);
         let path = self.path(page);
@@ -90,7 +90,7 @@ fn says_how_it_was_made(html: &str, page: &str) {
     assert!(html.contains("<summary>All parameters</summary>"), "{page}");
 }
 
-/// Nothing is fetched, and every link leads somewhere: into the page, to a file beside it, or to a document of the repository.
+/// Nothing is loaded, and every link is valid: into the page, to a file beside it, or to a document of the repository.
 fn stands_alone(html: &str, folder: &Path) {
     assert!(attributes(html, "src").iter().all(|src| src.starts_with("data:image/")));
     // The photos under the maps are in the page.
@@ -118,7 +118,7 @@ fn stands_alone(html: &str, folder: &Path) {
     assert!(!outside.contains("http:") && !outside.contains("https:"), "an address that is no document");
 }
 
-/// Every table that can be sorted has headings that are buttons and say how it is sorted, and is where it may be as wide as it is.
+/// Every sortable table has headings that are buttons and show how it is sorted, and is in a container that allows its width.
 fn tables_sort_and_fit(html: &str, page: &str) {
     let tables: Vec<&str> = html.split("<table class=\"sortable\">").skip(1).collect();
     assert_eq!(html.matches("<div class=\"sheet scroll ").count(), tables.len(), "{page}");
@@ -128,7 +128,7 @@ fn tables_sort_and_fit(html: &str, page: &str) {
         assert!(columns > 1, "{head}");
         assert_eq!(head.matches(" aria-sort=\"none\"").count(), columns, "{head}");
         assert_eq!(head.matches("<button type=\"button\">").count(), columns, "{head}");
-        // Where columns do not fit, a cell has its column's name beside it.
+        // If columns do not fit, each cell shows its column's name.
         let body = table.split("</tbody>").next().unwrap();
         assert_eq!(body.matches("<td").count(), body.matches(" data-label=\"").count(), "{page}");
     }
@@ -153,7 +153,7 @@ fn a_check_has_a_card_for_each_method() {
             reason.ends_with('.') && !reason.trim_end_matches('.').contains(". "),
             "one sentence: {reason}"
         );
-        // The photo and five maps at once; the other photo and the numbers are folded.
+        // The photo and five maps are visible; the other photo and the numbers are folded.
         let (at_once, folded) = card.split_once("<details>").unwrap();
         assert_eq!(at_once.matches("<img ").count(), 6, "{name}");
         assert_eq!(folded.matches("<img ").count(), 6, "{name}");
@@ -208,7 +208,7 @@ fn pictures_of_several_have_boxes_and_curves_have_their_names_at_their_ends() {
     chart_is_whole(&faithful, &["grad-cam", "random", "centre"]);
 }
 
-/// The first chart has a curve and a name for each method, ticks on both axes, and colours of the style sheet alone.
+/// The first chart has a curve and a name for each method, ticks on both axes, and only colours of the style sheet.
 fn chart_is_whole(html: &str, methods: &[&str]) {
     let chart = html.split_once("<figure class=\"chart\"").unwrap().1.split("</figure>").next().unwrap();
     assert_eq!(chart.matches("<polyline ").count(), methods.len());

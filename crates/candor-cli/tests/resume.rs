@@ -1,4 +1,4 @@
-//! Ctrl-C and what comes after it: a line that says how to go on, exit code 130, and a run that goes on where it was.
+//! Ctrl-C and resuming: a line that says how to resume, exit code 130, and a run that continues where it was interrupted.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -26,7 +26,7 @@ fn interrupted(mut command: Command, begun: impl Fn() -> bool) -> Output {
     run.wait_with_output().unwrap()
 }
 
-/// That a run was stopped in good order: its exit code, and its last line.
+/// Checks that a run was interrupted properly: its exit code, and its last line.
 fn stopped(done: &Output) -> String {
     let error = String::from_utf8(done.stderr.clone()).unwrap();
     assert_eq!(done.status.code(), Some(130), "{error}");
@@ -35,7 +35,7 @@ fn stopped(done: &Output) -> String {
     last
 }
 
-/// `explain` of all scenes into a folder. One thread, so that there is time to stop it.
+/// `explain` for all scenes into a folder. With one thread, so that there is time to interrupt it.
 fn explain(dir: &tempfile::TempDir, out: &str, more: &[&str]) -> Command {
     let mut photos: Vec<_> =
         fs::read_dir(dir.path().join("data")).unwrap().map(|f| f.unwrap().file_name()).collect();
@@ -61,7 +61,7 @@ fn explain_stopped_again_and_again_gives_the_result_of_one_run() {
     let mut stops = 0;
     loop {
         let before = lines(&journal(&dir, "out"));
-        // The header is a line, too: at least one photo more is done.
+        // The header is a line, too: at least one more photo is done.
         let done = interrupted(explain(&dir, "out", &[]), || lines(&journal(&dir, "out")) > before.max(1));
         if done.status.code() == Some(3) {
             assert_eq!(String::from_utf8(done.stderr).unwrap().matches("stopped").count(), 0);
@@ -102,13 +102,13 @@ fn an_unfinished_run_is_not_dropped_without_being_asked() {
         candor(&dir, &["explain", "model.onnx", "data/000005.png", "--out", "out"]),
         "run with other classes",
     );
-    // A photo that changed is explained again; those that did not are not.
+    // A photo that changed is explained again; the others are not.
     fs::copy(dir.path().join("data/000005.png"), dir.path().join("data/000000.png")).unwrap();
     let done = explain(&dir, "out", &[]).output().unwrap();
     assert!(done.status.success());
     let changed: Value = serde_json::from_slice(&done.stdout).unwrap();
     assert_eq!(changed["images"][0]["top"], changed["images"][5]["top"]);
-    // By force a begun run is dropped.
+    // With `--force` an unfinished run is dropped.
     stopped(&interrupted(explain(&dir, "out", &[]), begun));
     assert!(explain(&dir, "out", &["--force", "--seed", "1"]).output().unwrap().status.success());
 }
@@ -140,7 +140,7 @@ fn other_commands_say_how_they_go_on() {
     assert!(candor(&dir, &wsol).output().unwrap().status.success());
     assert!(lines(&measured) > kept);
 
-    // Work that is not kept: an earlier result stays as it was.
+    // Unfinished work: an earlier result is unchanged.
     let check =
         ["check", "model.onnx", "data/000000.png", "data/000001.png", "--threads", "1", "--out", "checked"];
     let quick = [&check[..], &["--methods", "grad-cam"]].concat();
@@ -184,7 +184,7 @@ fn several_methods_go_on_where_they_were() {
     fs::rename(dir.path().join("out"), dir.path().join("whole")).unwrap();
     let done = interrupted(explain(&dir, "out", &several), || lines(&journal(&dir, "out")) > 2);
     assert!(stopped(&done).contains(" of 8 photos are done"), "{}", stopped(&done));
-    // Other methods are another run.
+    // Other methods make it another run.
     let other = explain(&dir, "out", &["--methods", "grad-cam,reliable"]).output().unwrap();
     let error = String::from_utf8(other.stderr).unwrap();
     assert!(other.status.code() == Some(2) && error.contains("holds an unfinished run"), "{error}");

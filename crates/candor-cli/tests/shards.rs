@@ -1,4 +1,4 @@
-//! A run that is divided among machines, and joined again.
+//! Runs that are divided among machines, and merged again.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -17,7 +17,7 @@ fn run(dir: &Dir, args: &[&str]) -> Output {
     candor(dir, args).output().unwrap()
 }
 
-/// That a command ends with this code, and what it says on stderr.
+/// Checks that a command ends with this exit code, and returns its stderr.
 fn ends(dir: &Dir, args: &[&str], code: i32) -> String {
     let done = run(dir, args);
     let error = String::from_utf8(done.stderr).unwrap();
@@ -25,7 +25,7 @@ fn ends(dir: &Dir, args: &[&str], code: i32) -> String {
     error
 }
 
-/// That the parts of a command, done each by itself and joined, are the files of the whole command.
+/// Checks that the parts of a command, run separately and merged, give the files of the whole command.
 fn joined_as_whole(dir: &Dir, command: &[&str], count: usize, code: i32) {
     ends(dir, &[command, &["--out", "whole"]].concat(), code);
     let outs: Vec<String> = (1..=count).map(|i| format!("part{i}")).collect();
@@ -44,7 +44,7 @@ fn joined_as_whole(dir: &Dir, command: &[&str], count: usize, code: i32) {
         })
         .collect();
     let mut merge = vec!["merge"];
-    // In whatever order.
+    // In any order.
     merge.extend(outs.iter().rev().map(String::as_str));
     merge.extend(["--out", "joined"]);
     ends(dir, &merge, code);
@@ -52,7 +52,7 @@ fn joined_as_whole(dir: &Dir, command: &[&str], count: usize, code: i32) {
     assert!(!whole.is_empty());
     assert_eq!(whole.keys().collect::<Vec<_>>(), joined.keys().collect::<Vec<_>>(), "{command:?}");
     for (name, bytes) in &whole {
-        // Lines of journals have seconds.
+        // Lines of journals contain seconds.
         let journal = name.extension().is_some_and(|e| e == "jsonl");
         assert!(journal || *bytes == joined[name], "{command:?}: {} differs", name.display());
     }
@@ -63,7 +63,7 @@ fn joined_as_whole(dir: &Dir, command: &[&str], count: usize, code: i32) {
     }
 }
 
-/// All files below a folder, those of Candor's own, too.
+/// All files below a folder, including Candor's own.
 fn everything(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = vec![];
     for entry in fs::read_dir(folder).unwrap() {
@@ -81,7 +81,7 @@ fn everything(folder: &Path) -> Vec<(String, Vec<u8>)> {
 #[test]
 fn explained_in_parts() {
     let dir = scenes(5);
-    // Two photos of one name, of which the first cannot be read, and more parts than photos.
+    // Two photos with the same name, of which the first cannot be read, and more parts than photos.
     fs::create_dir(dir.path().join("more")).unwrap();
     fs::write(dir.path().join("more/000001.png"), "no picture").unwrap();
     let mut command = vec!["explain", "model.onnx", "more/000001.png"];
@@ -179,7 +179,7 @@ fn a_part_that_is_missing_or_wrong_is_named() {
         let error = ends(&dir, &[&command[..], &["--shard", shard, "--out", "x"]].concat(), 2);
         assert!(error.contains("must be I/N"), "{error}");
     }
-    // What somebody else's run left is not dropped; what a merge left is.
+    // The state of another run is not dropped; that of a merge is.
     let other = ["explain", "model.onnx", "data/000003.png", "--shard", "1/1", "--out", "joined"];
     ends(&dir, &other, 0);
     let error = ends(&dir, &["merge", "a", "b", "c", "--out", "joined"], 1);
@@ -207,7 +207,7 @@ fn a_merge_that_was_cut_off_leaves_nothing_in_the_next_one() {
     let dir = scenes(3);
     two_parts(&dir);
     let whole = result(&dir.path().join("whole"));
-    // Half of a file in the place where a merge is put together.
+    // Half of a file in the folder where a merge is prepared.
     let aside = dir.path().join("joined/.candor/merging/.candor/explain/files");
     for (name, bytes) in &whole {
         let half = aside.join(name);
@@ -216,7 +216,7 @@ fn a_merge_that_was_cut_off_leaves_nothing_in_the_next_one() {
     }
     ends(&dir, &["merge", "a", "b", "--out", "joined"], 0);
     assert!(result(&dir.path().join("joined")) == whole);
-    // One whose last step failed begins anew; one in whose folder a run was begun does not.
+    // A merge whose last step failed starts again; one in whose folder another run was begun does not.
     fs::create_dir(dir.path().join("blocked")).unwrap();
     fs::write(dir.path().join("blocked/report.html"), "mine").unwrap();
     for _ in 0..2 {
@@ -236,13 +236,13 @@ fn a_merge_that_was_cut_off_leaves_nothing_in_the_next_one() {
 fn parts_stay_joinable_whatever_is_tried_with_their_folders() {
     let dir = scenes(3);
     let command = two_parts(&dir);
-    // A run that is refused there.
+    // Another run is refused there.
     let other = [&command[..5], &["--method", "lrp", "--shard", "1/2", "--out", "a"]].concat();
     assert!(ends(&dir, &other, 2).contains("a holds an unfinished run with another method"));
     ends(&dir, &["merge", "a", "b", "--out", "joined"], 0);
     let error = ends(&dir, &["merge", "a", "b", "--out", "a/.candor/explain/files"], 2);
     assert!(error.contains("lies inside a"), "{error}");
-    // A model that answers otherwise now: nothing is measured anew in silence.
+    // A model that now gives other results: nothing is measured again silently.
     let sidecar = dir.path().join("model.candor.toml");
     let text = fs::read_to_string(&sidecar).unwrap();
     fs::write(&sidecar, "preset = \"unit\"\n").unwrap();
@@ -256,7 +256,7 @@ fn parts_stay_joinable_whatever_is_tried_with_their_folders() {
     ends(&dir, &[&command[..], &["--out", "b"]].concat(), 0);
     let error = ends(&dir, &["merge", "a", "b", "--out", "again"], 1);
     assert!(error.contains("b no longer has the results of shard 2/2"), "{error}");
-    // Descriptions that somebody edited.
+    // Descriptions that were edited.
     fs::copy(a.join(".candor/shard.json"), &kept).unwrap();
     let text = fs::read_to_string(&kept).unwrap();
     let edited = [
@@ -310,7 +310,7 @@ fn parts_that_were_killed_again_and_again_are_joined_to_the_same_bytes() {
         loop {
             let before = lines(&journal);
             let mut started = candor(&dir, &part).spawn().unwrap();
-            // At another moment each time: after a photo more, and some milliseconds that differ.
+            // At another moment each time: after one more photo, and a varying number of milliseconds.
             while lines(&journal) <= before.max(1) && started.try_wait().unwrap().is_none() {
                 std::thread::sleep(Duration::from_millis(1));
             }

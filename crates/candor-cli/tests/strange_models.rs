@@ -1,4 +1,4 @@
-//! Strange models as a user meets them: a folder, a name on the hub, one logit, several outputs, and the doctor.
+//! Unusual models on the command line: a folder, a name on the hub, one logit, several outputs, and the doctor.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::fs;
@@ -61,7 +61,7 @@ impl Desk {
     }
 }
 
-/// The embedded model with another end: outputs by name.
+/// The embedded model with other outputs, by name.
 fn with_end(make: impl for<'b> Fn(Expr<'b>) -> Vec<(&'static str, Expr<'b>)>) -> Vec<u8> {
     let mut graph: Graph = onnx::load_bytes(embedded::MODEL).unwrap().graph;
     shape::infer(&mut graph).unwrap();
@@ -76,7 +76,7 @@ fn with_end(make: impl for<'b> Fn(Expr<'b>) -> Vec<(&'static str, Expr<'b>)>) ->
     onnx::to_bytes(&graph).unwrap()
 }
 
-/// A logit that the model's class 3 is above its class 5.
+/// A single logit: that of class 3 minus that of class 5.
 fn one_logit() -> Vec<u8> {
     with_end(|y| {
         let class = |c: i64| y.slice(&[1], &[c], &[c + 1], &[1]);
@@ -114,7 +114,7 @@ fn a_folder_brings_its_preprocessing_and_its_labels() {
         assert_eq!(found["preprocessing"]["mean"][0], 0.5);
         assert!(found["images"][0]["top"][0]["name"].as_str().unwrap().starts_with("thing "));
     }
-    // What is asked for comes first, then the sidecar.
+    // Options take precedence, then the sidecar.
     assert_eq!(explain("pets", &["--preset", "unit"])["sources"]["preprocessing"], "--preset");
     desk.file("pets/onnx/model.candor.toml", "mean = 0.25\n");
     let refined = explain("pets", &[]);
@@ -247,7 +247,7 @@ fn the_doctor_finds_the_preprocessing_and_writes_it() {
         all.iter().find(|f| f["what"] == what).unwrap()["fine"] == true
     };
     assert!(fine("levels") && fine("reliable") && fine("grad-cam") && !fine("labels"));
-    // Photos of one class, by what is known or by what it answers, tell nothing.
+    // Photos of one class, by given classes or by the model's answers, decide nothing.
     desk.file("alike.csv", "0.png,3\n");
     for more in [&["--write"][..], &["--write", "--truth", "alike.csv"]] {
         let text = desk.done(&[&["doctor", "m.onnx", "0.png"], more].concat());
@@ -261,13 +261,13 @@ fn the_doctor_finds_the_preprocessing_and_writes_it() {
     assert!(fs::read_to_string(desk.path("m.candor.toml")).unwrap().contains("preset = \"inception\""));
     let again = desk.json(&[&["doctor", "m.onnx", "--json"], &photos[..]].concat());
     assert_eq!(again["stated"], true);
-    // Wrong classes make another one best, and what does not fit is said.
+    // Wrong classes make another candidate best, and the mismatch is reported.
     desk.file("truth.csv", "file,class\n0.png,99\n");
     assert!(
         desk.fails(&["doctor", "m.onnx", "0.png", "--truth", "truth.csv"], 2)
             .contains("truth.csv: line 2: class 99")
     );
-    // A table with more columns, quotes and commas in them; one with a comma too many.
+    // A table with more columns, with quotes and commas in them; one with a comma too many.
     desk.file("truth.csv", "file,class,name\n\"0.png\",\"1\",\"a, b\"\n");
     assert_eq!(desk.json(&["doctor", "m.onnx", "0.png", "--json", "--truth", "truth.csv"])["photos"], 1);
     desk.file("truth.csv", "file,class\n0.png,a, b\n");

@@ -1,4 +1,4 @@
-//! `candor table` on results that the other commands wrote of the embedded model and generated scenes.
+//! `candor table` on results that the other commands wrote for the embedded model and generated scenes.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::fs;
@@ -12,7 +12,7 @@ fn candor(dir: &Path, args: &[&str]) -> Output {
     Command::cargo_bin("candor").unwrap().args(args).current_dir(dir).output().unwrap()
 }
 
-/// What a command printed.
+/// The output of a command.
 fn printed(dir: &Path, args: &[&str]) -> String {
     let done = candor(dir, args);
     assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
@@ -32,7 +32,7 @@ fn scenes(count: &str) -> tempfile::TempDir {
 const MODEL: [&str; 7] =
     ["model.onnx", "scenes", "--preset", "inception", "--labels", "labels.txt", "--json"];
 
-/// Rows of the Markdown table under the heading that ends so: cells without blanks around them.
+/// Rows of the Markdown table under the heading that ends with `title`: cells without surrounding blanks.
 fn rows(markdown: &str, title: &str) -> Vec<Vec<String>> {
     let lines = markdown.lines().skip_while(|l| !(l.starts_with("### ") && l.ends_with(title)));
     let table = lines.skip(1).skip_while(|l| !l.starts_with('|')).take_while(|l| l.starts_with('|'));
@@ -76,7 +76,7 @@ fn a_benchmark_has_its_means_intervals_and_marks() {
     let mean = table["rows"][0]["cells"][0]["mean"].as_f64().unwrap();
     let second = csv.lines().nth(1).unwrap();
     assert!(second.contains(&format!(",grad-cam,{mean},")), "{second}: all digits of {mean}");
-    // The same figure of the result and of its rows as CSV.
+    // The figure is the same from the result and from its rows as CSV.
     let figure = printed(dir.path(), &["table", "out/dwsol.json", "--figure", "t-f"]);
     assert!(figure.starts_with("<svg ") && figure.matches("class=\"w\"").count() > 1, "{figure}");
     fs::write(dir.path().join("rows.csv"), csv).unwrap();
@@ -87,7 +87,7 @@ fn a_benchmark_has_its_means_intervals_and_marks() {
     assert!(error.contains("did you mean 't-f'?"), "{error}");
     let html = printed(dir.path(), &["table", "out/dwsol.json", "--format", "html"]);
     assert!(html.starts_with("<h3>model: ") && html.contains("<b>grad-cam</b>"), "{html}");
-    // Two files, one after the other; and a title that none has.
+    // Two files, one after the other; and a title that none of them has.
     let title = ["--title", table["title"].as_str().unwrap()];
     let twice = printed(dir.path(), &[&["table", "out/dwsol.json", "out/dwsol.json"], &title[..]].concat());
     assert_eq!(twice.matches("### model: ").count(), 2);

@@ -1,10 +1,10 @@
-//! What people see in a terminal: `explain` says how it fed the model and what that answers, in columns that name themselves; colour only
-//! where it is wanted.
+//! Output in a terminal: `explain` shows its preprocessing and the model's answers, in columns with names; colour only
+//! if it is wanted.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use assert_cmd::Command;
 
-/// What `explain` prints of a scene; `variable` is set to 1.
+/// The output of `explain` for a scene; `variable` is set to 1.
 fn explained(args: &[&str], variable: &[&str]) -> String {
     let dir = tempfile::tempdir().unwrap();
     let run = |args: &[&str]| {
@@ -34,7 +34,7 @@ fn explain_says_how_the_model_was_fed_and_what_it_answers() {
     }
     assert!(text.contains("null log-odds: the same where the masks hide the photo"), "{text}");
     assert!(!text.contains('\x1b'), "no terminal, no colour: {text:?}");
-    // A method without a null has no columns of it.
+    // A method without a null has no columns for it.
     let text = explained(&["--method", "gradient"], &[]);
     assert!(text.contains("log-odds") && !text.contains("null log-odds"), "{text}");
 }

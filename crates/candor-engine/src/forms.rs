@@ -1,19 +1,20 @@
-//! The form in which each engine runs a graph fastest: all rewrites that are made for one engine's sake, in one place.
+//! The form in which each engine runs a graph fastest: all engine-specific rewrites.
 //!
-//! What both get alike was chosen by measuring on both, as a gradient's operators were: book/src/contributing/engines.md.
+//! Forms that both engines share were chosen by measuring on both, as were the operators of gradients:
+//! book/src/contributing/engines.md.
 
 use candor_graph::error::Result;
 use candor_graph::graph::Graph;
 use candor_graph::rewrite;
 
-/// For RTen: it has no pools over windows with holes. Its strided Conv gathers a column for each output, even where the column is one
-/// element, so that it is faster to slice first.
+/// For RTen: it does not support dilated pools. Its strided Conv copies a column for each output, even where the column is one element,
+/// so that it is faster to slice first.
 pub(super) fn rten(graph: &mut Graph) -> Result<()> {
     rewrite::slice_dilated_pools(graph)?;
     rewrite::slice_before_pointwise(graph)
 }
 
-/// For ONNX Runtime: the first `outputs` outputs alone. It would compute all, whichever are asked for.
+/// For ONNX Runtime: keeps only the first `outputs` outputs, since it computes all outputs, whichever are requested.
 #[cfg(feature = "onnxruntime")]
 pub(super) fn onnx_runtime(graph: &mut Graph, outputs: usize) {
     graph.outputs.truncate(outputs);

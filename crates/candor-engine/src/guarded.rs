@@ -1,5 +1,5 @@
-//! The one place where an engine is called for a model: what it says names the model, its panics are errors, memory is asked for before
-//! it is taken, and a deep graph gets the stack that an engine's recursion needs.
+//! The one place where a model's engine is called: errors name the model, panics become errors, the available memory is checked before
+//! a run, and deep graphs get the stack that an engine's recursion needs.
 
 use std::thread;
 
@@ -51,7 +51,7 @@ impl Engine for Guarded {
     }
 }
 
-/// What is known of all calls for a graph.
+/// What all calls for a graph have in common.
 struct Caller {
     engine: String,
     model: String,
@@ -59,9 +59,9 @@ struct Caller {
     depth: usize,
 }
 
-/// Longest path for which any thread's stack does.
+/// Longest path, in nodes, for which every thread's default stack is large enough.
 const SHALLOW: usize = 1000;
-/// Stack that an engine's recursion takes for each node of a path, several times over.
+/// Bytes of stack for each node of a path: several times what an engine's recursion takes.
 const STACK_PER_NODE: usize = 2048;
 
 impl Caller {
@@ -78,7 +78,7 @@ impl Caller {
     }
 }
 
-/// What `work` answers on a thread with a stack of that many bytes.
+/// Runs `work` on a thread with a stack of that many bytes.
 fn on_stack<T: Send>(bytes: usize, work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
     thread::scope(|scope| {
         let thread = thread::Builder::new().stack_size(bytes).spawn_scoped(scope, work);
@@ -88,19 +88,19 @@ fn on_stack<T: Send>(bytes: usize, work: impl FnOnce() -> Result<T, String> + Se
     })
 }
 
-/// Below so many bytes memory is not asked for: an answer would cost more than it tells.
+/// Below this many bytes available memory is not checked: the check would cost more than it is worth.
 const LITTLE: u64 = 64 << 20;
 
 struct GuardedSession {
     session: Box<dyn Session>,
     caller: Caller,
     footprint: Footprint,
-    /// For each input, how many times the batch size its first dimension is, if it follows it.
+    /// For each input whose first dimension is a multiple of the batch size, the multiple.
     rows: Vec<Option<usize>>,
 }
 
 impl GuardedSession {
-    /// Refuses a run for which there is no memory. `last` are the last of the graph's inputs.
+    /// Refuses a run that does not fit into memory. `last` are the last of the graph's inputs.
     fn check_memory<'t>(&self, last: impl ExactSizeIterator<Item = &'t Tensor>) -> Result<(), EngineError> {
         let before = self.rows.len().saturating_sub(last.len());
         let sized = self.rows.iter().skip(before).zip(last);
@@ -157,7 +157,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives up wherever it is told to.
+    /// Panics where it is told to.
     struct Panics {
         compiling: bool,
     }
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn memory_that_is_not_there_is_not_taken() {
-        // 2^50 bytes: more than any system promises.
+        // 2^50 bytes: more than any system grants.
         let graph = add_one(&[Dim::Batch(1), Dim::Fixed(1 << 22)], 1);
         let session = GuardedSession {
             session: Box::new(PanicsRunning),

@@ -29,18 +29,18 @@ pub use guarded::Guarded;
 pub use onnx_runtime::{Device, OnnxRuntime};
 pub use rten::RTen;
 
-/// The engine of a run.
+/// The engine used for a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EngineInfo {
     /// `rten` or `onnxruntime`.
     pub name: String,
     /// Version of the engine.
     pub version: String,
-    /// Threads it was allowed.
+    /// Number of threads it may use.
     pub threads: usize,
 }
 
-/// What an engine could not do.
+/// An engine's failure.
 #[derive(Debug, Error)]
 pub enum EngineError {
     /// The engine's library is missing or cannot be used.
@@ -48,7 +48,7 @@ pub enum EngineError {
     Library {
         /// Name of the engine.
         engine: &'static str,
-        /// What was looked at, and what to do.
+        /// Where the library was looked for, and what to do.
         reason: String,
     },
     /// The graph could not be compiled.
@@ -56,7 +56,7 @@ pub enum EngineError {
     Compile {
         /// Name of the engine.
         engine: &'static str,
-        /// The engine's own words.
+        /// The engine's message.
         reason: String,
     },
     /// A run failed.
@@ -64,30 +64,30 @@ pub enum EngineError {
     Run {
         /// Name of the engine.
         engine: &'static str,
-        /// The engine's own words.
+        /// The engine's message.
         reason: String,
     },
-    /// It panicked, which is a fault of the engine's, or of a file that nobody foresaw.
+    /// The engine panicked: a bug of the engine, or a file that it does not expect.
     #[error("{engine} crashed on the graph ({reason}); try the other --engine")]
     Panicked {
         /// Name of the engine.
         engine: String,
-        /// The panic's words.
+        /// The panic's message.
         reason: String,
     },
-    /// A run would need more memory than there is.
+    /// A run would need more memory than is available.
     #[error(
         "{engine} would need {mebibytes} MiB for a batch of {batch}, more than there is; give the model smaller images, or fewer at once"
     )]
     Memory {
         /// Name of the engine.
         engine: String,
-        /// Memory of the values that are there at once.
+        /// Peak memory of the graph's values, in MiB.
         mebibytes: u64,
         /// The batch size.
         batch: usize,
     },
-    /// Any of these, for the graph of a model.
+    /// One of these errors, with the model that it is about.
     #[error("{model}")]
     Model {
         /// The model's file.
@@ -97,19 +97,19 @@ pub enum EngineError {
     },
 }
 
-/// The cores that the process may use: the most threads that an engine takes.
+/// Number of cores that the process may use: the maximum number of threads of an engine.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The number of threads meant: 0 is one for each core. More than there are cores wait for each other at every operator, and a thousand do
-/// not come back.
+/// The number of threads to use: 0 means one per core. It is limited to the number of cores: with more, threads wait for each other at
+/// every operator, and runs with a thousand threads did not end.
 fn threads_or_cores(threads: usize) -> usize {
     let cores = cores();
     if threads == 0 { cores } else { threads.min(cores) }
 }
 
-/// Refuses a wrong number of inputs, before an engine does so in its own words.
+/// Refuses a wrong number of inputs, so that the error does not depend on the engine.
 fn check_count(engine: &'static str, given: usize, expected: usize) -> Result<(), EngineError> {
     if given == expected {
         return Ok(());
@@ -122,27 +122,27 @@ pub trait Engine: Send + Sync {
     /// Name, version and threads, as recorded in results.
     fn info(&self) -> EngineInfo;
 
-    /// Compiles a graph whose inputs and outputs stay in the graph's order.
+    /// Compiles a graph. Inputs and outputs of the session are in the graph's order.
     ///
     /// # Errors
-    /// [`EngineError::Compile`] if the graph holds something the engine does not know.
+    /// [`EngineError::Compile`] if the engine does not support something in the graph.
     fn compile(&self, graph: &Graph) -> Result<Box<dyn Session>, EngineError>;
 
-    /// How many images a batch should hold when at least as many are queued: more gain nothing.
+    /// Number of images per batch when at least that many are queued: larger batches are not faster.
     fn images_together(&self) -> usize {
         1
     }
 }
 
-/// What a loop of runs has in common: see [`Session::start_loop`].
+/// State and constants of a loop of runs: see [`Session::start_loop`].
 pub struct LoopState<'t> {
     state: Vec<Tensor>,
     constants: Vec<&'t Tensor>,
-    /// The same in an engine's own memory, if it has put them there.
+    /// The same in an engine's own memory, if it keeps them there.
     own: Option<Box<dyn Any + Send>>,
 }
 
-/// A compiled graph with its warm buffers.
+/// A compiled graph; it keeps its buffers between runs.
 pub trait Session: Send {
     /// Runs the graph. `inputs` in the order of the graph's inputs; the result in the order of its outputs.
     ///
@@ -150,7 +150,7 @@ pub trait Session: Send {
     /// [`EngineError::Run`] with the engine's reason.
     fn run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, EngineError>;
 
-    /// Only the first `count` outputs. An engine that can leaves out the nodes that no other output needs.
+    /// Runs the graph for its first `count` outputs. Engines skip nodes that only other outputs need, where they can.
     ///
     /// # Errors
     /// As [`Session::run`].
@@ -160,8 +160,8 @@ pub trait Session: Send {
         Ok(outputs)
     }
 
-    /// Prepares a loop over the graph, whose inputs are those that each turn brings, then `state`, then `constants`; its last outputs are
-    /// what `state` is in the next turn. An engine with memory of its own copies both there once.
+    /// Prepares a loop over the graph. The graph's inputs are those given at each step, then `state`, then `constants`; its last outputs
+    /// are the `state` of the next step. An engine with its own memory copies both there once.
     ///
     /// # Errors
     /// As [`Session::run`].
@@ -173,7 +173,7 @@ pub trait Session: Send {
         Ok(LoopState { state, constants, own: None })
     }
 
-    /// One turn of a loop. Returns the outputs before the state ones and, if they are asked `back`, those, too.
+    /// One step of a loop. Returns the outputs before the state outputs and, if `back` is set, the state outputs, too.
     ///
     /// # Errors
     /// As [`Session::run`].
@@ -192,7 +192,7 @@ pub trait Session: Send {
         Ok(outputs)
     }
 
-    /// Says that many runs follow with this batch size: an engine that is faster where it knows the size may prepare for it. Other
+    /// Announces that many runs with this batch size follow: an engine that is faster for a known size may prepare for it. Other
     /// sizes still run.
     fn expect_batch(&mut self, _batch: usize) {}
 }

@@ -10,7 +10,7 @@ pub const VARIABLE: &str = "ORT_DYLIB_PATH";
 /// package (of the active virtual environment, or of `python3` on the path).
 ///
 /// # Errors
-/// What was looked at, and what to do.
+/// Where the library was looked for, and what to do.
 pub fn find(named: Option<&Path>) -> Result<PathBuf, String> {
     let variable = std::env::var_os(VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from);
     let told = named.map(|p| (p.to_path_buf(), "the path given")).or(variable.map(|p| (p, VARIABLE)));
@@ -30,7 +30,7 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, String> {
 }
 
 /// The library in a folder: `libonnxruntime.so.1.20.0`, `libonnxruntime.1.20.0.dylib` or `onnxruntime.dll`; of several, the
-/// last in the order of their names.
+/// last in alphabetical order.
 fn in_directory(folder: &Path) -> Option<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
         .ok()?

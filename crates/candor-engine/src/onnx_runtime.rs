@@ -1,4 +1,4 @@
-//! The fast engine: ONNX Runtime, through its shared library, loaded when it is asked for.
+//! The fast engine: ONNX Runtime, whose shared library is loaded when the engine is requested.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::{
 
 const NAME: &str = "onnxruntime";
 
-/// What executes a graph in ONNX Runtime.
+/// The device on which ONNX Runtime executes a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Device {
     /// The processor.
@@ -52,7 +52,7 @@ impl Device {
         Device::ALL.iter().find(|(_, d)| *d == self).map_or("cpu", |(name, _)| name)
     }
 
-    /// What to do where a device is not to be had; nothing for the processor, which always is.
+    /// What to do if a device is not available; empty for the CPU, which always is.
     fn remedy(self) -> String {
         let package = match self {
             Device::Cpu => return String::new(),
@@ -69,8 +69,8 @@ impl Device {
     fn provider(self) -> Option<ep::ExecutionProviderDispatch> {
         let provider = match self {
             Device::Cpu => return None,
-            // In TF32, ONNX Runtime's default, gradients keep three digits; trying all of cuDNN's algorithms, its other default, takes
-            // longer than sixteen photos do (book/src/results/gpu.md).
+            // In TF32, ONNX Runtime's default, gradients are accurate to three digits; trying all of cuDNN's algorithms, its other
+            // default, takes longer than sixteen photos do (book/src/results/gpu.md).
             Device::Cuda => ep::CUDA::default()
                 .with_tf32(false)
                 .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
@@ -79,11 +79,11 @@ impl Device {
             Device::CoreMl => ep::CoreML::default().build(),
             Device::DirectMl => ep::DirectML::default().build(),
         };
-        // Never the processor in silence.
+        // Fails instead of falling back to the CPU.
         Some(provider.error_on_failure())
     }
 
-    /// Where its values are.
+    /// The memory that holds its values.
     fn memory(self) -> ort::Result<MemoryInfo<'static>> {
         let at = match self {
             Device::Cpu | Device::CoreMl => AllocationDevice::CPU,
@@ -101,7 +101,7 @@ pub struct OnnxRuntime {
     version: String,
 }
 
-/// What sessions are made with.
+/// Settings for new sessions.
 #[derive(Clone)]
 struct Maker {
     environment: Environment,
@@ -109,7 +109,7 @@ struct Maker {
     device: Device,
 }
 
-/// ONNX Runtime has one environment a process, with the library it was loaded from.
+/// ONNX Runtime has one environment per process, with the library that it was loaded from.
 static LOADED: Mutex<Option<(Environment, PathBuf)>> = Mutex::new(None);
 
 fn load(library: PathBuf) -> Result<(Environment, PathBuf), String> {
@@ -124,8 +124,8 @@ fn load(library: PathBuf) -> Result<(Environment, PathBuf), String> {
 }
 
 impl OnnxRuntime {
-    /// Loads the library, `named` or found ([`library::find`]). `threads`: 0 is one for each core the process may use, and more are not taken.
-    /// The first library that a process loads is the one it keeps, whatever is named later.
+    /// Loads the library: `named`, or the one that [`library::find`] finds. `threads`: 0 means one for each core that the process may
+    /// use, which is also the maximum. A process keeps the first library that it loads, whatever is named later.
     ///
     /// # Errors
     /// [`EngineError::Library`] if there is none, it does not load, or it is older than 1.18.
@@ -164,8 +164,8 @@ impl Engine for OnnxRuntime {
         Ok(Box::new(OnnxRuntimeSession { maker, graph: graph.clone(), expected: vec![], made: vec![] }))
     }
 
-    /// Two searches of MobileNetV2 take a sixth less side by side; more gain nothing (book/src/results/speed.md). A device wants all that
-    /// its memory holds.
+    /// Two searches of MobileNetV2 take a sixth less time in one batch; larger batches are not faster (book/src/results/speed.md). Other
+    /// devices are fastest with all that their memory holds.
     fn images_together(&self) -> usize {
         if self.maker.device == Device::Cpu { 2 } else { 64 }
     }
@@ -190,12 +190,12 @@ impl Maker {
             .with_optimization_level(GraphOptimizationLevel::Level3)?
             .with_intra_threads(self.threads)?
             .with_inter_threads(1)?
-            // Threads spin from operator to operator, not from run to run, where they would take the processor from whoever
-            // prepares the next.
+            // Threads spin between operators, but not between runs, where they would compete with the code that prepares the next run.
             .with_config_entry("session.force_spinning_stop", "1")?
             // Longer sums inside a pointwise convolution; 4 % faster than its default of 128 on MobileNetV2 and ResNet-50.
             .with_nchwc_pointwise_conv_max_input_channel_batch(512)?
-            // Patterns of memory are learned for each batch size and constants in one block; without them a run needs less and no more time.
+            // ONNX Runtime would learn a memory pattern for each batch size and allocate constants in one block; without both a run needs
+            // less memory and no more time.
             .with_memory_pattern(false)?
             .with_deterministic_compute(true)?
             .with_log_level(LogLevel::Error)?;
@@ -219,37 +219,37 @@ fn batches(graph: &Graph) -> impl Iterator<Item = (usize, usize)> + '_ {
     })
 }
 
-/// What a session of ONNX Runtime is made for.
+/// The variant of a graph that a session of ONNX Runtime is made for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Form {
-    /// The batch size, or any. Where it is known, ONNX Runtime keeps its blocked layout through products.
+    /// The batch size, or any. If it is known, ONNX Runtime keeps its blocked layout through products.
     batch: Option<usize>,
     /// How many of the graph's outputs are computed.
     outputs: usize,
 }
 
-/// Announced batch sizes whose sessions stay. Searches for one, two and three classes take turns from photo to photo; sessions made anew
-/// each time would cost time, and memory, which the allocator does not give back whole.
+/// Number of announced batch sizes whose sessions are kept. Searches for one, two and three classes alternate between photos; making
+/// their sessions anew each time would cost time, and memory that the allocator does not return completely.
 const SIZES: usize = 3;
 
-/// A graph with the sessions that were made for it, each when it was first needed.
+/// A graph with its sessions, each made when it is first needed.
 struct OnnxRuntimeSession {
     maker: Maker,
     graph: Graph,
-    /// The batch sizes that were announced last, at most [`SIZES`] of them, the newest first.
+    /// The batch sizes announced last, at most [`SIZES`] of them, newest first.
     expected: Vec<usize>,
     made: Vec<(Form, Shared)>,
 }
 
-/// A session that a loop keeps, too, whatever becomes of it here.
+/// A session that a loop keeps alive, even if it is dropped here.
 type Shared = Arc<Mutex<OrtSession>>;
 
 /// A loop in the device's memory.
 struct Loop {
     session: Shared,
-    /// What a run writes goes where its binding's last run wrote, so that two take turns: one reads what the other wrote.
+    /// A run overwrites the outputs of its binding's last run, so that two bindings alternate: one reads what the other wrote.
     bindings: [IoBinding; 2],
-    /// Names of the inputs that each turn brings.
+    /// Names of the inputs that are given at each step.
     brought: Vec<String>,
     /// Names of the inputs and of the outputs that are state.
     state: Vec<(String, String)>,
@@ -281,14 +281,14 @@ impl Loop {
         Ok(Loop { session, bindings, brought, state: given.into_iter().zip(written).collect(), read })
     }
 
-    /// One turn, and the outputs before the state ones; with those, too, if the state ones are asked `back`.
+    /// Runs one step and returns the outputs before the state outputs; if `back` is set, the state outputs, too.
     fn step_loop(&mut self, inputs: &[&Tensor], back: bool) -> ort::Result<Vec<Result<Tensor, String>>> {
         let [now, next] = &mut self.bindings;
         for (name, tensor) in self.brought.iter().zip(inputs) {
             bind_input(now, name, tensor)?;
         }
         if back {
-            // The engine brings them to where outputs are read; from there it takes them the next time.
+            // The engine copies the state to host memory to be read; the next step reads it from there.
             let host = MemoryInfo::default();
             self.state.iter().try_for_each(|(_, output)| now.bind_output_to_device(output, &host))?;
         }
@@ -311,8 +311,7 @@ impl Loop {
 }
 
 impl OnnxRuntimeSession {
-    /// What these inputs and outputs need.
-    /// `inputs` are the last of the graph's.
+    /// The form that a run with these inputs and this number of outputs needs. `inputs` are the last of the graph's inputs.
     fn form(&self, inputs: &[&Tensor], outputs: usize) -> Form {
         let before = self.graph.inputs.len() - inputs.len();
         let is = |batch: usize| {
@@ -322,7 +321,7 @@ impl OnnxRuntimeSession {
         Form { batch: self.expected.first().copied().filter(|&batch| is(batch)), outputs }
     }
 
-    /// The session of a form, which is made if there is none.
+    /// The session for a form; it is made if there is none.
     fn find(&mut self, form: Form) -> Result<Shared, EngineError> {
         if let Some((_, session)) = self.made.iter().find(|(made, _)| *made == form) {
             return Ok(session.clone());
@@ -392,8 +391,8 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Gives a copy of a tensor to a binding, which brings it to the session's device. (Of a lent one `ort` would make the copy, by a
-/// session of its own.)
+/// Copies a tensor to a binding, which transfers it to the session's device. (If a borrowed tensor were given, `ort` would make the copy,
+/// with a session of its own.)
 fn bind_input(binding: &mut IoBinding, name: &str, tensor: &Tensor) -> ort::Result<()> {
     let shape = tensor.shape();
     macro_rules! bind {
@@ -411,7 +410,7 @@ fn bind_input(binding: &mut IoBinding, name: &str, tensor: &Tensor) -> ort::Resu
     }
 }
 
-/// Lends a tensor.
+/// Passes a tensor without copying it.
 fn to_ort(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
     let shape = tensor.shape();
     macro_rules! lend {

@@ -15,14 +15,14 @@ const NAME: &str = "rten";
 /// Version of the `rten` crate that Candor is built with; kept equal to Cargo.lock by a test.
 const VERSION: &str = "0.27.0";
 
-/// The RTen engine with a pool of threads of its own.
+/// The RTen engine with its own thread pool.
 pub struct RTen {
     pool: Arc<ThreadPool>,
     threads: usize,
 }
 
 impl RTen {
-    /// An engine with that many threads, at most one for each core that the process may use; 0 means as many as there are cores.
+    /// An engine with that many threads, limited to the number of cores that the process may use; 0 means one per core.
     pub fn new(threads: usize) -> Self {
         let threads = threads_or_cores(threads);
         keep_activations_on_the_heap();
@@ -30,9 +30,9 @@ impl RTen {
     }
 }
 
-/// glibc gives each block above a threshold pages of its own and takes them back when it is freed, so that every run would fault its
-/// activations in anew (a third more time on MobileNetV2). Its threshold follows the largest block that was freed, up to 32 MiB:
-/// here is one. Other allocators lose nothing by it; the pages are never touched.
+/// glibc maps each block above a threshold separately and unmaps it when it is freed, so that every run would take page faults for its
+/// activations (a third more time on MobileNetV2). The threshold follows the largest block that was freed, up to 32 MiB, so one such
+/// block is allocated and freed here. Other allocators are not affected; the pages are never touched.
 fn keep_activations_on_the_heap() {
     const LARGEST: usize = (32 << 20) - (64 << 10);
     drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGEST)));
@@ -55,7 +55,8 @@ impl Engine for RTen {
             options.enable_optimization(optimised);
             options.load(bytes).map_err(|e| fail(names.explain(&e.to_string())))
         };
-        // What has no inputs runs once. And the optimiser refuses graphs of which it finds that two outputs are one value.
+        // A graph without inputs runs only once. The optimiser also fails on graphs in which it finds that two outputs are the same
+        // value.
         let optimised = !graph.inputs.is_empty() && has_few_terms(&graph);
         let model = match load(optimised) {
             Err(first) if optimised => load(false).map_err(|_| first)?,
@@ -70,11 +71,11 @@ impl Engine for RTen {
     }
 }
 
-/// Most terms of all sums and products together for which RTen's optimiser is asked.
+/// Maximum total number of terms of sums and products for which RTen's optimiser is used.
 const MOST_TERMS: u64 = 1 << 22;
 
-/// Whether RTen's optimiser would be done in time. At each Add and each Mul it lists the terms of the whole tree of such nodes: a chain
-/// of n has n²/2 of them, and one of x + x has 2ⁿ.
+/// Whether RTen's optimiser would finish in reasonable time. At each Add and each Mul it lists the terms of the whole tree of such nodes:
+/// a chain of n nodes has n²/2 of them, and n doublings x + x have 2ⁿ.
 fn has_few_terms(graph: &Graph) -> bool {
     let mut terms: HashMap<ValueId, (&str, u64)> = HashMap::new();
     let mut total = 0u64;
@@ -91,7 +92,7 @@ struct RTenSession {
     model: Model,
     inputs: Vec<NodeId>,
     outputs: Vec<NodeId>,
-    /// For errors: the engine's own words name nodes as the graph does.
+    /// For errors: the engine's messages name nodes as the graph does.
     names: NodeNames,
     pool: Arc<ThreadPool>,
 }
@@ -107,7 +108,7 @@ impl Session for RTenSession {
         let given = self.inputs.iter().zip(inputs).map(|(&id, t)| (id, to_rten(t))).collect();
         let options = RunOptions::default().with_thread_pool(Some(self.pool.clone()));
         let wanted = &self.outputs[..count.min(self.outputs.len())];
-        // The optimiser may have found that two outputs are one value, for which it cannot be asked twice.
+        // The optimiser may have found that two outputs are the same value, which cannot be requested twice.
         let mut once: Vec<NodeId> = vec![];
         let places: Vec<usize> = wanted.iter().map(|id| place_of(&mut once, *id)).collect();
         let values = self.model.run(given, &once, Some(options));
@@ -120,7 +121,7 @@ impl Session for RTenSession {
     }
 }
 
-/// Where `id` is in a list of different ones, which it is added to.
+/// Index of `id` in a list without duplicates; it is appended if it is missing.
 fn place_of(once: &mut Vec<NodeId>, id: NodeId) -> usize {
     once.iter().position(|known| *known == id).unwrap_or_else(|| {
         once.push(id);
@@ -128,7 +129,7 @@ fn place_of(once: &mut Vec<NodeId>, id: NodeId) -> usize {
     })
 }
 
-/// Floats and 8-bit integers are lent; wider integers and booleans become RTen's 32-bit ones.
+/// Floats and 8-bit integers are borrowed; wider integers and booleans are converted to RTen's 32-bit integers.
 fn to_rten(tensor: &Tensor) -> ValueOrView<'_> {
     let shape = tensor.shape();
     let ints = |v: Vec<i32>| ValueOrView::Value(Value::from(rten_tensor::Tensor::from_data(shape, v)));
@@ -168,7 +169,7 @@ mod tests {
 
     use crate::{Engine, RTen};
 
-    /// 2⁶⁰ terms, which the optimiser would list.
+    /// The optimiser would list 2⁶⁰ terms.
     #[test]
     fn a_chain_of_doublings_is_loaded() {
         let b = Builder::new(Graph::new(18));
@@ -184,7 +185,7 @@ mod tests {
         assert_eq!(sums[0].as_floats(), Some(&[(60f32).exp2()][..]));
     }
 
-    /// Casts of whole numbers to the one type that the engine has are nothing to it.
+    /// Casts between integer types do nothing in an engine with a single integer type.
     #[test]
     fn outputs_that_the_optimiser_makes_one_are_given_each() {
         let b = Builder::new(Graph::new(18));

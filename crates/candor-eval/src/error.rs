@@ -1,5 +1,5 @@
-//! Errors of measuring. `Display` says what happened at this layer; the cause is its source
-//! ([`one_line`](candor::error::one_line) tells both).
+//! Errors of measurements. `Display` says what happened at this layer; the cause is its source
+//! ([`one_line`](candor::error::one_line) prints both).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,13 +14,13 @@ use crate::dataset::DatasetError;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An explanation.
+    /// An explanation failed.
     #[error(transparent)]
     Explain(#[from] candor::Error),
-    /// A dataset.
+    /// A dataset cannot be used.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// A sample of a dataset.
+    /// A sample of a dataset cannot be measured.
     #[error("{id}")]
     Sample {
         /// Name of the sample.
@@ -28,28 +28,28 @@ pub enum Error {
         /// What is wrong with it.
         source: SampleError,
     },
-    /// A file of a result.
+    /// A result's file could not be written.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// Grids are made of photos of different classes, and too few of them are answered with certainty.
+    /// There are too few classes for grids, which are made of photos of different classes that are classified correctly.
     #[error(
         "grids need {needed} classes that are answered right with a probability of {probability} or more; in {photos} photos of a known \
          class there are {found}"
     )]
     FewClasses {
-        /// Classes of which a photo is.
+        /// Number of classes with such a photo.
         found: usize,
-        /// Photos of a known class that were tried.
+        /// Number of photos with a known class that were tried.
         photos: usize,
-        /// Classes that the largest grid takes.
+        /// Number of classes that the largest grid needs.
         needed: usize,
-        /// Probability that is asked of an answer.
+        /// Minimum probability of the correct class.
         probability: f64,
     },
-    /// What an earlier part of the run said of an image.
+    /// The error of an image in an earlier part of the run.
     #[error("{0}")]
     Recalled(String),
-    /// The journal of a run.
+    /// The journal of a run cannot be used.
     #[error("{}", path.display())]
     Journal {
         /// The file.
@@ -66,33 +66,33 @@ pub enum SampleError {
     /// Its photo or mask cannot be read.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// Its boxes or its mask do not fit its photo.
+    /// Its boxes or its mask do not match its photo.
     #[error("{0}")]
     Unfit(String),
 }
 
-/// What can be wrong with a journal.
+/// Errors of journals.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum JournalError {
     /// It cannot be read or written.
     #[error("cannot be read or written")]
     File(#[from] io::Error),
-    /// It is another file, or damaged.
+    /// It is another kind of file, or damaged.
     #[error("line {line} is not one of Candor's journal; choose another --out")]
     Line {
         /// Number of the line, from 1.
         line: usize,
-        /// What the parser says.
+        /// The parser's error.
         source: serde_json::Error,
     },
-    /// A line cannot be written down.
+    /// A line cannot be encoded.
     #[error("a line cannot be written as JSON")]
     Encode(#[source] serde_json::Error),
-    /// It is of a run with other settings.
+    /// It belongs to a run with other settings.
     #[error("was started with {which}; choose another --out, or delete the file to start again")]
     Other {
-        /// The first setting that differs, as `another model` or `other levels`.
+        /// The first setting that differs, such as `another model` or `other levels`.
         which: String,
     },
 }
@@ -101,7 +101,7 @@ pub enum JournalError {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// Whether what was asked for does not exist or makes no sense, as [`candor::Error::is_usage`] says it of explaining.
+    /// Whether the caller's request is invalid, as for [`candor::Error::is_usage`].
     pub fn is_usage(&self) -> bool {
         matches!(self, Error::Explain(e) if e.is_usage())
     }

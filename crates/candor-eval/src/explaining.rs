@@ -1,4 +1,4 @@
-//! A method at work on the images of a check or a benchmark.
+//! A method that is run on the images of a check or a benchmark.
 
 use candor::explanation::Explanation;
 use candor::map::Map;
@@ -8,18 +8,18 @@ use candor::progress::{Progress, Within};
 
 use crate::error::Result;
 
-/// A method compiled for a model, and who watches its work and may end it, within a map, too.
+/// A method compiled for a model, with a progress that can cancel its work, also within a map.
 pub struct Explaining<'e> {
     /// The model.
     pub model: &'e Model,
     /// The method.
     pub explainer: &'e mut dyn Compiled,
-    /// Receives no steps here: steps are images, which the caller counts.
+    /// Receives no steps from here: steps are images, which the caller counts.
     pub progress: &'e mut dyn Progress,
 }
 
 impl Explaining<'_> {
-    /// Logits of an image (C·H·W preprocessed values), whose maps are asked for next.
+    /// Logits of an image (C·H·W preprocessed values); sets the image for the next call of [`Explaining::explain`].
     ///
     /// # Errors
     /// As [`Compiled::scores`].
@@ -27,7 +27,7 @@ impl Explaining<'_> {
         Ok(self.explainer.scores(self.model, image)?)
     }
 
-    /// What the method says of classes of the image last given to [`Explaining::scores`].
+    /// Explanations of classes of the image last given to [`Explaining::scores`].
     ///
     /// # Errors
     /// As [`Compiled::explain`], and [`Cancelled`](candor::Cancelled).

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, JournalError, Result};
 
-/// A line: what one method showed on one item.
+/// An entry: the result of one method on one item.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry<R> {
     /// Name of the method.
@@ -28,7 +28,7 @@ pub struct Entry<R> {
 pub enum Outcome<R> {
     /// Figures.
     Measured(R),
-    /// One line that says why not.
+    /// One line that says why it could not be measured.
     Failed(String),
 }
 
@@ -49,7 +49,7 @@ pub struct Journal {
 const BEGINS: &[u8] = b"{\"candor_benchmark\":";
 
 impl Journal {
-    /// Checks, before long work, that the file at `path` begins as a journal does, or that there is none.
+    /// Checks, before long work, that the file at `path` begins as a journal does, or does not exist.
     ///
     /// # Errors
     /// [`Error::Journal`] naming the file.
@@ -67,7 +67,7 @@ impl Journal {
         Err(broken(path, 1, serde_json::Error::custom("it begins in another way")))
     }
 
-    /// Whether there is a journal at `path` of which at least the first line is whole.
+    /// Whether there is a journal at `path` whose first line is complete.
     pub fn is_begun(path: &Path) -> bool {
         let first = || {
             let mut line = vec![];
@@ -77,8 +77,9 @@ impl Journal {
         Journal::check(path).is_ok() && first().is_some_and(|line| line.ends_with(b"\n"))
     }
 
-    /// Opens a journal, new or begun. `configuration` is all on which figures depend; a journal of another one is refused, and so is a
-    /// file that does not begin as a journal: it is left as it is. A line that was cut off is dropped, and its map is measured again.
+    /// Opens a new or an existing journal. `configuration` contains everything that the results depend on; a journal with another one is
+    /// refused, and so is a file that does not begin as a journal, which is left unchanged. An incomplete line is dropped, and its map
+    /// measured again.
     ///
     /// # Errors
     /// [`Error::Journal`] naming the file.
@@ -113,17 +114,17 @@ impl Journal {
         self.done.contains(&(method.to_string(), item))
     }
 
-    /// Number of lines that are there.
+    /// Number of entries.
     pub fn len(&self) -> usize {
         self.done.len()
     }
 
-    /// Whether nothing is there yet.
+    /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.done.is_empty()
     }
 
-    /// Appends a line.
+    /// Appends an entry.
     ///
     /// # Errors
     /// [`Error::Journal`] naming the file.
@@ -133,7 +134,7 @@ impl Journal {
         Ok(())
     }
 
-    /// All lines, in the order of `methods` and of items whatever order they were measured in.
+    /// All entries, ordered by `methods` and by item, whatever order they were measured in.
     ///
     /// # Errors
     /// [`Error::Journal`] naming the file.
@@ -149,7 +150,7 @@ impl Journal {
         Ok(entries.into_iter().map(|(_, e)| e).collect())
     }
 
-    /// All lines as they came.
+    /// All entries, in the order of the file.
     ///
     /// # Errors
     /// [`Error::Journal`] naming the file.
@@ -164,11 +165,11 @@ impl Journal {
             .collect()
     }
 
-    /// Writes the lines of `parts`, journals of parts of one run, to a new file at `path`: in the order in which one machine would have
-    /// written them, by method and item, each as it is and once.
+    /// Writes the entries of `parts`, journals of parts of one run, to a new file at `path`, in the order in which one machine would have
+    /// written them: by method and item, unchanged and without duplicates.
     ///
     /// # Errors
-    /// [`Error::Journal`] naming the file: one that is missing or no journal, or is of other settings than the first.
+    /// [`Error::Journal`] naming the file: one that is missing, is not a journal, or has other settings than the first.
     pub fn join(path: &Path, parts: &[PathBuf]) -> Result<()> {
         let mut begins: Option<(serde_json::Value, Vec<u8>)> = None;
         let mut methods: Vec<String> = vec![];
@@ -195,7 +196,7 @@ impl Journal {
         file.flush().map_err(fail)
     }
 
-    /// One call of the system for each line: what was written is there if the process dies.
+    /// Writes each line with one system call: what was written survives if the process dies.
     fn write(&mut self, value: &impl Serialize) -> Result<()> {
         let mut line =
             serde_json::to_string(value).map_err(|e| Error::journal(&self.path, JournalError::Encode(e)))?;
@@ -204,16 +205,16 @@ impl Journal {
     }
 }
 
-/// Most bytes of a first line, which has the names of all classes.
+/// Maximum bytes of a first line, which contains the names of all classes.
 const MOST_BYTES: u64 = 1 << 28;
 
-/// A journal but for a line that was cut off.
+/// A journal without an incomplete last line.
 struct Whole {
-    /// The configuration with which it was begun.
+    /// The configuration with which it was created.
     header: serde_json::Value,
     /// Its first line.
     first: Vec<u8>,
-    /// Of each further line its method and item, and the line itself.
+    /// Method, item and text of each further line.
     entries: Vec<(String, usize, Vec<u8>)>,
 }
 
@@ -232,14 +233,14 @@ impl Whole {
     }
 }
 
-/// The lines of a journal but for one that was cut off. Bytes, not text: a line that is not even text is named by its number, too.
+/// The lines of a journal, without an incomplete last one. As bytes, so that a line that is not even text is reported by its number, too.
 struct Lines<'p, R> {
     path: &'p Path,
     reader: BufReader<R>,
     line: Vec<u8>,
-    /// Number of the line that was read last, from 1.
+    /// Number of the line read last, from 1.
     number: usize,
-    /// Bytes of the lines that were read.
+    /// Total bytes of the lines read.
     bytes: u64,
 }
 
@@ -266,7 +267,7 @@ impl<'p, R: Read> Lines<'p, R> {
     }
 }
 
-/// Settings that others follow from, the first ones first: where the model is another, so may be its λ and its levels.
+/// Settings on which others depend, reported first: for another model, λ and levels may differ, too.
 const FIRST: [&str; 5] = ["model", "version", "dataset", "engine", "preprocessing"];
 
 fn check(path: &Path, line: &[u8], configuration: &serde_json::Value) -> Result<()> {
@@ -277,7 +278,7 @@ fn check(path: &Path, line: &[u8], configuration: &serde_json::Value) -> Result<
     }
 }
 
-/// The first setting in which two configurations differ, as people call it.
+/// The first setting in which two configurations differ, in words.
 fn difference(there: &serde_json::Value, asked: &serde_json::Value) -> Option<String> {
     if there == asked {
         return None;
@@ -345,7 +346,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.jsonl");
         let configuration = serde_json::json!({ "seed": 1 });
-        // Without an end of line it looked like a first line that was cut off.
+        // Without an end of line it would look like an incomplete first line.
         for notes in ["notes", "{\"candor\": 1}", "[1, 2]", "{}\nmore", "\n"] {
             std::fs::write(&path, notes).unwrap();
             for _ in 0..2 {
@@ -386,7 +387,7 @@ mod tests {
                 items.iter().for_each(|&i| journal.append(&line(method, i)).unwrap());
             }
         };
-        // Keys that are not in the alphabet's order stay in theirs.
+        // Keys keep their order, even if it is not alphabetical.
         assert!(serde_json::to_string(&entry(0)).unwrap().starts_with("{\"method\":\"gradient\",\"item\":0"));
         write("whole", &[0, 1, 2, 3, 4]);
         write("a", &[0, 2, 4]);
@@ -394,7 +395,7 @@ mod tests {
         Journal::join(&at("joined"), &[at("b"), at("a")]).unwrap();
         let read = |name: &str| std::fs::read(at(name)).unwrap();
         assert_eq!(read("joined"), read("whole"));
-        // A line that is there twice is taken once.
+        // A duplicate line is taken once.
         Journal::join(&at("again"), &[at("a"), at("b"), at("joined")]).unwrap();
         assert_eq!(read("again"), read("whole"));
         assert!(Journal::join(&at("joined"), &[at("a")]).is_err(), "nothing is overwritten");
@@ -443,7 +444,7 @@ mod tests {
             assert!(error.contains("journal.jsonl: line 3 is not one"), "{error}");
             assert_eq!(std::fs::read(&path).unwrap(), damaged, "it stays as it is");
         }
-        // A line that is an entry, but not of this benchmark.
+        // A line that is an entry, but of another benchmark.
         let text = String::from_utf8(whole).unwrap().replacen("1.1", "\"one\"", 1);
         std::fs::write(&path, text).unwrap();
         let journal = Journal::open(&path, &configuration).unwrap();

@@ -1,5 +1,5 @@
-//! Measures explanations: whether a method stays silent about what is not there ([`check`]), where it points ([`mod@bench`]), what
-//! removing that does to the network ([`faithfulness`]), and what it costs ([`speed`]).
+//! Measures explanations: whether a method's maps of absent classes are empty ([`check`]), where maps point ([`mod@bench`]), how removing
+//! these regions affects the network ([`faithfulness`]), and what methods cost ([`speed`]).
 #![deny(missing_docs)]
 
 /// The examples of README.md, run as tests.

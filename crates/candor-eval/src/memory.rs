@@ -1,11 +1,11 @@
-//! Memory of this process, as Linux tells it.
+//! Memory of this process, as reported by Linux.
 
-/// Memory in use now, in bytes (VmRSS); `None` where the system does not say.
+/// Memory currently in use, in bytes (VmRSS); `None` if the system does not report it.
 pub fn resident() -> Option<u64> {
     field("VmRSS:")
 }
 
-/// The most that was in use at once, in bytes (VmHWM); `None` where the system does not say.
+/// Peak memory, in bytes (VmHWM); `None` if the system does not report it.
 pub fn peak() -> Option<u64> {
     field("VmHWM:")
 }

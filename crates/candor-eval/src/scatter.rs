@@ -3,7 +3,7 @@
 use candor::map::Map;
 
 /// Total variation: the mean over neighbouring pixels of their absolute difference, in units of the map's largest magnitude.
-/// 0 for an empty map; noise has much, one smooth blob little.
+/// 0 for an empty map; high for noise, low for one smooth blob.
 pub fn total_variation(map: &Map) -> f64 {
     let most = f64::from(map.max().max(-map.min()));
     if most == 0.0 {
@@ -21,7 +21,7 @@ pub fn total_variation(map: &Map) -> f64 {
     sum / count.max(1) as f64 / most
 }
 
-/// Entropy of the magnitudes as a distribution over pixels, as a share of the most there can be: 1 is spread evenly, 0 one
+/// Entropy of the magnitudes as a distribution over pixels, as a fraction of its maximum: 1 for a uniform map, 0 for a single
 /// pixel. `None` for an empty map.
 pub fn entropy(map: &Map) -> Option<f64> {
     let total: f64 = map.data.iter().map(|v| f64::from(v.abs())).sum();

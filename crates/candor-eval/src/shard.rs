@@ -1,35 +1,35 @@
-//! A fixed part of a run's work, so that many machines do a run together: unit `i` of the work belongs to shard `i mod N`, whatever machine
-//! does it.
+//! A fixed part of a run's work, so that several machines can share a run: unit `i` of the work belongs to shard `i mod N`, whichever
+//! machine does it.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Most shards of a run.
+/// Maximum number of shards of a run.
 pub const MOST: usize = 1_000_000;
 
-/// One of `count` parts.
+/// One of `count` parts of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Shard {
-    /// Which, from 1.
+    /// Its number, from 1.
     number: usize,
     count: usize,
 }
 
 impl Shard {
-    /// Which, from 1.
+    /// Its number, from 1.
     pub fn number(self) -> usize {
         self.number
     }
 
-    /// Of how many.
+    /// Number of shards of the run.
     pub fn count(self) -> usize {
         self.count
     }
 
-    /// Whether a unit of the work, numbered from 0, is of this part.
+    /// Whether a unit of the work, numbered from 0, belongs to this shard.
     pub fn owns(self, unit: usize) -> bool {
         unit % self.count == self.number - 1
     }

@@ -1,4 +1,4 @@
-//! How fast a model is explained here: its passes against what the engine can do at best, and whole explanations.
+//! How fast a model is explained on this machine: single passes, relative to the engine's peak, and whole explanations.
 
 use candor::progress::{Progress, Unwatched};
 use std::ops::ControlFlow;
@@ -27,25 +27,25 @@ use candor::parameters::MethodInfo;
 use candor::passes::Passes;
 use candor::quantile::percentile;
 
-/// Rows and columns of the matrices by whose product the engine's best is measured.
+/// Size of the square matrices whose product measures the engine's peak.
 const PEAK_SIZE: usize = 2048;
-/// What has taken longer than this is not repeated further, in seconds.
+/// Runs longer than this, in seconds, are not repeated.
 const PATIENCE: f64 = 10.0;
 
-/// What was measured.
+/// The measurements.
 #[derive(Clone, Debug, Serialize)]
 pub struct SpeedResult {
     /// The model.
     pub model: ModelInfo,
-    /// What executed it.
+    /// The engine that ran it.
     pub engine: EngineInfo,
-    /// Runs of each part, at most.
+    /// Maximum number of runs of each part.
     pub repeats: usize,
-    /// Images and queries in a batch.
+    /// Number of images and queries in a batch.
     pub batch: usize,
-    /// Reading the model file and making the graph ready, once, in seconds.
+    /// Time for reading the model file and preparing the graph, once, in seconds.
     pub load_seconds: f64,
-    /// The engine's best, 10⁹ operations a second: the product of two 2048×2048 matrices, the fastest run, or a pass that was faster.
+    /// The engine's peak, in 10⁹ operations per second: the fastest run of the product of two 2048×2048 matrices, or a faster pass.
     pub peak_gflops: f64,
     /// Single passes.
     pub parts: Vec<Part>,
@@ -54,20 +54,20 @@ pub struct SpeedResult {
     /// Methods that could not be measured.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
-    /// The most memory that the process used at once, in bytes; `null` where the system does not say.
+    /// The peak memory of the process, in bytes; `null` if the system does not report it.
     pub peak_memory_bytes: Option<u64>,
 }
 
-/// Seconds of several runs.
+/// Statistics of several runs' times, in seconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Seconds {
-    /// The middle one.
+    /// The median.
     pub median: f64,
     /// The fastest.
     pub min: f64,
     /// The slowest.
     pub max: f64,
-    /// How many.
+    /// Number of runs.
     pub runs: usize,
 }
 
@@ -76,13 +76,13 @@ pub struct Seconds {
 pub struct Part {
     /// What was run.
     pub name: &'static str,
-    /// How long it took.
+    /// Its time.
     pub seconds: Seconds,
-    /// Operations of its convolutions and matrix products, 10⁹; a multiplication with its addition counts as two.
+    /// Operations of its convolutions and matrix products, in 10⁹; a multiplication with its addition counts as two.
     pub gflop: f64,
-    /// 10⁹ operations a second, at the median.
+    /// 10⁹ operations per second, at the median time.
     pub gflops: f64,
-    /// `gflops` as a share of the engine's best, 0 to 1.
+    /// `gflops` as a fraction of the engine's peak, 0..=1.
     pub share_of_peak: f64,
 }
 
@@ -91,21 +91,21 @@ pub struct Part {
 pub struct MethodSpeed {
     /// The method with every parameter.
     pub method: MethodInfo,
-    /// Making it ready for the model (rewriting, compiling), once, in seconds.
+    /// Time for preparing it for the model (rewriting, compiling), once, in seconds.
     pub prepare_seconds: f64,
-    /// One explanation.
+    /// Time of one explanation.
     pub seconds: Seconds,
-    /// Passes of one explanation.
+    /// Forward passes of one explanation.
     pub forward: u64,
-    /// Passes of one explanation.
+    /// Backward passes of one explanation.
     pub backward: u64,
 }
 
-/// Measures `model` and the methods on it. `load_seconds` is what loading it took; `progress` is called after each part,
+/// Measures `model` and the methods on it. `load_seconds` is the time that loading it took; `progress` is called after each part,
 /// [`steps`] times.
 ///
 /// # Errors
-/// If the engine fails, or there is no gradient of the model.
+/// If the engine fails, or the model has no gradient.
 pub fn measure(
     model: &Model,
     methods: &[Box<dyn Definition>],
@@ -138,7 +138,7 @@ pub fn measure(
     add("mask iteration", iteration, behind_masks + flops::backward(&model.graph, &levels, batch));
     progress.stage("mask iteration");
     progress.step()?;
-    // A pass may be faster than the product, by an algorithm that multiplies less or by a cache that holds more of it.
+    // A pass may be faster than the product, by an algorithm with fewer multiplications or because more of it fits into a cache.
     let peak_gflops = parts.iter().map(|p| p.gflops).fold(product, f64::max);
     parts.iter_mut().for_each(|p| p.share_of_peak = p.gflops / peak_gflops);
     let (mut measured, mut skipped) = (vec![], vec![]);
@@ -165,18 +165,18 @@ pub fn measure(
     })
 }
 
-/// How often [`measure`] reports progress.
+/// Number of times that [`measure`] reports progress.
 pub fn steps(methods: &[Box<dyn Definition>]) -> u64 {
     4 + methods.len() as u64
 }
 
-/// Values in −1..1 that look like nothing: a Weyl sequence.
+/// Pseudo-random values in −1..1: a Weyl sequence.
 fn noise(count: usize) -> Vec<f32> {
     let value = |i: usize| (i as u32).wrapping_mul(2_654_435_761) as f32 / u32::MAX as f32 * 2.0 - 1.0;
     (0..count).map(value).collect()
 }
 
-/// Runs once to warm up, then up to `repeats` times. A first run that tries the patience is the only one.
+/// Runs once to warm up, then up to `repeats` times. If the first run takes longer than [`PATIENCE`], it is the only one.
 fn time(repeats: usize, mut run: impl FnMut() -> Result<()>) -> Result<Seconds> {
     let mut timed = || -> Result<f64> {
         let start = Instant::now();
@@ -202,13 +202,13 @@ fn spread(mut seconds: Vec<f64>) -> Seconds {
     Seconds { median, min: end(seconds.first()), max: end(seconds.last()), runs: n }
 }
 
-/// The fastest product of two large matrices, in 10⁹ operations a second.
+/// The fastest product of two large matrices, in 10⁹ operations per second.
 fn peak(engine: &dyn Engine, repeats: usize) -> Result<f64> {
     let at = |e| candor::error::Error::graph("matrix product", e);
     let builder = Builder::new(Graph::new(18));
     let values = Tensor::floats(&[PEAK_SIZE, PEAK_SIZE], noise(PEAK_SIZE * PEAK_SIZE)).map_err(at)?;
     let a = builder.input("a", DataType::Float, &[Dim::Fixed(PEAK_SIZE); 2]);
-    // A constant factor, as weights are: engines lay it out once.
+    // A constant factor, as weights are: engines pack it once.
     let product = a.op("MatMul", &[builder.constant(values.clone())], &[]).id();
     let mut graph = builder.finish().map_err(at)?;
     graph.outputs = vec![product];
@@ -237,7 +237,7 @@ fn time_gradient(model: &Model, image: &[f32], repeats: usize) -> Result<Seconds
     })
 }
 
-/// Time from step to step of one query's masks, and the levels that are masked.
+/// Time per step of one query's masks, and the masked levels.
 fn time_iteration(model: &Model, image: &[f32], repeats: usize) -> Result<(Seconds, Vec<ValueId>)> {
     let levels = automatic_levels(model)?;
     let values = levels.iter().map(|l| l.value).collect();
@@ -261,7 +261,7 @@ fn time_method(
     (image, repeats): (&[f32], usize),
     progress: &mut dyn Progress,
 ) -> Result<MethodSpeed> {
-    // A class without evidence must not end the work early: noise has none.
+    // A class without evidence must not end the work early: noise has no evidence.
     let full = method.description().parameters.iter().filter(|p| p.name == "exact");
     let set: Vec<_> = full.map(|p| (p.name.to_string(), "false".to_string())).collect();
     let start = Instant::now();
@@ -312,7 +312,7 @@ mod tests {
         );
         assert!(result.parts.iter().all(|p| p.seconds.runs == 2 && p.gflops > 0.0 && p.gflops.is_finite()));
         assert!(result.parts.iter().all(|p| p.share_of_peak > 0.0 && p.share_of_peak <= 1.0));
-        // The gradient's first convolution included, backward costs what forward costs.
+        // With the gradient of the first convolution included, the backward pass costs as much as the forward pass.
         assert!((result.parts[1].gflop / result.parts[0].gflop - 2.0).abs() < 1e-9);
         assert_eq!(result.methods.len(), 2);
         assert!(result.skipped.is_empty());

@@ -1,4 +1,4 @@
-//! Figures over many images: medians with bootstrap intervals, percentiles, AUROC.
+//! Statistics over many images: medians with bootstrap intervals, percentiles, AUROC.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use candor::noise::below;
 use candor::quantile::{percentile, sorted};
 
-/// Resamples of a bootstrap.
+/// Number of bootstrap resamples.
 const RESAMPLES: usize = 1000;
 
-/// A figure over images.
+/// Statistics of a figure over images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Number of values.
@@ -23,7 +23,7 @@ pub struct Summary {
     pub p95: f64,
 }
 
-/// The summary of values; `None` if there are none. The bootstrap draws from a generator of its own, started by `seed`.
+/// The summary of values; `None` if there are none. The bootstrap uses its own generator, seeded with `seed`.
 pub fn summarize(values: &[f64], seed: u64) -> Option<Summary> {
     let sorted = sorted(values);
     if sorted.is_empty() {
@@ -56,7 +56,7 @@ pub struct Mean {
     pub interval: [f64; 2],
 }
 
-/// The mean of values with its interval; `None` if there are none. The bootstrap draws from a generator of its own, started by
+/// The mean of values with its interval; `None` if there are none. The bootstrap uses its own generator, seeded with
 /// `seed`.
 pub fn mean(values: &[f64], seed: u64) -> Option<Mean> {
     if values.is_empty() {
@@ -75,11 +75,11 @@ pub fn mean(values: &[f64], seed: u64) -> Option<Mean> {
     })
 }
 
-/// Fewest pairs of which a paired randomisation test can find a difference significant (p < 0.05): of n signs there are 2ⁿ choices,
-/// two of them as extreme as can be, so p is at least 2/2ⁿ, which is 0.0625 of five pairs and 0.031 of six.
+/// Smallest number of pairs for which a paired randomisation test can find a significant difference (p < 0.05): n signs have 2ⁿ
+/// combinations, of which two are most extreme, so p is at least 2/2ⁿ, which is 0.0625 for five pairs and 0.031 for six.
 pub const FEWEST_PAIRS: usize = 6;
 
-/// Fewest images for which the 95th percentile is not just the largest value: one image in twenty is 5 %.
+/// Smallest number of images for which the 95th percentile is not practically the largest value: one image in twenty is 5 %.
 pub const FEWEST_FOR_P95: usize = 20;
 
 /// A method against another on the same images.
@@ -91,7 +91,7 @@ pub struct Paired {
     pub difference: f64,
     /// Ends of its 95 % percentile-bootstrap interval.
     pub interval: [f64; 2],
-    /// How often a difference at least as large arises if signs of the differences mean nothing: a two-sided paired
+    /// Probability of a difference at least as large if the signs of the differences are random: a two-sided paired
     /// randomisation test.
     pub p: f64,
 }
@@ -111,13 +111,13 @@ pub fn paired(differences: &[f64], seed: u64) -> Option<Paired> {
         }
         sum.abs() / count as f64
     };
-    // The order of a sum moves its last digits.
+    // The order of summation changes the last digits.
     let least = difference.abs() - 1e-12;
     let extreme = (0..RESAMPLES).filter(|_| flipped(&mut random) >= least).count();
     Some(Paired { count, difference, interval, p: (1 + extreme) as f64 / (1 + RESAMPLES) as f64 })
 }
 
-/// Area under the ROC curve: the probability that a positive ranks above a negative, ties counted half. `None` without
+/// Area under the ROC curve: the probability that a positive ranks above a negative, with ties counted half. `None` without
 /// positives or negatives.
 pub fn auroc(positives: &[f64], negatives: &[f64]) -> Option<f64> {
     if positives.is_empty() || negatives.is_empty() {
@@ -133,8 +133,8 @@ pub fn auroc(positives: &[f64], negatives: &[f64]) -> Option<f64> {
     Some(total / (positives.len() * negatives.len()) as f64)
 }
 
-/// The 95 % percentile-bootstrap interval of [`auroc`], positives and negatives resampled separately, by a generator of its
-/// own, started by `seed`.
+/// The 95 % percentile-bootstrap interval of [`auroc`], with positives and negatives resampled separately, by its own
+/// generator, seeded with `seed`.
 pub fn auroc_interval(positives: &[f64], negatives: &[f64], seed: u64) -> [f64; 2] {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut draw = |values: &[f64]| -> Vec<f64> {
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_fewest_pairs_are_those_that_can_be_significant() {
-        // The largest difference there can be, all of one sign.
+        // The largest possible difference, all with the same sign.
         let p = |n: usize| (0..20).map(|seed| paired(&vec![1.0; n], seed).unwrap().p).sum::<f64>() / 20.0;
         assert!(p(FEWEST_PAIRS - 1) > 0.05 && p(FEWEST_PAIRS) < 0.05);
     }

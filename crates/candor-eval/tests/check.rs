@@ -1,4 +1,4 @@
-//! The checks around a map, on the embedded model: what they say of methods whose answer is known.
+//! The checks of maps, on the embedded model, for methods whose result is known.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::ops::ControlFlow;
@@ -57,7 +57,7 @@ fn the_reliable_mask_passes_and_null_methods_fail() {
         let ratio = null.queries[&Kind::Random].ratio.unwrap();
         assert!(ratio.median > 0.9 && ratio.interval[0] <= ratio.median, "{name}: {ratio:?}");
     }
-    // Edges know no class: its maps are the same, and the random-logit test says so.
+    // Edges do not depend on the class: the maps are equal, and the random-logit test shows it.
     assert_eq!(check("edges", &[]).queries[&Kind::Random].ssim.unwrap().median, 1.0);
 }
 
@@ -96,7 +96,7 @@ fn random_weights_change_a_gradient_and_not_the_edges() {
 fn whoever_watches_ends_a_check_within_a_map() {
     let model = model();
     let images = scenes(&model, 1);
-    // The second question comes within the first map: a search has sixty steps.
+    // The second poll comes within the first map: a search has sixty steps.
     let ended = |run: &mut dyn FnMut(&mut dyn Progress) -> Result<(), Error>| {
         let mut asked = 0;
         let mut twice = |_: u64| {

@@ -1,4 +1,4 @@
-//! Every form of dataset, written here in small, and the shared data's own tables.
+//! Every format of dataset, in small examples written here, and the shared data's own tables.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::fs;
@@ -22,10 +22,10 @@ fn labels() -> Labels {
     Labels::new(["cat", "dog", "fish"].map(str::to_string).to_vec())
 }
 
-/// Of a sample: its id, the boxes of each class, the size of its photo.
+/// A sample's id, the boxes of each class, and the size of its photo.
 type Listed = (String, Vec<Vec<[f64; 4]>>, (u32, u32));
 
-/// Opens, and resolves by labels.
+/// Opens a dataset, and resolves its classes by labels.
 fn listed(path: &Path, format: Option<Format>) -> Vec<Listed> {
     let mut dataset = open(path, format, None).unwrap();
     ClassMap::default().resolve(&mut dataset, &labels()).unwrap();

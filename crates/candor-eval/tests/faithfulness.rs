@@ -1,5 +1,5 @@
 //! Figures of faithfulness against the published code of each (tools/goldens/faithfulness.py), on a small model that both
-//! sides make.
+//! sides build.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use candor::map::Map;
@@ -9,7 +9,7 @@ use candor_eval::faithfulness::{Case, curve, impute, infidelity, road, sparsenes
 use candor_testing::{noise, noise_image};
 use serde_json::Value;
 
-/// Relative error that a figure, or a row of figures by the L2 norm, may have.
+/// Allowed relative error of a figure, or in the L2 norm of a row of figures.
 const TOLERANCE: f64 = 1e-6;
 
 fn golden() -> Value {
@@ -105,7 +105,7 @@ impl Small {
         Case { image: &self.image, map: &self.map, batch }
     }
 
-    /// Images of the golden, drawn one after the other.
+    /// The golden's images, drawn one after the other.
     fn images(&self, spec: &Value, count: usize) -> Vec<Vec<f32>> {
         let all = noise_image(count * self.image.len(), spec);
         all.chunks(self.image.len()).map(<[f32]>::to_vec).collect()

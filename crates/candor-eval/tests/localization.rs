@@ -38,7 +38,7 @@ impl GoldenMap {
         Map { height: self.height, width: self.width, data: self.data.clone() }
     }
 
-    /// The level of a threshold as the published code takes it: a share of the largest level.
+    /// The level of a threshold as in the published code: a fraction of the largest level.
     fn level(&self, threshold: f64) -> u8 {
         (threshold * f64::from((255.0 * f64::from(self.map().max())) as u8)) as u8
     }
@@ -49,7 +49,7 @@ fn boxes_and_overlaps_are_those_of_the_published_code() {
     let golden = golden();
     let mut compared = 0;
     for m in &golden.maps {
-        // The goldens' maps lie in 0..=1 and are not divided by their maxima.
+        // The goldens' maps are in 0..=1 and not divided by their maxima.
         let levels = Levels::of(&m.map(), 1.0);
         for (i, &threshold) in golden.thresholds.iter().enumerate() {
             let boxes = levels.boxes(m.level(threshold));
@@ -62,7 +62,7 @@ fn boxes_and_overlaps_are_those_of_the_published_code() {
                 boxes.all
             );
             if boxes.all.is_empty() {
-                // The published code takes the pixel in the corner for the box of nothing; here nothing has no box.
+                // Without foreground, the published code gives a box at the corner pixel; here there is no box.
                 assert_eq!(m.largest[i], [0, 0, 0, 0], "{what}");
                 assert!(m.single[i] < 0.05 && boxes.single(&m.boxes) == 0.0, "{what}");
                 continue;

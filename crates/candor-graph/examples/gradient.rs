@@ -1,4 +1,4 @@
-//! The gradient of an ONNX model in ten lines: writes a model that answers with ∂(Σ outputs)/∂input beside its outputs.
+//! The gradient of an ONNX model in ten lines: writes a model with ∂(Σ outputs)/∂input as an additional output.
 //!
 //! `cargo run --release -p candor-graph --example gradient -- model.onnx gradient.onnx`
 #![allow(missing_docs, reason = "an example")]
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     rewrite::standard(&mut graph, &folding)?;
     let (input, output) = (graph.inputs[0], graph.outputs[0]);
     let builder = Builder::new(graph);
-    // The seed of the reverse sweep: one for every element of the output.
+    // The seed of the reverse sweep: 1 for every element of the output.
     let seed = (builder.value(output) * 0.0 + 1.0).id();
     let (mut graph, gradients) = grad::gradients(builder.finish()?, &[(output, seed)], &[input])?;
     graph.outputs.push(gradients[0]);

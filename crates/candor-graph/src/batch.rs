@@ -1,11 +1,12 @@
-//! Whether the images of a batch are computed apart.
+//! Whether the images of a batch are computed independently of each other.
 
 use crate::graph::{Graph, Node};
 use crate::insert::is_feature;
 use crate::shape::Dim;
 
-/// The first node that makes what one image gives depend on the others of its batch: statistics over the batch (BatchNormalization in
-/// training mode), a maximum over all (dynamic quantisation), a softmax along the batch. Shapes must be known in terms of the batch.
+/// The first node that makes the result for one image depend on the other images of its batch: batch statistics (BatchNormalization
+/// in training mode), a maximum over the whole batch (dynamic quantisation), a softmax along the batch axis. Shapes must have been
+/// inferred in terms of the batch.
 pub fn mixes_batch(graph: &Graph) -> Option<&Node> {
     graph.nodes.iter().find(|node| {
         let batched = |id: &crate::graph::ValueId| {
@@ -29,14 +30,14 @@ fn is_batch(dim: Dim) -> bool {
     matches!(dim, Dim::Batch(_))
 }
 
-/// Whether an operator that works along an axis works along the batch.
+/// Whether a node whose operator works along an axis works along the batch axis.
 fn along_batch(node: &Node, shape: &[Dim]) -> bool {
     let default = match node.op.as_str() {
         "Softmax" | "LogSoftmax" | "Hardmax" | "TopK" | "LpNormalization" | "LayerNormalization" => -1,
         _ => return false,
     };
     let axis = node.int("axis", default).rem_euclid(shape.len().max(1) as i64) as usize;
-    // LayerNormalization is over all axes from the one it names on.
+    // LayerNormalization normalises over the named axis and all axes after it.
     let last = if node.op == "LayerNormalization" { shape.len() } else { axis + 1 };
     shape.iter().take(last).skip(axis).any(|d| is_batch(*d))
 }

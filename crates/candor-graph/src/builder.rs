@@ -21,7 +21,7 @@ pub struct Builder {
     error: RefCell<Option<GraphError>>,
     symbols: RefCell<SymbolGen>,
     scalars: RefCell<HashMap<u32, ValueId>>,
-    /// Of the nodes that are appended now.
+    /// Origin given to the nodes that are appended.
     origin: RefCell<Option<Origin>>,
 }
 
@@ -37,7 +37,7 @@ impl Builder {
         }
     }
 
-    /// What `build` answers. The nodes that it appends come from `node`, whose file name errors about them give.
+    /// Runs `build` and returns its result. Errors about the nodes that it appends name `node`'s node in the user's file.
     pub(crate) fn made_from<T>(&self, node: &Node, build: impl FnOnce() -> T) -> T {
         let around = self.origin.replace(Some(Origin::made_from(node)));
         let built = build();
@@ -45,10 +45,10 @@ impl Builder {
         built
     }
 
-    /// The graph with all that was appended.
+    /// The graph with all appended nodes.
     ///
     /// # Errors
-    /// The first node whose inputs did not fit its operator.
+    /// That of the first node whose inputs did not fit its operator.
     pub fn finish(self) -> Result<Graph> {
         match self.error.into_inner() {
             Some(error) => Err(error),
@@ -56,18 +56,18 @@ impl Builder {
         }
     }
 
-    /// Hands over what is wrong with the first node that could not be built: rules and lowerings count on inputs that fit
-    /// their operator, so that nothing must be built on top of it.
+    /// Returns the error of the first node that could not be built: rules and lowerings rely on inputs that fit their operator, so
+    /// nothing may be built on top of such a node.
     pub(crate) fn check(&self) -> Result<()> {
         self.error.borrow_mut().take().map_or(Ok(()), Err)
     }
 
-    /// Reads the graph as it stands.
+    /// Reads the graph built so far.
     pub fn with<T>(&self, f: impl FnOnce(&Graph) -> T) -> T {
         f(&self.graph.borrow())
     }
 
-    /// Changes the graph as it stands.
+    /// Changes the graph built so far.
     pub fn with_mut<T>(&self, f: impl FnOnce(&mut Graph) -> T) -> T {
         f(&mut self.graph.borrow_mut())
     }
@@ -128,14 +128,14 @@ impl Builder {
         ids.map(|id| self.value(id))
     }
 
-    /// Appends a node as it is; its outputs keep their ids, and it its origin.
+    /// Appends a node as it is: it keeps its output ids and its origin.
     pub(crate) fn push(&self, node: Node) {
         self.with_mut(|g| g.nodes.push(node));
         self.infer_last();
     }
 
-    /// Appends copies of those of `nodes` that depend on any of the replaced values, reading the replacements in their place.
-    /// Returns, for each value that was replaced or computed anew, the one that stands for it.
+    /// Copies those of `nodes` that depend on a replaced value; the copies read the replacements instead. Returns a map from each value
+    /// that was replaced or recomputed to its new value.
     pub fn copy<'b>(&'b self, nodes: &[Node], replaced: &[(ValueId, Expr<'b>)]) -> HashMap<ValueId, ValueId> {
         let mut stands: HashMap<ValueId, ValueId> = replaced.iter().map(|(id, e)| (*id, e.id())).collect();
         for node in nodes {

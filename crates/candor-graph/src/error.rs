@@ -32,7 +32,7 @@ pub enum GraphError {
     NotOnnx {
         /// Path or description of the source.
         what: String,
-        /// What the parser stumbled over.
+        /// The parser's message.
         reason: String,
     },
     /// The bytes are a file of another kind.
@@ -42,10 +42,10 @@ pub enum GraphError {
         what: String,
         /// What it is.
         found: &'static str,
-        /// How to come to the model.
+        /// How to get from this file to the model.
         remedy: &'static str,
     },
-    /// The graph has no form as an ONNX file.
+    /// The graph cannot be written as an ONNX file.
     #[error("the graph cannot be encoded")]
     Encode(#[source] Box<dyn Error + Send + Sync>),
     /// The model imports an operator set outside the supported range.
@@ -66,14 +66,14 @@ pub enum GraphError {
         /// Names of the functions.
         names: String,
     },
-    /// An initializer lives in a file that is missing, too short, or not where it may be.
+    /// The external data file of an initializer is missing, too short, or outside of the model's folder.
     #[error("initializer '{tensor}': external data file '{path}' cannot be used; put it beside the model")]
     ExternalData {
         /// Name of the initializer.
         tensor: String,
         /// Path of the data file.
         path: String,
-        /// What is wrong with it: the system's words, or what Candor found.
+        /// What is wrong with it: the system's message, or what Candor found.
         source: std::io::Error,
     },
     /// A tensor has a type that is not supported or is malformed.
@@ -100,12 +100,12 @@ pub enum GraphError {
         /// What is wrong.
         reason: String,
     },
-    /// The operator is known, but not in this case.
+    /// The operator is supported, but not this use of it.
     #[error("{at}: {reason}")]
     Unsupported {
         /// The node.
         at: NodeName,
-        /// Which case, and what to do.
+        /// Which use, and what to do.
         reason: String,
     },
     /// The operator is not known.
@@ -122,7 +122,7 @@ pub enum GraphError {
         /// What does not fit, and the shapes.
         reason: String,
     },
-    /// A shape or size must be known and is not.
+    /// A shape or size that must be known is not.
     #[error("{at}: {reason}")]
     UnknownShape {
         /// The node.
@@ -130,7 +130,7 @@ pub enum GraphError {
         /// Which size, and what to do.
         reason: String,
     },
-    /// What a node computes would be too large to hold, or takes too many nodes.
+    /// The result of a node would not fit into memory, or would take too many nodes to compute.
     #[error("{at}: {reason}")]
     TooLarge {
         /// The node.
@@ -138,7 +138,7 @@ pub enum GraphError {
         /// The size and the limit.
         reason: String,
     },
-    /// The model has more nodes than any classifier.
+    /// The model has more nodes than are read.
     #[error("the model has more than {most} nodes; simplify it when exporting")]
     ManyNodes {
         /// The limit.
@@ -160,7 +160,7 @@ pub enum GraphError {
     UnknownValue {
         /// The name asked for.
         name: String,
-        /// Names that exist, or nothing.
+        /// The names that exist; may be empty.
         hint: String,
     },
     /// The evaluator that folds constants failed.
@@ -174,7 +174,7 @@ impl GraphError {
         GraphError::Node { at: node.shown(), reason: reason.into() }
     }
 
-    /// A case of an operator that is not supported.
+    /// An unsupported use of an operator.
     pub(crate) fn unsupported(node: &Node, reason: impl Into<String>) -> Self {
         GraphError::Unsupported { at: node.shown(), reason: reason.into() }
     }
@@ -199,7 +199,7 @@ impl GraphError {
         GraphError::NoGradient { at: node.shown(), reason: reason.into() }
     }
 
-    /// The error of what a rewrite makes of `node`: names that node where nothing is named.
+    /// An error in what a rewrite makes from `node`: fills in that node where the error names none.
     pub(crate) fn at(self, node: &Node) -> Self {
         match self {
             GraphError::Malformed(reason) => GraphError::node(node, reason),
@@ -221,7 +221,7 @@ pub fn one_line(error: &dyn Error) -> String {
         cause = error.source();
     }
     let words: Vec<&str> = line.split_whitespace().collect();
-    // Names of a file may hold what a terminal would obey.
+    // Names in a file may contain control sequences that a terminal would execute.
     words.join(" ").replace(char::is_control, "\u{fffd}")
 }
 

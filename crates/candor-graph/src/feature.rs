@@ -1,4 +1,4 @@
-//! Features laid out over the image: which axes of a value are places, and how a mask N×C×H×W lies on it.
+//! Feature maps: which axes of a value are spatial, and how a mask N×C×H×W is applied to them.
 
 use crate::builder::Expr;
 use crate::graph::{Graph, ValueId};
@@ -7,19 +7,18 @@ use crate::shape::Dim;
 /// Order of a feature map's axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// N×C×H×W, as convolutions have it.
+    /// N×C×H×W, as for convolutions.
     ChannelsFirst,
-    /// N×H×W×C, as windowed transformers have it.
+    /// N×H×W×C, as for windowed transformers.
     ChannelsLast,
-    /// N×(extra + H·W)×C: rows of patches behind `extra` tokens that belong to no place (the class token), which masks leave
-    /// whole.
+    /// N×(extra + H·W)×C: patch tokens after `extra` tokens without a position (the class token), which masks leave unchanged.
     Tokens {
         /// Tokens in front of the patches.
         extra: usize,
     },
 }
 
-/// A value that holds features at places of the image.
+/// A value that holds features at positions of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Feature {
     /// The value.
@@ -30,13 +29,13 @@ pub struct Feature {
     pub shape: [usize; 3],
 }
 
-/// Most tokens without a place in front of the patches: class, distillation and register tokens.
+/// Maximum number of tokens without a position before the patches: class, distillation and register tokens.
 const MAX_EXTRA: usize = 8;
 
 impl Feature {
-    /// Reads a value as features at places. A value N×T×C needs the grid of a Conv before it, with at most
-    /// 8 tokens beside its places; without one, a square grid is assumed. `None`: it is neither that nor of rank four with
-    /// known sizes, or it has more rows than there are images (windows, say).
+    /// Reads a value as a feature map. For a value N×T×C, the patch grid is that of a Conv before it, with at most 8 tokens besides its
+    /// positions; without such a Conv a square grid is assumed. `None` if the value is neither that nor of rank four with known sizes, or
+    /// if it has more rows than there are images (windows, for example).
     pub fn of(graph: &Graph, value: ValueId) -> Option<Self> {
         let shape = graph.shape(value)?;
         let images = graph.inputs.first().and_then(|&id| graph.shape(id)).and_then(|s| s.first().copied());
@@ -55,7 +54,7 @@ impl Feature {
                 })
             }
             [_, Dim::Fixed(tokens), Dim::Fixed(channels)] => {
-                // N×C×T on its way to tokens: its last axis is the grid.
+                // N×C×T, not transposed to tokens yet: its last axis is the grid.
                 if !(*channels..=channels + MAX_EXTRA).contains(tokens) && exact_grid(graph, value, *channels)
                 {
                     return None;
@@ -68,7 +67,7 @@ impl Feature {
         }
     }
 
-    /// Lays a mask N×(1 or C)×H×W onto the value's axes.
+    /// Rearranges a mask N×(1 or C)×H×W to broadcast against the value.
     pub(crate) fn lay<'b>(&self, mask: Expr<'b>, mask_channels: usize) -> Expr<'b> {
         let [_, height, width] = self.shape;
         match self.layout {
@@ -81,7 +80,7 @@ impl Feature {
         }
     }
 
-    /// A value of this layout as N×C×H×W. Tokens without a place are left out.
+    /// A value of this layout as N×C×H×W, without the tokens that have no position.
     pub fn as_channels_first<'b>(&self, value: Expr<'b>) -> Expr<'b> {
         let [channels, height, width] = self.shape.map(|n| n as i64);
         match self.layout {
@@ -94,7 +93,7 @@ impl Feature {
         }
     }
 
-    /// The elements of one image's value as C×H×W, row-major. Tokens without a place are left out.
+    /// The elements of one image's value as C×H×W, row-major, without the tokens that have no position.
     pub fn channels_first(&self, values: &[f32]) -> Vec<f32> {
         let [channels, height, width] = self.shape;
         let first = match self.layout {
@@ -107,13 +106,13 @@ impl Feature {
     }
 }
 
-/// Whether a value N×a×b×c is N×H×W×C: told by the nearest nodes behind it that treat one axis as channels, else by which two
-/// sizes are equal, as images are mostly square.
+/// Whether a value N×a×b×c is N×H×W×C: decided by the nearest nodes after it that treat one axis as channels, otherwise by which two
+/// sizes are equal, since images are mostly square.
 fn channels_last(graph: &Graph, value: ValueId, [a, b, c]: [usize; 3]) -> bool {
     channels_told(graph, value).unwrap_or(a == b && b != c)
 }
 
-/// `Some(true)` if the nodes behind a value of rank four tell that its channels are last, `Some(false)` if first.
+/// `Some(true)` if the nodes after a value of rank four show that its channels are last, `Some(false)` if first.
 fn channels_told(graph: &Graph, value: ValueId) -> Option<bool> {
     let mut same = std::collections::HashSet::from([value]);
     for node in &graph.nodes {
@@ -159,7 +158,7 @@ fn channels_told(graph: &Graph, value: ValueId) -> Option<bool> {
     None
 }
 
-/// Whether the last Conv before a value has exactly so many places.
+/// Whether the last Conv before a value has exactly `places` spatial positions.
 fn exact_grid(graph: &Graph, value: ValueId, places: usize) -> bool {
     let up = graph.ancestors(&[value]);
     let conv = graph.nodes.iter().rev().find(|n| n.op == "Conv" && up.contains(&n.output()));
@@ -167,7 +166,7 @@ fn exact_grid(graph: &Graph, value: ValueId, places: usize) -> bool {
     matches!(shape.as_deref(), Some([_, _, Dim::Fixed(h), Dim::Fixed(w)]) if *h > 1 && h * w == places)
 }
 
-/// Height and width of the patch grid behind `tokens` tokens: those of the last Conv before the value that fits.
+/// Height and width of the patch grid of `tokens` tokens: those of the last Conv before the value whose grid fits.
 fn grid(graph: &Graph, value: ValueId, tokens: usize) -> Option<[usize; 2]> {
     let up = graph.ancestors(&[value]);
     let fits = |places: usize| places > 1 && places <= tokens && tokens - places <= MAX_EXTRA;

@@ -1,4 +1,4 @@
-//! Files to read: regular ones, of a size that makes sense. A pipe, a device or a socket may never begin, or never end.
+//! Reads regular files of limited size. Reading a pipe, a device or a socket may block for ever or never end.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Result};
@@ -7,10 +7,9 @@ use std::path::Path;
 /// Opens a regular file of at most `most` bytes.
 ///
 /// # Errors
-/// The system's; [`ErrorKind::IsADirectory`]; [`ErrorKind::InvalidInput`] for what is no regular file;
-/// [`ErrorKind::FileTooLarge`].
+/// The system's; [`ErrorKind::IsADirectory`]; [`ErrorKind::InvalidInput`] if it is not a regular file; [`ErrorKind::FileTooLarge`].
 pub fn open(path: &Path, most: u64) -> Result<File> {
-    // Opening a pipe would wait for whoever writes to it: what it is, is asked before.
+    // Opening a pipe would block until something writes to it, so check the kind of file first.
     is_regular(path)?;
     let file = File::open(path)?;
     if file.metadata()?.len() > most {
@@ -19,7 +18,7 @@ pub fn open(path: &Path, most: u64) -> Result<File> {
     Ok(file)
 }
 
-/// That there is a regular file at `path`, or that a link there leads to one.
+/// Checks that there is a regular file at `path`, or a link to one.
 ///
 /// # Errors
 /// As [`open`].
@@ -37,14 +36,14 @@ pub fn is_regular(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The bytes of a regular file of at most `most`.
+/// The bytes of a regular file of at most `most` bytes.
 ///
 /// # Errors
 /// As [`open`].
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let file = open(path, most)?;
     let mut bytes = vec![];
-    // The size need not be true: what is being written grows.
+    // The size is only a hint: the file may be growing.
     let size = file.metadata().map_or(0, |m| m.len()).min(most);
     bytes.try_reserve_exact(size as usize).map_err(|_| Error::from(ErrorKind::OutOfMemory))?;
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
@@ -57,7 +56,7 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
 /// The text of a regular file of at most `most` bytes.
 ///
 /// # Errors
-/// As [`open`]; [`ErrorKind::InvalidData`] for what is no UTF-8.
+/// As [`open`]; [`ErrorKind::InvalidData`] if it is not UTF-8.
 pub fn read_text(path: &Path, most: u64) -> Result<String> {
     let no_text = |_| Error::new(ErrorKind::InvalidData, "is no text in UTF-8");
     String::from_utf8(read(path, most)?).map_err(no_text)

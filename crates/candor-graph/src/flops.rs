@@ -2,21 +2,21 @@
 
 use crate::graph::{Graph, Node, ValueId};
 
-/// Operations of one forward pass at a batch size; a multiplication with its addition counts as two. Conv, ConvTranspose,
-/// Gemm and MatMul are counted; a node whose shapes are not known counts nothing.
+/// Operations of one forward pass at a batch size; a multiplication with its addition counts as two. Conv, ConvTranspose, Gemm and
+/// MatMul are counted; a node whose shapes are not known counts as zero.
 pub fn forward(graph: &Graph, batch: usize) -> u64 {
     graph.nodes.iter().map(|n| of_node(graph, n, batch)).sum()
 }
 
-/// Operations of those nodes of a forward pass that depend on any of `from`.
+/// Operations of the nodes of a forward pass that depend on any of `from`.
 pub fn forward_from(graph: &Graph, from: &[ValueId], batch: usize) -> u64 {
     let below = graph.descendants(from);
     let depends = |n: &&Node| n.inputs.iter().flatten().any(|id| below.contains(id));
     graph.nodes.iter().filter(depends).map(|n| of_node(graph, n, batch)).sum()
 }
 
-/// Operations that the gradient with respect to `from` takes beyond the forward pass: each product again for every factor
-/// of it that depends on `from`. This is the mathematics' count, the same whatever nodes a rule writes.
+/// Operations that the gradient with respect to `from` takes in addition to the forward pass: each product once more for every
+/// factor of it that depends on `from`. The count follows the mathematics, whatever nodes a rule emits.
 pub fn backward(graph: &Graph, from: &[ValueId], batch: usize) -> u64 {
     let below = graph.descendants(from);
     let factors = |n: &Node| n.inputs.iter().take(2).flatten().filter(|id| below.contains(id)).count();

@@ -5,15 +5,15 @@ use std::collections::{HashMap, HashSet};
 use crate::graph::{Graph, ValueId};
 use crate::shape::Dim;
 
-/// Bytes of all values that the nodes compute for a batch of one, at four bytes an element; a value whose shape is not known counts
-/// nothing. It bounds what an engine holds at once, which is less, since values go when nobody reads them any more.
+/// Bytes of all values that the nodes compute for a batch of one, at four bytes an element; a value of unknown shape counts as zero.
+/// An upper bound of what an engine holds at once, since engines free a value after its last reader.
 pub fn computed_bytes(graph: &Graph) -> u64 {
     let computed = graph.nodes.iter().flat_map(|n| n.outputs.iter().flatten());
     let bytes = computed.map(|&id| Bytes::of(graph, id).at(1));
     bytes.fold(0, u64::saturating_add)
 }
 
-/// How many rows (1..=`most`) a batch may have for the values that `graph` computes to stay within `bytes`, all together.
+/// The largest batch size (1..=`most`) at which all values that `graph` computes together stay within `bytes`.
 pub fn batch_within(graph: &Graph, bytes: u64, most: u64) -> usize {
     (bytes / computed_bytes(graph).max(1)).clamp(1, most) as usize
 }
@@ -22,7 +22,7 @@ pub fn batch_within(graph: &Graph, bytes: u64, most: u64) -> usize {
 #[derive(Clone, Debug, Default)]
 pub struct Footprint(Vec<Step>);
 
-/// What a node takes and what nobody reads after it: bytes, and bytes for each image of a batch.
+/// What a node allocates, and what is freed after it because it was the last reader: bytes, and bytes per image of a batch.
 #[derive(Clone, Copy, Debug, Default)]
 struct Step {
     taken: Bytes,
@@ -36,7 +36,7 @@ struct Bytes {
 }
 
 impl Bytes {
-    /// Of a value, at four bytes an element; nothing if its shape is not known.
+    /// Size of a value, at four bytes an element; zero if its shape is not known.
     fn of(graph: &Graph, id: ValueId) -> Self {
         let shape = graph.shape(id).unwrap_or_else(|| vec![Dim::Unknown]);
         let bytes = shape.iter().try_fold(4u64, |n, d| Some(n.saturating_mul(d.at(1)? as u64)));
@@ -58,7 +58,7 @@ impl Bytes {
 }
 
 impl Footprint {
-    /// Of a graph whose nodes run in their order and whose values go when nobody reads them any more.
+    /// Footprint of a graph whose nodes run in order and whose values are freed after their last reader.
     pub fn of(graph: &Graph) -> Self {
         let stays: HashSet<ValueId> = graph.outputs.iter().copied().collect();
         let mut last: HashMap<ValueId, usize> = HashMap::new();
@@ -78,7 +78,7 @@ impl Footprint {
         Footprint(steps)
     }
 
-    /// The most bytes that are held at once at a batch size. Inputs and constants are not counted.
+    /// Peak memory in bytes at a batch size. Inputs and constants are not counted.
     pub fn peak(&self, batch: usize) -> u64 {
         let (mut held, mut peak) = (0u64, 0);
         for step in &self.0 {
@@ -118,7 +118,7 @@ mod tests {
         let y = (chain + early).id();
         let mut graph = b.finish().unwrap();
         graph.outputs = vec![y];
-        // `early` and the two ends of one of the others' steps; the last sum has both and its own.
+        // `early` and the two ends of one step of the other chain; the last sum holds both and its own result.
         assert_eq!(Footprint::of(&graph).peak(1), 4 * 30);
         assert_eq!(Footprint::of(&graph).peak(5), 5 * 4 * 30);
     }

@@ -39,18 +39,18 @@ pub struct Value {
     pub(crate) sym: SymTensor,
 }
 
-/// An ONNX graph. Invariants ([`Graph::check`]): nodes stand in topological order, every value has at most
+/// An ONNX graph. Invariants ([`Graph::check`]): nodes are in topological order, every value has at most
 /// one producer, names are unique, ids are in range.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     /// Values by id.
     values: Vec<Value>,
     names: HashMap<String, ValueId>,
-    /// Numbers below are taken, or were tried, by names that had to be made unique.
+    /// Numeric suffixes below this one were used or tried for names that had to be made unique.
     next_number: usize,
     /// Nodes in topological order.
     pub nodes: Vec<Node>,
-    /// Inputs that a caller must give (initializers are constants, not inputs).
+    /// Inputs that a caller must provide (initializers are constants, not inputs).
     pub inputs: Vec<ValueId>,
     /// Outputs, in order.
     pub outputs: Vec<ValueId>,
@@ -90,7 +90,7 @@ impl Graph {
         id
     }
 
-    /// Makes a value a constant. Any node that produced it must be removed by the caller.
+    /// Turns a value into a constant. The caller must remove any node that produced it.
     pub fn set_constant(&mut self, id: ValueId, tensor: Arc<Tensor>) {
         let value = &mut self.values[id.index()];
         value.dtype = Some(tensor.dtype());
@@ -98,7 +98,7 @@ impl Graph {
         value.constant = Some(tensor);
     }
 
-    /// Makes a constant a value of the same shape that something else must give.
+    /// Turns a constant into a value of the same shape that has to be provided from elsewhere.
     pub(crate) fn forget_constant(&mut self, id: ValueId) {
         let shape: Option<Vec<Dim>> =
             self.constant(id).map(|t| t.shape().iter().map(|&n| Dim::Fixed(n)).collect());
@@ -124,7 +124,7 @@ impl Graph {
         value.dtype = dtype.or(value.dtype);
     }
 
-    /// Never tries a number twice: a file may have given many of such names away.
+    /// Appends a number where the name is taken. No number is tried twice: a file may use many such names.
     fn unique_name(&mut self, name: &str) -> String {
         if !name.is_empty() && !self.names.contains_key(name) {
             return name.to_string();
@@ -175,7 +175,7 @@ impl Graph {
         self.constant(id)?.as_floats()?.first().copied()
     }
 
-    /// Elements of a value that are known integers whatever the batch size.
+    /// Elements of an integer value, if they are known and do not depend on the batch size.
     pub fn known_ints(&self, id: ValueId) -> Option<Vec<i64>> {
         if let Some(tensor) = self.constant(id) {
             return tensor.to_ints();
@@ -184,7 +184,7 @@ impl Graph {
         Some(constant.values().iter().map(|&v| v.into()).collect())
     }
 
-    /// Elements of a vector of integers that are known in terms of the batch size: a target of Reshape or Tile.
+    /// Elements of an integer vector that are known in terms of the batch size: the target of a Reshape or Tile.
     pub(crate) fn known_dims(&self, id: ValueId) -> Option<Vec<Dim>> {
         if let Some(ints) = self.known_ints(id) {
             return ints.into_iter().map(|v| usize::try_from(v).ok().map(Dim::Fixed)).collect();
@@ -193,7 +193,7 @@ impl Graph {
         (!dims.contains(&Dim::Unknown)).then_some(dims)
     }
 
-    /// Reads `to` wherever `from` was read, in nodes for which `which` holds and in the outputs.
+    /// Replaces `from` by `to` in the inputs of the nodes for which `which` holds and in the graph's outputs.
     pub fn replace_uses(&mut self, from: ValueId, to: ValueId, which: impl Fn(&Node) -> bool) {
         for node in self.nodes.iter_mut().filter(|n| which(n)) {
             for input in node.inputs.iter_mut().flatten() {
@@ -209,8 +209,7 @@ impl Graph {
         }
     }
 
-    /// Gives a value another's name; the other is renamed out of the way. Keeps the file's names on values
-    /// that a rewrite replaced.
+    /// Gives a value the name of another, which is renamed. Keeps the file's names on values that a rewrite replaced.
     pub fn take_name(&mut self, id: ValueId, from: ValueId) {
         let name = self.name(from).to_string();
         let old = self.name(id).to_string();
@@ -222,7 +221,7 @@ impl Graph {
         self.values[id.index()].name = name;
     }
 
-    /// Gives a value that name. Whatever has it is renamed out of the way.
+    /// Gives a value this name. A value that already has the name is renamed.
     pub fn rename(&mut self, id: ValueId, name: &str) {
         if self.name(id) == name {
             return;
@@ -238,7 +237,7 @@ impl Graph {
         self.names.insert(name.to_string(), id);
     }
 
-    /// Sum of the elements of all constants that some node reads.
+    /// Total number of elements of the constants that nodes read.
     pub fn parameter_count(&self) -> usize {
         let used: HashSet<ValueId> =
             self.nodes.iter().flat_map(|n| n.inputs.iter().flatten().copied()).collect();

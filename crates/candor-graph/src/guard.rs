@@ -1,19 +1,19 @@
-//! Panics of libraries, and of Candor's own code where nobody foresaw a file, as errors.
+//! Turns panics, of libraries and of Candor's own code on unforeseen files, into errors.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What `work` answers; what it says if it panics. What it has half changed is not to be used again.
+/// Runs `work` and returns its result, or the panic's message. Whatever `work` had half changed must not be used afterwards.
 ///
 /// The process's panic hook still runs: a program that wants one line instead of the hook's several installs its own.
 ///
 /// # Errors
-/// The panic's words, in one line.
+/// The panic's message, in one line.
 pub fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| words(panic.as_ref()))
 }
 
-/// A panic's words.
+/// A panic's message.
 pub fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words");

@@ -1,4 +1,4 @@
-//! Masks into a graph, outputs out of it, and the cut into the part before the masks and the part after.
+//! Inserts masks into a graph, exposes values as outputs, and cuts the graph into the parts before and after the masks.
 
 use std::collections::HashSet;
 
@@ -9,14 +9,14 @@ use crate::graph::{Graph, Node, ValueId};
 use crate::shape::Dim;
 use crate::tensor::{DataType, Tensor};
 
-/// Whether a mask selects places, features, or features at places.
+/// Whether a mask selects positions, features, or features at positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaskShape {
-    /// N×1×H×W, broadcast over channels: only where.
+    /// N×1×H×W, broadcast over channels: selects positions only.
     Spatial,
-    /// N×C×H×W: which feature, where.
+    /// N×C×H×W: selects features at positions.
     Full,
-    /// N×C×1×1, broadcast over places: only which feature.
+    /// N×C×1×1, broadcast over positions: selects features only.
     Channel,
 }
 
@@ -33,8 +33,8 @@ pub struct MaskSite {
     pub mask_shape: [usize; 3],
 }
 
-/// Multiplies each of `features` by a mask, which becomes a new input of the graph (see [`MaskShape`], whatever the
-/// feature's layout), wherever the value is read.
+/// Multiplies each of `features` by a mask, a new input of the graph, wherever the value is read. The masks have the shapes of
+/// [`MaskShape`], whatever the layout of the feature.
 ///
 /// # Errors
 /// [`GraphError`] if the graph is malformed.
@@ -52,7 +52,7 @@ pub fn insert_masks(graph: Graph, features: &[Feature], shape: MaskShape) -> Res
         let [own_channels, own_height, own_width] = mask_shape;
         let dims = [batch, Dim::Fixed(own_channels), Dim::Fixed(own_height), Dim::Fixed(own_width)];
         let name = format!("mask_{}", sites.len());
-        // The product stands right behind the value's producer, so that the order stays topological.
+        // The product is placed right after the value's producer, so that the order stays topological.
         let split = graph.nodes.iter().position(|n| n.outputs.contains(&Some(value))).map_or(0, |i| i + 1);
         let rest = graph.nodes.split_off(split);
         let producer = split.checked_sub(1).map(|i| graph.nodes[i].clone());
@@ -82,8 +82,8 @@ pub fn insert_masks(graph: Graph, features: &[Feature], shape: MaskShape) -> Res
     Ok((graph, sites))
 }
 
-/// Makes all that reads `value` read what `make` builds of the graph's inputs and constants, in front of all other nodes. Returns
-/// the value that was built.
+/// Replaces `value`, wherever it is read, by what `make` builds from the graph's inputs and constants; the new nodes come before all
+/// others. Returns the value that was built.
 ///
 /// # Errors
 /// [`GraphError`] if `make` fails or the graph is malformed.
@@ -121,32 +121,31 @@ pub fn image_shape(graph: &Graph, value: ValueId) -> Result<[usize; 3]> {
     }
 }
 
-/// A graph cut in two: `prefix` runs once, `suffix` every time the separating inputs change.
+/// A graph cut in two: `prefix` runs once, `suffix` runs each time the separating inputs change.
 #[derive(Debug)]
 pub struct Cut {
-    /// Computes `crossing` from the inputs that are not among the separating ones. Without outputs if nothing
-    /// crosses but inputs.
+    /// Computes `crossing` from the inputs that are not separating inputs. It has no outputs if only inputs cross.
     pub prefix: Graph,
     /// The rest: its inputs are the separating inputs followed by `crossing`.
     pub suffix: Graph,
-    /// Values that the prefix hands to the suffix. Ids are those of the uncut graph.
+    /// Values that the prefix passes to the suffix. Ids are those of the uncut graph.
     pub crossing: Vec<ValueId>,
 }
 
 impl Cut {
-    /// Whether what crosses is rows of features, so that a batch of the suffix may be stacked from images that the prefix saw one by
-    /// one. Whole numbers may count in batches: places in a flattened batch, for one.
+    /// Whether all crossing values are features with one row per image, so that a batch for the suffix can be stacked from images that
+    /// the prefix processed one by one. Integers may depend on the batch: positions in a flattened batch, for example.
     pub fn crosses_in_rows(&self) -> bool {
         self.crossing.iter().all(|&id| is_feature(&self.suffix, id))
     }
 }
 
-/// Whether a value is floats or their quantised form, not whole numbers.
+/// Whether a value holds floats, or quantised floats, and not integers.
 pub fn is_feature(graph: &Graph, id: ValueId) -> bool {
     graph.value(id).dtype.is_none_or(|t| t.is_float() || t.is_quantized())
 }
 
-/// Cuts a graph: the suffix is all that depends on any of `separating` (inputs of the graph).
+/// Cuts a graph: the suffix is everything that depends on any of `separating` (inputs of the graph).
 pub fn cut(graph: &Graph, separating: &[ValueId]) -> Cut {
     let late = graph.descendants(separating);
     let is_late = |n: &Node| n.outputs.iter().flatten().any(|o| late.contains(o));
@@ -170,12 +169,12 @@ pub fn cut(graph: &Graph, separating: &[ValueId]) -> Cut {
     Cut { prefix, suffix, crossing }
 }
 
-/// Values through which everything that reaches `output` from `input` must pass, in order: floats, though what passes may be
-/// quantised on its way.
+/// Values through which every path from `input` to `output` passes, in order. Only float values are returned, although paths may
+/// also pass through quantised ones.
 pub fn dominators(graph: &Graph, input: ValueId, output: ValueId) -> Vec<ValueId> {
     let down = graph.descendants(&[input]);
     let up = graph.ancestors(&[output]);
-    // Sizes that are read off the image (Shape and what follows) bypass nothing; quantised features do.
+    // Sizes computed from the image (Shape and what follows) are not a second path; quantised features are.
     let on_path = |id: &ValueId| down.contains(id) && up.contains(id) && is_feature(graph, *id);
     let mut readers: std::collections::HashMap<ValueId, usize> = std::collections::HashMap::new();
     for node in &graph.nodes {
@@ -185,7 +184,7 @@ pub fn dominators(graph: &Graph, input: ValueId, output: ValueId) -> Vec<ValueId
             }
         }
     }
-    // Walking in topological order, a value is passed by all paths when nothing else is waiting to be read.
+    // Nodes are visited in topological order: all paths pass through a value if no other value is still to be read when it is produced.
     let mut open: HashSet<ValueId> = HashSet::from([input]);
     let mut found = vec![];
     for node in &graph.nodes {

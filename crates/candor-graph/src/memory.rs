@@ -1,13 +1,13 @@
-//! Whether memory can be had, asked before something large is computed: an allocation that fails ends the process, and a few bytes of a
-//! file can ask for any size.
+//! Whether memory is available, checked before something large is computed: a failed allocation ends the process, and a few bytes of
+//! a file can demand any size.
 
-/// Whether the allocator gives that many bytes at once. They are given back at once, untouched. Where a system promises more than it
-/// has, so does this.
+/// Whether the allocator grants that many bytes in one piece. They are freed at once, untouched. On systems that overcommit memory the
+/// answer may be too optimistic.
 pub fn is_available(bytes: u64) -> bool {
     let Ok(bytes) = usize::try_from(bytes) else { return false };
     let mut room: Vec<u8> = vec![];
     let given = room.try_reserve_exact(bytes).is_ok();
-    // An allocation that nobody sees would be left out.
+    // The compiler would remove an allocation that is not used.
     std::hint::black_box(&room);
     given
 }

@@ -19,7 +19,7 @@ use crate::error::{GraphError, Result};
 use crate::graph::{Graph, Node, ValueId};
 use crate::tensor::{Tensor, TensorData};
 
-/// What is known of a constant: its shape, and its elements if it is a small vector of integers.
+/// What shape inference knows about a constant: its shape, and its elements if it is a small vector of integers.
 pub(crate) fn sym_of_constant(tensor: &Tensor) -> SymTensor {
     const MAX_ELEMENTS: usize = 64;
     if tensor.shape().len() <= 1 && tensor.len() <= MAX_ELEMENTS {
@@ -77,11 +77,11 @@ pub(crate) fn infer_node(graph: &mut Graph, index: usize, symbols: &mut SymbolGe
     Ok(())
 }
 
-/// Makes sure that the shapes of the graph's outputs are known.
+/// Checks that the shapes of the graph's outputs are known.
 ///
 /// # Errors
-/// Names the first node on the way to an output whose inputs have known shapes and whose output has not:
-/// [`GraphError::UnknownOperator`], [`GraphError::UnknownShape`] if the sizes depend on what is computed, or
+/// Names the first node on the way to an output whose inputs have known shapes and whose output does not:
+/// [`GraphError::UnknownOperator`], [`GraphError::UnknownShape`] if the sizes depend on computed values, or
 /// [`GraphError::Unsupported`] for control flow.
 pub fn check_known(graph: &Graph) -> Result<()> {
     let unknown = |id: &ValueId| graph.shape(*id).is_none_or(|s| s.contains(&Dim::Unknown));
@@ -96,7 +96,7 @@ pub fn check_known(graph: &Graph) -> Result<()> {
     culprit.map_or(Ok(()), |node| Err(why_unknown(graph, node)))
 }
 
-/// Operators that make much out of little.
+/// Operators whose output can be far larger than their inputs.
 pub(crate) const GROWING: &[&str] = &[
     "Col2Im",
     "ConstantOfShape",
@@ -114,7 +114,7 @@ pub(crate) const GROWING: &[&str] = &[
     "Upsample",
 ];
 
-/// Makes sure that no operator that makes much out of little reads its size off the image.
+/// Checks that no operator whose output can be far larger than its inputs has an output size that depends on computed values.
 ///
 /// # Errors
 /// [`GraphError::UnknownShape`] naming the first that does.
@@ -146,7 +146,7 @@ fn why_unknown(graph: &Graph, node: &Node) -> GraphError {
     }
 }
 
-/// Why an If or a Loop stays.
+/// Why an If or a Loop could not be replaced.
 fn control_flow_reason(node: &Node) -> Option<&'static str> {
     match (node.domain.as_str(), node.op.as_str()) {
         ("", "If") => Some("its condition is computed from the image; export the branch that is taken"),

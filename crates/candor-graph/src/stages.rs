@@ -1,7 +1,7 @@
-//! A graph whose loops are run by the caller, who then can tell how far they are, show what they carry, and end them.
+//! Cuts a graph at its loops, so that the caller runs them and can report progress, show intermediate values, and stop them.
 //!
-//! A runtime gives no sign of life while it runs a Loop. Here the graph is cut at its loops: what is computed before them, a single
-//! turn of each, and what follows from their results are graphs of their own. They hand values on by name.
+//! A runtime reports nothing while it runs a Loop. Here, what is computed before the loops, a single iteration of each, and what follows
+//! from their results are separate graphs. They pass values on by name.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -11,53 +11,53 @@ use crate::rewrite;
 use crate::subgraph::Subgraph;
 use crate::tensor::TensorData;
 
-/// A part of a graph. The parts are run in order; each takes its inputs by name from the graph's inputs and from what earlier parts
-/// gave.
+/// A part of a graph. The parts are run in order; each takes its inputs by name from the graph's inputs and from the outputs of
+/// earlier parts.
 #[derive(Debug)]
 pub enum Stage {
-    /// Run once. Its outputs are kept under their names.
+    /// Run once. Its outputs are stored under their names.
     Once(Graph),
-    /// Run turn after turn.
+    /// Run iteration by iteration.
     Loop(Turns),
 }
 
-/// A loop of a known number of turns.
+/// A loop with a known number of iterations.
 #[derive(Debug)]
 pub struct Turns {
     /// Name of the Loop node.
     pub name: String,
-    /// One turn. Its outputs are the carried values after the turn.
+    /// One iteration. Its outputs are the carried values after the iteration.
     pub graph: Graph,
     /// How often it is run.
     pub count: usize,
-    /// The input of the graph that holds the number of the turn (int64 scalar, from 0), if it reads it.
+    /// The input of the graph that holds the iteration number (int64 scalar, from 0), if the body reads it.
     pub turn: Option<String>,
-    /// What is handed from turn to turn.
+    /// The values that are passed from iteration to iteration.
     pub carried: Vec<Carried>,
-    /// Inputs of the graph that are the same in every turn, with the names of the values that they are.
+    /// Inputs of the graph that are the same in every iteration, each with the name of the outer value.
     pub captured: Vec<(String, String)>,
 }
 
-/// A value that a loop hands from turn to turn.
+/// A value that a loop passes from iteration to iteration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Carried {
-    /// The input of the turn's graph.
+    /// The input of the iteration's graph.
     pub input: String,
-    /// The output of the turn's graph that is the input of the next turn.
+    /// The output of the iteration's graph that is the input of the next iteration.
     pub output: String,
-    /// The value of an earlier stage with which the first turn begins.
+    /// Name of the earlier stage's value that the first iteration starts with.
     pub first: String,
-    /// The name under which the value after the last turn is kept.
+    /// Name under which the value after the last iteration is stored.
     pub last: String,
 }
 
-/// Cuts a graph at those of its loops that end by their count alone. A graph without any is one stage.
+/// Cuts a graph at its loops with a fixed number of iterations. A graph without such loops is one stage.
 ///
 /// # Errors
-/// [`GraphError`] if a stage would be malformed, as when the graph is.
+/// [`GraphError`] if the graph, and therefore a stage, is malformed.
 pub fn stages(graph: &Graph) -> Result<Vec<Stage>> {
     let loops: Vec<Option<Counted<'_>>> = graph.nodes.iter().map(|n| Counted::of(graph, n)).collect();
-    // The stage that computes a value: behind as many loops as lie on the longest way to it.
+    // The stage that computes a value: the largest number of loops on a path to it.
     let mut stage_of: HashMap<ValueId, usize> = graph.inputs.iter().map(|&id| (id, 0)).collect();
     let mut stage_of_node = vec![];
     for (node, counted) in graph.nodes.iter().zip(&loops) {
@@ -83,7 +83,8 @@ pub fn stages(graph: &Graph) -> Result<Vec<Stage>> {
     Ok(found)
 }
 
-/// The nodes of these indices as a graph: its inputs are what they read of others, its outputs what others read of them.
+/// The nodes with these indices as a graph: its inputs are the values it reads from other nodes, its outputs the values others read from
+/// it.
 fn part(graph: &Graph, nodes: &HashSet<usize>) -> Result<Graph> {
     let (mut read, mut made, mut read_elsewhere) = (BTreeSet::new(), HashSet::new(), HashSet::new());
     for (i, node) in graph.nodes.iter().enumerate() {
@@ -112,7 +113,7 @@ fn part(graph: &Graph, nodes: &HashSet<usize>) -> Result<Graph> {
     Ok(part)
 }
 
-/// A Loop that ends by its count.
+/// A Loop with a fixed number of iterations.
 struct Counted<'g> {
     node: &'g Node,
     body: &'g Subgraph,
@@ -131,7 +132,7 @@ impl<'g> Counted<'g> {
             None => true,
             Some(id) => matches!(graph.constant(id)?.data(), TensorData::Bool(v) if v == &[true]),
         };
-        // The condition that the body hands on is the one that it is given.
+        // The body returns the condition that it was given.
         let handed_on = *body.graph.outputs.first()?;
         let going = *body.graph.inputs.get(1)?;
         let passes = |n: &Node| n.op == "Identity" && n.output() == handed_on && n.input(0) == Some(going);
@@ -238,7 +239,7 @@ mod tests {
         let [carried] = &turns.carried[..] else { panic!("{:?}", turns.carried) };
         let given = names(before, &before.outputs);
         assert!(given.contains(&carried.first) && given.contains(&turns.captured[0].1), "{given:?}");
-        // The large constant is the turn's own again.
+        // The large constant is part of the iteration's graph again.
         assert_eq!(names(&turns.graph, &turns.graph.inputs), ["turn", "sum", "add"]);
         assert!(turns.graph.parameter_count() >= 100);
         assert_eq!(names(&turns.graph, &turns.graph.outputs), std::slice::from_ref(&carried.output));

@@ -1,7 +1,7 @@
-//! What a network's weights say of the values that it saw in training, and outputs that say what it sees.
+//! Training statistics in a network's weights, and outputs that measure the same statistics on new images.
 //!
-//! A BatchNormalization keeps the mean μ and the variance σ² of its input: its output (x − μ)/σ·γ + β had the mean β and the standard
-//! deviation |γ|. Folded into a convolution it leaves a bias β − μγ/σ, which cancels the mean of what the weights make of the input.
+//! A BatchNormalization stores the mean μ and the variance σ² of its input in training: its output (x − μ)/σ·γ + β had the mean β and
+//! the standard deviation |γ|. Folded into a convolution, it leaves a bias β − μγ/σ, which cancels the mean of the convolution's result.
 
 use crate::builder::Builder;
 use crate::error::Result;
@@ -13,13 +13,13 @@ use crate::shape::Dim;
 pub struct Normalised {
     /// The output.
     pub value: ValueId,
-    /// γ: the standard deviation that each channel had in training, up to its sign.
+    /// γ: the standard deviation of each channel in training, up to its sign.
     pub scale: Vec<f32>,
-    /// β: the mean that each channel had in training.
+    /// β: the mean of each channel in training.
     pub shift: Vec<f32>,
 }
 
-/// What a convolution made, with a bias, N×C×H×W.
+/// The output of a convolution with its bias added, N×C×H×W.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Biased {
     /// The sum.
@@ -28,20 +28,20 @@ pub struct Biased {
     pub bias: Vec<f32>,
 }
 
-/// Every BatchNormalization that keeps statistics of training.
+/// Every BatchNormalization with constant training statistics.
 pub fn normalised(graph: &Graph) -> Vec<Normalised> {
     let is_one =
         |n: &&Node| n.op == "BatchNormalization" && n.domain.is_empty() && n.int("training_mode", 0) == 0;
     let floats = |n: &Node, i: usize| Some(graph.constant(n.input(i)?)?.as_floats()?.to_vec());
     let found = graph.nodes.iter().filter(is_one).filter_map(|n| {
-        // Statistics that are computed are those of the batch.
+        // Computed statistics are those of the batch, not of training.
         floats(n, 3).and(floats(n, 4))?;
         Some(Normalised { value: n.output(), scale: floats(n, 1)?, shift: floats(n, 2)? })
     });
     found.collect()
 }
 
-/// Those of `all` that are in the graph still, with the same channels.
+/// Those of `all` that still exist in the graph with the same channels.
 pub fn still_there(graph: &Graph, all: Vec<Normalised>) -> Vec<Normalised> {
     let producers = graph.producers();
     let there =
@@ -49,7 +49,7 @@ pub fn still_there(graph: &Graph, all: Vec<Normalised>) -> Vec<Normalised> {
     all.into_iter().filter(there).collect()
 }
 
-/// Every bias of channels behind a convolution: its own, or that of an Add behind it, with or without a Mul by a constant between.
+/// Every per-channel bias after a convolution: its own, or that of an Add after it, with or without a Mul by a constant in between.
 pub fn biased(graph: &Graph) -> Vec<Biased> {
     let (producers, consumers) = (graph.producers(), graph.consumers());
     let made_by = |id: Option<ValueId>| id.and_then(|id| producers.get(&id)).map(|&i| &graph.nodes[i]);
@@ -57,7 +57,7 @@ pub fn biased(graph: &Graph) -> Vec<Biased> {
         None => Some(vec![0.0; channels]),
         Some(id) => Some(graph.constant(id)?.as_floats()?.to_vec()),
     };
-    // Of an operator of two operands, the constant, one number a channel, and what made the other.
+    // For an operator with two operands: the constant, one number per channel, and the node that made the other operand.
     let by_constant = |node: &Node, channels: usize| {
         let per_channel = |id: ValueId| {
             let tensor = graph.constant(id)?;
@@ -102,11 +102,11 @@ fn channels(graph: &Graph, value: ValueId) -> Option<usize> {
     }
 }
 
-/// The graph with two more outputs for each of `values` (N×C×H×W): the mean of each image's channels, and the mean of their squares, both
-/// N×C×1×1.
+/// The graph with two more outputs for each of `values` (N×C×H×W): for each image, the mean of each channel and the mean of its
+/// squares, both N×C×1×1.
 ///
 /// # Errors
-/// If a value is none of such.
+/// If a value is not N×C×H×W.
 pub fn with_means(graph: Graph, values: &[ValueId]) -> Result<Graph> {
     let builder = Builder::new(graph);
     let mut outputs = vec![];
@@ -141,7 +141,7 @@ mod tests {
         let added = scaled + floats(&[1, 2, 1, 1], vec![5.0, 6.0]);
         let both = added.op("Conv", &[weight(2), floats(&[2], vec![1.0, 2.0])], &[])
             + floats(&[2, 1, 1], vec![10.0, 20.0]);
-        // Neither a sum of two features nor a number for all channels is a bias.
+        // Neither a sum of two features nor a scalar is a bias.
         let out = both + added + 1.0;
         let ids = [own.id(), added.id(), both.id()];
         let out = out.id();

@@ -1,4 +1,4 @@
-//! Graphs inside nodes: the body of a Loop, and how it reads values of the graph around it.
+//! Graphs inside nodes: the body of a Loop, and the values of the outer graph that it reads.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use crate::error::{GraphError, Result};
 use crate::graph::{Attr, Graph, Node, ValueId};
 use crate::tensor::{DataType, Tensor, TensorData};
 
-/// A graph inside a node. What it reads of the graph around it are its last inputs, and stands behind the node's own
-/// inputs, so that whatever follows values through a graph sees it; a file has neither, but the outer value's name.
+/// A graph inside a node. The outer values that it reads (captured values) are its last inputs and are appended to the node's inputs,
+/// so that every pass that follows values sees them. In a file there are no such inputs: the body uses the outer value's name.
 #[derive(Clone, Debug)]
 pub struct Subgraph {
-    /// The inner graph: its inputs are the node's formal ones and then the captured.
+    /// The inner graph: its inputs are the node's formal inputs, then the captured values.
     pub graph: Graph,
-    /// For each captured value, the inner input and the place of the outer value among the node's inputs.
+    /// For each captured value, the inner input and the index of the outer value among the node's inputs.
     pub captured: Vec<(ValueId, usize)>,
 }
 
@@ -24,23 +24,24 @@ impl PartialEq for Subgraph {
     }
 }
 
-/// Constants of fewer elements stay inside the body: axes, shapes and the like, which runtimes want to see there.
+/// Constants with fewer elements stay inside the body: axes, shapes and the like, which runtimes expect there.
 const CAPTURED_FROM: usize = 64;
 
 /// The body of a loop before it becomes a node.
 pub struct LoopBody<'b> {
-    /// The graph. Its inputs may stand in any order; its outputs are the carried values after a turn.
+    /// The graph. Its inputs may be in any order; its outputs are the carried values after an iteration.
     pub graph: Graph,
-    /// Number of the turn, an int64 scalar input of the graph, if it reads it.
+    /// Iteration number, an int64 scalar input of the graph, if the body reads it.
     pub turn: Option<ValueId>,
-    /// The carried values at the start of a turn (inputs of the graph), with what they are before the first.
+    /// The carried values at the start of an iteration (inputs of the graph), with their values before the first.
     pub carried: Vec<(ValueId, Expr<'b>)>,
     /// Inputs of the graph that are values of the graph around it.
     pub captured: Vec<(ValueId, Expr<'b>)>,
 }
 
 impl Builder {
-    /// Appends a Loop of a known number of turns: [`Builder::repeat_counted`], which a caller can take turn by turn ([`crate::stages`]).
+    /// Appends a Loop with a fixed number of iterations: [`Builder::repeat_counted`], but a caller can run it iteration by iteration
+    /// ([`crate::stages`]).
     ///
     /// # Errors
     /// As [`Builder::repeat_counted`].
@@ -49,11 +50,11 @@ impl Builder {
         self.repeat_counted(name, self.constant(count), body)
     }
 
-    /// Appends a Loop of `turns` turns, an int64 scalar. Returns the carried values behind the last turn; each has the shape it started with.
-    /// Large constants of the body become captured constants of this graph, so that two loops share them.
+    /// Appends a Loop of `turns` iterations, an int64 scalar. Returns the carried values after the last iteration, each with the shape it
+    /// started with. Large constants of the body become captured constants of this graph, so that two loops share them.
     ///
     /// # Errors
-    /// [`GraphError`] if the body is malformed or does not hand on as many values as it is given.
+    /// [`GraphError`] if the body is malformed or its number of outputs differs from its number of carried values.
     pub fn repeat_counted<'b>(
         &'b self,
         name: &str,
@@ -84,7 +85,7 @@ impl Builder {
         Ok(outputs.into_iter().map(|id| self.value(id)).collect())
     }
 
-    /// Makes large constants that the body reads captured ones of this graph, and drops from the captured what it does not read.
+    /// Turns large constants that the body reads into captured constants of this graph, and drops captured values that it does not read.
     fn capture_large<'b>(&'b self, body: &mut Graph, captured: &mut Vec<(ValueId, Expr<'b>)>) {
         let mut read: Vec<ValueId> =
             body.nodes.iter().flat_map(|n| n.inputs.iter().flatten().copied()).collect();
@@ -100,7 +101,7 @@ impl Builder {
         captured.retain(|(id, _)| read.binary_search(id).is_ok() || body.outputs.contains(id));
     }
 
-    /// Appends the node of a loop, whose carried values are as those of `start`.
+    /// Appends the Loop node; its carried values have the types and shapes of `start`.
     fn push_loop(&self, name: &str, inputs: Vec<ValueId>, start: &[ValueId], body: Subgraph) -> Vec<ValueId> {
         self.with_mut(|g| {
             let outputs: Vec<ValueId> =
@@ -117,7 +118,7 @@ impl Builder {
         })
     }
 
-    /// The value of this very tensor if the graph has one already, else a new constant.
+    /// The value of this tensor (the same allocation) if the graph has one already, else a new constant.
     fn shared_constant(&self, tensor: &Arc<Tensor>) -> Expr<'_> {
         let known =
             self.with(|g| g.value_ids().find(|&id| g.constant(id).is_some_and(|t| Arc::ptr_eq(t, tensor))));
@@ -126,7 +127,7 @@ impl Builder {
     }
 }
 
-/// Hands the condition on as it comes, so that the loop ends by its count. Returns the condition's input.
+/// Returns the loop condition from the body unchanged, so that the loop ends by its count. Returns the condition's input.
 fn goes_on(body: &mut Graph) -> ValueId {
     let (going, on) = (body.add_input("going", DataType::Bool, &[]), body.add_value("on", None));
     body.nodes.push(Node::new("on", "Identity", vec![Some(going)], vec![Some(on)], Default::default()));

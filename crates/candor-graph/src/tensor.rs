@@ -1,4 +1,4 @@
-//! Constant tensors: what initializers hold and what engines take and return.
+//! Constant tensors: the data of initializers, and the inputs and outputs of engines.
 
 use crate::error::GraphError;
 
@@ -25,7 +25,7 @@ impl DataType {
         self == DataType::Float
     }
 
-    /// Whether values of this type stand for floats between QuantizeLinear and DequantizeLinear.
+    /// Whether values of this type represent floats between QuantizeLinear and DequantizeLinear.
     pub fn is_quantized(self) -> bool {
         matches!(self, DataType::Uint8 | DataType::Int8)
     }
@@ -119,7 +119,7 @@ impl Tensor {
         self.len() == 0
     }
 
-    /// Floats one behind the other along the first axis.
+    /// Concatenates float tensors along the first axis.
     ///
     /// # Errors
     /// [`GraphError::TensorLength`] for a tensor that is a scalar, holds no floats, or has rows of another size.
@@ -135,10 +135,10 @@ impl Tensor {
         Tensor::floats(&shape, values)
     }
 
-    /// Floats in `count` parts of equally many rows.
+    /// Splits a float tensor into `count` parts with equal numbers of rows.
     ///
     /// # Errors
-    /// [`GraphError::TensorLength`] if the rows cannot be shared evenly.
+    /// [`GraphError::TensorLength`] if the rows cannot be divided evenly.
     pub fn split(self, count: usize) -> Result<Vec<Self>, GraphError> {
         if count == 1 {
             return Ok(vec![self]);
@@ -195,7 +195,7 @@ impl Tensor {
         values.iter().position(|v| !v.is_finite()).map(|i| (i, values[i]))
     }
 
-    /// The same elements as another integer or boolean type (engines with fewer types return wider ones).
+    /// Converts integers and booleans to another integer or boolean type (engines with fewer types return wider ones).
     /// Floats and equal types are returned unchanged.
     pub fn cast_integers(self, to: DataType) -> Self {
         if self.dtype() == to || self.dtype() == DataType::Float {

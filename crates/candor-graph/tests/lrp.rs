@@ -1,4 +1,4 @@
-//! The rules of relevance propagation against the slow and obvious way: contributions x_i·w_ij written out one by one from
+//! The rules of relevance propagation against a direct implementation: contributions x_i·w_ij computed one by one from
 //! the dense matrix of a layer.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -124,7 +124,7 @@ fn dense(w: &[Vec<f64>], rule: LayerRule, biases: [f32; 3], x: &[f32], r: &[f32]
                 (0..n).map(one).collect()
             }
             LayerRule::Gamma(g) => {
-                // Positive contributions γ times more where z > 0, negative ones where z < 0.
+                // Positive contributions count 1 + γ times where z > 0, negative ones where z < 0.
                 let more = |v: f64| v + f64::from(g) * if z > 0.0 { up(v) } else { down(v) };
                 let total = stabilised(sum(&|i| more(c(i))) + more(b));
                 (0..n).map(|i| more(c(i)) / total).collect()
@@ -134,7 +134,7 @@ fn dense(w: &[Vec<f64>], rule: LayerRule, biases: [f32; 3], x: &[f32], r: &[f32]
                 (0..n).map(|i| w[i][j] * w[i][j] / total).collect()
             }
             LayerRule::Flat => {
-                // Weights that padding leaves out are not there; the others are never exactly zero.
+                // Weights that padding leaves out do not exist; the others are never exactly zero.
                 let one = |i: usize| f64::from(u8::from(w[i][j] != 0.0));
                 (0..n).map(|i| one(i) / stabilised(sum(&one))).collect()
             }
@@ -196,7 +196,7 @@ fn summed<'b>(b: &'b Builder, x: Expr<'b>, bias: bool) -> Expr<'b> {
 
 #[test]
 fn biases_take_their_share_or_none() {
-    // Positive, so that what is kept can be told from what cancels.
+    // Positive, so that conservation is not hidden by cancellation.
     let (x, r): (Vec<f32>, Vec<f32>) =
         (noise(size(IN), 3), noise(size(OUT), 4).iter().map(|v| v.abs()).collect());
     let total: f64 = r.iter().map(|&v| f64::from(v)).sum();
@@ -241,7 +241,7 @@ fn network(b: &Builder) -> (Expr<'_>, Expr<'_>) {
 
 #[test]
 fn without_biases_relevance_adds_up_to_the_score() {
-    // αβ is not among them: where a unit has no negative contribution, β has nothing to take and α R is handed on.
+    // αβ is not among them: where a unit has no negative contribution, β has nothing to subtract and α R is passed on.
     for rule in [LayerRule::Epsilon(1e-7), LayerRule::Gamma(0.5)] {
         let builder = Builder::new(Graph::new(18));
         let (x, y) = network(&builder);

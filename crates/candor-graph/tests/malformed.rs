@@ -1,4 +1,4 @@
-//! Malformed models are errors, never panics and never allocations that fail: faults put into a sound model, random graphs,
+//! Malformed models give errors, never panics or failing allocations: faults put into a valid model, random graphs,
 //! and damaged bytes.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use support::wire::{Attribute, Model, Node, Weight};
 
-/// Computes nothing: what is tested are the loader, the passes and the rules, not an engine.
+/// Computes nothing: the loader, the passes and the rules are tested, not an engine.
 struct Refuses;
 
 impl Evaluate for Refuses {
@@ -90,7 +90,7 @@ const FAULTS: [Fault; 14] = [
     Fault::TooFewBytes,
 ];
 
-/// Puts a fault into a model, at a node and a weight that the indices pick. `size` is how much is claimed, in powers of two.
+/// Puts a fault into a model, at a node and a weight that the indices pick. `size` is the claimed size, as a power of two.
 fn spoil(model: &mut Model, fault: Fault, node: Index, weight: Index, size: u32) {
     let (at, later) = (node.index(model.nodes.len()), model.nodes.len() - 1);
     let weights = model.weights.len();
@@ -110,7 +110,7 @@ fn spoil(model: &mut Model, fault: Fault, node: Index, weight: Index, size: u32)
         Fault::InputTwice => model.inputs.push(model.inputs[0].clone()),
         Fault::WeightNamedAsOutput => weight.name = model.nodes[at].output.clone(),
         Fault::WeightOfAnotherRank => {
-            // As many numbers as before; no operator here takes them in five axes, or a vector where a matrix belongs.
+            // The number of elements is unchanged; no operator here takes five axes, or a vector in place of a matrix.
             let count = weight.dims.iter().product();
             weight.dims = vec![1, 1, count, 1, 1];
         }
@@ -171,8 +171,7 @@ proptest! {
     }
 }
 
-/// Nodes of any operator that has a rule or a lowering, which read anything that stands before them, with attributes of any
-/// name that some operator reads.
+/// Nodes of any operator with a rule or a lowering, which read any earlier value, with attributes of any name that some operator reads.
 fn random_model() -> impl Strategy<Value = Model> {
     let dims = prop::collection::vec(select(vec![-3i64, -1, 0, 1, 2, 3, 4, 1 << 33]), 0..6);
     let image = prop_oneof![4 => Just(vec![1i64, 2, 6, 6]), 1 => dims.clone()];
@@ -190,7 +189,7 @@ fn random_model() -> impl Strategy<Value = Model> {
             model.weights.push(weight);
         }
         for (i, (op, domain, reads, attributes)) in nodes.into_iter().enumerate() {
-            // What was made last is read most.
+            // Recent values are read most often.
             let pick =
                 |index: &Index| names[names.len() - 1 - index.index(2 * names.len()) % names.len()].clone();
             let inputs: Vec<String> = reads.iter().map(pick).collect();

@@ -1,4 +1,4 @@
-//! Lowered operators on the node tests of the `onnx` package, with numbers of tools/goldens/nodes.py.
+//! Lowered operators on the node tests of the `onnx` package; the expected numbers are from tools/goldens/nodes.py.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod support;
@@ -15,7 +15,7 @@ use serde_json::Value;
 /// Largest difference, in units of the output's largest value.
 const TOLERANCE: f64 = 1e-5;
 
-/// What Candor or the embedded engine refuses: (a part of the case's name, what the error says).
+/// What Candor or the embedded engine refuses: (a part of the case's name, a part of the error).
 const REFUSED: &[(&str, &str)] = &[
     ("_with_past", "a cache of keys and values has no rule"),
     ("_qk_matmul", "a cache of keys and values has no rule"),
@@ -42,7 +42,7 @@ fn sizes(v: &Value) -> Vec<usize> {
     v["shape"].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as usize).collect()
 }
 
-/// Numbers as they are written, or made from a sequence.
+/// Numbers given as a list, or computed from a sequence.
 fn values(v: &Value) -> Vec<f64> {
     let number = |v: &Value| match v.as_str() {
         Some(text) => text.parse().unwrap(),
@@ -111,7 +111,7 @@ fn check(case: &Value) -> Fallible<()> {
     Ok(())
 }
 
-/// Checks the cases of a file; returns how many agree.
+/// Checks the cases of a file; returns the number of agreeing ones.
 fn check_file(path: &Path) -> usize {
     let document: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let (mut agree, mut wrong) = (0, vec![]);

@@ -1,4 +1,4 @@
-//! Files of old operator sets and with external data against ONNX Runtime; what is saved loads as the same graph.
+//! Files of old operator sets and with external data against ONNX Runtime; a saved graph loads as the same graph.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod support;
@@ -36,7 +36,7 @@ fn every_file_answers_as_onnx_runtime_does() {
         shape::infer(&mut graph).unwrap();
         rewrite::settle_shapes(&mut graph, &Folding(&RTen::new(1))).unwrap();
         assert!(graph.nodes.iter().all(|n| n.op != "If" && n.op != "Loop"), "{name}");
-        // What is saved is of the new form: it must say the same.
+        // The saved file has the current form: it must give the same results.
         let mut again = onnx::load_bytes(&onnx::to_bytes(&graph).unwrap()).unwrap().graph;
         shape::infer(&mut again).unwrap();
         for graph in [graph, again] {

@@ -47,7 +47,7 @@ fn loaded(name: &str) -> Graph {
 
 #[test]
 fn a_lowered_node_without_gradient_is_the_files() {
-    // The image is the scale, too: there is no rule for that.
+    // The image is also the scale: there is no rule for that.
     let norm = Node::new("SkipLayerNormalization", &["x", "x", "x"], "y", &[]).of_microsoft().named("norm7");
     let error = error(vec![norm], vec![]);
     let GraphError::NoGradient { at, .. } = &error else { panic!("{error}") };
@@ -104,7 +104,7 @@ fn an_unknown_operator_and_a_size_beyond_the_limit_can_be_matched() {
 
 #[test]
 fn an_engines_error_names_the_files_node() {
-    // Dilated over three axes: the engine has neither.
+    // Dilated over three axes: the engine supports neither.
     let attributes = ["kernel_shape", "dilations"].map(|name| (name, Attribute::Ints(vec![2, 2, 2])));
     let nodes = vec![Node::new("LpPool", &["x"], "y", &attributes).named("pool3")];
     let inputs = vec![("x".to_string(), vec![1, 1, 4, 4, 4])];
@@ -118,7 +118,7 @@ fn an_engines_error_names_the_files_node() {
     assert!(line.contains("node 'pool3' (LpPool), in the AveragePool made from it"), "{line}");
 }
 
-/// Names by which errors may know the nodes of a graph as it was loaded, with those of the graphs inside nodes.
+/// Names by which errors may refer to the nodes of a loaded graph, including graphs inside nodes.
 fn names(graph: &Graph) -> HashSet<String> {
     let inner = |n: &GraphNode| -> Vec<String> {
         let graphs =

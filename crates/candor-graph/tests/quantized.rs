@@ -1,4 +1,4 @@
-//! Quantised operators are differentiated straight through: as the float operators between their dequantised values, and with
+//! Gradients of quantised operators are straight-through: those of the float operators between the dequantised values, and
 //! zero where a value saturated.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -12,7 +12,7 @@ use candor_graph::rewrite::lower;
 use candor_graph::shape::Dim;
 use candor_graph::tensor::{DataType, Tensor, TensorData};
 
-/// Gradient of Σ w·y with respect to x, at a fixed x of that shape (the batch first).
+/// Gradient of Σ w·y with respect to x, at a fixed x of that shape (batch first).
 fn gradient(shape: &[usize], build: impl for<'b> Fn(&'b Builder, Expr<'b>) -> Expr<'b>) -> Vec<f32> {
     let builder = Builder::new(Graph::new(18));
     let dims: Vec<Dim> =
@@ -69,7 +69,7 @@ fn a_pair_is_the_identity_where_nothing_saturates() {
 fn what_saturates_gets_no_gradient() {
     let through = gradient(&[2, 3, 4], |b, x| dequantised(b, quantised(b, x, 0.004), 0.004));
     let plain = gradient(&[2, 3, 4], |_, x| x * 1.0);
-    // From −128 to 127 steps; half a step more still rounds to the ends.
+    // From −128 to 127 steps; half a step beyond still rounds to the ends.
     let want: Vec<f32> = plain
         .iter()
         .enumerate()

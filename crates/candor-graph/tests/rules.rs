@@ -1,4 +1,4 @@
-//! Every gradient rule and lowering against central differences along random directions, and against PyTorch: one row a case.
+//! Every gradient rule and lowering against central differences along random directions, and against PyTorch: one row per case.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod rows;
@@ -13,7 +13,7 @@ use candor_graph::tensor::{DataType, Tensor};
 
 /// Batch size at which graphs with a free batch are run.
 const BATCH: usize = 2;
-/// Step of the central difference; inputs are at least four steps from each other and two from zero.
+/// Step of the central difference; inputs are at least four steps apart from each other and two steps from zero.
 const STEP: f32 = 4e-3;
 const TOLERANCE: f64 = 2e-3;
 
@@ -25,7 +25,7 @@ struct Row {
     case: &'static str,
     /// Shapes of the differentiated inputs; 0 stands for the batch.
     inputs: Vec<Vec<usize>>,
-    /// Added to every input (for operators that want positive numbers).
+    /// Added to every input (for operators that need positive numbers).
     offset: f32,
     /// Rounding is differentiated straight through, which differences cannot show.
     straight_through: bool,
@@ -64,7 +64,7 @@ fn conv(case: &'static str, x: &[usize], weight: &'static [usize], attrs: Vec<(&
     })
 }
 
-/// Conv or ConvTranspose of which kernel and bias are differentiated, too.
+/// Conv or ConvTranspose whose kernel and bias are differentiated, too.
 fn learned(
     op: &'static str,
     case: &'static str,
@@ -111,7 +111,7 @@ fn rows() -> Vec<Row> {
         unary("Tanh", "", image, vec![]),
         unary("HardSigmoid", "", image, vec![]),
         unary("HardSigmoid", "steep", image, vec![("alpha", Attr::Float(0.5)), ("beta", Attr::Float(0.4))]),
-        // Off the grid on which the values stand, which has a point on the kink at 3.
+        // Off the grid of the inputs, which has a point on the kink at 3.
         Row { offset: 0.006, ..unary("HardSwish", "", &[0, 400], vec![]) },
         unary("Identity", "", image, vec![]),
         row("Dropout", "inference", &[image], |_, x| (x[0] * 2.0).op("Dropout", &[], &[])),
@@ -339,7 +339,7 @@ fn input_tensors(row: &Row) -> Vec<Tensor> {
     row.inputs.iter().enumerate().map(tensor).collect()
 }
 
-/// The weights of y's sum: what is fed as the seed.
+/// The weights of y's sum: the value of the seed.
 fn weights(graph: &Graph) -> Tensor {
     let dims = graph.shape(graph.outputs[0]).unwrap();
     let size = |d: &Dim| match d {
@@ -428,7 +428,7 @@ fn every_lowering_has_a_row_that_goes_through_it() {
         build(&builder, row);
         let mut graph = builder.finish().unwrap();
         let is_it = |n: &Node| n.domain == domain && n.op == op;
-        // By name: what it becomes may be another of its kind.
+        // By name: a node of the same kind may replace it.
         let before: Vec<String> = graph.nodes.iter().filter(|n| is_it(n)).map(|n| n.name.clone()).collect();
         lower(&mut graph).unwrap();
         before.iter().any(|name| !graph.nodes.iter().any(|n| is_it(n) && n.name == *name))

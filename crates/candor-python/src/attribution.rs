@@ -1,4 +1,4 @@
-//! Attribution of tensors that are preprocessed already.
+//! Attribution of tensors that are already preprocessed.
 
 use candor::error::Error;
 use candor::explanation::Explanation;
@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use crate::errors::{self, Raised};
 use crate::progress::Watcher;
 
-/// Maps, N×H×W; attributions to channels, N×C×H×W, of methods that have them; scores, N×K.
+/// Maps, N×H×W; attributions to channels, N×C×H×W, for methods that have them; scores, N×K.
 pub type Attributions<'py> =
     (Bound<'py, PyArray3<f32>>, Option<Bound<'py, PyArray4<f32>>>, Bound<'py, PyArray2<f32>>);
 
@@ -37,7 +37,7 @@ pub fn tensors<'a>(inputs: &'a PyReadonlyArray4<'_, f32>, model: &Model) -> PyRe
     Ok(values.chunks_exact(channels * height * width).collect())
 }
 
-/// What was found for a batch.
+/// The results for a batch.
 pub struct Found {
     scores: Vec<f32>,
     explanations: Vec<Explanation>,
@@ -84,7 +84,7 @@ fn attribution(
 }
 
 impl Found {
-    /// As arrays; the input is C×H×W.
+    /// The results as arrays; the input is C×H×W.
     pub fn arrays<'py>(self, py: Python<'py>, [c, h, w]: [usize; 3]) -> PyResult<Attributions<'py>> {
         let count = self.explanations.len();
         let classes = self.scores.len() / count.max(1);

@@ -1,4 +1,4 @@
-//! Errors of the libraries as the exceptions of `candor.errors`, each with the command line's one line.
+//! Converts errors of the libraries to the exceptions of `candor.errors`, with the same one-line text as on the command line.
 
 use std::io::ErrorKind;
 
@@ -13,7 +13,7 @@ use candor_graph::graph::NodeName;
 use candor_report::ReportError;
 use pyo3::prelude::*;
 
-/// The exception of that name with that text.
+/// The exception with that name and text.
 pub fn exception(class: &str, text: &str) -> PyErr {
     Python::attach(|py| {
         let made = py.import("candor.errors").and_then(|errors| errors.getattr(class)?.call1((text,)));
@@ -21,7 +21,7 @@ pub fn exception(class: &str, text: &str) -> PyErr {
     })
 }
 
-/// The exception of an operator at a node of the file.
+/// The exception for an unsupported operator at a node of the file.
 fn unsupported(at: &NodeName, text: &str) -> PyErr {
     Python::attach(|py| {
         let errors = py.import("candor.errors");
@@ -31,7 +31,7 @@ fn unsupported(at: &NodeName, text: &str) -> PyErr {
     })
 }
 
-/// The exception of an error of the library.
+/// The exception for an error of the library.
 pub fn of(error: &Error) -> PyErr {
     let text = one_line(error);
     match error {
@@ -62,7 +62,7 @@ pub fn of(error: &Error) -> PyErr {
     }
 }
 
-/// The exception of an error of a graph, whose whole text is `text`.
+/// The exception for an error of a graph, whose full text is `text`.
 pub fn graph(error: &GraphError, text: &str) -> PyErr {
     match error {
         GraphError::Unreadable { source, .. } if source.kind() == ErrorKind::NotFound => {
@@ -75,7 +75,7 @@ pub fn graph(error: &GraphError, text: &str) -> PyErr {
     }
 }
 
-/// The exception of an error that left a command.
+/// The exception for an error that ended a command.
 pub fn command(error: &anyhow::Error) -> PyErr {
     let text = one_line(error.as_ref());
     if candor_cli::is_stop(error) {
@@ -93,7 +93,7 @@ pub fn command(error: &anyhow::Error) -> PyErr {
     exception(if is_usage { "UsageError" } else { "Error" }, &text)
 }
 
-/// The library's own error in one of another crate.
+/// The library's own error inside one of another crate.
 fn explained<'e>(cause: &'e (dyn std::error::Error + 'static)) -> Option<&'e Error> {
     let of_eval = |e: &'e EvalError| match e {
         EvalError::Explain(e) => Some(e),
@@ -109,7 +109,7 @@ fn explained<'e>(cause: &'e (dyn std::error::Error + 'static)) -> Option<&'e Err
     own.or_else(|| cause.downcast_ref::<AdversarialError>().and_then(of_adversarial))
 }
 
-/// A result whose error becomes its exception.
+/// Converts the error of a result to its exception.
 pub trait Raised<T> {
     /// The value, or the exception.
     fn raised(self) -> PyResult<T>;

@@ -1,4 +1,4 @@
-//! What was found for one photo.
+//! The results for one photo.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,16 +20,16 @@ use crate::errors::{self, Raised};
 pub struct PhotoExplanation {
     image: ExplainedImage,
     scales: Scales,
-    /// By class, as the library has it; the figures have it under their own names.
+    /// Evidence by class, as in the library; in the JSON it has other names.
     evidence: Vec<Option<f64>>,
-    /// The run: what is needed to get it again.
+    /// The run: what is needed to reproduce it.
     header: Arc<ExplainResult>,
-    /// What the library took for it.
+    /// Seconds that the library took for it.
     seconds: f64,
 }
 
 impl PhotoExplanation {
-    /// Of what a run found.
+    /// The results of a run for one photo.
     pub fn new(found: candor::PhotoExplanation, header: Arc<ExplainResult>, seconds: f64) -> Self {
         let evidence = found.classes.iter().map(|c| c.evidence).collect();
         let image = ExplainedImage::from(found);

@@ -26,15 +26,15 @@ pub enum Source {
     File(PathBuf),
 }
 
-/// What is differentiated.
+/// What is differentiated, and how.
 struct Asked {
-    /// Name of the value to differentiate; the first output if not given.
+    /// Name of the value to differentiate; the first output if `None`.
     of: Option<String>,
-    /// Names of the values with respect to which; the float inputs if there are none.
+    /// Names of the values with respect to which it is differentiated; the float inputs if empty.
     wrt: Vec<String>,
-    /// Name of the input that holds ∂L/∂of; ones if there is none.
+    /// Name of the input that holds ∂L/∂of; ones if `None`.
     seed: Option<String>,
-    /// Sizes of inputs that the file leaves free; -1 stays free.
+    /// Sizes of inputs that the file leaves free; −1 stays free.
     shapes: HashMap<String, Vec<i64>>,
 }
 
@@ -89,7 +89,7 @@ fn differentiated(mut graph: Graph, asked: &Asked) -> Result<Vec<u8>> {
         };
         graph.set_shape(input, &sizes.iter().enumerate().map(dim).collect::<Vec<_>>());
     }
-    // The values asked for are outputs while the graph is rewritten, so that they stay.
+    // The requested values are outputs while the graph is rewritten, so that no pass removes them.
     let outputs = graph.outputs.clone();
     let of = match &asked.of {
         Some(name) => value(&graph, name, "what to differentiate")?,
@@ -112,20 +112,20 @@ fn differentiated(mut graph: Graph, asked: &Asked) -> Result<Vec<u8>> {
     graph.outputs.extend([of].iter().chain(&wrt));
     rewrite::free_batch(&mut graph, &folding);
     shape::infer(&mut graph)?;
-    // Not every size has to be known. If one is missing, the node that hides it is to blame, and not the one that asks for it.
+    // Not every size has to be known. If a needed one is not, the error names the node that hides it, not the one that needs it.
     let known = shape::check_known(&graph);
     let made = rewritten(graph, (outputs.len(), asked.seed.as_deref()), &folding);
     made.map_err(|error| known.err().unwrap_or(error))
 }
 
-/// The file with the gradients; behind the first `count` outputs are what is differentiated, and with respect to what.
+/// The file with the gradients; after the first `count` outputs come the value to differentiate and the values of `wrt`.
 fn rewritten(
     mut graph: Graph,
     (count, seed): (usize, Option<&str>),
     folding: &Folding<'_>,
 ) -> Result<Vec<u8>> {
     rewrite::standard(&mut graph, folding)?;
-    // A pass may have put another value in a place.
+    // A pass may have replaced an output by another value.
     let (of, wrt) = (graph.outputs[count], graph.outputs[count + 1..].to_vec());
     let names: Vec<String> = wrt.iter().map(|&id| format!("grad_{}", graph.name(id))).collect();
     graph.outputs.truncate(count);

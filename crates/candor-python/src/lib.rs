@@ -1,5 +1,5 @@
-//! `candor._candor`: what the Python package asks of the libraries. It converts, releases the GIL and maps errors; what users see (names,
-//! defaults, docstrings) is in `python/candor`.
+//! `candor._candor`: the parts of the libraries that the Python package uses. It converts values, releases the GIL and maps errors; what
+//! users see (names, defaults, docstrings) is in `python/candor`.
 
 mod attribution;
 mod commands;
@@ -43,7 +43,7 @@ mod _candor {
     }
 }
 
-/// A panic in the libraries becomes an exception, and prints nothing unless `RUST_BACKTRACE` asks for it. The hook is of this module alone.
+/// Turns panics in the libraries into exceptions that print nothing unless `RUST_BACKTRACE` is set. The hook affects this module only.
 fn quiet() {
     if std::env::var_os("RUST_BACKTRACE").is_none_or(|v| v == "0") {
         std::panic::set_hook(Box::new(|_| {}));

@@ -1,4 +1,4 @@
-//! A model with all that belongs to it.
+//! A model with everything that belongs to it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -271,7 +271,7 @@ impl Model {
         Model { classifier, explainers: Pool::default(), methods: Pool::default() }
     }
 
-    /// The method compiled for tensors; a panic while compiling is an error.
+    /// The method compiled for tensors; a panic while compiling becomes an error.
     fn compiled(&self, method: &Method) -> PyResult<(Box<dyn Compiled>, Parameters)> {
         let model = &self.classifier.model;
         let compile = || {

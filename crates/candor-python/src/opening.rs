@@ -1,4 +1,4 @@
-//! What opens a model: its sidecar, with keys that the caller gave, and its engine.
+//! Opens a model: its sidecar, with keys that the caller gave, and its engine.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::errors::{self, Raised};
 /// Name, device, library and threads of an engine.
 pub type Chosen = (String, String, Option<PathBuf>, usize);
 
-/// A sidecar with some keys replaced. A preset replaces the numbers that refined another.
+/// A sidecar with some keys replaced. A preset replaces numbers that refined another preset.
 pub fn with_keys(sidecar: Sidecar, keys: &str, at: &Path) -> PyResult<Sidecar> {
     let wrong = |e: serde_json::Error| errors::exception("UsageError", &format!("{}: {e}", at.display()));
     let keys: Map<String, Value> = serde_json::from_str(keys).map_err(wrong)?;
@@ -34,7 +34,7 @@ pub fn with_keys(sidecar: Sidecar, keys: &str, at: &Path) -> PyResult<Sidecar> {
     Ok(sidecar)
 }
 
-/// The engine of that name, on that device, with that library of ONNX Runtime and that many threads.
+/// The engine with that name, on that device, with that library of ONNX Runtime and that number of threads.
 pub fn engine_of((name, device, library, threads): Chosen) -> PyResult<Box<dyn Engine>> {
     let usage = |text: String| errors::exception("UsageError", &text);
     let known = Device::ALL.map(|(name, _)| name);

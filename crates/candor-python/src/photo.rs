@@ -1,4 +1,4 @@
-//! Photos as Python gives them: a path, the bytes of a file, or pixels.
+//! Photos given by Python: a path, the bytes of a file, or pixels.
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ enum Source {
 }
 
 impl Photo {
-    /// Of a path, bytes, or H×W×3 pixels of uint8 in C order.
+    /// A photo from a path, bytes, or H×W×3 uint8 pixels in C order.
     pub fn new(name: String, given: &Bound<'_, PyAny>) -> PyResult<Self> {
         let source = if let Ok(bytes) = given.extract::<PyBackedBytes>() {
             Source::Bytes(bytes)
@@ -38,10 +38,10 @@ impl Photo {
         Ok(Photo { name, source })
     }
 
-    /// The photo as a model takes it, upright and opaque, and what was done for that.
+    /// The photo in the form that a model takes, upright and opaque, and the changes made for that.
     ///
     /// # Errors
-    /// A file that is no photo.
+    /// If the file is not a photo.
     pub fn decoded(self, preprocessing: &Preprocessing) -> Result<Decoded> {
         Ok(match self.source {
             Source::File(path) => preprocessing.read(&path)?,

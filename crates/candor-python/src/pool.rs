@@ -1,13 +1,13 @@
-//! Compiled methods that wait for the next call. Each call takes one for itself, so that threads do not wait for each other.
+//! Compiled methods that are kept for the next call. Each call takes one for itself, so that threads do not block each other.
 
 use std::sync::{Mutex, PoisonError};
 
 use candor::Method;
 
-/// Most compiled methods that wait; each holds about twice the model's weights.
+/// Maximum number of compiled methods that are kept; each holds about twice the model's weights.
 const MOST: usize = 4;
 
-/// Compiled methods of one model, the latest last.
+/// Compiled methods of one model, the most recent last.
 pub struct Pool<T> {
     idle: Mutex<Vec<(String, T)>>,
 }
@@ -19,7 +19,7 @@ impl<T> Default for Pool<T> {
 }
 
 impl<T> Pool<T> {
-    /// One that was compiled for these settings, or what `compile` makes.
+    /// Takes one that was compiled with these settings, or calls `compile`.
     pub fn take<E>(&self, method: &Method, compile: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let key = key(method);
         let waiting = {
@@ -29,7 +29,7 @@ impl<T> Pool<T> {
         waiting.map_or_else(compile, Ok)
     }
 
-    /// Gives one back.
+    /// Returns one to the pool.
     pub fn give(&self, method: &Method, compiled: T) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.push((key(method), compiled));

@@ -1,4 +1,4 @@
-//! Progress of work that Python waits for: its signals are looked at, and a callable is told.
+//! Progress of work that Python waits for: checks Python's signals and calls a callable.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use candor::Progress;
 use pyo3::prelude::*;
 
-/// How long work goes on before Python is asked again.
+/// Minimum time between two calls to Python.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Tells a callable `(done, total)`, and ends the work where it raises or where a signal such as Ctrl-C came.
+/// Calls a callable with `(done, total)`, and cancels the work if it raises or a signal such as Ctrl-C arrived.
 pub struct Watcher {
     callback: Option<Py<PyAny>>,
     done: u64,
@@ -20,17 +20,17 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Of work of that many steps.
+    /// For work with `total` steps.
     pub fn new(callback: Option<Py<PyAny>>, total: u64) -> Self {
         Watcher { callback, done: 0, total, last: Instant::now(), raised: Arc::default() }
     }
 
-    /// Where the exception is that ended the work.
+    /// Holds the exception that cancelled the work, if any.
     pub fn raised(&self) -> Raised {
         Raised(self.raised.clone())
     }
 
-    /// So many steps are done of so many.
+    /// Reports that `done` of `total` steps are done.
     pub fn at(&mut self, done: u64, total: u64) -> ControlFlow<()> {
         (self.done, self.total) = (done, total);
         if self.last.elapsed() < PAUSE { ControlFlow::Continue(()) } else { self.tell() }
@@ -53,7 +53,7 @@ impl Watcher {
         }
     }
 
-    /// All is done.
+    /// Reports that all steps are done.
     pub fn finish(&mut self) -> PyResult<()> {
         self.done = self.total;
         match self.tell() {
@@ -69,11 +69,11 @@ impl Progress for Watcher {
     }
 }
 
-/// The exception that ended the work, if one did.
+/// The exception that cancelled the work, if any.
 pub struct Raised(Arc<Mutex<Option<PyErr>>>);
 
 impl Raised {
-    /// That exception, or else the result.
+    /// That exception, or otherwise the result.
     pub fn or<T>(&self, result: PyResult<T>) -> PyResult<T> {
         match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(error) => Err(error),

@@ -1,4 +1,4 @@
-//! The scenes that are inside.
+//! The embedded scenes.
 
 use candor_scenes::{Scene, SceneOptions, embedded};
 use numpy::{PyArray1, PyArray3, PyArrayMethods};
@@ -20,7 +20,7 @@ pub fn demo_model(py: Python<'_>) -> Bound<'_, PyBytes> {
     PyBytes::new(py, embedded::MODEL)
 }
 
-/// Class, box and mask (H·W, row by row) of an object.
+/// Class, box and mask (H·W, row-major) of an object.
 type Object<'py> = (usize, [u32; 4], Bound<'py, PyArray1<bool>>);
 
 /// The scene of a seed: its picture, size×size×3, and its objects.

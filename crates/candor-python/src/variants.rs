@@ -1,4 +1,4 @@
-//! Other models made from one: other weights, a shifted input; and what lies inside. Metrics that change a model need them.
+//! Variants of a model, with other weights or a shifted input, and its inner values; needed by metrics that change a model.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ fn weighted(graph: &Graph) -> Vec<ValueId> {
     found
 }
 
-/// The classifier with other values of some weights, by name.
+/// The classifier with other values for some weights, given by name.
 pub fn with_weights(
     classifier: &Classifier,
     weights: HashMap<String, PyReadonlyArrayDyn<'_, f32>>,
@@ -61,7 +61,7 @@ pub fn with_weights(
     Ok(with_graph(classifier, graph))
 }
 
-/// The classifier that takes a constant off its input first: for inputs with that constant added it answers as the original.
+/// The classifier that first subtracts a constant from its input: for inputs with that constant added it gives the original's results.
 pub fn shifted(classifier: &Classifier, constant: f32) -> candor::Result<Classifier> {
     let model = &classifier.model;
     let at = |e| Error::graph(&model.info.path, e);

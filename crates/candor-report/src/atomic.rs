@@ -1,29 +1,29 @@
-//! Files that are there whole or not at all: written beside their destination, then renamed over it.
+//! Writes files atomically: beside their destination, then renamed over it, so that they are complete or not there at all.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::ReportError;
 
-/// Writes `bytes` to `path`, replacing what is there; a reader sees the old file or the new one, never a part.
+/// Writes `bytes` to `path`, replacing an existing file; a reader sees the previous file or the new one, never a part.
 ///
 /// # Errors
-/// [`ReportError::Write`] names `path` and the reason; nothing is left behind then.
+/// [`ReportError::Write`] names `path` and the reason; no temporary file is left behind.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     write_with(path, |out| out.write_all(bytes).map_err(ReportError::write(path)))
 }
 
-/// Like [`write()`], for contents that are streamed: `fill` writes them.
+/// Like [`write()`], for streamed contents: `fill` writes them.
 ///
 /// # Errors
-/// What `fill` returns, or [`ReportError::Write`]; nothing is left behind then.
+/// What `fill` returns, or [`ReportError::Write`]; no temporary file is left behind.
 pub fn write_with(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> Result<(), ReportError>,
 ) -> Result<(), ReportError> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".candor-").suffix(".tmp");
-    // A temporary file is private by default; this one becomes an ordinary file, so the umask decides.
+    // A temporary file is private by default; the result is an ordinary file, so the umask decides.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
 
@@ -35,7 +35,7 @@ pub fn write_with(
     Ok(())
 }
 
-/// That a file can be written to `path`: its folder is there and lets files be made. For asking before long work.
+/// Checks that a file can be written to `path`: its folder exists and is writable. To be called before long work.
 ///
 /// # Errors
 /// As [`write()`].
@@ -47,10 +47,10 @@ pub fn writable(path: &Path) -> Result<(), ReportError> {
     Ok(())
 }
 
-/// Where a file is written that is called `path`: itself, or the file that a link there leads to, so that the link stays.
+/// The path that is written for `path`: itself or, if it is a link, the file that the link points to, so that the link stays.
 ///
 /// # Errors
-/// [`ReportError::Write`] for a link that leads nowhere.
+/// [`ReportError::Write`] for a dangling link.
 pub fn behind(path: &Path) -> Result<PathBuf, ReportError> {
     match path.symlink_metadata() {
         Ok(found) if found.is_symlink() => path.canonicalize().map_err(|e| {

@@ -4,10 +4,10 @@
 //! ```text
 //! index.html, page.css, *.js      the page (its source is web/page)
 //! page.json                       model, preprocessing, labels, methods and their stages, the check
-//! graphs/*.onnx, graphs/weights.data   the network and the stages or the search of each method; weights that they share are there once
+//! graphs/*.onnx, graphs/weights.data   the network and the stages or the search of each method; shared weights are stored once
 //! runtime/*                       ONNX Runtime for the browser
-//! samples/*                       photos to begin with
-//! check.png, check-*.f32          a photo with the answers that Candor itself computed: the page compares its own
+//! samples/*                       sample photos
+//! check.png, check-*.f32          a photo with the results that Candor computed, with which the page compares its own
 //! ```
 
 mod description;
@@ -36,7 +36,7 @@ use crate::paint::{Scale, ScaleSource};
 
 /// The files of ONNX Runtime that the page loads, from the npm package `onnxruntime-web`.
 pub const RUNTIME: [&str; 2] = ["ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"];
-/// Those that it loads beside them to compute on a GPU.
+/// The additional files that it loads to compute on a GPU.
 pub const WEBGPU: [&str; 2] = ["ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"];
 
 /// The page's own files.
@@ -59,26 +59,27 @@ const PAGE: [(&str, &str); 16] = [
     ("worker.js", include_str!("../../../web/page/worker.js")),
 ];
 
-/// What is on a page.
+/// The content of a page.
 pub struct Page<'a> {
     /// The classifier.
     pub classifier: &'a Classifier,
-    /// The methods, the first of them chosen when the page opens.
+    /// The methods; the first is selected when the page opens.
     pub methods: &'a [Method],
-    /// Photos to begin with: a file name and the file's bytes.
+    /// Sample photos: a file name and the file's bytes.
     pub samples: &'a [(String, Vec<u8>)],
-    /// A PNG on which the page is checked when it opens.
+    /// A PNG for the check that the page runs when it opens.
     pub check: &'a [u8],
-    /// The folder that has the files of [`RUNTIME`], and of [`WEBGPU`] if they are asked for.
+    /// The folder with the files of [`RUNTIME`], and of [`WEBGPU`] if `webgpu` is set.
     pub runtime: &'a Path,
     /// Whether the page may compute on a GPU.
     pub webgpu: bool,
 }
 
-/// Writes the files of a page into a folder. `tell` is given what is being done, a line at a time.
+/// Writes the files of a page into a folder. `tell` receives progress messages, one line at a time.
 ///
 /// # Errors
-/// A method that cannot be exported, preprocessing that the page has no code for, a photo that is none, [`ReportError`] for files.
+/// A method that cannot be exported, preprocessing that the page does not support, a sample that is not a photo, [`ReportError`] for
+/// files.
 pub fn write(folder: &Path, page: &Page<'_>, tell: &mut dyn FnMut(&str)) -> Result<(), BrowserError> {
     if page.classifier.preprocessing.window.is_some() {
         return Err(BrowserError::Window);
@@ -116,7 +117,7 @@ pub fn write(folder: &Path, page: &Page<'_>, tell: &mut dyn FnMut(&str)) -> Resu
             None => {
                 let made =
                     export::export(model, &classifier.preprocessing, definition, &method.set, &choices)?;
-                // With the settings of the graph, which may be others than those of the method by itself.
+                // With the settings of the graph, which may differ from the method's own.
                 let asked = as_exported(method, &definition.description(), &made.method);
                 (How::Stages(graphs.method(&method.name, &made.graph)?), made.method, asked)
             }
@@ -190,12 +191,12 @@ pub enum BrowserError {
         /// The reason.
         source: std::io::Error,
     },
-    /// Browsers decode to 8 bits.
+    /// The preprocessing has a window over finer samples, but browsers decode to 8 bits.
     #[error(
         "the preprocessing has a `window` over samples of more than 8 bits, which a browser does not give to a page"
     )]
     Window,
-    /// The page gives the network one photo.
+    /// The model needs batches of several photos, but the page gives the network one photo.
     #[error(
         "the model takes batches of {batch} photos only, and a page shows one at a time; export it with a batch of 1, or a free one"
     )]
@@ -203,16 +204,16 @@ pub enum BrowserError {
         /// The batch of the model's file.
         batch: usize,
     },
-    /// No method was asked for.
+    /// No method was requested.
     #[error("a page needs a method; see `candor page --help`")]
     NoMethod,
-    /// The model cannot be explained, or a method not be exported.
+    /// The model cannot be explained, or a method cannot be exported.
     #[error(transparent)]
     Candor(#[from] candor::Error),
-    /// The check's photo is none.
+    /// The check's photo cannot be read.
     #[error(transparent)]
     Image(#[from] candor::image::ImageError),
-    /// A stage of a method is no graph.
+    /// The graph of a stage is malformed.
     #[error("a method cannot be cut into stages")]
     Graph(#[from] candor_graph::error::GraphError),
     /// A file could not be written.
@@ -220,7 +221,7 @@ pub enum BrowserError {
     Report(#[from] ReportError),
 }
 
-/// The folder, and what was written there.
+/// The folder, and the files written there.
 struct Out<'a> {
     folder: &'a Path,
     files: Vec<String>,
@@ -242,7 +243,7 @@ impl Out<'_> {
     }
 }
 
-/// Graphs as files that share their weights; equal graphs are one file.
+/// Writes graphs as files that share their weights; equal graphs share one file.
 struct Graphs<'o, 'f> {
     out: &'o mut Out<'f>,
     weights: Weights,
@@ -311,7 +312,7 @@ impl Graphs<'_, '_> {
     }
 }
 
-/// A method with every parameter of an export.
+/// A method with every parameter set as in an export.
 fn as_exported(method: &Method, description: &methods::Description, made: &MethodInfo) -> Method {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
     let known = |name: &&String| description.parameters.iter().any(|p| p.name == name.as_str());
@@ -320,7 +321,7 @@ fn as_exported(method: &Method, description: &methods::Description, made: &Metho
     Method { set, ..method.clone() }
 }
 
-/// The network alone, its output called as in exported methods.
+/// The network alone; its output is named as in exported methods.
 fn network(classifier: &Classifier) -> Graph {
     let model = &classifier.model;
     let mut graph = model.graph.clone();
@@ -330,7 +331,7 @@ fn network(classifier: &Classifier) -> Graph {
     graph
 }
 
-/// The map of a method for the class that the model gives a photo.
+/// A method's map for the top-1 class of a photo.
 fn map_of_answer(
     classifier: &Classifier,
     method: &Method,

@@ -1,4 +1,4 @@
-//! Charts of a page: curves with their names at their ends, and figures with their intervals.
+//! Charts of a page: curves labelled at their ends, and values with their intervals.
 //!
 //! The template's macros draw curves and intervals as HTML around an SVG, so that text keeps its size on a narrow screen. Colours are the
 //! page's eight categorical ones (`chart.css`), which differ in lightness, too; the ninth curve has the first colour again, dashed.
@@ -13,14 +13,14 @@ pub use bars::bars;
 pub use curves::{Curve, Curves};
 pub use intervals::{Intervals, Mark, MarkRow};
 
-/// Colours that the style sheet has.
+/// Number of colours in the style sheet.
 const COLOURS: usize = 8;
-/// Steps between ticks are these times a power of ten.
+/// Steps between ticks are one of these times a power of ten.
 const STEPS: [f64; 4] = [1.0, 2.0, 2.5, 5.0];
-/// Ticks at most, but for the first.
+/// Maximum number of ticks, not counting the first.
 const TICKS: f64 = 5.0;
 
-/// An axis that fits values: it begins and ends at a tick.
+/// An axis that fits its values; it begins and ends at a tick.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Axis {
     low: f64,
@@ -31,13 +31,13 @@ struct Axis {
 /// A tick.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Tick {
-    /// Where, in percent of the axis.
+    /// Position, in percent of the axis.
     at: String,
     label: String,
 }
 
 impl Axis {
-    /// The axis of finite values, of which 0 is one where the smallest is near it. 0 to 1 if there are none.
+    /// The axis for finite values; it includes 0 if the smallest value is close to it. 0 to 1 if there are no values.
     fn fit(values: impl IntoIterator<Item = f64>) -> Self {
         let finite = values.into_iter().filter(|v| v.is_finite());
         let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
@@ -50,12 +50,12 @@ impl Axis {
             low = 0.0;
         }
         let step = step((high - low) / TICKS);
-        // What lies on a tick but for rounding begins or ends there.
+        // Values that are on a tick up to rounding get no further tick.
         let near = 1e-9;
         Axis { low: step * (low / step + near).floor(), high: step * (high / step - near).ceil(), step }
     }
 
-    /// Where a value lies, in percent.
+    /// Position of a value, in percent.
     fn position(&self, value: f64) -> f64 {
         (100.0 * (value - self.low) / (self.high - self.low)).clamp(0.0, 100.0)
     }
@@ -65,7 +65,7 @@ impl Axis {
         let decimals = (0..6).find(|&d| is_whole(self.step * 10_f64.powi(d))).unwrap_or(6) as usize;
         let tick = |i: usize| {
             let value = self.low + i as f64 * self.step;
-            // No −0.0 where the sum is a rounding away from 0.
+            // Avoids −0.0 for a value that differs from 0 by rounding.
             let value = if value.abs() < 1e-9 * self.step { 0.0 } else { value };
             Tick {
                 at: percent(self.position(value)), label: format!("{value:.decimals$}").replace('-', "−")
@@ -79,7 +79,7 @@ fn is_whole(value: f64) -> bool {
     (value - value.round()).abs() < 1e-6 * value.abs().max(1.0)
 }
 
-/// The smallest round number that is not below `least`, which is above 0.
+/// The smallest round step that is at least `least`, which must be above 0.
 fn step(least: f64) -> f64 {
     let power = 10_f64.powf(least.log10().floor());
     let fits = |s: &&f64| **s * power >= least * (1.0 - 1e-9);

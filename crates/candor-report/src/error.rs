@@ -1,4 +1,4 @@
-//! What can go wrong while a report is written; each error names the file or the image, and the reason.
+//! Errors of reports; each names the file or the image, and the reason.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// A report could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// The output directory is missing, a file, read-only or on a full disk.
+    /// The output directory is missing, is a file, is read-only, or its disk is full.
     #[error("cannot write to the output directory {}: {reason}; name another with --out", path.display())]
     Directory {
         /// The directory.
@@ -30,7 +30,7 @@ pub enum ReportError {
         /// What is wrong with it.
         reason: String,
     },
-    /// An output is the same file as an input, whatever they are called.
+    /// An output is the same file as an input, possibly under another path.
     #[error("{} is {}, which this command reads; name another output", path.display(), same(path, input))]
     IsInput {
         /// The output.
@@ -38,19 +38,19 @@ pub enum ReportError {
         /// The input.
         input: PathBuf,
     },
-    /// A file that Candor did not write, or that was changed since, has the name of an output.
+    /// An output would replace a file that Candor did not write or that was changed since.
     #[error("{} is there already, and not as Candor wrote it; name another output, or replace it with --force", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
     },
-    /// What has the name of an output is no file that could be replaced: a folder, a pipe, a device.
+    /// An output would replace something that is not a regular file: a folder, a pipe, a device.
     #[error("{} is there, and is no regular file; name another output", path.display())]
     NoFile {
-        /// What is there.
+        /// Its path.
         path: PathBuf,
     },
-    /// Where Candor keeps its own files, a link leads elsewhere.
+    /// One of Candor's own folders is a link to another place.
     #[error("{} is a link; remove it, or name another directory with --out", path.display())]
     Linked {
         /// The link.
@@ -64,7 +64,7 @@ pub enum ReportError {
         /// The process.
         holder: String,
     },
-    /// Values could not be put into a format.
+    /// Values could not be encoded.
     #[error("cannot encode {what}: {reason}")]
     Encode {
         /// The file or part of the report.
@@ -72,18 +72,18 @@ pub enum ReportError {
         /// The encoder's reason.
         reason: String,
     },
-    /// An explained image contradicts itself (shapes, lengths) or holds NaN or infinity.
+    /// An explained image is inconsistent (shapes, lengths) or contains NaN or infinity.
     #[error("{image}: {what}")]
     BadImage {
         /// Path of the image as given.
         image: String,
-        /// What is wrong, and where.
+        /// What is wrong.
         what: String,
     },
 }
 
 impl ReportError {
-    /// Whether the place was chosen wrongly: an input, or what is there and Candor did not write.
+    /// Whether the caller chose the output path wrongly: it is an input, or a file that Candor did not write.
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
@@ -94,18 +94,18 @@ impl ReportError {
         )
     }
 
-    /// For `map_err`: names the file that could not be written.
+    /// For `map_err`: adds the file that could not be written.
     pub fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |reason| ReportError::Write { path: path.to_owned(), reason }
     }
 
-    /// For `map_err`: names what could not be encoded.
+    /// For `map_err`: adds what could not be encoded.
     pub fn encode<E: std::fmt::Display>(what: impl Into<String>) -> impl FnOnce(E) -> Self {
         move |reason| ReportError::Encode { what: what.into(), reason: reason.to_string() }
     }
 }
 
-/// An input as it stands behind "is": by its own name where that is another than the output's.
+/// The words after "is" in the error about an input: with its path, if that differs from the output's.
 fn same(path: &Path, input: &Path) -> String {
     if path == input { "an input".to_owned() } else { format!("the same file as {}", input.display()) }
 }

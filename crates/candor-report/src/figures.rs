@@ -1,6 +1,6 @@
-//! Numbers as a reader wants them: three significant digits, a real minus sign, no false precision.
+//! Formats numbers for readers: three significant digits, a real minus sign.
 
-/// A figure of any size: `0`, `0.0123`, `−4.57`, `1234`, `2.1e−6`, `∞`.
+/// A number of any size: `0`, `0.0123`, `−4.57`, `1234`, `2.1e−6`, `∞`.
 pub fn figure(value: f64) -> String {
     let magnitude = value.abs();
     let text = if value.is_nan() {
@@ -12,7 +12,7 @@ pub fn figure(value: f64) -> String {
     } else if magnitude < 1e-3 {
         format!("{magnitude:.1e}").replace("e-", "e−")
     } else {
-        // Digits before the point, counted after rounding to three significant ones.
+        // Digits before the decimal point, counted after rounding to three significant ones.
         let exponent: i32 =
             format!("{magnitude:.2e}").rsplit('e').next().and_then(|e| e.parse().ok()).unwrap_or(0);
         format!("{magnitude:.*}", (2 - exponent).max(0) as usize)
@@ -20,7 +20,7 @@ pub fn figure(value: f64) -> String {
     if value < 0.0 { format!("−{text}") } else { text }
 }
 
-/// A share of 0..=1 as a percentage: `93.1 %`, `100 %`, `<0.1 %`, `0 %`.
+/// A fraction of 0..=1 as a percentage: `93.1 %`, `100 %`, `<0.1 %`, `0 %`.
 pub fn percent(share: f64) -> String {
     let percent = 100.0 * share;
     if !percent.is_finite() {
@@ -36,7 +36,7 @@ pub fn percent(share: f64) -> String {
     }
 }
 
-/// Width of a bar for `value` on an axis up to `most`, in percent with one decimal; 0 where there is no axis.
+/// Width of a bar for `value` on an axis up to `most`, in percent with one decimal; 0 if `most` is 0.
 pub fn width(value: f64, most: f64) -> String {
     let share = if most > 0.0 && value.is_finite() { (value / most).clamp(0.0, 1.0) } else { 0.0 };
     format!("{:.1}", 100.0 * share)

@@ -1,11 +1,12 @@
-//! The folder of a run's output. One process at a time writes into it. A result is made in a [`Draft`] and put in place as a whole: until
-//! then an earlier result stays as it was, afterwards its files are gone. What Candor did not write is neither replaced nor removed.
+//! The output folder of a run. Only one process at a time writes to it. A result is made in a [`Draft`] and put in place as a whole:
+//! until then an earlier result is unchanged, afterwards its files are removed. Files that Candor did not write are neither replaced nor
+//! removed.
 //!
 //! ```text
-//! out/.candor/lock, holder.json    who writes here
+//! out/.candor/lock, holder.json    which process is writing
 //! out/.candor/files.json           the files that Candor wrote, with their hashes
-//! out/.candor/<result>/files/      a result in the making
-//! out/.candor/<result>/work/       what its maker needs to go on after an interruption
+//! out/.candor/<result>/files/      a result in progress
+//! out/.candor/<result>/work/       data for resuming it after an interruption
 //! ```
 
 mod inputs;
@@ -25,33 +26,33 @@ use crate::error::ReportError;
 use lock::{Lock, Taken};
 use manifest::{Entry, Listed, Manifest};
 
-/// Name of the folder, inside an output folder, in which Candor keeps what is no result.
+/// Name of the folder, inside an output folder, for Candor's own files that are not results.
 pub const STATE: &str = ".candor";
 
-/// On what terms a folder is written to.
+/// Conditions for writing to a folder.
 #[derive(Clone, Debug, Default)]
 pub struct Terms {
-    /// The command, for whoever finds the folder in use.
+    /// The command, shown to anyone who finds the folder in use.
     pub command: String,
-    /// Files that stay whatever happens.
+    /// Files that must never be replaced.
     pub inputs: Inputs,
     /// Whether files that Candor did not write are replaced.
     pub force: bool,
 }
 
-/// An output folder that this process alone writes to.
+/// An output folder to which only this process writes.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
     terms: Terms,
     manifest: Manifest,
     lock: Lock,
-    /// Whether it was made for this run, and goes with it if nothing comes of it.
+    /// Whether it was created for this run, and is removed if the run produces nothing.
     made: bool,
 }
 
 impl Folder {
-    /// Opens a folder, made where it is missing, and makes sure that it can be written to, so that a long run does not end in that error.
+    /// Opens a folder, creating it if it is missing, and checks that it is writable, so that a long run does not fail at its end.
     ///
     /// # Errors
     /// [`ReportError::Directory`] with the reason; [`ReportError::Busy`] if another process writes there.
@@ -75,26 +76,26 @@ impl Folder {
         Ok(Folder { path: path.to_owned(), terms, manifest, lock, made })
     }
 
-    /// Where it is.
+    /// Path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The process that was killed while it wrote here, if one was.
+    /// The process that was killed while it wrote here, if any.
     pub fn taken_over(&self) -> Option<&Holder> {
         self.lock.left.as_ref()
     }
 
-    /// Names further files that this run reads.
+    /// Adds files that this run reads.
     pub fn reads<P: Into<PathBuf>>(&mut self, paths: impl IntoIterator<Item = P>) {
         self.terms.inputs = std::mem::take(&mut self.terms.inputs).and(paths);
     }
 
-    /// That files of these names, relative to the folder and with `/` between parts, may be written: none is an input, and what is there
-    /// already is as Candor wrote it, or is to be replaced by force.
+    /// Checks that files with these names (relative to the folder, with `/` between parts) may be written: none is an input, and existing
+    /// ones are as Candor wrote them, unless `force` is set.
     ///
     /// # Errors
-    /// [`ReportError::IsInput`] or [`ReportError::Foreign`], naming the file.
+    /// [`ReportError::IsInput`], [`ReportError::NoFile`] or [`ReportError::Foreign`], naming the file.
     pub fn check<S: AsRef<str>>(&self, files: &[S]) -> Result<(), ReportError> {
         let Terms { inputs, force, .. } = &self.terms;
         for file in files.iter().map(AsRef::as_ref) {
@@ -106,7 +107,7 @@ impl Folder {
         Ok(())
     }
 
-    /// That files may be put into folders of these names, relative to this one: no file is in the way.
+    /// Checks that files may be put into folders with these names, relative to this one: no file is in the way.
     ///
     /// # Errors
     /// [`ReportError::Foreign`] naming the file.
@@ -114,7 +115,7 @@ impl Folder {
         names.iter().try_for_each(|name| unblocked(&self.path.join(name.as_ref())))
     }
 
-    /// That a file that is kept from run to run, as a journal, is no input.
+    /// Checks that a file that is kept between runs, such as a journal, is not an input.
     ///
     /// # Errors
     /// [`ReportError::IsInput`] naming it.
@@ -122,7 +123,8 @@ impl Folder {
         self.terms.inputs.spare(&self.path.join(name))
     }
 
-    /// That the folder `name`, which is kept from run to run, may be written to: a journal of Candor's knows what is in it, or it is empty.
+    /// Checks that the folder `name`, which is kept between runs, may be written to: it is empty, or a journal of Candor's lists its
+    /// content (`known`).
     ///
     /// # Errors
     /// [`ReportError::Foreign`] naming it.
@@ -135,7 +137,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Begins a result. What an interrupted run left of one is dropped.
+    /// Begins a result. An interrupted run's result of the same name is discarded.
     ///
     /// # Errors
     /// [`ReportError::Write`] naming the file.
@@ -148,13 +150,13 @@ impl Folder {
         self.resume(name)
     }
 
-    /// Goes on with a result that an interrupted run left, or begins it.
+    /// Resumes a result that an interrupted run left, or begins it.
     ///
     /// # Errors
     /// [`ReportError::Write`] naming the file.
     pub fn resume(self, name: &str) -> Result<Draft, ReportError> {
         let root = self.path.join(STATE).join(name);
-        // What is below a link would be removed as if it were left here by a run.
+        // Files behind a link would be removed as if an earlier run had left them here.
         [root.clone(), root.join("files"), root.join("work")].iter().try_for_each(|path| unlinked(path))?;
         let draft = Draft { root, name: name.to_owned(), folder: self, kept: false };
         for path in [draft.files(), draft.work()] {
@@ -164,7 +166,7 @@ impl Folder {
     }
 }
 
-/// Gives a folder back for a process that ends at once, without dropping its [`Folder`]: who finds it sees no run that was killed.
+/// Releases a folder for a process that exits at once, without dropping its [`Folder`]: the next run does not report a killed process.
 pub fn abandon(path: &Path) {
     lock::give_back(&path.join(STATE));
 }
@@ -173,13 +175,13 @@ impl Drop for Folder {
     fn drop(&mut self) {
         lock::give_back(&self.path.join(STATE));
         if self.made {
-            // Only if it is empty: a folder without a result is of no use to anybody.
+            // Succeeds only if it is empty, that is, without a result.
             let _ = fs::remove_dir(&self.path);
         }
     }
 }
 
-/// A result in the making: files that are put in place together.
+/// A result in progress: files that are put in place together.
 #[derive(Debug)]
 pub struct Draft {
     root: PathBuf,
@@ -189,31 +191,32 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Where its files are written, under the names that they will have in the folder.
+    /// Folder for its files, under the names that they will have in the output folder.
     pub fn files(&self) -> PathBuf {
         self.root.join("files")
     }
 
-    /// Where its maker keeps what it needs to go on.
+    /// Folder for data that is needed to resume.
     pub fn work(&self) -> PathBuf {
         self.root.join("work")
     }
 
-    /// The folder that it is for.
+    /// The output folder.
     pub fn folder(&self) -> &Folder {
         &self.folder
     }
 
-    /// From now on something is worth going on with: it stays if it is not published.
+    /// Keeps the draft from now on if it is not published, so that it can be resumed.
     pub fn keep(&mut self) {
         self.kept = true;
     }
 
-    /// Puts the files in place. Files of the result whose place it takes go, unless somebody changed them or this run reads them; folders that become empty by that,
-    /// too. JSON comes last: whoever finds it finds the others. `model`: SHA-256 of the model that the result is about.
+    /// Puts the files in place. The files of the result that it replaces are removed, unless they were changed or this run reads them,
+    /// and so are folders that become empty. JSON files come last: if they are there, the others are, too. `model`: SHA-256 of the
+    /// explained model.
     ///
     /// # Errors
-    /// As [`Folder::check`], before anything is touched, or [`ReportError::Write`] naming the file.
+    /// As [`Folder::check`], before any file is changed, or [`ReportError::Write`] naming the file.
     pub fn publish(mut self, model: &str) -> Result<(), ReportError> {
         let (files, out) = (self.files(), self.folder.path.clone());
         let state = out.join(STATE);
@@ -227,7 +230,7 @@ impl Draft {
         let entries = staged.iter().map(entry).collect::<Result<Vec<_>, ReportError>>()?;
         let new = Listed { name: self.name.clone(), model: model.to_owned(), files: entries };
         let old = self.folder.manifest.replaced(&new);
-        // If the process dies between here and the end, both the old files and the new ones are known as Candor's.
+        // If the process dies between here and the end, both the previous files and the new ones are known as Candor's.
         self.folder.manifest.add(new.clone());
         self.folder.manifest.save(&state)?;
         let staying: BTreeSet<&String> = staged.iter().filter(|name| !name.ends_with(".json")).collect();
@@ -250,13 +253,13 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.kept {
-            // The next run drops what cannot be removed now.
+            // What cannot be removed now is removed by the next run.
             let _ = fs::remove_dir_all(&self.root);
         }
     }
 }
 
-/// That neither a folder nor one that it is in is a file.
+/// Checks that neither a folder nor one of its parents is a file.
 fn unblocked(folder: &Path) -> Result<(), ReportError> {
     match folder.ancestors().find(|p| p.exists() && !p.is_dir()) {
         Some(path) => Err(ReportError::Foreign { path: path.to_owned() }),
@@ -264,7 +267,7 @@ fn unblocked(folder: &Path) -> Result<(), ReportError> {
     }
 }
 
-/// That a folder of Candor's own is no link to somebody else's.
+/// Checks that one of Candor's own folders is not a link.
 fn unlinked(folder: &Path) -> Result<(), ReportError> {
     if folder.is_symlink() {
         return Err(ReportError::Linked { path: folder.to_owned() });
@@ -272,13 +275,13 @@ fn unlinked(folder: &Path) -> Result<(), ReportError> {
     Ok(())
 }
 
-/// Removes files that are as Candor wrote them, and the folders that become empty.
+/// Removes files that are as Candor wrote them, and folders that become empty.
 fn withdraw<'e>(out: &Path, old: impl Iterator<Item = &'e Entry>) {
     for Entry { path, sha256: wrote } in old {
         let file = out.join(path);
         if sha256(&file).is_ok_and(|now| now == *wrote) && fs::remove_file(&file).is_ok() {
             let parents = Path::new(path).ancestors().skip(1).filter(|p| !p.as_os_str().is_empty());
-            // The first folder that is not empty ends it.
+            // Stops at the first folder that is not empty.
             parents.map(|p| fs::remove_dir(out.join(p))).find(Result::is_err);
         }
     }

@@ -1,7 +1,8 @@
-//! HTML: one self-contained page for a run. No network; pictures are inside. The report of explanations has no script; pages with
-//! tables have one, which sorts them.
+//! HTML: one self-contained page for a run, with its pictures inside; it loads nothing from a network. The report of explanations has no
+//! script; pages with tables have one, which sorts them.
 //!
-//! The view of each image is put into a file as it comes; the page is rendered from them at the end, in the order of the images.
+//! The view of each image is written to a file when it is added; the page is rendered from these files at the end, in the order of the
+//! images.
 
 use std::path::{Path, PathBuf};
 
@@ -19,23 +20,23 @@ use super::result::{ExplainResult, ExplainedImage};
 use super::scales::MethodScales;
 use super::view::{ImageView, PageView, Row};
 
-/// Where the images' parts go in the rendered page. Names from outside are escaped, so none can look like this.
+/// Placeholder for the images' parts in the rendered page. External names are escaped and therefore cannot contain it.
 const IMAGES: &str = "<!-- images -->";
 
-/// A page in the making.
+/// A page in progress.
 #[derive(Debug)]
 pub struct Page {
     templates: Environment<'static>,
-    /// Where the images' parts are kept.
+    /// Folder of the images' parts.
     parts: PathBuf,
-    /// The images' parts, in their order, and their rows in the table of images.
+    /// Keys of the images' parts, in order, and their rows in the table of images.
     keys: Vec<String>,
     rows: Vec<Value>,
-    /// The command that the page is of.
+    /// The command that wrote the page.
     pub(crate) command: Option<String>,
 }
 
-/// One image on the page. Its number is given at the end.
+/// One image on the page. It is numbered at the end.
 #[derive(Serialize, Deserialize)]
 struct Part {
     view: Value,
@@ -43,7 +44,7 @@ struct Part {
 }
 
 impl Page {
-    /// A page without images; the folder `parts` keeps what is added.
+    /// A page without images; added images are stored in the folder `parts`.
     pub fn create(parts: &Path) -> Result<Self, ReportError> {
         Ok(Page {
             templates: templates()?,
@@ -54,7 +55,7 @@ impl Page {
         })
     }
 
-    /// Adds an image whose result has its files' paths already. `key`: a file name of its own.
+    /// Adds an image whose result already has the paths of its files. `key`: a unique file name.
     pub(crate) fn add(
         &mut self,
         key: &str,
@@ -70,7 +71,7 @@ impl Page {
         Ok(())
     }
 
-    /// Adds an image that an earlier run added under this key; `false` if there is none.
+    /// Adds an image that an earlier run added under this key; returns `false` if there is none.
     pub fn keep(&mut self, key: &str) -> bool {
         let part = self.read(key);
         part.map(|part| self.push(key, part.row)).is_ok()
@@ -118,12 +119,12 @@ impl Page {
     }
 }
 
-/// A page of `template`, which may use the macros and the style of all pages, and extend `layout.html`: that asks the view for
-/// `title`, `kind` (what page it is), `name` (of the model), `file` (its JSON beside it, or empty) and `recipe`
+/// Renders a page from `template`, which may use the macros and the style of all pages and extend `layout.html`. The layout uses the
+/// view's `title`, `kind` (of page), `name` (of the model), `file` (the JSON file beside it, or empty) and `recipe`
 /// ([`Recipe`](crate::recipe::Recipe)).
 ///
 /// # Errors
-/// [`ReportError::Encode`] if template and view do not fit together.
+/// [`ReportError::Encode`] if the template uses something that the view does not have.
 pub fn render(
     name: &'static str,
     template: &'static str,
@@ -135,13 +136,13 @@ pub fn render(
     templates.get_template(name).map_err(fail())?.render(Serde(view)).map_err(fail())
 }
 
-/// The templates, compiled in. Everything is escaped, and a name that is not there is an error.
+/// The templates, compiled in. Everything is escaped, and an undefined name is an error.
 fn templates() -> Result<Environment<'static>, ReportError> {
     let mut templates = Environment::new();
     templates.set_auto_escape_callback(|name| {
         if name.ends_with(".css") || name.ends_with(".js") { AutoEscape::None } else { AutoEscape::Html }
     });
-    // Names from outside may hold what acts on a reader's page, too: U+202E turns the direction of writing.
+    // External names may also contain characters that affect the reader's page: U+202E reverses the direction of writing.
     templates.set_formatter(|out, state, value| {
         let acts = |c: char| acts(c) && c != '\n';
         match value.as_str().filter(|text| !value.is_safe() && text.contains(acts)) {

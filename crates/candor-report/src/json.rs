@@ -1,4 +1,4 @@
-//! JSON: the command line's contract, byte for byte what `--json` prints.
+//! JSON: the command line's contract, exactly the bytes that `--json` prints.
 
 use std::path::Path;
 
@@ -6,18 +6,18 @@ use super::atomic;
 use super::error::ReportError;
 use super::result::ExplainResult;
 
-/// The result as one indented JSON document with a final line break. Numbers that JSON cannot hold (NaN, infinity)
+/// The result as one indented JSON document with a final line break. Numbers that JSON does not support (NaN, infinity)
 /// become `null`.
 ///
 /// # Errors
-/// [`ReportError::Encode`]; a plain result never causes it.
+/// [`ReportError::Encode`]; a valid result never causes it.
 pub fn to_string(result: &ExplainResult) -> Result<String, ReportError> {
     let mut text = serde_json::to_string_pretty(result).map_err(ReportError::encode("the result as JSON"))?;
     text.push('\n');
     Ok(text)
 }
 
-/// Writes [`to_string`] to `path`, whole or not at all.
+/// Writes [`to_string`] to `path` atomically.
 ///
 /// # Errors
 /// [`ReportError::Write`] names `path` and the reason.

@@ -1,7 +1,7 @@
-//! Results and their formats: one file a format.
+//! Results and their formats, one file each.
 //!
 //! [`result`] is plain data. [`ReportWriter`] turns it into the files of an output directory; [`json`], [`npz`] and
-//! [`png`] each make the bytes of one format, [`paint`] chooses the colours, [`atomic`] puts files in place, [`folder`] guards what is there.
+//! [`png`] each encode one format, [`paint`] chooses the colours, [`atomic`] writes files, [`folder`] protects existing ones.
 #![deny(missing_docs)]
 
 /// The examples of README.md, run as tests.
@@ -28,7 +28,7 @@ pub mod paint;
 pub mod picture;
 pub mod png;
 pub mod recipe;
-/// Plain serde results.
+/// Plain serde data.
 pub mod result;
 mod scales;
 pub mod table;

@@ -1,26 +1,26 @@
-//! Names of files and folders: safe on every system, unique within a report.
+//! Names of files and folders: valid on every system, unique within a report.
 
 use std::collections::HashSet;
 use std::path::Path;
 
-/// Hands out names, each only once; names that differ in case alone count as equal (as on macOS and Windows).
+/// Hands out names, each only once; names that differ only in case count as equal (as on macOS and Windows).
 #[derive(Debug, Default)]
 pub struct Names(HashSet<String>);
 
 impl Names {
-    /// Names in which `taken` are already given away.
+    /// Names of which `taken` are already used.
     pub fn without(taken: &[&str]) -> Self {
         Names(taken.iter().map(|name| name.to_lowercase()).collect())
     }
 
-    /// `name`, or where that is taken `name-2`, `name-3`, …
+    /// `name` or, if that is used, `name-2`, `name-3`, …
     pub fn claim(&mut self, name: &str) -> String {
         let next = self.next(name);
         self.0.insert(next.to_lowercase());
         next
     }
 
-    /// What [`Names::claim`] would give.
+    /// What [`Names::claim`] would return.
     pub fn next(&self, name: &str) -> String {
         let numbered = (2..).map(|n| format!("{name}-{n}"));
         std::iter::once(name.to_owned())
@@ -30,12 +30,12 @@ impl Names {
     }
 }
 
-/// The file's name without the folders before it.
+/// The file's name without its folders.
 pub fn file(path: impl AsRef<Path>) -> String {
     path.as_ref().file_name().map_or_else(String::new, |name| name.to_string_lossy().into())
 }
 
-/// The folder name of an image: its file name without the last extension, made safe.
+/// Folder name of an image: its file name without the last extension, with unsafe characters replaced.
 pub fn folder(path: &str) -> String {
     let stem = Path::new(path).file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
     let name = safe(&stem, 80);
@@ -48,7 +48,7 @@ pub fn class(id: usize, name: &str) -> String {
     if slug.is_empty() { id.to_string() } else { format!("{id}_{slug}") }
 }
 
-/// Letters and digits of any script, `_` and `.` inside; everything else becomes a single `-`. At most `limit` bytes.
+/// Keeps letters and digits of any script, and `_` and `.` inside; everything else becomes a single `-`. At most `limit` bytes.
 fn safe(text: &str, limit: usize) -> String {
     let mut out = String::new();
     for c in text.chars() {

@@ -1,8 +1,8 @@
-//! NPZ: the raw magnitudes, for NumPy and everything that reads it.
+//! NPZ: the raw magnitudes, for NumPy and other programs that read it.
 //!
 //! Arrays, all 32-bit float: `map` (H×W), and for each level, finest first, `level_0_mask` (C×H×W), `level_1_mask`, …
-//! Where the path of λ was asked for, `path_0_map` (H×W) and so on, from the smallest λ.
-//! A class with weak evidence has an empty `map` and its own as `weak_map` (H×W), unless that was asked for.
+//! If the path of λ was requested, `path_0_map` (H×W) and so on, smallest λ first.
+//! For a class with weak evidence, `map` is empty and `weak_map` (H×W) is its map, unless weak maps were requested.
 //! The levels' names are in `explain.json`.
 
 use std::io::{Cursor, Write};
@@ -13,7 +13,7 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 use super::error::ReportError;
 use super::result::ExplainedQuery;
 
-/// The bytes of one query's NPZ file; the same arrays give the same bytes.
+/// The bytes of one query's NPZ file; equal arrays give equal bytes.
 ///
 /// # Errors
 /// [`ReportError::Encode`], for an array whose length is not the product of its shape.
@@ -33,7 +33,7 @@ pub fn bytes(query: &ExplainedQuery) -> Result<Vec<u8>, ReportError> {
     Ok(zip.finish().map_err(ReportError::encode("an NPZ archive"))?.into_inner())
 }
 
-/// The bytes of an NPZ file of named arrays of floats: name, shape and values of each.
+/// The bytes of an NPZ file of named float arrays: name, shape and values of each.
 ///
 /// # Errors
 /// As [`bytes`].
@@ -56,7 +56,7 @@ fn add(
     if shape.iter().product::<u64>() != data.len() as u64 {
         return Err(ReportError::encode(what())(format!("it has {} values", data.len())));
     }
-    // The clock must not show in the bytes: every entry is dated 1980-01-01, the format's first day.
+    // The bytes must not depend on the clock: every entry is dated 1980-01-01, the format's first day.
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .last_modified_time(DateTime::DEFAULT)
@@ -68,7 +68,7 @@ fn add(
 }
 
 /// The NPY header of a C-ordered array of little-endian 32-bit floats, version 1.0 of NumPy's format: magic, version, the
-/// length of a Python dictionary, and the dictionary, padded so that the data begin at a multiple of 64.
+/// length of a Python dictionary, and the dictionary, padded so that the data begins at a multiple of 64.
 fn header(shape: &[u64]) -> Vec<u8> {
     const PREFIX: usize = 10;
     let shape: String = shape.iter().map(|n| format!("{n}, ")).collect();

@@ -1,7 +1,7 @@
 //! Colours for maps: one common scale for all queries of an image, and the two pictures drawn with it.
 //!
-//! Colours. A map that is never negative is painted in `INFERNO`: its lightness rises evenly from black (0, nothing)
-//! to pale yellow, so it reads the same with any colour vision and in print, and an empty map is plainly black.
+//! Colours: a map that is never negative is painted in `INFERNO`. Its lightness rises evenly from black (0, nothing)
+//! to pale yellow, so that it can be read with any colour vision and in print, and an empty map is plainly black.
 //! (`VIRIDIS` and `CIVIDIS` start at a visible blue, which makes nothing look like something; `MAGMA` ends so pale
 //! that a peak is lost on a bright photo.) A signed map is painted in orange (for the class) and purple (against it)
 //! around a pale zero, the diverging pair that is safest for colour-blind readers.
@@ -12,13 +12,13 @@ use super::result::ExplainedImage;
 use candor::explanation::Verdict;
 use candor::map::Map;
 
-/// Value-to-colour scale of one image, the same for every class that is asked of it.
+/// Maps values to colours for one image, with the same scale for every class.
 ///
-/// Dividing each map by its own maximum would blow a nearly empty map up to full scale and hide the very thing that
-/// it says, so there is no way to make a scale from one query alone.
+/// Dividing each map by its own maximum would scale a nearly empty map up to full range and hide that it is empty,
+/// so a scale cannot be made from one query alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
-    /// The raw magnitude that gets the last colour; larger ones get it too. Above 0.
+    /// The raw magnitude that gets the last colour; larger ones get it, too. Above 0.
     pub max: f32,
     /// Whether the scale runs from −max to max (some map has negative values) or from 0 to max.
     pub signed: bool,
@@ -26,20 +26,20 @@ pub struct Scale {
     pub source: ScaleSource,
 }
 
-/// What a scale's maximum is the maximum of.
+/// How a scale's maximum was determined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScaleSource {
     /// The map of the model's answer (rank 1).
     TopClass,
-    /// The largest value that a mask can take, 1: there is no rank-1 map with anything on it.
+    /// The largest value that a mask can have, 1: there is no rank-1 map, or it is empty.
     MaskRange,
-    /// All maps of the image: there is no rank-1 map with anything on it, and the method has no natural range.
+    /// The largest magnitude of all maps of the image: there is no rank-1 map, or it is empty, and the method has no natural range.
     AllQueries,
 }
 
 impl Scale {
     /// The common scale of `maps`, all of one image: up to the largest magnitude of `top`, the map of the model's
-    /// answer. Where that is missing or empty: up to 1 for masks (`mask`), else up to the largest of all.
+    /// answer. If that is missing or empty: up to 1 for masks (`mask`), else up to the largest magnitude of all maps.
     pub fn common(maps: &[&Map], top: Option<&Map>, mask: bool) -> Scale {
         let magnitude = |map: &Map| map.min().abs().max(map.max().abs());
         let signed = maps.iter().any(|map| map.min() < 0.0);
@@ -54,7 +54,7 @@ impl Scale {
         }
     }
 
-    /// Where `value` lies on the scale: 0..=1, or −1..=1 if signed.
+    /// Position of `value` on the scale: 0..=1, or −1..=1 if signed.
     pub fn position(&self, value: f32) -> f32 {
         (value / self.max).clamp(if self.signed { -1.0 } else { 0.0 }, 1.0)
     }
@@ -62,7 +62,7 @@ impl Scale {
     /// Index of the colour of `value` in [`Scale::palette`].
     pub fn index(&self, value: f32) -> u8 {
         let position = self.position(value);
-        // 255 colours for a signed scale, so that 0 has one of its own.
+        // 255 colours for a signed scale, so that 0 has its own.
         if self.signed { (127.0 + 127.0 * position).round() as u8 } else { (255.0 * position).round() as u8 }
     }
 
@@ -89,13 +89,13 @@ pub struct Scales {
 }
 
 impl Scales {
-    /// The scales of an image from the maps and masks of its rank-1 query, as [`Scale::common`] says. A rank-1 query
-    /// without evidence sets no scale: its map is as good as empty.
+    /// The scales of an image from the maps and masks of its rank-1 query: see [`Scale::common`]. A rank-1 query
+    /// without evidence sets no scale, since its map is practically empty.
     pub fn of(image: &ExplainedImage) -> Scales {
         Scales::of_method(image, None)
     }
 
-    /// The scales of what one of several methods found of an image; `None` where there is one method.
+    /// The scales of one of several methods for an image; `method` is `None` if there is only one.
     pub fn of_method(image: &ExplainedImage, method: Option<&str>) -> Scales {
         let all = image.result.queries.iter().zip(&image.queries);
         let own: Vec<_> = all.filter(|(query, _)| query.method.as_deref() == method).collect();
@@ -119,13 +119,13 @@ impl Scales {
     }
 }
 
-/// The map alone, one palette index a pixel, row-major, on the map's own grid.
+/// The map alone, one palette index per pixel, row-major, on the map's own grid.
 pub fn indices(map: &Map, scale: &Scale) -> Vec<u8> {
     map.data.iter().map(|&value| scale.index(value)).collect()
 }
 
-/// The map over the photo. The photo is grey, so that all colour is the map's; opacity grows with magnitude and is 0
-/// at 0, so an empty map leaves a grey photo. A thin line runs where the map crosses half of the scale.
+/// The map over the photo. The photo is shown in grey, so that all colour is the map's; opacity grows with magnitude and is 0
+/// at 0, so that an empty map leaves a grey photo. A thin line marks where the map crosses half of the scale.
 pub fn overlay(photo: &RgbImage, map: &Map, scale: &Scale) -> RgbImage {
     let (width, height) = photo.dimensions();
     let palette = scale.palette();
@@ -142,8 +142,8 @@ pub fn overlay(photo: &RgbImage, map: &Map, scale: &Scale) -> RgbImage {
     })
 }
 
-/// What the overlay makes of a mid-grey photo, `steps` colours from the scale's smallest value to its largest: the
-/// colours of a legend.
+/// The colours of a legend: those of the overlay on a mid-grey photo, in `steps` steps from the scale's smallest value to its
+/// largest.
 pub fn legend(scale: &Scale, steps: usize) -> Vec<[u8; 3]> {
     let (palette, grey) = (scale.palette(), backdrop(&Rgb([128; 3]), scale.signed));
     (0..steps)
@@ -156,21 +156,21 @@ pub fn legend(scale: &Scale, steps: usize) -> Vec<[u8; 3]> {
         .collect()
 }
 
-/// Opacity of the colour over the photo at `position` of a scale: 0 at 0, and soon high, so that the colours of the
+/// Opacity of the colour over the photo at `position` of a scale: 0 at 0, and rising fast, so that the colours of the
 /// overlay are those of the legend.
 pub fn opacity(position: f32) -> f32 {
     let absent = 1.0 - position.abs();
     0.8 * (1.0 - absent * absent * absent)
 }
 
-/// Grey of a photo's pixel under the overlay: dimmed under bright colours, lifted under the dark ends of a signed scale.
+/// Grey value of a photo's pixel under the overlay: dimmed under bright colours, lifted under the dark ends of a signed scale.
 fn backdrop(pixel: &Rgb<u8>, signed: bool) -> [f32; 3] {
     let [r, g, b] = pixel.0.map(f32::from);
     let luma = 0.2126 * r + 0.7152 * g + 0.0722 * b;
     [if signed { 70.0 + 0.7 * luma } else { 24.0 + 0.68 * luma }; 3]
 }
 
-/// Distance in pixels to the nearer line |value| = max/2, to first order: the difference in value over its slope.
+/// Approximate distance in pixels to the nearer line |value| = max/2: the difference in value divided by its slope.
 fn distance_to_half(map: &Map, x: usize, y: usize, scale: &Scale) -> f32 {
     let at = |x: usize, y: usize| map.data[y * map.width + x];
     let (left, right) = (x.saturating_sub(1), (x + 1).min(map.width - 1));

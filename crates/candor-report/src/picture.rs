@@ -1,4 +1,4 @@
-//! A picture inside a page: its bytes are in the page's own text.
+//! A picture embedded in a page as a data URI.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,7 @@ use crate::error::ReportError;
 use crate::paint::Scale;
 use crate::png;
 
-/// What a template needs of a picture.
+/// A picture for a template.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Picture {
     pub(crate) uri: String,
@@ -20,7 +20,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// A photo, as JPEG; `alt` says what it shows.
+    /// A photo, as JPEG; `alt` is its alternative text.
     ///
     /// # Errors
     /// [`ReportError::Encode`] if it cannot be encoded.
@@ -29,7 +29,7 @@ impl Picture {
         Ok(Picture { uri, width: picture.width(), height: picture.height(), alt })
     }
 
-    /// A map, as PNG on a scale; `alt` says what it shows.
+    /// A map, as PNG on a scale; `alt` is its alternative text.
     ///
     /// # Errors
     /// As [`Picture::jpeg`].
@@ -38,7 +38,7 @@ impl Picture {
         Ok(Picture { uri, width: map.width as u32, height: map.height as u32, alt })
     }
 
-    /// What it shows, in words.
+    /// The alternative text.
     pub fn alt(&self) -> &str {
         &self.alt
     }

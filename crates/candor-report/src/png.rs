@@ -1,4 +1,4 @@
-//! PNG and JPEG bytes: the files of a map, and the smaller pictures inside the HTML page.
+//! Encodes PNG and JPEG: the files of a map, and the smaller pictures of the HTML page.
 
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
@@ -7,19 +7,19 @@ use super::error::ReportError;
 use super::paint::{self, Scale};
 use candor::map::Map;
 
-/// PNG of an RGB picture. `comment` goes into the file's metadata (the scale that was used).
+/// PNG of an RGB picture. `comment` is stored in the file's metadata (the scale that was used).
 ///
 /// # Errors
-/// [`ReportError::Encode`], for a picture without pixels.
+/// [`ReportError::Encode`] for a picture without pixels.
 pub fn rgb(picture: &RgbImage, comment: &str) -> Result<Vec<u8>, ReportError> {
     let (width, height) = picture.dimensions();
     encode(width, height, picture.as_raw(), None, comment)
 }
 
-/// PNG of a map alone, one pixel a value, in the colours of `scale`; 256 colours in a palette, so small.
+/// PNG of a map alone, one pixel per value, in the colours of `scale`; stored with a palette of 256 colours.
 ///
 /// # Errors
-/// [`ReportError::Encode`], for a map without values.
+/// [`ReportError::Encode`] for a map without values.
 pub fn map(map: &Map, scale: &Scale, comment: &str) -> Result<Vec<u8>, ReportError> {
     let palette = scale.palette().concat();
     encode(map.width as u32, map.height as u32, &paint::indices(map, scale), Some(palette), comment)
@@ -44,7 +44,7 @@ fn encode(
     }
     let fail = || ReportError::encode(format!("a PNG of {width}×{height} pixels"));
     if !comment.is_empty() {
-        // iTXt is UTF-8; tEXt could not hold a class name in another script.
+        // iTXt is UTF-8; tEXt does not support all scripts.
         encoder.add_itxt_chunk("Comment".to_owned(), comment.to_owned()).map_err(fail())?;
     }
     let mut writer = encoder.write_header().map_err(fail())?;
@@ -56,7 +56,7 @@ fn encode(
 /// JPEG of a picture at the quality of the HTML page's photos.
 ///
 /// # Errors
-/// [`ReportError::Encode`], for a picture without pixels or with a side over 65535.
+/// [`ReportError::Encode`] for a picture without pixels or with a side over 65535.
 pub fn jpeg(picture: &RgbImage) -> Result<Vec<u8>, ReportError> {
     let mut bytes = Vec::new();
     JpegEncoder::new_with_quality(&mut bytes, 80)

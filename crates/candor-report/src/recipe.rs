@@ -1,4 +1,4 @@
-//! How to get a page again: the command, versions, parameters and the model's file, which every page ends with.
+//! How to reproduce a page: the command, versions, parameters and the model's file, shown at the end of every page.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -10,10 +10,10 @@ use candor::parameters::MethodInfo;
 use serde::Serialize;
 use serde_json::Value;
 
-/// Where the documents are read.
+/// Address of the documents.
 const DOCUMENTS: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/");
 
-/// What a page says of the run that wrote it.
+/// What a page says about the run that wrote it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Recipe {
     command: Option<String>,
@@ -31,7 +31,7 @@ struct Settings {
     parameters: Vec<(String, String)>,
 }
 
-/// A document to read about what the page shows.
+/// A document about what the page shows.
 #[derive(Clone, Debug, Serialize)]
 pub struct Document {
     title: &'static str,
@@ -39,14 +39,14 @@ pub struct Document {
 }
 
 impl Document {
-    /// A file of the repository, `book/src/explanation/evidence.md`, under a title.
+    /// A file of the repository, such as `book/src/explanation/evidence.md`, under a title.
     pub fn new(title: &'static str, file: &str) -> Self {
         Document { title, address: format!("{DOCUMENTS}{file}") }
     }
 }
 
 impl Recipe {
-    /// The recipe of a run of `model` on `engine`. The date is that of the model's file as it is now.
+    /// The recipe of a run of `model` on `engine`. The date is the current modification date of the model's file.
     pub fn new(model: &ModelInfo, engine: &EngineInfo, preprocessing: &Value, seed: u64) -> Self {
         let mut facts = model_facts(model);
         facts.extend([
@@ -65,20 +65,20 @@ impl Recipe {
         }
     }
 
-    /// With the command that wrote the page, as a shell takes it; `None` where a program called the library.
+    /// Adds the command that wrote the page, quoted for a shell; `None` if a program called the library.
     #[must_use]
     pub fn command(self, command: Option<&str>) -> Self {
         Recipe { command: command.map(str::to_string), ..self }
     }
 
-    /// With a further fact.
+    /// Adds a fact.
     #[must_use]
     pub fn fact(mut self, name: &str, value: impl Into<String>) -> Self {
         self.facts.push((name.to_string(), value.into()));
         self
     }
 
-    /// With the parameters of methods.
+    /// Adds the parameters of methods.
     #[must_use]
     pub fn methods<'m>(mut self, methods: impl IntoIterator<Item = &'m MethodInfo>) -> Self {
         let settings = |m: &MethodInfo| Settings {
@@ -89,14 +89,14 @@ impl Recipe {
         self
     }
 
-    /// With further parameters under a name: the fields of `value`.
+    /// Adds parameters under a name: the fields of `value`.
     #[must_use]
     pub fn settings(mut self, name: &str, value: &Value) -> Self {
         self.methods.push(Settings { name: name.to_string(), parameters: fields(value) });
         self
     }
 
-    /// With documents to read.
+    /// Adds documents.
     #[must_use]
     pub fn documents(self, documents: impl Into<Vec<Document>>) -> Self {
         Recipe { documents: documents.into(), ..self }
@@ -122,14 +122,14 @@ fn date_of(path: &Path) -> Option<String> {
 }
 
 fn written(time: SystemTime) -> Option<String> {
-    // Nothing is written of a time before 1970 or after 9999.
+    // Times before 1970 or after 9999 are left out.
     time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     let mut text = String::new();
     write!(text, "{}", humantime::format_rfc3339_seconds(time)).ok()?;
     Some(text.replace('T', " ").replace('Z', " UTC"))
 }
 
-/// The fields of an object, as a reader wants them.
+/// The fields of an object as text.
 pub(crate) fn fields(value: &Value) -> Vec<(String, String)> {
     match value {
         Value::Object(fields) => fields.iter().map(|(k, v)| (k.clone(), plain(v))).collect(),
@@ -138,7 +138,7 @@ pub(crate) fn fields(value: &Value) -> Vec<(String, String)> {
     }
 }
 
-/// A parameter as a reader wants it: strings without quotes, lists with commas, everything else as JSON.
+/// A parameter as text: strings without quotes, lists with commas, everything else as JSON.
 pub(crate) fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

@@ -13,26 +13,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::ReportError;
 
-/// One run of `explain`: what was asked of which model, and what came out.
+/// One run of `explain`: the request and its results.
 #[derive(Clone, Debug, Serialize)]
 pub struct ExplainResult {
-    /// The model, by content.
+    /// The model, identified by its content.
     pub model: ModelInfo,
-    /// How images became input.
+    /// The preprocessing.
     pub preprocessing: serde_json::Value,
     /// Where preprocessing and labels came from.
     pub sources: Sources,
-    /// What a user of the model must know, a line each.
+    /// What a user of the model must know, one line each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// What executed the graphs.
+    /// The engine that ran the graphs.
     pub engine: EngineInfo,
     /// The explanation method and every parameter it used.
     pub method: MethodInfo,
-    /// All methods of the run, where it has several: `method` is the first of them, and each query names its own.
+    /// All methods of the run if it has several: `method` is the first of them, and each query names its own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<MethodInfo>,
-    /// The seed from which all randomness of the run flows.
+    /// The seed of all random numbers of the run.
     pub seed: u64,
     /// One entry per image that could be explained, in the order given.
     pub images: Vec<ImageResult>,
@@ -42,10 +42,10 @@ pub struct ExplainResult {
 }
 
 impl ExplainResult {
-    /// The result of an explainer before any image: what is needed to get it again.
+    /// The result of an explainer without any image: what is needed to reproduce it.
     ///
     /// # Errors
-    /// [`ReportError::Encode`]; plain preprocessing never causes it.
+    /// [`ReportError::Encode`]; valid preprocessing never causes it.
     pub fn of(explainer: &Explainer, seed: u64) -> Result<Self, ReportError> {
         let classifier = &explainer.classifier;
         let preprocessing = serde_json::to_value(&classifier.preprocessing);
@@ -69,28 +69,28 @@ impl ExplainResult {
 pub struct FailedImage {
     /// Path as given.
     pub path: String,
-    /// One line that says what and where.
+    /// One line that names the problem and the file.
     pub error: String,
 }
 
-/// What was found for one image.
+/// The result for one image.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ImageResult {
     /// Path as given.
     pub path: String,
-    /// What was done to the photo before the model saw it, a clause a step: decoding, resizing, cropping.
+    /// How the photo was prepared, one clause per step: decoding, resizing, cropping.
     #[serde(default)]
     pub preparation: Vec<String>,
     /// The five classes with the highest score, best first (fewer if the model has fewer).
     pub top: Vec<TopClass>,
-    /// One entry per queried class, in the order asked; with several methods one for each of them, class by class.
+    /// One entry per queried class, in the order requested; with several methods one entry per class and method, class by class.
     pub queries: Vec<QueryResult>,
 }
 
 /// The explanation of one class on one image.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct QueryResult {
-    /// The method, where a run has several.
+    /// The method, if a run has several.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub method: Option<String>,
     /// Index of the class.
@@ -105,38 +105,38 @@ pub struct QueryResult {
     pub probability: f64,
     /// Log-odds o_c = S_c − logsumexp of the other logits, on the unmasked image.
     pub log_odds: f64,
-    /// The null log-odds n_c: of the class when every mask is zero (nothing of the image is left), but not below chance; `null` in JSON for
-    /// methods without a null.
+    /// The null log-odds n_c: log-odds of the class with every mask zero (nothing of the image is left), but not below chance; `null` in
+    /// JSON for methods without a null.
     pub null_log_odds: Option<f64>,
-    /// Log-odds above the null log-odds, at least 0, of the photo or of the place where the class is by itself, whichever are higher; `null` for
-    /// methods without a null.
+    /// Log-odds above the null log-odds, at least 0, of the photo or of the window that shows the class best, whichever is higher; `null`
+    /// for methods without a null.
     #[serde(default)]
     pub evidence: Option<f64>,
-    /// What shows the class, where, and how many classes that are not there show as much: `ground`, `window`, `p_value`, `calibrated`,
-    /// `discovery`; `null` for methods that do not ask where a class is by itself.
+    /// What shows the class best, in which window, and what fraction of absent classes shows as much: `ground`, `window`, `p_value`,
+    /// `calibrated`, `discovery`; `null` for methods that do not evaluate windows.
     #[serde(default)]
     pub judged: Option<Judged>,
-    /// Weight of the masks' L1 term at which they were found; `null` for methods that mask nothing.
+    /// Weight λ of the masks' L1 term with which they were found; `null` for methods without masks.
     #[serde(default)]
     pub lambda: Option<f64>,
-    /// Score and log-odds of the masked model at the returned masks; `null` for methods that mask nothing.
+    /// Score and log-odds of the masked model with the returned masks; `null` for methods without masks.
     pub kept: Option<Kept>,
     /// The fused map.
     pub map: MapInfo,
     /// The masks of each level, finest first; empty for methods without levels.
     pub levels: Vec<LevelInfo>,
-    /// Maps at other λ, from the smallest, if the path was asked for.
+    /// Maps at other λ, smallest first, if the path was requested.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub lambda_path: Vec<PathInfo>,
-    /// What it cost.
+    /// What the explanation cost.
     pub cost: Cost,
-    /// `evidence`, `weak`, `no-evidence` or, where there is no null or the mask lost the class, `not-judged`.
+    /// `evidence`, `weak`, `no-evidence` or, if there is no null or the mask lost the class, `not-judged`.
     pub verdict: Verdict,
-    /// Anything a reader must know before believing the map; each says what to do.
+    /// What a reader must know before trusting the map; each warning says what to do.
     pub warnings: Vec<String>,
 }
 
-/// A map's figures and files.
+/// Statistics and files of a map.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MapInfo {
     /// `[height, width]`.
@@ -147,22 +147,22 @@ pub struct MapInfo {
     pub max: f64,
     /// Mean over pixels of the positive part, raw.
     pub mass: f64,
-    /// Raw magnitudes, path relative to the output directory.
+    /// File of the raw magnitudes; path relative to the output directory.
     pub npz: Option<String>,
-    /// The map alone, painted; path relative to the output directory.
+    /// File of the painted map alone; path relative to the output directory.
     pub png: Option<String>,
-    /// The map over the photo; path relative to the output directory.
+    /// File of the map over the photo; path relative to the output directory.
     pub overlay: Option<String>,
 }
 
 /// The mask at another λ; its map is `path_0_map`, `path_1_map`, … of the NPZ file.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct PathInfo {
-    /// Weight of the L1 term.
+    /// Weight λ of the L1 term.
     pub lambda: f64,
     /// Mean over pixels of the positive part of the map, raw.
     pub mass: f64,
-    /// What the masked model still answers.
+    /// Scores of the masked model.
     pub kept: Kept,
 }
 
@@ -177,14 +177,14 @@ pub struct LevelInfo {
     pub mass: f64,
 }
 
-/// One explained image with its arrays: what the report writers need beside [`ImageResult`].
+/// One explained image with its arrays: what the report writers need besides [`ImageResult`].
 #[derive(Clone, Debug)]
 pub struct ExplainedImage {
-    /// What the model sees of the photo (cropped as the model crops), in the photo's own aspect at display resolution.
+    /// The part of the photo that the model sees, in the photo's own aspect ratio at display resolution.
     pub photo: image::RgbImage,
-    /// The photo on the model's input grid, as it sees it.
+    /// The photo on the model's input grid.
     pub seen: image::RgbImage,
-    /// Figures; `result.queries` runs parallel to `queries`. File paths are filled in by the writers.
+    /// The result; `result.queries` corresponds to `queries`. The writers fill in the paths of files.
     pub result: ImageResult,
     /// Arrays of each query.
     pub queries: Vec<ExplainedQuery>,
@@ -195,11 +195,11 @@ pub struct ExplainedImage {
 pub struct ExplainedQuery {
     /// The fused map on the model's input grid.
     pub map: Map,
-    /// The map that a verdict of weak evidence keeps from being painted.
+    /// The map of a class with weak evidence, which is not painted.
     pub weak_map: Option<Map>,
     /// Each level's mask, finest first.
     pub levels: Vec<LevelMask>,
-    /// The fused maps at other λ, from the smallest, if they were asked for.
+    /// The fused maps at other λ, smallest first, if requested.
     pub path: Vec<Map>,
 }
 
@@ -212,8 +212,8 @@ impl From<PhotoExplanation> for ExplainedImage {
 }
 
 impl ExplainedImage {
-    /// What several methods, each under its name, found of the same image: class by class, and of each class method by method. `None` without
-    /// any.
+    /// Combines the results of several methods, each with its name, for the same image: class by class, and for each class method by
+    /// method. `None` if there are none.
     pub fn of_methods(all: Vec<(String, ExplainedImage)>) -> Option<Self> {
         let mut classes: Vec<usize> = vec![];
         let mut found = vec![];
@@ -235,7 +235,7 @@ impl ExplainedImage {
         Some(merged)
     }
 
-    /// The methods whose queries it has, in their order; one without a name where the run has one.
+    /// The methods of its queries, in order; a single `None` if the run has one method.
     pub(crate) fn methods(&self) -> Vec<Option<&str>> {
         let mut methods = vec![];
         for query in &self.result.queries {
@@ -247,7 +247,7 @@ impl ExplainedImage {
     }
 }
 
-/// The figures of a class and its arrays.
+/// Splits a class's explanation into its result and its arrays.
 fn split(e: ClassExplanation) -> (QueryResult, ExplainedQuery) {
     let figures = QueryResult {
         method: None,

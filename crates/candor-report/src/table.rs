@@ -1,4 +1,4 @@
-//! Tables: described once as plain data, then rendered for a terminal, as Markdown, as CSV or as a fragment of HTML.
+//! Tables: described once as plain data, then rendered for a terminal, as Markdown, as CSV or as an HTML fragment.
 //!
 //! ```
 //! use candor_report::table::{Better, Cell, Column, Number, Table};
@@ -19,29 +19,29 @@ use serde::{Deserialize, Serialize};
 pub use csv::csv;
 pub use html::View;
 
-/// Shown where there is no value.
+/// Shown for a missing value.
 const MISSING: &str = "–";
 
-/// Which way of a column is better.
+/// Which direction of a column is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Better {
-    /// More.
+    /// Higher is better.
     Higher,
-    /// Less.
+    /// Lower is better.
     Lower,
-    /// Neither: it describes.
+    /// Neither: the column is descriptive.
     Neither,
 }
 
 impl Better {
-    /// What follows the name of such a column: ` ↑`, ` ↓` or nothing.
+    /// Suffix of the column's name: ` ↑`, ` ↓` or nothing.
     fn arrow(self) -> &'static str {
         [" ↑", " ↓", ""][self as usize]
     }
 }
 
-/// On which side of its column a cell is written.
+/// Alignment of a column's cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
     /// Text.
@@ -55,16 +55,16 @@ pub enum Align {
 pub struct Column {
     /// Name, as in the files.
     pub name: String,
-    /// What it is, one line; may be empty.
+    /// What it contains, in one line; may be empty.
     pub help: String,
-    /// On which side cells are written.
+    /// Alignment of its cells.
     pub align: Align,
-    /// Which way is better.
+    /// Which direction is better.
     pub better: Better,
 }
 
 impl Column {
-    /// A column of words.
+    /// A column of text.
     pub fn text(name: impl Into<String>, help: impl Into<String>) -> Self {
         Column { name: name.into(), help: help.into(), align: Align::Left, better: Better::Neither }
     }
@@ -75,20 +75,20 @@ impl Column {
     }
 }
 
-/// How a number is written.
+/// Format of a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unit {
     /// Three decimals.
     #[default]
     Plain,
-    /// So many decimals everywhere.
+    /// With this number of decimals.
     Decimals(usize),
-    /// A share of 0..=1 as a percentage of so many decimals.
+    /// A fraction of 0..=1 as a percentage with this number of decimals.
     Percent(usize),
 }
 
 impl Unit {
-    /// The number in this unit, the same in every rendering for people.
+    /// The number in this format, the same in every rendering for people.
     pub(crate) fn text(self, value: f64) -> String {
         if !value.is_finite() {
             return match value {
@@ -104,22 +104,22 @@ impl Unit {
     }
 }
 
-/// What sets a number apart from the others.
+/// How a number is highlighted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mark {
-    /// Nothing.
+    /// Not at all.
     #[default]
     Plain,
     /// It is the best of its column, or not significantly different from the best.
     Best,
-    /// It sums up the others of its row.
+    /// It summarises the others of its row.
     Summary,
-    /// It is of too few items to be compared with others.
+    /// It is of too few items for a comparison.
     Few,
 }
 
 impl Mark {
-    /// What stands behind such a number in a terminal and in Markdown.
+    /// Sign after such a number in a terminal and in Markdown.
     fn sign(self) -> &'static str {
         match self {
             Mark::Few => " ?",
@@ -128,20 +128,20 @@ impl Mark {
     }
 }
 
-/// A number with what is known of it.
+/// A number with its statistics and format.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Number {
-    /// The number itself.
+    /// The value.
     pub value: f64,
-    /// How it is written.
+    /// Its format.
     pub unit: Unit,
     /// Ends of its 95 % interval.
     pub interval: Option<[f64; 2]>,
-    /// The 95th percentile of what it is the median of.
+    /// The 95th percentile, for a median.
     pub p95: Option<f64>,
-    /// What sets it apart.
+    /// How it is highlighted.
     pub mark: Mark,
-    /// A remark for whoever points at it on a page; may be empty.
+    /// A tooltip on a page; may be empty.
     pub remark: String,
 }
 
@@ -151,45 +151,45 @@ impl Number {
         Number { value, ..Number::default() }
     }
 
-    /// With the ends of its 95 % interval.
+    /// Adds the ends of its 95 % interval.
     #[must_use]
     pub fn between(self, interval: [f64; 2]) -> Self {
         Number { interval: Some(interval), ..self }
     }
 
-    /// In a unit.
+    /// Sets its format.
     #[must_use]
     pub fn unit(self, unit: Unit) -> Self {
         Number { unit, ..self }
     }
 
-    /// Marked as best, if it is.
+    /// Marks it as best, if it is.
     #[must_use]
     pub fn best(self, best: bool) -> Self {
         Number { mark: if best { Mark::Best } else { Mark::Plain }, ..self }
     }
 }
 
-/// What stands in a row under a column.
+/// The content of a cell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
     /// There is no value.
     Missing,
-    /// Words.
+    /// Text.
     Text(String),
-    /// Something to type as it is.
+    /// Code, to be typed as it is.
     Code(String),
     /// A number.
     Number(Number),
 }
 
 impl Cell {
-    /// Words.
+    /// Text.
     pub fn text(text: impl Into<String>) -> Self {
         Cell::Text(text.into())
     }
 
-    /// A number in a unit, if there is one.
+    /// A number in a format, if there is one.
     pub fn number(value: Option<f64>, unit: Unit) -> Self {
         value.map(|v| Number::new(v).unit(unit)).into()
     }
@@ -212,16 +212,16 @@ impl From<Option<Number>> for Cell {
 pub struct Table {
     /// Title; may be empty.
     pub title: String,
-    /// What to know, one or two sentences; may be empty.
+    /// What the reader must know, in one or two sentences; may be empty.
     pub note: String,
-    /// Columns; the first names the rows.
+    /// Columns; the first contains the names of the rows.
     pub columns: Vec<Column>,
-    /// Rows of a cell for each column.
+    /// Rows, with one cell per column.
     pub rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
-    /// A table without rows yet.
+    /// A table without rows.
     pub fn new(title: impl Into<String>, note: impl Into<String>, columns: Vec<Column>) -> Self {
         Table { title: title.into(), note: note.into(), columns, rows: vec![] }
     }
@@ -229,13 +229,13 @@ impl Table {
     /// Adds a row.
     ///
     /// # Panics
-    /// If it has not a cell for each column.
+    /// If the number of cells is not the number of columns.
     pub fn row(&mut self, cells: Vec<Cell>) {
         assert_eq!(cells.len(), self.columns.len(), "a row of '{}' has a cell for each column", self.title);
         self.rows.push(cells);
     }
 
-    /// The same without the column of this name.
+    /// The table without the column with this name.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         if let Some(c) = self.columns.iter().position(|column| column.name == name) {

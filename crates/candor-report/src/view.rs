@@ -1,4 +1,4 @@
-//! What the HTML templates are given: results turned into text, widths and data URIs, no logic left to do.
+//! Data for the HTML templates: results as text, widths and data URIs, so that templates need no logic.
 //! Here the view of one image; [`page`] has the page around the images.
 
 mod page;
@@ -19,9 +19,9 @@ use candor::map::Map;
 
 pub(crate) use page::{PageView, Row};
 
-/// Longer side of a picture in the page, in pixels; the files beside the page have the full size.
+/// Longer side of a picture in the page, in pixels; the files beside the page have the full resolution.
 const SIDE: u32 = 400;
-/// Longer side of a map alone in the page.
+/// Longer side of a map alone in the page, in pixels.
 const MAP_SIDE: usize = 112;
 
 /// One image's part of the page.
@@ -30,33 +30,33 @@ pub(crate) struct ImageView {
     number: usize,
     name: String,
     path: String,
-    /// The photo on the model's input grid, its size there, and what was done to it for that.
+    /// The photo on the model's input grid, its size there, and how it was prepared.
     photo: Picture,
-    /// The photo in its own aspect, which lies under the maps.
+    /// The photo in its own aspect ratio, shown under the maps.
     under: Picture,
     size: String,
     preparation: String,
     top: Vec<Top>,
     scales: Vec<Legend>,
     queries: Vec<Query>,
-    /// The queries class by class, where several methods were asked.
+    /// The queries class by class, if there are several methods.
     classes: Vec<OneClass>,
-    /// Whether a method masks, and so knows evidence.
+    /// Whether a method has masks, and therefore evidence.
     masks: bool,
     /// Whether some query has masks of levels.
     levels: bool,
-    /// What is there among the queries, in words that the filter of the page asks for.
+    /// Which kinds of queries it has, as words for the page's filter.
     marks: String,
 }
 
-/// What several methods say of a class.
+/// Results of several methods for one class.
 #[derive(Debug, Serialize)]
 struct OneClass {
     name: String,
     synonyms: String,
     rank: usize,
     probability: String,
-    /// Numbers of its queries, from 0.
+    /// Indices of its queries, from 0.
     queries: Vec<usize>,
 }
 
@@ -74,7 +74,7 @@ struct Top {
 /// A colour bar with its ticks in raw units.
 #[derive(Debug, Serialize)]
 struct Legend {
-    /// The method, where a run has several; else empty.
+    /// The method, if a run has several; else empty.
     method: String,
     gradient: String,
     from: String,
@@ -86,11 +86,11 @@ struct Legend {
 
 #[derive(Debug, Serialize)]
 struct Query {
-    /// The method, where a run has several; else empty.
+    /// The method, if a run has several; else empty.
     method: String,
     /// Class and method.
     label: String,
-    /// Whether its method masks.
+    /// Whether its method has masks.
     masks: bool,
     id: usize,
     name: String,
@@ -103,14 +103,14 @@ struct Query {
     npz_file: Option<String>,
     alone: Tile,
     levels: Vec<Tile>,
-    /// The map at other λ, if it was asked for.
+    /// The maps at other λ, if requested.
     path: Vec<Tile>,
     score: String,
     probability: String,
     log_odds: String,
     null_log_odds: String,
     evidence: String,
-    /// What shows the class, and how many that are not there show as much; empty for methods that do not ask.
+    /// What shows the class best, and what fraction of absent classes shows as much; empty for methods that do not evaluate this.
     ground: String,
     p_value: String,
     kept_score: String,
@@ -126,14 +126,14 @@ struct Query {
     warnings: Vec<String>,
 }
 
-/// Evidence in the photo and evidence kept by the masks, on the image's axis.
+/// Evidence in the photo and evidence kept by the masks, on a common axis of the image.
 #[derive(Debug, Serialize)]
 struct Bars {
     evidence: String,
     evidence_width: String,
     kept: String,
     kept_width: String,
-    /// Kept ÷ evidence; empty where that would say nothing.
+    /// Kept ÷ evidence; empty if that has no meaning.
     share: String,
 }
 
@@ -147,7 +147,7 @@ struct Tile {
     gradient: String,
     from: String,
     to: String,
-    /// Fewer than 64 values a side: show the squares.
+    /// Fewer than 64 values per side: shown as squares.
     coarse: bool,
 }
 
@@ -170,7 +170,7 @@ impl ImageView {
             .iter()
             .filter_map(evidence)
             .map(|(there, kept)| there.max(kept))
-            // At least 1, so that hardly any evidence does not fill the axis.
+            // At least 1, so that very little evidence does not fill the axis.
             .fold(1.0, f64::max);
         let queries = result.queries.iter().zip(&image.queries);
         let queries: Vec<Query> = queries
@@ -229,7 +229,7 @@ fn classes(queries: &[Query]) -> Vec<OneClass> {
     classes
 }
 
-/// Names of what the filter asks for: the verdicts, and `warned`.
+/// Words for the page's filter: the verdicts, and `warned`.
 fn marks(queries: &[Query]) -> String {
     let mut marks: Vec<String> = queries.iter().map(|q| q.verdict.replace(' ', "-")).collect();
     marks.extend(queries.iter().filter(|q| !q.warnings.is_empty()).map(|_| "warning".to_string()));
@@ -299,13 +299,13 @@ impl Query {
     }
 }
 
-/// What the photo adds to the class's log-odds above the null, at least 0, and what the masked photo still adds.
+/// The class's log-odds above the null in the photo, at least 0, and those of the masked photo.
 fn evidence(query: &QueryResult) -> Option<(f64, f64)> {
     let (null, kept) = (query.null_log_odds?, query.kept?);
     Some((query.evidence?, kept.log_odds - null))
 }
 
-/// A quotient above this says no more than that it is large: what it is divided by is small.
+/// A larger quotient only says that it is large: its denominator is small.
 const LARGE_SHARE: f64 = 2.0;
 
 impl Bars {
@@ -316,7 +316,7 @@ impl Bars {
             evidence_width: width(there, axis),
             kept: if lost { "none".to_owned() } else { figure(kept.max(0.0)) },
             kept_width: width(kept, axis),
-            // Of hardly any evidence every share is large, or far below zero.
+            // With very little evidence every quotient is large, or far below zero.
             share: match kept / there {
                 _ if lost || !matches!(verdict, Verdict::Evidence | Verdict::Weak) => String::new(),
                 share if share > LARGE_SHARE => format!("more than {}", percent(LARGE_SHARE)),
@@ -387,7 +387,7 @@ fn gradient(colors: &[[u8; 3]]) -> String {
     format!("linear-gradient(to right,{})", stops.join(","))
 }
 
-/// The photo at the page's size. A tiny one is enlarged by a whole factor, so that its pixels stay pixels.
+/// The photo at the page's size. A tiny one is enlarged by an integer factor, so that its pixels stay visible.
 fn display_size(photo: &RgbImage) -> RgbImage {
     let longest = photo.width().max(photo.height());
     if longest > SIDE {

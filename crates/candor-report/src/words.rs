@@ -7,7 +7,7 @@ use candor::explanation::{Judged, Verdict};
 use candor::false_alarms::WEAK;
 use candor::map::Map;
 
-/// Which scale the maps of `queries`, all of one image and one method, are painted on, and why that one.
+/// Says which scale the maps of `queries`, all of one image and one method, are painted on, and why.
 pub(crate) fn scale(queries: &[&QueryResult], scale: &Scale) -> String {
     let max = figure(f64::from(scale.max));
     let from = if scale.signed { format!("−{max}") } else { "0".to_owned() };
@@ -34,7 +34,7 @@ pub(crate) fn scale(queries: &[&QueryResult], scale: &Scale) -> String {
     text
 }
 
-/// Why these queries are not judged, a sentence a reason.
+/// Why these queries are not judged, one sentence per reason.
 pub(crate) fn why_not_judged<'q>(queries: impl Iterator<Item = &'q QueryResult>) -> Vec<&'static str> {
     let (lost, without): (Vec<_>, Vec<_>) = queries.partition(|query| query.null_log_odds.is_some());
     let mut reasons = vec![];
@@ -54,11 +54,11 @@ pub(crate) fn why_not_judged<'q>(queries: impl Iterator<Item = &'q QueryResult>)
     reasons
 }
 
-/// What shows a class, and how many classes that are not there show as much.
+/// Says what shows a class, and what fraction of absent classes shows as much.
 pub(crate) fn ground(judged: &Judged, verdict: Verdict) -> String {
     let source =
         if judged.calibrated { "on the calibration photos" } else { "by the built-in, cautious rule" };
-    // The built-in rule knows no rate above that.
+    // The built-in rule states no rate above that.
     let known = judged.calibrated || judged.p_value <= WEAK;
     let share = if known { rate(judged.p_value) } else { "more than 5 %".to_owned() };
     let many = format!("{share} of absent classes show as much {source}");
@@ -68,7 +68,7 @@ pub(crate) fn ground(judged: &Judged, verdict: Verdict) -> String {
     }
 }
 
-/// A rate as a percentage, with as many digits as it can bear.
+/// A rate as a percentage, rounded to its precision.
 pub(crate) fn rate(p: f64) -> String {
     match 100.0 * p {
         p if p >= 50.0 => "more than 50 %".to_owned(),
@@ -79,7 +79,7 @@ pub(crate) fn rate(p: f64) -> String {
     }
 }
 
-/// What the overlay of one query shows, for those who do not see it.
+/// Alternative text of a query's overlay.
 pub(crate) fn overlay(query: &QueryResult, map: &Map, scale: &Scale) -> String {
     let class = short(&query.class_name);
     let painted = map.data.iter().filter(|&&v| scale.index(v) != scale.index(0.0)).count();
@@ -110,7 +110,7 @@ pub(crate) fn overlay(query: &QueryResult, map: &Map, scale: &Scale) -> String {
     )
 }
 
-/// A class's further synonyms: `Tinca tinca` of `tench, Tinca tinca`; empty where there is only one.
+/// A class's further synonyms: `Tinca tinca` of `tench, Tinca tinca`; empty if there are none.
 pub(crate) fn synonyms(class: &str) -> &str {
     if short(class) == class { "" } else { class.split_once(',').map_or("", |(_, rest)| rest.trim()) }
 }

@@ -1,4 +1,4 @@
-//! One directory for one run. The files are made beside an earlier result and take its place together at the end.
+//! The output directory of one run. Its files are made beside an earlier result and replace it together at the end.
 //!
 //! ```text
 //! out/explain.json
@@ -8,7 +8,7 @@
 //! out/<image stem>/<class id>_<class>.npz            raw magnitudes
 //! ```
 //!
-//! Of several methods each has its name in that of its files: `<class id>_<class>.<method>.npz`.
+//! With several methods, each file's name contains the method: `<class id>_<class>.<method>.npz`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -28,12 +28,12 @@ use candor::map::Map;
 pub const JSON_FILE: &str = "explain.json";
 /// Name of the HTML page in the output directory.
 pub const HTML_FILE: &str = "report.html";
-/// What the result is called among those of a folder.
+/// Name of the result in the folder's list of results.
 const RESULT: &str = "explain";
 
-/// Writes the files of one run. Memory does not grow with the pictures: the page's parts are kept on disk.
+/// Writes the files of one run. Memory use does not grow with the number of pictures: the page's parts are stored on disk.
 ///
-/// Equal runs give equal bytes, but for the seconds that a query took.
+/// Equal runs give equal bytes, except for the seconds that a query took.
 #[derive(Debug)]
 pub struct ReportWriter {
     draft: Draft,
@@ -43,8 +43,8 @@ pub struct ReportWriter {
 }
 
 impl ReportWriter {
-    /// Makes `directory` where it is missing and makes sure that it can be written to, so that a long run does not end in that error. An
-    /// earlier result stays as it is until [`ReportWriter::finish`].
+    /// Creates `directory` if it is missing and checks that it is writable, so that a long run does not fail at its end. An earlier
+    /// result is unchanged until [`ReportWriter::finish`].
     ///
     /// # Errors
     /// As [`Folder::open`] and [`Folder::check`].
@@ -53,7 +53,7 @@ impl ReportWriter {
         ReportWriter::begin_in(Folder::open(directory, terms)?)
     }
 
-    /// [`ReportWriter::create`] in a folder that is open already. What an interrupted run left in it is dropped.
+    /// [`ReportWriter::create`] for a folder that is already open. An interrupted run's result is discarded.
     ///
     /// # Errors
     /// As [`Folder::draft`] and [`Folder::check`].
@@ -61,7 +61,7 @@ impl ReportWriter {
         ReportWriter::begin(folder.draft(RESULT)?)
     }
 
-    /// Goes on with what an interrupted run left in the folder: see [`ReportWriter::keep`].
+    /// Resumes what an interrupted run left in the folder: see [`ReportWriter::keep`].
     ///
     /// # Errors
     /// As [`ReportWriter::begin_in`].
@@ -81,17 +81,17 @@ impl ReportWriter {
         })
     }
 
-    /// Gives each image the name of its folder, in the order in which they are added.
+    /// Assigns the names of the images' folders, in the order in which images are added.
     pub fn names() -> Names {
         Names::without(&[JSON_FILE, HTML_FILE])
     }
 
-    /// Where the caller may keep what it needs to go on after an interruption. It is gone after [`ReportWriter::finish`].
+    /// Folder for the caller's data for resuming. It is removed by [`ReportWriter::finish`].
     pub fn work(&self) -> PathBuf {
         self.draft.work()
     }
 
-    /// From now on what was added stays for [`ReportWriter::resume`] if the run ends early.
+    /// Keeps what was added from now on for [`ReportWriter::resume`] if the run ends early.
     pub fn keep_if_interrupted(&mut self) {
         self.draft.keep();
     }
@@ -109,8 +109,8 @@ impl ReportWriter {
         files.map(hash).collect()
     }
 
-    /// Adds an image that an interrupted run added, by its result then. `false` if it has to be explained again: its files are not there, or
-    /// would have other names now.
+    /// Adds an image that an interrupted run added, from its result. Returns `false` if it has to be explained again: its files are
+    /// missing, or would have other names.
     pub fn keep(&mut self, image: &ImageResult) -> bool {
         let folder = self.folders.next(&names::folder(&image.path));
         let there = |file: &Option<String>| {
@@ -127,12 +127,12 @@ impl ReportWriter {
         kept
     }
 
-    /// Passes over an image that fails, or that another run explains: the names of the others stay what they are.
+    /// Skips an image that fails, or that another run explains, so that the names of the others do not change.
     pub fn pass_over(&mut self, path: &str) {
         self.folders.claim(&names::folder(path));
     }
 
-    /// The command line of the run, which the page shows.
+    /// Sets the command line of the run, which the page shows.
     pub fn set_command(&mut self, command: String) {
         self.page.command = Some(command);
     }
@@ -141,14 +141,14 @@ impl ReportWriter {
     /// (relative to the output directory, `/` between parts) filled in.
     ///
     /// # Errors
-    /// [`ReportError::BadImage`] before anything is written, if arrays and figures do not fit together or hold NaN
-    /// or infinity; the writer can go on with the next image. Otherwise [`ReportError::Write`] with file and reason.
+    /// [`ReportError::BadImage`] before anything is written, if arrays and result are inconsistent or contain NaN
+    /// or infinity; the writer can continue with the next image. Otherwise [`ReportError::Write`] with file and reason.
     pub fn add(&mut self, mut image: ExplainedImage) -> Result<ImageResult, ReportError> {
         check(&image)?;
         let folder = self.folders.claim(&names::folder(&image.result.path));
         let directory = self.draft.files().join(&folder);
         if directory.exists() {
-            // Of an interrupted run that asked something else of this image.
+            // Files of an interrupted run that explained other classes of this image.
             fs::remove_dir_all(&directory).map_err(ReportError::write(&directory))?;
         }
         fs::create_dir_all(&directory).map_err(ReportError::write(&directory))?;
@@ -176,11 +176,11 @@ impl ReportWriter {
         Ok(image.result)
     }
 
-    /// Writes `explain.json` and `report.html`, puts all files in the place of an earlier result and returns the whole result: `header` with
-    /// the images that were added, in their order, in place of `header.images`.
+    /// Writes `explain.json` and `report.html`, replaces an earlier result by all files and returns the whole result: `header` with
+    /// the images that were added, in order, in place of `header.images`.
     ///
     /// # Errors
-    /// As [`Draft::publish`]. What was added can be kept then: [`ReportWriter::keep_if_interrupted`].
+    /// As [`Draft::publish`]. What was added can then be kept: [`ReportWriter::keep_if_interrupted`].
     pub fn finish(self, mut header: ExplainResult) -> Result<ExplainResult, ReportError> {
         let directory = self.draft.files();
         self.tidy()?;
@@ -191,7 +191,7 @@ impl ReportWriter {
         Ok(header)
     }
 
-    /// Removes what an interrupted run made and this one did not keep.
+    /// Removes what an interrupted run made and this one does not use.
     fn tidy(&self) -> Result<(), ReportError> {
         let directory = self.draft.files();
         let maps = self.images.iter().flat_map(|i| &i.queries).map(|q| &q.map);
@@ -212,7 +212,7 @@ impl ReportWriter {
 }
 
 impl MapInfo {
-    /// The figures of a map, no files yet.
+    /// The statistics of a map, without files.
     pub fn of(map: &Map) -> MapInfo {
         MapInfo {
             shape: [map.height, map.width],
@@ -226,7 +226,7 @@ impl MapInfo {
     }
 }
 
-/// That arrays and figures fit together, and that every value is a number.
+/// Checks that arrays and result are consistent, and that every value is finite.
 fn check(image: &ExplainedImage) -> Result<(), ReportError> {
     let bad = |what: String| Err(ReportError::BadImage { image: image.result.path.clone(), what });
     let (figures, arrays) = (&image.result.queries, &image.queries);

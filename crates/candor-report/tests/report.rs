@@ -1,4 +1,4 @@
-//! The files of a report, from a run that never happened.
+//! The files of a report, from an invented run.
 
 #![allow(clippy::unwrap_used)]
 
@@ -20,7 +20,7 @@ fn write(directory: &Path, images: Vec<ExplainedImage>, header: ExplainResult) -
     writer.finish(header).unwrap()
 }
 
-/// Every file below a directory with its bytes, by its path with `/`; what Candor keeps for itself left out.
+/// Every file below a directory with its bytes, by its path with `/`; without Candor's own files.
 fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(directory).unwrap() {
@@ -140,7 +140,7 @@ fn the_page_stands_alone() {
     let directory = tempfile::tempdir().unwrap();
     write(directory.path(), images(), header());
     let page = page(directory.path());
-    // Nothing is fetched; what is linked are documents.
+    // Nothing is loaded; only documents are linked.
     let outside = page.replace(
         "<a href=\"https:&#x2f;&#x2f;github.com&#x2f;candor-xai&#x2f;candor&#x2f;blob&#x2f;main&#x2f;book&#x2f;src",
         "",
@@ -189,7 +189,7 @@ fn maps_of_several_methods_have_scales_and_files_of_their_own() {
     ] {
         assert!(page.contains(sentence), "{sentence}");
     }
-    // The first method's pictures are those that it has by itself.
+    // The first method's pictures are the same as in a run with it alone.
     let open = |file: String| std::fs::read(directory.path().join(file)).unwrap();
     let [together, other] = [file(0), file(1)].map(|f| open(f.replace(".npz", ".map.png")));
     let pixels = |bytes: &[u8]| image::load_from_memory(bytes).unwrap().to_rgb8();
@@ -335,7 +335,7 @@ fn what_is_not_judged_gets_no_tick_and_a_lost_class_no_share() {
     let mut image = images().swap_remove(0);
     image.result.queries.truncate(2);
     image.queries.truncate(2);
-    // Hardly any evidence in the photo, and a mask that ended far below the null.
+    // Very little evidence in the photo, and a mask that ended far below the null.
     let lost = &mut image.result.queries[1];
     (lost.log_odds, lost.null_log_odds, lost.verdict) = (-6.84, Some(-6.9), Verdict::NotJudged);
     lost.evidence = Some(0.06);
@@ -366,7 +366,7 @@ fn fifty_photos_stay_below_fifteen_megabytes() {
     let mut writer = ReportWriter::create(directory.path()).unwrap();
     for i in 0..5 {
         let mut image = images().swap_remove(0);
-        // Noise in every pixel is the worst that JPEG can be given; photos take about half.
+        // Noise in every pixel is the worst case for JPEG; photos take about half.
         image.photo = photo(640, 640, i as f32 / 5.0, [0.5; 2], 0.3);
         writer.add(image).unwrap();
     }
@@ -375,7 +375,7 @@ fn fifty_photos_stay_below_fifteen_megabytes() {
     assert!(size < 1_500_000, "{size} bytes for five photos");
 }
 
-/// To look at: `cargo test -p candor-report --test report write_sample -- --ignored --nocapture`, then open the page it names.
+/// For manual inspection: `cargo test -p candor-report --test report write_sample -- --ignored --nocapture`, then open the page it names.
 #[test]
 #[ignore = "writes a sample report to look at"]
 fn write_sample() {

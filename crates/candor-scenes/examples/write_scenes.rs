@@ -1,8 +1,8 @@
 //! Writes scenes with their ground truth:
 //! `write_scenes DIR COUNT SEED [SIZE [FEWEST MOST [SMALLEST LARGEST]]]`.
 //!
-//! SIZE is in pixels (112), FEWEST and MOST are the objects of a scene (1 and 4), SMALLEST and LARGEST their
-//! diameters as shares of the side (0.2 and 0.55). See `candor_scenes::dataset::write` for the files; scene i has the
+//! SIZE is in pixels (112), FEWEST and MOST are the numbers of objects in a scene (1 and 4), SMALLEST and LARGEST their
+//! diameters as fractions of the side (0.2 and 0.55). See `candor_scenes::dataset::write` for the files; scene i has the
 //! seed SEED + i.
 
 use std::error::Error;

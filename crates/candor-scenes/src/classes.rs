@@ -1,15 +1,15 @@
-//! The twelve classes: what parts an object of each is made of.
+//! The twelve classes, and the parts that their objects consist of.
 //!
-//! Coordinates: the object's own, upright, within the unit circle but for a cat's ears. Colours and textures are drawn
-//! elsewhere and independently of the class; what tells the classes apart is form.
+//! Coordinates: the object's own, upright, within the unit circle except for a cat's ears. Colours and textures are drawn
+//! elsewhere and independently of the class; classes differ only in form.
 
 use super::random::{Draw, cos_sin};
 use super::shapes::{Point, Shape, at, curve, ellipse, petal, rectangle, stroke};
 
-/// No part reaches farther from its object's centre.
+/// Maximum distance of any part from its object's centre.
 pub(super) const REACH: f32 = 1.15;
 
-/// Which of an object's colours a part has.
+/// The colour of a part.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Ink {
     /// The object's main texture.
@@ -20,30 +20,30 @@ pub(super) enum Ink {
     Light,
     /// Nearly black.
     Dark,
-    /// A shadow over what lies below.
+    /// A shadow over the parts below.
     Shade,
-    /// The main colours as coloured bands of a sphere, lit as a sphere.
+    /// The main colours as bands of a sphere, with a sphere's shading.
     Sphere,
 }
 
-/// One painted figure of an object; later parts cover earlier ones.
+/// One painted shape of an object; later parts cover earlier ones.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     pub(super) shape: Shape,
     pub(super) ink: Ink,
-    /// Centre and radius of a circle around the figure.
+    /// Centre and radius of a circle around the shape.
     circle: (Point, f32),
 }
 
 impl Part {
-    /// Signed distance to the outline where it is below `limit`; elsewhere anything from `limit` on.
+    /// Signed distance to the outline if it is below `limit`; otherwise any value of at least `limit`.
     pub(super) fn distance(&self, p: Point, limit: f32) -> f32 {
         let outside = p.minus(self.circle.0).norm() - self.circle.1;
         if outside >= limit { outside } else { self.shape.distance(p) }
     }
 }
 
-/// A class: its name, how far it may be turned from upright (in turns) and how it is built.
+/// A class: its name, its maximum rotation from upright (in turns) and how it is built.
 pub(super) struct Class {
     pub(super) name: &'static str,
     pub(super) turn: f32,
@@ -79,7 +79,7 @@ fn polygon(points: &[(f32, f32)]) -> Shape {
     Shape::Polygon(points.iter().map(|&(x, y)| at(x, y)).collect())
 }
 
-/// The same figure twice, at both sides of the axis of symmetry.
+/// The same shape twice, on both sides of the axis of symmetry.
 fn both_sides(ink: Ink, shape: impl Fn(f32) -> Shape) -> [Part; 2] {
     [part(ink, shape(-1.0)), part(ink, shape(1.0))]
 }
@@ -276,7 +276,7 @@ fn tree(draw: &mut Draw) -> Vec<Part> {
     parts
 }
 
-/// A piece of clutter: a figure that is of no class.
+/// A piece of clutter: a shape that belongs to no class.
 pub(super) fn clutter(draw: &mut Draw) -> Vec<Part> {
     let ink = if draw.chance(0.7) { Ink::Main } else { Ink::Second };
     let shape = match draw.below(3) {

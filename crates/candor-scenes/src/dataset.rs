@@ -1,4 +1,4 @@
-//! Scenes as files: pictures, masks and a table, for training and for benchmarks.
+//! Writes scenes as files: pictures, masks and a table, for training and for benchmarks.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{CLASSES, Scene, SceneError, SceneOptions};
 
-/// Colours of the mask files: nothing, then objects in order; repeated beyond the end.
+/// Colours of the mask files: background, then objects in order; repeated if there are more.
 const MASK_COLOURS: [[u8; 3]; 7] = [
     [0, 0, 0],
     [230, 80, 60],
@@ -21,13 +21,13 @@ const MASK_COLOURS: [[u8; 3]; 7] = [
 /// Why a set of scenes could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
-    /// Options of which no scene can be made.
+    /// Invalid options.
     #[error(transparent)]
     Options(#[from] SceneError),
     /// A file or folder could not be written.
     #[error("cannot write {path}: {source}")]
     Write {
-        /// What was to be written.
+        /// Path of the file or folder.
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
@@ -52,16 +52,16 @@ fn mask(number: u64) -> String {
     format!("{number:06}_mask.png")
 }
 
-/// Writes `count` scenes, of the seeds `seed`, `seed + 1`, …, into the folder `dir`, which is made where it is missing:
+/// Writes `count` scenes, with the seeds `seed`, `seed + 1`, …, into the folder `dir`, which is created if it is missing:
 ///
 /// - `NNNNNN.png`, the picture; the number is that of the scene, from 0;
 /// - `NNNNNN_mask.png`, an indexed PNG of the same size: 0 where there is no object, else 1 + the object's number;
-/// - `scenes.csv`, written last, with the columns `file,object,class_index,class,x0,y0,x1,y1,mask`: a row per object,
+/// - `scenes.csv`, written last, with the columns `file,object,class_index,class,x0,y0,x1,y1,mask`: one row per object,
 ///   numbered from 0 within its scene; x1 and y1 are excluded. A scene without objects has one row with only `file` and
 ///   `mask`;
-/// - `classes.txt`, the names of the classes, one a line: labels of any model of these classes.
+/// - `classes.txt`, the names of the classes, one per line: labels for any model of these classes.
 ///
-/// Each file appears complete or not at all; files of the same names are replaced.
+/// Each file is written atomically; existing files with the same names are replaced.
 ///
 /// # Errors
 /// [`DatasetError::Options`] before anything is written; [`DatasetError::Write`] names the file that failed.
@@ -103,7 +103,7 @@ fn rows(table: &mut String, scene: &Scene, file: &str, mask: &str) {
     }
 }
 
-/// Puts the bytes under a temporary name beside the target, which no other file has, and renames that.
+/// Writes the bytes to a temporary file beside the target, with a unique name, and renames it.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
@@ -118,7 +118,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// The scene's picture as a PNG file.
 ///
 /// # Errors
-/// Whatever the encoder reports.
+/// The encoder's errors.
 pub fn picture_png(scene: &Scene) -> io::Result<Vec<u8>> {
     let (width, height) = scene.image.dimensions();
     encode(width, height, png::ColorType::Rgb, scene.image.as_raw())
@@ -127,7 +127,7 @@ pub fn picture_png(scene: &Scene) -> io::Result<Vec<u8>> {
 /// The scene's masks as one indexed PNG file: 0 where there is no object, else 1 + the object's number.
 ///
 /// # Errors
-/// Whatever the encoder reports.
+/// The encoder's errors.
 pub fn mask_png(scene: &Scene) -> io::Result<Vec<u8>> {
     let (width, height) = scene.image.dimensions();
     let mut indices = vec![0; width as usize * height as usize];
@@ -143,7 +143,7 @@ fn encode(width: u32, height: u32, colour: png::ColorType, pixels: &[u8]) -> io:
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(colour);
-    // Noise hardly compresses: more effort would take most of the time and save little.
+    // Noise is hardly compressible: more effort would take most of the time and save little.
     encoder.set_compression(png::Compression::Fast);
     encoder.set_depth(png::BitDepth::Eight);
     if colour == png::ColorType::Indexed {

@@ -1,4 +1,4 @@
-//! From a seed to a composition: what stands where, in which colours. Nothing here knows of pixels.
+//! From a seed to a composition: which objects are where, in which colours. Independent of pixels.
 
 use super::SceneOptions;
 use super::classes::{self, Part, TABLE};
@@ -9,18 +9,18 @@ use super::texture::{Colour, Texture, colour_distance, hsv, mix, scaled};
 /// A scene in unit coordinates: 0..1 along both sides.
 pub(super) struct Composition {
     pub(super) backdrop: Backdrop,
-    /// From the scene towards the light, unit length, z towards the viewer.
+    /// Unit vector from the scene towards the light, z towards the viewer.
     pub(super) light: [f32; 3],
     /// Bottom first: clutter, then objects.
     pub(super) pieces: Vec<Piece>,
 }
 
-/// What lies behind everything.
+/// The background.
 pub(super) struct Backdrop {
     pub(super) wall: Texture,
     /// A second texture below a wavy horizon.
     pub(super) ground: Option<Ground>,
-    /// A slow change of brightness over the scene.
+    /// A gradual change of brightness over the scene.
     pub(super) haze: u32,
 }
 
@@ -38,9 +38,9 @@ pub(super) struct Piece {
     pub(super) class: Option<usize>,
     pub(super) parts: Vec<Part>,
     pub(super) centre: Point,
-    /// Radius of the circle that holds all parts.
+    /// Radius of the circle that contains all parts.
     pub(super) radius: f32,
-    /// Cosine and sine of the turn from upright.
+    /// Cosine and sine of the rotation from upright.
     pub(super) turn: (f32, f32),
     /// Whether left and right are swapped.
     pub(super) mirrored: bool,
@@ -86,7 +86,7 @@ impl Composition {
     }
 }
 
-/// A backdrop and the colours in it, from which objects have to stand out.
+/// A backdrop and its colours, with which the objects' colours must contrast.
 fn draw_backdrop(draw: &mut Draw) -> (Backdrop, Vec<Colour>) {
     let (hue, contrast) = (draw.unit(), draw.between(0.08, 0.4));
     let frequency = draw.between(1.5, 9.0);
@@ -108,7 +108,7 @@ fn draw_backdrop(draw: &mut Draw) -> (Backdrop, Vec<Colour>) {
     (Backdrop { wall, ground, haze: draw.bits() }, behind)
 }
 
-/// Two related colours, of lower saturation than most objects have.
+/// Two related colours, less saturated than most objects.
 fn backdrop_colours(draw: &mut Draw, hue: f32, contrast: f32) -> [Colour; 2] {
     let first = hsv(hue, draw.between(0.05, 0.6), draw.between(0.3, 0.95));
     let hue = hue + draw.between(-0.15, 0.15);
@@ -117,7 +117,7 @@ fn backdrop_colours(draw: &mut Draw, hue: f32, contrast: f32) -> [Colour; 2] {
     [first, mix(first, second, (contrast / distance).min(1.0))]
 }
 
-/// A figure of no class: in the backdrop's colours or in those of objects, with or without their relief.
+/// A shape of no class: in colours of the backdrop or of objects, with or without relief.
 fn draw_clutter(draw: &mut Draw, behind: &[Colour]) -> Piece {
     let mut palette = draw_palette(draw, &[]);
     if draw.chance(0.6) {
@@ -168,10 +168,10 @@ fn draw_palette(draw: &mut Draw, behind: &[Colour]) -> Palette {
     }
 }
 
-/// A colour that stands out from `behind` and a companion of nearly the same hue, or sometimes of any.
+/// A colour that contrasts with `behind` and a second one of nearly the same hue, or sometimes of any hue.
 fn contrasting_colours(draw: &mut Draw, behind: &[Colour]) -> [Colour; 2] {
     let mut best = ([0.5; 3], 0.0, -1.0);
-    // The best of sixteen stands out well enough even from four backdrop colours.
+    // The best of sixteen contrasts well enough even with four backdrop colours.
     for _ in 0..16 {
         let hue = draw.unit();
         let colour = hsv(hue, draw.between(0.3, 0.95), draw.between(0.45, 1.0));
@@ -194,7 +194,7 @@ fn distinct_classes(draw: &mut Draw, count: usize) -> Vec<usize> {
     (0..count).map(|_| left.swap_remove(draw.below(left.len()))).collect()
 }
 
-/// Centres and radii of circles that lie within the scene and overlap by a tenth of their radii at most.
+/// Centres and radii of circles inside the scene that overlap by at most a tenth of their radii.
 fn place(draw: &mut Draw, count: usize, options: &SceneOptions) -> Vec<(Point, f32)> {
     let (low, high) = (*options.scale.start(), *options.scale.end());
     let high = high.min(0.8 / (count.max(1) as f32).sqrt()).max(low);
@@ -215,7 +215,7 @@ fn place(draw: &mut Draw, count: usize, options: &SceneOptions) -> Vec<(Point, f
     circles
 }
 
-/// The vector at length 1.
+/// The vector normalised to length 1.
 fn unit(v: [f32; 3]) -> [f32; 3] {
     let norm = (v[0] * v[0] + v[1] * v[1] + v[2] * v[2]).sqrt().max(1e-6);
     v.map(|c| c / norm)

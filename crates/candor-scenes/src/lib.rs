@@ -1,9 +1,9 @@
-//! Scenes of textured objects with perfect ground truth.
+//! Scenes of textured objects with exact ground truth.
 //!
-//! A scene is a square picture of 0 to 12 objects of different classes on a textured, cluttered background. Everything
-//! about it follows from a seed, so scenes serve as fixtures, as training data of the embedded model
-//! ([`embedded`]) and as a benchmark of which every pixel is known. Form tells the classes apart; colours and
-//! textures are drawn independently of the class, and clutter shares them.
+//! A scene is a square picture of 0 to 12 objects of different classes on a textured, cluttered background. It is fully
+//! determined by a seed, so that scenes serve as fixtures, as training data of the embedded model
+//! ([`embedded`]) and as a benchmark with known ground truth for every pixel. Classes differ in form; colours and
+//! textures are drawn independently of the class, and clutter has the same ones.
 #![deny(missing_docs)]
 
 /// The examples of README.md, run as tests.
@@ -35,15 +35,15 @@ pub const CLASSES: [&str; 12] = {
     names
 };
 
-/// Seeds below this are kept out of the embedded model's training.
+/// Smaller seeds are not used for the embedded model's training.
 pub const FIRST_TRAINING_SEED: u64 = 1_000_000;
 
-/// A picture and what is in it.
+/// A picture and its objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scene {
     /// The picture, `size`×`size`.
     pub image: RgbImage,
-    /// The objects, each of another class, in the order in which they were drawn.
+    /// The objects, each of a different class, in the order in which they were drawn.
     pub objects: Vec<SceneObject>,
 }
 
@@ -54,22 +54,22 @@ pub struct SceneObject {
     pub class: usize,
     /// The smallest box around the mask, in pixels: x0, y0, x1, y1 with x1 and y1 excluded.
     pub bbox: [u32; 4],
-    /// Row-major, one value per pixel of the picture: whether the object is what covers the pixel.
+    /// Row-major, one value per pixel of the picture: whether the object is visible at the pixel.
     pub mask: Vec<bool>,
 }
 
 /// How scenes are drawn.
 ///
-/// `size` changes the resolution and nothing else: the same seed at another size is the same scene.
+/// `size` changes only the resolution: the same seed at another size gives the same scene.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SceneOptions {
-    /// Pixels along each side, 16 to 4096. The embedded model's input, 112, is the default.
+    /// Height and width in pixels, 16 to 4096. The embedded model's input, 112, is the default.
     pub size: u32,
-    /// Least and most objects of a scene, 12 at most; each count is equally likely. 1 to 4 by default; `0..=0` gives
+    /// Minimum and maximum number of objects of a scene, at most 12; each number is equally likely. 1 to 4 by default; `0..=0` gives
     /// background and clutter only.
     pub objects: RangeInclusive<usize>,
-    /// Least and greatest diameter of an object (of the circle around it), as a share of the side; 0.2 to 0.55 by
-    /// default. Scenes of many objects use smaller ones, so that they do not cover each other.
+    /// Minimum and maximum diameter of an object (of the circle around it), as a fraction of the side; 0.2 to 0.55 by
+    /// default. Scenes with many objects use smaller ones, so that they do not cover each other.
     pub scale: RangeInclusive<f32>,
 }
 
@@ -79,25 +79,25 @@ impl Default for SceneOptions {
     }
 }
 
-/// Options of which no scene can be made.
+/// Invalid options.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SceneError {
-    /// The size is too small for anything to be seen, or too large for memory.
+    /// The size is below 16, where nothing can be recognised, or above 4096, for the sake of memory.
     #[error("scene size {0}: choose 16 to 4096 pixels")]
     Size(u32),
     /// An empty range, or more objects than there are classes.
     #[error("{0}..={1} objects in a scene: choose a range within 0..=12")]
     Objects(usize, usize),
-    /// An empty range, or objects of no size or larger than the scene.
+    /// An empty range, or objects without size or larger than the scene.
     #[error("object scale {0}..={1}: choose a range within 0.02..=1")]
     Scale(f32, f32),
 }
 
 impl SceneOptions {
-    /// Whether scenes can be made with these options.
+    /// Checks whether scenes can be made with these options.
     ///
     /// # Errors
-    /// Names the first option that is out of its range.
+    /// Names the first option that is out of range.
     pub fn check(&self) -> Result<(), SceneError> {
         let (fewest, most) = (*self.objects.start(), *self.objects.end());
         let (small, large) = (*self.scale.start(), *self.scale.end());
@@ -114,7 +114,7 @@ impl SceneOptions {
 }
 
 impl Scene {
-    /// The scene of a seed: the same bytes on every platform.
+    /// The scene for a seed: the same bytes on every platform.
     ///
     /// # Panics
     /// If [`SceneOptions::check`] fails.

@@ -1,7 +1,7 @@
 //! Random draws and elementary functions whose results are the same on every platform.
 //!
-//! Scenes are fixtures: the same seed has to give the same bytes wherever it runs and whichever version of `rand` is
-//! in use. So the conversions from random bits are written out here, and nothing calls the platform's `sin`, `exp` or
+//! Scenes are fixtures: the same seed has to give the same bytes on every platform and with every version of `rand`.
+//! Therefore the conversions from random bits are implemented here, and nothing calls the platform's `sin`, `exp` or
 //! `powf`; `+ - * / sqrt floor` are exact by IEEE 754.
 
 use rand_chacha::ChaCha8Rng;
@@ -11,7 +11,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 pub(super) struct Draw(ChaCha8Rng);
 
 impl Draw {
-    /// The stream that belongs to `seed`.
+    /// The stream of `seed`.
     pub(super) fn new(seed: u64) -> Self {
         let mut key = *b"........candor scenes, version 1";
         key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -23,7 +23,7 @@ impl Draw {
         self.0.next_u32()
     }
 
-    /// Uniform in 0..1, in steps of 2⁻²⁴.
+    /// Uniform in 0..1 (1 excluded), in steps of 2⁻²⁴.
     pub(super) fn unit(&mut self) -> f32 {
         (self.bits() >> 8) as f32 / (1 << 24) as f32
     }
@@ -33,7 +33,7 @@ impl Draw {
         low + (high - low) * self.unit()
     }
 
-    /// Uniform among `0..count`; the bias of the product is below 2⁻²⁴ for the counts in use.
+    /// Uniform in `0..count`; the bias of the product is below 2⁻²⁴ for the counts in use.
     pub(super) fn below(&mut self, count: usize) -> usize {
         ((u64::from(self.bits()) * count as u64) >> 32) as usize
     }
@@ -59,7 +59,7 @@ fn sin(turns: f32) -> f32 {
     x * (1.0 - y / 6.0 * (1.0 - y / 20.0 * (1.0 - y / 42.0 * (1.0 - y / 72.0 * (1.0 - y / 110.0)))))
 }
 
-/// A value in 0..1 for each point of an integer grid.
+/// A pseudo-random value in 0..1 for each point of an integer grid.
 pub(super) fn lattice(seed: u32, x: i32, y: i32) -> f32 {
     let mut h =
         seed ^ (x as u32).wrapping_mul(0x9E37_79B1) ^ (y as u32).wrapping_mul(0x85EB_CA77).rotate_left(13);

@@ -11,11 +11,11 @@ use super::texture::{Colour, fractal, mix, scaled, smooth};
 /// Width of a part's dark outline and of its rounded rim, in radii of the object.
 const OUTLINE: f32 = 0.035;
 const RIM: f32 = 0.22;
-/// How far below a piece its shadow lies and how soft it is, in radii.
+/// Offset of a piece's shadow downwards, and its softness, in radii.
 const SHADOW_OFFSET: f32 = 0.12;
 const SHADOW_SOFTNESS: f32 = 0.3;
 
-/// The picture, and the objects in the order in which they were drawn, of a scene of `size`×`size` pixels.
+/// Renders the picture of a scene at `size`×`size` pixels, with the objects in the order in which they were drawn.
 pub(super) fn render(scene: &Composition, size: u32) -> (RgbImage, Vec<SceneObject>) {
     let pixel = 1.0 / size as f32;
     let side = size as usize;
@@ -52,7 +52,7 @@ pub(super) fn render(scene: &Composition, size: u32) -> (RgbImage, Vec<SceneObje
     (image, objects.collect())
 }
 
-/// The box around the true pixels, x0 y0 x1 y1 with the ends excluded; all 0 where there are none.
+/// The bounding box of the true pixels, x0 y0 x1 y1 with the ends excluded; all 0 if there are none.
 fn bounds(mask: &[bool], width: usize) -> [u32; 4] {
     let mut bbox = [u32::MAX, u32::MAX, 0, 0];
     for (i, _) in mask.iter().enumerate().filter(|(_, m)| **m) {
@@ -75,7 +75,7 @@ fn backdrop(backdrop: &Backdrop, p: Point, pixel: f32) -> Colour {
     scaled(colour, 0.85 + 0.3 * fractal(backdrop.haze, at(p.x * 2.0, p.y * 2.0), 2))
 }
 
-/// What is seen at `p` with the piece in front of `behind`, and how much of the pixel the piece covers.
+/// The colour at `p` with the piece in front of `behind`, and the fraction of the pixel that the piece covers.
 /// `distances` is scratch space.
 fn paint(
     piece: &Piece,
@@ -96,7 +96,7 @@ fn paint(
     distances.clear();
     distances.extend(piece.parts.iter().map(|part| part.distance(q, nearest)));
     let share = |part: usize| (0.5 - distances[part] / blur).clamp(0.0, 1.0);
-    // What lies under an opaque part is not seen.
+    // Parts under an opaque part are not visible.
     let opaque = |part: &usize| piece.parts[*part].ink != Ink::Shade && share(*part) >= 1.0;
     let lowest = (0..distances.len()).rev().find(opaque);
     let mut colour = behind;
@@ -117,7 +117,7 @@ fn paint(
     (colour, coverage)
 }
 
-/// How much of the light is kept from the point, 0..=1.
+/// Fraction of the light that the shadow takes at the point, 0..=1.
 fn shadow(parts: &[Part], p: Point) -> f32 {
     let mut nearest = 0.5 * SHADOW_SOFTNESS;
     for part in parts {
@@ -129,16 +129,16 @@ fn shadow(parts: &[Part], p: Point) -> f32 {
     smooth((0.5 - nearest / SHADOW_SOFTNESS).clamp(0.0, 1.0))
 }
 
-/// How the light falls on a point of a piece.
+/// The lighting at a point of a piece.
 struct Lit {
     /// Height of the point towards the light within the piece, −1..=1.
     lean: f32,
     light: [f32; 3],
-    /// The point relative to the piece's centre, in radii, not turned with the piece.
+    /// The point relative to the piece's centre, in radii, not rotated with the piece.
     away: Point,
 }
 
-/// The colour of a part at `q`, which lies `-distance` from its outline.
+/// The colour of a part at `q`, whose signed distance to the outline is `distance`.
 fn ink(
     part: &Part,
     palette: &Palette,

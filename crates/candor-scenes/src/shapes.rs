@@ -1,4 +1,4 @@
-//! Plane figures as signed distances, which is what makes a scene independent of resolution.
+//! Plane shapes as signed distances, which makes a scene independent of resolution.
 
 use super::random::cos_sin;
 
@@ -27,25 +27,25 @@ impl Point {
         self.dot(self).sqrt()
     }
 
-    /// Turned by the angle whose cosine and sine are given (clockwise on the screen, as y points down).
+    /// Rotated by the angle with the given cosine and sine (clockwise on the screen, as y points down).
     pub(super) fn turned(self, (cos, sin): (f32, f32)) -> Point {
         at(self.x * cos - self.y * sin, self.x * sin + self.y * cos)
     }
 }
 
-/// A figure in the coordinates of its object, where everything lies within the unit circle.
+/// A shape in the coordinates of its object, inside the unit circle.
 #[derive(Clone, Debug)]
 pub(super) enum Shape {
     /// A disc.
     Disc(Point, f32),
-    /// A simple polygon; either orientation, last point joined to the first.
+    /// A simple polygon of either orientation; the last point is joined to the first.
     Polygon(Vec<Point>),
-    /// The first figure without the second.
+    /// The first shape without the second.
     Minus(Box<Shape>, Box<Shape>),
 }
 
 impl Shape {
-    /// Signed distance to the outline, negative inside; for `Minus` a lower bound of it away from the outline.
+    /// Signed distance to the outline, negative inside; for `Minus`, a lower bound away from the outline.
     pub(super) fn distance(&self, p: Point) -> f32 {
         match self {
             Shape::Disc(centre, radius) => p.minus(*centre).norm() - radius,
@@ -54,12 +54,12 @@ impl Shape {
         }
     }
 
-    /// The first figure without the second.
+    /// The first shape without the second.
     pub(super) fn without(self, hole: Shape) -> Shape {
         Shape::Minus(Box::new(self), Box::new(hole))
     }
 
-    /// Centre and radius of a circle around the figure.
+    /// Centre and radius of a circle around the shape.
     pub(super) fn circle(&self) -> (Point, f32) {
         match self {
             Shape::Disc(centre, radius) => (*centre, *radius),
@@ -72,7 +72,7 @@ impl Shape {
         }
     }
 
-    /// Largest distance of the figure from the origin.
+    /// Largest distance of the shape from the origin.
     #[cfg(test)]
     pub(super) fn reach(&self) -> f32 {
         match self {
@@ -119,7 +119,7 @@ pub(super) fn stroke(a: Point, b: Point, width: f32) -> Shape {
     ])
 }
 
-/// A polygon of `count` points of a closed curve whose parameter is given in turns.
+/// A polygon of `count` points of a closed curve, whose parameter is in turns.
 pub(super) fn curve(count: usize, point: impl Fn(f32) -> Point) -> Shape {
     Shape::Polygon((0..count).map(|i| point(i as f32 / count as f32)).collect())
 }
@@ -132,7 +132,7 @@ pub(super) fn ellipse(centre: Point, rx: f32, ry: f32) -> Shape {
     })
 }
 
-/// An ellipse whose centre lies `distance` from the origin in the direction `turns`, one axis pointing outwards.
+/// An ellipse whose centre is at `distance` from the origin in the direction `turns`, with one axis pointing outwards.
 pub(super) fn petal(turns: f32, distance: f32, outwards: f32, across: f32) -> Shape {
     let direction = cos_sin(turns);
     curve(20, |t| {

@@ -1,4 +1,4 @@
-//! Colours and two-colour textures; shared by objects, clutter and backgrounds, so that no texture means a class.
+//! Colours and two-colour textures; objects, clutter and backgrounds share them, so that no texture indicates a class.
 
 use super::random::{Draw, cos_sin, lattice};
 use super::shapes::{Point, at};
@@ -32,7 +32,7 @@ pub(super) fn hsv(hue: f32, saturation: f32, value: f32) -> Colour {
     [channel(5.0), channel(3.0), channel(1.0)]
 }
 
-/// What a texture looks like.
+/// The pattern of a texture.
 #[derive(Clone, Copy, Debug)]
 enum Pattern {
     Gradient,
@@ -56,13 +56,13 @@ const PATTERNS: [Pattern; 8] = [
     Pattern::Marble,
 ];
 
-/// Two colours laid out by a pattern.
+/// Two colours arranged in a pattern.
 #[derive(Clone, Debug)]
 pub(super) struct Texture {
     pattern: Pattern,
     /// The pattern's colours.
     pub(super) colours: [Colour; 2],
-    /// Periods per unit of length.
+    /// Periods per unit length.
     frequency: f32,
     direction: (f32, f32),
     phase: Point,
@@ -72,7 +72,7 @@ pub(super) struct Texture {
 }
 
 impl Texture {
-    /// A random texture of the given colours with about `frequency` periods per unit of length.
+    /// A random texture with the given colours and about `frequency` periods per unit length.
     pub(super) fn draw(draw: &mut Draw, colours: [Colour; 2], frequency: f32) -> Texture {
         Texture {
             pattern: PATTERNS[draw.below(PATTERNS.len())],
@@ -92,7 +92,7 @@ impl Texture {
         scaled(c, 1.0 + self.grain * (fractal(self.seed ^ 0x5bd1, at(p.x * f, p.y * f), 3) - 0.5) * 2.0)
     }
 
-    /// Share of the second colour at `p`, 0..=1.
+    /// Fraction of the second colour at `p`, 0..=1.
     fn amount(&self, p: Point, pixel: f32) -> f32 {
         let f = self.frequency;
         let t = p.turned(self.direction);
@@ -124,17 +124,17 @@ impl Texture {
     }
 }
 
-/// A wave of period 1 with values 0..=1, straight between its extremes.
+/// A triangle wave with period 1 and values 0..=1.
 fn triangle(t: f32) -> f32 {
     (t - t.floor() - 0.5).abs() * 2.0
 }
 
-/// 3t² − 2t³: 0..=1 to itself with flat ends.
+/// 3t² − 2t³: maps 0..=1 to itself with zero slope at the ends.
 pub(super) fn smooth(t: f32) -> f32 {
     t * t * (3.0 - 2.0 * t)
 }
 
-/// Value noise, 0..1: random values on the integer grid, smoothly joined.
+/// Value noise, 0..1: random values on the integer grid, smoothly interpolated.
 fn value_noise(seed: u32, p: Point) -> f32 {
     let (x, y) = (floor(p.x), floor(p.y));
     let (tx, ty) = (smooth(p.x - x as f32), smooth(p.y - y as f32));
@@ -146,13 +146,13 @@ fn value_noise(seed: u32, p: Point) -> f32 {
     top + (bottom - top) * ty
 }
 
-/// The greatest integer that is not above `v`. Where the instruction set lacks rounding, `f32::floor` is a call.
+/// ⌊v⌋. On instruction sets without rounding, `f32::floor` is a function call.
 fn floor(v: f32) -> i32 {
     let truncated = v as i32;
     truncated - i32::from(v < truncated as f32)
 }
 
-/// Value noise summed over octaves of halved size and weight, 0..1.
+/// Value noise summed over octaves with halved wavelength and weight, 0..1.
 pub(super) fn fractal(seed: u32, p: Point, octaves: u32) -> f32 {
     let (mut sum, mut total, mut weight, mut scale) = (0.0, 0.0, 1.0, 1.0);
     for octave in 0..octaves {

@@ -1,17 +1,17 @@
-//! DICOM files for tests, written byte by byte (PS3.5, 7.1; PS3.10, 7), so that what reads them is not tested with itself.
+//! DICOM files for tests, written byte by byte (PS3.5, 7.1; PS3.10, 7), so that the reader is not tested against its own library.
 
-/// How the elements behind the file's head are encoded.
+/// How the elements after the file meta information are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Syntax {
     /// Implicit VR, little endian.
     Implicit,
     /// Explicit VR, little endian.
     Explicit,
-    /// Explicit, with pixel data in one fragment of the transfer syntax of that UID.
+    /// Explicit, with the pixel data in one fragment, in the transfer syntax with that UID.
     Encapsulated(&'static str),
 }
 
-/// A file in the making: elements by group and number, with their value representation and bytes.
+/// A DICOM file: elements by group and number, with their value representation and bytes.
 #[derive(Clone, Debug)]
 pub struct DicomFile {
     syntax: Syntax,
@@ -19,7 +19,7 @@ pub struct DicomFile {
 }
 
 impl DicomFile {
-    /// One grey frame of `width` × `height` samples of 16 bits, `stored` of which count; MONOCHROME2.
+    /// One grey frame of `width` × `height` 16-bit samples, of which `stored` bits are used; MONOCHROME2.
     pub fn grey(syntax: Syntax, (width, height): (u16, u16), stored: u16, samples: &[i32]) -> Self {
         let signed = samples.iter().any(|&v| v < 0);
         let bytes = samples.iter().flat_map(|&v| (v as u16).to_le_bytes()).collect();
@@ -36,7 +36,7 @@ impl DicomFile {
             .with_bytes(0x7FE0, 0x0010, "OW", bytes)
     }
 
-    /// The same of 8 bits a sample.
+    /// The same with 8 bits per sample.
     pub fn grey8(syntax: Syntax, size: (u16, u16), samples: &[u8]) -> Self {
         let mut bytes = samples.to_vec();
         bytes.resize(samples.len().next_multiple_of(2), 0);
@@ -45,19 +45,19 @@ impl DicomFile {
             .with_bytes(0x7FE0, 0x0010, "OW", bytes)
     }
 
-    /// With an element of text, in the place of one of the same number.
+    /// Adds a text element, or replaces the one with the same number.
     #[must_use]
     pub fn with(self, group: u16, number: u16, vr: &'static str, text: &str) -> Self {
         self.with_bytes(group, number, vr, text.as_bytes().to_vec())
     }
 
-    /// With an element of one unsigned number of 16 bits.
+    /// Adds an element with one unsigned 16-bit number.
     #[must_use]
     pub fn with_number(self, group: u16, number: u16, value: u16) -> Self {
         self.with_bytes(group, number, "US", value.to_le_bytes().to_vec())
     }
 
-    /// With an element of bytes, padded to an even length.
+    /// Adds an element of bytes, padded to an even length.
     #[must_use]
     pub fn with_bytes(mut self, group: u16, number: u16, vr: &'static str, mut bytes: Vec<u8>) -> Self {
         if bytes.len() % 2 == 1 {
@@ -69,26 +69,26 @@ impl DicomFile {
         self
     }
 
-    /// With a window.
+    /// Adds a window.
     #[must_use]
     pub fn with_window(self, centre: &str, width: &str) -> Self {
         self.with(0x0028, 0x1050, "DS", centre).with(0x0028, 0x1051, "DS", width)
     }
 
-    /// With a rescale slope and intercept.
+    /// Adds a rescale slope and intercept.
     #[must_use]
     pub fn with_rescale(self, slope: &str, intercept: &str) -> Self {
         self.with(0x0028, 0x1052, "DS", intercept).with(0x0028, 0x1053, "DS", slope)
     }
 
-    /// Without the element of that number.
+    /// Removes the element with that number.
     #[must_use]
     pub fn without(mut self, group: u16, number: u16) -> Self {
         self.elements.retain(|&(g, n, ..)| (g, n) != (group, number));
         self
     }
 
-    /// The file.
+    /// The bytes of the file.
     pub fn bytes(&self) -> Vec<u8> {
         let uid = match self.syntax {
             Syntax::Implicit => "1.2.840.10008.1.2",

@@ -1,4 +1,4 @@
-//! What tests share: inputs that any language can make again (tools/candor_tools/deterministic.py), and where real data is.
+//! Shared by tests: inputs that any language can compute again (tools/candor_tools/deterministic.py), and the folder of real data.
 
 pub mod dicom;
 
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-/// `noise`: entry `i` of a sequence in [−1, 1), as `spec` says (`multiplier`, `increment`, `scrambled`).
+/// `noise`: entry `i` of a pseudo-random sequence in [−1, 1), given by `spec` (`multiplier`, `increment`, `scrambled`).
 ///
 /// # Panics
 /// If `spec` lacks a number.
@@ -21,7 +21,7 @@ pub fn noise(i: u64, spec: &Value) -> f64 {
     f64::from(u) / 4_294_967_296.0 * 2.0 - 1.0
 }
 
-/// `noise_image`: `count` values, float32(noise · amplitude + offset); without an offset it is 0.
+/// `noise_image`: `count` values, float32(noise · amplitude + offset); the offset is 0 if it is missing.
 ///
 /// # Panics
 /// If `spec` lacks a number.
@@ -32,10 +32,10 @@ pub fn noise_image(count: usize, spec: &Value) -> Vec<f32> {
 }
 
 /// The folder with real models and photos: `CANDOR_DATA`, by default `shared/data` beside the repository. Tests that need it are ignored
-/// unless `--include-ignored` asks for them.
+/// without `--include-ignored`.
 ///
 /// # Panics
-/// If it is not there.
+/// If the folder does not exist.
 pub fn data_dir() -> PathBuf {
     let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let directory = std::env::var_os("CANDOR_DATA").map_or_else(beside, PathBuf::from);
@@ -43,10 +43,10 @@ pub fn data_dir() -> PathBuf {
     directory
 }
 
-/// The ONNX file of a golden's model: [`SCENES`] is the embedded one, any other is in [`data_dir`].
+/// The ONNX file of a golden's model: [`SCENES`] is the embedded one, others are in [`data_dir`].
 ///
 /// # Panics
-/// If it is another model and the folder is not there.
+/// If it is another model and the folder does not exist.
 pub fn model_file(name: &str) -> PathBuf {
     if name == SCENES {
         return PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../candor-scenes/assets/scenes.onnx");
@@ -57,7 +57,7 @@ pub fn model_file(name: &str) -> PathBuf {
 /// The embedded model's name in goldens. Tests of its goldens need no real data.
 pub const SCENES: &str = "scenes";
 
-/// A file below the folder tests/data of the crate that asks.
+/// A file in the folder tests/data of the calling crate.
 #[macro_export]
 macro_rules! fixture {
     ($name:expr) => {

@@ -1,7 +1,7 @@
-//! The Gaussian blur of maps and of images.
+//! Gaussian blur of maps and images.
 
-/// Values C×H×W under a Gaussian of standard deviation `sigma` pixels, cut off after `reach` standard deviations, the border repeated;
-/// themselves if `sigma` is not positive.
+/// Blurs values C×H×W with a Gaussian of standard deviation `sigma` pixels, truncated after `reach` standard deviations, with border
+/// values repeated. Returns the values unchanged if `sigma` is not positive.
 pub fn blurred(image: &[f32], [_, height, width]: [usize; 3], sigma: f32, reach: f32) -> Vec<f32> {
     if sigma <= 0.0 {
         return image.to_vec();

@@ -1,4 +1,5 @@
-//! A model's λ, at which masks are as sparse as possible and still keep the evidence; and how much evidence absent classes show.
+//! Calibrates a model: the λ at which masks are as sparse as possible and still keep the evidence, and how much evidence absent classes
+//! show.
 
 use crate::progress::{Progress, Unwatched};
 use rand_chacha::ChaCha8Rng;
@@ -17,10 +18,10 @@ use crate::scores::argmax;
 
 /// Number of λ that are tried.
 pub const TRIALS: usize = 7;
-/// Factors on the default λ that are tried, from sparse to dense.
+/// Factors of the default λ that are tried, from sparse to dense.
 const FACTORS: [f64; TRIALS] = [8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.125];
 
-/// Most classes of a photo that are looked at more closely.
+/// Maximum number of absent classes of a photo that get a closer look.
 const LOOKS: usize = 100;
 
 /// One λ that was tried.
@@ -41,19 +42,19 @@ pub struct Calibration {
     pub lambda: f64,
     /// Largest median relative change of the evidence allowed.
     pub tolerance: f64,
-    /// Photos that show evidence for their top-1 class, over which the medians are.
+    /// Number of photos with evidence for their top-1 class, over which the medians are taken.
     pub photos: usize,
     /// All λ tried, largest first.
     pub trials: Vec<Trial>,
-    /// What classes that are not in the photos show; `None` if there are too few of them.
+    /// How much evidence absent classes show; `None` if the photos have too few of them.
     pub false_alarms: Option<FalseAlarms>,
-    /// Where there are too few: how many there are, and how many would do.
+    /// If there are too few absent classes: how many there are, and how many are needed.
     pub too_few: Option<TooFew>,
 }
 
-/// Chooses λ for a model on a few photos: the largest at which the median relative change of the top-1 class's evidence,
-/// |(kept − null) / evidence − 1|, is at most `tolerance` (5 to 10 %). Learns from the same photos what classes that are not there show; no labels
-/// are needed, as all but the model's answers are taken not to be there. `progress` is called after each photo at each λ.
+/// Chooses λ for a model on a few photos: the largest at which the median relative change of the top-1 class's evidence, |(kept − null) /
+/// evidence − 1|, is at most `tolerance` (0.05 to 0.1). Also learns from these photos how much evidence absent classes show; no labels
+/// are needed, since all classes but the model's answers are taken to be absent. `progress` is called after each photo at each λ.
 ///
 /// # Errors
 /// If no photo shows evidence for its top-1 class, if no λ keeps it, or if the engine fails.
@@ -106,9 +107,9 @@ pub fn calibrate(
     Ok(Calibration { lambda, tolerance, photos: photos_shown, trials, false_alarms, too_few })
 }
 
-/// What classes show that are not in a photo, in places and on a closer look ([`Learner::strengths`]): all but the model's answers, which are
-/// the one with the highest score and, where labels do not exclude each other, those that are likelier than not. So many as
-/// [`LOOKS`], drawn anew for each photo, are looked at more closely.
+/// How much evidence absent classes show in windows and on a closer look ([`Learner::strengths`]). Absent are all classes but the model's
+/// answers: the one with the highest score and, where classes do not exclude each other (sigmoid), those with a probability of at least
+/// 0.5. At most [`LOOKS`] absent classes, drawn for each photo, get a closer look.
 fn absent(
     model: &Model,
     learner: &mut Learner,
@@ -128,7 +129,7 @@ fn absent(
     learner.strengths(model, prepared, (&absent, &drawn))
 }
 
-/// Two significant digits: more would pretend.
+/// Rounds to two significant digits, the precision of the estimate.
 fn rounded(v: f64) -> f64 {
     format!("{v:.1e}").parse().unwrap_or(v)
 }

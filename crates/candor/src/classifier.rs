@@ -12,42 +12,42 @@ use crate::model::{Head, Model, ModelOptions};
 use crate::package::{Package, Sources, locate};
 use crate::sidecar::Sidecar;
 
-/// An image classifier ready to be explained: the model, how photos become its input, the names of its classes, and what its sidecar
-/// says. Cheap to clone; may be shared between threads.
+/// An image classifier ready to be explained: the model, its preprocessing, the names of its classes, and its sidecar. Cheap to clone;
+/// may be shared between threads.
 #[derive(Clone)]
 pub struct Classifier {
     /// The model with its engine.
     pub model: Arc<Model>,
-    /// How photos become its input.
+    /// How photos are turned into the model's input.
     pub preprocessing: Preprocessing,
     /// Names of the classes.
     pub labels: Arc<Labels>,
-    /// What the file beside the model says; empty if there is none.
+    /// Content of the sidecar; empty if there is none.
     pub sidecar: Sidecar,
-    /// Where the sidecar is, or would be.
+    /// Path of the sidecar, whether or not it exists.
     pub sidecar_path: PathBuf,
-    /// Whether the preprocessing is stated: by a preset asked for, a preset or numbers in the sidecar
-    /// ([`Sidecar::states_preprocessing`]), a file beside the model ([`Package`]), or the model itself, which takes pixels of 0 to 255. If not,
-    /// `imagenet` is assumed.
+    /// Whether the preprocessing is stated: by a preset in the options, by a preset or numbers in the sidecar
+    /// ([`Sidecar::states_preprocessing`]), by a file beside the model ([`Package`]), or by the model itself if it takes pixels
+    /// (0..=255). If not, `imagenet` is assumed.
     pub preprocessing_stated: bool,
     /// Where preprocessing and labels came from.
     pub sources: Sources,
 }
 
-/// What a model file does not say, for [`Classifier::open_with`].
+/// Options of [`Classifier::open_with`], for what a model file does not say.
 #[derive(Default)]
 pub struct OpenOptions {
-    /// What runs the model; [`RTen`] with all cores if `None`.
+    /// The engine; [`RTen`] on all cores if `None`.
     pub engine: Option<Box<dyn Engine>>,
     /// Preprocessing that replaces the sidecar's.
     pub preset: Option<Preset>,
     /// A file of labels that replaces the sidecar's.
     pub labels: Option<PathBuf>,
-    /// A sidecar elsewhere than beside the model.
+    /// A sidecar at another path than beside the model.
     pub sidecar: Option<PathBuf>,
-    /// The output that is explained, in place of what the sidecar says.
+    /// The output to explain, in place of the sidecar's.
     pub output: Option<String>,
-    /// Height and width of the input, where the model leaves them free, in place of what the sidecar says.
+    /// Height and width of the input, where the model leaves them free, in place of the sidecar's.
     pub size: Option<[usize; 2]>,
 }
 
@@ -62,8 +62,9 @@ impl Classifier {
 
     /// Opens a model: an ONNX file, a folder that holds one, or `hf://OWNER/NAME` in the hub's local cache ([`locate`]).
     ///
-    /// Preprocessing is the one asked for, else the sidecar's, else that of the files beside the model and of its own properties
-    /// ([`Package`]), else `raw` for a model that takes pixels, else `imagenet`. Labels come from the same sources, if their number fits.
+    /// The preprocessing is that of the options, else the sidecar's, else that of the files beside the model and of its own properties
+    /// ([`Package`]), else `raw` for a model that takes pixels, else `imagenet`. Labels come from the same sources; labels whose number
+    /// does not match the number of classes are skipped.
     ///
     /// # Errors
     /// The file is missing, not an ONNX model or not an image classifier; the sidecar or the labels do not fit it.
@@ -78,8 +79,8 @@ impl Classifier {
         Classifier::open_as(path, (sidecar, sidecar_path), options)
     }
 
-    /// Opens a model with a sidecar that was already read or made. Files that it names are beside the path given with it; the sidecar of the
-    /// options is not read.
+    /// Opens a model with a sidecar that was already read or created. Paths in it are relative to the path given with it; the `sidecar`
+    /// of the options is not read.
     ///
     /// # Errors
     /// As [`Classifier::open_with`].
@@ -178,7 +179,7 @@ impl Classifier {
         })
     }
 
-    /// What is chosen in addition to a method's parameters: `levels`, else those of the sidecar; the sidecar's λ; the seed.
+    /// The choices besides a method's parameters: `levels`, or the sidecar's if empty; the sidecar's λ; the seed.
     pub fn choices(&self, levels: &[String], seed: u64) -> Choices {
         let own = || self.sidecar.levels.clone().unwrap_or_default();
         let levels = if levels.is_empty() { own() } else { levels.to_vec() };
@@ -197,8 +198,8 @@ fn model_options(sidecar: &Sidecar) -> ModelOptions {
     }
 }
 
-/// The first of the labels found whose number is that of the classes. Others are of something else: of the hidden units of a model whose
-/// head was replaced, say.
+/// The first labels found whose number matches the number of classes. Others belong to something else: for example to the original
+/// classes of a model whose head was replaced.
 fn found_labels(model: &Model, found: Vec<(String, Labels)>) -> (Labels, String) {
     let one_name = model.head == Head::Binary;
     let fits = |labels: &Labels| labels.len() == model.classes || (one_name && labels.len() == 1);

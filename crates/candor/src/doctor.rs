@@ -1,22 +1,25 @@
-//! Which preprocessing a model was made for, found by what it answers and by what its layers see: each that could be meant is tried on a few photos.
+//! Finds the preprocessing that a model was made for: tries each plausible one on a few photos and compares the model's answers and the
+//! statistics of its layers.
 //!
 //! Which criterion decides ([`Criterion`]):
 //!
-//! 1. True classes, where photos of several are told: right answers, then the likelihood of the true classes.
-//! 2. Else K ([`crate::training`]), where the file keeps BatchNormalization: how far what its nodes see is from what they saw in training.
-//! 3. Else B (there), the balance of biases, where it shows that BatchNormalization was folded into convolutions: at least 0.3 nats. To it
-//!    comes J, where the photos have many answers: more than half of what there could be.
+//! 1. True classes, if those of photos of several classes are given: accuracy, then the likelihood of the true classes.
+//! 2. Else K ([`crate::training`]), if the file has BatchNormalization: how far the statistics of its inputs are from those in training.
+//! 3. Else B (see there), the balance of biases, if it shows that BatchNormalization was folded into convolutions: at least 0.3 nats. J is
+//!    added if the photos get many different answers: more than half of the possible number.
 //! 4. Else J alone, which needs photos of different classes:
 //!
 //! J = H(answers) − ½ · mean (CE(p, p′) + CE(p′, p)),   CE(p, q) = −Σ_c p_c ln q_c
 //!
-//! new in Candor: H(answers) is the entropy of how the answers share the photos (a wrong scale gives one class for all), p and p′ are the
-//! probabilities for a photo and for its mirror image (a wrong scale is sure of what the mirror image contradicts, a wrong mean is sure of
-//! nothing). A model that is sure of N photos of N classes has J = ln N. Of six forms this one was chosen on 60 photos of ImageNet's validation set and six
-//! trained networks, where it is the only one that puts the right numbers first in all of three draws of 20 photos.
+//! new in Candor: H(answers) is the entropy of the distribution of the top-1 classes over the photos (a wrong scale gives one class for
+//! all), p and p′ are the probabilities for a photo and for its mirror image (with a wrong scale the model is confident but contradicts
+//! itself on the mirror image, with a wrong mean it is confident of nothing). A model that is certain of N photos of N classes has J = ln
+//! N. This form was chosen among six on 60 photos of ImageNet's validation set and six trained networks: it is the only one that ranks
+//! the right preprocessing first in all of three draws of 20 photos.
 //!
-//! A lead is clear where it is 0.1 nats of J or of the likelihood, or, of K and B, twice its standard error over photos (jackknife); of K
-//! with photos of many classes, where J has the same numbers first, too: photos unlike those of training have other statistics.
+//! A lead is clear if it is at least 0.1 in accuracy, or 0.1 nats of J or of the likelihood, or, for K and B, twice its standard error
+//! over photos (jackknife). For K on photos of many classes, J must also rank the same preprocessing first, since photos unlike the
+//! training set have other statistics.
 
 use std::path::Path;
 
@@ -32,51 +35,51 @@ use crate::scores::ranking;
 use crate::sidecar::Sidecar;
 use crate::training::{Fit, Observer};
 
-/// Least B of a model into which BatchNormalization was folded, in nats: trained networks have 0.8 and more with it, 0.001 without.
+/// Smallest B, in nats, that shows a folded BatchNormalization: trained networks have 0.8 and more with it, 0.001 without.
 const FOLDED: f64 = 0.3;
-/// Lead in J, or in log-likelihood, that is called clear, in nats.
+/// Lead in J or in log-likelihood that counts as clear, in nats.
 const CLEAR: f64 = 0.1;
-/// Lead in K and B that is called clear, in standard errors.
+/// Lead in K and B that counts as clear, in standard errors.
 const CLEAR_ERRORS: f64 = 2.0;
 
-/// A preprocessing that was tried, and what the model answered.
+/// A preprocessing that was tried, with the model's answers.
 #[derive(Clone, Debug, Serialize)]
 pub struct Candidate {
-    /// In words: the numbers, and how photos come to the input's size.
+    /// Description: the numbers, and how photos are brought to the input's size.
     pub name: String,
     /// The preprocessing.
     pub preprocessing: Preprocessing,
     /// The keys of a sidecar that state it, as TOML.
     pub sidecar: String,
-    /// J, in nats: the higher the better.
+    /// J, in nats: higher is better.
     pub score: f64,
-    /// K, in nats: the lower the better; `None` if the file keeps no BatchNormalization.
+    /// K, in nats: lower is better; `None` if the file has no BatchNormalization.
     pub divergence: Option<f64>,
-    /// B, in nats: the higher the better; `None` if it does, or if no convolution has a bias.
+    /// B, in nats: higher is better; `None` if the file has BatchNormalization, or if no convolution has a bias.
     pub balance: Option<f64>,
-    /// Mean probability of the answer.
+    /// Mean probability of the top-1 class, 0..=1.
     pub confidence: f64,
     /// Share of the photos whose mirror image gets the same answer.
     pub mirrored: f64,
-    /// Different answers.
+    /// Number of different top-1 classes.
     pub answers: usize,
-    /// Share of the photos with a known class whose answer is right; `None` if none is known.
+    /// Top-1 accuracy on the photos with a known class, 0..=1; `None` if none is known.
     pub accuracy: Option<f64>,
-    /// Mean log-likelihood of the true classes; `None` if none is known.
+    /// Mean log-likelihood of the true classes, in nats; `None` if none is known.
     pub log_likelihood: Option<f64>,
     /// The five classes with the highest score for each photo, best first.
     #[serde(skip)]
     pub top: Vec<Vec<TopClass>>,
-    /// K or B without each photo.
+    /// K or B with each photo left out, for the jackknife.
     #[serde(skip)]
     without: Vec<f64>,
 }
 
-/// What decided the order.
+/// The criterion that candidates are ranked by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Criterion {
-    /// True classes that were told.
+    /// True classes that were given.
     Truth,
     /// K.
     Divergence,
@@ -89,7 +92,7 @@ pub enum Criterion {
 }
 
 impl Criterion {
-    /// What is best, in words.
+    /// What makes a candidate best, in words.
     pub fn words(self) -> &'static str {
         match self {
             Criterion::Truth => "right answers, then the likelihood of the true classes",
@@ -108,45 +111,46 @@ impl Criterion {
 /// What [`examine`] found.
 #[derive(Clone, Debug)]
 pub struct Examination {
-    /// Best first.
+    /// The candidates, best first.
     pub candidates: Vec<Candidate>,
-    /// By what.
+    /// The criterion that they are ranked by.
     pub criterion: Criterion,
-    /// Whether the photos have so many classes that answers tell anything: as told, or more than half of what there could be answers of the best.
+    /// Whether the photos have enough different classes for answers to be informative: by the given classes, or because the best
+    /// candidate has more than half of the possible number of different answers.
     pub varied: bool,
-    /// Whether all are of one class, as told or, where nothing is, by the best's answers.
+    /// Whether all photos are of one class: by the given classes or, if none is given, by the answers of the best candidate.
     pub alike: bool,
 }
 
-/// How sure it is that the first is best.
+/// How certain it is that the first candidate is best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Certainty {
     /// Its lead is clear.
     Clear,
-    /// It is not.
+    /// Its lead is not clear.
     Hardly,
-    /// The lead over other numbers is clear, but photos of so few classes cannot tell the order of the colours.
+    /// Its lead over other numbers is clear, but photos of so few classes cannot determine the order of the colours.
     NotOfColours,
-    /// Photos of so few classes cannot tell.
+    /// Photos of so few classes cannot decide.
     Cannot,
 }
 
 impl Examination {
-    /// The best, and the next that is not the same numbers in another way to the input's size.
+    /// The best candidate, and the next one with other numbers, not just another way of resizing.
     pub fn leaders(&self) -> Option<(&Candidate, Option<&Candidate>)> {
         let best = self.candidates.first()?;
         Some((best, self.candidates.iter().find(|c| !same_numbers(c, best, true))))
     }
 
-    /// How sure it is that the first is best.
+    /// How certain it is that the first candidate is best.
     pub fn certainty(&self) -> Certainty {
         let Some((best, next)) = self.leaders() else { return Certainty::Cannot };
         if self.criterion == Criterion::Answers && self.alike {
             return Certainty::Cannot;
         }
         if !matches!(self.criterion, Criterion::Divergence | Criterion::Balance) || self.varied {
-            // Photos unlike those of training move what BatchNormalization sees; then the answers seldom say the same.
+            // Photos unlike the training set change the statistics that BatchNormalization sees; then the answers rarely agree with K.
             let score = |a: &&Candidate, b: &&Candidate| b.score.total_cmp(&a.score);
             let by_answers = self.candidates.iter().min_by(score);
             let agreed = self.criterion != Criterion::Divergence
@@ -154,7 +158,7 @@ impl Examination {
             let clear = agreed && next.is_none_or(|next| self.clear(best, next));
             return if clear { Certainty::Clear } else { Certainty::Hardly };
         }
-        // Photos of one class are of a colour of their own: neither K nor B can tell the order by them.
+        // Photos of one class share a typical colour: neither K nor B can determine the order of the channels from them.
         let other = self.candidates.iter().find(|c| !same_numbers(c, best, false));
         let turned =
             self.candidates.iter().any(|c| same_numbers(c, best, false) && !same_numbers(c, best, true));
@@ -165,7 +169,7 @@ impl Examination {
         }
     }
 
-    /// What decides of a candidate: the higher the better.
+    /// A candidate's value under the criterion: higher is better.
     pub fn value(&self, c: &Candidate) -> f64 {
         value(self.criterion, c)
     }
@@ -190,7 +194,7 @@ impl Examination {
     }
 }
 
-/// What decides: the higher the better.
+/// A candidate's value under a criterion: higher is better.
 fn value(criterion: Criterion, c: &Candidate) -> f64 {
     let found = match criterion {
         Criterion::Truth => c.log_likelihood,
@@ -202,7 +206,7 @@ fn value(criterion: Criterion, c: &Candidate) -> f64 {
     found.filter(|v| !v.is_nan()).unwrap_or(f64::NEG_INFINITY)
 }
 
-/// Whether two have the same numbers, to a hundredth, in the same order of colours or in any.
+/// Whether two candidates have the same numbers: exactly and in the same order of colours, or within 1 % in any order.
 fn same_numbers(a: &Candidate, b: &Candidate, with_colours: bool) -> bool {
     let (a, b) = (&a.preprocessing, &b.preprocessing);
     if with_colours {
@@ -217,7 +221,7 @@ fn same_numbers(a: &Candidate, b: &Candidate, with_colours: bool) -> bool {
     near(a.scale, b.scale) && alike(a.mean, b.mean) && alike(a.std, b.std)
 }
 
-/// Numbers that models are made for, as a sidecar states them, from the most to the least usual: of equal ones the first is taken.
+/// Common numbers, as a sidecar states them, most common first: among candidates with equal scores the first is taken.
 const NUMBERS: [(&str, &str); 11] = [
     ("imagenet", "preset = \"imagenet\"\n"),
     ("inception", "preset = \"inception\"\n"),
@@ -232,11 +236,11 @@ const NUMBERS: [(&str, &str); 11] = [
     ("dlib", "preset = \"raw\"\nscale = 0.00390625\nmean = [0.479617, 0.457035, 0.407414]\n"),
 ];
 
-/// Ways to the input's size, likewise.
+/// Ways of resizing to the input's size, most common first.
 const WAYS: [(&str, &str); 3] =
     [("squash", ""), ("crop 0.875", "resize = \"crop\"\n"), ("crop 1", "crop = 1.0\n")];
 
-/// Every preprocessing that could be meant for an input, `stated` first: what files or a sidecar state, with its name.
+/// Every plausible preprocessing for an input. `stated` comes first: the one of the files or the sidecar, with its name.
 fn candidates(
     model: &Model,
     stated: Option<(String, Preprocessing)>,
@@ -248,7 +252,7 @@ fn candidates(
             let text = format!("{numbers}{line}");
             let sidecar = Sidecar::parse(&text, Path::new(name));
             let made = sidecar.and_then(|s| s.preprocessing(None, [Some(height), Some(width)], channels));
-            // Of grey there is one order of the channels.
+            // Grey has only one order of channels.
             let Some(made) = made.ok().filter(|p| channels > 1 || p.color != ColorOrder::Bgr) else {
                 continue;
             };
@@ -262,14 +266,14 @@ fn candidates(
     all
 }
 
-/// Number of preprocessings that [`examine`] tries at most.
+/// Maximum number of preprocessings that [`examine`] tries.
 pub const TRIALS: usize = NUMBERS.len() * WAYS.len() + 1;
 
-/// Tries every preprocessing that could be meant on photos, best first. `truth` has the true class of each photo, where it is known.
-/// `progress` is called after each preprocessing.
+/// Tries every plausible preprocessing on photos and ranks them, best first. `truth` has the true class of each photo, where it is
+/// known. `progress` is called after each preprocessing.
 ///
 /// # Errors
-/// If the engine fails. A preprocessing with which scores stop being numbers is left out.
+/// If the engine fails. A preprocessing that gives scores which are not finite is left out.
 pub fn examine(
     model: &Model,
     labels: &Labels,
@@ -293,7 +297,7 @@ pub fn examine(
             }
             scores => scores?,
         };
-        // The middle of square photos is the whole.
+        // For example, cropping a square photo to its centre can leave the whole photo.
         if given.contains(&scores) {
             progress.step()?;
             continue;
@@ -327,7 +331,7 @@ pub fn examine(
     Ok(Examination { candidates, criterion, varied, alike })
 }
 
-/// What decides, and whether the photos are of many classes, of which `told` are known.
+/// The criterion, and whether the photos are of many classes, of which `told` are known.
 fn criterion(model: &Model, all: &[Candidate], photos: usize, told: usize) -> (Criterion, bool) {
     if told > 1 {
         return (Criterion::Truth, true);
@@ -336,7 +340,7 @@ fn criterion(model: &Model, all: &[Candidate], photos: usize, told: usize) -> (C
         let by = |a: &&Candidate, b: &&Candidate| value(criterion, b).total_cmp(&value(criterion, a));
         all.iter().min_by(by)
     };
-    // Where one class is told, the answers are not different because the photos are.
+    // If only one class is given, different answers do not mean that the photos are of different classes.
     let many = |c: Option<&Candidate>| {
         told == 0 && c.is_some_and(|c| c.answers > 1 && 2 * c.answers > photos.min(model.classes))
     };
@@ -441,7 +445,7 @@ mod tests {
             let examined = examine(model, labels, None, &photos, &truth, &mut Unwatched).unwrap();
             assert_eq!(examined.criterion == Criterion::Truth, known);
             let found = examined.candidates;
-            // The pictures are square: of three ways to the input's size two are one.
+            // The pictures are square: two of the three ways of resizing give the same input.
             assert_eq!(found.len(), 2 * NUMBERS.len());
             let place = |numbers: &str| found.iter().position(|c| c.name.starts_with(numbers)).unwrap();
             assert!(
@@ -463,8 +467,8 @@ mod tests {
         embedded::DEMO_SCENES.iter().map(|s| decode_bytes(s.png, s.name.as_ref()).unwrap().into()).collect()
     }
 
-    /// Eight features that are sums of the colours, normalised as of training on the scenes with the preset `inception`, and three classes that
-    /// only larger inputs make sure. `how` is where the normalisation is: kept, folded into a bias, or nowhere.
+    /// Eight features that are sums of the colours, normalised as if trained on the scenes with the preset `inception`, and three classes
+    /// of which only larger inputs make the model certain. `how` says where the normalisation is: kept, folded into a bias, or nowhere.
     fn trained_on_scenes(how: &str) -> Classifier {
         let side = 16;
         let preprocessing = Preset::Inception.preprocessing(side, side);
@@ -530,7 +534,7 @@ mod tests {
             kept.candidates.iter().find(|c| c.name.starts_with(name)).unwrap().divergence.unwrap()
         };
         assert!(divergence("inception;") < 0.02 && divergence("raw;") > 10.0);
-        // By the answers alone it were another.
+        // By the answers alone another candidate would win.
         let most = kept.candidates.iter().max_by(|a, b| a.score.total_cmp(&b.score)).unwrap();
         assert!(!most.name.starts_with("inception"), "{}", most.name);
         let folded = by("folded");
@@ -549,7 +553,7 @@ mod tests {
         let found = examine(&model, &labels, None, &photos, &told, &mut Unwatched).unwrap();
         assert_eq!((found.criterion, found.varied, found.alike), (Criterion::Divergence, false, true));
         assert_eq!(found.certainty(), Certainty::NotOfColours);
-        // One photo has no spread to compare a lead with.
+        // A single photo gives no spread to compare a lead with.
         let found = examine(&model, &labels, None, &photos[..1], &told[..1], &mut Unwatched).unwrap();
         assert_eq!(found.certainty(), Certainty::Cannot);
         let Classifier { model, labels, .. } = trained_on_scenes("nowhere");
@@ -569,7 +573,7 @@ mod tests {
         let unit = Preset::Unit.preprocessing(side, side);
         let all = candidates(&classifier.model, Some(("unit of a file".into(), unit.clone())));
         assert_eq!((all.len(), all.iter().filter(|c| c.1 == unit).count()), (TRIALS - 1, 1));
-        // Each says in a sidecar what it is.
+        // Each candidate's sidecar text states its own preprocessing.
         for (name, preprocessing, sidecar) in candidates(&classifier.model, None) {
             let sidecar = Sidecar::parse(&sidecar, "m".as_ref()).unwrap();
             assert_eq!(sidecar.preprocessing(None, [Some(side); 2], 3).unwrap(), preprocessing, "{name}");

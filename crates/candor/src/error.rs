@@ -42,7 +42,7 @@ pub enum Error {
     /// The file is no ONNX file, or cannot be read or written; the cause names it.
     #[error(transparent)]
     File(Box<GraphError>),
-    /// A model's graph is wrong.
+    /// A model's graph is invalid.
     #[error("{path}")]
     Graph {
         /// The model file.
@@ -67,7 +67,7 @@ pub enum Error {
         /// What was computed.
         what: &'static str,
     },
-    /// An explanation was asked of a method before it was given a photo.
+    /// A method was asked to explain before it was given a photo.
     #[error("no photo was given: call `scores` before `explain`")]
     NoPhoto,
     /// No method has that name.
@@ -78,10 +78,10 @@ pub enum Error {
     UnknownMethod {
         /// The name asked for.
         name: String,
-        /// The names there are.
+        /// The known names.
         known: Vec<&'static str>,
     },
-    /// A method's parameter, or a method that is not for this model.
+    /// A method's parameter is wrong, or the method does not apply to this model.
     #[error("method '{method}'")]
     Method {
         /// The method.
@@ -89,13 +89,13 @@ pub enum Error {
         /// What is wrong.
         source: MethodError,
     },
-    /// A picture cannot be used.
+    /// An image cannot be used.
     #[error(transparent)]
     Image(#[from] ImageError),
     /// A model's labels cannot be used.
     #[error(transparent)]
     Labels(#[from] LabelsError),
-    /// A class that was asked for.
+    /// The requested class does not exist or is ambiguous.
     #[error(transparent)]
     Class(#[from] ClassError),
     /// The sidecar cannot be used.
@@ -104,15 +104,15 @@ pub enum Error {
     /// The files beside the model cannot be used.
     #[error(transparent)]
     Package(#[from] PackageError),
-    /// An unexpected state: a panic that was caught before it left the library.
+    /// A bug: a panic that was caught before it left the library.
     #[error("{what}: an unexpected state ({reason}); please report it with this file")]
     Panicked {
         /// The file that was processed.
         what: String,
-        /// The panic's words.
+        /// The panic's message.
         reason: String,
     },
-    /// The caller ended the work.
+    /// The caller cancelled the work.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
 }
@@ -121,7 +121,7 @@ pub enum Error {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// Not exactly one input is an image.
+    /// The number of inputs that could be an image is not one.
     #[error("it has {count} image inputs (four axes), not one; its inputs are: {inputs}")]
     ImageInputs {
         /// Inputs that could be an image.
@@ -129,7 +129,7 @@ pub enum ModelError {
         /// All inputs with their shapes.
         inputs: String,
     },
-    /// It has other inputs than the image.
+    /// It has inputs besides the image.
     #[error(
         "it has other inputs beside the image; give each a value in the sidecar ([inputs], then NAME = NUMBER a line); its inputs are: {inputs}"
     )]
@@ -185,7 +185,7 @@ pub enum ModelError {
         /// All outputs with their shapes.
         outputs: String,
     },
-    /// The output asked for has no classes.
+    /// The requested output does not have the shape N×classes.
     #[error("its output {output} is not N×classes; its outputs are: {outputs}")]
     OutputWithoutClasses {
         /// The output asked for.
@@ -217,7 +217,7 @@ pub enum ModelError {
         /// The limit.
         most: usize,
     },
-    /// Its input takes more pixels than a photo may have, or more memory than there is.
+    /// Its input has more pixels than a photo may have, or does not fit into memory.
     #[error(
         "its input of {batch} × {channels} × {height} × {width} is too large: at most {} pixels a side and {} million in all, if they fit into memory; \
          export it for smaller images",
@@ -257,7 +257,7 @@ pub enum ModelError {
         "no feature map separates the image from the logits; name levels with --levels (see `candor inspect`)"
     )]
     NoLevel,
-    /// Nothing behind a level reads it, or it depends on nothing before it.
+    /// The logits do not depend on a level, or the level does not depend on the image.
     #[error("level '{level}' is not between the image and the logits; name others with --levels")]
     LevelApart {
         /// Name of the level.
@@ -266,15 +266,15 @@ pub enum ModelError {
     /// A value that a method needs is computed by neither part of the cut graph.
     #[error("a method reads a value that nothing computes; please report this model")]
     NotComputed,
-    /// Calibration found no photo to learn from.
+    /// Calibration found no photo with evidence for its top-1 class.
     #[error("none of the photos shows evidence for its top class; give other photos")]
     NoEvidence,
-    /// Calibration found no λ.
+    /// Calibration found no λ that keeps the evidence.
     #[error("no λ tried keeps the evidence; raise --tolerance or name other levels")]
     NoLambda,
 }
 
-/// What is wrong with a method's setting, or with the method for a model.
+/// What is wrong with a method's setting, or why a method does not apply to a model.
 #[derive(Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum MethodError {
@@ -283,16 +283,16 @@ pub enum MethodError {
     UnknownParameter {
         /// The name given.
         name: String,
-        /// The names there are.
+        /// The known names.
         known: Vec<&'static str>,
     },
-    /// A parameter that is given two values.
+    /// A parameter that is given twice.
     #[error("parameter '{name}' is given twice")]
     Twice {
         /// The parameter.
         name: String,
     },
-    /// A value that a parameter does not take.
+    /// A value that a parameter does not accept.
     #[error("parameter '{name}' must be {wanted}, not '{given}'")]
     Value {
         /// The parameter.
@@ -302,12 +302,12 @@ pub enum MethodError {
         /// The value given.
         given: String,
     },
-    /// A word that a parameter does not take.
+    /// A word that a parameter does not accept.
     #[error("parameter '{name}' must be one of {}, not '{given}'{}", known.join(", "), did_you_mean(given, known.iter().copied()))]
     Choice {
         /// The parameter.
         name: &'static str,
-        /// The words it takes.
+        /// The words it accepts.
         known: &'static [&'static str],
         /// The word given.
         given: String,
@@ -331,13 +331,13 @@ pub enum MethodError {
         /// The value it has.
         given: String,
     },
-    /// The model has no operators for which the method is defined.
+    /// The model has none of the operators that the method is defined for.
     #[error("is defined for {networks}, and this model is none; choose another method")]
     NotForModel {
-        /// What it is defined for.
+        /// The networks that it is defined for.
         networks: &'static str,
     },
-    /// Samples that do not determine what is asked of them.
+    /// Too few samples to determine the coefficients of all superpixels.
     #[error("{samples} samples do not determine {segments} superpixels; raise samples or lower segments")]
     FewSamples {
         /// Samples drawn.
@@ -345,7 +345,7 @@ pub enum MethodError {
         /// Superpixels of the photo.
         segments: usize,
     },
-    /// Attention that is not written as the method reads it.
+    /// Attention in a form that the method cannot read.
     #[error("{reason}")]
     Attention {
         /// What was found where.
@@ -357,7 +357,7 @@ pub enum MethodError {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error of a model's graph. Errors that name the file already do not name it twice.
+    /// An error of a model's graph. The file is not added to errors that name it already.
     pub fn graph(path: &str, source: GraphError) -> Self {
         match source {
             GraphError::Unreadable { .. }
@@ -382,7 +382,7 @@ impl Error {
         Error::Read { path: path.to_path_buf(), source }
     }
 
-    /// Whether the caller asked for something that does not exist or is contradictory: the name of a method or of a class, a parameter's value.
+    /// Whether the caller's request is invalid: an unknown name of a method or a class, or an invalid value of a parameter.
     /// Everything else is a failure of files, models or engines.
     pub fn is_usage(&self) -> bool {
         use MethodError::{
@@ -405,7 +405,7 @@ impl Error {
     }
 }
 
-/// What `work` on a file answers, which `what` names; an error if it panics.
+/// Runs `work` on the file that `what` names; a panic becomes an error.
 pub(crate) fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let panicked = |reason| Error::Panicked { what: what.to_string(), reason };
     guard::guarded(work).map_err(panicked).flatten()

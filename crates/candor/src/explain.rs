@@ -1,4 +1,4 @@
-//! Explaining photos: from a picture and the classes asked for to figures and maps.
+//! Explains photos: from an image and the requested classes to scores and maps.
 
 use std::path::Path;
 use std::time::Instant;
@@ -65,7 +65,7 @@ impl Class {
         })
     }
 
-    /// The index that a name means; everything else stays what it is.
+    /// Replaces a name by its index; other variants stay as they are.
     fn known(&self, labels: &Labels) -> Result<Self, ClassError> {
         match self {
             Class::Named(name) => Ok(Class::Index(labels.find_class(name)?)),
@@ -76,7 +76,7 @@ impl Class {
         }
     }
 
-    /// The index on a photo of that ranking; names must be known.
+    /// The index of the class, given the classes of a photo by descending score; names must have been replaced by indices.
     fn resolve(&self, ranking: &[usize]) -> Option<usize> {
         match self {
             Class::Top(n) => ranking.get(n.saturating_sub(1).min(ranking.len() - 1)).copied(),
@@ -88,7 +88,7 @@ impl Class {
     }
 }
 
-/// The classes that are meant, each once, and the class with the lowest score.
+/// The requested classes without duplicates, and the class with the lowest score.
 fn asked(classes: &[Class], ranking: &[usize]) -> (Vec<usize>, usize) {
     let mut found: Vec<usize> = vec![];
     for class in classes.iter().filter_map(|q| q.resolve(ranking)) {
@@ -99,7 +99,7 @@ fn asked(classes: &[Class], ranking: &[usize]) -> (Vec<usize>, usize) {
     (found, ranking[ranking.len() - 1])
 }
 
-/// A method as chosen: its name, and settings over its defaults. The default is the reliable mask.
+/// A method with its settings. The default is the reliable mask.
 ///
 /// ```
 /// use candor::Method;
@@ -113,11 +113,11 @@ fn asked(classes: &[Class], ranking: &[usize]) -> (Vec<usize>, usize) {
 pub struct Method {
     /// Name, as `candor methods` lists them.
     pub name: String,
-    /// Names and values of parameters.
+    /// Names and values of the parameters that differ from the defaults.
     pub set: Pairs,
-    /// Names of the levels, finest first; those of the sidecar, or automatic ones, if empty.
+    /// Names of the levels, finest first; if empty, those of the sidecar, or automatic ones.
     pub levels: Vec<String>,
-    /// Seed of all randomness.
+    /// Seed of all random numbers.
     pub seed: u64,
 }
 
@@ -133,7 +133,7 @@ impl Method {
         Method { name: name.into(), set: vec![], levels: vec![], seed: 0 }
     }
 
-    /// With a parameter set.
+    /// Sets a parameter.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl ToString) -> Self {
         self.set.push((name.into(), value.to_string()));
@@ -141,7 +141,7 @@ impl Method {
     }
 }
 
-/// The reliable mask with these options. A λ that is not set is the model's own: the sidecar's, or one by the levels' sizes.
+/// The reliable mask with these options. If λ is not set, the sidecar's is used, or a default by the sizes of the levels.
 impl From<Settings> for Method {
     fn from(settings: Settings) -> Self {
         Method { set: settings.pairs(), ..Method::default() }
@@ -173,7 +173,7 @@ impl Classifier {
 pub struct Explainer {
     /// The classifier.
     pub classifier: Classifier,
-    /// Whether each photo is asked for its lowest class, too, to warn if it highlights the same pixels ([`probe`]).
+    /// Whether the lowest-scoring class of each photo is explained too, to warn if it highlights the same pixels ([`probe`]).
     pub probe: bool,
     parameters: Parameters,
     prepared: Box<dyn Compiled>,
@@ -185,20 +185,20 @@ impl Explainer {
         self.parameters.info()
     }
 
-    /// Maximum number of steps that each photo takes when this many classes are asked for.
+    /// Maximum number of progress steps for a photo when this many classes are requested.
     pub fn steps(&self, classes: usize) -> u64 {
         self.prepared.steps(classes + usize::from(self.probe))
     }
 
-    /// How many photos [`Explainer::photos`] should be given at once when at least as many are queued: more gain nothing.
+    /// Number of photos per call of [`Explainer::photos`] when at least that many are queued: more at once are not faster.
     pub fn together(&self) -> usize {
         self.prepared.together(&self.classifier.model)
     }
 
-    /// Explains classes of the photo in a file, in the order asked; a class asked for twice is explained once.
+    /// Explains classes of the photo in a file, in the order requested; duplicates are explained once.
     ///
     /// # Errors
-    /// A file that is no photo, a class that does not exist, an engine that fails, a score that is not a number.
+    /// If the file is not a photo, a class does not exist, the engine fails, or a score is not finite.
     pub fn explain(&mut self, photo: impl AsRef<Path>, classes: &[Class]) -> Result<Vec<ClassExplanation>> {
         let path = photo.as_ref();
         let pixels = self.classifier.preprocessing.read(path)?.photo;
@@ -220,7 +220,7 @@ impl Explainer {
         explained.pop().ok_or_else(|| Error::model(&self.classifier.model.info.path, ModelError::NotComputed))
     }
 
-    /// [`Explainer::photo`] of several photos, each with its path, in one batch where the method has one.
+    /// [`Explainer::photo`] for several photos, each with its path, in one batch if the method supports it.
     pub fn photos<P: Picture>(
         &mut self,
         photos: &[(&str, &P)],
@@ -231,7 +231,7 @@ impl Explainer {
             match guarded("several photos", || self.batch(photos, classes, progress)) {
                 Ok(explained) => return explained.into_iter().map(Ok).collect(),
                 Err(Error::Cancelled(c)) => return photos.iter().map(|_| Err(c.into())).collect(),
-                // Alone, those that fail do not keep the others from their maps.
+                // The photos are explained one by one below, so that one that fails does not affect the others.
                 Err(_) => {}
             }
         }
@@ -274,7 +274,7 @@ impl Explainer {
             .collect())
     }
 
-    /// What is reported of a photo and of its pixels on the model's grid.
+    /// The report on a photo and on its pixels on the model's grid.
     fn explained<'c>(
         &self,
         path: &str,
@@ -310,8 +310,8 @@ impl Explainer {
         }
     }
 
-    /// Explanations of the classes asked for, with the warnings of a probe for the class with the lowest score, which is the last if it
-    /// was not asked for itself. What the probe costs is shared by the classes asked for.
+    /// Explanations of the requested classes, with the probe's warnings. The class with the lowest score is the last one, unless it was
+    /// requested itself. The probe's cost is divided among the requested classes.
     fn probed(
         &self,
         classes: &[usize],

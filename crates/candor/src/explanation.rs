@@ -1,4 +1,4 @@
-//! What a method finds for one class of a photo.
+//! The result of a method for one class of a photo.
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::map::Map;
 use crate::methods::attribution::Attribution;
 use crate::passes::Passes;
 
-/// What the masked model still answers.
+/// Scores of the masked model.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Kept {
     /// Logit of the class under the masks.
@@ -31,40 +31,41 @@ pub struct LevelMask {
     pub mean: Map,
 }
 
-/// What a mask is at another λ.
+/// A mask at another λ.
 #[derive(Clone, Debug)]
 pub struct PathPoint {
     /// Weight of the L1 term.
     pub lambda: f64,
-    /// The map, on the scale of the map that it belongs to.
+    /// The map, on the scale of the main map.
     pub map: Map,
     /// What the masked model answers.
     pub kept: Kept,
 }
 
-/// How a class was judged by the place where it is by itself.
+/// How a class was judged by the window that shows it best.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Judged {
-    /// What shows it, as far as anything does.
+    /// What shows the class best: the photo, a window, or a closer look.
     pub ground: Ground,
-    /// The window in which its log-odds are highest, as shares of the image the model sees: top, left, bottom, right; on a closer look the part
-    /// that was cut out.
+    /// The window in which the class's log-odds are highest, as fractions of the image that the model sees: top, left, bottom, right; for
+    /// a closer look the part that was cut out.
     pub window: [f64; 4],
-    /// Share of the classes that are not there which show as much.
+    /// Fraction of absent classes that show at least as much evidence, 0..=1.
     pub p_value: f64,
-    /// Whether that share was learned on photos ([`calibrate`](crate::calibrate)); else the built-in rule, which is cautious.
+    /// Whether that fraction was learned on photos ([`calibrate`](crate::calibrate)); else it is the built-in rule, which is
+    /// conservative.
     pub calibrated: bool,
-    /// Whether it still counts as there among all classes asked for: [`DISCOVERIES`].
+    /// Whether the class still counts as present among all requested classes, at the false discovery rate [`DISCOVERIES`].
     pub discovery: bool,
 }
 
 impl Judged {
-    /// Whether so few absent classes show as much that the class counts as there.
+    /// Whether few enough absent classes show as much evidence for the class to count as present.
     pub fn holds(&self) -> bool {
         self.p_value <= EVIDENCE && self.discovery
     }
 
-    /// Judges several classes that were asked for together: false discoveries among them are controlled.
+    /// Judges several classes that were requested together, controlling the false discovery rate among them.
     pub fn together(all: &mut [Explanation]) {
         let p: Vec<f64> = all.iter().filter_map(|e| e.judged.map(|j| j.p_value)).collect();
         let mut stands = discoveries(&p, DISCOVERIES).into_iter();
@@ -79,46 +80,50 @@ impl Judged {
 pub struct Explanation {
     /// The map on the model's input grid, raw magnitudes.
     pub map: Map,
-    /// What the map was made of, for methods that attribute to single input channels.
+    /// The attribution from which the map was made, for methods that attribute to single input channels.
     pub attribution: Option<Attribution>,
     /// The masks, for methods that mask; finest first.
     pub levels: Vec<LevelMask>,
-    /// Log-odds on the unmasked image as the method counts them (some leave rivals out); `None`: over all classes.
+    /// Log-odds on the unmasked image as the method defines them (some leave out rival classes); `None`: over all classes.
     pub log_odds: Option<f64>,
     /// The null log-odds n_c: log-odds with every mask zero, or chance, −ln(K−1), if that is higher and the method's floor is chance.
     pub null_log_odds: Option<f64>,
     /// Log-odds above the null log-odds, at least 0.
     pub evidence: Option<f64>,
-    /// How the class was judged by its best place, if windows were evaluated.
+    /// How the class was judged by the window that shows it best, if windows were evaluated.
     pub judged: Option<Judged>,
-    /// The map of a class with [`Verdict::Weak`], whose `map` is empty unless it was asked for.
+    /// The map of a class with [`Verdict::Weak`], whose `map` is empty unless weak maps are to be shown.
     pub weak: Option<Map>,
-    /// Weight of the L1 term at which its masks were found.
+    /// Weight λ of the L1 term with which the masks were found.
     pub lambda: Option<f64>,
-    /// What the masked model answers.
+    /// Scores of the masked model.
     pub kept: Option<Kept>,
-    /// Maps at other λ, from the smallest, where they were asked for.
+    /// Maps at other λ, smallest first, if requested.
     pub path: Vec<PathPoint>,
-    /// What it cost.
+    /// Passes through the network that it cost.
     pub passes: Passes,
-    /// What a reader must know.
+    /// Warnings for the reader.
     pub warnings: Vec<String>,
 }
 
-/// Least evidence in log-odds, and least mass of a map, that count; anything below is noise of the optimiser.
+/// Smallest evidence in log-odds, and smallest mass of a map, that count; smaller values are noise of the optimiser.
 pub(crate) const LEAST_EVIDENCE: f64 = 0.05;
 pub(crate) const LEAST_MASS: f64 = 1e-3;
 
-/// Whether a map holds nothing but the optimiser's noise.
+/// Whether a map contains only noise of the optimiser.
 pub(crate) fn is_empty(map: &Map) -> bool {
     map.mass() <= LEAST_MASS
 }
 
 impl Explanation {
-    /// Whether the map can be read as evidence. `evidence`: the class's log-odds exceed the null log-odds, the map is not empty, and no more
-    /// than one in a hundred classes that are not there shows as much ([`EVIDENCE`]; among several classes asked for, [`DISCOVERIES`]).
-    /// `weak`: no more than one in twenty ([`WEAK`]). `no-evidence` otherwise. `not-judged` without a null, and if the map does not show a class that
-    /// is there: it is empty, or the mask [lost](Self::lost) the class.
+    /// Whether the map can be read as evidence.
+    ///
+    /// - `evidence`: the class's log-odds exceed the null log-odds by more than 0.05, the map is not empty, and at most one in a hundred
+    ///   absent classes shows as much evidence ([`EVIDENCE`]; among several requested classes, [`DISCOVERIES`]).
+    /// - `weak`: the same with at most one in twenty ([`WEAK`]).
+    /// - `not-judged`: the method has no null, or the class is present but its map does not show it (it is empty, or the mask
+    ///   [lost](Self::lost) the class).
+    /// - `no-evidence`: otherwise.
     pub fn verdict(&self) -> Verdict {
         let Some(evidence) = self.evidence else { return Verdict::NotJudged };
         let shown = self.weak.as_ref().unwrap_or(&self.map);
@@ -126,7 +131,7 @@ impl Explanation {
             return Verdict::NoEvidence;
         }
         match self.judged {
-            // The empty map is no answer where the class is there.
+            // An empty map would be a wrong answer for a class that is present.
             Some(judged) if is_empty(shown) && judged.holds() => Verdict::NotJudged,
             _ if is_empty(shown) => Verdict::NoEvidence,
             _ if self.lost() => Verdict::NotJudged,
@@ -135,7 +140,7 @@ impl Explanation {
         }
     }
 
-    /// Moves the map of a class with [`Verdict::Weak`] to `weak`, unless it is to be shown; the map of a class without evidence is empty.
+    /// Moves the map of a class with [`Verdict::Weak`] to `weak` and leaves an empty map, unless it is to be shown.
     pub fn set_aside(&mut self, show_weak: bool) {
         let verdict = self.verdict();
         if verdict == Verdict::Weak && !show_weak {
@@ -144,7 +149,7 @@ impl Explanation {
         }
     }
 
-    /// Whether the masked model keeps none of the evidence that the photo has.
+    /// Whether the masked model keeps none of the evidence that the photo shows.
     pub fn lost(&self) -> bool {
         let kept = self.kept.zip(self.null_log_odds).map(|(kept, null)| kept.log_odds - null);
         self.evidence > Some(0.0) && kept.is_some_and(|kept| kept <= 0.0)
@@ -176,7 +181,7 @@ impl Explanation {
     }
 }
 
-/// Cost of one query, in passes of one image through the network.
+/// Cost of one query, in passes of one image through the network, and in time.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Cost {
     /// Forward passes.
@@ -187,22 +192,22 @@ pub struct Cost {
     pub seconds: f64,
 }
 
-/// Whether the map can be read as evidence for the class. Only a method with a null can say.
+/// Whether the map can be read as evidence for the class. Only a method with a null can decide that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Something in the image supports the class.
     Evidence,
-    /// Something supports it, but more absent classes show as much than the stated rate of false alarms allows.
+    /// Something supports it, but more absent classes show as much than the stated false-alarm rate allows.
     Weak,
-    /// Nothing in the image supports the class; the empty map is the answer.
+    /// Nothing in the image supports the class; the map is empty.
     NoEvidence,
-    /// The method has no null to judge against, or its map does not show a class that is there.
+    /// The method has no null to judge against, or the map does not show a class that is present.
     NotJudged,
 }
 
 impl Verdict {
-    /// In words: `evidence`, `weak evidence`, `no evidence` or `not judged`.
+    /// The verdict in words: `evidence`, `weak evidence`, `no evidence` or `not judged`.
     pub fn words(self) -> &'static str {
         match self {
             Verdict::Evidence => "evidence",
@@ -213,7 +218,7 @@ impl Verdict {
     }
 }
 
-/// One of the model's answers.
+/// One of the top classes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TopClass {
     /// Index of the class.
@@ -241,31 +246,31 @@ pub struct ClassExplanation {
     pub probability: f64,
     /// Log-odds o_c = S_c − logsumexp of the other logits, on the unmasked photo.
     pub log_odds: f64,
-    /// The null log-odds n_c: of the class when every mask is zero, but not below chance (−ln(K−1), unless `floor=null`); evidence begins
-    /// above it. `None` for methods without a null.
+    /// The null log-odds n_c: log-odds of the class with every mask zero, but not below chance (−ln(K−1), unless `floor=null`). Evidence
+    /// is measured from here. `None` for methods without a null.
     pub null_log_odds: Option<f64>,
-    /// Log-odds above the null, at least 0, of the photo or of the place where the class is by itself, whichever are higher; `None` for methods
-    /// without a null.
+    /// Log-odds above the null, at least 0: of the photo or of the window that shows the class best, whichever is higher; `None` for
+    /// methods without a null.
     pub evidence: Option<f64>,
-    /// How the class was judged by where it is by itself; `None` for methods that evaluate no windows.
+    /// How the class was judged by the window that shows it best; `None` for methods that evaluate no windows.
     pub judged: Option<Judged>,
     /// The map of a class with weak evidence, which is not shown; `map` is then empty.
     pub weak_map: Option<Map>,
-    /// Weight of the L1 term at which its masks were found; `None` for methods that mask nothing.
+    /// Weight λ of the L1 term with which the masks were found; `None` for methods without masks.
     pub lambda: Option<f64>,
-    /// What the masked model answers; `None` for methods that mask nothing.
+    /// Scores of the masked model; `None` for methods without masks.
     pub kept: Option<Kept>,
     /// The map on the model's input grid, raw magnitudes.
     pub map: Map,
     /// The mask of each level, finest first; empty for methods without levels.
     pub levels: Vec<LevelMask>,
-    /// Maps at other λ, from the smallest, if they were asked for.
+    /// Maps at other λ, smallest first, if requested.
     pub lambda_path: Vec<PathPoint>,
-    /// What it cost.
+    /// What the explanation cost.
     pub cost: Cost,
     /// Whether the map can be read as evidence.
     pub verdict: Verdict,
-    /// What a reader must know before believing the map; each says what to do.
+    /// What a reader must know before trusting the map; each warning says what to do.
     pub warnings: Vec<String>,
 }
 
@@ -274,20 +279,20 @@ pub struct ClassExplanation {
 pub struct PhotoExplanation {
     /// Path as given.
     pub path: String,
-    /// What the model sees of the photo (cropped as the model crops), in the photo's own aspect ratio at display resolution; maps are drawn over it.
+    /// The part of the photo that the model sees, in the photo's own aspect ratio at display resolution; maps are drawn over it.
     pub photo: RgbImage,
-    /// The photo on the model's input grid, as it sees it: squashed or cropped, and grey if the model is.
+    /// The photo on the model's input grid: squashed or cropped, and grey if the model is.
     pub seen: RgbImage,
-    /// What was done to the photo for that, one clause for each step.
+    /// How the photo was prepared, one clause per step.
     pub preparation: Vec<String>,
     /// The five classes with the highest score, best first (fewer if the model has fewer).
     pub top: Vec<TopClass>,
-    /// One entry for each class asked for, in that order.
+    /// One entry for each requested class, in that order.
     pub classes: Vec<ClassExplanation>,
 }
 
 impl PhotoExplanation {
-    /// The same, with what decoding did to the photo ([`decode_with_changes`](crate::image::decode_with_changes)) before the rest of its
+    /// Puts the changes made by decoding ([`decode_with_changes`](crate::image::decode_with_changes)) in front of
     /// [`preparation`](Self::preparation).
     #[must_use]
     pub fn after(mut self, changes: &[Change]) -> Self {
@@ -341,7 +346,7 @@ mod tests {
         let mut weak = at(0.02);
         weak.set_aside(false);
         assert!(weak.map.max() == 0.0 && weak.weak == Some(map()) && weak.verdict() == Verdict::Weak);
-        // Alone it stands; among fifty that are not there it may be one of them.
+        // Alone it counts as present; among fifty absent classes it may be a chance finding.
         let mut many: Vec<Explanation> = (0..50).map(|_| at(0.6)).chain([at(0.009)]).collect();
         Judged::together(&mut many);
         assert_eq!(many[50].verdict(), Verdict::Weak);

@@ -1,4 +1,4 @@
-//! A method as an ordinary ONNX model: image and class in, logits and map out. Any runtime then explains, without Candor.
+//! A method as an ordinary ONNX model: image and class in, logits and map out. Any runtime can run it, without Candor.
 
 use std::path::Path;
 
@@ -16,14 +16,14 @@ use crate::parameters::Parameters;
 
 pub use crate::nodes::canvas::{CLASS, LOGITS, MAP};
 
-/// The property of an exported file that says of which model it explains.
+/// Metadata key of an exported file with the SHA-256 of the model that it explains.
 const MODEL_SHA256: &str = "candor.model.sha256";
 
 /// A method as a graph.
 pub struct Exported {
     /// Inputs: the image, N×C×H×W, and `class`, int64, N. Outputs: `logits`, N×K, and `map`, N×1×H×W, raw magnitudes.
     pub graph: Graph,
-    /// What the file's metadata say: inputs, method and every parameter, preprocessing, hash of the model.
+    /// The file's metadata: inputs, method with every parameter, preprocessing, hash of the model.
     pub notes: Notes,
     /// The method with every parameter.
     pub method: MethodInfo,
@@ -45,12 +45,12 @@ pub fn exportable() -> Vec<&'static str> {
     all().iter().filter(|m| m.exporter().is_some()).map(|m| m.description().name).collect()
 }
 
-/// Most bytes of a model file.
+/// Maximum size of a model file in bytes.
 const MOST_BYTES: u64 = 1 << 31;
 
-/// Whether a file is a method that was written by [`Exported::save`].
+/// Whether a file was written by [`Exported::save`].
 pub fn is_export(path: &Path) -> bool {
-    // Its producer is the second field of the file, and its notes are the last: the parser reads neither.
+    // The producer is the file's second field and the notes are its last; the ONNX parser exposes neither.
     const PRODUCER: &[u8] = b"\x12\x06candor";
     let has = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|w| w == part);
     let read = file::read(path, MOST_BYTES);
@@ -64,10 +64,10 @@ pub fn not_exportable(method: &dyn Definition) -> Error {
     Error::method(method.description().name, MethodError::NotExportable { known: exportable() })
 }
 
-/// Writes a method for a model as a graph, with the parameters of `set`.
+/// Builds the graph of a method for a model, with the parameters of `set`.
 ///
 /// # Errors
-/// [`Error::Method`] for a method or a setting that cannot be exported, naming what can; else as
+/// [`Error::Method`] for a method or a setting that cannot be exported, naming those that can; otherwise as
 /// [`crate::methods::prepare`].
 pub fn export(
     model: &Model,
@@ -84,7 +84,7 @@ pub fn export(
     Ok(Exported { graph, notes, method: parameters.info() })
 }
 
-/// A method of a model as a search that its caller runs step by step, with every parameter; `None` if the method is not a search.
+/// A method as a search that its caller runs step by step, and the method with every parameter; `None` if the method is not a search.
 ///
 /// # Errors
 /// As [`export`].

@@ -1,48 +1,48 @@
-//! How often a class that is not in a photo shows as much as a class does: what [`calibrate`](crate::calibrate) learns on photos of one's
-//! own, or a cautious rule that is built in; and the verdict's error rates.
+//! How much evidence classes show that are absent from a photo: thresholds that [`calibrate`](crate::calibrate) learns on the user's
+//! photos, or a conservative built-in rule; and the error rates of the verdict.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::mask::places::{Place, has_crowd};
 
-/// Rate of false alarms at which a class counts as there.
+/// False-alarm rate at which a class counts as present.
 pub const EVIDENCE: f64 = 0.01;
-/// Rate at which it counts as possibly there.
+/// False-alarm rate at which a class counts as possibly present.
 pub const WEAK: f64 = 0.05;
-/// Share of false discoveries among the classes that count as there, where several are asked for.
+/// False discovery rate among the classes that count as present, if several are requested.
 pub const DISCOVERIES: f64 = 0.05;
 
-/// Rates whose thresholds are kept.
+/// False-alarm rates for which thresholds are stored.
 pub const RATES: [f64; 10] = [0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005];
-/// Parts of the stated rate of false alarms that the photo and its places may take, and a closer look: together they keep the rate
-/// (Bonferroni's inequality, weighted).
+/// Fractions of the stated false-alarm rate spent on the photo with its windows and on the closer look: together they keep the rate
+/// (weighted Bonferroni correction).
 pub(crate) const PARTS: [f64; 2] = [0.2, 0.8];
 
-/// What holds without calibration: pairs of a rate and the strength that no more reach. Above what tuning photos of six networks showed:
-/// book/src/explanation/verdict.md.
+/// A rule without calibration: pairs of a rate and the strength that at most this fraction of absent classes reaches. The strengths are
+/// above those found on tuning photos of six networks: book/src/explanation/verdict.md.
 type Rule = [(f64, f64); 3];
-/// Strength above the crowd, which models of twenty classes or more have.
+/// For models of twenty classes or more: strength above the other classes of the photo.
 const PLACES: Rule = [(0.05, 0.6), (0.01, 2.0), (0.001, 5.0)];
-/// Evidence of the whole photo, for models of fewer classes.
+/// For models of fewer classes: evidence in the whole photo.
 const PLACES_OF_FEW: Rule = [(0.05, 0.05), (0.01, 1.2), (0.001, 2.0)];
 /// Evidence on a closer look.
 const LOOKS: Rule = [(0.05, 2.3), (0.01, 4.2), (0.001, 7.0)];
 
-/// Halvings of an interval until nothing is left of it.
+/// Number of bisection steps; enough to reach the precision of a float.
 const HALVINGS: usize = 60;
-/// What sums of logarithms may differ by that are equal.
+/// Tolerance for rounding errors between equal sums of logarithms.
 const ROUNDING: f64 = 1e-9;
 
-/// What shows a class.
+/// What shows a class best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ground {
-    /// The whole photo does.
+    /// The whole photo.
     Photo,
-    /// A place in it does, by itself.
+    /// A window of the photo, by itself.
     Place,
-    /// That place does, cut out and enlarged: the network sees it there, and did not in the photo.
+    /// A window that is cut out and enlarged: the network recognises the class there, but not in the photo.
     CloserLook,
 }
 
@@ -57,39 +57,39 @@ impl Ground {
     }
 }
 
-/// What classes that are not there reach, by one way of looking.
+/// Null distribution: the strengths that absent classes reach, in windows or on a closer look.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Null {
-    /// Classes that are not there, over all photos; 0 if it is built in.
+    /// Number of absent classes, summed over all photos; 0 if built in.
     pub classes: usize,
-    /// Pairs of a rate, falling, and the strength that so many reach, rising.
+    /// Pairs of a false-alarm rate (descending) and the strength that this fraction of absent classes reaches (ascending).
     #[serde(deserialize_with = "pairs")]
     pub thresholds: Vec<(f64, f64)>,
 }
 
-/// What classes that are not there reach.
+/// Null distributions of absent classes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FalseAlarms {
-    /// Photos from which it was learned; 0 if it is built in.
+    /// Number of photos from which they were learned; 0 if built in.
     pub photos: usize,
-    /// In the strength of local evidence ([`Place::strength`]).
+    /// For the strength of local evidence ([`Place::strength`]).
     pub place: Null,
-    /// In evidence on a closer look; empty where none is taken.
+    /// For the evidence on a closer look; empty if no closer look is taken.
     pub look: Null,
 }
 
-/// Too few classes that are not there for the rate at which a class counts as there.
+/// Too few absent classes to estimate the false-alarm rate [`EVIDENCE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct TooFew {
-    /// Classes that are not there, over all photos.
+    /// Number of absent classes, summed over all photos.
     pub classes: usize,
-    /// How many would do.
+    /// Number of absent classes needed.
     pub needed: usize,
 }
 
-/// Pairs of numbers; a third number is an error, not left out.
+/// Pairs of numbers; a third number is an error.
 fn pairs<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(f64, f64)>, D::Error> {
     let pair = |numbers: Vec<f64>| match numbers[..] {
         [rate, at] => Ok((rate, at)),
@@ -99,21 +99,21 @@ fn pairs<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(f64, f64)>, D::Error
 }
 
 impl FalseAlarms {
-    /// A cautious rule for a model of so many classes.
+    /// The conservative built-in rule for a model of `classes` classes.
     pub fn built_in(classes: usize) -> Self {
         let null = |rule: Rule| Null { classes: 0, thresholds: rule.to_vec() };
         let place = null(if has_crowd(classes) { PLACES } else { PLACES_OF_FEW });
         FalseAlarms { photos: 0, place, look: null(LOOKS) }
     }
 
-    /// Learned from what classes that are not there show, in places and on a closer look; nothing of the latter where none is taken.
+    /// Learned from the strengths of absent classes in windows and on a closer look; the latter is empty if no closer look is taken.
     ///
     /// # Errors
-    /// Too few for [`EVIDENCE`]: with such thresholds no class would ever count as there.
+    /// Too few absent classes for [`EVIDENCE`]: with such thresholds no class would ever count as present.
     pub fn learned(photos: usize, [places, looks]: [Vec<f64>; 2]) -> Result<Self, TooFew> {
         let parts = if looks.is_empty() { [1.0, 1.0] } else { PARTS };
         let enough = |samples: &Vec<f64>, part: f64| {
-            // 1/(n + 1) is the least rate that n samples can tell.
+            // 1/(n + 1) is the smallest rate that n samples can estimate.
             let (classes, needed) = (samples.len(), (1.0 / (EVIDENCE * part) - 1.0 - 1e-9).ceil() as usize);
             if classes < needed { Err(TooFew { classes, needed }) } else { Ok(()) }
         };
@@ -129,8 +129,9 @@ impl FalseAlarms {
         self.photos > 0
     }
 
-    /// What shows a class, and the share of the classes that are not there which show as much. `looks`: whether a closer look is taken where the
-    /// photo does not show enough; what it found is `look`, once it is known. Both together keep the rate.
+    /// What shows a class best, and the fraction of absent classes that show at least as much evidence. `looks`: whether a closer look is
+    /// taken if the photo does not show enough; `look` is the evidence that it found, once it is known. Both together keep the
+    /// false-alarm rate.
     pub fn judge(&self, place: &Place, look: Option<f64>, looks: bool) -> (Ground, f64) {
         let [of_place, of_look] = PARTS;
         let part = if looks { of_place } else { 1.0 };
@@ -140,14 +141,14 @@ impl FalseAlarms {
         if p_place > EVIDENCE && p_look < p_place {
             (Ground::CloserLook, p_look)
         } else if at_place(place.of_photo) <= EVIDENCE || place.of_photo + ROUNDING >= place.strength {
-            // The photo by itself, or as the best of its places: the only one, where windows are not asked.
+            // The photo by itself, or as the best of its windows: the only one, if no windows are evaluated.
             (Ground::Photo, p_place)
         } else {
             (Ground::Place, p_place)
         }
     }
 
-    /// As an inline table of TOML.
+    /// The thresholds as an inline table of TOML.
     pub fn inline(&self) -> String {
         let null = |n: &Null| {
             let pairs: Vec<String> =
@@ -157,19 +158,19 @@ impl FalseAlarms {
         format!("{{ photos = {}, place = {}, look = {} }}", self.photos, null(&self.place), null(&self.look))
     }
 
-    /// Why the numbers make no sense, if they do not.
+    /// Why the numbers are invalid, if they are.
     pub fn fault(&self) -> Option<&'static str> {
         let fine = |n: &Null| {
             let rates = n.thresholds.iter().all(|(rate, at)| *rate > 0.0 && *rate < 1.0 && at.is_finite());
             let ordered = n.thresholds.windows(2).all(|w| w[0].0 > w[1].0 && w[0].1 <= w[1].1);
-            // So few samples cannot tell a smaller rate.
+            // This number of samples cannot estimate a smaller rate.
             let last = n.thresholds.last().map_or(1.0, |(rate, _)| *rate);
             let told = self.photos == 0 || last * (n.classes + 1) as f64 >= 1.0 - 1e-9;
             rates && ordered && told
         };
         let looks = !self.look.thresholds.is_empty();
         let [of_place, of_look] = if looks { PARTS } else { [1.0, 1.0] };
-        // With others no class would ever count as there.
+        // Otherwise no class would ever count as present.
         let tells = |n: &Null, part: f64| n.rate(f64::INFINITY) <= EVIDENCE * part;
         let told = tells(&self.place, of_place) && (!looks || tells(&self.look, of_look));
         (!fine(&self.place) || !fine(&self.look) || !told).then_some(FAULT)
@@ -180,7 +181,7 @@ impl FalseAlarms {
 pub(crate) const FAULT: &str = "thresholds must be pairs of a falling rate between 0 and 1 and a rising strength, of classes enough to tell a rate of 0.01";
 
 impl Null {
-    /// Learned from what classes that are not there reach. A rate that so few samples cannot tell is left out.
+    /// Learned from the strengths of absent classes. A rate that is too small for the number of samples is left out.
     fn learned(mut strengths: Vec<f64>) -> Self {
         strengths.sort_by(f64::total_cmp);
         let n = strengths.len();
@@ -192,8 +193,8 @@ impl Null {
         Null { classes: n, thresholds: RATES.iter().filter_map(threshold).collect() }
     }
 
-    /// Share of the classes that are not there which reach a strength, by interpolation of the rates' logarithms: 1 below the first threshold, and
-    /// no less than the samples can tell, 1/(n + 1), or a tenth of the last rate if it is built in.
+    /// Fraction of absent classes that reach a strength, by linear interpolation of the logarithm of the rate: 1 below the first
+    /// threshold, and never below what the samples can estimate: 1/(n + 1), or a tenth of the last rate if built in.
     pub fn rate(&self, strength: f64) -> f64 {
         let t = &self.thresholds;
         let (Some(&(_, lowest)), Some(&(last, highest))) = (t.first(), t.last()) else { return 1.0 };
@@ -203,7 +204,7 @@ impl Null {
         let least = if self.classes > 0 { 1.0 / (self.classes + 1) as f64 } else { 0.1 * last };
         let [(r0, s0), (r1, s1)] = match t.iter().position(|(_, at)| *at > strength) {
             Some(above) => [t[above - 1], t[above]],
-            // The last slope goes on.
+            // Extrapolates with the last slope.
             None if t.len() > 1 => [t[t.len() - 2], (last, highest)],
             None => return last,
         };
@@ -211,14 +212,14 @@ impl Null {
         (r0.ln() + way * (r1.ln() - r0.ln())).exp().max(least.min(last))
     }
 
-    /// The strength whose rate is the given one, or less where the rate jumps; infinite if none is.
+    /// The smallest strength whose rate is at most the given one; infinite if there is none.
     pub(crate) fn strength(&self, rate: f64) -> f64 {
         let (Some(&(_, lowest)), Some(&(_, highest))) = (self.thresholds.first(), self.thresholds.last())
         else {
             return f64::INFINITY;
         };
         let reaches = |strength: f64| self.rate(strength) <= rate + ROUNDING;
-        // What follows the last threshold falls by the last slope, if at all.
+        // After the last threshold the rate falls with the last slope, until its lower bound.
         let [mut below, mut above] = [lowest, highest + 10.0 * (highest - lowest) + 1.0];
         if reaches(below) {
             return below;
@@ -233,7 +234,7 @@ impl Null {
         above
     }
 
-    /// The strength from which on so many false alarms are stated; `None` if the samples cannot tell so few.
+    /// The stored strength of the largest stored rate that is at most `rate`; `None` if there is none.
     pub fn threshold(&self, rate: f64) -> Option<f64> {
         self.thresholds.iter().find(|(r, _)| *r <= rate).map(|(_, at)| *at)
     }
@@ -249,7 +250,7 @@ pub fn discoveries(p_values: &[f64], rate: f64) -> Vec<bool> {
     p_values.iter().map(|p| highest.is_some_and(|h| *p <= h)).collect()
 }
 
-/// Three decimals: more would pretend.
+/// Rounds to three decimals, the precision of the estimate.
 fn rounded(v: f64) -> f64 {
     (v * 1000.0).round() / 1000.0
 }
@@ -293,7 +294,7 @@ mod tests {
     fn what_is_learned_can_always_say_that_a_class_is_there() {
         let samples = |n: usize| -> Vec<f64> { (0..n).map(|i| i as f64).collect() };
         let few = |places, looks| FalseAlarms::learned(5, [samples(places), samples(looks)]).unwrap_err();
-        // Five photos of twelve classes, whose thresholds would have left every map empty.
+        // Five photos of twelve classes: such thresholds would leave every map empty.
         assert_eq!(few(55, 0), TooFew { classes: 55, needed: 99 });
         assert_eq!(few(498, 200), TooFew { classes: 498, needed: 499 });
         assert_eq!(few(999, 100), TooFew { classes: 100, needed: 124 });
@@ -327,7 +328,7 @@ mod tests {
         let (ground, p) = judge(0.5, 0.0, Some(9.0), true);
         assert!(ground == Ground::CloserLook && p < EVIDENCE);
         assert!(judge(0.5, 0.0, Some(1.0), true).1 > WEAK);
-        // The part of the rate that a closer look would take is the place's where there is none.
+        // Without a closer look, its part of the rate goes to the windows.
         assert!(
             judge(2.0, 0.0, None, false).1 <= EVIDENCE + 1e-9 && judge(2.0, 0.0, None, true).1 > EVIDENCE
         );
@@ -359,7 +360,7 @@ mod tests {
 
     #[test]
     fn benjamini_and_hochberg_reject_as_in_their_example() {
-        // Their table of fifteen p-values: at 0.05 the first four are rejected.
+        // The fifteen p-values of their example: at 0.05 the first four are rejected.
         let p = [
             0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262, 0.5719,
             0.6528, 0.7590, 1.0,

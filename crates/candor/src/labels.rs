@@ -1,4 +1,4 @@
-//! Names of classes: reading them, and finding the class that a user means.
+//! Names of classes: reading them, and finding a class by name.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,7 +17,7 @@ pub struct Labels {
     names: Vec<String>,
 }
 
-/// What can be wrong with a file of labels, in one line.
+/// Errors of label files, each in one line.
 #[derive(Debug, thiserror::Error)]
 pub enum LabelsError {
     /// It cannot be read, or is not UTF-8.
@@ -25,10 +25,10 @@ pub enum LabelsError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// It is JSON, but not of names.
+    /// It is JSON, but not a list or map of names.
     #[error("{}: {message}; give a list of names or {{\"0\": name, …}}, or text with a name a line", path.display())]
     Json {
         /// The file.
@@ -36,13 +36,13 @@ pub enum LabelsError {
         /// What is wrong.
         message: String,
     },
-    /// It names no class.
+    /// It contains no names.
     #[error("{}: holds no names; give one a line, in class order", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
     },
-    /// It names more classes than any model has.
+    /// It contains more names than any model has classes.
     #[error("{}: holds {names} names, more than any model has classes; give one a line, in class order", path.display())]
     Many {
         /// The file.
@@ -50,20 +50,20 @@ pub enum LabelsError {
         /// Names found.
         names: usize,
     },
-    /// It names more or fewer classes than the model has.
+    /// The number of names differs from the model's number of classes.
     #[error("{labels} labels for a model of {classes} classes; give the labels the model was trained with")]
     Count {
         /// Names given.
         labels: usize,
-        /// Outputs of the model.
+        /// Number of the model's classes.
         classes: usize,
     },
 }
 
-/// Why a query names no class, in one line.
+/// Why a query does not identify a class, in one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClassError {
-    /// A number beyond the classes.
+    /// A number that is not below the number of classes.
     #[error("class {id} is out of range: the model has {classes} classes, 0 to {}", classes.saturating_sub(1))]
     OutOfRange {
         /// The number.
@@ -71,7 +71,7 @@ pub enum ClassError {
         /// Number of classes.
         classes: usize,
     },
-    /// Several classes bear the name.
+    /// Several classes have the name.
     #[error("`{query}` names several classes: {}; give the number", .candidates.join(", "))]
     Ambiguous {
         /// The name.
@@ -79,7 +79,7 @@ pub enum ClassError {
         /// Number and name of each.
         candidates: Vec<String>,
     },
-    /// It is the number of one class and the name of another, or of several.
+    /// It is the number of one class and the name of another, or the name of several.
     #[error("`{query}` {}is the name of class {}; write {}", match .number {
         Some(number) => format!("is the number of class {number} and "),
         None => String::new(),
@@ -89,10 +89,10 @@ pub enum ClassError {
         query: String,
         /// Number and name of the class with that number, if there is one.
         number: Option<String>,
-        /// The classes with that name, as numbers.
+        /// The numbers of the classes with that name.
         named: Vec<String>,
     },
-    /// No class bears the name.
+    /// No class has the name.
     #[error("no class is called `{query}`; {}", match .nearest.is_empty() {
         true => format!("there are: {}", .known.join(", ")),
         false => format!("did you mean {}?", .nearest.join(", ")),
@@ -100,12 +100,12 @@ pub enum ClassError {
     Unknown {
         /// The name.
         query: String,
-        /// Number and name of the most similar classes, best first, or a word that chooses a class by its rank.
+        /// Number and name of the most similar classes, best first, or a word that selects a class by rank.
         nearest: Vec<String>,
-        /// Number and name of the classes, of many only the first.
+        /// Number and name of the classes; if there are many, of the first ones.
         known: Vec<String>,
     },
-    /// A name was given, but no class has one.
+    /// A name was given, but the classes have no names.
     #[error("no class is called `{query}`: the classes have no names; give a number from 0 to {}, or their names with --labels", classes.saturating_sub(1))]
     Unnamed {
         /// The name.
@@ -113,7 +113,7 @@ pub enum ClassError {
         /// Number of classes.
         classes: usize,
     },
-    /// A rank that no class has.
+    /// A rank above the number of classes.
     #[error("no class has the rank `{query}`; there are top1, the model's answer, to top{classes}")]
     Rank {
         /// The rank as given.
@@ -124,7 +124,7 @@ pub enum ClassError {
 }
 
 impl ClassError {
-    /// With the word that may have been meant instead of a name.
+    /// Adds the word for a rank that may have been meant instead of a name.
     #[must_use]
     pub(crate) fn or_word(self, text: &str, words: &[&str]) -> Self {
         let Some(word) = nearest(text, words.iter().copied()) else { return self };
@@ -141,18 +141,18 @@ impl ClassError {
     }
 }
 
-/// How many names an unknown one is answered with.
+/// Number of similar names suggested for an unknown name.
 const SUGGESTIONS: usize = 3;
-/// How many of the names there are an unknown one is answered with, where none is like it.
+/// Number of names listed for an unknown name if none is similar.
 const LISTED: usize = 20;
 
-/// Most bytes of a file of labels.
+/// Maximum bytes of a file of labels.
 const MOST_BYTES: u64 = 64 << 20;
-/// Most names in it: more than any model has classes.
+/// Maximum number of names: more than any model has classes.
 const MOST_NAMES: usize = 1 << 20;
 
 impl Labels {
-    /// These names, in class order. What would move a terminal's cursor, end a line or turn the direction of writing is a space.
+    /// These names, in class order. Control characters, line breaks and characters that change the text direction are replaced by spaces.
     pub fn new(names: Vec<String>) -> Self {
         Labels { names: names.iter().map(|name| printable(name)).collect() }
     }
@@ -162,7 +162,7 @@ impl Labels {
         Labels { names: vec![String::new(); classes] }
     }
 
-    /// The names in the file at `path`: text with a name a line (an empty line is a class without a name), or
+    /// Reads the names in the file at `path`: text with one name per line (an empty line is a class without a name), or
     /// JSON: a list of names, `{"0": "tench", …}`, Keras' `{"0": ["n01440764", "tench"], …}`, or a Hugging
     /// Face `config.json` with `id2label`.
     ///
@@ -174,7 +174,7 @@ impl Labels {
         Labels::parse(&text, path)
     }
 
-    /// The names in a text; `path` stands in errors.
+    /// Reads the names in a text; `path` is used in errors.
     ///
     /// # Errors
     /// As [`Labels::load`], for a text that can be read.
@@ -200,7 +200,7 @@ impl Labels {
         Ok(Labels::new(names))
     }
 
-    /// Whether each line of a text is a name with the number of its class before it, as Teachable Machine writes them: `0 cat`, `1 dog`.
+    /// Whether each line of a text is a name preceded by the number of its class, as written by Teachable Machine: `0 cat`, `1 dog`.
     pub(crate) fn are_numbered(text: &str) -> bool {
         let numbered = |(i, line): (usize, &str)| {
             line.trim()
@@ -210,7 +210,7 @@ impl Labels {
         !text.trim().is_empty() && text.trim_end().lines().enumerate().all(numbered)
     }
 
-    /// Two names where a model of one logit has one: that of the class where the logit is above 0, and that it is not.
+    /// For a model with a single logit and one name, two names: the negation, then that of the positive class.
     #[must_use]
     pub(crate) fn for_one_logit(self, one_logit: bool) -> Self {
         match &self.names[..] {
@@ -250,12 +250,12 @@ impl Labels {
         }
     }
 
-    /// The class that `query` means: its number, or its name, whole or one of its comma-separated parts, in
-    /// upper or lower case, with underscores for spaces, without a leading WordNet number; a whole name comes before a part of one. `#3`
-    /// is always a number, and so is `3` if no other class is called that.
+    /// The class that `query` identifies: by its number, or by its name, the whole name or one of its comma-separated parts, ignoring
+    /// case, with underscores for spaces, without a leading WordNet ID. A match of the whole name is preferred. `#3` is always a number,
+    /// and so is `3` unless another class has that name.
     ///
     /// # Errors
-    /// A number out of range, a name that several classes bear, or that none does; a number that is the name of another class.
+    /// A number out of range; a name that several classes have, or that none has; a number that is the name of another class.
     pub fn find_class(&self, query: &str) -> Result<usize, ClassError> {
         let classes = self.len();
         let by_number =
@@ -311,7 +311,7 @@ impl Labels {
         scored.into_iter().take(SUGGESTIONS).map(|(_, class)| self.describe(class)).collect()
     }
 
-    /// The first classes, and that there are more.
+    /// The first classes, and a note if there are more.
     fn listed(&self) -> Vec<String> {
         let more = self.len().checked_sub(LISTED + 1).map(|_| format!("… ({} in all)", self.len()));
         (0..self.len().min(LISTED)).map(|class| self.describe(class)).chain(more).collect()
@@ -322,7 +322,7 @@ impl Labels {
     }
 }
 
-/// Lower case, single spaces, no leading WordNet number.
+/// Lower case, single spaces, no leading WordNet ID.
 fn plain(name: &str) -> String {
     let words = name.to_lowercase().replace('_', " ");
     let mut words: Vec<&str> = words.split_whitespace().collect();
@@ -338,7 +338,7 @@ fn parts(name: &str) -> impl Iterator<Item = &str> {
     name.split(',').map(str::trim)
 }
 
-/// 0..=1: of the best among the name's parts and their words; 1 where one contains the other.
+/// Similarity of the best match among the name's parts and their words, 0..=1; 1 if one contains the other.
 fn similarity(wanted: &str, name: &str) -> f64 {
     let one = |text: &str| match text {
         "" => 0.0,
@@ -348,7 +348,7 @@ fn similarity(wanted: &str, name: &str) -> f64 {
     parts(name).flat_map(|part| std::iter::once(part).chain(part.split(' '))).map(one).fold(0.0, f64::max)
 }
 
-/// The forms of JSON in which labels come.
+/// Supported JSON formats of labels.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "this JSON holds no labels")]
 enum Json {

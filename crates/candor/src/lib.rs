@@ -1,4 +1,4 @@
-//! Explains image classifiers, and says so when there is nothing to see.
+//! Explains image classifiers, and says so when there is no evidence for a class.
 #![deny(missing_docs)]
 
 /// The examples of README.md, run as tests.

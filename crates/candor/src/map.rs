@@ -2,12 +2,12 @@
 
 use crate::blur::blurred;
 
-/// Standard deviations after which the Gaussian of [`Map::blurred`] ends.
+/// The Gaussian of [`Map::blurred`] is truncated after this many standard deviations.
 const REACH: f32 = 2.0;
 
 /// A saliency map of H×W raw magnitudes (never normalised). Row-major.
 ///
-/// 0 means that nothing at that place supports the class. For the reliable mask values lie in 0..=1;
+/// 0 means that nothing at that position supports the class. Values of the reliable mask are in 0..=1;
 /// other methods have their own units and may be negative.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Map {
@@ -25,7 +25,7 @@ impl Map {
         Map { height, width, data: vec![0.0; height * width] }
     }
 
-    /// Mean over the pixels of the positive part: the map's mass, independent of resolution.
+    /// Mean over the pixels of the positive part: the mass of the map, independent of resolution.
     pub fn mass(&self) -> f64 {
         if self.data.is_empty() {
             return 0.0;
@@ -43,7 +43,7 @@ impl Map {
         self.data.iter().copied().reduce(f32::max).unwrap_or(0.0)
     }
 
-    /// Row and column of the largest value; the first in row-major order among equals.
+    /// Row and column of the largest value; the first in row-major order if several are equal.
     pub fn argmax(&self) -> (usize, usize) {
         let mut best = 0;
         for (i, v) in self.data.iter().enumerate() {
@@ -54,7 +54,8 @@ impl Map {
         (best / self.width.max(1), best % self.width.max(1))
     }
 
-    /// The map under a Gaussian of standard deviation `sigma` pixels, the border repeated; itself if `sigma` is not positive.
+    /// The map blurred with a Gaussian of standard deviation `sigma` pixels, border values repeated; unchanged if `sigma` is not
+    /// positive.
     pub fn blurred(&self, sigma: f32) -> Map {
         if sigma <= 0.0 || self.data.iter().all(|&v| v == 0.0) {
             return self.clone();
@@ -62,9 +63,9 @@ impl Map {
         Map { data: blurred(&self.data, [1, self.height, self.width], sigma, REACH), ..*self }
     }
 
-    /// The map on another grid, bilinear, with half-pixel centres and the border values repeated (what frameworks
-    /// call `align_corners = false`). Values stay within the map's range. Meant for enlarging: it takes no averages,
-    /// so a map made much smaller skips pixels. An empty map gives zeros.
+    /// The map on another grid, bilinear, with half-pixel centres and border values repeated (`align_corners = false` in
+    /// other frameworks). Values stay within the map's range. Meant for enlarging: it does not average,
+    /// so shrinking skips pixels. An empty map gives zeros.
     pub fn resized(&self, height: usize, width: usize) -> Map {
         let mut out = Map::zeros(height, width);
         if self.data.is_empty() {
@@ -94,9 +95,9 @@ fn neighbours(i: usize, to: usize, from: usize) -> (usize, usize, f32) {
 /// How a map is brought to another resolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interpolation {
-    /// Shows the paper's squares.
+    /// Nearest value: shows the cells of the map as squares.
     Nearest,
-    /// Half-pixel centres, edges repeated.
+    /// Bilinear with half-pixel centres, border values repeated.
     Bilinear,
 }
 

@@ -26,7 +26,7 @@ use crate::image::Layout;
 use crate::package::properties;
 use crate::scores::{log_odds, softmax};
 
-/// The model of a run, identified by content.
+/// The model of a run, identified by its content.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ModelInfo {
     /// Path as given.
@@ -37,38 +37,38 @@ pub struct ModelInfo {
     pub opset: i64,
     /// Producer name and version from the file; may be empty.
     pub producer: String,
-    /// Name of the output that is explained.
+    /// Name of the explained output.
     #[serde(default)]
     pub output: String,
-    /// Names and shapes of the outputs that are not.
+    /// Names and shapes of the other outputs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_outputs: Vec<String>,
 }
 
-/// What the file does not say.
+/// Options for what the file does not say.
 #[derive(Clone, Debug, Default)]
 pub struct ModelOptions {
-    /// Height and width of the input, needed where the file leaves them free.
+    /// Height and width of the input, needed if the file leaves them free.
     pub size: Option<[usize; 2]>,
-    /// Order of the axes; found from the channel count (1 or 3) if not given.
+    /// Order of the axes; if `None`, determined from the channel count (1 or 3).
     pub layout: Option<Layout>,
-    /// Name of the output that is explained, needed where several have classes. It goes before `logits`.
+    /// Name of the output to explain, needed if several have classes. Takes precedence over `logits`.
     pub output: Option<String>,
-    /// Name of the logits' value, if no output leads to them.
+    /// Name of the logits' value, if they cannot be found from an output.
     pub logits: Option<String>,
     /// Values of the inputs other than the image, constant over each input.
     pub inputs: BTreeMap<String, f64>,
 }
 
-/// Most pixels in one batch: bounds the memory. Larger batches are no faster.
+/// Maximum number of pixels in one batch: limits the memory. Larger batches are not faster.
 const BATCH_PIXELS: usize = 4 * 224 * 224;
 
-/// Most classes of a model.
+/// Maximum number of classes of a model.
 const MOST_CLASSES: usize = 1 << 20;
 
 /// A classifier from N×C×H×W images to N×K logits.
 pub struct Model {
-    /// The graph after the standard passes: one input, the logits as its only output.
+    /// The graph after the standard passes: the image as its only input, the logits as its only output.
     pub graph: Graph,
     /// The image input, N×C×H×W.
     pub input: ValueId,
@@ -76,28 +76,29 @@ pub struct Model {
     pub logits: ValueId,
     /// `[channels, height, width]` of the input.
     pub input_shape: [usize; 3],
-    /// Number of classes; two of a model with one logit.
+    /// Number of classes; two for a model with one logit.
     pub classes: usize,
     /// The batch size that the file fixes; `None` if it is free.
     pub fixed_batch: Option<usize>,
     /// How the logits were found.
     pub head: Head,
-    /// Whether the model takes pixels of 0 to 255 and scales them itself: its input is whole numbers, or its first arithmetic shows it.
+    /// Whether the model takes pixels of 0 to 255 and scales them itself: its input has an integer type, or its first arithmetic shows
+    /// it.
     pub takes_pixels: bool,
-    /// What a user of the model must know, a line each.
+    /// What a user of the model must know, one line each.
     pub notes: Vec<String>,
-    /// What BatchNormalization knows of training, of the values that are in the graph.
+    /// Training statistics of the BatchNormalization nodes whose outputs are in the graph.
     pub normalised: Vec<Normalised>,
     /// Properties that the exporter wrote into the file.
     pub properties: Vec<(String, String)>,
-    /// Identity of the file.
+    /// Path, content hash and origin of the file.
     pub info: ModelInfo,
     /// The engine that runs it.
     pub engine: Arc<dyn Engine>,
 }
 
 impl Model {
-    /// Loads a model file and makes it ready.
+    /// Loads a model file and prepares it.
     ///
     /// # Errors
     /// [`Error::Graph`] for a file that is not a supported ONNX model; [`Error::Model`] for one that is not an
@@ -151,7 +152,7 @@ impl Model {
             output: String::new(),
             other_outputs: vec![],
         };
-        // What the exporter says of a free size, where nobody says more.
+        // The exporter's metadata give a free size, unless the options do.
         let size = options.size.or_else(|| properties::size(&loaded.properties));
         let options = &ModelOptions { size, ..options.clone() };
         let mut graph = loaded.graph;
@@ -204,7 +205,7 @@ impl Model {
         Ok(model)
     }
 
-    /// The model with another graph of the same values: other weights, say.
+    /// The model with another graph that has the same values: with other weights, for example.
     pub fn with_graph(&self, graph: Graph) -> Model {
         let (info, engine) = (self.info.clone(), self.engine.clone());
         let (notes, properties) = (self.notes.clone(), self.properties.clone());
@@ -215,7 +216,7 @@ impl Model {
     /// Compiles the graph from image to logits.
     ///
     /// # Errors
-    /// If the engine lacks an operator.
+    /// If the engine does not support an operator.
     pub fn forward(&self) -> Result<Box<dyn Session>> {
         Ok(self.engine.compile(&self.graph)?)
     }
@@ -226,7 +227,7 @@ impl Model {
         [batch, c, h, w]
     }
 
-    /// One image (C·H·W preprocessed values) as the model's input, repeated where the file fixes a larger batch.
+    /// One image (C·H·W preprocessed values) as the model's input, repeated if the file fixes a larger batch.
     ///
     /// # Errors
     /// [`Error::Graph`] if the image has another size.
@@ -248,7 +249,7 @@ impl Model {
         Ok(scores)
     }
 
-    /// Scores of several images (C·H·W preprocessed values each, one behind the other) in one batch, filled up where the file
+    /// Scores of several images (C·H·W preprocessed values each, concatenated) in one batch, which is filled up if the file
     /// fixes a larger one.
     ///
     /// # Errors
@@ -265,14 +266,14 @@ impl Model {
         scores.chunks(self.classes).take(count).map(checked).collect()
     }
 
-    /// Images that the model is asked of at once where nothing else decides: four of 224×224 pixels or as many smaller ones, 32 at most; what the
-    /// file fixes.
+    /// Default number of images per batch: the batch size that the file fixes; otherwise four of 224×224 pixels, or more smaller ones up
+    /// to 32.
     pub fn batch(&self) -> usize {
         let [_, h, w] = self.input_shape;
         self.fixed_batch.unwrap_or((BATCH_PIXELS / (h * w).max(1)).clamp(1, 32))
     }
 
-    /// Scores of any number of images (C·H·W preprocessed values each), [`Model::batch`] at once.
+    /// Scores of any number of images (C·H·W preprocessed values each), in batches of [`Model::batch`].
     ///
     /// # Errors
     /// As [`Model::scores`].
@@ -298,7 +299,7 @@ impl Model {
         }
     }
 
-    /// Whether each class has a probability of its own, by the sigmoid of its logit.
+    /// Whether each class has its own probability, the sigmoid of its logit.
     pub fn is_sigmoid(&self) -> bool {
         self.head.is_sigmoid()
     }
@@ -311,12 +312,12 @@ impl Model {
         softmax(logits)
     }
 
-    /// Log-odds of a class against all others, from logits; its logit where it has a probability of its own.
+    /// Log-odds of a class against all others, from logits; its logit if each class has its own probability.
     pub fn log_odds(&self, logits: &[f32], class: usize) -> f64 {
         if self.is_sigmoid() { f64::from(logits[class]) } else { log_odds(logits, class, &[]) }
     }
 
-    /// If the model turns a blank image into probabilities, its scores become their logarithms.
+    /// If the model's scores for a blank image are probabilities, they are replaced by their logarithms.
     fn take_logarithm_of_probabilities(&mut self) -> Result<()> {
         let blank = vec![0.0; self.input_shape.iter().product()];
         let mut forward = self.forward()?;
@@ -334,10 +335,10 @@ impl Model {
     }
 }
 
-/// The batch that a graph is brought to.
+/// The batch size of a prepared graph.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Batch {
-    /// Of any size, where the model allows it.
+    /// Variable, if the model allows it.
     Free,
     /// One image.
     One,
@@ -361,8 +362,8 @@ impl Ready {
     ) -> Result<Self> {
         let at = |e: GraphError| Error::graph(name, e);
         let folding = Folding(engine);
-        // Sizes that exporters compute from constants alone, before shapes are asked for. The batch is not settled yet, so
-        // nothing may be folded that follows from it.
+        // Folds sizes that exporters compute from constants, before shapes are required. The batch size is not settled yet, so
+        // nothing that depends on it may be folded.
         shape::infer(&mut graph).map_err(at)?;
         rewrite::evaluate_constants(&mut graph, &folding).map_err(at)?;
         let fixed_batch = match batch {
@@ -376,7 +377,7 @@ impl Ready {
         };
         rewrite::settle_shapes(&mut graph, &folding).map_err(at)?;
         shape::check_known(&graph).map_err(at)?;
-        // Folding forgets it.
+        // Read here, since folding removes the statistics.
         let normalised = statistics::normalised(&graph);
         rewrite::standard(&mut graph, &folding).map_err(at)?;
         shape::check_growth(&graph).map_err(at)?;
@@ -388,7 +389,7 @@ impl Ready {
     }
 }
 
-/// Makes the batch free if the model allows it; else returns the size it fixes.
+/// Makes the batch size variable if the model allows it; otherwise returns the fixed size.
 fn settle_batch(graph: &mut Graph, input: ValueId, folding: &Folding<'_>) -> Option<usize> {
     let mut shape = graph.shape(input)?;
     match shape[0] {
@@ -401,7 +402,7 @@ fn settle_batch(graph: &mut Graph, input: ValueId, folding: &Folding<'_>) -> Opt
     }
 }
 
-/// The error for a value that does not exist, with the names that come nearest.
+/// The error for a value that does not exist, with the most similar names.
 pub fn unknown_value(graph: &Graph, name: &str, what: &str) -> GraphError {
     let outputs = graph.nodes.iter().flat_map(|n| n.outputs.iter().flatten());
     let mut names: Vec<(f64, &str)> =

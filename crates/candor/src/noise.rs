@@ -1,4 +1,4 @@
-//! Random numbers of methods: one seed, one stream a photo, so that a photo's maps do not depend on other photos.
+//! Random numbers of methods: one seed, one stream per photo, so that a photo's maps do not depend on other photos.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -13,17 +13,17 @@ impl Noise {
         Noise(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// The stream of one item among many.
+    /// The stream of one of many items.
     pub fn of_item(seed: u64, item: usize) -> Self {
         Noise(stream(seed, item))
     }
 
-    /// Uniform in 0..1.
+    /// Uniform in 0..1 (1 excluded).
     pub fn unit(&mut self) -> f32 {
         self.0.random()
     }
 
-    /// Uniform among `0..count`.
+    /// Uniform in `0..count`.
     pub fn below(&mut self, count: usize) -> usize {
         self.0.random_range(0..count)
     }
@@ -39,14 +39,14 @@ impl Noise {
         ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
     }
 
-    /// A copy of an image's values under normal noise whose standard deviation is a `share` of their range.
+    /// An image's values with added normal noise, whose standard deviation is the fraction `share` of their range.
     pub fn added(&mut self, image: &[f32], share: f32) -> Vec<f32> {
         let (low, high) = image.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
         let deviation = share * (high - low);
         image.iter().map(|v| v + deviation * self.normal()).collect()
     }
 
-    /// `count` of `0..of` without repetition, in random order.
+    /// `count` different numbers of `0..of`, in random order.
     pub fn choose(&mut self, count: usize, of: usize) -> Vec<usize> {
         let mut all: Vec<usize> = (0..of).collect();
         for i in 0..count.min(of) {
@@ -57,12 +57,12 @@ impl Noise {
     }
 }
 
-/// A generator for one item of many, started by the seed and the item's number alone.
+/// A generator for one of many items that depends only on the seed and the item's number.
 pub fn stream(seed: u64, item: usize) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed ^ (item as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
-/// A number in 0..n, each equally likely but for a part in 2³².
+/// A number in 0..n, uniform up to a relative error of about n/2³².
 pub fn below(random: &mut ChaCha8Rng, n: usize) -> usize {
     ((u64::from(random.next_u32()) * n as u64) >> 32) as usize
 }

@@ -1,4 +1,4 @@
-//! Parameters of methods: declared once, validated, recorded.
+//! Parameters of methods: declared once, validated, recorded in results.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,18 @@ use crate::error::{Error, MethodError, Result};
 /// The method of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct MethodInfo {
-    /// Name as in `candor methods`.
+    /// Name as listed by `candor methods`.
     pub name: String,
     /// Every parameter with its value, defaults included.
     pub parameters: BTreeMap<String, Value>,
 }
 
-/// Values that a parameter takes.
+/// Values that a parameter accepts.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// A number in a range, ends included.
     Number(f64, f64),
-    /// A whole number in a range, ends included.
+    /// An integer in a range, ends included.
     Integer(i64, i64),
     /// One of these words.
     Choice(&'static [&'static str]),
@@ -49,30 +49,30 @@ pub struct Parameter {
     pub name: &'static str,
     /// Default as text; `auto` if the method chooses by the model.
     pub default: &'static str,
-    /// Values it takes.
+    /// Values it accepts.
     pub kind: Kind,
     /// What it does.
     pub help: &'static str,
 }
 
-/// Names and texts.
+/// Pairs of a name and a value as text.
 pub type Pairs = Vec<(String, String)>;
 
 /// `KEY=VALUE` as a pair.
 ///
 /// # Errors
-/// A line that says what the text is not.
+/// A line that says what the text lacks.
 pub fn key_value(text: &str) -> std::result::Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("'{text}' is not KEY=VALUE"))?;
     Ok((key.to_string(), value.to_string()))
 }
 
-/// `NAME` or `NAME+KEY=VALUE+…`: the name, which may have a + of its own (`grad-cam++`), and the pairs.
+/// `NAME` or `NAME+KEY=VALUE+…`: the name, which may itself end with + (`grad-cam++`), and the pairs.
 ///
 /// # Errors
 /// As [`key_value`].
 pub fn name_and_settings(text: &str) -> std::result::Result<(&str, Pairs), String> {
-    // A + that another follows, or nothing, is the name's own.
+    // A + before another + or at the end belongs to the name.
     let ends = |(at, _): &(usize, &str)| text[at + 1..].starts_with(|next| next != '+');
     let (name, settings) = text.match_indices('+').find(ends).map_or((text, ""), |(at, _)| text.split_at(at));
     let pair = |s| key_value(s).map_err(|_| format!("'{s}' of '{text}' is not KEY=VALUE"));
@@ -80,7 +80,7 @@ pub fn name_and_settings(text: &str) -> std::result::Result<(&str, Pairs), Strin
     Ok((name, pairs.collect::<std::result::Result<_, _>>()?))
 }
 
-/// What stands before the names of a wrapped method's parameters.
+/// Prefix of the names of a wrapped method's parameters.
 const INNER: &str = "method.";
 
 /// A method's parameters with their values.
@@ -95,7 +95,7 @@ impl Parameters {
     /// Defaults, overridden by `set` (pairs of name and text).
     ///
     /// # Errors
-    /// [`Error::Method`] for a name that is not declared or stands there twice, or a value out of range.
+    /// [`Error::Method`] for a name that is not declared or occurs twice, or a value out of range.
     pub fn new(
         method: &'static str,
         declared: &'static [Parameter],
@@ -125,7 +125,7 @@ impl Parameters {
         Ok(Parameters { method, values, inner })
     }
 
-    /// The defaults alone.
+    /// The defaults.
     ///
     /// # Panics
     /// If a declared default is not a value of its parameter.
@@ -133,7 +133,7 @@ impl Parameters {
         Parameters::new(method, declared, &[]).expect("declared defaults are values of their parameters")
     }
 
-    /// What was set for the method that this one wraps.
+    /// The settings for the method that this one wraps.
     pub fn inner(&self) -> &[(String, String)] {
         &self.inner
     }
@@ -148,7 +148,7 @@ impl Parameters {
         self.values.insert(name.to_string(), value.into());
     }
 
-    /// A number whose default is `auto`; `None` if it was left so.
+    /// A number whose default is `auto`; `None` if it is `auto`.
     pub fn auto(&self, name: &str) -> Option<f64> {
         self.values.get(name).and_then(Value::as_f64)
     }
@@ -161,10 +161,10 @@ impl Parameters {
         self.declared(name, Value::as_f64)
     }
 
-    /// A whole number.
+    /// An integer.
     ///
     /// # Panics
-    /// If the method declares no whole number of that name.
+    /// If the method declares no integer of that name.
     pub fn integer(&self, name: &str) -> usize {
         self.declared(name, Value::as_u64) as usize
     }
@@ -185,7 +185,7 @@ impl Parameters {
         self.declared(name, Value::as_bool)
     }
 
-    /// What a word of a table means; [`Kind::Choice`] of the table's [`names`] lets no other word pass.
+    /// The value that a table gives for the parameter's word; [`Kind::Choice`] with the table's [`names`] accepts no other word.
     ///
     /// # Panics
     /// If the method declares no such choice.
@@ -200,7 +200,7 @@ impl Parameters {
         self.values.contains_key(name)
     }
 
-    /// A method reads the parameters that it declares, whose values were checked against their kinds.
+    /// Reads a parameter that the method declares and whose value was checked against its kind.
     fn declared<'v, T>(&'v self, name: &str, read: impl Fn(&'v Value) -> Option<T>) -> T {
         let value = self.values.get(name).and_then(read);
         value.unwrap_or_else(|| panic!("method '{}' declares no such parameter '{name}'", self.method))

@@ -1,4 +1,4 @@
-//! What work costs, in passes of one image through the network.
+//! Cost of work, in passes of one image through the network.
 
 /// Passes of one image through the network, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl std::iter::Sum for Passes {
 }
 
 impl Passes {
-    /// The part of query `q` of `count` in passes that all of them share. The parts add up to the whole.
+    /// Share of query `q` of `count` queries in passes that all of them share. The shares add up to the whole.
     pub fn share(self, q: usize, count: usize) -> Passes {
         let part = |n: u64| n / count.max(1) as u64 + u64::from((q as u64) < n % count.max(1) as u64);
         Passes { forward: part(self.forward), backward: part(self.backward) }

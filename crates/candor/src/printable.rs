@@ -1,12 +1,12 @@
-//! Names from outside, as they may be shown: of classes, files and processes.
+//! Makes external names (of classes, files and processes) safe to print.
 
-/// A name without characters that do something instead of being shown: what would move a terminal's cursor, end a line or turn the
-/// direction of writing is a space.
+/// A name in which every character that [`acts`] is replaced by a space: those that move a terminal's cursor, end a line or change the
+/// direction of writing.
 pub fn printable(name: &str) -> String {
     name.replace(acts, " ").trim().to_string()
 }
 
-/// Whether a character does something instead of being shown.
+/// Whether a character has an effect other than being shown.
 pub fn acts(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,13 +1,13 @@
-//! Warning signs of a map: a class that is not there highlights the same pixels.
+//! A warning sign: the map of an absent class highlights the same pixels.
 
 use crate::explanation::Explanation;
 use crate::similarity::{SAME, overlap};
 
-/// Least mass of the probe's map, as a share of the map's, that is told.
+/// Minimum mass of the probe's map, as a fraction of the map's, for a warning.
 const LEAST_MASS: f64 = 0.1;
 
-/// A line about a map if that of `class`, which has the lowest score of all, highlights the same pixels: if their brightest fifths
-/// overlap by half (intersection over union) and the probe's map has at least a tenth of the mass.
+/// A warning about a map if the map of `class`, which has the lowest score of all, highlights the same pixels: if their brightest fifths
+/// overlap by at least half (intersection over union) and the probe's map has at least a tenth of the mass.
 pub fn warning(e: &Explanation, probe: &Explanation, class: &str) -> Option<String> {
     let overlap = overlap(&e.map, &probe.map);
     let share = probe.map.mass() / e.map.mass();

@@ -1,31 +1,31 @@
-//! Progress of long work, reported to a caller that may end it.
+//! Progress of long work, reported to a caller that may cancel it.
 
 use std::ops::ControlFlow;
 
 use thiserror::Error;
 
-/// Receives each step of long work and may end it: a search, a benchmark, an attack, a training.
+/// Receives each step of long work and may cancel it: a search, a benchmark, an attack, a training.
 ///
 /// A closure `FnMut(u64) -> ControlFlow<()>` is one; [`Unwatched`] ignores all steps.
 pub trait Progress {
-    /// `steps` more are done. [`ControlFlow::Break`] ends the work: it returns [`Cancelled`] before its next step.
+    /// Reports `steps` more steps. [`ControlFlow::Break`] cancels the work: it returns [`Cancelled`] before its next step.
     fn advance(&mut self, steps: u64) -> ControlFlow<()>;
 
-    /// The name of what follows, for people: a method, a photo.
+    /// Name of the next stage, for display: a method, a photo.
     fn stage(&mut self, _name: &str) {}
 
-    /// One step is done.
+    /// Reports one step.
     ///
     /// # Errors
-    /// [`Cancelled`] if the work is to end.
+    /// [`Cancelled`] if the caller cancels the work.
     fn step(&mut self) -> Result<(), Cancelled> {
         self.steps(1)
     }
 
-    /// No step is done, but the work can end here.
+    /// Reports no step, but lets the caller cancel the work.
     ///
     /// # Errors
-    /// [`Cancelled`] if the work is to end.
+    /// [`Cancelled`] if the caller cancels the work.
     fn poll(&mut self) -> Result<(), Cancelled> {
         match self.advance(0) {
             ControlFlow::Continue(()) => Ok(()),
@@ -33,10 +33,10 @@ pub trait Progress {
         }
     }
 
-    /// `steps` are done; 0 is not reported.
+    /// Reports `steps` steps; 0 is not reported.
     ///
     /// # Errors
-    /// [`Cancelled`] if the work is to end.
+    /// [`Cancelled`] if the caller cancels the work.
     fn steps(&mut self, steps: u64) -> Result<(), Cancelled> {
         if steps == 0 {
             return Ok(());
@@ -48,12 +48,12 @@ pub trait Progress {
     }
 }
 
-/// The caller ended the work.
+/// The caller cancelled the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("cancelled")]
 pub struct Cancelled;
 
-/// No caller receives the steps.
+/// Ignores all steps and never cancels.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unwatched;
 
@@ -63,7 +63,7 @@ impl Progress for Unwatched {
     }
 }
 
-/// The progress of work inside one step of other work: it receives no steps, but may end the work.
+/// The progress of work inside one step of other work: reports no steps, but can cancel the work.
 pub struct Within<'p>(pub &'p mut dyn Progress);
 
 impl Progress for Within<'_> {

@@ -1,6 +1,6 @@
 //! Medians and percentiles.
 
-/// The values in rising order.
+/// The values in ascending order.
 pub fn sorted(values: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -12,7 +12,7 @@ pub fn median(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| percentile(&sorted(values), 50.0))
 }
 
-/// Percentile `p` (0..=100) of sorted values, linear between neighbours as NumPy's default; NaN if there are none.
+/// Percentile `p` (0..=100) of sorted values, with linear interpolation (NumPy's default); NaN if there are none.
 pub fn percentile(sorted: &[f64], p: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
     let at = p / 100.0 * last as f64;

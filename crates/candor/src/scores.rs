@@ -1,4 +1,4 @@
-//! What is read off a model's scores: the answer, ranks, probabilities, log-odds.
+//! Computed from a model's scores: the top class, ranks, probabilities, log-odds.
 
 /// Index of the largest score; the first among equals.
 pub fn argmax(scores: &[f32]) -> usize {
@@ -11,7 +11,7 @@ pub fn argmax(scores: &[f32]) -> usize {
     best
 }
 
-/// The classes from the highest score to the lowest; of equal ones the smaller number first.
+/// The classes by descending score; of equal ones the smaller number first.
 pub fn ranking(scores: &[f32]) -> Vec<usize> {
     let mut ranking: Vec<usize> = (0..scores.len()).collect();
     ranking.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
@@ -49,7 +49,7 @@ pub fn all_log_odds(logits: &[f32]) -> Vec<f64> {
     let total: f64 = exp.iter().sum();
     let odds = |(k, e): (usize, &f64)| f64::from(logits[k]) - f64::from(most) - (total - e).ln();
     let mut all: Vec<f64> = exp.iter().enumerate().map(odds).collect();
-    // Of the largest term too little may be left to subtract it from the sum.
+    // Subtracting the largest term from the sum would leave too few digits.
     all[best] = log_odds(logits, best, &[]);
     all
 }

@@ -11,17 +11,18 @@
 //! color = "rgb"                # rgb, bgr, grey (the luma in every channel)
 //! layout = "nchw"              # nchw, nhwc: the model file's own
 //! resize = "squash"            # squash, crop, letterbox
-//! crop = 0.875                 # of a crop: the input's share of the resized photo
-//! fill = [114, 114, 114]       # of a letterbox: colour of the border
-//! rounding = "torchvision"     # torchvision, transformers, timm: whose arithmetic rounds sizes and margins
+//! crop = 0.875                 # for a crop: the input's fraction of the resized photo
+//! fill = [114, 114, 114]       # for a letterbox: colour of the border
+//! rounding = "torchvision"     # torchvision, transformers, timm: whose rounding of sizes and margins is used
 //! filter = "bilinear"          # nearest, bilinear, bicubic, lanczos
-//! window = [40.0, 400.0]       # centre and width of the samples that become black to white
+//! window = [40.0, 400.0]       # centre and width of the range of samples that is mapped to black to white
 //! labels = "classes.txt"       # beside the sidecar; or a list of names
-//! output = "logits"            # name of the output that is explained
+//! output = "logits"            # name of the output to explain
 //! logits = "fc_out"            # name of the value that holds the logits
-//! levels = ["conv1", "conv5"]  # names of the values that masks multiply
-//! lambda = 0.01                # written by `candor calibrate`, with the preset and the levels that it was asked for
-//! false-alarms = { photos = 20, place = { classes = 19980, thresholds = [[0.05, 0.0], [0.01, 1.3], [0.001, 3.7]] }, look = { … } }  # likewise
+//! levels = ["conv1", "conv5"]  # names of the values that are masked
+//! lambda = 0.01                # written by `candor calibrate`, with the requested preset and levels
+//! # written by `candor calibrate`, too:
+//! false-alarms = { photos = 20, place = { classes = 19980, thresholds = [[0.05, 0.0], [0.01, 1.3], [0.001, 3.7]] }, look = { … } }
 //! [inputs]                     # a value for each input other than the image
 //! temperature = 1.0
 //! ```
@@ -40,58 +41,58 @@ use crate::image::{
 };
 use crate::labels::{Labels, LabelsError};
 
-/// What `scale` and `std` must be.
+/// Requirement on `scale` and `std`.
 const USABLE: &str = "must be finite and not 0, of a size from 1e-12 to 1e12";
 
-/// Most bytes of a sidecar, which may hold the names of all classes.
+/// Maximum bytes of a sidecar, which may contain the names of all classes.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// What a sidecar says; `None` where it says nothing.
+/// The content of a sidecar; a field is `None` if its key is missing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sidecar {
-    /// Where preprocessing starts from; the fields down to `filter` refine it.
+    /// The base of the preprocessing; the fields down to `filter` refine it.
     pub preset: Option<Preset>,
     /// Height and width of the input, 1..=[`MAX_SIDE`].
     #[serde(default, deserialize_with = "exactly")]
     pub size: Option<[usize; 2]>,
-    /// Multiplies the 8-bit sample; its size is 1e-12 to 1e12.
+    /// Multiplies the 8-bit sample; its magnitude is 1e-12 to 1e12.
     pub scale: Option<f64>,
-    /// Subtracted from the scaled sample, by channel in the model's order; -1e12 to 1e12. One number is for all channels.
+    /// Subtracted from the scaled sample, per channel in the model's order; -1e12 to 1e12. A single number applies to all channels.
     #[serde(default, deserialize_with = "each_channel")]
     pub mean: Option<[f64; 3]>,
-    /// Divides the difference, by channel in the model's order; its size is 1e-12 to 1e12. One number is for all channels.
+    /// Divides the difference, per channel in the model's order; its magnitude is 1e-12 to 1e12. A single number applies to all channels.
     #[serde(default, deserialize_with = "each_channel")]
     pub std: Option<[f64; 3]>,
     /// Order of the input channels.
     pub color: Option<ColorOrder>,
     /// Layout of the input in the model file.
     pub layout: Option<Layout>,
-    /// Squash, crop or letterbox; a crop where `crop` is given.
+    /// Squash, crop or letterbox; crop if `crop` is given.
     pub resize: Option<ResizeMode>,
-    /// The input's share of the side that the photo is resized to, for a crop; above 0, at most 1.
+    /// For a crop, the input's fraction of the side that the photo is resized to; 0.01..=1.
     pub crop: Option<f64>,
-    /// Colour of a letterbox's border, red, green, blue.
+    /// Colour of a letterbox border, as red, green, blue.
     #[serde(default, deserialize_with = "exactly")]
     pub fill: Option<[u8; 3]>,
-    /// Whose arithmetic rounds sizes and margins.
+    /// Whose rounding of sizes and margins is used.
     pub rounding: Option<Rounding>,
     /// Resampling filter.
     pub filter: Option<Filter>,
-    /// Centre and width of the samples that become black to white; finite, the width above 0.
+    /// Centre and width of the range of samples that is mapped to black to white; finite, the width above 0.
     #[serde(default, deserialize_with = "exactly")]
     pub window: Option<[f64; 2]>,
     /// The classes' names.
     pub labels: Option<LabelSource>,
-    /// Name of the output that is explained.
+    /// Name of the output to explain.
     pub output: Option<String>,
     /// Name of the value that holds the logits.
     pub logits: Option<String>,
-    /// Names of the values that masks multiply.
+    /// Names of the values that are masked.
     pub levels: Option<Vec<String>>,
     /// The model's λ; 1e-12 to 1e6.
     pub lambda: Option<f64>,
-    /// What classes that are not there show, learned by calibration.
+    /// How much evidence absent classes show, learned by calibration.
     #[serde(rename = "false-alarms")]
     pub false_alarms: Option<FalseAlarms>,
     /// A value for each input other than the image; finite.
@@ -99,7 +100,7 @@ pub struct Sidecar {
     pub inputs: BTreeMap<String, f64>,
 }
 
-/// One number for all channels, or a list of one or three.
+/// Reads one number for all channels, or a list of one or three.
 fn each_channel<'de, D: Deserializer<'de>>(value: D) -> Result<Option<[f64; 3]>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected a number, or a list of 1 or 3")]
@@ -117,7 +118,7 @@ fn each_channel<'de, D: Deserializer<'de>>(value: D) -> Result<Option<[f64; 3]>,
     }
 }
 
-/// A list of N. Of an array alone the parser would take the first N and leave the others.
+/// Reads a list of exactly N elements. For an array the parser would read the first N and ignore the others.
 fn exactly<'de, D: Deserializer<'de>, T: Deserialize<'de>, const N: usize>(
     value: D,
 ) -> Result<Option<[T; N]>, D::Error> {
@@ -137,18 +138,18 @@ pub enum LabelSource {
     Names(Vec<String>),
 }
 
-/// What [`calibrate`](crate::calibrate::calibrate) found, for the sidecar, and what it holds for.
+/// The results of [`calibrate`](crate::calibrate::calibrate) for the sidecar, and the choices that they hold for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibrated {
     /// The λ.
     pub lambda: f64,
-    /// What classes that are not there show; what the sidecar says stays if `None`.
+    /// How much evidence absent classes show; `None` keeps what the sidecar has.
     pub false_alarms: Option<FalseAlarms>,
-    /// The preset that was asked for; `None` if the sidecar has it already, or none was.
+    /// The requested preset; `None` if the sidecar has it already, or none was requested.
     pub preset: Option<Preset>,
-    /// The preset that was assumed. It is not written as a stated one: a comment says that λ holds for it.
+    /// The assumed preset. It is not written as a stated one: a comment says that λ holds for it.
     pub assumed: Option<Preset>,
-    /// The levels that were asked for; those of the sidecar, or automatic ones, if empty.
+    /// The requested levels; empty for those of the sidecar, or automatic ones.
     pub levels: Vec<String>,
 }
 
@@ -159,7 +160,7 @@ impl Calibrated {
     }
 }
 
-/// What can be wrong with a sidecar, in one line.
+/// Errors of sidecars, each in one line.
 #[derive(Debug, thiserror::Error)]
 pub enum SidecarError {
     /// It cannot be read.
@@ -167,15 +168,15 @@ pub enum SidecarError {
     Unreadable {
         /// The sidecar.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// It has no form as TOML.
+    /// It cannot be written as TOML.
     #[error("{}: cannot be written as TOML: {reason}", path.display())]
     Text {
         /// The sidecar.
         path: PathBuf,
-        /// What the encoder says.
+        /// The encoder's message.
         reason: String,
     },
     /// It is not TOML, has an unknown key or a value of the wrong kind or range.
@@ -185,7 +186,7 @@ pub enum SidecarError {
         path: PathBuf,
         /// Line, from 1.
         line: usize,
-        /// The key, or its place.
+        /// The key, or its position.
         key: String,
         /// What is wrong.
         message: String,
@@ -193,7 +194,7 @@ pub enum SidecarError {
     /// A model has two.
     #[error("{} and {} both exist; keep one", .0.display(), .1.display())]
     Two(PathBuf, PathBuf),
-    /// Neither the model nor the sidecar says the input's size.
+    /// Neither the model nor the sidecar states the input's size.
     #[error("the model takes any input size; say which one in its sidecar: size = [height, width]")]
     UnknownSize,
     /// Sidecar and model contradict each other.
@@ -207,7 +208,7 @@ pub enum SidecarError {
         /// Height and width of the model, where fixed.
         model: [Option<usize>; 2],
     },
-    /// The model takes no image.
+    /// The number of the model's input channels is not that of an image.
     #[error("the model's input has {0} channels; an image gives 3, or 1 when grey")]
     Channels(usize),
 }
@@ -239,14 +240,14 @@ impl Sidecar {
     /// The sidecar in the file at `path`.
     ///
     /// # Errors
-    /// A file that cannot be read, and any key or value that is not as documented: nothing is ignored.
+    /// A file that cannot be read, and any key or value that is not as documented: no key is ignored.
     pub fn load(path: &Path) -> Result<Sidecar, SidecarError> {
         let text = file::read_text(path, MOST_BYTES)
             .map_err(|source| SidecarError::Unreadable { path: path.into(), source })?;
         Self::parse(&text, path)
     }
 
-    /// The sidecar in a text; errors name `path`.
+    /// Parses the text of a sidecar; errors name `path`.
     ///
     /// # Errors
     /// As [`Sidecar::load`].
@@ -267,9 +268,9 @@ impl Sidecar {
         }
     }
 
-    /// The first key whose value is of the right kind but makes no sense, and why.
+    /// The first key whose value has the right type but is invalid, and why.
     fn out_of_range(&self) -> Option<(&'static str, &'static str)> {
-        // Of such numbers the input stays finite in 32 bits.
+        // With such numbers the input is finite in 32 bits.
         let usable = |v: &f64| (1e-12..=1e12).contains(&v.abs());
         let side = |n: &usize| (1..=MAX_SIDE as usize).contains(n);
         let checks = [
@@ -298,7 +299,7 @@ impl Sidecar {
         checks.into_iter().find(|(_, _, fine)| !fine).map(|(key, message, _)| (key, message))
     }
 
-    /// The sidecar as text, for a file at `path`.
+    /// The sidecar's text, for a file at `path`.
     ///
     /// # Errors
     /// A value out of its range.
@@ -309,17 +310,17 @@ impl Sidecar {
         Ok(text)
     }
 
-    /// Whether it says what the values of the input are: a preset, or numbers of one's own. How a photo is resized alone does not.
+    /// Whether it states how input values are computed: by a preset, or by numbers. Stating only how a photo is resized does not count.
     pub fn states_preprocessing(&self) -> bool {
         let Sidecar { preset, scale, mean, std, color, .. } = self;
         preset.is_some() || scale.is_some() || mean.is_some() || std.is_some() || color.is_some()
     }
 
-    /// The text of the sidecar at `path` with what calibration found and on what it was found, and everything else there kept, comments
-    /// included; a text of its own if there is no file.
+    /// The text of the sidecar at `path` with the results of calibration and the choices that they hold for. Everything else is kept,
+    /// including comments; if there is no file, a new text.
     ///
     /// # Errors
-    /// What is there is not a sidecar, or a value makes no sense.
+    /// The file is not a sidecar, or a value is invalid.
     pub fn with_calibration(path: &Path, found: &Calibrated) -> Result<String, SidecarError> {
         let text = match file::read_text(path, MOST_BYTES) {
             Ok(text) => text,
@@ -333,7 +334,7 @@ impl Sidecar {
             edited = set(&edited, "false-alarms", &false_alarms.inline());
         }
         if let Some(preset) = found.preset {
-            // As on the command line, a preset replaces the numbers that refined another.
+            // As on the command line, a preset replaces numbers that refined another preset.
             wanted =
                 Sidecar { preset: Some(preset), scale: None, mean: None, std: None, color: None, ..wanted };
             edited = set(&edited, "preset", &format!("\"{preset}\""));
@@ -344,19 +345,18 @@ impl Sidecar {
             edited = set(&edited, "levels", &toml::Value::from(found.levels.clone()).to_string());
         }
         if Self::parse(&edited, path).ok().as_ref() != Some(&wanted) {
-            return wanted.to_text(path); // a key is part of something else, or a value makes no sense
+            return wanted.to_text(path); // a key is part of something else, or a value is invalid
         }
         Ok(edited)
     }
 
-    /// How a photo becomes the model's input: `preset` (the command line's) if given, else the sidecar's fields over its
-    /// preset, else [`Preset::Imagenet`].
+    /// How a photo becomes the model's input: `preset` (from the command line) if given, else the sidecar's fields over its
+    /// preset, else over [`Preset::Imagenet`].
     ///
-    /// `model_size` is the height and width of the model's input where they are fixed, `channels` how many
-    /// channels it has.
+    /// `model_size` is the height and width of the model's input where they are fixed, `channels` its number of channels.
     ///
     /// # Errors
-    /// The size is stated nowhere, or the model and the sidecar differ in it; channels other than 1 and 3.
+    /// The size is not stated anywhere, or the model and the sidecar disagree on it; channels other than 1 and 3.
     pub fn preprocessing(
         &self,
         preset: Option<Preset>,
@@ -368,7 +368,7 @@ impl Sidecar {
         Ok(self.refine(base, preset.is_some(), channels))
     }
 
-    /// Height and width of the input of a model with that many channels: this sidecar's, else the model's.
+    /// Height and width of the input of a model with that number of channels: this sidecar's, else the model's.
     pub(crate) fn input_size(
         &self,
         model_size: [Option<usize>; 2],
@@ -386,14 +386,14 @@ impl Sidecar {
         }
     }
 
-    /// `base` overridden by this sidecar, for a model of that many channels. A preset that was asked for replaces the
+    /// `base` refined by this sidecar, for a model with that number of channels. A requested preset (`asked`) replaces the
     /// sidecar's numbers, too.
     pub(crate) fn refine(&self, base: Preprocessing, asked: bool, channels: usize) -> Preprocessing {
         let numbers = if asked { &Sidecar::default() } else { self };
         let [height, width] = [base.height, base.width];
         let cropped =
             self.crop.map(|share| (ResizeMode::Crop, [height, width].map(|side| covering(side, share))));
-        // How a photo is resized is said as a whole.
+        // The keys for resizing apply together.
         let resized = match (self.resize, cropped) {
             (_, Some((_, sizes))) => Some(sizes),
             (Some(_), None) => None,
@@ -428,7 +428,7 @@ impl Sidecar {
     }
 }
 
-/// Line number (from 1) of byte `at` of a TOML text, and the key whose value it belongs to.
+/// Line number (from 1) of byte `at` of a TOML text, and the key to whose value it belongs.
 fn place(text: &str, at: usize) -> (usize, &str) {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count();
@@ -438,13 +438,13 @@ fn place(text: &str, at: usize) -> (usize, &str) {
     (line + 1, key.trim())
 }
 
-/// The text with a line that assigns `value` to `key`, in place of the one that did.
+/// The text with a line that assigns `value` to `key`, in place of the existing one if there is one.
 fn set(text: &str, key: &str, value: &str) -> String {
     let line = format!("{key} = {value}");
     let mut lines: Vec<&str> = text.lines().collect();
     match line_of(text, key) {
         Some(at) => lines[at] = &line,
-        // Behind the head of a table it would belong to that.
+        // After the header of a table the key would belong to the table.
         None => lines.insert(lines.iter().position(|l| l.starts_with('[')).unwrap_or(lines.len()), &line),
     }
     lines.join("\n") + "\n"

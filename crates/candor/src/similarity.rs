@@ -1,14 +1,14 @@
-//! Two maps compared. Both maps of a pair have the same size.
+//! Compares two maps of the same size.
 
 use crate::map::Map;
 
-/// A map made ready for comparisons with others.
+/// A map prepared for comparisons with others.
 pub struct Profile {
     height: usize,
     width: usize,
-    /// Rank of each pixel from 0, equal ones sharing the mean of theirs.
+    /// Rank of each pixel from 0; equal pixels share their mean rank.
     ranks: Vec<f64>,
-    /// Pixels that are not zero, by falling magnitude.
+    /// Indices of non-zero pixels, by descending magnitude.
     brightest: Vec<usize>,
     /// Values clipped at the 99.5th percentile of the magnitudes and divided by it.
     shape: Vec<f64>,
@@ -23,7 +23,7 @@ impl Profile {
         Profile { height: map.height, width: map.width, ranks: ranks(&map.data), brightest, shape }
     }
 
-    /// Spearman's rank correlation of all pixels, −1..1, ties by their mean rank; `None` if a map is constant.
+    /// Spearman's rank correlation of all pixels, −1..=1, with mean ranks for ties; `None` if a map is constant.
     pub fn spearman(&self, other: &Profile) -> Option<f64> {
         let mean = (self.ranks.len() as f64 - 1.0) / 2.0;
         let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
@@ -35,8 +35,8 @@ impl Profile {
         (aa > 0.0 && bb > 0.0).then(|| ab / (aa * bb).sqrt())
     }
 
-    /// Intersection over union of the `share` (0..1) of pixels with the largest magnitudes. Only pixels that are not zero
-    /// count, so an empty map shares nothing: 0.
+    /// Intersection over union of the fraction `share` (0..=1) of pixels with the largest magnitudes. Only non-zero pixels
+    /// count, so that the result for an empty map is 0.
     pub fn top_iou(&self, other: &Profile, share: f64) -> f64 {
         let (a, b) = (self.top(share), other.top(share));
         let both = a.iter().zip(&b).filter(|(a, b)| **a && **b).count();
@@ -51,9 +51,9 @@ impl Profile {
         chosen
     }
 
-    /// Structural similarity (Wang et al. 2004, uniform 5×5 windows, K1 .01, K2 .03) of the maps' shapes: each map is clipped
-    /// at the 99.5th percentile of its magnitude and divided by it. The better of the two signs, since some methods' sign
-    /// means nothing. 1 for two empty maps.
+    /// Structural similarity (Wang et al. 2004, uniform 5×5 windows, K1 0.01, K2 0.03) of the maps' shapes: each map is clipped
+    /// at the 99.5th percentile of its magnitude and divided by it. The better of the two relative signs, since the sign of some methods
+    /// has no meaning. 1 for two empty maps.
     pub fn ssim(&self, other: &Profile) -> f64 {
         let (x, y) = (&self.shape, &other.shape);
         let sums = |f: &dyn Fn(usize) -> f64| box_sums(f, self.height, self.width);
@@ -84,12 +84,12 @@ pub fn top_iou(a: &Map, b: &Map, share: f64) -> f64 {
     Profile::of(a).top_iou(&Profile::of(b), share)
 }
 
-/// Overlap of the brightest fifths of two maps, as intersection over union: whether they light the same pixels.
+/// Overlap of the brightest fifths of two maps, as intersection over union: whether they highlight the same pixels.
 pub fn overlap(a: &Map, b: &Map) -> f64 {
     top_iou(a, b, 0.2)
 }
 
-/// Least [`overlap`] of maps that are said to light the same pixels.
+/// Minimum [`overlap`] of maps that highlight the same pixels.
 pub const SAME: f64 = 0.5;
 
 /// [`Profile::ssim`] of two maps.
@@ -110,11 +110,11 @@ fn ranks(values: &[f32]) -> Vec<f64> {
     ranks
 }
 
-/// Window of the structural similarity, and its constants for values in −1..1.
+/// Window of the structural similarity in pixels, and its constants for values in −1..=1.
 const WINDOW: usize = 5;
 const C1: f64 = 0.01 * 0.01;
 const C2: f64 = 0.03 * 0.03;
-/// Percentile at which magnitudes are clipped before it.
+/// Percentile at which magnitudes are clipped before the structural similarity.
 const CLIP: f64 = 99.5;
 
 fn shape_of(map: &Map, brightest: &[usize]) -> Vec<f64> {
@@ -128,7 +128,7 @@ fn shape_of(map: &Map, brightest: &[usize]) -> Vec<f64> {
     map.data.iter().map(|v| (f64::from(*v) / scale).clamp(-1.0, 1.0)).collect()
 }
 
-/// Sums over all whole windows.
+/// Sums over all complete windows.
 fn box_sums(value: &dyn Fn(usize) -> f64, height: usize, width: usize) -> Vec<f64> {
     let mut table = vec![0.0; (height + 1) * (width + 1)];
     for r in 0..height {
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(spearman(&a, &ramp(|i| (i as f32).powi(3))), Some(1.0));
         assert_eq!(spearman(&a, &ramp(|i| -(i as f32))), Some(-1.0));
         assert_eq!(spearman(&a, &ramp(|_| 2.0)), None);
-        // By hand: ranks 0 1.5 1.5 3 against 0 1 2 3.
+        // By hand: ranks 0 1.5 1.5 3 and 0 1 2 3.
         let got = spearman(&map(4, &[1.0, 2.0, 2.0, 3.0]), &map(4, &[1.0, 2.0, 3.0, 4.0])).unwrap();
         assert!((got - 4.5 / (4.5f64 * 5.0).sqrt()).abs() < 1e-12, "{got}");
     }

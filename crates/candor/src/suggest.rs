@@ -1,22 +1,22 @@
-//! What a mistyped name was meant to be.
+//! Suggests the name that a mistyped name may have meant.
 
-/// Least likeness, 0..=1, at which a name is suggested.
+/// Minimum similarity, 0..=1, for a suggestion.
 const LEAST: f64 = 0.6;
 
-/// The known name that is most like `given`: equal but for hyphens and case (`gradcam`), an abbreviation (`ig`, `ort`), a part (`shap`), or
-/// a few letters off (`lamda`). `None` where none is.
+/// The known name most similar to `given`: equal except for hyphens and case (`gradcam`), an abbreviation (`ig`, `ort`), a part (`shap`),
+/// or with a few different letters (`lamda`). `None` if there is none.
 pub fn nearest<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let scored = known.into_iter().map(|name| (likeness(given, name), name));
     let best = |a: (f64, &'k str), b: (f64, &'k str)| if b.0 > a.0 { b } else { a };
     scored.reduce(best).filter(|(score, _)| *score >= LEAST).map(|(_, name)| name)
 }
 
-/// `; did you mean 'grad-cam'?`, or nothing where no known name is like `given`.
+/// `; did you mean 'grad-cam'?`, or nothing if no known name is similar to `given`.
 pub fn did_you_mean<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> String {
     nearest(given, known).map_or_else(String::new, |name| format!("; did you mean '{name}'?"))
 }
 
-/// What an error says of an unknown name: `; did you mean 'full'? There are: spatial, full`, or the list alone.
+/// The part of an error about an unknown name: `; did you mean 'full'? There are: spatial, full`, or only the list.
 pub fn among(given: &str, known: &[&str]) -> String {
     let all = match known {
         [] => "none".to_string(),
@@ -28,17 +28,17 @@ pub fn among(given: &str, known: &[&str]) -> String {
     }
 }
 
-/// Of two names, 0..=1.
+/// Similarity of two names, 0..=1.
 fn likeness(given: &str, name: &str) -> f64 {
     let (short, long) = (squashed(given), squashed(name));
     if short.is_empty() || long.is_empty() {
         return 0.0;
     }
     let letters = strsim::normalized_damerau_levenshtein(&short, &long);
-    // Of three letters, two are no likeness: a GPU is not a CPU.
+    // Two equal letters of three are no similarity: a GPU is not a CPU.
     let letters = if short.chars().count() < 4 && !same_letters(&short, &long) { 0.0 } else { letters };
     let initials: String = name.split(['-', '_', ' ']).filter_map(|part| part.chars().next()).collect();
-    // Of names that are alike in the same way, that with fewer other letters comes first.
+    // Among names that are similar in the same way, the one with fewer other letters wins.
     let kind = if short == long {
         1.0
     } else if short.len() > 1 && short == initials.to_lowercase() {
@@ -62,7 +62,7 @@ fn same_letters(a: &str, b: &str) -> bool {
     sorted(a) == sorted(b)
 }
 
-/// Lower case, without what joins the words of a name.
+/// Lower case, without the separators between the words of a name.
 fn squashed(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '-' | '_' | ' ')).flat_map(char::to_lowercase).collect()
 }

@@ -1,19 +1,22 @@
-//! How far what a model sees on photos is from what it saw in training, as its weights tell it; whatever the photos' classes are.
+//! How far the statistics of a model's layers on photos are from those in training, as stored in its weights; true classes are not
+//! needed.
 //!
-//! Where the file keeps BatchNormalization, with its mean μ and variance σ² of each channel: the divergence
+//! If the file has BatchNormalization, with the mean μ and variance σ² of each channel: the divergence
 //!
 //! K = mean ½ (v/σ² + (m − μ)²/σ² − 1 − ln v/σ²)
 //!
-//! of the normal distribution with the mean m and variance v on the photos from that of training (Kullback and Leibler's), mean over
-//! channels, then over nodes; 0 is the same.
+//! of the normal distribution with the mean m and variance v on the photos from that of training (Kullback–Leibler), averaged over
+//! channels, then over nodes; 0 if they are equal.
 //!
-//! Where it is folded into convolutions, their biases b = β − γμ/σ cancel the mean of what the weights make of the right input: the balance
+//! If it is folded into convolutions, their biases b = β − γμ/σ cancel the mean of the convolution's result on correctly prepared input:
+//! the balance
 //!
 //! B = mean ½ ln ((Var b + Var a) / Var (a + b))
 //!
-//! with a the mean over photos and places without the bias, variances over a layer's channels, mean over layers, in nats; 0 where biases
-//! have nothing to do with the input. Both are new in Candor as criteria of preprocessing. Of four divergences, of one, three or all nodes, and of eleven forms of the balance these were
-//! chosen on the ten trained networks of the results page, with 20 photos of many classes and of one; on the photos there nothing was chosen.
+//! with a the mean over photos and positions without the bias, variances over a layer's channels, averaged over layers, in nats; 0 if the
+//! biases are unrelated to the input. Both are new in Candor as criteria of preprocessing. They were chosen among four divergences (on
+//! one, three or all nodes) and eleven forms of the balance on the ten trained networks of the results page, with 20 photos of many
+//! classes and 20 of one; nothing was chosen on the photos of that page.
 
 use candor_graph::graph::ValueId;
 use candor_graph::statistics::{self, Biased, Normalised};
@@ -23,10 +26,10 @@ use crate::engine::Session;
 use crate::error::{Error, Result, floats};
 use crate::model::Model;
 
-/// Least standard deviation of a channel in training: others are dead.
+/// Minimum standard deviation of a channel in training; other channels are dead.
 const DEAD: f32 = 1e-6;
 
-/// What a model's weights tell of training.
+/// What a model's weights store about training.
 enum Told {
     /// BatchNormalization's statistics.
     Kept(Vec<Normalised>),
@@ -34,27 +37,27 @@ enum Told {
     Folded(Vec<Biased>),
 }
 
-/// Runs a model and watches what its layers see.
+/// Runs a model and measures the statistics of its layers.
 pub struct Observer<'m> {
     model: &'m Model,
     told: Told,
     session: Box<dyn Session>,
 }
 
-/// What layers saw of some photos, and what training told of them.
+/// How well the statistics of layers on some photos fit those of training.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fit {
-    /// K, and what it is without each photo.
+    /// K in nats, and K with each photo left out.
     Divergence(f64, Vec<f64>),
-    /// B, and what it is without each photo.
+    /// B in nats, and B with each photo left out.
     Balance(f64, Vec<f64>),
 }
 
-/// Means and mean squares: by layer, photo, channel.
+/// Means and mean squares, indexed by layer, photo, channel.
 type Seen = Vec<Vec<(Vec<f64>, Vec<f64>)>>;
 
 impl<'m> Observer<'m> {
-    /// `None` if the weights tell nothing of training.
+    /// `None` if the weights store nothing about training.
     ///
     /// # Errors
     /// If the engine fails.
@@ -76,7 +79,7 @@ impl<'m> Observer<'m> {
         Ok(Some(Observer { model, told, session: model.engine.compile(&graph)? }))
     }
 
-    /// What the model sees of images (C·H·W preprocessed values each).
+    /// Compares the statistics on images (C·H·W preprocessed values each) with those of training.
     ///
     /// # Errors
     /// If the engine fails.
@@ -150,13 +153,13 @@ fn mean_of(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// Kullback and Leibler's divergence of a normal distribution from the standard one.
+/// Kullback–Leibler divergence of a normal distribution from the standard normal distribution, in nats.
 fn divergence(mean: f64, variance: f64) -> f64 {
     let variance = variance.max(1e-12);
     (variance + mean * mean - 1.0 - variance.ln()) / 2.0
 }
 
-/// B of one layer, from the means of its channels with the bias; `None` if nothing differs.
+/// B of one layer, from the means of its channels with the bias; `None` if all are equal.
 fn balance(sums: &[f64], bias: &[f32]) -> Option<f64> {
     let variance = |values: &mut dyn Iterator<Item = f64>| {
         let values: Vec<f64> = values.collect();
@@ -179,7 +182,7 @@ mod tests {
         assert_eq!(divergence(0.0, 1.0), 0.0);
         assert!((divergence(1.0, 1.0) - 0.5).abs() < 1e-12 && divergence(0.0, 4.0) > 0.8);
         let bias = [1.0, -2.0, 3.0];
-        // Of −b and a little is left; of what has nothing to do with b, the sum.
+        // For the opposite of b, little is left; for values unrelated to b, the variances add up.
         let near = balance(&[0.1, 0.0, 0.1], &bias).unwrap();
         let far = balance(&[1.0, -2.0, 3.0], &bias).unwrap();
         assert!(near > 3.0 && far.abs() < 1e-12, "{near} {far}");

@@ -56,7 +56,7 @@ fn the_window_of_the_file_is_its_formula_in_both_encodings() {
         let window = Change::Windowed { window: [40.0, 400.0], by: Window::Linear };
         assert_eq!(found.changes, [window, Change::FromGrey]);
         assert_eq!(window.to_string(), "samples through the file's window of centre 40, width 400");
-        // Between two levels nothing is rounded.
+        // Values between two levels are not rounded.
         assert!(samples(&found).iter().any(|v| v.fract() != 0.0));
         assert_eq!(found.photo.dimensions(), (3, 2));
         assert_eq!(found.photo.get_pixel(0, 1).0, [samples(&found)[3].round() as u8; 3]);
@@ -85,7 +85,7 @@ fn a_stated_window_is_before_the_files() {
     let expected = STORED.map(|v| ((f64::from(v) - 1024.0) / 2000.0 + 0.5).clamp(0.0, 1.0) * 255.0);
     close(samples(&found), &expected);
     assert_eq!(found.changes[0], Change::Windowed { window: [0.0, 2000.0], by: Window::Stated });
-    // The model gets them as they are, in each channel.
+    // The model gets the same samples in each channel.
     let input = preprocessing.apply(&found.photo);
     close(&input[..6], &expected);
     assert_eq!((&input[..6], input.len()), (&input[12..], 18));
@@ -103,7 +103,7 @@ fn without_a_window_all_that_the_bits_can_hold_is_shown() {
     let signed = [-32768, -1000, 0, 32767];
     let found = read(&DicomFile::grey(Syntax::Explicit, (2, 2), 16, &signed));
     close(samples(&found), &signed.map(|v| (f64::from(v) + 32768.0) / 65535.0 * 255.0));
-    // 8 bits are what they are.
+    // 8 bits are unchanged.
     let found = read(&DicomFile::grey8(Syntax::Explicit, (3, 1), &[0, 100, 255]));
     assert_eq!((samples(&found), &found.changes[..]), (&[0.0, 100.0, 255.0][..], &[Change::FromGrey][..]));
 }
@@ -118,7 +118,7 @@ fn monochrome1_is_inverted() {
     assert!(inverted.changes.contains(&Change::Inverted) && !plain.changes.contains(&Change::Inverted));
 }
 
-/// 256 frames fewer than none are in a file of three: 2×1 samples each.
+/// 2×1 samples in each of three frames.
 fn three_frames() -> DicomFile {
     DicomFile::grey(Syntax::Explicit, (2, 1), 12, &[1, 2, 3, 4, 5, 6]).with(0x0028, 0x0008, "IS", "3")
 }
@@ -141,7 +141,7 @@ fn a_frame_is_chosen_by_its_number() {
         error.ends_with("scan.dcm#4: there is no frame 4 in the file; its frames are #1 to #3"),
         "{error}"
     );
-    // A file of one picture has no numbers.
+    // A file with a single image has no frame numbers.
     let png = folder.path().join("photo.png");
     image::GrayImage::new(2, 2).save(&png).unwrap();
     let error = decode(&PathBuf::from(format!("{}#2", png.display()))).unwrap_err().to_string();
@@ -238,7 +238,7 @@ fn pneumonia_is_explained_from_dicom_as_from_its_pixels() {
         let grey = image::open(png).unwrap().to_luma8();
         let size = (grey.width() as u16, grey.height() as u16);
         let syntax = if i % 2 == 0 { Syntax::Implicit } else { Syntax::Explicit };
-        // As a radiography unit writes it: 12 bits, high values black, rescaled by an intercept, with its window.
+        // As from a radiography unit: 12 bits, high values black, rescaled by an intercept, with its window.
         let stored: Vec<i32> = grey.as_raw().iter().map(|&v| 4080 - 16 * i32::from(v)).collect();
         let file = DicomFile::grey(syntax, size, 12, &stored)
             .with(0x0028, 0x0004, "CS", "MONOCHROME1")
@@ -252,7 +252,7 @@ fn pneumonia_is_explained_from_dicom_as_from_its_pixels() {
         let of_png = explainer.explain(png, &classes).unwrap();
         for (a, b) in of_dicom.iter().zip(&of_png) {
             assert_eq!(a.class_id, b.class_id, "{}", png.display());
-            // The PNG is rounded to 8 bits once more when it is resized, by at most half a level of 255 (2.2 after normalising, over std).
+            // The PNG is rounded to 8 bits again when it is resized, by at most half a level of 255 (2.2 after normalising, over std).
             assert!((a.score - b.score).abs() < 0.05, "{}: {} {}", png.display(), a.score, b.score);
         }
     }
@@ -263,7 +263,7 @@ fn pneumonia_is_explained_from_dicom_as_from_its_pixels() {
 fn twelve_bits_reach_the_model() {
     let (folder, model) = pneumonia("preset = \"imagenet\"\nwindow = [2048.0, 64.0]\n");
     let classifier = Classifier::open(&model).unwrap();
-    // 28×28 samples that fill a sixty-fourth of the range: of 8 bits they would be four levels.
+    // 28×28 samples that fill a sixty-fourth of the range: in 8 bits they would be four levels.
     let stored: Vec<i32> = (0..784).map(|i| 2016 + (i * 37) % 64).collect();
     let path = folder.path().join("scan.dcm");
     fs::write(&path, DicomFile::grey(Syntax::Explicit, (28, 28), 12, &stored).bytes()).unwrap();
@@ -274,7 +274,7 @@ fn twelve_bits_reach_the_model() {
     levels.sort_unstable();
     levels.dedup();
     assert!(levels.len() > 1000, "{} different values", levels.len());
-    // Within half a level of what 8 bits give, resized twice.
+    // Within half a level of the result with 8 bits, resized twice.
     let rounded = preprocessing.apply(&photo.clone().into_shown());
     let level = 1.0 / 255.0 / 0.224;
     assert!(input.iter().zip(&rounded).all(|(a, b)| (a - b).abs() <= 2.1 * level));

@@ -21,9 +21,9 @@ use candor_scenes::embedded;
 use candor_testing::noise_image;
 
 const TOLERANCE: f32 = 1e-4;
-/// Two units in the last place: as little as an input can be changed.
+/// Two units in the last place: about the smallest change of an input.
 const NUDGE: f32 = 2.0 * f32::EPSILON;
-/// How much farther apart two engines may be than a nudged input moves one of them.
+/// The difference between two engines may be this many times the effect of a nudged input on one of them.
 const ROUNDING: f32 = 4.0;
 
 fn onnx_runtime() -> Option<Box<dyn Engine>> {
@@ -45,7 +45,7 @@ fn scene() -> Vec<f32> {
     Preset::Inception.preprocessing(size, size).apply(&scene)
 }
 
-/// The golden's input of a real model, which was chosen away from kinks: there rounding would change a gradient's course.
+/// The golden's input of a real model, chosen away from kinks, at which rounding would change a gradient.
 fn golden_input(model: &Model, name: &str) -> Vec<f32> {
     let path = format!("{}/tests/golden/models/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let golden: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
@@ -69,12 +69,12 @@ fn assert_near(what: &str, a: &[f32], b: &[f32], rounding: f32) {
     );
 }
 
-/// Scores, the maps of two classes after `iterations`, and the gradient of the answer. Maps, since single entries of a mask may
-/// jump: Adam turns a gradient near zero, which is rounding, into a step.
+/// Scores, the maps of two classes after `iterations`, and the gradient of the answer. Maps, since single mask entries may
+/// jump: Adam turns a gradient near zero, which is rounding noise, into a full step.
 fn work(model: &Model, image: &[f32], iterations: usize) -> Vec<(String, Vec<f32>)> {
-    // The search of the whole photo: the default one returns the sparsest of the masks that keep enough, and a rounding may decide which.
-    // At the usual β₂ a mask moves smoothly with its gradient; at the default a rounding of a small gradient moves it farther, and the
-    // comparison would be of Adam.
+    // The search of the whole photo, since the default one returns the sparsest of the masks that keep enough, and rounding may decide
+    // which. With the usual β₂ a mask moves smoothly with its gradient; with the default, rounding of a small gradient moves it farther,
+    // and the test would compare Adam.
     let settings = Settings { iterations, exact: false, beta_2: BETA_2, ..Settings::of_photo() };
     let mut learner = Learner::new(model, automatic_levels(model).unwrap(), settings).unwrap();
     let prepared = learner.prepare(model, image).unwrap();
@@ -121,7 +121,7 @@ fn agree(
     let (mut theirs, mut nudged) = (theirs.into_iter(), nudged.into_iter());
     for (what, own) in ours {
         let ((_, other), (_, nudged)) = (theirs.next().unwrap(), nudged.next().unwrap());
-        // The map of the answer is not empty, so that there is something to compare.
+        // The map of the answer must not be empty, so that there is something to compare.
         assert!(what != "map of query 0" || largest(&own) > 0.1, "{name}: the map is empty");
         assert_near(&format!("{name}: {what}"), &other, &own, difference(&nudged, &own));
     }
@@ -169,7 +169,7 @@ fn a_loop_carries_what_it_wrote_and_keeps_what_it_holds() {
     let by = builder.input("by", DataType::Float, &[]);
     let [one, two, constants] =
         ["one", "two", "constants"].map(|name| builder.input(name, DataType::Float, &row));
-    // Each reads what the other was: a run that writes where it reads gives something else.
+    // Each output is the other's input: a run that overwrites what it reads gives another result.
     let outputs = vec![(one + two).id(), (two * by + constants).id(), (one - constants).id()];
     let mut graph = builder.finish().unwrap();
     graph.outputs = outputs;
@@ -204,7 +204,7 @@ fn a_loop_carries_what_it_wrote_and_keeps_what_it_holds() {
 #[ignore = "needs real models and photos: CANDOR_DATA"]
 fn real_models() {
     let data = candor_testing::data_dir();
-    // Later some single mask jumps: Adam makes a whole step of a gradient near zero, whichever sign rounding gives it.
+    // Later some single mask entry jumps: Adam takes a full step for a gradient near zero, in the direction that rounding gives it.
     for (name, iterations) in
         [("cifar10_resnet20", 20), ("mobilenet_v2_1.0_224", 5), ("squeezenet1_0_deepcompressed", 5)]
     {
@@ -216,7 +216,7 @@ fn real_models() {
 
 #[test]
 fn a_library_that_is_none_is_one_line() {
-    // In a process of its own: this one keeps the first library it loads.
+    // In its own process, since a process keeps the first library it loads.
     if std::env::var_os("CANDOR_TEST_BAD_LIBRARY").is_some() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = OnnxRuntime::new(Some(file.path()), 1, Device::Cpu).err().unwrap().to_string();

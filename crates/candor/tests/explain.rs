@@ -36,7 +36,7 @@ fn given<'p>(photos: &'p [(&'static str, RgbImage)]) -> Vec<(&'p str, &'p RgbIma
     photos.iter().map(|(name, photo)| (*name, photo)).collect()
 }
 
-/// The maps of an image: the levels', those at other λ, and the map itself, query by query.
+/// The maps of an image, query by query: the levels', those at other λ, and the map itself.
 fn maps(image: PhotoExplanation) -> Vec<Vec<f32>> {
     let of_query = image.classes.into_iter().map(|q| {
         let (levels, path) =
@@ -46,7 +46,7 @@ fn maps(image: PhotoExplanation) -> Vec<Vec<f32>> {
     of_query.collect::<Vec<_>>().concat()
 }
 
-/// What is counted, not measured: it is the same to the last digit.
+/// What is counted, not measured, and must be exactly equal.
 fn counted(image: &PhotoExplanation) -> Vec<(usize, u64, u64, Verdict, Vec<String>)> {
     let of =
         |q: &ClassExplanation| (q.class_id, q.cost.forward, q.cost.backward, q.verdict, q.warnings.clone());
@@ -62,7 +62,7 @@ fn a_photo_is_explained_the_same_beside_others() {
     ] {
         let mut explain = explainer(method, set);
         let photos = photos(4);
-        // Some are asked for the class that they answer anyway, some for one more.
+        // Some photos are asked about the class that they answer anyway, some about another one as well.
         let queries = [Class::Top(1), Class::Index(2), Class::Lowest];
         let mut steps = 0;
         let mut count = |more| {
@@ -76,7 +76,7 @@ fn a_photo_is_explained_the_same_beside_others() {
             let together = together.unwrap();
             assert!(!alone.classes.is_empty());
             assert_eq!(counted(&together), counted(&alone), "{method} {set:?}: {name}");
-            // A product of other sizes adds up in another order.
+            // A product of another size is summed in another order.
             let (together, alone) = (maps(together).concat(), maps(alone).concat());
             assert_eq!(together.len(), alone.len());
             let most = together.iter().zip(&alone).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -85,7 +85,7 @@ fn a_photo_is_explained_the_same_beside_others() {
     }
 }
 
-/// A gradient that refuses dark pictures.
+/// A gradient that fails for dark images.
 struct Picky;
 
 struct PickyExplainer(Box<dyn Compiled>);
@@ -143,7 +143,7 @@ fn a_watcher_can_end_a_search() {
     assert_eq!(left, 0, "it ends at the step at which it was asked to");
     let all = explain.photos(&given(&photos), &[Class::top(1)], &mut |_| ControlFlow::Break(()));
     assert!(all.iter().all(|e| matches!(e, Err(Error::Cancelled(_)))) && all.len() == 2);
-    // It works on.
+    // It still works afterwards.
     assert!(explain.photo("one", &photos[0].1, &[Class::top(1)], &mut Unwatched).is_ok());
 }
 

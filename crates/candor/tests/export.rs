@@ -1,4 +1,4 @@
-//! Exported methods, run by an engine as any other model, against Candor's own maps.
+//! Exported methods, run by an engine like any other model, against Candor's own maps.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use candor::error::one_line;
@@ -16,7 +16,7 @@ use candor_graph::onnx;
 use candor_graph::tensor::{Tensor, TensorData};
 use candor_scenes::embedded;
 
-/// Largest difference in units of the largest value of Candor's own map.
+/// Largest difference, relative to the largest value of Candor's own map.
 const TOLERANCE: f32 = 1e-4;
 
 type Settings = Vec<(String, String)>;
@@ -51,7 +51,7 @@ fn cases() -> Vec<(&'static str, Settings)> {
     cases
 }
 
-/// Few steps: what is compared is the arithmetic of each.
+/// Few steps: the arithmetic of each step is compared.
 fn short(name: &str) -> Settings {
     match name {
         "reliable" => set(&[("iterations", "8")]),
@@ -69,7 +69,7 @@ fn preprocessing(model: &Model) -> Preprocessing {
     Sidecar::default().preprocessing(None, [Some(h), Some(w)], c).unwrap()
 }
 
-/// Waves of other lengths in each channel.
+/// Waves with a different wavelength in each channel.
 fn waves([channels, height, width]: [usize; 3]) -> Vec<f32> {
     let plane = height * width;
     let value = |i: usize| {
@@ -79,17 +79,17 @@ fn waves([channels, height, width]: [usize; 3]) -> Vec<f32> {
     (0..channels * plane).map(value).collect()
 }
 
-/// How far a map may be off, in units of the largest value of Candor's own.
+/// Allowed error of a map, relative to the largest value of Candor's own.
 #[derive(Clone, Copy, PartialEq)]
 enum Off {
-    /// Anywhere.
+    /// At every pixel.
     Most,
-    /// Anywhere, but on average where λ follows what masks keep: it follows the last bit of that, too, and among ten thousand gates some
-    /// are as near to staying as to going.
+    /// At every pixel, but only on average if λ is adapted to what the masks keep: λ depends on the last bit of that, too, and among ten
+    /// thousand mask entries some are about to flip.
     MeanWhereLambdaFollows,
 }
 
-/// Runs every case on an image, for its answer and the class least like it, and returns what differs.
+/// Runs every case on an image, for its answer and the lowest class, and returns the differences.
 fn differences(model: &Model, allowed: Off) -> Vec<String> {
     let [c, h, w] = model.input_shape;
     let (image, preprocessing) = (waves(model.input_shape), preprocessing(model));
@@ -99,7 +99,7 @@ fn differences(model: &Model, allowed: Off) -> Vec<String> {
         let method = methods::find(name).unwrap();
         let exported = export(model, &preprocessing, method.as_ref(), &set, &Choices::default())
             .unwrap_or_else(|e| panic!("{name}: {e}"));
-        // A graph takes no closer look, and where it has no windows it has the whole photo's evidence.
+        // An exported graph takes no closer look, and if it has no windows it evaluates the whole photo.
         let chosen = ["evidence", "look"].iter().filter_map(|&key| {
             let value = exported.method.parameters.get(key)?;
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_string);
@@ -112,7 +112,7 @@ fn differences(model: &Model, allowed: Off) -> Vec<String> {
         let order = ranking(&scores);
         let classes = [order[0], order[order.len() - 1]];
         let maps = own.explain(model, &classes, &mut Unwatched).unwrap();
-        // By way of the file, as others will read it.
+        // Through the file, as other programs will read it.
         let bytes = onnx::to_bytes_with(&exported.graph, &exported.notes).unwrap();
         assert!(!bytes.is_empty());
         let mut session = model.engine.compile(&exported.graph).unwrap_or_else(|e| panic!("{name}: {e}"));

@@ -83,7 +83,7 @@ fn check(name: &str) {
             .zip(floats(&entry["projections"]))
             .map(|(a, b)| (a - b).abs() / spread)
             .fold((got - norm).abs() / norm, f64::max);
-        // The project's tolerance; three times what PyTorch itself loses in float32 where that is more (a kink).
+        // The project's tolerance, or three times the float32 error of PyTorch itself if that is more (a kink).
         let tolerance = f64::max(1e-4, 3.0 * entry["torch_float32_relative_error"].as_f64().unwrap());
         println!("{name}: d logit {class} / d {value}: samples {error:.1e}, norm and projections {off:.1e}");
         assert!(

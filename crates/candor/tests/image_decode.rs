@@ -1,4 +1,4 @@
-//! Decoding: every format and oddity against Pillow's pixels, and every kind of bad file to one clear line.
+//! Decoding: every format and special case against Pillow's pixels; every kind of bad file gives a one-line error.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -138,7 +138,7 @@ fn a_jpeg_without_its_end_is_truncated_and_one_with_more_is_not() {
     }
 }
 
-/// A PNG header that announces a picture of that size, and hardly anything after it.
+/// A PNG header that claims an image of that size, with almost no data.
 fn png_of(width: u32, height: u32) -> Vec<u8> {
     let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0DIHDR".to_vec();
     png.extend(width.to_be_bytes());
@@ -170,7 +170,7 @@ fn too_many_pixels_are_refused_by_their_header() {
     let mut gif = bytes("animation.gif");
     gif[6..10].copy_from_slice(&[0xFF; 4]);
     assert!(matches!(error(&gif), ImageError::TooManyPixels { width: 65_535, height: 65_535, .. }));
-    // A frame that is larger than its picture, for which the decoder would take 4 GiB.
+    // A frame that is larger than its image, for which the decoder would allocate 4 GiB.
     let mut gif = bytes("animation.gif");
     let frame = gif.windows(6).position(|w| w[..5] == [0x2C, 0, 0, 0, 0] && w[5] > 0).unwrap();
     gif[frame + 5..frame + 9].copy_from_slice(&[0x13, 0xFF, 0xD8, 0xFF]);
@@ -264,12 +264,12 @@ fn a_window_shows_the_samples_it_names() {
     assert_eq!(levels, [0, 0, 117, 128, 255, 255]);
     let windowed = Change::Windowed { window: [1040.0, 400.0], by: candor::image::Window::Stated };
     assert!(seen.changes.contains(&windowed) && !seen.changes.contains(&Change::EightBits));
-    // The model gets them as they are.
+    // The model gets the same values.
     let input =
         candor::image::Preprocessing { window: Some([1040.0, 400.0]), ..Preset::Raw.preprocessing(1, 6) }
             .apply(&seen.photo);
     assert!((input[3] - 127.5).abs() < 1e-5 && (input[2] - 184.0 / 400.0 * 255.0).abs() < 1e-4, "{input:?}");
-    // Of 8 bits the samples are those of the file.
+    // Samples of 8 bits are those of the file.
     image::GrayImage::from_raw(3, 1, vec![90, 100, 110]).unwrap().save(&path).unwrap();
     let levels: Vec<u8> = read(Some([100.0, 20.0])).photo.pixels().map(|p| p.0[2]).collect();
     assert_eq!(levels, [0, 128, 255]);

@@ -69,7 +69,7 @@ fn floats_are_resized_as_pillow_does_it() {
         let ours = Preprocessing { filter, channels: 1, ..of_size }.apply(&photo);
         assert_eq!(ours.len(), theirs.len(), "{name}");
         let largest = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        // Of values up to 85 the last bit is 7.6e-6.
+        // For values up to 85 the last bit is 7.6e-6.
         assert!(largest <= 8e-6, "{name}: off by {largest}");
     }
 }

@@ -79,7 +79,7 @@ fn agrees(golden: &str) {
         for (got, want) in learned.losses.iter().zip(&want) {
             assert!((got - want).abs() <= 1e-4 * want, "class {}: loss {got} is not {want}", query["class"]);
         }
-        // A class whose masks are uniform has their ranges in the golden instead.
+        // For a class with constant masks the golden has their ranges instead.
         for (l, want) in query["masks"].as_array().into_iter().flatten().enumerate() {
             let worst = learned.masks[l]
                 .iter()

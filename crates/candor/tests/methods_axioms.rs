@@ -1,4 +1,4 @@
-//! What must hold of methods whatever the model: completeness, independence of photos and queries, the seed.
+//! Properties of methods that hold for any model: completeness, independence of photos and queries, the seed.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::ops::ControlFlow;
@@ -26,7 +26,7 @@ fn model_for(method: &str) -> Model {
     Model::load(&path, &ModelOptions::default(), Box::new(RTen::new(2))).unwrap()
 }
 
-/// The demo scene `i` as the model sees it.
+/// The demo scene `i` as the model's input.
 fn scene(model: &Model, i: usize) -> Vec<f32> {
     let photo =
         candor::image::decode_bytes(embedded::DEMO_SCENES[i].png, std::path::Path::new("scene")).unwrap();
@@ -86,7 +86,8 @@ fn a_map_depends_on_its_own_photo_and_class_only() {
         let other = explain(e.as_mut(), &model, &photos[1], &[1]).remove(0).map;
         let again = explain(e.as_mut(), &model, &photos[0], &[1]).remove(0).map;
         assert!(first == again, "{}: a photo between changed the map", d.name);
-        // Without max pooling a deconvnet never looks at the photo (Springenberg et al. 2015); the centre never does.
+        // Without max pooling the result of a deconvnet does not depend on the photo (Springenberg et al. 2015); that of the centre never
+        // does.
         assert_eq!(
             first == other,
             ["deconvnet", "centre"].contains(&d.name),
@@ -131,7 +132,7 @@ fn recorded_parameters_make_the_same_bytes() {
             (explain(e.as_mut(), &model, &photo, &[1]).remove(0).map, parameters.values().clone())
         };
         let (first, recorded) = run(&set, vec![]);
-        // What `--levels` names is recorded beside the parameters.
+        // What `--levels` names is recorded with the parameters.
         let named = |key: &str| recorded.get(key).cloned().unwrap_or_default();
         let mut levels: Vec<String> =
             named("levels").as_array().map_or(vec![], |l| l.iter().map(text).collect());
@@ -252,16 +253,16 @@ fn costs_are_counted() {
     assert_eq!(cost("grad-cam", &[0]), (1, 1));
     assert_eq!(cost("integrated-gradients", &[0, 1]), (4, 4));
     assert_eq!(cost("smoothgrad", &[0, 1]), (3, 4));
-    // FullGrad's own passes, the photo for its evidence and the empty masks.
+    // FullGrad's own passes, the photo for its evidence, and the empty masks.
     assert_eq!(cost("evident", &[0, 1]), (3, 2));
     assert_eq!(cost("rise", &[0, 1]), (9, 0));
     assert_eq!(cost("occlusion", &[0]), (5, 0));
     assert_eq!(cost("meaningful-perturbation", &[0, 1]), (5, 4));
     assert_eq!(cost("deeplift", &[0]), (2, 1));
-    // Each layer of epsilon-plus also computes what its positive weights make of the photo.
+    // Each layer of epsilon-plus also computes its output with positive weights.
     assert_eq!(cost("lrp", &[0, 1]), (2, 2));
     assert_eq!(cost("excitation-backprop", &[0]), (1, 1));
-    // α2β1 computes the negative ones, too, and hands back through both.
+    // α2β1 computes the outputs with negative weights, too, and propagates back through both.
     assert_eq!(with("lrp", &[("composite", "epsilon-alpha2-beta1")], &[0]), (3, 2));
 }
 
@@ -287,7 +288,7 @@ fn a_map_on_the_scale_of_evidence_is_empty_where_the_mask_is() {
                 assert!(s.map.data.iter().zip(&p.map.data).all(|pair| off(pair) < 1e-5 * largest));
             }
         }
-        // The answer's is the scale, where it has evidence.
+        // The answer sets the scale, if it has evidence.
         let shown = scaled.iter().any(|e| e.verdict() == Verdict::Evidence);
         assert_eq!(scaled.iter().any(|e| (most(e) - 1.0).abs() < 1e-6), shown);
     }

@@ -11,7 +11,7 @@ use candor::progress::Unwatched;
 use candor_testing::{SCENES, model_file, noise, noise_image};
 use serde_json::Value;
 
-/// Relative error by the L2 norm that a map may have.
+/// Allowed relative error of a map, in the L2 norm.
 const TOLERANCE: f64 = 1e-3;
 
 fn floats(v: &Value) -> Vec<f64> {
@@ -62,8 +62,8 @@ fn goldens() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/methods")
 }
 
-/// Whether the windows of an occlusion end at the image's border: Captum cuts the last ones off there, so that places at the border count
-/// less, and Candor does not.
+/// Whether the windows of an occlusion end exactly at the image's border. If not, Captum cuts the last ones off, so that pixels at the
+/// border count less; Candor does not.
 fn tiles(model: &Model, entry: &Value) -> bool {
     let number = |name: &str| {
         let settings = entry["set"].as_array()?;

@@ -1,5 +1,5 @@
-//! RISE, LIME and KernelSHAP: same masks in, same map out. Against the published estimators (tools/goldens/samples.py), and
-//! each whole method against its formula written out slowly for the masks of its seed.
+//! RISE, LIME and KernelSHAP: equal masks give equal maps. Against the published estimators (tools/goldens/samples.py), and
+//! each method against a direct implementation of its formula for the masks of its seed.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use candor::engine::RTen;
@@ -11,9 +11,9 @@ use candor_scenes::embedded;
 use candor_testing::{noise, noise_image};
 use serde_json::Value;
 
-/// Relative error by the L2 norm that a map may have.
+/// Allowed relative error of a map, in the L2 norm.
 const TOLERANCE: f64 = 1e-3;
-/// The same where both sides compute in the same precision.
+/// The same if both sides compute in the same precision.
 const EXACT: f64 = 1e-4;
 
 fn error(got: &[f64], want: &[f64]) -> f64 {
@@ -42,13 +42,13 @@ fn masked(image: &[f32], mask: &Map) -> Vec<f32> {
     image.iter().zip(mask.data.iter().cycle()).map(|(x, m)| x * m).collect()
 }
 
-/// The image where `row` shows its superpixel, `hidden` elsewhere.
+/// The image at superpixels that `row` shows, `hidden` elsewhere.
 fn shown(image: &[f32], hidden: &[f32], labels: &[usize], row: &[bool]) -> Vec<f32> {
     let pixel = |i: usize| if row[labels[i % labels.len()]] { image[i] } else { hidden[i] };
     (0..image.len()).map(pixel).collect()
 }
 
-/// x with A x = b by Gauss's elimination.
+/// x with A x = b, by Gaussian elimination.
 fn solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Vec<f64> {
     let n = b.len();
     for k in 0..n {
@@ -73,7 +73,7 @@ fn least_squares(x: &[Vec<f64>], w: &[f64], y: &[f64], ridge: &[f64]) -> Vec<f64
     solve(matrix, (0..n).map(|j| sum(&|i| x[i][j] * y[i])).collect())
 }
 
-/// One column a superpixel, and one of ones.
+/// One column per superpixel, and one of ones.
 fn with_intercept(rows: &[Vec<bool>]) -> Vec<Vec<f64>> {
     let wide = |row: &Vec<bool>| row.iter().map(|&r| f64::from(u8::from(r))).chain([1.0]).collect();
     rows.iter().map(wide).collect()
@@ -172,7 +172,7 @@ impl Case {
         wide(&explainer.explain(&self.model, &[CLASS], &mut Unwatched).unwrap()[0].map)
     }
 
-    /// Superpixels, and the photo with each pixel the mean of its superpixel.
+    /// Superpixels, and the photo in which each pixel is the mean of its superpixel.
     fn superpixels(&self, count: usize, compactness: f32) -> (Vec<usize>, Vec<f32>) {
         let labels = superpixels::slic(&self.image, self.model.input_shape, count, compactness);
         let area = labels.len();
@@ -219,7 +219,7 @@ fn lime_is_its_regression_for_the_subsets_of_its_seed() {
     let weight = |row: &Vec<f64>| {
         let row = &row[..n];
         let (dot, size) = (row.iter().sum::<f64>(), row.iter().map(|v| v * v).sum::<f64>().sqrt());
-        // That of nothing to anything is 1, as in scikit-learn.
+        // The distance of an empty sample to anything is 1, as in scikit-learn.
         let likeness = if size == 0.0 { 0.0 } else { dot / (size * (n as f64).sqrt()) };
         let distance = 1.0 - likeness;
         (-distance * distance / (0.25f64 * 0.25)).exp().sqrt()
@@ -243,7 +243,7 @@ fn kernel_shap_is_its_constrained_regression_for_the_coalitions_of_its_seed() {
     let show = |r: &Vec<bool>| shown(&case.image, &hidden, &labels, r);
     let value = |r: &Vec<bool>| logits(&case.model, [show(r)].into_iter())[0][CLASS];
     let (nothing, whole) = (value(&vec![false; n]), value(&vec![true; n]));
-    // The last value is what the others leave: y − nothing − z_n (whole − nothing) = Σ_i φ_i (z_i − z_n).
+    // The last value follows from the others: y − nothing − z_n (whole − nothing) = Σ_i φ_i (z_i − z_n).
     let last = |r: &Vec<bool>| f64::from(u8::from(r[n - 1]));
     let x: Vec<Vec<f64>> =
         rows.iter().map(|r| r[..n - 1].iter().map(|&z| f64::from(u8::from(z)) - last(r)).collect()).collect();

@@ -1,4 +1,4 @@
-//! One network in many forms of file: layouts, batches, heads, channels. All must give the same scores and the same masks.
+//! One network in many file forms: layouts, batches, heads, channels. All must give the same scores and the same masks.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use candor::engine::RTen;
@@ -32,7 +32,7 @@ fn load(graph: &Graph, options: &ModelOptions) -> Result<Model, String> {
     Model::from_bytes("variant.onnx", &bytes, options, Box::new(RTen::new(2))).map_err(|e| one_line(&e))
 }
 
-/// The network with `head` behind its output.
+/// The network with `head` after its output.
 fn with_head(head: impl for<'b> Fn(Expr<'b>) -> Expr<'b>) -> Graph {
     let graph = network();
     let output = graph.outputs[0];
@@ -43,7 +43,7 @@ fn with_head(head: impl for<'b> Fn(Expr<'b>) -> Expr<'b>) -> Graph {
     graph
 }
 
-/// The network with another input, from which `form` makes the one it had.
+/// The network with another input, which `form` converts to the original one.
 fn with_input(shape: &[Dim], form: impl for<'b> Fn(Expr<'b>) -> Expr<'b>) -> Graph {
     let mut graph = network();
     let old = graph.inputs[0];
@@ -80,7 +80,7 @@ fn short() -> Settings {
     Settings { iterations: 4, exact: false, ..Settings::of_photo() }
 }
 
-/// The search where a class is by itself, at one λ.
+/// The search with windows, at a constant λ.
 fn at_places() -> Settings {
     Settings { iterations: 4, exact: false, keep: 0.0, ..Settings::default() }
 }
@@ -92,7 +92,7 @@ fn assert_near(what: &str, got: &[f32], want: &[f32]) {
     }
 }
 
-/// Scores and masks of `graph` are those of the network as it is.
+/// Checks that scores and masks of `graph` are those of the original network.
 fn same_as_network(what: &str, graph: &Graph, options: &ModelOptions, fixed_batch: Option<usize>) {
     let plain = load(&network(), &ModelOptions::default()).unwrap();
     let model = load(graph, options).unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -133,9 +133,9 @@ fn batches_that_an_exporter_fixed() {
         graph.set_shape(input, &[n, 3, SIZE, SIZE].map(Dim::Fixed));
         graph
     };
-    // Nothing in the network depends on the number: it is freed.
+    // The network does not depend on the batch size: it becomes variable.
     same_as_network("batch of 1", &fixed(1), &ModelOptions::default(), None);
-    // A target that holds the batch: [1, …] can be freed, [2, …] must be filled.
+    // A reshape target that contains the batch: [1, …] can be made variable, [2, …] cannot.
     for (n, stays) in [(1, None), (2, Some(2))] {
         let shape = [n, 3, SIZE, SIZE];
         let target = shape.map(|d| d as i64);
@@ -154,7 +154,7 @@ fn heads_with_softmax_give_their_logits() {
     }
     let behind = with_head(|y| y.op("Softmax", &[], &axis(-1)).reshape(&[-1, 12, 1, 1]));
     same_as_network("Softmax and Reshape", &behind, &ModelOptions::default(), None);
-    // The sidecar's word goes before what would be found.
+    // The sidecar's name takes precedence over the search.
     let name = network().name(network().outputs[0]).to_string();
     let named = ModelOptions { logits: Some(name), ..ModelOptions::default() };
     let graph = with_head(|y| y.op("Softmax", &[], &axis(1)) * 2.0);
@@ -171,7 +171,7 @@ fn a_sigmoid_per_class_needs_no_rivals() {
     assert_near("sigmoid", &scores(&model, &image), &logits);
     let learned = learn(&model, &image, short(), &[3]);
     assert!((learned[0].query.log_odds(&logits) - f64::from(logits[3])).abs() < 1e-4);
-    // By itself, too, a class has no rivals: strength is the logit in the window over that of nothing.
+    // In a window, too, a class has no rivals: its strength is its logit there minus the logit of nothing.
     let learned = learn(&model, &image, at_places(), &[3]).remove(0);
     let place = learned.found.clone().unwrap().place;
     assert!(place.strength >= f64::from(logits[3]) - learned.query.floor - 1e-4, "the whole is a window");
@@ -191,7 +191,7 @@ fn two_classes_and_one_output_have_places() {
         assert!(found.place.strength.is_finite() && (0.0..=1.0).contains(&found.p_value), "{n}");
         let there = learned.query.log_odds(&learned.query.reference) > learned.query.floor;
         assert!(!there || learned.query.evidence() > 0.0, "{n}");
-        // The search reaches the masks: they do not all stay where they started.
+        // The search changes the masks: not all of them stay where they started.
         assert!(learned.masks.concat().iter().any(|&m| m != 1.0 && m != 0.1), "{n}");
     }
 }
@@ -209,7 +209,7 @@ fn probabilities_without_logits_become_their_logarithms() {
     let sum: f32 = logits.iter().map(|v| v.exp()).sum();
     let want: Vec<f32> = logits.iter().map(|v| v - sum.ln()).collect();
     assert_near("log p", &scores(&model, &image), &want);
-    // Log-odds do not change when a constant is taken off all logits, so neither do the masks.
+    // Subtracting a constant from all logits does not change the log-odds, and therefore not the masks.
     let plain = learn(&load(&network(), &ModelOptions::default()).unwrap(), &image, short(), &[0]);
     assert_near("masks", &learn(&model, &image, short(), &[0])[0].masks[0], &plain[0].masks[0]);
 }
@@ -254,7 +254,7 @@ fn settings_do_what_they_say() {
         (best.losses[best.losses.len() - 1] - lowest).abs() <= 1e-5 * lowest.abs(),
         "the best is returned"
     );
-    // At a rate of 0.4 the iterates after the first three steps count.
+    // At a learning rate of 0.4 the iterates after the first three steps are averaged.
     let mean = |iterations| with(Settings { returned: Returned::Mean, rate: 0.4, iterations, ..short() });
     let at = |iterations| with(Settings { rate: 0.4, iterations, ..short() });
     let wanted = [at(4), at(5)].map(|l| l.masks.concat());
@@ -262,12 +262,13 @@ fn settings_do_what_they_say() {
         assert!((got - (wanted[0][i] + wanted[1][i]) / 2.0).abs() < 1e-6, "{i}");
     }
     let (steps, early) = (40, with(Settings { settle: 1.0, iterations: 40, ..short() }));
-    // A loss above zero can never fall by more than itself.
+    // A non-negative loss can never decrease by more than itself.
     assert_eq!(early.losses.len(), SETTLING + 2, "the first comparison ends it; one more loss at the end");
     let all = with(Settings { settle: 0.0, iterations: steps, ..short() });
     assert_eq!(all.losses.len(), steps + 1);
     assert_eq!(all.losses[..SETTLING + 1], early.losses[..SETTLING + 1]);
-    // Over all of four steps the rate's shares are .96, .69, .31 and .04, two in all; a gate that closes goes that far.
+    // With all of four steps annealed, the factors of the learning rate are 0.96, 0.69, 0.31 and 0.04, two in total; a closing entry
+    // moves that far.
     let lowest = |l: Learned| l.masks.concat().into_iter().fold(f32::INFINITY, f32::min);
     let [steady, annealed, late] =
         [0.0, 1.0, 0.25].map(|anneal| lowest(with(Settings { anneal, ..short() })));
@@ -277,7 +278,7 @@ fn settings_do_what_they_say() {
     assert!(capped.masks.iter().flatten().all(|&m| m <= 0.5));
 }
 
-/// Windows of a transformer are several rows an image: a photo's rows do not broadcast over the queries.
+/// Windows of a transformer are several rows per image: a photo's rows cannot be broadcast over the queries.
 #[test]
 fn several_classes_of_rows_that_are_parts_of_an_image() {
     let classes = scores(&load(&network(), &ModelOptions::default()).unwrap(), &image(3)).len() as i64;
@@ -300,7 +301,7 @@ fn several_classes_of_rows_that_are_parts_of_an_image() {
     assert_ne!(together[0], together[1]);
 }
 
-/// PyTorch's newer exporter reads a flattened batch at places that it counts from the batch size.
+/// PyTorch's newer exporter reads a flattened batch at positions computed from the batch size.
 #[test]
 fn several_classes_where_places_count_in_batches() {
     let classes = scores(&load(&network(), &ModelOptions::default()).unwrap(), &image(3)).len() as i64;
@@ -335,7 +336,7 @@ fn several_classes_where_places_count_in_batches() {
     }
 }
 
-/// Feature and mask fuse as the mean over channels of m ⊙ a.
+/// The fusion of features and masks is the mean over channels of m ⊙ a.
 #[test]
 fn the_attribution_form_weighs_masks_by_features() {
     let feature = [1.0, 2.0, 3.0, 4.0];
@@ -343,7 +344,7 @@ fn the_attribution_form_weighs_masks_by_features() {
     assert_eq!(map.data, vec![1.0, 3.0]);
 }
 
-/// A network whose first level is read by pointwise convolutions alone, with and without strides and bias.
+/// A network whose first level is read only by pointwise convolutions, with and without strides and bias.
 fn pointwise() -> Graph {
     let builder = Builder::new(Graph::new(18));
     let input = builder.input(

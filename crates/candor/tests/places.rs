@@ -1,4 +1,4 @@
-//! Local evidence on scenes: what is there is found where it is, what is not is not, and masks keep what there is.
+//! Local evidence on scenes: present classes are found where they are, absent ones are not found, and masks keep the evidence.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use candor::calibrate::calibrate;
@@ -20,7 +20,7 @@ fn classifier(false_alarms: Option<FalseAlarms>) -> Classifier {
     Classifier::from_bytes("embedded", embedded::MODEL, sidecar, Some(Box::new(RTen::new(2)))).unwrap()
 }
 
-/// Scenes of that many objects that the embedded model was not trained on.
+/// Scenes with that number of objects that the embedded model was not trained on.
 fn scenes(count: u64, objects: usize) -> Vec<Scene> {
     let options = SceneOptions { objects: objects..=objects, ..Default::default() };
     let first = 5000;
@@ -77,7 +77,7 @@ fn an_extent_covers_more_of_the_object_and_is_empty_where_the_map_is() {
             if map.class_id != scene.objects[0].class || map.verdict != Verdict::Evidence {
                 continue;
             }
-            // Share of the box that is bright, and of the rest.
+            // Fraction of the box that is bright, and of the rest.
             let bright = |e: &ClassExplanation, inside: bool| {
                 let within = |i: &usize| {
                     let (y, x) = (i / e.map.width, i % e.map.width);
@@ -111,7 +111,7 @@ fn the_fitted_lambda_keeps_the_evidence_and_a_set_one_stays() {
     }
 }
 
-/// The embedded network with twice as many classes, of which the second twelve are never likely: enough to ask windows.
+/// The embedded network with twice as many classes, of which the second twelve are never likely: enough for windows to be evaluated.
 fn with_a_crowd() -> Classifier {
     let mut graph = onnx::load_bytes(embedded::MODEL).unwrap().graph;
     shape::infer(&mut graph).unwrap();

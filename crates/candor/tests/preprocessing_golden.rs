@@ -1,5 +1,5 @@
-//! Preprocessing that is found beside a model, against what transformers and timm make of the same photo
-//! (tools/goldens/preprocessing.py): pixels to the level, values to 1e-6.
+//! Preprocessing found beside a model, against the inputs that transformers and timm compute for the same photo
+//! (tools/goldens/preprocessing.py): pixels exactly, values to 1e-6.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use candor::image::{Preprocessing, RgbImage};

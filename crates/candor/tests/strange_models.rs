@@ -1,5 +1,5 @@
-//! Models as people have them: heads of one logit, several outputs, TopK and ArgMax at the end, statistics of the batch, strides that
-//! skip, pixels as input, other inputs. Each kind in several forms that must give the same.
+//! Unusual models from practice: heads with one logit, several outputs, TopK and ArgMax at the end, batch statistics, strides that skip
+//! positions, pixels as input, other inputs. Each kind in several forms that must give the same results.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::sync::Arc;
@@ -56,7 +56,7 @@ fn linear<'b>(features: Expr<'b>, classes: usize, salt: usize) -> Expr<'b> {
     features.op("MatMul", &[features.builder().constant(numbers(&[8, classes], salt)) * 2.0], &[])
 }
 
-/// A file of what `make` gives for an image input of that shape and type; the outputs are called as they are.
+/// A file of the outputs that `make` builds for an image input with that shape and type.
 fn file_of(
     shape: &[Dim],
     dtype: DataType,
@@ -65,7 +65,7 @@ fn file_of(
     let b = Builder::new(Graph::new(18));
     let made: Vec<_> = make(b.input("x", dtype, shape)).into_iter().map(|(name, e)| (name, e.id())).collect();
     let mut graph = b.finish().unwrap();
-    // Names as a file has them, not as rewrites make them.
+    // Names as in a file, not those of rewrites.
     for id in graph.value_ids() {
         let name = graph.name(id).replace("candor_", "value_");
         graph.rename(id, &name);
@@ -106,7 +106,7 @@ fn explain(model: &Model, method: &str, set: &[(&str, &str)], classes: &[usize])
     compiled.explain(model, classes, &mut Unwatched).unwrap_or_else(|e| panic!("{method}: {}", one_line(&e)))
 }
 
-/// Networks of random weights are sure of nothing: whatever evidence there is shall be shown, though classes that are not there show as much.
+/// Networks with random weights are certain of nothing: all evidence is to be shown, even if absent classes show as much.
 const PHOTO: (&str, &str) = ("evidence", "photo");
 
 fn mask(model: &Model, classes: &[usize]) -> Vec<Explanation> {
@@ -116,7 +116,7 @@ fn mask(model: &Model, classes: &[usize]) -> Vec<Explanation> {
 // ---- one logit
 
 fn one_logit(tail: impl for<'b> Fn(Expr<'b>) -> Expr<'b>) -> Vec<u8> {
-    // All weights are positive, and so are the features: the answer is class 1.
+    // All weights and features are positive: the answer is class 1.
     let weights: Vec<f32> = numbers(&[8, 1], 2).as_floats().unwrap().iter().map(|v| 16.0 * v.abs()).collect();
     file(|x| {
         let weight = x.builder().constant(Tensor::floats(&[8, 1], weights.clone()).unwrap());
@@ -185,7 +185,7 @@ fn every_method_explains_both_sides_of_one_logit() {
             .collect();
         let (mut compiled, _) = match prepare(&model, definition.as_ref(), &set, &Choices::default()) {
             Ok(ready) => ready,
-            // Those of attention have none here.
+            // Methods for attention are not defined here.
             Err(e) => {
                 assert!(description.name.contains("attention"), "{}: {}", description.name, one_line(&e));
                 continue;
@@ -470,7 +470,7 @@ fn a_level_is_on_the_grid_that_is_read() {
         assert_eq!(largest, sizes, "{what}: {all:?}");
         let skipped = all.iter().filter(|s| s.why.contains("only some of its places are read")).count();
         assert_eq!(skipped > 0, sizes != [12, 12], "{what}");
-        // No lattice: neighbours of the mask's map differ by less than it does over all.
+        // Not a lattice: neighbouring values of the mask's map differ by less than the map's range.
         let map = &mask(&model, &[0, 1, 2, 3, 4])
             .into_iter()
             .max_by(|a, b| a.map.mass().total_cmp(&b.map.mass()))
@@ -552,11 +552,11 @@ fn dilated_pools_run_and_have_gradients() {
         assert!(scores(&model, &image(0)).iter().any(|s| s.abs() > 1e-3), "{op}");
         for method in ["gradient", "reliable"] {
             let set: &[(&str, &str)] = if method == "reliable" { &[("iterations", "4"), PHOTO] } else { &[] };
-            // Of some class: one has evidence.
+            // At least one class has evidence.
             let found = explain(&model, method, set, &[0, 1, 2, 3, 4]);
             assert!(found.iter().flat_map(|e| &e.map.data).any(|v| *v != 0.0), "{op}, {method}");
         }
-        // By hand, at one place: the window's six elements, of which those on the border do not count.
+        // By hand, at one position: the window's six elements, of which those on the border do not count.
         let b = Builder::new(Graph::new(19));
         let x = b.input("x", DataType::Float, &[1, 1, 6, 8].map(Dim::Fixed));
         let y = dilated(x);
@@ -682,7 +682,7 @@ fn other_inputs_take_a_value() {
 
 #[test]
 fn superpixels_that_change_nothing_are_zero() {
-    // Of a uniform photo each superpixel shows its own mean colour whether it is hidden or not.
+    // For a uniform photo each superpixel has its own mean colour whether or not it is hidden.
     let model = load(&file(|x| vec![("y", linear(body(x), 5, 3))]));
     for (method, sets) in [
         ("lime", &[("samples", "200")][..]),
@@ -703,7 +703,7 @@ fn superpixels_that_change_nothing_are_zero() {
 
 #[test]
 fn occlusion_of_a_uniform_photo_is_even_to_the_border() {
-    // The score is the mean of the photo: every pixel counts the same.
+    // The score is the mean of the photo: every pixel has the same weight.
     let bytes = file(|x| {
         let mean = x.op("GlobalAveragePool", &[], &[]).op("Flatten", &[], &[]);
         let weight =

@@ -66,7 +66,7 @@ fn refused(model: &Model, image: &[f32]) -> Vec<&'static str> {
     for method in methods::all() {
         let name = method.description().name;
         let cheap: &[(&str, &str)] = match name {
-            // An untrained network has no evidence: its masks are looked at all the same.
+            // An untrained network has no evidence: masks are learned and shown nevertheless.
             "reliable" => &[("iterations", "3"), ("exact", "false"), ("weak", "true")],
             "evidence-scaled" => &[("evidence", "photo")],
             "meaningful-perturbation" => &[("iterations", "3")],

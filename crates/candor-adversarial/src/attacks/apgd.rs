@@ -1,5 +1,6 @@
-//! APGD: PGD with momentum that halves its own step length and then returns to the best point (Croce, Hein 2020, algorithm 1), by
-//! default on the difference of logits ratio. The checkpoints are those of the authors' code, which rounds them down to full steps.
+//! APGD: PGD with momentum that halves its step length when progress stalls and then returns to the best point (Croce, Hein 2020,
+//! algorithm 1), by default on the difference of logits ratio. The checkpoints are those of the authors' code, rounded down to whole
+//! steps.
 
 use super::budget::{Budget, length};
 use super::loss::Loss;
@@ -58,7 +59,7 @@ pub(super) const DESCRIPTION: Description = Description {
     parameters: PARAMETERS,
 };
 
-/// Weight of the new step against the last one.
+/// Weight of the new step relative to the last one.
 const MOMENTUM: f32 = 0.75;
 
 /// The attack.
@@ -174,8 +175,8 @@ impl Apgd {
         Ok(())
     }
 
-    /// Halves the step if the loss rose too rarely in the last `window` steps, or if the last check did not halve it and the highest
-    /// loss has not risen since.
+    /// Halves the step if the loss increased in too few of the last `window` steps, or if the last check did not halve it and the highest
+    /// loss has not increased since.
     fn check(&self, trajectory: &mut Trajectory, window: usize) {
         let last = trajectory.losses.len();
         // The authors' code compares the first loss with zero.
@@ -192,7 +193,7 @@ impl Apgd {
         }
     }
 
-    /// All steps of the images of `rows` from their starts.
+    /// Runs all steps for the images of `rows` from their starting points.
     fn take_steps(
         &self,
         target_model: &mut TargetModel,

@@ -1,15 +1,15 @@
-//! How far an image may be moved, held exactly: the norm in float64 is never above the budget, and pixels stay in 0..=1.
+//! Budgets of perturbations, enforced exactly: the norm in float64 never exceeds the budget, and pixels stay in 0..=1.
 
 use serde::{Deserialize, Serialize};
 
 use candor::noise::Noise;
 
-/// Sizes of a perturbation, pixels counted in 0..=1.
+/// Norms of a perturbation of pixels in 0..=1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Norms {
     /// Largest change of a value.
     pub linf: f64,
-    /// Euclidean length.
+    /// Euclidean norm.
     pub l2: f64,
     /// Number of values (pixel and channel) that changed.
     pub l0: usize,
@@ -35,14 +35,14 @@ impl Norms {
 pub enum Budget {
     /// No value changes by more than this.
     Linf(f64),
-    /// The L2 norm of the change is not above this.
+    /// The L2 norm of the change is at most this.
     L2(f64),
     /// No bound: the attack minimises the perturbation itself.
     Free,
 }
 
 impl Budget {
-    /// Whether a perturbation of these norms is within it.
+    /// Whether a perturbation with these norms is within the budget.
     pub fn holds(self, norms: &Norms) -> bool {
         match self {
             Budget::Linf(eps) => norms.linf <= eps,
@@ -51,7 +51,7 @@ impl Budget {
         }
     }
 
-    /// Moves `image` to the nearest point of the ball around `origin` (for L2 along the line between them) and then of 0..=1.
+    /// Projects `image` onto the ball around `origin` (for L2 along the line between them) and then onto 0..=1.
     pub fn project(self, image: &mut [f32], origin: &[f32]) {
         match self {
             Budget::Linf(eps) => project_linf(image, origin, eps),
@@ -60,7 +60,7 @@ impl Budget {
         }
     }
 
-    /// A point of the ball, uniform in it, within 0..=1: each value uniform for L∞; for L2 by Voelker et al. 2017, the first n of
+    /// A point drawn uniformly from the ball, clipped to 0..=1: each value uniform for L∞; for L2 by Voelker et al. 2017, the first n of
     /// n + 2 coordinates of a point on the sphere.
     pub(super) fn random_start(self, origin: &[f32], noise: &mut Noise) -> Vec<f32> {
         let mut start = match self {
@@ -76,8 +76,8 @@ impl Budget {
         start
     }
 
-    /// The direction in which a loss with this gradient grows fastest for steps of length 1 in the budget's norm: its sign, or
-    /// itself divided by its length.
+    /// The direction in which a loss with this gradient grows fastest, with length 1 in the budget's norm: the gradient's sign, or the
+    /// gradient divided by its length.
     pub(super) fn steepest(self, gradient: &[f32]) -> Vec<f32> {
         match self {
             Budget::Linf(_) => gradient.iter().map(|g| sign(*g)).collect(),
@@ -89,7 +89,7 @@ impl Budget {
     }
 }
 
-/// Euclidean length.
+/// Euclidean norm.
 pub(super) fn length(values: &[f32]) -> f64 {
     values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt()
 }
@@ -99,7 +99,7 @@ pub(super) fn sign(v: f32) -> f32 {
     if v == 0.0 { 0.0 } else { v.signum() }
 }
 
-/// Bounds are rounded inwards, so that the difference in float64 is not above eps.
+/// Bounds are rounded inwards, so that the difference in float64 is at most eps.
 fn project_linf(image: &mut [f32], origin: &[f32], eps: f64) {
     for (v, o) in image.iter_mut().zip(origin) {
         let (low, high) = (f64::from(*o) - eps, f64::from(*o) + eps);
@@ -123,7 +123,7 @@ fn project_l2(image: &mut [f32], origin: &[f32], eps: f64) {
             if factor < 1.0 { (f64::from(*o) + factor * d) as f32 } else { *v }.clamp(0.0, 1.0)
         });
         let moved: Vec<f32> = moved.collect();
-        // Rounding to 32 bits can lengthen it by a little.
+        // Rounding to 32 bits can make it slightly longer.
         if Norms::between(&moved, origin).l2 <= eps || factor == 0.0 {
             image.copy_from_slice(&moved);
             return;
@@ -150,7 +150,7 @@ mod tests {
                     assert!(image.iter().all(|v| (0.0..=1.0).contains(v)));
                     let start = budget.random_start(&origin, &mut noise);
                     assert!(budget.holds(&Norms::between(&start, &origin)));
-                    // What is inside stays.
+                    // A point inside the ball is unchanged.
                     let mut inside = start.clone();
                     budget.project(&mut inside, &origin);
                     assert_eq!(inside, start);

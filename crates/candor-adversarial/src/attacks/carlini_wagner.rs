@@ -82,7 +82,7 @@ struct Descent {
     first: Vec<f32>,
     second: Vec<f32>,
     found: bool,
-    /// The lowest loss so far, and what it was a quarter of the steps ago.
+    /// The lowest loss so far, and its value a quarter of the steps ago.
     least: f64,
     least_at_check: f64,
 }
@@ -160,7 +160,7 @@ impl CarliniWagner {
         Ok(descents.into_iter().map(|d| d.found).collect())
     }
 
-    /// The goal is reached by the margin.
+    /// Whether the goal is reached by the margin κ.
     fn succeeds(&self, logits: &[f32], goal: &Goal) -> bool {
         let mut handicapped = logits.to_vec();
         match goal.target {
@@ -170,7 +170,7 @@ impl CarliniWagner {
         goal.reached(&handicapped)
     }
 
-    /// One step of Adam on w; `slope` is that of the margin with respect to the pixels, empty where the margin is reached.
+    /// One step of Adam on w; `slope` is the margin's gradient with respect to the pixels, empty if the margin is reached.
     fn adam(&self, d: &mut Descent, search: &Search, image: &mut [f32], slope: &[f32], t: usize) {
         let c = search.c as f32;
         let (correct1, correct2) = (1.0 - BETA1.powi(t as i32), 1.0 - BETA2.powi(t as i32));

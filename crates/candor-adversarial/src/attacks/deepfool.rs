@@ -1,7 +1,7 @@
-//! DeepFool in L2: to the nearest boundary of the linearised model, again and again (Moosavi-Dezfooli, Fawzi, Frossard 2016,
-//! algorithm 2). x ← x₀ + (1 + η) Σ |f_l| / ‖w_l‖² · w_l, with f_k = S_k − S_y, w_k = ∂f_k/∂x and l the class of the least
-//! |f_k| / ‖w_k‖. As in Foolbox, only the classes that score highest on the clean image are candidates, and a distance is 10⁻⁴
-//! longer than necessary.
+//! DeepFool in L2: moves repeatedly to the nearest boundary of the linearised model (Moosavi-Dezfooli, Fawzi, Frossard 2016,
+//! algorithm 2). x ← x₀ + (1 + η) Σ |f_l| / ‖w_l‖² · w_l, with f_k = S_k − S_y, w_k = ∂f_k/∂x and l the class with the smallest
+//! |f_k| / ‖w_k‖. As in Foolbox, only the classes with the highest scores on the clean image are candidates, and each distance is
+//! increased by 10⁻⁴.
 
 use super::budget::{Budget, length};
 use super::loss::answer;
@@ -36,7 +36,7 @@ pub(super) const DESCRIPTION: Description = Description {
     parameters: PARAMETERS,
 };
 
-/// Keep distances off zero (Foolbox).
+/// Lower bound of norms in denominators (as in Foolbox).
 const LEAST_NORM: f64 = 1e-8;
 const LEAST_STEP: f64 = 1e-4;
 
@@ -78,7 +78,7 @@ impl Attack for DeepFool {
     ) -> Result<Vec<Vec<f32>>> {
         let mut images: Vec<Vec<f32>> = items.iter().map(|i| i.pixels.to_vec()).collect();
         let mut total: Vec<Vec<f64>> = items.iter().map(|i| vec![0.0; i.pixels.len()]).collect();
-        // The class that the image has, then its rivals.
+        // The image's class, then its rivals.
         let mut classes: Vec<Vec<usize>> = vec![vec![]; items.len()];
         let mut active: Vec<usize> = (0..items.len()).collect();
         for _ in 0..self.steps {

@@ -1,5 +1,5 @@
-//! Projected gradient steps in a ball around the image, which FGSM, BIM and PGD are:
-//! x ← Π(x + α · g), g the steepest direction of the loss in the ball's norm (Madry et al. 2018, section 2.1).
+//! Projected gradient steps in a ball around the image, shared by FGSM, BIM and PGD:
+//! x ← Π(x + α · g), where g is the steepest direction of the loss in the ball's norm (Madry et al. 2018, section 2.1).
 
 use super::budget::Budget;
 use super::loss::Loss;
@@ -7,7 +7,7 @@ use super::{Item, TargetModel};
 use crate::error::Result;
 use candor::progress::Progress;
 
-/// In what the attacks of this family differ.
+/// Parameters in which the attacks of this family differ.
 #[derive(Clone, Debug)]
 pub(super) struct Descent {
     pub budget: Budget,
@@ -15,7 +15,7 @@ pub(super) struct Descent {
     pub step: f64,
     pub steps: usize,
     pub random_start: bool,
-    /// Starts at most; an image is started again only if it was not successful.
+    /// Maximum number of starts; an image is started again only if it was not successful.
     pub restarts: usize,
     /// Whether an image stops as soon as it is successful.
     pub early_stop: bool,
@@ -23,12 +23,12 @@ pub(super) struct Descent {
 }
 
 impl Descent {
-    /// Steps reported for one chunk of images, at most.
+    /// Maximum number of steps reported for one chunk of images.
     pub(super) fn ticks(&self) -> u64 {
         (self.steps * self.restarts) as u64
     }
 
-    /// The perturbed images: those that succeeded, and of the others the start that ended with the highest loss.
+    /// The perturbed images: for successful ones the success, for others the result of the start that ended with the highest loss.
     pub(super) fn run(
         &self,
         target_model: &mut TargetModel,
@@ -69,7 +69,7 @@ impl Descent {
         Ok(best)
     }
 
-    /// Moves the images of `rows` from where they start, each until it stops early or has taken every step.
+    /// Moves the images of `rows` from their starting points, each until it stops early or has taken every step.
     fn take_steps(
         &self,
         target_model: &mut TargetModel,

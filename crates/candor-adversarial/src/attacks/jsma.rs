@@ -1,6 +1,6 @@
-//! A sparse attack by the Jacobian's saliency map: two values at a time are moved by θ, the pair with the largest α·|β|, where
+//! A sparse attack by the Jacobian's saliency map (JSMA): two values at a time are changed by θ, the pair with the largest α·|β|, where
 //! α > 0 is the sum of their derivatives of S_t and β < 0 that of all other logits (Papernot et al. 2016, equations 8 to 10,
-//! algorithm 3). Without a target, t is the second class of the clean image.
+//! algorithm 3). Without a target, t is the class with the second highest score on the clean image.
 
 use super::budget::Budget;
 use super::{Attack, Description, Item, TargetModel};
@@ -39,7 +39,7 @@ pub(super) const DESCRIPTION: Description = Description {
     parameters: PARAMETERS,
 };
 
-/// Values this near to the border are not moved towards it.
+/// Values within this distance of 0 or 1 are not moved towards it.
 const BORDER: f32 = 0.01;
 
 /// The attack.
@@ -64,7 +64,7 @@ impl Jsma {
         (values as f64 * self.gamma / 2.0).ceil() as usize
     }
 
-    /// The pair to move. `target` and `others`: derivatives of S_t and of the sum of the other logits.
+    /// The pair to change. `target` and `others`: derivatives of S_t and of the sum of the other logits.
     fn best_pair(&self, target: &[f32], others: &[f32], movable: &[bool]) -> Option<(usize, usize)> {
         let up = if self.theta < 0.0 { -1.0 } else { 1.0 };
         let mut list: Vec<usize> = (0..target.len()).filter(|&i| movable[i]).collect();

@@ -1,13 +1,13 @@
-//! What an attack raises: losses of the logits, and their derivatives, from which the reverse sweep starts.
+//! Losses of the logits that attacks increase, and their derivatives, from which the reverse sweep starts.
 
 use candor::scores::{log_sum_exp, softmax};
 
 /// What counts as success for one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Goal {
-    /// The image's class, which the model should no longer answer.
+    /// The image's class, which the model should no longer predict.
     pub label: usize,
-    /// The class that the model should answer; any other than `label` if not given.
+    /// The class that the model should predict; if `None`, any other than `label`.
     pub target: Option<usize>,
 }
 
@@ -24,27 +24,27 @@ impl Goal {
     }
 }
 
-/// The class with the highest score; of equal ones the smallest number.
+/// The class with the highest score; the smallest number among equal ones.
 pub fn answer(logits: &[f32]) -> usize {
     best_other(logits, usize::MAX)
 }
 
-/// The class with the highest score beside one.
+/// The class with the highest score except for `but`.
 fn best_other(logits: &[f32], but: usize) -> usize {
     let others = (0..logits.len()).filter(|&k| k != but);
     others.reduce(|best, k| if logits[k] > logits[best] { k } else { best }).unwrap_or(0)
 }
 
-/// A loss that an attack raises. S: logits, y: the label, t: the target.
+/// A loss that an attack increases. S: logits, y: the label, t: the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// −log p_y; towards a target, log p_t.
+    /// −log p_y; with a target, log p_t.
     CrossEntropy,
-    /// max_{k≠y} S_k − S_y; towards a target, S_t − max_{k≠t} S_k (Carlini, Wagner 2017, f₆ without its floor).
+    /// max_{k≠y} S_k − S_y; with a target, S_t − max_{k≠t} S_k (Carlini, Wagner 2017, f₆ without its floor).
     Margin,
-    /// Difference of logits ratio: (max_{k≠y} S_k − S_y) / (S_π1 − S_π3), π the classes by falling score; towards a target,
-    /// (S_t − S_y) / (S_π1 − (S_π3 + S_π4) / 2) (Croce, Hein 2020, equations 6 and 7). It does not change with the scale of
-    /// the logits, and needs 3 classes, 4 for a target.
+    /// Difference of logits ratio: (max_{k≠y} S_k − S_y) / (S_π1 − S_π3), π the classes by descending score; with a target,
+    /// (S_t − S_y) / (S_π1 − (S_π3 + S_π4) / 2) (Croce, Hein 2020, equations 6 and 7). It does not depend on the scale of
+    /// the logits, and needs 3 classes, 4 with a target.
     Dlr,
 }
 
@@ -58,7 +58,7 @@ impl Loss {
         Loss::ALL.iter().find(|(n, _)| *n == name).map_or(Loss::CrossEntropy, |(_, loss)| *loss)
     }
 
-    /// Least number of classes that it needs.
+    /// Minimum number of classes that it needs.
     pub fn least_classes(self, goal: &Goal) -> usize {
         match (self, goal.target) {
             (Loss::Dlr, None) => 3,
@@ -95,14 +95,14 @@ fn margin(logits: &[f32], goal: &Goal) -> (f64, Vec<f32>) {
     (f64::from(logits[up]) - f64::from(logits[down]), seed)
 }
 
-/// Keeps the quotient finite where the first and third scores are equal, as the authors' code does.
+/// Keeps the quotient finite if the first and third scores are equal, as in the authors' code.
 const LEAST_SPREAD: f64 = 1e-12;
 
 fn dlr(logits: &[f32], goal: &Goal) -> (f64, Vec<f32>) {
     let order = candor::scores::ranking(logits);
     let s = |k: usize| f64::from(logits[k]);
     let up = goal.target.unwrap_or(if order[0] == goal.label { order[1] } else { order[0] });
-    // What is subtracted from the highest score, as shares of classes.
+    // What is subtracted from the highest score, as weighted classes.
     let low: &[(usize, f64)] = match goal.target {
         None => &[(order[2], 1.0)],
         Some(_) => &[(order[2], 0.5), (order[3], 0.5)],

@@ -1,9 +1,9 @@
-//! Attacks: small perturbations of images that change the model's answer. One file an attack; their registry; and [`run`], which
+//! Attacks: small perturbations of images that change the model's answer. One file per attack; their registry; and [`run`], which
 //! attacks any number of images and evaluates the results.
 //!
 //! Images are C·H·W pixels in 0..=1, red first, at the model's input size; the model's normalisation is part of the
-//! [`TargetModel`]. All gradients are those of the model's own graph. What happens to an image depends on the seed and its number
-//! alone, not on the images beside it.
+//! [`TargetModel`]. All gradients are those of the model's own graph. The result for an image depends only on the seed and its number,
+//! not on the other images of its batch.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -49,16 +49,16 @@ use candor::passes::Passes;
 use candor::progress::{Progress, Unwatched};
 use candor::suggest::among;
 
-/// What an attack is, for lists and results.
+/// Description of an attack, for lists and results.
 #[derive(Clone, Copy, Debug)]
 pub struct Description {
     /// Name on the command line.
     pub name: &'static str,
-    /// What it does, one line.
+    /// What it does, in one line.
     pub summary: &'static str,
     /// Paper.
     pub source: &'static str,
-    /// The norm that it bounds or minimises.
+    /// The norm that it limits or minimises.
     pub norm: &'static str,
     /// Whether it can be targeted at a class.
     pub targeted: bool,
@@ -72,13 +72,13 @@ pub struct Item<'i> {
     pub pixels: &'i [f32],
     /// What counts as success.
     pub goal: Goal,
-    /// Random numbers of its own.
+    /// Its own random numbers.
     pub(crate) noise: Noise,
 }
 
 /// A prepared attack.
 pub trait Attack: Send {
-    /// The bound on its perturbations.
+    /// The limit of its perturbations.
     fn budget(&self) -> Budget;
 
     /// Maximum number of steps that one call of [`Attack::run`] reports.
@@ -97,10 +97,10 @@ pub trait Attack: Send {
         2
     }
 
-    /// Perturbs the images: pixels in 0..=1, within the budget, successful or not. The target model counts the passes.
+    /// Perturbs the images and returns pixels in 0..=1 within the budget, whether or not successful. The target model counts the passes.
     ///
     /// # Errors
-    /// If the engine fails or a logit is not a finite number.
+    /// If the engine fails or a logit is not finite.
     fn run(
         &mut self,
         target_model: &mut TargetModel,
@@ -116,11 +116,11 @@ pub struct Adversarial {
     pub pixels: Vec<f32>,
     /// The model's answer to them.
     pub answer: usize,
-    /// The model's logits of them.
+    /// The model's logits for them.
     pub logits: Vec<f32>,
     /// Whether the goal is reached.
     pub success: bool,
-    /// Norms of their difference from the image.
+    /// Norms of their difference from the original image.
     pub norms: Norms,
     /// Forward and backward passes of the image that the attack took; evaluating the result afterwards is not counted.
     pub passes: Passes,
@@ -152,8 +152,8 @@ pub fn find(name: &str) -> Result<&'static Description> {
     })
 }
 
-/// Checks settings of an attack before there is a model: every name and every value, and those of the attack that `transfer` makes.
-/// Returns whether it can be aimed at a class.
+/// Checks settings of an attack without a model: every name and every value, including those of the attack that `transfer` uses.
+/// Returns whether it can be targeted at a class.
 ///
 /// # Errors
 /// As [`prepare`].
@@ -169,7 +169,7 @@ pub fn check(name: &str, set: &[(String, String)]) -> Result<bool> {
     Ok(attack.targeted())
 }
 
-/// The attack of that name with the parameters of `set` over its defaults, and all parameters for the record. Numbers may be
+/// The attack with that name, with the parameters of `set` over its defaults, and all its parameters for results. Numbers may be
 /// fractions: `8/255`. `transfer` needs another model: see [`prepare_transfer`].
 ///
 /// # Errors
@@ -202,7 +202,7 @@ pub fn prepare(name: &str, set: &[(String, String)]) -> Result<(Box<dyn Attack>,
     Ok((attack, p))
 }
 
-/// The attack `transfer`: images made on `surrogate`, a model with inputs of the same size. Of `set`, `attack` names the attack
+/// The attack `transfer`: images are made on `surrogate`, a model with inputs of the same size. In `set`, `attack` names the attack
 /// on it (`pgd`) and `method.NAME` are its parameters; `early-stop` is false unless set.
 ///
 /// # Errors
@@ -232,11 +232,11 @@ fn parameters(description: &Description, set: &[(String, String)]) -> Result<Par
     })
 }
 
-/// Attacks images (C·H·W pixels in 0..=1 each), as many at a time as fit the target model's batch. `progress` is told of each step,
-/// [`ticks`] of them in all at most. Image number i draws from the seed and i alone.
+/// Attacks images (C·H·W pixels in 0..=1 each), in batches of the target model's size. `progress` receives each step, at most
+/// [`ticks`] of them in total. The random numbers of image i depend only on the seed and i.
 ///
 /// # Errors
-/// [`Error::Attack`] for a goal that the model or the attack cannot have; or if the engine fails.
+/// [`Error::Attack`] for a goal that the model or the attack does not support; or if the engine fails.
 pub fn run(
     attack: &mut dyn Attack,
     target_model: &mut TargetModel,
@@ -253,7 +253,7 @@ pub fn run(
     Ok(all)
 }
 
-/// [`run`] for images that are part of a longer list: `first` is the number of the first of them.
+/// [`run`] for images that are part of a longer list: `first` is the index of the first of them.
 ///
 /// # Errors
 /// As [`run`].
@@ -291,7 +291,7 @@ pub fn run_chunk(
     Ok(evaluated)
 }
 
-/// [`run_chunk`], and its results quantised to 8 bits: `None` where the attack fails or does not survive the quantisation.
+/// [`run_chunk`] with results quantised to 8 bits: `None` if the attack fails or does not survive the quantisation.
 ///
 /// # Errors
 /// As [`run`].

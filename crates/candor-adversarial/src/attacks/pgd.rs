@@ -1,5 +1,5 @@
 //! BIM (Kurakin, Goodfellow, Bengio 2017, equation 2) and PGD in L∞ and L2 (Madry et al. 2018, section 2.1): many small steps,
-//! each projected back into the ball; PGD starts at a random point of it.
+//! each projected back onto the ball; PGD starts at a random point of it.
 
 use super::budget::Budget;
 use super::descent::Descent;
@@ -86,7 +86,7 @@ pub(super) const PGD_L2: Description = Description {
 pub(super) struct Pgd(Descent);
 
 impl Pgd {
-    /// BIM is PGD once, from the image itself, and declares neither of the two parameters that say so.
+    /// BIM is PGD with one start, at the image itself; it does not declare the two parameters for starts.
     pub(super) fn new(p: &Parameters, ball: fn(f64) -> Budget) -> Self {
         let eps = p.real("eps");
         Pgd(Descent {

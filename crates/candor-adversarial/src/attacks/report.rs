@@ -1,8 +1,8 @@
-//! The result of attacks as plain data, and its files: a PNG and an NPZ an image, and `attack.json`.
+//! The result of attacks as plain data, and its files: one PNG and one NPZ per image, and `attack.json`.
 //!
 //! ```text
 //! out/attack.json
-//! out/<image stem>.png    quantised to 8 bits, at the model's input size; only where the quantised image still succeeds
+//! out/<image stem>.png    quantised to 8 bits, at the model's input size; only if the quantised image still succeeds
 //! out/<image stem>.npz    adversarial and original (C×H×W, 0..=1, red first) and the logits of the adversarial image (K)
 //! ```
 
@@ -34,11 +34,11 @@ pub struct AttackResult {
     pub engine: EngineInfo,
     /// The attack with every parameter.
     pub attack: MethodInfo,
-    /// The model on which the images were made, if that was another.
+    /// The surrogate model on which the images were made, if any.
     pub from: Option<ModelInfo>,
-    /// Seed of all randomness.
+    /// Seed of all random numbers.
     pub seed: u64,
-    /// Figures over the images.
+    /// Statistics over the images.
     pub summary: Summary,
     /// Each image.
     pub images: Vec<AttackedImage>,
@@ -46,31 +46,31 @@ pub struct AttackResult {
     pub failed: Vec<FailedImage>,
 }
 
-/// Figures over the attacked images. Norms are those of successful images before rounding.
+/// Statistics over the attacked images. Norms are those of successful images before quantisation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Summary {
-    /// Images attacked.
+    /// Number of attacked images.
     pub images: usize,
-    /// Those of them that succeeded.
+    /// Number of successes.
     pub successes: usize,
-    /// Those of them that still succeed when quantised to 8 bits.
+    /// Number of images that still succeed when quantised to 8 bits.
     pub rounded_successes: usize,
     /// Medians of the norms.
     pub median: Option<Sizes>,
     /// Means of the norms.
     pub mean: Option<Sizes>,
-    /// Median number of forward passes an image, of all images.
+    /// Median number of forward passes per image, over all images.
     pub forward: Option<f64>,
-    /// Median number of backward passes an image, of all images.
+    /// Median number of backward passes per image, over all images.
     pub backward: Option<f64>,
 }
 
-/// A figure of each norm.
+/// A statistic for each norm.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Sizes {
-    /// Largest change of a value, of 0..=1.
+    /// Largest change of a value, with pixels in 0..=1.
     pub linf: f64,
-    /// Euclidean length.
+    /// Euclidean norm, with pixels in 0..=1.
     pub l2: f64,
     /// Number of values that changed.
     pub l0: f64,
@@ -92,21 +92,21 @@ pub struct Answer {
 pub struct AttackedImage {
     /// Its path as given.
     pub path: String,
-    /// The model's answer before the attack.
+    /// The answer before the attack.
     pub before: Answer,
-    /// The target class.
+    /// The target class, if any.
     pub target: Option<usize>,
     /// The model's answer to the attacked image.
     pub after: Answer,
     /// Whether the goal is reached.
     pub success: bool,
-    /// Size of the perturbation.
+    /// Norms of the perturbation.
     pub norms: Norms,
-    /// Forward passes that the attack took for it.
+    /// Forward passes of the attack on it.
     pub forward: u64,
-    /// Backward passes.
+    /// Backward passes of the attack on it.
     pub backward: u64,
-    /// The image quantised to 8 bits, if one was found that succeeds.
+    /// The image quantised to 8 bits, if a quantised image succeeds.
     pub rounded: Option<RoundedImage>,
     /// File of the raw values, relative to the output directory.
     pub npz: Option<String>,
@@ -117,9 +117,9 @@ pub struct AttackedImage {
 pub struct RoundedImage {
     /// The model's answer to it.
     pub after: Answer,
-    /// Size of its perturbation.
+    /// Norms of its perturbation.
     pub norms: Norms,
-    /// Factor by which the perturbation was multiplied before rounding.
+    /// Factor by which the perturbation was multiplied before quantisation.
     pub factor: f64,
     /// Its file, relative to the output directory.
     pub png: Option<String>,
@@ -156,7 +156,7 @@ pub struct AttackWriter {
 }
 
 impl AttackWriter {
-    /// Makes `directory` where it is missing and makes sure that it can be written to.
+    /// Creates `directory` if it is missing and checks that it is writable.
     ///
     /// # Errors
     /// [`ReportError::Directory`] names the directory and the reason.
@@ -167,7 +167,7 @@ impl AttackWriter {
         Ok(AttackWriter { directory: directory.to_owned(), files: AttackWriter::names() })
     }
 
-    /// Gives each image the name of its files, in the order in which they are added.
+    /// Assigns the names of images' files, in the order in which images are added.
     pub fn names() -> Names {
         Names::without(&["attack"])
     }

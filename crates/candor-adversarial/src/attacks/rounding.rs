@@ -1,4 +1,4 @@
-//! Adversarial images quantised to 8 bits, as a PNG stores them, and whether they still succeed: the model is run again on the
+//! Quantises adversarial images to 8 bits, as a PNG stores them, and checks whether they still succeed: the model is run again on the
 //! quantised picture, with the preprocessing of a photo.
 
 use image::RgbImage;
@@ -11,10 +11,10 @@ use candor::engine::Session;
 use candor::image::Preprocessing;
 use candor::model::Model;
 
-/// Factors by which the perturbation is lengthened in turn, until the quantised image succeeds.
+/// Factors by which the perturbation is scaled up in turn, until the quantised image succeeds.
 const LONGER: [f64; 8] = [1.0, 1.05, 1.1, 1.2, 1.35, 1.5, 2.0, 3.0];
-/// In an L2 ball rounding may lengthen the perturbation: factors by which it is shortened in turn, until the quantised image is in
-/// the ball.
+/// In an L2 ball rounding may make the perturbation too long: factors by which it is scaled down in turn, until the quantised image is
+/// in the ball.
 const SHORTER: [f64; 6] = [1.0, 0.99, 0.97, 0.94, 0.9, 0.8];
 
 /// An image quantised to 8 bits.
@@ -26,9 +26,9 @@ pub struct Rounded {
     pub answer: usize,
     /// Its logits.
     pub logits: Vec<f32>,
-    /// Its distance from the original, which is an 8-bit image, too.
+    /// Norms of its difference from the original, which is an 8-bit image, too.
     pub norms: Norms,
-    /// Factor by which the perturbation was multiplied before it was rounded.
+    /// Factor by which the perturbation was multiplied before quantisation.
     pub factor: f64,
 }
 
@@ -43,15 +43,15 @@ impl<'m> Rounding<'m> {
     /// Compiles the model.
     ///
     /// # Errors
-    /// If the engine lacks an operator.
+    /// If the engine does not support an operator.
     pub fn new(model: &'m Model, preprocessing: &'m Preprocessing) -> Result<Self> {
         Ok(Rounding { model, preprocessing, forward: model.forward()? })
     }
 
-    /// The quantised image that reaches the goal within the budget; `None` if none of those that are tried does.
+    /// The first quantised image that reaches the goal within the budget; `None` if none of those tried does.
     ///
     /// # Errors
-    /// If the engine fails or a logit is not a finite number.
+    /// If the engine fails or a logit is not finite.
     pub fn of(
         &mut self,
         origin: &[f32],
@@ -77,7 +77,7 @@ impl<'m> Rounding<'m> {
     }
 }
 
-/// The nearest 8-bit levels, 0..=255; with an L∞ budget the nearest within it.
+/// The nearest 8-bit levels, 0..=255; with an L∞ budget the nearest levels within it.
 fn levels(origin: &[f32], found: &[f32], budget: Budget, factor: f64) -> Vec<f64> {
     let one = |(o, f): (&f32, &f32)| {
         let own = (f64::from(*o) * 255.0).round();

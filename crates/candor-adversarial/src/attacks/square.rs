@@ -1,6 +1,6 @@
-//! Square: random search that needs no gradient. Squares of the perturbation are set to ±ε and kept where the margin falls;
-//! they shrink as the queries go (Andriushchenko, Croce, Flammarion, Hein 2020, algorithms 1 and 2, L∞; the schedule is the
-//! authors').
+//! Square: random search without gradients. Squares of the perturbation are set to ±ε and kept if the margin decreases;
+//! they become smaller with the number of queries (Andriushchenko, Croce, Flammarion, Hein 2020, algorithms 1 and 2, L∞; with the
+//! authors' schedule).
 
 use super::budget::{Budget, sign};
 use super::loss::Loss;
@@ -34,7 +34,7 @@ pub(super) const DESCRIPTION: Description = Description {
     parameters: PARAMETERS,
 };
 
-/// (last query of 10 000, exponent): up to that query the share p is divided by that power of two.
+/// (last query of 10 000, exponent): up to that query the fraction p is divided by two to that power.
 const SCHEDULE: [(usize, i32); 9] =
     [(10, 0), (50, 1), (200, 2), (500, 3), (1000, 4), (2000, 5), (4000, 6), (6000, 7), (8000, 8)];
 
@@ -50,7 +50,7 @@ impl Square {
         Square { eps: p.real("eps"), queries: p.integer("queries"), p: p.real("p") }
     }
 
-    /// Side of the squares of a query, in pixels.
+    /// Side of the squares at a query, in pixels.
     fn side(&self, query: usize, [_, height, width]: [usize; 3]) -> usize {
         let of_ten_thousand = (query as f64 / self.queries as f64 * 1e4) as usize;
         let halvings = SCHEDULE.iter().find(|(last, _)| of_ten_thousand <= *last).map_or(9, |(_, h)| *h);
@@ -73,7 +73,7 @@ impl Square {
         image
     }
 
-    /// One square of a new sign in each channel.
+    /// Sets one square to a new sign in each channel.
     fn with_square(&self, item: &mut Item<'_>, image: &[f32], query: usize, shape: [usize; 3]) -> Vec<f32> {
         let [channels, height, width] = shape;
         let side = self.side(query, shape);

@@ -1,8 +1,8 @@
-//! The attacked model in image space: pixels in 0..=1 → logits, and gradients of losses of the logits back to the pixels.
+//! The attacked model in image space: from pixels in 0..=1 to logits, and gradients of losses of the logits with respect to the pixels.
 //!
-//! The normalisation is part of the graph, so that a step of 1/255 is one grey level whatever the model was trained on. The
-//! graph is cut behind the logits ([`Backward`]): the loss is evaluated on logits that were just computed, and its gradient
-//! takes the sweep alone, never a second forward pass. Several gradients of the same images cost one sweep each.
+//! The normalisation is part of the graph, so that a step of 1/255 is one grey level for every model. The
+//! graph is cut after the logits ([`Backward`]): the loss is evaluated on logits that were just computed, and its gradient
+//! takes only the sweep, never a second forward pass. Several gradients for the same images take one sweep each.
 
 use candor_graph::error::GraphError;
 use candor_graph::graph::Graph;
@@ -17,7 +17,7 @@ use candor::methods::backward::{Backward, Plan};
 use candor::model::Model;
 use candor::passes::Passes;
 
-/// A model whose input is pixels, with a count of the passes that each image of the current batch took.
+/// A model whose input is pixels; counts the passes of each image of the current batch.
 pub struct TargetModel {
     model: Model,
     forward: Box<dyn Session>,
@@ -26,11 +26,11 @@ pub struct TargetModel {
 }
 
 impl TargetModel {
-    /// Compiles the model from pixels to logits and back.
+    /// Compiles the model from pixels to logits, and the gradient.
     ///
     /// # Errors
     /// [`Error::MultiLabel`] for a model whose classes do not exclude each other; a node without a gradient rule; an operator that
-    /// the engine lacks.
+    /// the engine does not support.
     pub fn new(model: &Model, preprocessing: &Preprocessing) -> Result<Self> {
         if !model.head.is_exclusive() {
             return Err(Error::MultiLabel { path: model.info.path.clone() });
@@ -54,7 +54,7 @@ impl TargetModel {
         self.model.classes
     }
 
-    /// Images in one batch.
+    /// Number of images per batch.
     pub fn batch(&self) -> usize {
         self.model.batch()
     }
@@ -69,10 +69,10 @@ impl TargetModel {
         &self.passes
     }
 
-    /// Logits of those of `images` (C·H·W pixels in 0..=1 each, red first) that `rows` names, in the order of `rows`.
+    /// Logits of the images (C·H·W pixels in 0..=1 each, red first) with the indices `rows`, in the order of `rows`.
     ///
     /// # Errors
-    /// If the engine fails or a logit is not a finite number.
+    /// If the engine fails or a logit is not finite.
     pub fn logits(&mut self, images: &[Vec<f32>], rows: &[usize]) -> Result<Vec<Vec<f32>>> {
         let mut logits = vec![];
         for part in rows.chunks(self.batch()) {
@@ -84,7 +84,7 @@ impl TargetModel {
     }
 
     /// Logits of `rows`, and vector-Jacobian products of the logits with respect to the pixels: `seeds` returns, for a row and its
-    /// logits, the vectors (K values each). A row with fewer seeds than others gets fewer gradients; a row without seeds costs no
+    /// logits, the vectors (K values each). Rows may have different numbers of seeds; a row without seeds takes no
     /// sweep.
     ///
     /// # Errors
@@ -146,16 +146,16 @@ impl TargetModel {
     }
 }
 
-/// What [`TargetModel::gradients`] returns for one image.
+/// Result of [`TargetModel::gradients`] for one image.
 pub struct Gradients {
     /// Its logits, K.
     pub logits: Vec<f32>,
-    /// For each seed the gradient with respect to the pixels, C·H·W.
+    /// For each seed, the gradient with respect to the pixels, C·H·W.
     pub of_seeds: Vec<Vec<f32>>,
 }
 
 impl Gradients {
-    /// The gradient of the first seed; empty without seeds.
+    /// The gradient for the first seed; empty without seeds.
     pub fn first(&self) -> &[f32] {
         self.of_seeds.first().map_or(&[], Vec::as_slice)
     }
@@ -196,7 +196,7 @@ pub fn picture(shape: [usize; 3], pixels: &[f32]) -> RgbImage {
     RgbImage::from_fn(width as u32, height as u32, |x, y| Rgb([0, 1, 2].map(|c| level(c, x, y))))
 }
 
-/// The model with (255 · p · scale − mean) / std by channel, and the order of the colours, in front.
+/// The model with (255 · p · scale − mean) / std per channel, and the reordering of colours, inserted before it.
 pub(crate) fn of_pixels(model: &Model, preprocessing: &Preprocessing) -> Result<Model> {
     let at = |e| candor::error::Error::graph(&model.info.path, e);
     let [channels, ..] = model.input_shape;

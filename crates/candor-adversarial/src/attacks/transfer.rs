@@ -1,4 +1,4 @@
-//! Transfer: images made on another model, whose answers alone are asked of this one (Papernot, McDaniel, Goodfellow 2016).
+//! Transfer: images are made on another model, and this model only classifies the results (Papernot, McDaniel, Goodfellow 2016).
 
 use super::budget::Budget;
 use super::{Attack, Description, Goal, Item, TargetModel};

@@ -1,6 +1,6 @@
-//! An adaptive (white-box) attack on the detector: projected gradient steps through the model, through the unrolled learning of the masks, and
-//! through the detector's network. An image that the model still answers rightly is moved against the model; one that it answers
-//! wrongly is moved against the detector ("selective" descent: Bryniarski et al. 2021, section 3).
+//! An adaptive (white-box) attack on the detector: projected gradient steps through the model, through the unrolled learning of the
+//! masks, and through the detector's network. An image that the model still classifies correctly is moved against the model; one that it
+//! misclassifies is moved against the detector ("selective" descent: Bryniarski et al. 2021, section 3).
 
 use candor::progress::Progress;
 use candor_graph::builder::{Builder, Expr};
@@ -30,12 +30,12 @@ use candor::model::Model;
 use candor::nodes::maps;
 use candor::scores::ranking;
 
-/// How the attack moves.
+/// Parameters of the attack.
 #[derive(Clone, Copy, Debug)]
 pub struct Moves {
-    /// Budget in L∞, pixels counted in 0..=1.
+    /// Budget in L∞, with pixels in 0..=1.
     pub eps: f64,
-    /// Steps.
+    /// Number of steps.
     pub steps: usize,
     /// Length of a step in L∞.
     pub step: f32,
@@ -55,7 +55,7 @@ pub struct Adaptive {
     batch: usize,
 }
 
-/// Maximum number of images at once: the graph has every step of mask learning in it.
+/// Maximum number of images per batch: the graph contains every step of mask learning.
 const MOST_IMAGES: u64 = 8;
 /// Maximum number of bytes of all values of the graph together.
 const BYTES: u64 = 4 << 30;
@@ -80,7 +80,7 @@ impl Adaptive {
         Ok(Adaptive { session, classes: model.classes, shape: model.input_shape, batch })
     }
 
-    /// For images that the model answers `predicted`, the detector's logits, and the gradients of the seeds.
+    /// The detector's logits for images with the predicted classes `predicted`, and the gradients for the seeds.
     fn evaluate(
         &mut self,
         images: &[&[f32]],
@@ -113,8 +113,8 @@ impl Adaptive {
         Ok(score.iter().copied().zip(slopes).collect())
     }
 
-    /// Attacks images (C·H·W pixels in 0..=1): of the images of the trajectory that the model misclassifies the one with the lowest detector
-    /// score, else the last. `progress` is told of each step.
+    /// Attacks images (C·H·W pixels in 0..=1). Of the images of a trajectory that the model misclassifies, the one with the lowest
+    /// detector score is returned, otherwise the last image. `progress` receives each step.
     ///
     /// # Errors
     /// If the engine fails.
@@ -242,7 +242,7 @@ fn with_gradients(model: &Model, forward: Forward) -> Result<Graph> {
     Ok(graph)
 }
 
-/// The detector's features as nodes; of pairs, the first belongs to the predicted class and the second to the runner-up.
+/// The detector's features as nodes; in pairs, the first belongs to the predicted class and the second to the runner-up.
 struct Features<'b> {
     b: &'b Builder,
     model: &'b Model,
@@ -274,7 +274,7 @@ impl<'b> Features<'b> {
         Ok(self.b.concat(&planes, 1))
     }
 
-    /// How far the log-odds of both classes move under each disturbance, N×1 each.
+    /// How much the log-odds of both classes change under each disturbance, N×1 each.
     fn stability(&self) -> GraphResult<Vec<Expr<'b>>> {
         let odds = |s, one_hot| log_odds_of(s, one_hot, one_hot * EXCLUDED, false);
         let mut moves = vec![];
@@ -287,7 +287,7 @@ impl<'b> Features<'b> {
     }
 }
 
-/// The masks of a class on the grid, N×grid² each.
+/// The masks of a class on the detector's grid, N×grid² each.
 fn planes_of<'b>(learned: &Unrolled<'b>, grid: usize) -> GraphResult<Vec<Expr<'b>>> {
     let plane = |mask: &Expr<'b>| {
         let plane = maps::resized(mask.mean(&[1]), [grid; 2], Interpolation::Bilinear)?;

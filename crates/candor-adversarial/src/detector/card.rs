@@ -1,4 +1,4 @@
-//! A detector's card: what it was trained for and on, and its thresholds.
+//! A detector's card: the model it is for, its training data, and its thresholds.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,11 +15,11 @@ pub struct Card {
     pub candor: String,
     /// The model whose inputs it screens.
     pub model: ModelInfo,
-    /// How photos become its input.
+    /// The model's preprocessing.
     pub preprocessing: serde_json::Value,
     /// The engine on which it was trained.
     pub engine: EngineInfo,
-    /// How its features are made.
+    /// How its features are computed.
     pub features: FeatureSettings,
     /// The attacks that it was trained on, with the number of adversarial images of each.
     pub attacks: Vec<Learned>,
@@ -27,17 +27,17 @@ pub struct Card {
     pub data: Data,
     /// Seed of the split, of the attacks and of the training.
     pub seed: u64,
-    /// Passes of the training over the clean images, at least.
+    /// Minimum number of passes of the training over the clean images.
     pub epochs: usize,
     /// Scores at which it raises an alarm.
     pub thresholds: Vec<Threshold>,
-    /// SHA-256 of the network's file, so that one that was damaged or exchanged is known. Cards of earlier versions have none.
+    /// SHA-256 of the network's file, so that a damaged or exchanged file is detected. Cards of earlier versions have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_sha256: Option<String>,
 }
 
 impl Card {
-    /// What makes no sense in a card that was read from a file; `None` if all does.
+    /// What is invalid in a card read from a file; `None` if nothing is.
     pub(super) fn problem(&self) -> Option<String> {
         let share = |v: f64| (0.0..=1.0).contains(&v);
         let FeatureSettings { grid, iterations, rate, beta_2, lambda, .. } = &self.features;
@@ -71,35 +71,36 @@ pub struct Learned {
 /// What a detector was trained and calibrated on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Data {
-    /// Where the photos were read from.
+    /// Path of the dataset.
     pub path: String,
     /// SHA-256 of the list of samples.
     pub sha256: String,
-    /// Clean images that it was trained on, each also after JPEG, noise or blur.
+    /// Number of clean training images, each also used after JPEG, noise or blur.
     pub train: usize,
-    /// Clean images that set its thresholds.
+    /// Number of clean images with which its thresholds were set.
     pub calibration: usize,
 }
 
 /// A threshold calibrated on clean images that the network was not trained on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Threshold {
-    /// Share of clean images that raise a false alarm, 0..=1.
+    /// Fraction of clean images that raise a false alarm, 0..=1.
     pub false_alarms: f64,
     /// The score above which an image raises an alarm.
     pub score: f64,
 }
 
 impl Threshold {
-    /// The shares that thresholds are set for.
+    /// The fractions for which thresholds are set.
     pub const SHARES: [f64; 2] = [0.01, 0.05];
 
-    /// Whether `images` clean ones are enough to set the threshold for a `share` of false alarms: at least one of them is above it.
+    /// Whether `images` clean ones are enough to set the threshold for a fraction `share` of false alarms: at least one of them is above
+    /// it.
     pub fn enough(share: f64, images: usize) -> bool {
         images as f64 * share >= 1.0
     }
 
-    /// What its alarms are worth when `images` clean ones set it: the share of false alarms, or that they are too few to tell.
+    /// What its alarms mean if it was set with `images` clean images: the fraction of false alarms, or that there are too few images.
     pub fn claim(&self, images: usize) -> String {
         let share = 100.0 * self.false_alarms;
         if Self::enough(self.false_alarms, images) {
@@ -112,7 +113,7 @@ impl Threshold {
         )
     }
 
-    /// A caveat for thresholds set by `images` clean images: for which of [`Threshold::SHARES`] these are too few; `None` if enough.
+    /// A caveat for thresholds set with `images` clean images: for which of [`Threshold::SHARES`] these are too few; `None` if enough.
     pub fn caveat(images: usize) -> Option<String> {
         let few: Vec<String> = Self::SHARES
             .into_iter()
@@ -124,7 +125,7 @@ impl Threshold {
             .then(|| format!("{images} clean images set the thresholds: too few to tell {shares}"))
     }
 
-    /// The thresholds of clean images' scores.
+    /// Sets the thresholds from the scores of clean images.
     ///
     /// # Errors
     /// [`Error::Detector`] without scores.
@@ -141,7 +142,7 @@ impl Threshold {
         Ok(Threshold::SHARES.iter().map(at).collect())
     }
 
-    /// Share of scores above the threshold; NaN without scores.
+    /// Fraction of scores above the threshold; NaN without scores.
     pub fn alarms(&self, scores: &[f64]) -> f64 {
         scores.iter().filter(|s| **s > self.score).count() as f64 / scores.len() as f64
     }

@@ -1,5 +1,5 @@
-//! Pairs of clean and adversarial images, as a detector meets them: quantised to 8 bits, successful on the model itself. Kept in a
-//! folder as PNG files with a journal, so that an interrupted run can be resumed and more attacks can be added.
+//! Pairs of clean and adversarial images, as a detector meets them: quantised to 8 bits, successful on the model itself. Stored in a
+//! folder as PNG files with a journal, so that an interrupted run can be resumed and attacks can be added.
 
 use candor::progress::Progress;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ use candor_eval::dataset::Sample;
 use candor_eval::journal::{Entry, Journal, Outcome};
 use candor_report::{atomic, png};
 
-/// An attack with its parameters: `NAME` or `NAME+KEY=VALUE+…`, as `pgd+eps=2/255`.
+/// An attack with its parameters: `NAME` or `NAME+KEY=VALUE+…`, such as `pgd+eps=2/255`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttackSpec {
     /// As given.
@@ -48,7 +48,7 @@ impl FromStr for AttackSpec {
 pub enum Split {
     /// Half of the images.
     Train,
-    /// A fifth of the images, and the further ones of [`Recipe::calibration`]; none of them is attacked.
+    /// A fifth of the images, and the additional ones of [`Recipe::calibration`]; none of them is attacked.
     Calibration,
     /// The rest.
     Test,
@@ -79,11 +79,11 @@ pub struct Attacked {
 pub struct Adversaries {
     /// The attack.
     pub spec: AttackSpec,
-    /// For each clean image the adversarial one, where there is one.
+    /// For each clean image, the adversarial one, if there is one.
     pub pictures: Vec<Option<RgbImage>>,
     /// Their norms.
     pub norms: Vec<Option<Norms>>,
-    /// How many images were attacked.
+    /// Number of attacked images.
     pub tried: usize,
 }
 
@@ -95,17 +95,17 @@ pub struct Corpus {
     pub attacks: Vec<Adversaries>,
 }
 
-/// How a corpus is made.
+/// Settings for making a corpus.
 pub struct Recipe<'r> {
     /// The attacked model.
     pub model: &'r Model,
-    /// How photos become its input.
+    /// The model's preprocessing.
     pub preprocessing: &'r Preprocessing,
-    /// Photos, with their classes where they are known.
+    /// Photos, with their classes if known.
     pub samples: &'r [Sample],
-    /// Images to use at most.
+    /// Maximum number of images.
     pub limit: Option<usize>,
-    /// Further images for [`Split::Calibration`].
+    /// Number of additional images for [`Split::Calibration`].
     pub calibration: usize,
     /// The splits whose images are attacked.
     pub attacked: &'r [Split],
@@ -114,11 +114,11 @@ pub struct Recipe<'r> {
 }
 
 impl Corpus {
-    /// Makes the corpus, or what is missing of it in `folder`. Photos whose class is known and is not the model's answer are left
-    /// out. `surrogate`: the model on which the attack `transfer` makes its images. `progress` is told of each image of each attack.
+    /// Makes the corpus, or completes the one in `folder`. Photos whose known class is not the model's answer are left
+    /// out. `surrogate`: the model on which the attack `transfer` makes its images. `progress` receives each image of each attack.
     ///
     /// # Errors
-    /// [`Error::Io`] for a folder with a corpus of other settings; [`Error::Detector`] without images; or as attacks.
+    /// [`Error::Io`] for a folder with a corpus made with other settings; [`Error::Detector`] without images; or as attacks.
     pub fn make(
         recipe: &Recipe<'_>,
         attacks: &[AttackSpec],
@@ -214,7 +214,7 @@ impl Corpus {
         Ok(())
     }
 
-    /// Numbers of the images of a split.
+    /// Indices of the images of a split.
     pub fn of(&self, split: Split) -> Vec<usize> {
         self.of_any(&[split])
     }
@@ -224,7 +224,7 @@ impl Corpus {
     }
 }
 
-/// Everything that the pictures depend on except the attack. Further images for calibration come after the others and change none of
+/// Everything that the pictures depend on except the attack. Additional images for calibration come after the others and do not change
 /// them.
 fn configuration(recipe: &Recipe<'_>) -> serde_json::Value {
     let engine = recipe.model.engine.info();
@@ -240,7 +240,7 @@ fn configuration(recipe: &Recipe<'_>) -> serde_json::Value {
     })
 }
 
-/// The photos in random order, correctly classified ones, divided among the splits.
+/// The correctly classified photos in random order, divided among the splits.
 fn clean(recipe: &Recipe<'_>) -> Result<Vec<Clean>> {
     let mut noise = Noise::new(recipe.seed);
     let order = noise.choose(recipe.samples.len(), recipe.samples.len());

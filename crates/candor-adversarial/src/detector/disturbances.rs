@@ -1,7 +1,7 @@
-//! Disturbances that keep the evidence in an image: it is mirrored, moved by a pixel, blurred, smoothed by a median, made larger or
-//! smaller. The answer to a clean image is stable under them; that to an adversarial image often changes (Tian, Yang, Cai 2018 for
+//! Disturbances that keep the evidence in an image: mirroring, a shift by a pixel, blur, a median filter, rescaling. The answer for a
+//! clean image is stable under them; that for an adversarial image often changes (Tian, Yang, Cai 2018 for
 //! transformed images and their logits; Xu, Evans, Qi 2018 for smoothing; Guo et al. 2018 for rescaling). All of them are nodes, so
-//! that an attack can be differentiated through them, and none depends on how pixels are standardised.
+//! that an attack can be differentiated through them, and none depends on the normalisation of pixels.
 
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::error::{GraphError, Result as GraphResult};
@@ -36,7 +36,7 @@ pub(super) fn disturbed<'b>(x: Expr<'b>) -> GraphResult<Vec<Expr<'b>>> {
     };
     let both = |matrix: Matrix| along(Some(matrix), Some(matrix));
     let (up, left, corner) = (along(Some(next), None)?, along(None, Some(next))?, both(next)?);
-    // Of the four in a 2×2 window the upper of the middle two, as SciPy's filter has it.
+    // Of the four values in a 2×2 window, the higher of the middle two, as in SciPy's filter.
     let (max, min) = (
         |a: Expr<'b>, b: Expr<'b>| a.op("Max", &[b], &[]),
         |a: Expr<'b>, b: Expr<'b>| a.op("Min", &[b], &[]),
@@ -53,10 +53,10 @@ pub(super) fn disturbed<'b>(x: Expr<'b>) -> GraphResult<Vec<Expr<'b>>> {
     ])
 }
 
-/// From a length n to an n×n matrix, row-major: the weights of the old places in each new one.
+/// From a length n to an n×n matrix, row-major: the weights of the old positions for each new one.
 type Matrix = fn(usize) -> Vec<f32>;
 
-/// The matrix that samples place `to(i)` for each place i, linearly between two places; places outside are clamped to the border.
+/// The matrix that samples position `to(i)` for each i, with linear interpolation; positions outside are clamped to the border.
 fn moved(n: usize, to: impl Fn(f64) -> f64) -> Vec<f32> {
     let mut matrix = vec![0.0; n * n];
     for i in 0..n {
@@ -78,13 +78,13 @@ fn mirrored(n: usize) -> Vec<f32> {
     moved(n, |i| (n - 1) as f64 - i)
 }
 
-/// Bilinear, about the middle.
+/// Bilinear rescaling about the centre.
 fn rescaled(n: usize, factor: f64) -> Vec<f32> {
     let middle = (n as f64 - 1.0) / 2.0;
     moved(n, |i| (i - middle) / factor + middle)
 }
 
-/// The model's answers to disturbed images; compiled once for a model.
+/// Computes the model's answers for disturbed images; compiled once per model.
 pub(super) struct Disturber {
     disturb: Box<dyn Session>,
     forward: Box<dyn Session>,
@@ -94,7 +94,7 @@ impl Disturber {
     /// Compiles the disturbances and the model.
     ///
     /// # Errors
-    /// If the engine lacks an operator.
+    /// If the engine does not support an operator.
     pub fn new(model: &Model) -> Result<Self> {
         let graph =
             graph(model.input_shape).map_err(|e| candor::error::Error::graph("the disturbances", e))?;
@@ -104,7 +104,7 @@ impl Disturber {
     /// Logits of each preprocessed image (C·H·W values each) under each disturbance.
     ///
     /// # Errors
-    /// If the engine fails or a logit is not a finite number.
+    /// If the engine fails or a logit is not finite.
     pub fn logits(&mut self, model: &Model, images: &[&[f32]]) -> Result<Vec<Vec<Vec<f32>>>> {
         let (count, size): (usize, usize) = (images.len(), model.input_shape.iter().product());
         let batch = Tensor::floats(&model.batch_shape(count), images.concat());
@@ -163,7 +163,7 @@ mod tests {
         let all = of(&point, [1, h, w]);
         let sum = |k: usize| all[k].iter().sum::<f32>();
         assert!((sum(3) - 1.0).abs() < 1e-3 && all[3].iter().all(|v| *v < 0.17), "{}", sum(3));
-        // Twelve pixels from the top are the middle of 24 less a half; a larger image has the point over more pixels.
+        // The point twelve pixels from the top is at the centre of 24 pixels, minus a half; enlarged, it covers more pixels.
         assert!(
             (sum(5) - 16.0 / 9.0).abs() < 0.2 && (sum(6) - 16.0 / 25.0).abs() < 0.2,
             "{} {}",

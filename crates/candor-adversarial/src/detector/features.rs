@@ -1,5 +1,5 @@
-//! The detector's features of an image: the masks of the predicted class and of the runner-up, level by level on one grid, not fused
-//! (book/src/reference/detector.md), how much of the evidence they keep, and how far the evidence moves when the image is
+//! The detector's features of an image: the unfused masks of the predicted class and of the runner-up, level by level on one grid
+//! (book/src/reference/detector.md), how much of the evidence they keep, and how much the evidence changes when the image is
 //! disturbed.
 
 use candor::progress::Unwatched;
@@ -28,13 +28,13 @@ pub enum FeatureGroup {
     Full,
     /// [`FeatureGroup::Masks`], each divided by its own mean: shape without magnitude.
     Shapes,
-    /// Numbers: log-odds of the predicted class and of the runner-up, over the null log-odds; and how much of them their masks keep.
+    /// Numbers: log-odds of the predicted class and of the runner-up above the null log-odds, and what their masks keep of them.
     Evidence,
-    /// Numbers: log-odds of the predicted class over the null log-odds with the mask of one level alone, one a level.
+    /// Numbers: log-odds of the predicted class above the null log-odds with the mask of one level only, one per level.
     Levels,
     /// The masks of the predicted class fused into one map, without the hierarchy.
     Fused,
-    /// Numbers: how far the log-odds of the predicted class, and of the runner-up, move when the image is disturbed, one a
+    /// Numbers: how much the log-odds of the predicted class, and of the runner-up, change when the image is disturbed, one per
     /// disturbance (see [`super::disturbances`]) and class.
     Stability,
 }
@@ -52,7 +52,7 @@ impl FeatureGroup {
         ("stability", FeatureGroup::Stability),
     ];
 
-    /// Number of planes with `levels` levels.
+    /// Number of planes for `levels` levels.
     pub fn planes(self, levels: usize) -> usize {
         match self {
             FeatureGroup::Evidence | FeatureGroup::Levels | FeatureGroup::Stability => 0,
@@ -61,7 +61,7 @@ impl FeatureGroup {
         }
     }
 
-    /// Number of numbers with `levels` levels.
+    /// Number of numbers for `levels` levels.
     pub fn numbers(self, levels: usize) -> usize {
         match self {
             FeatureGroup::Evidence => 4,
@@ -72,28 +72,28 @@ impl FeatureGroup {
     }
 }
 
-/// How features are made; recorded in the detector's card.
+/// How features are computed; recorded in the detector's card.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FeatureSettings {
     /// Groups of planes and of numbers, in order.
     pub parts: Vec<FeatureGroup>,
     /// Height and width of the planes.
     pub grid: usize,
-    /// Steps of Adam for the masks.
+    /// Number of Adam steps for the masks.
     pub iterations: usize,
     /// Its learning rate.
     pub rate: f32,
     /// Its decay of the second moment.
     #[serde(default = "unnamed_beta_2")]
     pub beta_2: f32,
-    /// Weight of the masks' L1 term; by the levels' sizes if not given.
+    /// Weight λ of the masks' L1 term; if `None`, by the sizes of the levels.
     pub lambda: Option<f32>,
     /// Names of the masked values; the automatic levels if empty.
     pub levels: Vec<String>,
 }
 
 impl FeatureSettings {
-    /// The default for a model: ten long steps, on 16×16 planes for inputs up to 64², on 28×28 else.
+    /// The default for a model: ten long steps, 16×16 planes for inputs up to 64², otherwise 28×28.
     pub fn for_model(model: &Model) -> Self {
         let [_, h, w] = model.input_shape;
         FeatureSettings {
@@ -112,10 +112,10 @@ impl FeatureSettings {
         }
     }
 
-    /// λ, which [`Extractor::new`] fills in.
+    /// λ, which [`Extractor::new`] sets.
     ///
     /// # Errors
-    /// [`Error::Detector`] if it is not filled in.
+    /// [`Error::Detector`] if it is not set.
     pub(crate) fn chosen_lambda(&self) -> Result<f32> {
         self.lambda
             .ok_or_else(|| Error::Detector("the feature settings have no lambda; use an extractor's".into()))
@@ -127,7 +127,7 @@ fn unnamed_beta_2() -> f32 {
     BETA_2
 }
 
-/// Makes features; compiled once for a model.
+/// Computes features; compiled once per model.
 pub struct Extractor {
     settings: FeatureSettings,
     learner: Learner,
@@ -136,7 +136,7 @@ pub struct Extractor {
 }
 
 impl Extractor {
-    /// Compiles the model with masks in it. The settings' free choices are filled in.
+    /// Compiles the model with masks. Settings that are left open are filled in.
     ///
     /// # Errors
     /// As [`Learner::new`] and [`levels::choose`]; [`Error::MultiLabel`] for a model whose classes do not exclude each other.
@@ -166,7 +166,7 @@ impl Extractor {
         Ok(Extractor { learner: compile(MaskShape::Spatial)?, full, disturber, settings })
     }
 
-    /// The settings with what was chosen.
+    /// The settings, with everything filled in.
     pub fn settings(&self) -> &FeatureSettings {
         &self.settings
     }
@@ -186,10 +186,10 @@ impl Extractor {
         }
     }
 
-    /// Features of preprocessed images (C·H·W values each): planes×grid×grid, row-major, and the numbers behind them.
+    /// Features of preprocessed images (C·H·W values each): planes×grid×grid, row-major, followed by the numbers.
     ///
     /// # Errors
-    /// If the engine fails or a logit is not a finite number.
+    /// If the engine fails or a logit is not finite.
     pub fn features(&mut self, model: &Model, images: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
         let extracted = self.extract(model, images)?;
         Ok(extracted.iter().map(|e| self.row(e)).collect())
@@ -238,7 +238,7 @@ impl Extractor {
         Ok(all)
     }
 
-    /// The masks of a query as maps, one a level.
+    /// The masks of a query as maps, one per level.
     pub fn maps(&self, learned: &Learned) -> Vec<Map> {
         let mean = |(level, mask): (&Level, &Vec<f32>)| {
             let [_, h, w] = level.shape;
@@ -247,7 +247,7 @@ impl Extractor {
         self.levels().iter().zip(&learned.masks).map(mean).collect()
     }
 
-    /// The row of features: planes×grid×grid values and the numbers behind them.
+    /// The row of features: planes×grid×grid values, followed by the numbers.
     pub(super) fn row(&self, extracted: &Extracted) -> Vec<f32> {
         let g = self.settings.grid;
         let (mut row, mut numbers): (Vec<f32>, Vec<f64>) = (vec![], vec![]);
@@ -286,13 +286,13 @@ impl Extractor {
 pub struct Extracted {
     /// Masks of the predicted class.
     pub predicted: Learned,
-    /// Masks of the class with the second score.
+    /// Masks of the class with the second highest score.
     pub runner_up: Learned,
     /// Full masks of the predicted class, if requested.
     pub full: Option<Learned>,
-    /// Log-odds of the predicted class with one level's mask alone, level by level, if requested.
+    /// Log-odds of the predicted class with only one level's mask, level by level, if requested.
     pub(super) alone: Vec<f64>,
-    /// Logits of the disturbed image, one row a disturbance, if requested.
+    /// Logits of the disturbed image, one row per disturbance, if requested.
     pub(super) disturbed: Vec<Vec<f32>>,
 }
 
@@ -306,8 +306,8 @@ impl Extracted {
         [a, b, c, d]
     }
 
-    /// How far the log-odds move under each of [`disturbances::NAMES`], if requested: its name, by how much the predicted
-    /// class's move, and by how much the runner-up's.
+    /// The change of the log-odds under each of [`disturbances::NAMES`], if requested: its name, the change for the predicted
+    /// class, and the change for the runner-up.
     pub fn moves(&self) -> Vec<(&'static str, [f64; 2])> {
         let classes = [&self.predicted.query, &self.runner_up.query];
         let of = |logits: &Vec<f32>| classes.map(|q| q.log_odds(logits) - q.log_odds(&q.reference));

@@ -1,5 +1,5 @@
 //! Detection of adversarial images by their hierarchical masks (book/src/reference/detector.md): the [`Detector`], its features
-//! ([`features`]), its network ([`network`]) and how that is trained ([`training`]), the pairs of images for training ([`corpus`]), and
+//! ([`features`]), its network ([`network`]) and how it is trained ([`training`]), the pairs of images for training ([`corpus`]), and
 //! the detectors that it is compared with ([`representations`], [`scorers`]).
 //!
 //! A detector is two files in a folder: `detector.onnx`, a network from features to a probability, and `detector.json`, its card.
@@ -31,21 +31,21 @@ use candor::model::Model;
 use candor_report::atomic;
 use sha2::{Digest, Sha256};
 
-/// Most bytes of a card or a network.
+/// Maximum bytes of a card or a network.
 const MOST_BYTES: u64 = 1 << 28;
 
 fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// The network's file in a detector's folder.
+/// Name of the network's file in a detector's folder.
 pub const NETWORK_FILE: &str = "detector.onnx";
-/// The card's file.
+/// Name of the card's file.
 pub const CARD_FILE: &str = "detector.json";
 
 /// A trained detector for one model.
 pub struct Detector {
-    /// What it is, and what it was trained on.
+    /// The model it is for, and its training data.
     pub card: Card,
     /// Computes its features.
     pub extractor: Extractor,
@@ -54,14 +54,14 @@ pub struct Detector {
 
 /// The result of screening an image.
 pub struct Screened {
-    /// Probability, 0..=1, that it is adversarial, among images half of which are.
+    /// Probability, 0..=1, that it is adversarial, if half of all images were.
     pub score: f64,
-    /// The masks and logits that led to it.
+    /// The masks and logits from which the score is computed.
     pub extracted: Extracted,
 }
 
 impl Detector {
-    /// Compiles a detector for the model it was trained for. `network`: the bytes of its ONNX file.
+    /// Compiles a detector for the model that it was trained for. `network`: the bytes of its ONNX file.
     ///
     /// # Errors
     /// [`Error::Detector`] for another model, or if network and card do not belong together.
@@ -69,7 +69,7 @@ impl Detector {
         Detector::of(model, card, network, [CARD_FILE, NETWORK_FILE])
     }
 
-    /// [`Detector::new`] of files of these names.
+    /// [`Detector::new`] with the names of the files, for errors.
     fn of(model: &Model, card: Card, network: &[u8], [card_file, network_file]: [&str; 2]) -> Result<Self> {
         if let Some(problem) = card.problem() {
             return Err(Error::Detector(format!("{card_file}: {problem}")));
@@ -101,7 +101,7 @@ impl Detector {
         Ok(Detector { card, extractor, network })
     }
 
-    /// Reads a detector's folder.
+    /// Loads a detector from its folder.
     ///
     /// # Errors
     /// [`Error::Io`] naming the file; or as [`Detector::new`].
@@ -120,7 +120,7 @@ impl Detector {
     /// Screens preprocessed images (C·H·W values each).
     ///
     /// # Errors
-    /// If the engine fails or a logit is not a finite number.
+    /// If the engine fails or a logit is not finite.
     pub fn screen(&mut self, model: &Model, images: &[&[f32]]) -> Result<Vec<Screened>> {
         let extracted = self.extractor.extract(model, images)?;
         let features: Vec<Vec<f32>> = extracted.iter().map(|e| self.extractor.row(e)).collect();

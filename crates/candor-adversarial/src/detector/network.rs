@@ -1,6 +1,6 @@
 //! The detector's network: three blocks of convolution and global average pooling over the planes, and two linear
-//! layers over the pooled channels and the numbers. Learned in [`super::training`], kept as an ONNX graph, and run like every
-//! other graph by the engine.
+//! layers over the pooled channels and the numbers. Trained in [`super::training`], stored as an ONNX graph, and run by the engine like
+//! every other graph.
 
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::graph::{Attr, Graph};
@@ -17,29 +17,29 @@ pub(super) const KERNEL: usize = 3;
 /// Units of the hidden linear layer.
 pub(super) const HIDDEN: usize = 32;
 
-/// Layout of a row of features: planes×grid×grid values, row-major, and the numbers behind them.
+/// Layout of a row of features: planes×grid×grid values, row-major, followed by the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Planes; may be 0.
+    /// Number of planes; may be 0.
     pub planes: usize,
     /// Height and width of a plane.
     pub grid: usize,
-    /// Numbers; may be 0.
+    /// Number of numbers; may be 0.
     pub numbers: usize,
 }
 
 impl Layout {
-    /// Values of the planes.
+    /// Number of values of all planes.
     pub fn area(self) -> usize {
         self.planes * self.grid * self.grid
     }
 
-    /// Values of a row.
+    /// Number of values of a row.
     pub fn length(self) -> usize {
         self.area() + self.numbers
     }
 
-    /// The plane or number that value `i` of a row belongs to; planes are counted first.
+    /// Index of the plane or number to which value `i` of a row belongs; planes are counted first.
     #[cfg(feature = "train")]
     pub(super) fn column(self, i: usize) -> usize {
         if i < self.area() { i / (self.grid * self.grid) } else { self.planes + i - self.area() }
@@ -70,15 +70,15 @@ pub struct Network {
     pub(super) mean: Vec<f32>,
     /// Standard deviation of each plane and number.
     pub(super) deviation: Vec<f32>,
-    /// Of the shapes [`Layout::weights`].
+    /// With the shapes of [`Layout::weights`].
     pub(super) weights: Vec<Vec<f32>>,
 }
 
 impl Network {
-    /// The network as a graph: `features` N×length → `score` N×1 in 0..=1, the standardisation in front.
+    /// The network as a graph: `features` N×length → `score` N×1 in 0..=1, including the standardisation.
     ///
     /// # Errors
-    /// [`Error::Explain`] if a weight has another size than its layer.
+    /// [`Error::Explain`] if the size of a weight does not match its layer.
     pub fn graph(&self) -> Result<Graph> {
         let b = Builder::new(Graph::new(18));
         let shape = [Dim::Batch(1), Dim::Fixed(self.layout.length())];
@@ -90,7 +90,7 @@ impl Network {
         Ok(graph)
     }
 
-    /// The logit of the score, N×1, of features N×length.
+    /// The logit of the score, N×1, for features N×length.
     pub(super) fn logit<'b>(&self, b: &'b Builder, features: Expr<'b>) -> Result<Expr<'b>> {
         let weights = self.layout.weights().into_iter().zip(&self.weights);
         let weights: Vec<_> =
@@ -98,7 +98,7 @@ impl Network {
         self.logit_with(b, features, &weights)
     }
 
-    /// [`Network::logit`] of a network with other weights, of the shapes [`Layout::weights`].
+    /// [`Network::logit`] for a network with other weights, with the shapes of [`Layout::weights`].
     pub(super) fn logit_with<'b>(
         &self,
         b: &'b Builder,
@@ -161,14 +161,14 @@ pub struct CompiledNetwork {
     length: usize,
 }
 
-/// Images in one batch.
+/// Images per batch.
 const BATCH: usize = 64;
 
 impl CompiledNetwork {
     /// Compiles a graph `features` N×length → `score` N×1.
     ///
     /// # Errors
-    /// [`Error::Detector`] if the graph has another form; or if the engine lacks an operator.
+    /// [`Error::Detector`] if the graph has another form; or if the engine does not support an operator.
     pub fn new(engine: &dyn Engine, graph: &Graph) -> Result<Self> {
         let shape = graph.inputs.first().and_then(|&i| graph.shape(i));
         match shape.as_deref() {
@@ -179,12 +179,12 @@ impl CompiledNetwork {
         }
     }
 
-    /// Values of a row that it takes.
+    /// Number of values of a row of its input.
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// Probability, 0..=1, that each image is adversarial.
+    /// Probability, 0..=1, that each image is adversarial, if half of all images were.
     ///
     /// # Errors
     /// If the engine fails, or for features of another size.

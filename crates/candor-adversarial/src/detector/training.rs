@@ -1,5 +1,5 @@
-//! How the detector's network learns: AdamW on rows of clean and adversarial images. The gradient is a graph, of the same form as the
-//! network's own, and the engine runs it.
+//! Trains the detector's network: AdamW on rows of clean and adversarial images. The gradient is a graph, built like the network's own,
+//! and the engine runs it.
 
 use candor::engine::{Engine, Session};
 use candor::mask::adam::{Adam, BETA_2};
@@ -15,20 +15,20 @@ use super::network::{Layout, Network, tensor};
 use crate::error::{Error, Result};
 use crate::outputs::floats;
 
-/// How the network is trained. The defaults were chosen on training images alone.
+/// How the network is trained. The defaults were chosen on training images only.
 #[derive(Clone, Debug)]
 pub struct Training {
-    /// Minimum number of passes over the clean images; each draws as many adversarial ones, equally many of every attack.
+    /// Minimum number of passes over the clean images; each pass draws the same number of adversarial ones, equally many of every attack.
     pub epochs: usize,
-    /// Minimum number of steps: with few images the number of passes rises, to at most four times [`Training::epochs`].
+    /// Minimum number of steps: with few images the number of passes increases to at most four times [`Training::epochs`].
     pub steps: usize,
-    /// Images in one step.
+    /// Images per step.
     pub batch: usize,
-    /// Learning rate of AdamW at the start; it falls to zero along a cosine.
+    /// Initial learning rate of AdamW; it falls to zero along a cosine.
     pub rate: f64,
     /// Its weight decay.
     pub decay: f64,
-    /// Seed of the weights, of the order and of the flips.
+    /// Seed of the initial weights, of the order and of the flips.
     pub seed: u64,
 }
 
@@ -38,19 +38,20 @@ impl Default for Training {
     }
 }
 
-/// Training images: a row of features each.
+/// Training images: one row of features each.
 pub struct Examples<'e> {
-    /// Of unchanged images.
+    /// Of clean images.
     pub clean: Vec<&'e [f32]>,
-    /// Of adversarial images, one list an attack.
+    /// Of adversarial images, one list per attack.
     pub adversarial: Vec<Vec<&'e [f32]>>,
 }
 
 impl Network {
-    /// Trains a network of rows of that layout to distinguish adversarial images (1) from clean ones (0).
+    /// Trains a network for rows with that layout to distinguish adversarial images (1) from clean ones (0).
     ///
     /// # Errors
-    /// [`Error::Detector`] if there is nothing to learn from, if the engine fails, or [`candor::Error::Cancelled`]: `progress` is told of no steps, and may end it at each.
+    /// [`Error::Detector`] if there is nothing to train on, if the engine fails, or [`candor::Error::Cancelled`]: `progress` receives no
+    /// steps, but can cancel the work at each.
     pub fn train(
         engine: &dyn Engine,
         layout: Layout,
@@ -106,7 +107,7 @@ fn flipped(layout: Layout, row: &[f32], flip: bool) -> impl Iterator<Item = f32>
     })
 }
 
-/// Mean and standard deviation of each plane and number over clean and adversarial images, each half of the weight. Constant
+/// Mean and standard deviation of each plane and number over clean and adversarial images, with half of the weight each. Constant
 /// columns get a deviation of 1.
 fn moments(layout: Layout, examples: &Examples<'_>) -> (Vec<f32>, Vec<f32>) {
     let columns = layout.planes + layout.numbers;
@@ -132,7 +133,7 @@ fn moments(layout: Layout, examples: &Examples<'_>) -> (Vec<f32>, Vec<f32>) {
     of(&examples.clean).into_iter().zip(of(&adversarial)).map(one).unzip()
 }
 
-/// Weights at the start: kernels from He's normal distribution (He et al. 2015), biases zero.
+/// Initial weights: kernels from He's normal distribution (He et al. 2015), biases zero.
 fn drawn(layout: Layout, noise: &mut Noise) -> Vec<Vec<f32>> {
     let mut all = vec![];
     for layer in layout.weights().chunks(2) {
@@ -143,7 +144,7 @@ fn drawn(layout: Layout, noise: &mut Noise) -> Vec<Vec<f32>> {
         if let [outputs, channels, ..] = kernel[..]
             && kernel.len() > 2
         {
-            // They come as H×W×channels×outputs.
+            // Stored as H×W×channels×outputs.
             let places = size / outputs / channels;
             let at = |i: usize| {
                 let (output, channel, place) = (i / places / channels, i / places % channels, i % places);
@@ -183,8 +184,8 @@ impl Step {
     }
 }
 
-/// Rows N×length, labels N×1 and the weights → the gradient of the summed cross entropy with respect to each of the weights. That with
-/// respect to the logit z is σ(z) − label.
+/// From rows N×length, labels N×1 and the weights to the gradient of the summed cross entropy with respect to each of the weights. Its
+/// gradient with respect to the logit z is σ(z) − label.
 fn gradient_graph(network: &Network) -> Result<Graph> {
     let at = |e| Error::from(candor::error::Error::graph("the detector's training", e));
     let b = Builder::new(Graph::new(18));
@@ -212,7 +213,7 @@ mod tests {
     use candor::Unwatched;
     use candor::engine::RTen;
 
-    /// Planes of noise, with a bright corner for one class and a bright middle for the other, and numbers that say nothing.
+    /// Planes of noise, with a bright corner for one class and a bright centre for the other, and uninformative numbers.
     fn samples(bright: usize, grid: usize, count: usize, noise: &mut Noise) -> Vec<Vec<f32>> {
         let mut one = || {
             let mut sample: Vec<f32> = (0..2 * grid * grid + 3).map(|_| 0.3 * noise.normal()).collect();
@@ -248,7 +249,7 @@ mod tests {
         assert_eq!(network.weights, again.weights, "the same seed, the same network");
     }
 
-    /// The cross entropy of a row in double precision, by the definitions of the layers.
+    /// The cross entropy of a row in double precision, directly from the definitions of the layers.
     fn loss(network: &Network, weights: &[Vec<f64>], row: &[f32], label: f64) -> f64 {
         let Layout { planes, mut grid, numbers } = network.layout;
         let standard = |(i, v): (usize, &f32)| {
@@ -308,7 +309,7 @@ mod tests {
             let mut noise = Noise::new(7);
             let columns = planes + numbers;
             let mut weights = drawn(layout, &mut noise);
-            // Biases other than zero, too.
+            // Non-zero biases, too.
             weights.iter_mut().flatten().for_each(|w| *w += 0.05 * noise.normal());
             let mean = (0..columns).map(|_| noise.normal()).collect();
             let deviation = (0..columns).map(|_| 1.0 + 0.2 * noise.normal().abs()).collect();

@@ -1,4 +1,4 @@
-//! How a detector performs against an adaptive (white-box) attacker.
+//! Performance of a detector against an adaptive (white-box) attacker.
 
 use std::ops::ControlFlow;
 
@@ -14,7 +14,7 @@ use crate::detector::{CompiledNetwork, Extractor};
 use crate::error::Result;
 use candor_eval::statistics::auroc;
 
-/// Budgets in L∞, of 255.
+/// Budgets in L∞, in grey levels of 255.
 const BUDGETS: [f64; 2] = [2.0, 8.0];
 
 impl Study<'_> {
@@ -69,7 +69,7 @@ impl Study<'_> {
     }
 }
 
-/// Steps that are not counted; whoever watches may end them.
+/// Reports no steps, but lets the caller cancel the work.
 struct Silent<'p>(&'p mut dyn Progress);
 
 impl Progress for Silent<'_> {

@@ -13,13 +13,13 @@ use candor::file;
 use candor::model::Model;
 use candor_report::atomic;
 
-/// Pictures in one batch.
+/// Pictures per batch.
 const AT_ONCE: usize = 16;
 const ROWS: &str = "rows";
-/// Most bytes of a file of rows.
+/// Maximum bytes of a file of rows.
 const MOST_BYTES: u64 = 1 << 36;
 
-/// Rows of pictures, read from `folder` or computed and kept there. `progress` gets how many are ready.
+/// Rows of pictures, read from `folder` or computed and stored there. `progress` receives the number of rows that are ready.
 pub(super) fn rows(
     representation: &mut dyn Representation,
     model: &Model,
@@ -54,7 +54,7 @@ fn encoded(rows: &[Vec<f32>]) -> std::result::Result<Vec<u8>, safetensors::SafeT
     serialize([(ROWS, TensorView::new(Dtype::F32, shape, &bytes)?)], None)
 }
 
-/// The rows of such a file; `None` if it is another.
+/// The rows of such a file; `None` for another file.
 fn decoded(bytes: &[u8]) -> Option<Vec<Vec<f32>>> {
     let file = SafeTensors::deserialize(bytes).ok()?;
     let kept = file.tensor(ROWS).ok()?;
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(decoded(&bytes[..bytes.len() - 1]), None);
     }
 
-    /// What candle wrote, which kept these files before.
+    /// Files written by candle, which earlier versions used.
     #[test]
     fn files_of_earlier_versions_are_read() {
         let header = br#"{"rows":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]}}     "#;

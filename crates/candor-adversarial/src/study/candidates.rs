@@ -15,32 +15,32 @@ use candor::model::Model;
 pub(super) struct Candidate {
     /// Name in tables.
     pub name: String,
-    /// What kind of row it is.
+    /// The kind of its row in tables.
     pub kind: Kind,
-    /// Number of its representation.
+    /// Index of its representation.
     pub representation: usize,
-    /// The scorer to train on it.
+    /// The scorer that is trained on it.
     pub scorer: ScorerKind,
-    /// What it is trained on.
+    /// The budgets of attacks on which it is trained.
     pub budgets: Budgets,
 }
 
-/// Of the budgets of an attack (the weakest first, in the order given), those that a detector is trained on.
+/// Which budgets of an attack (in the order given, weakest first) a detector is trained on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Budgets {
     All,
     /// The weakest that succeeds on a training image.
     Weakest,
-    /// The strongest that does.
+    /// The strongest that succeeds on a training image.
     Strongest,
 }
 
-/// What kind of detector a candidate is.
+/// The kind of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// The mask detector itself.
     Masks,
-    /// A published one, or one with another representation.
+    /// A published detector, or one with another representation.
     Baseline,
     /// The mask detector with other features or other training images.
     Ablation,
@@ -50,7 +50,7 @@ pub(super) enum Kind {
 type Baseline = (Box<dyn Representation>, Vec<(&'static str, ScorerKind)>);
 
 impl Kind {
-    /// The word of the JSON.
+    /// The word for it in JSON.
     pub(super) fn word(self) -> &'static str {
         match self {
             Kind::Masks => "ours",
@@ -63,7 +63,7 @@ impl Kind {
 /// The name of the mask detector.
 pub(super) const MASK_DETECTOR: &str = "hierarchical masks";
 
-/// Ablations by their features.
+/// Ablations of features.
 const ABLATIONS: [(&str, &[FeatureGroup]); 11] = {
     use FeatureGroup::*;
     [
@@ -81,7 +81,7 @@ const ABLATIONS: [(&str, &[FeatureGroup]); 11] = {
     ]
 };
 
-/// Ablations by the budgets that they are trained on.
+/// Ablations of the budgets for training.
 const BUDGET_ABLATIONS: [(&str, Budgets); 2] =
     [("trained on weakest budgets", Budgets::Weakest), ("trained on strongest budgets", Budgets::Strongest)];
 
@@ -91,7 +91,7 @@ pub(super) struct Candidates {
     pub candidates: Vec<Candidate>,
 }
 
-/// The feature groups that the extractor computes, of which each network takes some.
+/// The feature groups that the extractor computes, of which each network uses some.
 struct Extracted {
     groups: Vec<FeatureGroup>,
     layout: Layout,
@@ -194,7 +194,7 @@ impl Candidates {
     }
 }
 
-/// The groups that all candidates together need, each once: the detector's own first.
+/// The groups that all candidates together need, without duplicates: the detector's own first.
 fn needed(own: &[FeatureGroup], baselines: bool, ablations: bool) -> Vec<FeatureGroup> {
     use FeatureGroup::*;
     let mut all = own.to_vec();
@@ -214,7 +214,7 @@ fn needed(own: &[FeatureGroup], baselines: bool, ablations: bool) -> Vec<Feature
 }
 
 impl Extracted {
-    /// The network on some groups.
+    /// The network for some groups.
     fn network(&self, wanted: &[FeatureGroup]) -> ScorerKind {
         let levels = self.levels.len();
         ScorerKind::Network(Pick {
@@ -224,7 +224,7 @@ impl Extracted {
         })
     }
 
-    /// Which of the planes, or numbers, of all groups belong to the wanted ones.
+    /// Indices of the planes, or numbers, that belong to the wanted groups, among those of all groups.
     fn places(&self, wanted: &[FeatureGroup], size: impl Fn(FeatureGroup) -> usize) -> Vec<usize> {
         let mut all = vec![];
         for group in wanted {

@@ -11,15 +11,15 @@ use candor::noise::Noise;
 pub(super) enum Corruption {
     /// None.
     Unchanged,
-    /// Compressed as JPEG of this quality, 1..=100.
+    /// JPEG compression with this quality, 1..=100.
     Jpeg(u8),
-    /// Gaussian noise of this standard deviation, in grey levels.
+    /// Gaussian noise with this standard deviation, in grey levels.
     Noise(f32),
-    /// A Gaussian of this standard deviation, in pixels.
+    /// Gaussian blur with this standard deviation, in pixels.
     Blur(f32),
 }
 
-/// The corruptions under which false alarms are counted.
+/// The corruptions for which false alarms are measured.
 pub(super) const MEASURED: [(&str, Corruption); 4] = [
     ("unchanged", Corruption::Unchanged),
     ("JPEG at quality 75", Corruption::Jpeg(75)),
@@ -28,7 +28,8 @@ pub(super) const MEASURED: [(&str, Corruption); 4] = [
 ];
 
 impl Corruption {
-    /// A random one for training, so that detectors become robust: JPEG of quality 60..=95, noise of 1..=6 levels, or blur of 0.3..=1 pixels.
+    /// A random corruption for training, so that detectors become robust: JPEG of quality 60..=95, noise of 1..=6 levels, or blur of
+    /// 0.3..=1 pixels.
     pub(super) fn random(noise: &mut Noise) -> Corruption {
         let share = noise.unit();
         match noise.below(3) {

@@ -1,4 +1,4 @@
-//! Training one candidate of a study on several choices of attacks, and its figures on the test images.
+//! Trains one candidate of a study on several selections of attacks, and evaluates it on the test images.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -19,10 +19,10 @@ use crate::detector::scorers::{Scorer, ScorerKind};
 use crate::error::{Error, Result};
 use candor_eval::statistics::{auroc, auroc_interval};
 
-/// How often those who watch are asked whether training is to end.
+/// Interval at which the caller is asked whether to cancel the training.
 const POLLED: Duration = Duration::from_millis(5);
 
-/// Ends training on another thread.
+/// Cancels training on another thread.
 struct Stop<'s>(&'s AtomicBool);
 
 impl Progress for Stop<'_> {
@@ -43,18 +43,18 @@ impl Trained {
     }
 }
 
-/// The attacks on which a candidate is trained, by number: each list is one training.
+/// The selections of attacks (by index) on which a candidate is trained; each list is one training.
 struct Trainings {
-    /// All attacks that it may learn from.
+    /// All attacks that it may be trained on.
     all: Vec<usize>,
-    /// For each attack, those of other names.
+    /// For each attack, those with other names.
     others: Vec<Vec<usize>>,
-    /// Whether it is also trained on each attack alone.
+    /// Whether it is also trained on each single attack.
     alone: bool,
 }
 
 impl Trainings {
-    /// The different lists, without those of attacks that never succeed (`all` is kept: its failure is an error).
+    /// The distinct lists, without those whose attacks never succeed (`all` is kept: its failure is an error).
     fn distinct(&self, succeeds: impl Fn(&[usize]) -> bool) -> BTreeSet<Vec<usize>> {
         let mut lists = BTreeSet::from([self.all.clone()]);
         lists.extend(self.others.iter().cloned());
@@ -65,7 +65,7 @@ impl Trainings {
 }
 
 impl Study<'_> {
-    /// A candidate's figures, and its scorer trained on all attacks.
+    /// A candidate's results, and its scorer trained on all attacks.
     pub(super) fn evaluate(
         &self,
         candidate: &Candidate,
@@ -98,7 +98,7 @@ impl Study<'_> {
         Ok((DetectorRow { name, kind, seen, unseen, same, weakest, false_alarms }, trained))
     }
 
-    /// The numbers of the attacks of each name, in the order given: its budgets.
+    /// The indices of the attacks with each name, in the order given: its budgets.
     fn budgets(&self) -> BTreeMap<&str, Vec<usize>> {
         let mut budgets: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (a, attack) in self.corpus.attacks.iter().enumerate() {
@@ -112,7 +112,7 @@ impl Study<'_> {
         let all = self.chosen_attacks(candidate.budgets, rows);
         let others = |a: usize| all.iter().copied().filter(|&b| name(b) != name(a)).collect();
         let others = (0..self.corpus.attacks.len()).map(others).collect();
-        // Networks are expensive to train: of them, only the mask detector is trained on each attack alone.
+        // Training networks is expensive: among them, only the mask detector is trained on each single attack.
         let alone = match candidate.kind {
             Kind::Masks => true,
             Kind::Baseline => !matches!(candidate.scorer, ScorerKind::Network { .. }),
@@ -121,7 +121,7 @@ impl Study<'_> {
         Trainings { all, others, alone }
     }
 
-    /// The attacks to learn from: all, or of each name the weakest or strongest that succeeds on a training image.
+    /// The attacks for training: all, or for each name the weakest or strongest that succeeds on a training image.
     pub(super) fn chosen_attacks(&self, budgets: Budgets, rows: &Rows) -> Vec<usize> {
         if budgets == Budgets::All {
             return (0..self.corpus.attacks.len()).collect();
@@ -135,7 +135,7 @@ impl Study<'_> {
         chosen
     }
 
-    /// Scorers trained on each of some lists of attacks, as many at once as there are processors.
+    /// Scorers trained on each of several lists of attacks, as many in parallel as there are processors.
     fn train_all(
         &self,
         candidate: &Candidate,
@@ -167,7 +167,7 @@ impl Study<'_> {
         })
     }
 
-    /// A candidate's scorer trained on some attacks, its thresholds calibrated on clean images.
+    /// A candidate's scorer trained on some attacks, with thresholds calibrated on clean images.
     pub(super) fn train_on(
         &self,
         candidate: &Candidate,
@@ -182,7 +182,7 @@ impl Study<'_> {
         Ok(Trained { scorer, thresholds: Threshold::calibrate(&clean)? })
     }
 
-    /// The figure of adversarial rows against the clean test images; `None` without rows.
+    /// The results for adversarial rows and the clean test images; `None` without adversarial rows.
     fn figure(&self, trained: &mut Trained, rows: &Rows, tested: &[&[f32]]) -> Result<Option<Figure>> {
         if tested.is_empty() {
             return Ok(None);
@@ -199,7 +199,7 @@ impl Study<'_> {
     }
 }
 
-/// For each measured corruption, the shares of clean test images above the thresholds.
+/// For each measured corruption, the fractions of clean test images above the thresholds.
 fn false_alarms(trained: &mut Trained, rows: &Rows) -> Result<Vec<(String, Vec<f64>)>> {
     let mut all = vec![];
     for ((name, _), rows) in corruptions::MEASURED.iter().zip(&rows.corrupted_test) {

@@ -1,4 +1,4 @@
-//! The figures of a study as plain data.
+//! The results of a study as plain data.
 
 use serde::Serialize;
 
@@ -9,42 +9,42 @@ pub struct Report {
     pub attacks: Vec<AttackRow>,
     /// Numbers of clean images: training, calibration, test.
     pub clean: [usize; 3],
-    /// A row a detector.
+    /// One row per detector.
     pub detectors: Vec<DetectorRow>,
     /// Adaptive (white-box) attacks on the detector, if requested.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub adaptive: Vec<AdaptiveRow>,
 }
 
-/// An attack on the images.
+/// An attack of the study.
 #[derive(Debug, Serialize)]
 pub struct AttackRow {
     /// As given.
     pub label: String,
-    /// Share of the images of training and test on which it succeeds, quantised to 8 bits, 0..=1.
+    /// Fraction of the images of training and test on which it succeeds, quantised to 8 bits, 0..=1.
     pub success: f64,
-    /// Adversarial images of the test split.
+    /// Number of adversarial images in the test split.
     pub test: usize,
-    /// Median L∞ and L2 of the successful ones.
+    /// Median L∞ and L2 norms of the successful ones, with pixels in 0..=1.
     pub norms: Option<[f64; 2]>,
 }
 
-/// A detector's figures.
+/// The results of a detector.
 #[derive(Debug, Serialize)]
 pub struct DetectorRow {
     /// Its name.
     pub name: String,
     /// `ours`, `baseline` or `ablation`.
     pub kind: &'static str,
-    /// Trained on all attacks: a figure an attack.
+    /// Trained on all attacks: one result per attack.
     pub seen: Vec<Option<Figure>>,
-    /// Trained on all but those of the same name: a figure an attack.
+    /// Trained on all attacks except those with the same name: one result per attack.
     pub unseen: Vec<Option<Figure>>,
-    /// Trained on this attack alone; of networks, the mask detector only.
+    /// Trained only on this attack; among networks, for the mask detector only.
     pub same: Vec<Option<Figure>>,
-    /// On the weakest of an attack's budgets that succeeds on an image, by the attack's name; trained on all.
+    /// By the attack's name, for each image with the weakest budget of the attack that succeeds on it; trained on all attacks.
     pub weakest: Vec<(String, Option<Figure>)>,
-    /// Share of clean test images above the thresholds, trained on all: by corruption.
+    /// Fraction of clean test images above the thresholds, by corruption; trained on all attacks.
     pub false_alarms: Vec<(String, Vec<f64>)>,
 }
 
@@ -55,35 +55,35 @@ pub struct Figure {
     pub auroc: f64,
     /// Its 95 % bootstrap interval over images.
     pub interval: [f64; 2],
-    /// Share of adversarial images above each threshold of [`crate::detector::Threshold::SHARES`].
+    /// Fraction of adversarial images above each threshold of [`crate::detector::Threshold::SHARES`].
     pub detected: Vec<f64>,
-    /// Adversarial images.
+    /// Number of adversarial images.
     pub count: usize,
 }
 
 impl Figure {
-    /// The mean of a value over the attacks that have figures.
+    /// The mean of a value over the attacks that have results.
     pub fn mean(figures: &[Option<Figure>], value: fn(&Figure) -> f64) -> Option<f64> {
         let values: Vec<f64> = figures.iter().flatten().map(value).collect();
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
 }
 
-/// The adaptive attack with one budget.
+/// The result of the adaptive attack with one budget.
 #[derive(Clone, Debug, Serialize)]
 pub struct AdaptiveRow {
-    /// Budget in L∞, pixels counted in 0..=1.
+    /// Budget in L∞, with pixels in 0..=1.
     pub eps: f64,
-    /// Steps.
+    /// Number of steps.
     pub steps: usize,
-    /// Attacked images, all of the test split.
+    /// Number of attacked images, all of the test split.
     pub images: usize,
-    /// Share that the model misclassifies, quantised to 8 bits, 0..=1.
+    /// Fraction that the model misclassifies, quantised to 8 bits, 0..=1.
     pub success: f64,
-    /// Of those, the shares above the thresholds for 1 % and 5 % false alarms.
+    /// Fractions of the misclassified images above the thresholds for false-alarm rates of 0.01 and 0.05.
     pub detected: Vec<f64>,
-    /// Of those, against clean test images.
+    /// AUROC of the misclassified images and the clean test images.
     pub auroc: Option<f64>,
-    /// Share of all images that the model misclassifies without an alarm at the threshold for 5 %.
+    /// Fraction of all images that the model misclassifies without an alarm at the threshold for a false-alarm rate of 0.05.
     pub evades: f64,
 }

@@ -1,8 +1,8 @@
-//! How reliable a detector is: on attacks that it was trained on, on attacks that it was not, and on clean images under common
-//! corruptions; beside published detectors on the same images.
+//! Reliability of a detector: on attacks that it was trained on, on attacks that it was not trained on, and on clean images under common
+//! corruptions; compared with published detectors on the same images.
 //!
-//! Networks and regressions are trained on the training split; clean images of the calibration split set the thresholds; every figure
-//! is of the test split.
+//! Networks and regressions are trained on the training split; clean images of the calibration split set the thresholds; every result
+//! is for the test split.
 
 mod adaptive;
 mod cache;
@@ -37,24 +37,24 @@ const ALL: [Split; 3] = [Split::Train, Split::Calibration, Split::Test];
 pub struct Study<'s> {
     /// The model.
     pub model: &'s Model,
-    /// How photos become its input.
+    /// The model's preprocessing.
     pub preprocessing: &'s Preprocessing,
     /// Clean and adversarial images.
     pub corpus: &'s Corpus,
-    /// How features are made.
+    /// How features are computed.
     pub features: FeatureSettings,
     /// How networks are trained. Its seed is also that of the other detectors and of the intervals.
     pub training: Training,
-    /// Whether published detectors are compared.
+    /// Whether published detectors are evaluated, too.
     pub baselines: bool,
-    /// Whether other groups of features are compared.
+    /// Whether other groups of features are evaluated, too.
     pub ablations: bool,
     /// Number of test images for the adaptive attack.
     pub adaptive: usize,
 }
 
 impl Study<'_> {
-    /// Maximum number of steps that [`Study::run`] reports; or [`Study::train`] (`tested` false), which needs no test images.
+    /// Maximum number of steps that [`Study::run`] reports, or, if `tested` is false, [`Study::train`], which needs no test images.
     ///
     /// # Errors
     /// As [`Study::run`].
@@ -63,7 +63,7 @@ impl Study<'_> {
         let adversarial: usize =
             self.corpus.attacks.iter().map(|a| a.pictures.iter().flatten().count()).sum();
         let [train, calibration, test] = self.sizes();
-        // Training images also under a corruption, test images under each measured one, "unchanged" among them.
+        // Training images also with a corruption, test images with each measured one, including "unchanged".
         let tested = if tested { corruptions::MEASURED.len() * test } else { 0 };
         let pictures = 2 * train + calibration + tested + adversarial;
         Ok((representations.len() * pictures + candidates.len()) as u64)
@@ -73,7 +73,7 @@ impl Study<'_> {
         Candidates::new(self.model, self.preprocessing, &self.features, (self.baselines, self.ablations))
     }
 
-    /// Runs the study. Rows of representations are kept in `folder`. `progress` is told each representation and candidate as a stage.
+    /// Runs the study. Rows of representations are stored in `folder`. `progress` receives each representation and candidate as a stage.
     ///
     /// # Errors
     /// If an engine or a library fails, or if no attack succeeds on a training image.
@@ -98,7 +98,7 @@ impl Study<'_> {
         Ok(Report { attacks: self.attacks(), clean: self.sizes(), detectors, adaptive })
     }
 
-    /// Trains the network that is to be kept, on all attacks; returns its thresholds, and what it was trained on.
+    /// Trains the network of the final detector, on all attacks; returns its thresholds and its training data.
     ///
     /// # Errors
     /// As [`Study::run`].

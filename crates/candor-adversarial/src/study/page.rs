@@ -1,4 +1,4 @@
-//! What the template of `detect.html` and `score.html` is given.
+//! Data for the templates of `detect.html` and `score.html`.
 
 use candor_report::chart::{Intervals, Mark, MarkRow};
 use candor_report::figures::{figure, percent, width};
@@ -13,7 +13,7 @@ use super::tables::{short, tables};
 use super::{DetectorRow, Figure, Report};
 use crate::detector::Threshold;
 
-/// Text and pictures, no logic left to do.
+/// Text and pictures, so that the template needs no logic.
 #[derive(Serialize)]
 pub(super) struct Page<'p> {
     title: String,
@@ -21,9 +21,9 @@ pub(super) struct Page<'p> {
     name: String,
     file: &'static str,
     lead: String,
-    /// What to be careful about; may be empty.
+    /// A caveat for the reader; may be empty.
     caveat: String,
-    /// The figures to begin with: what, how much, and of what.
+    /// The headline figures: title, value, and explanation.
     figures: Vec<[String; 3]>,
     /// Screened images.
     scored: Vec<Scored<'p>>,
@@ -31,18 +31,18 @@ pub(super) struct Page<'p> {
     tables: Vec<TableView>,
     pairs: Vec<PairView<'p>>,
     failed: &'p [FailedImage],
-    /// Whether the page is of a study, which explains AUROC and thresholds.
+    /// Whether the page is of a study, and explains AUROC and thresholds.
     study: bool,
     recipe: Recipe,
 }
 
-/// A screened image with what led to its score.
+/// A screened image, with the data behind its score.
 #[derive(Serialize)]
 struct Scored<'p> {
     path: &'p str,
     alarm: bool,
     sentence: String,
-    /// Where the score and the threshold are on the axis of 0 to 1, in percent.
+    /// Positions of the score and the threshold on the axis from 0 to 1, in percent.
     score: String,
     threshold: String,
     masks: Option<&'p Hierarchy>,
@@ -76,7 +76,7 @@ fn documents() -> [Document; 3] {
     ]
 }
 
-/// The page of screened images; `shown` has the masks of each.
+/// The page of screened images; `shown` contains the masks of each.
 pub(super) fn score_page<'p>(
     result: &'p ScoreResult,
     shown: &'p [Hierarchy],
@@ -193,7 +193,7 @@ fn decimals(value: f64) -> String {
     format!("{value:.3}")
 }
 
-/// The figures of the mask detector to begin with.
+/// The headline figures of the mask detector.
 fn headline(ours: &DetectorRow, [_, calibration, test]: [usize; 3]) -> Vec<[String; 3]> {
     let mean = |figures: &[Option<Figure>], value: fn(&Figure) -> f64| Figure::mean(figures, value);
     let over = |figures: &[Option<Figure>]| match figures.iter().flatten().count() {
@@ -231,7 +231,7 @@ fn charts(report: &Report) -> Vec<Chart> {
     charts
 }
 
-/// AUROC of the first detector with intervals, by attack and by what it was trained on.
+/// AUROC of the first detector with intervals, by attack and by training attacks.
 fn by_attack(report: &Report, ours: &DetectorRow) -> Chart {
     let mark = |f: &Option<Figure>| f.as_ref().map(|f| Mark { value: f.auroc, interval: Some(f.interval) });
     let row = |(i, attack): (usize, &super::AttackRow)| MarkRow {
@@ -248,7 +248,7 @@ fn by_attack(report: &Report, ours: &DetectorRow) -> Chart {
     }
 }
 
-/// The mean AUROC of all detectors; `None` if there is one alone.
+/// The mean AUROC of all detectors; `None` if there is only one.
 fn compared(report: &Report) -> Option<Chart> {
     let mean = |figures: &[Option<Figure>]| {
         Figure::mean(figures, |f| f.auroc).map(|value| Mark { value, interval: None })
@@ -264,7 +264,7 @@ fn compared(report: &Report) -> Option<Chart> {
     })
 }
 
-/// Alarms of the first detector on clean images, as they are and changed.
+/// False alarms of the first detector on clean images, unchanged and corrupted.
 fn false_alarms(ours: &DetectorRow) -> Chart {
     let mark = |share: Option<&f64>| {
         share.filter(|s| !s.is_nan()).map(|&value| Mark { value: 100.0 * value, interval: None })

@@ -1,4 +1,4 @@
-//! What detection writes: `score.json` with a page of the masks that led to each score; `detect.json` with a page of the figures and
+//! The files of detection: `score.json` with a page of the masks behind each score; `detect.json` with a page of the results and
 //! of clean and adversarial masks side by side.
 
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use candor_report::paint::{Scale, overlay};
 use candor_report::picture::Picture;
 use candor_report::result::FailedImage;
 
-/// Pixels a side of a picture on the page.
+/// Height and width of a picture on the page, in pixels.
 const SIDE: u32 = 140;
 
 /// The result of `candor detect score`.
@@ -29,13 +29,13 @@ const SIDE: u32 = 140;
 pub struct ScoreResult {
     /// The model whose input was screened.
     pub model: ModelInfo,
-    /// What executed it.
+    /// The engine that ran it.
     pub engine: EngineInfo,
     /// The detector's card.
     pub card: Card,
-    /// The threshold that decided.
+    /// The threshold used.
     pub threshold: Threshold,
-    /// What its alarms are worth, by how many clean images: [`Threshold::claim`].
+    /// What its alarms mean, given the number of clean images: [`Threshold::claim`].
     pub claim: String,
     /// One entry per image.
     pub images: Vec<ScoredImage>,
@@ -55,13 +55,13 @@ pub struct ScoredImage {
     pub name: String,
     /// Its probability.
     pub probability: f64,
-    /// Probability, 0..=1, that the image is adversarial, among images half of which are.
+    /// Probability, 0..=1, that the image is adversarial, if half of all images were.
     pub score: f64,
     /// Whether the score is above the threshold.
     pub alarm: bool,
-    /// Log-odds over the floor of the answer, what its masks keep of them, and the same of the runner-up.
+    /// Log-odds above the floor for the answer, what its masks keep of them, and the same for the runner-up.
     pub evidence: [f64; 4],
-    /// How far the log-odds move when the image is disturbed: by the disturbance, of the answer and of the runner-up.
+    /// Change of the log-odds when the image is disturbed: by disturbance, for the answer and for the runner-up.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub moves: Vec<(&'static str, [f64; 2])>,
 }
@@ -71,26 +71,26 @@ pub struct ScoredImage {
 pub struct DetectResult {
     /// The model.
     pub model: ModelInfo,
-    /// How photos became input.
+    /// The preprocessing.
     pub preprocessing: serde_json::Value,
-    /// What executed it.
+    /// The engine that ran it.
     pub engine: EngineInfo,
     /// The dataset.
     pub dataset: String,
     /// SHA-256 of its list of samples.
     pub sha256: String,
-    /// How features were made.
+    /// How features were computed.
     pub features: FeatureSettings,
     /// Seed of the split, of the attacks and of the training.
     pub seed: u64,
-    /// Passes of the networks' training over the clean images, at least.
+    /// Minimum number of passes of the networks' training over the clean images.
     pub epochs: usize,
-    /// The figures.
+    /// The results.
     #[serde(flatten)]
     pub report: Report,
 }
 
-/// An image with the masks of its answer and of the runner-up, drawn on one scale: 0 to 1.
+/// An image with the masks of its answer and of the runner-up, drawn on one scale from 0 to 1.
 #[derive(Debug, Serialize)]
 pub struct Hierarchy {
     label: String,
@@ -116,7 +116,7 @@ struct LevelPicture {
 }
 
 impl Hierarchy {
-    /// Draws the masks of a picture. `names`: of the answer and of the runner-up.
+    /// Draws the masks of a picture. `names`: those of the answer and of the runner-up.
     ///
     /// # Errors
     /// [`ReportError::Encode`] if a picture cannot be encoded.

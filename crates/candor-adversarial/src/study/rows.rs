@@ -1,4 +1,4 @@
-//! The rows of one representation that a study needs: of clean and adversarial images, and of clean images under corruptions.
+//! The rows of one representation that a study needs: for clean and adversarial images, and for clean images with corruptions.
 
 use candor::progress::Progress;
 use std::path::Path;
@@ -18,16 +18,16 @@ use candor::noise::Noise;
 pub(super) struct Rows {
     /// For each clean image; empty for those of splits that were not requested.
     pub clean: Vec<Vec<f32>>,
-    /// For each attack, for each clean image.
+    /// For each attack and each clean image.
     pub adversarial: Vec<Vec<Option<Vec<f32>>>>,
-    /// The training images under one random corruption each.
+    /// The training images with one random corruption each.
     pub corrupted_train: Vec<Vec<f32>>,
-    /// For each of [`corruptions::MEASURED`] the test images; empty if not requested.
+    /// The test images for each of [`corruptions::MEASURED`]; empty if not requested.
     pub corrupted_test: Vec<Vec<Vec<f32>>>,
 }
 
 impl Study<'_> {
-    /// The rows of all splits, and of test images under each measured corruption.
+    /// The rows of all splits, and of test images with each measured corruption.
     pub(super) fn all_rows(
         &self,
         representation: &mut dyn Representation,
@@ -115,7 +115,7 @@ impl Study<'_> {
         self.corpus.of(split).into_iter().map(|i| rows.clean[i].as_slice()).collect()
     }
 
-    /// Rows of the test images on which the first successful one of some attacks succeeds.
+    /// Rows of the test images, each with the first of some attacks that succeeds on it.
     pub(super) fn test_rows<'t>(&self, rows: &'t Rows, attacks: &[usize]) -> Vec<&'t [f32]> {
         let first = |i: usize| attacks.iter().find_map(|&a| rows.adversarial[a][i].as_deref());
         self.corpus.of(Split::Test).into_iter().filter_map(first).collect()

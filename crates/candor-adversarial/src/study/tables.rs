@@ -28,7 +28,7 @@ pub fn tables(report: &Report) -> Vec<Table> {
     tables
 }
 
-/// `pgd+eps=2/255+early-stop=false` → `pgd 2`; of Carlini and Wagner's with its margin κ.
+/// Short name of an attack: `pgd+eps=2/255+early-stop=false` → `pgd 2`; for Carlini and Wagner's with its margin κ.
 pub fn short(label: &str) -> String {
     let Ok((name, settings)) = name_and_settings(label) else { return label.to_string() };
     let of = |key: &str| settings.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
@@ -73,7 +73,7 @@ fn count(value: usize) -> Cell {
 
 type Figures = fn(&DetectorRow) -> &[Option<Figure>];
 
-/// A row a detector that has figures: the mean over the attacks, and the figure of each attack.
+/// One row per detector that has results: the mean over the attacks, and the result for each attack.
 fn by_attack(report: &Report, title: &str, figures: Figures, shown: &dyn Fn(&Figure) -> Number) -> Table {
     let of_attack = |a: &AttackRow| Column::number(short(&a.label), a.label.clone(), Better::Higher);
     let mut columns = vec![
@@ -99,18 +99,18 @@ fn by_attack(report: &Report, title: &str, figures: Figures, shown: &dyn Fn(&Fig
     table
 }
 
-/// Whether figures are of fewer changed or clean test images than a share of 5 % needs.
+/// Whether results are of fewer adversarial or clean test images than a rate of 0.05 needs.
 pub fn is_few(changed: usize, clean: usize) -> bool {
     changed.min(clean) < FEWEST_FOR_P95
 }
 
-/// What a table says of its figures that are marked as of few images; nothing if there are none.
+/// The note on results that are marked as of few images; empty if there are none.
 pub fn few_note(any: bool) -> String {
     let note = format!("? of fewer than {FEWEST_FOR_P95} images on one side: too few to carry the figure.");
     if any { note } else { String::new() }
 }
 
-/// The weakest budget that succeeds, of attacks that have several; `None` if none has.
+/// Results for the weakest successful budget, for attacks with several budgets; `None` if there is none.
 fn weakest(detectors: &[DetectorRow]) -> Option<Table> {
     let names = &detectors.first()?.weakest;
     let mut columns = vec![Column::text("detector", "")];
@@ -150,7 +150,7 @@ fn adaptive(rows: &[AdaptiveRow]) -> Table {
         ),
     ];
     let mut table = Table::new("Adaptive (white-box) attack on the mask detector", "", columns);
-    // A share of no images is not a number.
+    // A fraction of zero images is NaN.
     let percent = |share: f64| Cell::number(Some(share).filter(|s| !s.is_nan()), Unit::Percent(1));
     for a in rows {
         table.row(vec![

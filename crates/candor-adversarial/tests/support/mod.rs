@@ -1,4 +1,4 @@
-//! What the tests of attacks share: a model under attack, its images, and one way to run an attack.
+//! Shared by the tests of attacks: a model under attack, its images, and one way to run an attack.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use candor::engine::RTen;
@@ -16,7 +16,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Of an ONNX file in memory.
+    /// For an ONNX file in memory.
     pub fn of(bytes: &[u8], preset: Preset) -> Self {
         let model =
             Model::from_bytes("model.onnx", bytes, &ModelOptions::default(), Box::new(RTen::new(2))).unwrap();
@@ -26,7 +26,7 @@ impl Lab {
         Lab { model, preprocessing, target_model }
     }
 
-    /// Of the embedded model.
+    /// For the embedded model.
     pub fn embedded() -> Self {
         Lab::of(embedded::MODEL, Preset::Inception)
     }
@@ -40,25 +40,25 @@ impl Lab {
         embedded::DEMO_SCENES[..count].iter().map(pixels).collect()
     }
 
-    /// The model's logits of images, from the model's own input: without the graph that the attacks differentiate.
+    /// The model's logits for images, from the model's own input, without the graph that the attacks differentiate.
     pub fn logits(&self, images: &[Vec<f32>]) -> Vec<Vec<f32>> {
         let inputs: Vec<Vec<f32>> = images.iter().map(|i| attacks::input(&self.preprocessing, i)).collect();
         let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
         self.model.all_scores(self.model.forward().unwrap().as_mut(), &inputs).unwrap()
     }
 
-    /// Goals to leave the classes that the model answers.
+    /// Untargeted goals for the classes that the model answers.
     pub fn away(&self, images: &[Vec<f32>]) -> Vec<Goal> {
         self.logits(images).iter().map(|logits| Goal::away(answer(logits))).collect()
     }
 
-    /// The gradient of a loss with respect to the pixels of an image, as the attacks get it.
+    /// The gradient of a loss with respect to the pixels of an image, as the attacks compute it.
     pub fn gradient(&mut self, image: &[f32], loss: Loss, goal: &Goal) -> Vec<f32> {
         let found = self.target_model.gradients(&[image.to_vec()], &[0], |_, s| vec![loss.at(s, goal).1]);
         found.unwrap()[0].first().to_vec()
     }
 
-    /// The attack of that name; `transfer` from the same model.
+    /// The attack with that name; `transfer` uses the same model as its surrogate.
     pub fn prepare(&self, name: &str, set: &[(&str, &str)]) -> Box<dyn Attack> {
         let set: Vec<_> = set.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         match name {

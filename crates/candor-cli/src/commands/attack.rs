@@ -27,7 +27,7 @@ use crate::output;
 use crate::setup::{self, Setup, Usage};
 
 pub fn run(args: &AttackArgs) -> Result<ExitCode> {
-    // What is wrong with the attack's name or parameters is said before a model is loaded.
+    // Errors in the attack's name or parameters are reported before a model is loaded.
     let from = check(args)?;
     let inputs = folder::inputs(&args.model, args.images.clone()).and(&args.surrogate.from);
     let files = files(&args.images);
@@ -70,7 +70,7 @@ fn files(images: &[PathBuf]) -> Vec<String> {
     files
 }
 
-/// Checks what can be checked without a model. Returns the model on which `transfer` makes the images.
+/// Checks everything that does not need a model. Returns the path of the model on which `transfer` makes the images.
 fn check(args: &AttackArgs) -> Result<Option<PathBuf>> {
     let targeted = attacks::check(&args.attack, &settings(args))?;
     let wrong = match (args.attack.as_str(), &args.surrogate.from) {
@@ -88,7 +88,7 @@ fn check(args: &AttackArgs) -> Result<Option<PathBuf>> {
 /// The attack that needs another model.
 const TRANSFER: &str = "transfer";
 
-/// `--set`, with `--eps` under the name that it has for the attack.
+/// The settings of `--set`, and `--eps` under the attack's name for it.
 fn settings(args: &AttackArgs) -> Vec<(String, String)> {
     let eps = if args.attack == TRANSFER { "method.eps" } else { "eps" };
     let mut set = args.set.clone();
@@ -98,7 +98,7 @@ fn settings(args: &AttackArgs) -> Vec<(String, String)> {
 
 type Made = (Box<dyn Attack>, Parameters, ModelInfo);
 
-/// The attack on another model.
+/// The attack `transfer`.
 fn transfer(args: &AttackArgs, setup: &Setup, path: PathBuf) -> Result<Made> {
     let other = setup::surrogate(setup, &args.model, path, args.surrogate.from_preset)?;
     let surrogate = TargetModel::new(&other.model, &other.preprocessing)?;
@@ -116,7 +116,7 @@ struct Run<'a> {
     other: Option<ModelInfo>,
 }
 
-/// Photos that are attacked together.
+/// Photos that are attacked in one batch.
 #[derive(Default)]
 struct Chunk {
     paths: Vec<String>,
@@ -204,8 +204,8 @@ impl Run<'_> {
         Ok(images)
     }
 
-    /// The photos that the model does not answer with the target already, and their logits: of the others no attack can succeed, and each is
-    /// named in `failed`.
+    /// The photos for which the model does not answer the target already, and their logits. For the others there is nothing to attack;
+    /// each is named in `failed`.
     fn without_answered(
         &self,
         chunk: Chunk,
@@ -286,7 +286,7 @@ fn text(result: &AttackResult, args: &AttackArgs) -> String {
     text + &summary(&result.summary) + &format!("Files: {}\n", args.out.display())
 }
 
-/// A row a photo: what the model answered before and after, with its probability, and the change.
+/// One row per photo: the model's answers before and after, with their probabilities, and the change.
 fn table(result: &AttackResult) -> Table {
     let number = |name: &str| Column::number(name, "", Better::Neither);
     let columns = vec![

@@ -1,4 +1,5 @@
-//! `candor calibrate`: a model's λ and its rates of false alarms, written to its sidecar with the preprocessing and the levels that it holds for.
+//! `candor calibrate`: a model's λ and false-alarm rates, written to its sidecar with the preprocessing and the levels that they hold
+//! for.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,13 +17,13 @@ use crate::arguments::CalibrateArgs;
 use crate::output;
 use crate::setup::{self, Setup};
 
-/// What `--json` prints: what was found, and what it holds for.
+/// The document of `--json`: the results, and what they hold for.
 #[derive(Serialize)]
 struct Printed<'p> {
     #[serde(flatten)]
     found: &'p Calibration,
     preprocessing: serde_json::Value,
-    /// Whether somebody stated it. Only then it is in the sidecar.
+    /// Whether the preprocessing was stated; only then it is written to the sidecar.
     preprocessing_stated: bool,
     sidecar: String,
 }
@@ -95,7 +96,7 @@ fn trials(found: &Calibration) -> String {
     text
 }
 
-/// What classes that are not there show, at the rates of the verdicts.
+/// How much evidence absent classes show, at the rates of the verdicts.
 fn rates(found: &Calibration) -> String {
     let Some(rule) = &found.false_alarms else { return String::new() };
     let ways = [("in the photo", &rule.place), ("on a closer look", &rule.look)];
@@ -114,7 +115,7 @@ fn rates(found: &Calibration) -> String {
     if text.contains('?') { text + few } else { text }
 }
 
-/// Why no rates of false alarms were learned, and what holds instead.
+/// Why no false-alarm rates were learned, and what is used instead.
 fn too_few(few: &TooFew, photos: usize, known: bool) -> String {
     let TooFew { classes, needed } = few;
     let stays = if known { "those in the sidecar stay" } else { "the built-in rule stays" };
@@ -129,12 +130,12 @@ fn too_few(few: &TooFew, photos: usize, known: bool) -> String {
     )
 }
 
-/// The change as a percentage; beyond all of it the mask lost the class, and how far says nothing.
+/// The change as a percentage; beyond 100 % the mask lost the class, and the amount has no meaning.
 fn changed(t: &Trial) -> String {
     if t.median_change > 1.0 { "over 100 %".to_string() } else { format!("{:.1} %", 100.0 * t.median_change) }
 }
 
-/// What was written, and what was not.
+/// Says what was written, and what was not.
 fn told(setup: &Setup, written: &Calibrated) -> String {
     let mut what = vec![format!("lambda = {:?}", written.lambda)];
     let learned = |photos| format!("false-alarms of {}", output::counted(photos, "photo"));

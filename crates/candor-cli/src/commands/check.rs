@@ -1,4 +1,4 @@
-//! `candor check`: which methods stay silent about classes that are not there?
+//! `candor check`: which methods give empty maps for absent classes?
 
 use std::process::ExitCode;
 
@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 
 /// The files that every run writes.
 const FILES: [&str; 3] = [HTML_FILE, "check.csv", "check.json"];
-/// Images whose maps the page shows.
+/// Number of images whose maps the page shows.
 const SHOWN: usize = 8;
 
 pub fn run(args: &CheckArgs) -> Result<ExitCode> {
@@ -71,7 +71,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     result.gradients = match vanishing(&setup.model, &choices.levels, &inputs, args.seed, &mut of_none) {
         Ok(found) => found,
         Err(e @ Error::Journal { .. }) => return Err(e.into()),
-        // A network without gradients is checked by the methods that need none.
+        // A network without gradients is checked with the methods that need none.
         Err(_) => vec![],
     };
     for Chosen { method, set, .. } in &methods {
@@ -118,7 +118,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     Ok(if result.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
-/// All on which a map's figures depend. Threads do not count, nor which methods are checked.
+/// Everything that a map's figures depend on. The number of threads and the set of checked methods are not part of it.
 fn configuration(setup: &Setup, args: &CheckArgs, choices: &Choices) -> Result<Value> {
     let engine = setup.model.engine.info();
     Ok(json!({
@@ -137,12 +137,12 @@ fn configuration(setup: &Setup, args: &CheckArgs, choices: &Choices) -> Result<V
 /// The photos of a run, or of a shard.
 struct Read {
     inputs: Vec<Input>,
-    /// The first few photos for the page, with their numbers.
+    /// The first few photos for the page, with their indices.
     galleries: Vec<(usize, Gallery)>,
     failed: Vec<FailedImage>,
 }
 
-/// All images preprocessed, the first few as pictures too. Images that cannot be read are named and left out.
+/// Reads all images as preprocessed values, and the first few also as pictures. Images that cannot be read are named and left out.
 fn read(setup: &Setup, args: &CheckArgs) -> Result<Read> {
     let mut read = Read { inputs: vec![], galleries: vec![], failed: vec![] };
     for (number, path) in args.images.iter().enumerate() {
@@ -201,7 +201,7 @@ fn text(result: &CheckResult) -> String {
     text
 }
 
-/// Why verdicts may not stand, each reason once.
+/// Why verdicts are uncertain, without duplicates.
 fn cautions(result: &CheckResult) -> Vec<&str> {
     let mut all: Vec<&str> = result.methods.iter().filter_map(|m| m.caution.as_deref()).collect();
     all.sort_unstable();

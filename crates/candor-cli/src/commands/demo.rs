@@ -1,4 +1,4 @@
-//! `candor demo`: the main job on the embedded model and pictures.
+//! `candor demo`: explains the embedded pictures with the embedded model.
 
 use std::process::ExitCode;
 
@@ -23,7 +23,7 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
         .iter()
         .map(|s| Photo { name: s.name.to_string(), source: Source::Bytes(s.png) })
         .collect();
-    // The answer, the runner-up, and a class that the network is surest is not there.
+    // The answer, the runner-up, and the class with the lowest score.
     let classes = [Class::Top(1), Class::Top(2), Class::Lowest];
     let (seed, levels) = (args.method.seed, method.levels);
     let job = Job { classes: &classes, seed, levels, folder, force: args.force.force };

@@ -1,4 +1,4 @@
-//! `candor doctor`: how a strange model wants its photos, and what will work with it.
+//! `candor doctor`: finds the preprocessing of an unknown model, and what of Candor works with it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,16 +20,16 @@ use crate::arguments::DoctorArgs;
 use crate::output;
 use crate::setup::{self, Setup, Usage};
 
-/// Rows of the table.
+/// Maximum number of rows of the table.
 const SHOWN: usize = 8;
-/// Most bytes of a list of true classes.
+/// Maximum bytes of a list of true classes.
 const MOST_BYTES: u64 = 64 << 20;
-/// Photos whose answers are shown.
+/// Number of photos whose answers are shown.
 const ANSWERS: usize = 3;
-/// Methods that stand for what needs masks, gradients and nothing of either.
+/// Methods that are tried: one with masks, one with gradients, one with neither.
 const TRIED: [&str; 3] = ["reliable", "grad-cam", "occlusion"];
 
-/// One thing that was looked at.
+/// The result of one test.
 #[derive(Serialize)]
 struct Finding {
     what: String,
@@ -37,7 +37,7 @@ struct Finding {
     said: String,
 }
 
-/// What `--json` prints.
+/// The document of `--json`.
 #[derive(Serialize)]
 struct Printed<'p> {
     model: &'p candor::model::ModelInfo,
@@ -45,10 +45,10 @@ struct Printed<'p> {
     stated: bool,
     sources: &'p candor::package::Sources,
     photos: usize,
-    /// What decided the order: a name, and in words what is best.
+    /// The criterion for the order: its name, and in words what makes a candidate best.
     criterion: Criterion,
     best_where: &'static str,
-    /// Whether the photos are of so many classes that their answers count.
+    /// Whether the photos have enough different classes for their answers to count.
     varied: bool,
     certainty: Certainty,
     candidates: &'p [Candidate],
@@ -135,7 +135,7 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// True classes by the photos' names: the first two columns of a CSV. A first line whose class there is not is the heading.
+/// True classes by the photos' names, from the first two columns of a CSV. A first line without a known class is a header.
 fn truth(path: &Path, labels: &Labels) -> Result<BTreeMap<String, usize>> {
     let text =
         file::read_text(path, MOST_BYTES).with_context(|| format!("{}: cannot be read", path.display()))?;
@@ -162,7 +162,7 @@ fn truth(path: &Path, labels: &Labels) -> Result<BTreeMap<String, usize>> {
     Ok(classes)
 }
 
-/// What of Candor will work with the model.
+/// Which parts of Candor work with the model.
 fn findings(setup: &Setup) -> Vec<Finding> {
     let model = &setup.model;
     let finding = |what: &str, fine: bool, said: String| Finding { what: what.to_string(), fine, said };
@@ -252,7 +252,7 @@ fn table(found: &[Candidate]) -> Table {
     table
 }
 
-/// Which is plausible, and by how much.
+/// Says which preprocessing is plausible, and by how much.
 fn verdict(found: &Examination) -> String {
     let Some((best, next)) = found.leaders() else {
         return "With none of them are the scores numbers: the weights are damaged, or the model is no classifier".to_string();
@@ -292,7 +292,7 @@ fn verdict(found: &Examination) -> String {
     }
 }
 
-/// Writes the best preprocessing to a sidecar of its own.
+/// Writes the best preprocessing to a new sidecar.
 fn write(setup: &Setup, best: Option<&Candidate>) -> Result<Option<String>> {
     let Some(best) = best.filter(|b| !b.sidecar.is_empty()) else {
         output::note("the stated preprocessing is the best: nothing is written");

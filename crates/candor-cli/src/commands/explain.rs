@@ -1,4 +1,4 @@
-//! `candor explain`: maps, figures and a report for photos.
+//! `candor explain`: maps, scores and a report for photos.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -64,7 +64,7 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     finish(&result, &classifier.preprocessing, args.json, &args.out)
 }
 
-/// The methods that are asked for. A name or a setting that does not exist is said before a model is loaded.
+/// The requested methods. Unknown names and settings are reported before a model is loaded.
 fn methods(args: &ExplainArgs) -> Result<Vec<Method>> {
     let flag = |given: bool, name: &str| given.then(|| (name.to_string(), "true".to_string()));
     let set_already = |name: &str| args.method.chosen.set.iter().any(|(key, _)| key == name);
@@ -85,7 +85,7 @@ fn methods(args: &ExplainArgs) -> Result<Vec<Method>> {
     Ok(named.into_iter().map(of).collect())
 }
 
-/// The method that the arguments choose.
+/// The method that the arguments choose, with its settings.
 pub fn chosen(args: &MethodArgs) -> Method {
     let MethodArgs { chosen, seed, .. } = args;
     Method {
@@ -96,7 +96,7 @@ pub fn chosen(args: &MethodArgs) -> Method {
     }
 }
 
-/// A photo to explain, decoded when its turn comes.
+/// A photo to explain; it is decoded when it is needed.
 pub struct Photo {
     pub name: String,
     pub source: Source,
@@ -117,11 +117,11 @@ impl Photo {
     }
 }
 
-/// What is asked of the photos, and where the answer goes.
+/// The classes requested for the photos, and where the result is written.
 pub struct Job<'j> {
     pub classes: &'j [Class],
     pub seed: u64,
-    /// Names of the levels that were chosen; none if they are automatic.
+    /// Names of the chosen levels; empty if they are automatic.
     pub levels: Vec<String>,
     pub folder: Folder,
     pub force: bool,
@@ -132,21 +132,21 @@ pub fn files() -> Vec<String> {
     [candor_report::JSON_FILE, candor_report::HTML_FILE].map(String::from).into()
 }
 
-/// Explains all photos and writes the report. A photo that fails is named in the result and the others go on. What an interrupted run of
-/// the same kind has done is not done again.
+/// Explains all photos and writes the report. A photo that fails is named in the result, and the others are explained. Photos that an
+/// interrupted run of the same kind has explained are not explained again.
 ///
-/// `explainers`: one a method, of the same classifier.
+/// `explainers`: one per method, all of the same classifier.
 pub fn explain_all(
     mut explainers: Vec<Explainer>,
     photos: Vec<Photo>,
     job: Job<'_>,
 ) -> Result<ExplainResult> {
-    // To the end, so that Ctrl-C does not fall between the files of the result.
+    // Until the end, so that Ctrl-C does not fall between the files of the result.
     let _watched = Watched::begin();
     let seed = job.seed;
     let Run { writer, failed, .. } = explained(&mut explainers, &photos, job, None)?;
     if failed.len() == photos.len() {
-        // Nothing to report: say what is wrong and leave no empty report behind.
+        // Nothing to report: return the error and leave no empty report.
         let first = failed.first().map_or_else(String::new, |f| f.error.clone());
         let rest = if failed.len() > 1 {
             format!(" (and {} more images failed)", failed.len() - 1)
@@ -162,7 +162,7 @@ pub fn explain_all(
     Ok(writer.finish(header)?)
 }
 
-/// Explains the photos of a shard and leaves what came of them for `candor merge`.
+/// Explains the photos of a shard and stores the results for `candor merge`.
 fn explain_shard(
     mut explainers: Vec<Explainer>,
     photos: Vec<Photo>,
@@ -178,7 +178,7 @@ fn explain_shard(
     Ok(if failed > 0 { ExitCode::from(3) } else { ExitCode::SUCCESS })
 }
 
-/// The run over all photos, or those of a shard, whose units are the parts that share a batch.
+/// The run over all photos, or over those of a shard, whose units are the parts that share a batch.
 fn explained(
     explainers: &mut [Explainer],
     photos: &[Photo],
@@ -220,7 +220,7 @@ fn explained(
     Ok(run)
 }
 
-/// All on which a photo's result depends. Threads do not count.
+/// Everything that a photo's result depends on. The number of threads is not part of it.
 fn configuration(explainers: &[Explainer], job: &Job<'_>) -> Result<Value> {
     let explainer = &explainers[0];
     let Classifier { model, preprocessing, labels, .. } = &explainer.classifier;
@@ -253,15 +253,15 @@ struct Run {
     writer: ReportWriter,
     resume: Resume,
     failed: Vec<FailedImage>,
-    /// Number of the next photo.
+    /// Index of the next photo.
     at: usize,
-    /// Photos that are done, one way or the other.
+    /// Number of photos that are done, explained or failed.
     done: usize,
 }
 
 impl Run {
-    /// Takes over what an interrupted run has of a part, and how many of its photos that are. A part of which a photo is missing is done
-    /// as a whole, because photos that share a batch share its rounding.
+    /// Takes over an interrupted run's results for a part and returns how many of its photos these are. If one photo of a part is
+    /// missing, the whole part is done again, because photos that share a batch share its rounding.
     fn keep(&mut self, part: &[Photo]) -> usize {
         let of = |(i, photo)| self.resume.of(self.at + i, photo, &self.writer).cloned();
         let Some(came) = part.iter().enumerate().map(of).collect::<Option<Vec<_>>>() else { return 0 };
@@ -298,7 +298,7 @@ impl Run {
             }
             explained.push((explainer.method_info().name, of_method.into_iter()));
         }
-        // In the order in which they were named, which gives the folders their names.
+        // In the order in which the photos were named, which determines the names of the folders.
         for (i, (photo, file)) in part.iter().zip(&decoded).enumerate() {
             let file = match file {
                 Ok(file) => file,
@@ -336,7 +336,7 @@ impl Run {
     }
 }
 
-/// What methods found of one photo, as one.
+/// Combines the results of several methods for one photo.
 fn joined(
     found: Vec<(&str, candor::Result<PhotoExplanation>)>,
     file: &Decoded,

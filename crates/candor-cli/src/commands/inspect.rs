@@ -20,7 +20,7 @@ pub fn run(args: &InspectArgs) -> Result<ExitCode> {
     let setup = match setup::load(&args.model) {
         Ok(setup) => setup,
         Err(e) => {
-            // What can be said of a model that is not understood: which of its operators would have a gradient.
+            // For a model that cannot be used, only its operators and their gradients are listed.
             if let Ok(located) = locate(&args.model.model)
                 && let Ok(loaded) = onnx::load(&located.model)
                 && !args.json
@@ -94,12 +94,12 @@ fn unused(outputs: &[String]) -> String {
     }
 }
 
-/// How photos become input, and which file says so.
+/// The preprocessing, and which file states it.
 fn from_where(setup: &setup::Setup) -> String {
     format!("{} ({})", setup.preprocessing, setup.sources.preprocessing)
 }
 
-/// Operators with how often they occur and what their gradient is.
+/// Operators, with their number of occurrences and their gradient.
 fn operators(graph: &Graph) -> BTreeMap<String, (usize, String)> {
     let mut operators: BTreeMap<String, (usize, String)> = BTreeMap::new();
     for node in &graph.nodes {

@@ -1,4 +1,4 @@
-//! `candor man`: man pages, one a command.
+//! `candor man`: man pages, one per command.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,7 +27,7 @@ pub fn run(args: &ManArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The pages of a command and of those below it, with their names.
+/// Renders the pages of a command and of its subcommands, with their names.
 fn render(command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> std::io::Result<()> {
     for below in command.get_subcommands().filter(|c| !c.is_hide_set()) {
         render(below, pages)?;

@@ -1,7 +1,7 @@
-//! `candor merge`: the shards of a run as the result that one machine would have written. What they measured is put together as what one
-//! interrupted run would have left; the run's own command then finds nothing to do but to write the result.
+//! `candor merge`: joins the shards of a run to the result that one machine would have written. Their measurements are combined to the
+//! state of one interrupted run; the run's own command is then resumed and has only the result to write.
 //!
-//! All of it is put together aside and takes its place when it is whole, so that a merge that fails leaves nothing half copied.
+//! Everything is combined in a separate folder and moved when it is complete, so that a merge that fails leaves nothing half copied.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,14 +49,14 @@ fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// Whether a path that need not exist yet leads into a folder.
+/// Whether a path, which need not exist yet, is inside a folder.
 fn lies_in(path: &Path, folder: &Path) -> bool {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let there = absolute.ancestors().find_map(|p| p.canonicalize().ok());
     matches!((there, folder.canonicalize()), (Some(path), Ok(folder)) if path.starts_with(&folder))
 }
 
-/// Puts into the folder of the result what all parts have.
+/// Moves the combined measurements of all parts into the folder of the result.
 fn join(args: &MergeArgs, first: &Part) -> Result<()> {
     let (out, force) = (&args.out, args.force.force);
     let terms = Terms { command: "candor merge".to_owned(), inputs: Inputs::default(), force };
@@ -74,7 +74,7 @@ fn join(args: &MergeArgs, first: &Part) -> Result<()> {
     let aside = Aside::new(out)?;
     for journal in &first.journals {
         let parts = args.parts.iter().map(|part| part.join(journal));
-        // What a run has measured in the folder itself counts, too.
+        // Measurements of a run in the folder itself are used, too.
         let here = seen.contains(&journal).then(|| out.join(journal)).filter(|path| path.exists());
         Journal::join(&aside.file(journal)?, &parts.chain(here).collect::<Vec<_>>())?;
     }
@@ -97,7 +97,7 @@ fn join(args: &MergeArgs, first: &Part) -> Result<()> {
         }
         fs::rename(&from, &to).with_context(|| to.display().to_string())?;
     }
-    // Journals before the files that they are about: a file that no journal knows would be somebody else's.
+    // Journals before the files that they list: files that no journal lists would count as the user's.
     for journal in seen {
         let to = out.join(journal);
         fs::rename(aside.path.join(journal), &to).with_context(|| to.display().to_string())?;
@@ -108,7 +108,7 @@ fn join(args: &MergeArgs, first: &Part) -> Result<()> {
     Ok(())
 }
 
-/// A folder in which a merge is put together; it goes with this.
+/// A folder in which a merge is prepared; it is removed when this is dropped.
 struct Aside {
     path: PathBuf,
 }
@@ -116,7 +116,7 @@ struct Aside {
 impl Aside {
     fn new(out: &Path) -> Result<Self> {
         let aside = Aside { path: out.join(STATE).join("merging") };
-        // Of a merge that was killed.
+        // Left by a merge that was killed.
         if let Ok(left) = aside.path.symlink_metadata() {
             let removed =
                 if left.is_dir() { fs::remove_dir_all(&aside.path) } else { fs::remove_file(&aside.path) };
@@ -126,7 +126,7 @@ impl Aside {
         Ok(aside)
     }
 
-    /// The path of a file in it, whose folder is there.
+    /// The path of a file in it; its folder is created.
     fn file(&self, name: &str) -> Result<PathBuf> {
         let path = self.path.join(name);
         if let Some(parent) = path.parent() {
@@ -138,7 +138,7 @@ impl Aside {
 
 impl Drop for Aside {
     fn drop(&mut self) {
-        // The next merge removes what cannot be removed now.
+        // What cannot be removed now is removed by the next merge.
         let _ = fs::remove_dir_all(&self.path);
     }
 }
@@ -148,12 +148,12 @@ fn same_bytes(a: &Path, b: &Path) -> Result<bool> {
     Ok(read(a)? == read(b)?)
 }
 
-/// Copies the files below a folder, where it exists, that are not there yet. Links are left out: Candor makes none.
+/// Copies the files below a folder, if it exists, that do not exist at the destination. Links are left out, since Candor makes none.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     each(from, to, &|from, to| fs::copy(from, to).map(drop))
 }
 
-/// As [`copy`], but the files are no longer at their old place.
+/// As [`copy`], but moves the files.
 fn moved(from: &Path, to: &Path) -> Result<()> {
     each(from, to, &|from, to| fs::rename(from, to))
 }

@@ -1,4 +1,4 @@
-//! `candor methods`: what there is, with sources, costs and parameters.
+//! `candor methods`: all methods, with sources, costs and parameters.
 
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::arguments::MethodsArgs;
 use crate::output;
 
-/// A method's name.
+/// Style of a method's name.
 const NAME: Style = Style::new().bold();
 
 pub fn run(args: &MethodsArgs) -> Result<ExitCode> {

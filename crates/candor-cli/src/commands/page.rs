@@ -17,7 +17,7 @@ use crate::folder;
 use crate::output;
 use crate::setup::{self, Usage};
 
-/// Where npm puts the runtime.
+/// Where npm installs the runtime.
 const INSTALLED: &str = "node_modules/onnxruntime-web/dist";
 
 pub fn run(args: &PageArgs) -> Result<ExitCode> {
@@ -64,7 +64,7 @@ pub fn run(args: &PageArgs) -> Result<ExitCode> {
         |method: &str| output::note(&format!("exporting {method}, and explaining the check's photo with it"));
     folder::publish(folder, "page", &classifier.model.info.sha256, |out| {
         browser::write(out, &page, &mut tell).map_err(|e| match e {
-            // Known by what they are, so that a setting that cannot be exported is wrong usage here, too.
+            // Passed on as it is, so that a setting that cannot be exported is an error of usage here, too.
             BrowserError::Candor(e) => anyhow::Error::from(e),
             BrowserError::Report(e) => e.into(),
             other => other.into(),
@@ -83,7 +83,7 @@ pub fn run(args: &PageArgs) -> Result<ExitCode> {
     }
 }
 
-/// The folder that has the runtime's files.
+/// The folder with the runtime's files.
 fn runtime(named: Option<&Path>, webgpu: bool) -> Result<PathBuf> {
     let needed: Vec<&str> = RUNTIME.into_iter().chain(WEBGPU.into_iter().filter(|_| webgpu)).collect();
     let complete = |folder: &Path| needed.iter().all(|file| folder.join(file).is_file());
@@ -106,7 +106,7 @@ fn runtime(named: Option<&Path>, webgpu: bool) -> Result<PathBuf> {
     })
 }
 
-/// The photos to begin with, each under a name of its own.
+/// The sample photos, each under a unique name.
 fn samples(args: &PageArgs) -> Result<Vec<(String, Vec<u8>)>> {
     let mut found: Vec<(String, Vec<u8>)> = vec![];
     if args.samples.is_empty() && args.demo {
@@ -117,7 +117,7 @@ fn samples(args: &PageArgs) -> Result<Vec<(String, Vec<u8>)>> {
         let bytes = candor::file::read(path, candor::image::MAX_FILE_BYTES)
             .with_context(|| path.display().to_string())?;
         let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-        // What a URL would read otherwise.
+        // Replaces characters that have a meaning in a URL.
         let name: String =
             name.chars().map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
         let taken = |name: &String| found.iter().any(|(n, _)| n == name);

@@ -1,4 +1,4 @@
-//! `candor scenes`: pictures with perfect ground truth, and a model that knows their classes.
+//! `candor scenes`: pictures with exact ground truth, and a model of their classes.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use crate::folder;
 use crate::output;
 use crate::setup::Usage;
 
-/// A file beside the scenes, and its bytes.
+/// A file to write beside the scenes, and its bytes.
 type Beside<'b> = (&'b Path, &'b [u8]);
 
 pub fn run(args: &ScenesArgs) -> Result<ExitCode> {
@@ -48,8 +48,8 @@ pub fn run(args: &ScenesArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// That a file may be written beside the `scenes` (their folder, which is there, and their names): it is none of them, and what is there
-/// already is the same, or is to be replaced by force. Its folder is made where it is missing.
+/// Checks that a file may be written beside the `scenes` (their folder, which exists, and their names): it is none of them, and an
+/// existing file has the same content, unless `force` is set. Its folder is created if it is missing.
 fn check(path: &Path, bytes: &[u8], (out, scenes): (&Path, &[String]), force: bool) -> Result<()> {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).map_err(ReportError::write(parent))?;
@@ -68,7 +68,7 @@ fn check(path: &Path, bytes: &[u8], (out, scenes): (&Path, &[String]), force: bo
     Ok(())
 }
 
-/// Whether two folders are one.
+/// Whether two paths are the same folder.
 fn one_folder(a: &Path, b: &Path) -> bool {
     a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b)
 }

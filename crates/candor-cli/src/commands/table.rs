@@ -1,4 +1,4 @@
-//! `candor table`: the tables of results that were written as JSON, or by itself as CSV, and figures of their columns.
+//! `candor table`: tables of results from JSON files, or from its own CSV files, and bar charts of their columns.
 
 mod bench;
 mod check;
@@ -23,7 +23,7 @@ use crate::arguments::{TableArgs, TableFormat};
 use crate::output;
 use crate::usage::Usage;
 
-/// What a file holds: its tables, and a remark that belongs to all of them.
+/// The content of a file: its tables, and a note about all of them.
 struct Sheet {
     tables: Vec<Table>,
     remark: Option<String>,
@@ -61,13 +61,13 @@ fn titles(sheets: &[Sheet]) -> BTreeSet<String> {
         .collect()
 }
 
-/// Whether a table has this title, or has it behind the name of a model.
+/// Whether a table has this title, possibly after the name of a model.
 fn is_titled(table: &Table, title: &str) -> bool {
     let behind = table.title.split_once(": ").is_some_and(|(_, behind)| behind == title);
     table.title == title || behind
 }
 
-/// The columns of all tables as bars. A column that no table has, or that has no number, is named.
+/// The columns of all tables as bars. A column that no table has, or that has no number, is an error that names it.
 fn figure(sheets: &[Sheet], columns: &[String]) -> Result<String> {
     let tables = joined(sheets.iter().flat_map(|s| &s.tables));
     let drawable: Vec<&str> = columns_of_numbers(&tables);
@@ -82,7 +82,7 @@ fn figure(sheets: &[Sheet], columns: &[String]) -> Result<String> {
     }
 }
 
-/// Tables of one title as one, with the columns of the first.
+/// Joins tables that have the same title; the columns are those of the first.
 fn joined<'t>(tables: impl Iterator<Item = &'t Table>) -> Vec<Table> {
     let mut all: Vec<Table> = vec![];
     for table in tables {
@@ -103,7 +103,7 @@ fn joined<'t>(tables: impl Iterator<Item = &'t Table>) -> Vec<Table> {
     all
 }
 
-/// Their names, each once.
+/// The names of columns of numbers, without duplicates.
 fn columns_of_numbers(tables: &[Table]) -> Vec<&str> {
     let mut names: Vec<&str> = vec![];
     for column in tables.iter().flat_map(|t| &t.columns).filter(|c| c.align == Align::Right) {
@@ -125,7 +125,7 @@ const KINDS: [(&[&str], Reader); 4] = [
     (&["parts", "peak_gflops"], |found, _| Ok(speed::sheet(&parse(found)?))),
 ];
 
-/// Most bytes of a result.
+/// Maximum bytes of a result.
 const MOST_BYTES: u64 = 1 << 30;
 
 fn read(path: &Path, args: &TableArgs) -> Result<Sheet> {
@@ -164,7 +164,7 @@ fn html(sheets: &[Sheet]) -> Result<String> {
     Ok(text)
 }
 
-/// Methods without figures and why; the reason without what stands before its first colon, which is the method or a file.
+/// Methods without results, and why; the reason without the text before its first colon, which is the method or a file.
 fn not_defined(skipped: &[Skipped]) -> Option<String> {
     let reason = |s: &Skipped| s.reason.split_once(": ").map_or(s.reason.clone(), |(_, r)| r.to_string());
     let named: Vec<String> = skipped.iter().map(|s| format!("{} ({})", s.method, reason(s))).collect();

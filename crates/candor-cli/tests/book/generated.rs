@@ -1,5 +1,5 @@
-//! The pages, and parts of pages, that are written from the program: commands from their help, methods from their registry, operators from
-//! the table of gradient rules and the formulas at the rules; and the figures, drawn by the commands on the pages of results.
+//! Generated pages and parts of pages: commands from their help, methods from their registry, operators from
+//! the table of gradient rules and the formulas of the rules; and the figures, drawn by the commands on the pages of results.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +13,7 @@ const END: &str = "<!-- end of generated -->\n";
 const NOTE: &str =
     "<!-- This page is generated: CANDOR_WRITE_BOOK=1 cargo test -p candor-cli --test book -->\n";
 
-/// Each page that is generated or has a generated part, with the text that it should have.
+/// Each page that is generated or has a generated part, with its expected text.
 pub fn pages() -> Vec<(PathBuf, String)> {
     let reference = book().join("reference");
     let methods: Vec<Value> = serde_json::from_str(&candor(&["methods", "--json"])).unwrap();
@@ -29,7 +29,7 @@ pub fn pages() -> Vec<(PathBuf, String)> {
     pages
 }
 
-/// The figures: what each command that begins with `candor table ../data/` draws for its file, run from the folder of the page.
+/// The figures: the drawing of each command that begins with `candor table ../data/`, run in the folder of the page.
 fn figures() -> Vec<(PathBuf, String)> {
     let results = book().join("results");
     let pages = listed().into_iter().filter(|p| p.starts_with(&results));
@@ -43,7 +43,7 @@ fn figures() -> Vec<(PathBuf, String)> {
     drawn.collect()
 }
 
-/// The words of a command, of which some are in single quotes.
+/// The words of a command; some may be in single quotes.
 fn words(command: &str) -> Vec<String> {
     let parts = command.split('\'').enumerate();
     let quoted = |(i, part): (usize, &str)| match i % 2 {
@@ -53,7 +53,7 @@ fn words(command: &str) -> Vec<String> {
     parts.flat_map(quoted).collect()
 }
 
-/// A page without what is generated.
+/// A page without its generated part.
 pub fn without(page: &str) -> String {
     if page.starts_with("<!-- This page is generated: ") {
         return String::new();
@@ -73,12 +73,12 @@ fn filled(path: PathBuf, part: &str) -> (PathBuf, String) {
     (path, text)
 }
 
-/// What the program prints.
+/// The program's output.
 fn candor(arguments: &[&str]) -> String {
     candor_in(&root(), arguments)
 }
 
-/// What the program prints in a folder.
+/// The program's output, run in a folder.
 fn candor_in(folder: &Path, arguments: &[&str]) -> String {
     let mut program = Command::new(assert_cmd::cargo::cargo_bin("candor"));
     let done = program.args(arguments).current_dir(folder).env_remove("COLUMNS").output().unwrap();
@@ -92,7 +92,7 @@ fn commands() -> String {
     page
 }
 
-/// Adds a command's help and that of the commands below it.
+/// Adds the help of a command and of its subcommands.
 fn add_command(page: &mut String, command: &[&str]) {
     let help = candor(&[command, &["--help"]].concat());
     let name = [&["candor"], command].concat().join(" ");
@@ -125,7 +125,7 @@ fn index(methods: &[Value]) -> String {
     table
 }
 
-/// What the registry knows of a method.
+/// The registry's description of a method.
 fn method(m: &Value) -> String {
     let says = |field: &str, yes: &'static str, no: &'static str| if m[field] == true { yes } else { no };
     let mut part = format!(
@@ -173,7 +173,7 @@ fn operators() -> String {
     page
 }
 
-/// The entries of a table in the source: the name in quotes, and what follows it.
+/// The entries of a table in the source: the name in quotes, and the rest.
 fn quoted<'t>(source: &'t str, table: &str) -> impl Iterator<Item = (&'t str, &'t str)> {
     let body = source.split_once(table).unwrap().1;
     let lines = body.lines().skip(1).take_while(|l| *l != "];").map(str::trim);
@@ -183,7 +183,7 @@ fn quoted<'t>(source: &'t str, table: &str) -> impl Iterator<Item = (&'t str, &'
     })
 }
 
-/// The operators of the table of lowerings, with their domain where it is not ONNX's own.
+/// The operators of the table of lowerings, with their domain if it is not ONNX's own.
 fn lowered(source: &str) -> Vec<String> {
     let entries = quoted(source, "pub const LOWERINGS");
     let named = entries.map(|(domain, rest)| (domain, rest.split('"').nth(1).unwrap()));

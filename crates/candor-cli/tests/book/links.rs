@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::pages::{all, book, listed, markdown, prose, read, root};
 
-/// The documents whose links are followed.
+/// The documents whose links are checked.
 fn documents() -> Vec<PathBuf> {
     let own = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "tools/README.md"];
     let mut documents: Vec<_> = own.iter().map(|f| root().join(f)).collect();
@@ -13,7 +13,7 @@ fn documents() -> Vec<PathBuf> {
     documents
 }
 
-/// What does not lead anywhere, one line each.
+/// Broken links, one line each.
 pub fn broken() -> Vec<String> {
     let mut broken = vec![];
     for document in documents() {
@@ -32,7 +32,7 @@ fn targets(line: &str) -> Vec<String> {
     after.filter_map(|rest| rest.split_once(')')).map(|(target, _)| target.to_string()).collect()
 }
 
-/// Why a link of a document leads nowhere.
+/// Why a link of a document is broken.
 fn fault(document: &Path, target: &str) -> Option<&'static str> {
     if target.starts_with("https://") {
         return None;
@@ -83,7 +83,7 @@ pub fn missing_paths() -> Vec<String> {
         let spans =
             text.lines().filter(|l| !l.starts_with("    ")).flat_map(|l| l.split('`').skip(1).step_by(2));
         for path in spans.filter(|s| is_path(s)) {
-            // Of a pattern, the folder before it.
+            // For a pattern, the folder before it.
             let exact = match path.split_once(['{', '*']) {
                 Some((start, _)) => start.rsplit_once('/').unwrap().0,
                 None => path,
@@ -96,7 +96,7 @@ pub fn missing_paths() -> Vec<String> {
     missing
 }
 
-/// Whether a code span is a path from the root of the repository, and not a command or a pattern with a name to fill in.
+/// Whether a code span is a path from the root of the repository, not a command or a pattern with a placeholder.
 fn is_path(span: &str) -> bool {
     let rooted = ["crates/", "tools/", "book/", "fuzz/"].iter().any(|folder| span.starts_with(folder));
     rooted && !span.contains([' ', '<']) && !span.contains("NAME")

@@ -1,4 +1,4 @@
-//! The book (`book/`): its generated pages are what the program says, its links lead somewhere, its shell commands run, and it stays short.
+//! The book (`book/`): its generated pages are up to date, its links are valid, its shell commands run, and it stays short.
 //!
 //! `CANDOR_WRITE_BOOK=1 cargo test -p candor-cli --test book` writes the generated pages.
 #![allow(clippy::unwrap_used, reason = "a test")]
@@ -12,9 +12,9 @@ use std::collections::BTreeSet;
 
 use pages::{book, read, root};
 
-/// Most words of README.md, ARCHITECTURE.md and the book without what is generated.
+/// Maximum number of words of README.md, ARCHITECTURE.md and the book without generated text.
 const MOST_WORDS: usize = 40_000;
-/// Most lines of a page of results, a screen and a half.
+/// Maximum number of lines of a page of results: a screen and a half.
 const MOST_LINES: usize = 90;
 
 #[test]
@@ -96,7 +96,7 @@ fn the_shell_commands_run() {
     assert!(shell.ran > 20, "{} blocks", shell.ran);
 }
 
-/// What stands in another kind of block is not run: `console` is for commands that need other programs or data that the book cannot make.
+/// Other kinds of blocks are not run: `console` is for commands that need other programs or data that the book cannot make.
 #[test]
 fn commands_that_the_book_can_run_are_run() {
     for page in pages::listed() {

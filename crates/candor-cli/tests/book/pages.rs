@@ -1,4 +1,4 @@
-//! The pages of the book and what is in them.
+//! The pages of the book and their content.
 
 use std::path::{Path, PathBuf};
 
@@ -43,7 +43,7 @@ pub fn markdown(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The fenced blocks: the language of each, and its lines.
+/// The fenced blocks: the language and the lines of each.
 pub fn blocks(markdown: &str) -> Vec<(String, String)> {
     let mut blocks = vec![];
     let mut block: Option<(String, String)> = None;
@@ -58,7 +58,7 @@ pub fn blocks(markdown: &str) -> Vec<(String, String)> {
     blocks
 }
 
-/// The blocks of a language.
+/// The blocks in a language.
 pub fn fenced(markdown: &str, language: &str) -> Vec<String> {
     blocks(markdown).into_iter().filter(|(l, _)| l == language).map(|(_, text)| text).collect()
 }

@@ -1,16 +1,16 @@
-//! Runs the shell blocks of the book, one after the other in one folder, with the files that those before made.
+//! Runs the shell blocks of the book, one after the other in one folder, with the files that earlier ones made.
 #![cfg(unix)]
 
 use std::process::{Command, Output};
 use std::time::Instant;
 
-/// What sets the system up: it needs a network or builds this program.
+/// Commands that set the system up: they need a network or build this program.
 const SETUP: [&str; 2] = ["cargo install ", "pip install "];
 
 /// A folder in which blocks run.
 pub struct Shell {
     folder: tempfile::TempDir,
-    /// Blocks that ran.
+    /// Number of blocks that ran.
     pub ran: usize,
 }
 
@@ -52,7 +52,7 @@ impl Shell {
         self.ran += 1;
     }
 
-    /// Runs a block of Python, if there is a Python with what it imports first.
+    /// Runs a block of Python, if Python and the modules that it imports first are available.
     pub fn python(&mut self, block: &str, from: &str) {
         let imports = block.lines().find(|l| l.starts_with("import ")).unwrap_or_default();
         if !self.bash(&format!("python3 -c '{imports}'")).status.success() {

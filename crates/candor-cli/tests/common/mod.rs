@@ -1,4 +1,4 @@
-//! What tests of runs that are stopped or divided have in common.
+//! Shared by tests of runs that are interrupted or divided.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,7 +29,7 @@ pub fn lines(path: &Path) -> usize {
     fs::read(path).map_or(0, |text| text.iter().filter(|b| **b == b'\n').count())
 }
 
-/// The files of a result with what they hold, seconds left out.
+/// The files of a result with their content, without seconds.
 pub fn result(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut open = vec![out.to_path_buf()];
@@ -45,7 +45,7 @@ pub fn result(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
                 _ if path.is_dir() => open.push(path),
                 Some("json") => drop(found.insert(name, without("\"seconds\":").into_bytes())),
                 Some("html") => {
-                    // The command names the folder.
+                    // The command contains the folder's name.
                     let named = format!("--out {}", out.file_name().unwrap().display());
                     let page = without(">Seconds<").replace(&named, "--out out");
                     drop(found.insert(name, page.into_bytes()));

@@ -1,4 +1,4 @@
-//! Which absent class is asked for: the easier or harder question of disturbed localisation.
+//! Chooses the absent class that is asked for: an easier or a harder form of disturbed localisation.
 
 use super::photo;
 use crate::dataset::Sample;
@@ -8,34 +8,34 @@ use candor::model::Model;
 use candor::noise::{below, stream};
 use candor::progress::Progress;
 
-/// Most photos by which classes are compared.
+/// Maximum number of photos on which classes are compared.
 const PHOTOS: usize = 2000;
-/// Near classes are among this many of the model's first.
+/// Near classes are among this many of the model's top classes, without the answer and alike ones; at most half of all classes.
 const NEAR: usize = 50;
-/// Classes whose scores correlate as much, over the photos, are alike: either may be meant where the other is.
+/// Classes whose scores have at least this correlation over photos are alike: a photo of one may be taken for the other.
 const ALIKE: f32 = 0.5;
 
-/// How a class is drawn that is not there.
+/// How an absent class is drawn.
 #[derive(Clone, Debug)]
 pub enum Absent {
-    /// Behind the model's first five.
+    /// After the model's top five (after the top tenth for models of fewer than fifty classes).
     Far,
-    /// Among the model's first fifty, but not its answer, and not alike to a class that is there.
+    /// Among the model's top fifty, not counting its answer and classes alike to one that is present.
     Near(Likeness),
-    /// The class of another photo, so that classes are as often absent as there.
+    /// The class of another photo, so that each class is absent as often as present.
     Shuffled(Vec<usize>),
 }
 
 impl Absent {
-    /// The class of another of these samples.
+    /// The class of another one of these samples.
     pub fn shuffled(samples: &[&Sample]) -> Self {
         Absent::Shuffled(samples.iter().filter_map(|sample| sample.class()).collect())
     }
 
-    /// Near classes, by the model's scores on these samples. `progress` receives each photo.
+    /// Near classes, with likeness measured by the model's scores on these samples. `progress` receives each photo.
     ///
     /// # Errors
-    /// If the engine fails. A photo that cannot be read compares nothing.
+    /// If the engine fails. A photo that cannot be read is left out of the comparison.
     pub fn near(
         samples: &[&Sample],
         (model, preprocessing): (&Model, &Preprocessing),
@@ -52,8 +52,8 @@ impl Absent {
         Ok(Absent::Near(Likeness::of(&rows)))
     }
 
-    /// A class that is none of `there`. `ranking`: the model's classes, its answer first. It depends on the seed and the item alone but for the
-    /// ranking.
+    /// A class that is none of `there`. `ranking`: the model's classes by descending score. Apart from the ranking, it depends only on
+    /// the seed and the item.
     pub fn class(&self, there: &[usize], ranking: &[usize], (seed, item): (u64, usize)) -> usize {
         let not_there = |classes: &[usize]| -> Vec<usize> {
             classes.iter().copied().filter(|c| !there.contains(c)).collect()
@@ -76,15 +76,15 @@ impl Absent {
     }
 }
 
-/// How alike classes are to a model: the correlation of their scores over photos.
+/// How similar classes are to a model: the correlation of their scores over photos.
 #[derive(Clone, Debug)]
 pub struct Likeness {
-    /// Of each class its scores, of mean 0 and norm 1.
+    /// The scores of each class, normalised to mean 0 and norm 1.
     classes: Vec<Vec<f32>>,
 }
 
 impl Likeness {
-    /// By the scores of photos, one row each.
+    /// From the scores of photos, one row each.
     fn of(rows: &[Vec<f32>]) -> Self {
         let standard = |class: usize| {
             let mut scores: Vec<f32> = rows.iter().map(|row| row[class]).collect();
@@ -97,7 +97,7 @@ impl Likeness {
         Likeness { classes: (0..rows.first().map_or(0, Vec::len)).map(standard).collect() }
     }
 
-    /// The correlation of two classes' scores, -1..=1.
+    /// The correlation of two classes' scores, −1..=1.
     fn between(&self, a: usize, b: usize) -> f32 {
         match (self.classes.get(a), self.classes.get(b)) {
             (Some(a), Some(b)) => a.iter().zip(b).map(|(a, b)| a * b).sum(),
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_near_class_is_among_the_first_and_not_alike_to_what_is_there() {
-        // Classes 2k and 2k + 1 rise and fall together; the others do not.
+        // Classes 2k and 2k + 1 have correlated scores; the others do not.
         let rows: Vec<Vec<f32>> = (0..60)
             .map(|photo| {
                 (0..200).map(|c| if (c / 2) % 60 == photo { 5.0 + (c % 2) as f32 } else { 0.0 }).collect()

@@ -1,8 +1,8 @@
-//! Disturbed localisation, D-WSOL: a box for a class that is not there is an error.
+//! Disturbed localisation, D-WSOL: a box for an absent class is an error.
 //!
-//! One threshold, chosen on the tuning split for the class that is there (MaxBoxAcc by value) and frozen, on the scale of the image:
-//! the maximum of the map of the model's answer. T is the share of photos whose class is found, F that of photos in which an absent
-//! class is "found" on an object. An empty map has no box.
+//! One threshold is chosen on the tuning split for the class that is present (MaxBoxAcc by value) and frozen. It is relative to the
+//! maximum of the map of the model's answer. T is the fraction of photos whose class is found, F the fraction of photos in which an
+//! absent class is "found" on an object. An empty map has no box.
 
 use super::Found;
 use super::localize::Localized;
@@ -14,15 +14,15 @@ use candor::quantile::percentile;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-/// Times that items are drawn again for the interval of the area.
+/// Number of bootstrap resamples for the interval of the area.
 const RESAMPLES: usize = 200;
 
-/// What makes a class one that is not there.
+/// What makes a class absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disturbance {
-    /// Another class is asked for.
+    /// A different class is asked for.
     Label,
-    /// The photo was changed so that the model answers another class.
+    /// The photo was changed so that the model answers a different class.
     Adversarial,
 }
 
@@ -34,7 +34,7 @@ impl Disturbance {
         }
     }
 
-    /// The last column, which is about the maps' masses.
+    /// The last column, about the masses of the maps.
     fn column(self) -> Column {
         match self {
             Disturbance::Label => Column::new(
@@ -59,7 +59,7 @@ impl Disturbance {
     }
 }
 
-/// Whether the class is found, and whether the absent one is, at an α.
+/// Whether the class is found, and whether the absent class is, at an α.
 fn found_at(r: &Localized, c: Choice) -> [bool; 2] {
     let s = &r.smoothed[c.sigma];
     [s.there[c.alpha] >= RIGHT, s.absent[c.alpha] >= RIGHT]
@@ -114,7 +114,7 @@ pub fn tables(found: &Found<Localized>, disturbance: Disturbance, tuning: usize,
     (Table::new(disturbance.title(), note, columns, rows, seed), plot)
 }
 
-/// [F, T] at each α of the chosen σ.
+/// [F, T] at each α for the chosen σ.
 fn curve(report: &[(usize, &Localized)], choice: Choice) -> Vec<[f64; 2]> {
     let count = report.len().max(1) as f64;
     (0..VALUES)

@@ -1,4 +1,4 @@
-//! Examples of a benchmark's page: a method's best and worst items, drawn with the true boxes and those that were found.
+//! Examples on a benchmark's page: a method's best and worst items, drawn with the true boxes and those found.
 
 use image::RgbImage;
 use image::imageops::{FilterType, resize};
@@ -12,10 +12,10 @@ use candor_report::figures::figure;
 use candor_report::paint::{Scale, overlay};
 use candor_report::picture::Picture;
 
-/// Pixels a side of a picture.
+/// Height and width of a picture in pixels.
 const SIDE: u32 = 180;
 
-/// Which item of a method, and why it is an example.
+/// An item of a method, and why it is an example.
 #[derive(Clone, Copy, Debug)]
 pub struct Chosen<'c> {
     /// The method.
@@ -24,7 +24,7 @@ pub struct Chosen<'c> {
     pub kind: &'static str,
     /// Name of the item.
     pub item: &'c str,
-    /// Name of the figure by which it is.
+    /// Name of the figure by which it was chosen.
     pub figure: &'c str,
     /// Its value.
     pub value: f64,
@@ -39,7 +39,7 @@ pub struct Example {
     figure: String,
     /// The photo, then the maps.
     pictures: Vec<Boxed>,
-    /// Whether something is drawn into the pictures.
+    /// Whether boxes are drawn into the pictures.
     pub(super) boxes: bool,
 }
 
@@ -47,17 +47,17 @@ pub struct Example {
 #[derive(Debug, Serialize)]
 struct Boxed {
     name: String,
-    /// What its boxes say; empty if nothing.
+    /// Description of its boxes; empty if there are none.
     said: String,
     picture: Picture,
-    /// Width and height of the grid of the boxes.
+    /// Width and height of the grid on which boxes are given.
     size: [usize; 2],
     truth: Vec<Box4>,
     found: Option<Box4>,
 }
 
 impl Example {
-    /// Draws an item: the picture and each map on the scale of the first.
+    /// Draws an item: the picture, and each map on the scale of the first.
     ///
     /// # Errors
     /// [`ReportError::Encode`] if a picture cannot be encoded.
@@ -91,7 +91,7 @@ impl Example {
 }
 
 impl Boxed {
-    /// The photo with the true boxes of all classes that are asked for.
+    /// The photo with the true boxes of all classes asked for.
     fn photo(item: &str, small: &RgbImage, maps: &[ShownMap]) -> Result<Self, ReportError> {
         let size = maps.first().map_or([1, 1], |m| [m.map.width, m.map.height]);
         Ok(Boxed {
@@ -105,7 +105,7 @@ impl Boxed {
     }
 }
 
-/// What the boxes of a map say.
+/// Describes the boxes of a map.
 fn said(m: &ShownMap) -> String {
     let best = |found: Box4, boxes: &[Box4]| boxes.iter().map(|&t| iou(found, t)).fold(0.0, f64::max);
     match (m.found, m.truth.is_empty(), m.objects.is_empty()) {
@@ -116,7 +116,7 @@ fn said(m: &ShownMap) -> String {
     }
 }
 
-/// The same for those who do not see the picture.
+/// The description for readers who do not see the picture.
 fn in_words(m: &ShownMap) -> String {
     match said(m) {
         said if said.is_empty() => said,

@@ -1,4 +1,4 @@
-//! Faithfulness of methods on a dataset: what the model says when parts of its photos go ([`crate::faithfulness`]).
+//! Faithfulness of methods on a dataset: how the model's output changes when parts of photos are removed ([`crate::faithfulness`]).
 
 mod figures;
 
@@ -23,20 +23,20 @@ use candor::scores::ranking;
 
 pub use figures::tables;
 
-/// Images in one batch.
+/// Images per batch.
 const BATCH: usize = 8;
-/// Standard deviation of the blur that replaces pixels, as a share of the shorter side.
+/// Standard deviation of the blur that replaces pixels, as a fraction of the shorter side.
 const BLUR: f32 = 0.05;
-/// Percentages of pixels that are infilled in the curves of deletion and insertion. ROAD has those between the ends.
+/// Percentages of pixels that are infilled in the curves of deletion and insertion. ROAD uses those between the ends.
 const INFILLED: [f64; 5] = [0.0, 20.0, 50.0, 80.0, 100.0];
-/// Noise of the infill.
+/// Standard deviation of the infill's noise, in the model's units.
 const NOISE: f32 = 0.01;
-/// Random regions of the agreement by removal.
+/// Number of random regions in the agreement by removal.
 const REGIONS: usize = 5;
-/// Perturbations of infidelity, and their side as a share of the shorter one.
+/// Number of perturbations for infidelity, and their side as a fraction of the shorter one.
 const PERTURBATIONS: usize = 10;
 const SIDE: f64 = 0.25;
-/// Photos near by of max-sensitivity, and how far away in units of the photo's standard deviation.
+/// Number of nearby photos for max-sensitivity, and their distance in units of the photo's standard deviation.
 const NEARBY: usize = 2;
 const RADIUS: f32 = 0.05;
 
@@ -45,43 +45,43 @@ const RADIUS: f32 = 0.05;
 pub struct Faithful {
     /// The class: the model's answer.
     pub class: usize,
-    /// Whether the map is constant, so that it has no order.
+    /// Whether the map is constant, so that it does not rank pixels.
     pub constant: bool,
-    /// Probability while pixels go, at each step.
+    /// Probability while pixels are removed, at each step.
     pub deletion: Ways,
-    /// Probability while pixels come back, at each step.
+    /// Probability while pixels are inserted, at each step.
     pub insertion: Ways,
-    /// ROAD: (least − most relevant first) ÷ 2, mean over percentages.
+    /// ROAD: (least − most relevant first) ÷ 2, mean over percentages, in units of probability.
     pub road: Option<f64>,
-    /// Probabilities of the photo, and of the photo times the map.
+    /// Probabilities for the photo, and for the photo times the map.
     pub confidence: Option<Confidence>,
-    /// Log-odds of the whole, of the region alone, and without the region.
+    /// Log-odds for the whole photo, for the region alone, and without the region.
     pub region: Option<Region>,
-    /// By how much more the log-odds fall without the region than without others of its shape.
+    /// How much more the log-odds fall without the region than without other regions of its shape.
     pub excess: Option<f64>,
-    /// Infidelity in log-odds², at the best scale of the map.
+    /// Infidelity in log-odds², with the best scale of the map.
     pub infidelity: Option<f64>,
-    /// Largest change of the map near by, in units of its norm.
+    /// Largest change of the map for nearby photos, in units of its norm.
     pub sensitivity: Option<f64>,
-    /// Gini index.
+    /// Gini index, 0..=1.
     pub gini: Option<f64>,
-    /// Share of pixels that hold 90 % of the mass.
+    /// Fraction of pixels that contain 90 % of the mass.
     pub pixels: Option<f64>,
 }
 
-/// A curve for each kind of replaced pixels.
+/// A curve for each kind of replacement pixels.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ways {
-    /// The photo's mean colour, at equal steps.
+    /// With the photo's mean colour, at equal steps.
     pub mean: Vec<f64>,
-    /// The blurred photo, at equal steps.
+    /// With the blurred photo, at equal steps.
     pub blur: Vec<f64>,
-    /// What the pixels that are there suggest ([`Substrate::Inpaint`]), with 0, 20, 50, 80 and 100 percent of the pixels infilled.
+    /// With imputation from the remaining pixels ([`Substrate::Inpaint`]), at 0, 20, 50, 80 and 100 percent infilled pixels.
     pub infill: Vec<f64>,
 }
 
 impl Ways {
-    /// The area under the last of them, whose steps are not equal.
+    /// The area under `infill`, whose steps are not equal.
     fn infill_area(&self) -> f64 {
         let points = INFILLED.iter().zip(&self.infill).map(|(x, y)| [x / 100.0, *y]);
         curve::trapezoids(&points.collect::<Vec<_>>())
@@ -97,19 +97,19 @@ pub struct Faithfulness<'d> {
     settings: Settings,
 }
 
-/// What is asked.
+/// Settings of the benchmark.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Seed of all draws.
+    /// Seed of all random draws.
     pub seed: u64,
-    /// Steps of deletion and insertion.
+    /// Number of steps of deletion and insertion.
     pub steps: usize,
-    /// Share of the photo that a region has.
+    /// Size of a region as a fraction of the photo.
     pub area: f64,
 }
 
 impl<'d> Faithfulness<'d> {
-    /// All photos of a dataset; what is in them does not matter.
+    /// Uses all photos of a dataset; its labels are not used.
     ///
     /// # Errors
     /// If the engine cannot compile the model.
@@ -203,7 +203,7 @@ impl Measure for Faithfulness<'_> {
     }
 }
 
-/// Without the whole photo and without nothing, which say nothing of a map.
+/// Leaves out 0 and 100 percent, which say nothing about a map.
 fn between_ends(road: &Road) -> Road {
     let cut = |values: &[f64]| values[1..values.len() - 1].to_vec();
     let (percentages, most, least) = (cut(&road.percentages), cut(&road.most), cut(&road.least));

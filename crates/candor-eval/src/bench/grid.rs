@@ -1,8 +1,8 @@
-//! Image-disturbed localisation: pictures made of several, so that it is known what is where and what is not there.
+//! Image-disturbed localisation: pictures composed of several photos, so that it is known what is where and what is absent.
 //!
-//! Grids of photos that the model answers right with a probability of at least [`LEAST`], one cell each, and photos with another
-//! one pasted into them (Böhle et al. 2021 have grids on larger inputs; here a grid is as large as the model's input). Every class
-//! in the picture is asked for, and one that is not. Photos need no boxes; where they have some, these are moved with them.
+//! Grids of photos that the model classifies correctly with a probability of at least [`LEAST`], one per cell, and photos with a second
+//! one pasted into them (Böhle et al. 2021 use grids on larger inputs; here a grid has the size of the model's input). Every class
+//! in the picture is asked for, and an absent one. Photos need no boxes; if they have boxes, these are moved with them.
 
 use candor::progress::Progress;
 use image::{RgbImage, imageops};
@@ -26,12 +26,12 @@ use candor::model::Model;
 use candor::noise::below;
 use candor::scores::ranking;
 
-/// Least probability of the right answer of a photo that becomes part of a picture.
+/// Minimum probability of the correct class for a photo to be used in a picture.
 pub const LEAST: f64 = 0.5;
-/// Side of a pasted photo as a share of the picture's.
+/// Side of a pasted photo as a fraction of the picture's.
 const PASTED: f64 = 0.4;
 
-/// How a picture is made of photos.
+/// How a picture is composed of photos.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
@@ -39,7 +39,7 @@ pub enum Layout {
     Two,
     /// Nine cells.
     Three,
-    /// One photo, and another pasted into a corner of it.
+    /// One photo, and another one pasted into a corner of it.
     Pasted,
 }
 
@@ -55,7 +55,7 @@ impl Layout {
         ["2×2 grids", "3×3 grids", "Pasted distractors"][self as usize]
     }
 
-    /// Where part `i` goes in a picture of `[height, width]`; both ends excluded.
+    /// Rectangle of part `i` in a picture of `[height, width]`; both far edges excluded.
     fn rectangle(self, i: usize, [height, width]: [usize; 2], corner: usize) -> Box4 {
         let cell = |n: usize| {
             let edge = |k: usize, size: usize| (k * size / n) as i32;
@@ -76,26 +76,26 @@ impl Layout {
     }
 }
 
-/// What a method showed on a picture.
+/// A method's results on a picture.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Composed {
     layout: Layout,
     parts: Vec<Part>,
-    /// IoU of the absent class's box with the object that it overlaps most, at each α of each σ; empty without boxes.
+    /// IoU of the absent class's box with the object that it overlaps most, at each α for each σ; empty without boxes.
     absent: Vec<Vec<f32>>,
 }
 
-/// What a method showed of one class in a picture.
+/// A method's results for one class in a picture.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Part {
     class: usize,
-    /// Share of the map's positive mass in its own part of the picture; `None` for an empty map.
+    /// Fraction of the map's positive mass in its own part of the picture; `None` for an empty map.
     own: Option<f64>,
-    /// Own part's share of the picture.
+    /// Fraction of the picture that its own part covers.
     area: f64,
-    /// Whether the maximum lies in its own part.
+    /// Whether the maximum is in its own part.
     hit: bool,
-    /// IoU of its box with the object's, at each α of each σ, on the scale of the picture; empty without boxes.
+    /// IoU of its box with the object's, at each α for each σ, on the scale of the picture; empty without boxes.
     there: Vec<Vec<f32>>,
 }
 
@@ -123,7 +123,7 @@ impl<'d> Grids<'d> {
     /// Chooses the photos and composes `count` pictures of each layout. `progress` is called for each photo tried.
     ///
     /// # Errors
-    /// If the engine fails, or too few classes are answered right.
+    /// If the engine fails, or too few classes are classified correctly.
     pub fn new(
         localize: Localize<'d>,
         model: &Model,
@@ -134,7 +134,7 @@ impl<'d> Grids<'d> {
         let mut sure: Vec<(usize, usize)> = vec![];
         for (i, sample) in localize.samples.iter().enumerate() {
             let class = sample.class().unwrap_or(0);
-            // What cannot be read is no part of a picture.
+            // Photos that cannot be read are not used.
             let seen = photo(sample).and_then(|photo| {
                 truth(sample, &photo, class, localize.preprocessing)?;
                 Ok(localize.preprocessing.apply(&photo))
@@ -171,7 +171,7 @@ impl<'d> Grids<'d> {
         Ok(Grids { localize, pictures })
     }
 
-    /// Whether any photo of the pictures has boxes, by which a threshold is chosen and boxes are judged.
+    /// Whether any photo of the pictures has boxes, with which a threshold is chosen and boxes are evaluated.
     pub fn has_boxes(&self) -> bool {
         let has = |(sample, class): &(usize, usize)| {
             let objects = &self.localize.samples[*sample].objects;
@@ -205,7 +205,7 @@ impl<'d> Grids<'d> {
         Ok((picture, there))
     }
 
-    /// The picture, its parts, and maps of their classes, of an absent one, and of the answer.
+    /// The picture, its parts, and maps of their classes, of an absent class, and of the model's answer.
     fn ask(&self, method: &mut Explaining<'_>, item: usize) -> Result<(RgbImage, Vec<Placed>, Asked)> {
         let (picture, there) = self.compose(item)?;
         let present: Vec<usize> = there.iter().map(|p| p.class).collect();
@@ -242,7 +242,7 @@ impl Measure for Grids<'_> {
         };
         let parts = there.iter().enumerate().map(|(i, Placed { class, own, truth })| {
             let map = asked.map(*class);
-            // What lies under a later part is not seen.
+            // Areas under a later part are not visible.
             let later: Vec<Box4> = there[i + 1..].iter().map(|p| inner(p.own)).collect();
             let mine = |r: usize, c: usize| in_boxes(&[inner(*own)], r, c) && !in_boxes(&later, r, c);
             let count = (0..height * width).filter(|p| mine(p / width, p % width)).count();
@@ -266,7 +266,7 @@ impl Measure for Grids<'_> {
     fn show(&mut self, method: &mut Explaining<'_>, item: usize, frozen: Option<Frozen>) -> Result<Shown> {
         let (picture, there, asked) = self.ask(method, item)?;
         let objects: Vec<Box4> = there.iter().flat_map(|p| p.truth.iter().copied()).collect();
-        // Without boxes nothing chose a threshold.
+        // Without boxes no threshold was chosen.
         let frozen = frozen.filter(|_| self.has_boxes());
         let named = |class: usize, what: &str| (class, format!("{}{what}", self.localize.labels.name(class)));
         let present = there.iter().take(4);
@@ -277,10 +277,10 @@ impl Measure for Grids<'_> {
     }
 }
 
-/// The boxes of a sample's class on the input's grid; none if it has none.
+/// The boxes of a sample's class on the input's grid; empty if it has none.
 ///
 /// # Errors
-/// It has some, and the model sees none of them.
+/// If it has boxes, but all are outside of what the model sees.
 fn truth(sample: &Sample, photo: &RgbImage, class: usize, p: &Preprocessing) -> Result<Vec<Box4>> {
     if sample.boxes(class, photo).is_empty() {
         return Ok(vec![]);
@@ -288,12 +288,12 @@ fn truth(sample: &Sample, photo: &RgbImage, class: usize, p: &Preprocessing) -> 
     localize::truth(sample, photo, class, p)
 }
 
-/// A box whose far edges are included.
+/// A box with inclusive far edges.
 fn inner([x0, y0, x1, y1]: Box4) -> Box4 {
     [x0, y0, x1 - 1, y1 - 1]
 }
 
-/// One table a layout. Items below `tuning` choose σ and α; the others are reported.
+/// One table per layout. Items below `tuning` are used to choose σ and α; the others are reported.
 pub fn tables(found: &Found<Composed>, tuning: usize, seed: u64) -> Vec<Table> {
     let table = |layout: Layout| {
         let rows = found.methods.iter().map(|m| {
@@ -326,7 +326,7 @@ pub fn tables(found: &Found<Composed>, tuning: usize, seed: u64) -> Vec<Table> {
     Layout::ALL.map(table).into()
 }
 
-/// The mean of a figure over the parts that have it.
+/// The mean of a figure over the parts for which it is defined.
 fn mean(values: &dyn Fn(&Part) -> Option<f64>, r: &Composed) -> Option<f64> {
     let all: Vec<f64> = r.parts.iter().filter_map(values).collect();
     (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
@@ -337,17 +337,17 @@ fn right(boxes: &[Vec<f32>], c: Choice) -> Option<f64> {
     Some(rate(boxes.get(c.sigma)?[c.alpha] >= RIGHT))
 }
 
-/// Share of the parts whose class is found, of those with boxes.
+/// Fraction of the parts with boxes whose class is found.
 fn found(r: &Composed, c: Choice) -> Option<f64> {
     mean(&|p| right(&p.there, c), r)
 }
 
-/// The choice by which most parts are found.
+/// The choice with which most parts are found.
 fn best(tune: &[(usize, &Composed)]) -> Choice {
     choose(VALUES, |c| tune.iter().filter_map(|(_, r)| found(r, c)).sum())
 }
 
-/// What the tuning split froze for a method's boxes on the pictures of the first layout, of which the page's examples are.
+/// The choice frozen on the tuning split for a method's boxes on the pictures of the first layout, from which the page's examples are.
 pub fn frozen(all: &Found<Composed>, method: &str, tuning: usize) -> Frozen {
     let of_first = |(i, r): &(usize, &Composed)| *i < tuning && r.layout == Layout::ALL[0];
     let tune: Vec<_> = all.of(method).into_iter().filter(of_first).collect();

@@ -1,5 +1,5 @@
-//! One photo's part of the localisation benchmarks: boxes and the pointing game for the class that is there, and the same box for
-//! one that is not.
+//! One photo's part of the localisation benchmarks: boxes and the pointing game for the class that is present, and the same box for
+//! an absent one.
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
@@ -18,63 +18,63 @@ use candor::labels::Labels;
 use candor::map::Map;
 use candor::scores::ranking;
 
-/// What a map of a photo shows.
+/// The results for a map of a photo.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Localized {
-    /// The class asked for, which is there.
+    /// The class asked for, which is present.
     pub class: usize,
     /// The model's answer.
     pub top1: usize,
-    /// A class that is not there, drawn by the seed.
+    /// An absent class, drawn with the seed.
     pub absent: usize,
     /// Number of boxes of the class.
     pub boxes: usize,
-    /// Area of the first box as a share of the input's.
+    /// Area of the first box as a fraction of the input's.
     pub area: f64,
     /// Masses of the maps of the class, of the answer and of the absent class.
     pub mass: [f64; 3],
-    /// Share of the map's mass inside the boxes; `None` for an empty map.
+    /// Fraction of the map's mass inside the boxes; `None` for an empty map.
     pub inside: Option<f64>,
-    /// Figures of the map under each of [`SIGMAS`].
+    /// Results for the map blurred with each of [`SIGMAS`].
     pub smoothed: Vec<Smoothed>,
 }
 
-/// Figures of a map under a Gaussian.
+/// Results for a blurred map.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Smoothed {
-    /// Whether the maximum lies in a box.
+    /// Whether the maximum is in a box.
     pub hit: bool,
-    /// Whether it lies in a box or within [`TOLERANCE`] of one.
+    /// Whether it is in a box or within [`TOLERANCE`] of one.
     pub near: bool,
     /// Best IoU of the largest contour's box, at each α of each [`Rule`].
     pub single: [Vec<f32>; 3],
     /// Best IoU of any contour's box, at each α of [`Rule::Value`].
     pub multi: Vec<f32>,
-    /// IoU of the largest contour's box, at each α of [`Rule::Value`] on the scale of the image: the maximum of its answer's map.
+    /// IoU of the largest contour's box, at each α of [`Rule::Value`], relative to the maximum of the answer's map.
     pub there: Vec<f32>,
-    /// The same of the absent class's map, with any object of the photo.
+    /// The same for the absent class's map, with any object of the photo.
     pub absent: Vec<f32>,
-    /// Pixels on the object and beside it, where the dataset has masks.
+    /// Pixels on the object and off it, if the dataset has masks.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pixels: Option<Histogram>,
 }
 
 /// The benchmark of localisation on a dataset.
 pub struct Localize<'d> {
-    /// Photos of a known class; with its boxes, where a benchmark needs them.
+    /// Photos with a known class, and with its boxes, if a benchmark needs them.
     pub samples: Vec<&'d Sample>,
-    /// How photos become input.
+    /// The preprocessing.
     pub preprocessing: &'d Preprocessing,
     /// Names of the classes.
     pub labels: &'d Labels,
-    /// Which classes are asked for that are not there.
+    /// How absent classes are chosen.
     pub absent: Absent,
-    /// Draws them.
+    /// Seed for choosing them.
     pub seed: u64,
 }
 
 impl<'d> Localize<'d> {
-    /// The samples of a dataset that say where a class is.
+    /// Uses the samples of a dataset with a box of their class.
     pub fn new(
         dataset: &'d Dataset,
         preprocessing: &'d Preprocessing,
@@ -86,7 +86,7 @@ impl<'d> Localize<'d> {
         of_classes
     }
 
-    /// The samples of a dataset that say what class is there, whether or not they say where.
+    /// Uses the samples of a dataset with a known class, with or without boxes.
     pub fn of_classes(
         dataset: &'d Dataset,
         preprocessing: &'d Preprocessing,
@@ -99,7 +99,7 @@ impl<'d> Localize<'d> {
     }
 }
 
-/// A photo made ready: input, and what is where on its grid.
+/// A prepared photo: the input, and the objects on its grid.
 pub struct Located {
     /// Preprocessed values, C·H·W.
     pub input: Vec<f32>,
@@ -107,11 +107,11 @@ pub struct Located {
     pub truth: Vec<Box4>,
     /// Boxes of all objects.
     pub objects: Vec<Box4>,
-    /// Pixels of the class, where the dataset has masks.
+    /// Pixels of the class, if the dataset has masks.
     pub mask: Option<Vec<bool>>,
 }
 
-/// A sample's boxes of `class` on the grid of the input that its photo becomes: those of which the model sees something.
+/// A sample's boxes of `class` on the grid of its photo's input, without those that the model does not see.
 fn boxes(sample: &Sample, photo: &RgbImage, class: usize, preprocessing: &Preprocessing) -> Vec<Box4> {
     let (width, height) = photo.dimensions();
     let region = preprocessing.region(height, width);
@@ -126,10 +126,10 @@ fn boxes(sample: &Sample, photo: &RgbImage, class: usize, preprocessing: &Prepro
     sample.boxes(class, photo).into_iter().filter_map(to_grid).collect()
 }
 
-/// A sample's boxes of `class` on the grid of the input that its photo becomes, at least one.
+/// A sample's boxes of `class` on the grid of its photo's input, at least one.
 ///
 /// # Errors
-/// The model sees none of them.
+/// If the model sees none of them.
 pub fn truth(
     sample: &Sample,
     photo: &RgbImage,
@@ -144,10 +144,10 @@ pub fn truth(
     Ok(truth)
 }
 
-/// Makes a sample ready, with its boxes of `class` on the grid of the input that its photo becomes.
+/// Prepares a sample, with its boxes of `class` on the grid of its photo's input.
 ///
 /// # Errors
-/// The mask cannot be read, or the model sees none of the class's boxes.
+/// If the mask cannot be read, or the model sees none of the class's boxes.
 pub fn locate(
     sample: &Sample,
     photo: &RgbImage,
@@ -197,7 +197,7 @@ impl Measure for Localize<'_> {
 }
 
 impl Localize<'_> {
-    /// The class that is there, and the photo.
+    /// The class that is present, and the photo.
     fn sample(&self, item: usize) -> Result<(usize, RgbImage)> {
         Ok((self.samples[item].class().unwrap_or(0), photo(self.samples[item])?))
     }
@@ -217,11 +217,11 @@ impl Localize<'_> {
     }
 }
 
-/// Classes asked for, and their maps.
+/// The classes asked for, and their maps.
 pub struct Asked {
     /// The model's answer.
     pub top1: usize,
-    /// A class that is not there.
+    /// An absent class.
     pub absent: usize,
     classes: Vec<usize>,
     maps: Vec<Map>,
@@ -233,7 +233,7 @@ impl Asked {
         &self.maps[self.classes.iter().position(|&c| c == class).unwrap_or(0)]
     }
 
-    /// The map of one of the classes, to look at, under a name. `truth` and `objects` are those of [`ShownMap`].
+    /// The map of one of the classes for display, with a name. `truth` and `objects` are those of [`ShownMap`].
     pub fn shown(
         &self,
         (class, name): (usize, String),
@@ -251,10 +251,10 @@ impl Asked {
     }
 }
 
-/// Behind the name of a class that is asked for and is not there.
+/// Suffix of the name of an absent class.
 pub const NOT_THERE: &str = " (not there)";
 
-/// Maps of the classes `present`, of one that is not among the `known` ones, and of the answer.
+/// Maps of the classes `present`, of a class that is none of the `known` ones, and of the model's answer.
 pub fn ask(
     method: &mut Explaining<'_>,
     input: &[f32],
@@ -265,8 +265,8 @@ pub fn ask(
     ask_for(method, present, Absent::Far.class(known, &ranking, (seed, item)), &ranking)
 }
 
-/// Maps of the classes `present`, of one that is `absent`, and of the answer, the first of the ranking. The method has just
-/// been given the photo.
+/// Maps of the classes `present`, of the class `absent`, and of the answer, which is the first of the ranking. The method must have been
+/// given the photo.
 pub fn ask_for(
     method: &mut Explaining<'_>,
     present: &[usize],
@@ -282,7 +282,7 @@ pub fn ask_for(
     Ok(Asked { top1: ranking[0], absent, classes, maps })
 }
 
-/// The maps of the class that is there and of the absent one, to look at.
+/// The maps of the class that is present and of the absent one, for display.
 pub fn shown(
     located: &Located,
     asked: &Asked,
@@ -297,7 +297,7 @@ pub fn shown(
     ]
 }
 
-/// What the maps of a photo say of the class that is there.
+/// The results of a photo's maps for the class that is present.
 pub fn localized(located: &Located, asked: &Asked, class: usize) -> Localized {
     let &Asked { top1, absent, .. } = asked;
     let maps = [class, top1, absent].map(|c| asked.map(c));
@@ -314,15 +314,15 @@ pub fn localized(located: &Located, asked: &Asked, class: usize) -> Localized {
     }
 }
 
-/// IoU of the largest contour's box with one of `truth`, at each α of [`Rule::Value`] on a scale that need not be the map's own.
-/// An empty map has no box: a pixel without any value is never foreground.
+/// IoU of the largest contour's box with one of `truth`, at each α of [`Rule::Value`], relative to `scale`, which need not be the map's
+/// maximum. An empty map has no box: a pixel with value 0 is never foreground.
 pub fn overlaps(map: &Map, scale: f32, truth: &[Box4]) -> Vec<f32> {
     let (levels, empty) = (Levels::of(map, scale), map.max() <= 0.0);
     let overlap = |alpha| if empty { 0.0 } else { levels.boxes(share_of_scale(alpha)).single(truth) as f32 };
     Rule::Value.alphas().into_iter().map(overlap).collect()
 }
 
-/// The figures under each Gaussian, side by side on the cores.
+/// The results for each blur, computed in parallel.
 fn smoothed(located: &Located, maps: [&Map; 3]) -> Vec<Smoothed> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = SIGMAS.iter().map(|&s| scope.spawn(move || under(s, located, maps))).collect();

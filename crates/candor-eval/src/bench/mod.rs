@@ -1,4 +1,4 @@
-//! Benchmarks: methods × items, measured one by one into a journal, then summed up.
+//! Benchmarks: methods × items, measured one by one into a journal, then summarised.
 
 pub mod absent;
 pub mod dwsol;
@@ -38,9 +38,9 @@ use candor::map::Map;
 use candor::model::Model;
 use candor::parameters::MethodInfo;
 
-/// What a benchmark measures.
+/// A benchmark.
 pub trait Measure {
-    /// The figures of one method on one item.
+    /// The results of one method on one item.
     type Record: Serialize + DeserializeOwned;
 
     /// Number of items.
@@ -49,12 +49,12 @@ pub trait Measure {
     /// Name of an item, for tables.
     fn name(&self, item: usize) -> String;
 
-    /// Number of an item in the journal, which does not change where only some of the samples are measured.
+    /// Number of an item in the journal; it does not change if only some of the samples are measured.
     fn key(&self, item: usize) -> usize {
         item
     }
 
-    /// The unit of the work that an item belongs to, by which [`Shard`] divides it.
+    /// The unit of work that an item belongs to, by which [`Shard`] divides the work.
     fn unit(&self, item: usize) -> usize {
         item
     }
@@ -62,71 +62,71 @@ pub trait Measure {
     /// Measures a method on an item.
     ///
     /// # Errors
-    /// Whatever keeps this item from being measured; the others go on.
+    /// Any error that prevents this item from being measured; the run continues with the others.
     fn measure(&mut self, method: &mut Explaining<'_>, item: usize) -> Result<Self::Record>;
 
-    /// The picture of an item and a method's maps of it, each with its name, for the page. The first sets the scale. `frozen`: by
-    /// what the benchmark's boxes are found, if it has boxes.
+    /// The picture of an item and a method's maps of it, each with its name, for the page. The first map sets the scale. `frozen`: how
+    /// the benchmark's boxes are found, if it has boxes.
     ///
     /// # Errors
     /// As [`Measure::measure`].
     fn show(&mut self, method: &mut Explaining<'_>, item: usize, frozen: Option<Frozen>) -> Result<Shown>;
 }
 
-/// An item to look at.
+/// An item for display.
 pub struct Shown {
-    /// What the model sees.
+    /// The photo as the model sees it.
     pub picture: RgbImage,
     /// The map of each class asked for.
     pub maps: Vec<ShownMap>,
 }
 
-/// A map to look at, with boxes in its pixels.
+/// A map for display, with boxes in its pixels.
 pub struct ShownMap {
     /// Name of the class.
     pub name: String,
     /// The map.
     pub map: Map,
-    /// Where the class is; empty if it is absent or its place is unknown.
+    /// True boxes of the class; empty if it is absent or its position is unknown.
     pub truth: Vec<Box4>,
-    /// The objects of the picture, on one of which a box of a class that is not there is an error; empty for others.
+    /// For an absent class, the objects of the picture, on which a box is an error; empty for others.
     pub objects: Vec<Box4>,
-    /// Where the map says that it is, if it says so.
+    /// The box that the map gives, if any.
     pub found: Option<Box4>,
 }
 
 /// A sample's photo.
 ///
 /// # Errors
-/// Naming the sample.
+/// If it cannot be read, naming the sample.
 pub fn photo(sample: &Sample) -> Result<RgbImage> {
     sample.photo().map_err(|e| Error::sample(&sample.id, e))
 }
 
-/// A method of a run, and on how many of the items it is measured.
+/// A method of a run, and the number of items on which it is measured.
 #[derive(Clone, Copy)]
 pub struct Contender<'m> {
-    /// Its name in the tables: the method's, or that with settings where one method runs with several.
+    /// Its name in the tables: the method's, with its settings if a method is run with several.
     pub name: &'m str,
     /// The method and its settings.
     pub subject: Subject<'m>,
-    /// Most items, spread evenly; all if `None`.
+    /// Maximum number of items, evenly spaced; all if `None`.
     pub most: Option<usize>,
 }
 
 impl Contender<'_> {
-    /// The items on which it is measured, of `items`.
+    /// Indices of the items on which it is measured, out of `count`.
     pub fn items(&self, count: usize) -> Vec<usize> {
         let most = self.most.unwrap_or(count).min(count);
         (0..most).map(|i| i * count / most).collect()
     }
 }
 
-/// What a run found.
+/// Results of a run.
 pub struct Found<R> {
-    /// The methods, those skipped left out, with all their parameters.
+    /// The methods with all their parameters, without skipped ones.
     pub methods: Vec<MethodInfo>,
-    /// What was measured, by method and item.
+    /// The measurements, by method and item.
     pub entries: Vec<Entry<R>>,
     /// Methods that are not defined for the model.
     pub skipped: Vec<Skipped>,
@@ -135,7 +135,7 @@ pub struct Found<R> {
 /// Measures all methods on all items that the journal does not have. `progress` receives each method as a stage and each item as a step.
 ///
 /// # Errors
-/// The journal cannot be written, or is another run's.
+/// If the journal cannot be written, or belongs to another run.
 pub fn run<M: Measure>(
     model: &Model,
     contenders: &[Contender<'_>],
@@ -146,9 +146,9 @@ pub fn run<M: Measure>(
     let mut journal = Journal::open(journal, configuration)?;
     let Measured { methods, skipped, asked } =
         measured(model, contenders, measure, (&mut journal, None), progress)?;
-    // Read back even where all was measured just now: the figures of a resumed run come by the same way.
+    // Read back even if all was measured now, so that a resumed run computes its figures in the same way.
     let names: Vec<&str> = methods.iter().map(|m| m.name.as_str()).collect();
-    // A journal may hold more than this run asks for: another limit, more items of a method.
+    // A journal may contain more than this run needs: with another limit, more items of a method.
     let item = |mut e: Entry<M::Record>| {
         e.item = *asked.get(&(e.method.clone(), e.item))?;
         Some(e)
@@ -157,7 +157,7 @@ pub fn run<M: Measure>(
     Ok(Found { entries, methods, skipped })
 }
 
-/// As [`run`], but only what belongs to a shard, and nothing is read back. Returns the number of maps that belong to it.
+/// As [`run`], but only for the work of a shard, and nothing is read back. Returns the number of maps that belong to it.
 ///
 /// # Errors
 /// As [`run`].
@@ -173,11 +173,11 @@ pub fn run_shard<M: Measure>(
     Ok(found.asked.len())
 }
 
-/// What a pass over the methods and items has measured.
+/// Measurements of a pass over methods and items.
 struct Measured {
     methods: Vec<MethodInfo>,
     skipped: Vec<Skipped>,
-    /// Items by their lines in the journal.
+    /// Items by their entries in the journal.
     asked: HashMap<(String, usize), usize>,
 }
 
@@ -210,7 +210,7 @@ fn measured<M: Measure>(
                 let mut method = Explaining { model, explainer: explainer.as_mut(), progress };
                 let outcome = match measure.measure(&mut method, item) {
                     Ok(record) => Outcome::Measured(record),
-                    // Not the item's fault: it is measured when the run goes on.
+                    // Not the item's fault: it is measured when the run is resumed.
                     Err(e @ Error::Explain(candor::Error::Cancelled(_))) => return Err(e),
                     Err(e) => Outcome::Failed(one_line(&e)),
                 };
@@ -223,7 +223,7 @@ fn measured<M: Measure>(
 }
 
 impl<R> Found<R> {
-    /// Items that could not be measured, each once, with its number and the reason.
+    /// Items that could not be measured, without duplicates, each with its number and the reason.
     pub fn failed(&self) -> Vec<(usize, String)> {
         let mut failed: Vec<(usize, String)> = vec![];
         for entry in &self.entries {
@@ -236,7 +236,7 @@ impl<R> Found<R> {
         failed
     }
 
-    /// What a method measured, item by item; failures left out.
+    /// A method's measurements, item by item, without failures.
     pub fn of(&self, method: &str) -> Vec<(usize, &R)> {
         let of_method = self.entries.iter().filter(|e| e.method == method);
         of_method

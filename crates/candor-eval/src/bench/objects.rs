@@ -1,7 +1,7 @@
-//! Photos of several objects: does each class's map lie on its own object, and are classes found that are there and no others?
+//! Photos of several objects: is each class's map on its own object, and are present classes told from absent ones?
 //!
-//! All classes of a photo are asked for, and as many that the dataset knows and the photo does not have. A class of the dataset may stand for
-//! several of the model's (a dog for all breeds): the one of them that the model finds likeliest is asked for, of the absent ones, too.
+//! All classes of a photo are asked for, and the same number of classes of the dataset that are absent. A class of the dataset may stand
+//! for several of the model's (a dog for all breeds): the one with the highest score is asked for, also of absent ones.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,38 +29,38 @@ use candor::progress::Progress;
 use candor::quantile::percentile;
 use candor::scores::ranking;
 
-/// Share of a box's sides that is added on each where an object is shown alone.
+/// Margin added on each side of a box, as a fraction of its sides, when an object is shown alone.
 pub const AROUND: f64 = 0.1;
-/// Times that photos are drawn again for the interval of the AUROC.
+/// Number of bootstrap resamples for the interval of the AUROC.
 const RESAMPLES: usize = 1000;
 
-/// What a method showed on a photo.
+/// A method's results on a photo.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Several {
     parts: Vec<Part>,
-    /// What it says of classes that are not there.
+    /// Ranking values of absent classes.
     absent: Vec<Says>,
 }
 
-/// What a method showed of a class that is there.
+/// A method's results for a class that is present.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Part {
     class: usize,
     says: Says,
-    /// Mass in its own boxes alone ÷ that and the mass in other objects' boxes alone; `None` for a map without mass in either.
+    /// Mass only in its own boxes ÷ (that + mass only in other objects' boxes); `None` for a map without mass in either.
     own: Option<f64>,
-    /// The same of a map that is everywhere alike.
+    /// The same for a constant map.
     chance: Option<f64>,
     /// Whether the maximum is in a box of its own class; `None` for an empty map.
     hit: Option<bool>,
 }
 
-/// By what a class counts as there: higher is more so, the first figure before the second.
+/// Values by which classes are ranked as present: compared by the first, then by the second; higher means more likely present.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Says([f64; 2]);
 
 impl Says {
-    /// The p-value of the verdict, and the evidence among equals; the mass of the map where a method has none.
+    /// The negative p-value of the verdict, then the evidence; or the mass of the map, if a method has no verdict.
     fn of(e: &Explanation) -> Self {
         match &e.judged {
             Some(judged) => Says([-judged.p_value, e.evidence.unwrap_or(0.0)]),
@@ -80,17 +80,17 @@ type Known = (String, Vec<usize>);
 /// The benchmark of photos of several objects.
 pub struct Objects<'d> {
     localize: Localize<'d>,
-    /// Of each photo the classes that are asked for because they are there.
+    /// For each photo, the present classes that are asked for.
     there: Vec<Vec<Known>>,
     /// All classes of the dataset, by name.
     known: Vec<Known>,
 }
 
-/// A photo made ready.
+/// A prepared photo.
 struct Ready {
     photo: RgbImage,
     input: Vec<f32>,
-    /// Each class that is there, and its boxes.
+    /// Each present class with its boxes.
     present: Vec<(Known, Vec<Box4>)>,
     absent: Vec<Known>,
 }
@@ -104,12 +104,12 @@ impl<'d> Objects<'d> {
         Objects { localize, there, known: known.into_iter().collect() }
     }
 
-    /// Leaves of each photo the classes that the model recognises: those among its first `first` answers when their largest box, with
-    /// [`AROUND`] of its sides added on each, is cut out of the photo and shown to it alone. Photos with fewer than two of them go; those that
-    /// cannot be read stay, to be told of.
+    /// Keeps, for each photo, only the classes that the model recognises: those among its top `first` classes when their largest box,
+    /// enlarged by [`AROUND`] of its sides on each side, is cut out of the photo and classified alone. Photos with fewer than two such
+    /// classes are dropped; those that cannot be read stay, so that they are reported.
     ///
     /// # Errors
-    /// If the engine fails or the progress ends the work.
+    /// If the engine fails or the work is cancelled.
     pub fn recognised(&mut self, model: &Model, first: usize, progress: &mut dyn Progress) -> Result<()> {
         let mut forward = model.forward()?;
         let mut left = vec![];
@@ -167,7 +167,7 @@ impl<'d> Objects<'d> {
         Ok(Ready { photo, input, present, absent })
     }
 
-    /// What the method says of the classes that are there, and of those that are not.
+    /// The method's explanations of the present and the absent classes.
     fn ask(&self, method: &mut Explaining<'_>, ready: &Ready) -> Result<(Vec<usize>, Vec<Explanation>)> {
         let scores = method.scores(&ready.input)?;
         let likeliest = |(_, classes): &Known| {
@@ -180,7 +180,7 @@ impl<'d> Objects<'d> {
     }
 }
 
-/// The largest box of a class and what is around it, cut out of its photo.
+/// The largest box of a class with its margin, cut out of its photo.
 fn largest(sample: &Sample, class: usize, photo: &RgbImage) -> Option<RgbImage> {
     let area = |[x0, y0, x1, y1]: &[f64; 4]| (x1 - x0) * (y1 - y0);
     let [x0, y0, x1, y1] =
@@ -196,7 +196,7 @@ fn largest(sample: &Sample, class: usize, photo: &RgbImage) -> Option<RgbImage> 
     (!size.contains(&0)).then(|| image::imageops::crop_imm(photo, left, top, size[0], size[1]).to_image())
 }
 
-/// The classes of a sample that have a box, by name.
+/// The classes of a sample that have a box, with their names.
 fn named(sample: &Sample) -> Vec<Known> {
     let with_box = sample.objects.iter().filter(|o| o.bbox.is_some() && !o.classes.is_empty());
     let all: BTreeMap<_, _> = with_box.map(|o| (o.name.clone(), o.classes.clone())).collect();
@@ -259,7 +259,7 @@ impl Measure for Objects<'_> {
     }
 }
 
-/// Mass in one's own boxes alone ÷ that and the mass in others' boxes alone; pixels in both count for none.
+/// Mass only in its own boxes ÷ (that + mass only in others' boxes); pixels in both are not counted.
 fn against(map: &Map, own: &[Box4], others: &[Box4]) -> Option<f64> {
     let (mut mine, mut theirs) = (0.0, 0.0);
     for (i, &value) in map.data.iter().enumerate() {
@@ -318,20 +318,20 @@ pub fn table(found: &Found<Several>, seed: u64) -> Table {
     Table::new("Several objects", note, columns, rows.collect(), seed)
 }
 
-/// The mean of a figure over the classes that have it.
+/// The mean of a figure over the classes for which it is defined.
 fn mean(of: &dyn Fn(&Part) -> Option<f64>, r: &Several) -> Option<f64> {
     let all: Vec<f64> = r.parts.iter().filter_map(of).collect();
     (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
 }
 
-/// The AUROC over all classes of all photos; its interval is of photos that are drawn again.
+/// The AUROC over all classes of all photos; for its interval, photos are resampled.
 fn existence(all: &[(usize, &Several)], seed: u64) -> Option<Cell> {
     let mut every: Vec<Says> = all
         .iter()
         .flat_map(|(_, r)| r.parts.iter().map(|p| p.says).chain(r.absent.iter().copied()))
         .collect();
     every.sort_by(Says::order);
-    // Equal figures have equal ranks.
+    // Equal values have equal ranks.
     let rank = |says: &Says| every.partition_point(|other| other.order(says).is_lt()) as f64;
     let of = |photos: &[&Several]| {
         let there: Vec<f64> = photos.iter().flat_map(|r| r.parts.iter().map(|p| rank(&p.says))).collect();
@@ -365,7 +365,7 @@ mod tests {
         let mut map = Map::zeros(1, 10);
         map.data.copy_from_slice(&[1.0, 1.0, 5.0, -9.0, 0.0, 1.0, 0.0, 0.0, 0.0, 7.0]);
         let (own, others) = ([[0, 0, 2, 0]], [[2, 0, 3, 0], [5, 0, 5, 0]]);
-        // Column 2 is in both, column 9 in none.
+        // Column 2 is in both, column 9 in neither.
         assert_eq!(against(&map, &own, &others), Some(2.0 / 3.0));
         assert_eq!(against(&Map::zeros(1, 10), &own, &others), None);
     }

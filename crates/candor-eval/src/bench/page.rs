@@ -1,4 +1,4 @@
-//! What the template of a benchmark's page is given.
+//! Data for the template of a benchmark's page.
 
 use candor_report::chart::{Curve, Curves};
 use candor_report::names;
@@ -12,18 +12,18 @@ use super::report::BenchResult;
 use super::table::{Plot, Table, too_few};
 use crate::check::Skipped;
 
-/// Text and pictures, no logic left to do.
+/// Text and pictures, so that the template needs no logic.
 #[derive(Serialize)]
 pub(super) struct PageView<'r> {
     title: String,
     kind: String,
     name: String,
     file: String,
-    /// What is measured.
+    /// What the benchmark measures.
     question: &'static str,
     items: usize,
     tuning: usize,
-    /// The methods of the first table.
+    /// Number of methods of the first table.
     methods: usize,
     /// Why some figures are grey; empty if none is.
     few: String,
@@ -39,11 +39,11 @@ pub(super) struct PageView<'r> {
 
 #[derive(Serialize)]
 struct TableView<'r> {
-    /// With the number of items.
+    /// Includes the number of items.
     title: String,
     note: &'r str,
     sheet: View,
-    /// What the tuning split chose for each method, where it chose something.
+    /// The choice of the tuning split for each method, if there is one.
     chosen: Vec<[&'r str; 2]>,
 }
 
@@ -92,7 +92,7 @@ impl<'r> PageView<'r> {
     }
 }
 
-/// What a benchmark asks, and what to read about it.
+/// What a benchmark measures, and documents about it.
 fn about(benchmark: &str) -> (&'static str, Vec<Document>) {
     let (question, title, file) = match benchmark {
         "wsol" => (
@@ -129,7 +129,7 @@ fn about(benchmark: &str) -> (&'static str, Vec<Document>) {
     (question, documents)
 }
 
-/// The examples of each method, which come one after the other.
+/// Groups the examples by method; those of one method follow each other.
 fn grouped(examples: &[Example]) -> Vec<MethodExamples<'_>> {
     let of_method = examples.chunk_by(|a, b| a.method == b.method);
     of_method.map(|of| MethodExamples { method: &of[0].method, examples: of.iter().collect() }).collect()

@@ -1,4 +1,4 @@
-//! Figures of items as a Parquet file.
+//! The figures of all items as a Parquet file.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use parquet::schema::parser::parse_message_type;
 
 use super::values::Value;
 
-/// The file's bytes.
+/// The bytes of the file.
 pub(super) fn bytes(values: &[Value<'_>]) -> Result<Vec<u8>, ReportError> {
     written(values).map_err(ReportError::encode("the table as Parquet"))
 }

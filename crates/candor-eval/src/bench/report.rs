@@ -1,4 +1,4 @@
-//! A benchmark's files: NAME.json, NAME.csv with each item's figures (with the feature `parquet` NAME.parquet, too), and NAME.html.
+//! A benchmark's files: NAME.json, NAME.csv with each item's figures (with the feature `parquet` also NAME.parquet), and NAME.html.
 
 use std::path::{Path, PathBuf};
 
@@ -22,30 +22,30 @@ use candor_report::result::FailedImage;
 pub struct DatasetInfo {
     /// Its path as given.
     pub path: String,
-    /// Items measured.
+    /// Number of items measured.
     pub items: usize,
-    /// Of them, the first ones, on which settings were chosen and nothing is reported.
+    /// Number of tuning items: the first ones, on which settings were chosen and nothing is reported.
     pub tuning: usize,
 }
 
-/// The result of a benchmark: all that is needed to get it again, and what it found.
+/// The result of a benchmark: its figures, and all that is needed to reproduce it.
 #[derive(Clone, Debug, Serialize)]
 pub struct BenchResult {
     /// Name of the benchmark.
     pub benchmark: String,
     /// The model.
     pub model: ModelInfo,
-    /// How photos became input.
+    /// The preprocessing.
     pub preprocessing: serde_json::Value,
-    /// What executed it.
+    /// The engine that ran it.
     pub engine: EngineInfo,
-    /// The data.
+    /// The dataset.
     pub dataset: DatasetInfo,
-    /// Seed of all draws.
+    /// Seed of all random draws.
     pub seed: u64,
     /// The methods with all their parameters.
     pub methods: Vec<MethodInfo>,
-    /// Figures.
+    /// Tables of figures.
     pub tables: Vec<Table>,
     /// Curves.
     pub plots: Vec<Plot>,
@@ -56,14 +56,14 @@ pub struct BenchResult {
 }
 
 impl BenchResult {
-    /// Whether some figure is of too few items to be compared.
+    /// Whether some figure is of too few items for a comparison.
     pub fn has_few(&self) -> bool {
         let cells = self.tables.iter().flat_map(|t| &t.rows).flat_map(|row| &row.cells);
         cells.flatten().any(|cell| cell.too_few)
     }
 }
 
-/// Writes the files into `directory`. `names`: the items'; `command`: the command line, for the page.
+/// Writes the files into `directory`. `names`: names of the items; `command`: the command line, for the page.
 ///
 /// # Errors
 /// [`ReportError`] naming the file and the reason.
@@ -83,7 +83,7 @@ pub fn write(
     let view = PageView::new(result, examples, command);
     let html = html::render("bench.html", include_str!("../template/bench.html"), &view)?;
     atomic::write(&path("html"), html.as_bytes())?;
-    // Last, so that whoever finds it finds the others.
+    // Last: if it is there, the other files are, too.
     atomic::write(&path("json"), (json + "\n").as_bytes())?;
     Ok(path("html"))
 }

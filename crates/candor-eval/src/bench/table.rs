@@ -1,4 +1,4 @@
-//! Tables of a benchmark: methods × figures, each a mean over items with its interval and its paired comparison.
+//! Tables of a benchmark: methods × figures, each a mean over items with its interval and a paired comparison.
 
 use std::collections::BTreeMap;
 
@@ -15,9 +15,9 @@ pub use candor_report::table::Better;
 pub struct Column {
     /// Name, as in the files.
     pub name: String,
-    /// Which way is better.
+    /// Which direction is better.
     pub better: Better,
-    /// What it is, one line.
+    /// What it means, in one line.
     pub help: String,
 }
 
@@ -28,30 +28,31 @@ impl Column {
     }
 }
 
-/// A method's figure.
+/// A method's value in a column.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Cell {
     /// Number of items.
     pub count: usize,
-    /// Mean over them, or the figure of all together.
+    /// Mean over the items, or a value of all items together.
     #[serde(deserialize_with = "or_nan")]
     pub mean: f64,
-    /// Ends of the 95 % bootstrap interval, where the items were drawn again.
+    /// Ends of the 95 % bootstrap interval, if items were resampled.
     pub interval: Option<[f64; 2]>,
-    /// Against the first method, on the items that both have.
+    /// Comparison with the first method, on the items that both have.
     pub against_first: Option<Paired>,
     /// Whether it is the best of the column, or not significantly different from the best (p ≥ 0.05 in a paired randomisation test).
     pub among_best: bool,
-    /// Whether it is of fewer than [`FEWEST_PAIRS`] items, or shares fewer with the best: no test can tell it apart, and it has no mark.
+    /// Whether it is of fewer than [`FEWEST_PAIRS`] items, or shares fewer with the best: no test can find a significant difference, and
+    /// it is not marked.
     #[serde(default)]
     pub too_few: bool,
-    /// The figure of each item.
+    /// The value of each item.
     #[serde(skip)]
     pub values: BTreeMap<usize, f64>,
 }
 
 impl Cell {
-    /// A figure of all items together, which has no value for each.
+    /// A value of all items together, without values of single items.
     pub fn overall(count: usize, figure: f64, interval: Option<[f64; 2]>) -> Self {
         Cell {
             count,
@@ -72,7 +73,7 @@ impl Cell {
         Some(Cell { values, ..Cell::overall(m.count, m.mean, Some(m.interval)) })
     }
 
-    /// The number to show, its comparison with the first method as a remark.
+    /// The number to show, with its comparison with the first method as a remark.
     fn shown(&self) -> Number {
         let against = |p: Paired| {
             let count = p.count;
@@ -87,7 +88,7 @@ impl Cell {
         if self.too_few { Number { mark: Mark::Few, ..shown } } else { shown }
     }
 
-    /// Whether it shares too few items with another for a test.
+    /// Whether it shares too few items with another cell for a significance test.
     fn cannot_be_told_from(&self, other: &Cell) -> bool {
         let shared = if self.values.is_empty() {
             self.count.min(other.count)
@@ -103,19 +104,19 @@ impl Cell {
     }
 }
 
-/// Why figures are marked as of too few items.
+/// The explanation of the mark for too few items.
 pub fn too_few() -> String {
     format!(
         "of fewer than {FEWEST_PAIRS} items, of which no paired test can find a difference significant (p < 0.05)."
     )
 }
 
-/// A number, which JSON has as `null` if it is not finite.
+/// A number, which is `null` in JSON if it is not finite.
 fn or_nan<'de, D: Deserializer<'de>>(value: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(value)?.unwrap_or(f64::NAN))
 }
 
-/// 1 for a hit, 0 for none: their mean is a rate.
+/// 1 for a hit, 0 for a miss: the mean is a rate.
 pub fn rate(hit: bool) -> f64 {
     f64::from(u8::from(hit))
 }
@@ -125,9 +126,9 @@ pub fn rate(hit: bool) -> f64 {
 pub struct Row {
     /// Name of the method.
     pub method: String,
-    /// What was chosen for it on the tuning split.
+    /// The choice of the tuning split for it.
     pub setting: String,
-    /// A figure for each column.
+    /// One value per column.
     pub cells: Vec<Option<Cell>>,
 }
 
@@ -136,16 +137,16 @@ pub struct Row {
 pub struct Table {
     /// Title.
     pub title: String,
-    /// What to know, one or two sentences.
+    /// What the reader must know, in one or two sentences.
     pub note: String,
     /// Columns.
     pub columns: Vec<Column>,
-    /// One row a method.
+    /// One row per method.
     pub rows: Vec<Row>,
 }
 
 impl Table {
-    /// A table of rows, with the best of each column marked and all compared with the first.
+    /// A table of rows; marks the best of each column and compares all rows with the first.
     pub fn new(
         title: impl Into<String>,
         note: impl Into<String>,
@@ -160,7 +161,7 @@ impl Table {
         table
     }
 
-    /// Fewest and most items of its figures; `None` without figures.
+    /// Smallest and largest number of items of its values; `None` without values.
     pub fn counts(&self) -> Option<[usize; 2]> {
         let counts = || self.rows.iter().flat_map(|r| &r.cells).flatten().map(|c| c.count);
         Some([counts().min()?, counts().max()?])
@@ -175,7 +176,8 @@ impl Table {
         }
     }
 
-    /// The table to show, the methods in the first column. `settings`: with what the tuning split chose in the last one.
+    /// The table for display, with the methods in the first column. `settings`: whether the last column has the choice of the tuning
+    /// split.
     pub fn shown(&self, settings: bool) -> drawn::Table {
         let mut columns = vec![drawn::Column::text("method", "")];
         columns.extend(self.columns.iter().map(|c| drawn::Column::number(&c.name, &c.help, c.better)));
@@ -200,7 +202,7 @@ impl Table {
         let merit = |cell: &Cell| if better == Better::Lower { -cell.mean } else { cell.mean };
         let enough = cells.iter().flatten().filter(|cell| cell.count >= FEWEST_PAIRS);
         let best = enough.clone().max_by(|a, b| merit(a).total_cmp(&merit(b)));
-        // Where all are alike none is the best.
+        // If all are equal, none is best.
         let alike =
             |best: &Cell| enough.clone().count() > 1 && enough.clone().all(|cell| merit(cell) == merit(best));
         let all_alike = best.is_some_and(alike);
@@ -210,12 +212,12 @@ impl Table {
                 cell.against_first = cell.against(first, seed);
             }
             cell.too_few = best.is_none_or(|best| cell.cannot_be_told_from(best));
-            // Of a figure of all items together without an interval nobody knows from what it differs significantly.
+            // For a value of all items together without an interval, significance cannot be determined.
             let tested = |best: &&Cell| !best.values.is_empty() || best.interval.is_some();
             let tells = better != Better::Neither && !cell.too_few && !all_alike;
             if let Some(best) = best.filter(tested).filter(|_| tells) {
                 let told_apart = cell.against(best, seed).is_some_and(|p| p.p < 0.05);
-                // Figures without a value for each item are compared by their intervals.
+                // Values without single items are compared by their intervals.
                 let apart = cell.values.is_empty() && !overlap(cell, best);
                 cell.among_best = merit(cell) >= merit(best) || !(told_apart || apart);
             }
@@ -239,16 +241,16 @@ pub struct Curve {
     pub points: Vec<[f64; 2]>,
 }
 
-/// Curves that belong together.
+/// Curves in one chart.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plot {
     /// Title.
     pub title: String,
-    /// What x is.
+    /// Meaning of x.
     pub x: String,
-    /// What y is.
+    /// Meaning of y.
     pub y: String,
-    /// One curve a method.
+    /// One curve per method.
     pub curves: Vec<Curve>,
 }
 
@@ -328,7 +330,7 @@ mod tests {
         };
         assert_eq!(marks(vec![row("good", 3, 1.0), row("bad", 3, 0.0)]), [(false, true); 2]);
         assert_eq!(marks(vec![row("good", 6, 1.0), row("bad", 6, 0.0)]), [(true, false), (false, false)]);
-        // A costly method on few items is no best that the others are held against.
+        // An expensive method with few items does not become the best with which others are compared.
         let fewer = marks(vec![row("costly", 3, 2.0), row("good", 20, 1.0), row("bad", 20, 0.0)]);
         assert_eq!(fewer, [(false, true), (true, false), (false, false)]);
         let table = Table::new("t", "", columns(), vec![row("good", 3, 1.0), row("bad", 2, 0.0)], 0);

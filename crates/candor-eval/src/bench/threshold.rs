@@ -1,47 +1,47 @@
-//! Thresholds at which a map becomes a box: smoothing, a share of a scale, and whose scale it is.
+//! Thresholds at which a map becomes a box: the smoothing, the fraction of a scale, and the map that sets the scale.
 
 use crate::localization::boxes::{Box4, Levels, Rule, share_of_scale};
 use candor::map::Map;
 
-/// Standard deviations of the Gaussians under which maps are tried, in pixels of a 224×224 input.
+/// Standard deviations of the Gaussians that are tried for smoothing maps, in pixels of a 224×224 input.
 pub const SIGMAS: [f32; 4] = [0.0, 4.0, 8.0, 14.0];
 
-/// A choice: a Gaussian of [`SIGMAS`], and the α of a rule.
+/// A choice of smoothing and threshold: a Gaussian of [`SIGMAS`], and an α of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// Position in [`SIGMAS`].
+    /// Index in [`SIGMAS`].
     pub sigma: usize,
-    /// Position among the rule's α.
+    /// Index among the rule's α.
     pub alpha: usize,
 }
 
 impl Choice {
-    /// As the tables say it.
+    /// The choice in words, for tables.
     pub fn words(self, rule: Rule) -> String {
         format!("{} {:.3} at σ {}", rule.name(), rule.alphas()[self.alpha], SIGMAS[self.sigma])
     }
 }
 
-/// The choice that decides where a map's box is, and the scale on which it does.
+/// The choice that determines a map's box, and the scale to which its threshold is relative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frozen {
     /// Smoothing and α of [`Rule::Value`].
     pub choice: Choice,
-    /// Whose maximum α is a share of.
+    /// The map whose maximum is the scale.
     pub scale: Scale,
 }
 
-/// Whose maximum a threshold is a share of.
+/// The map whose maximum a threshold is a fraction of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// Each map's own: where is the class?
+    /// Each map itself: where is the class?
     Map,
-    /// That of the map of the model's answer: is the class there, and where?
+    /// The map of the model's answer: is the class present, and where?
     Image,
 }
 
 impl Frozen {
-    /// The box of a map, `None` if nothing of it is above the threshold. `answer`: the map of the model's answer.
+    /// The box of a map, `None` if no pixel is above the threshold. `answer`: the map of the model's answer.
     pub fn found(self, map: &Map, answer: &Map) -> Option<Box4> {
         let sigma = pixels(SIGMAS[self.choice.sigma], map);
         let blurred = map.blurred(sigma);
@@ -50,13 +50,13 @@ impl Frozen {
             Scale::Image => answer.blurred(sigma).max(),
         };
         let alpha = Rule::Value.alphas()[self.choice.alpha];
-        // An empty map has no box: a pixel without any value is never foreground.
+        // An empty map has no box: a pixel with value 0 is never foreground.
         let boxes = (blurred.max() > 0.0).then(|| Levels::of(&blurred, scale).boxes(share_of_scale(alpha)));
         boxes?.largest()
     }
 }
 
-/// One of [`SIGMAS`] in pixels of a map.
+/// One of [`SIGMAS`], in pixels of a map.
 pub fn pixels(sigma: f32, map: &Map) -> f32 {
     sigma * map.height.min(map.width) as f32 / 224.0
 }

@@ -1,10 +1,10 @@
-//! A benchmark's figures, one row for each figure of each item.
+//! A benchmark's values: one row for each column of each item.
 
 use serde::Serialize;
 
 use super::table::Table;
 
-/// One figure of one item.
+/// One value of one item.
 #[derive(Serialize)]
 pub(super) struct Value<'r> {
     pub table: &'r str,
@@ -14,7 +14,7 @@ pub(super) struct Value<'r> {
     pub value: f64,
 }
 
-/// All rows of tables; `names`: the items'.
+/// All rows for some tables; `names`: names of the items.
 pub(super) fn values<'r>(tables: &'r [Table], names: &dyn Fn(usize) -> String) -> Vec<Value<'r>> {
     let mut values = vec![];
     for table in tables {

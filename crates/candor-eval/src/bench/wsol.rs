@@ -1,4 +1,4 @@
-//! Weakly supervised localisation (Choe et al. 2020): what was chosen on the tuning split, frozen, and what it reaches on the rest.
+//! Weakly supervised localisation (Choe et al. 2020): settings are chosen on the tuning split, frozen, and reported on the rest.
 
 use super::Found;
 use super::localize::{Localized, Smoothed};
@@ -7,12 +7,12 @@ use super::threshold::{Choice, Frozen, SIGMAS, Scale};
 use crate::localization::boxes::{Rule, VALUES};
 use crate::localization::pixels::Histogram;
 
-/// IoU at which a box counts as right.
+/// Minimum IoU of a correct box.
 pub const RIGHT: f32 = 0.5;
-/// Those of MaxBoxAccV2.
+/// The values for MaxBoxAccV2.
 const RIGHT_V2: [f32; 3] = [0.3, 0.5, 0.7];
 
-/// What the tuning split froze for a method's boxes: the choice with the most hits by [`Rule::Value`].
+/// The choice frozen on the tuning split for a method's boxes: the one with the most hits by [`Rule::Value`].
 pub fn frozen(found: &Found<Localized>, method: &str, tuning: usize, scale: Scale) -> Frozen {
     let tune: Vec<_> = found.of(method).into_iter().filter(|(i, _)| *i < tuning).collect();
     Frozen { choice: best_choice(&tune, box_hit(Rule::Value), VALUES), scale }
@@ -28,19 +28,19 @@ pub fn best_choice(
     choose(alphas, |c| hits(c) as f64)
 }
 
-/// The choice of most merit among so many α and all σ; of equal ones the first: the least smoothing, the lowest threshold.
+/// The choice with the highest merit among `alphas` α and all σ; among equal ones the first: the least smoothing, the lowest threshold.
 pub fn choose(alphas: usize, merit: impl Fn(Choice) -> f64) -> Choice {
     let all = (0..SIGMAS.len()).flat_map(|sigma| (0..alphas).map(move |alpha| Choice { sigma, alpha }));
     let first = (f64::NEG_INFINITY, Choice { sigma: 0, alpha: 0 });
     all.map(|c| (merit(c), c)).fold(first, |best, next| if next.0 > best.0 { next } else { best }).1
 }
 
-/// Whether a box by a rule is right.
+/// Whether a rule's box is correct.
 pub fn box_hit(rule: Rule) -> impl Fn(&Smoothed, usize) -> bool {
     move |s, alpha| s.single[rule as usize][alpha] >= RIGHT
 }
 
-/// A share of items: name, note, and whether an item belongs.
+/// A subset of items: name, note, and whether an item belongs to it.
 type Subset = (&'static str, &'static str, fn(&Localized) -> bool);
 
 const SUBSETS: [Subset; 3] = [
@@ -55,7 +55,7 @@ fn one_object(r: &Localized) -> bool {
     r.boxes == 1 && (0.03..=0.4).contains(&r.area)
 }
 
-/// The tables. Items below `tuning` choose; the others are reported.
+/// The tables. Items below `tuning` are used to choose settings; the others are reported.
 pub fn tables(found: &Found<Localized>, tuning: usize, seed: u64) -> Vec<Table> {
     let first = found.methods.first().map_or("", |m| m.name.as_str());
     let masks = found.of(first).iter().any(|(_, r)| r.smoothed[0].pixels.is_some());

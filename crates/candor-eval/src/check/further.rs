@@ -1,11 +1,11 @@
-//! The tables of what a sanity check measures if it is asked to: maps of shifted photos and of models with random weights. Page, terminal
-//! and `candor table` render the same.
+//! Tables of a sanity check's optional measurements: maps of shifted photos and of models with random weights. Page, terminal
+//! and `candor table` render the same tables.
 
 use candor_report::table::{Better, Cell, Column, Number, Table, Unit};
 
 use super::report::{Randomization, Shifted};
 
-/// A table of each that was measured.
+/// One table for each measurement made.
 pub fn further(input_shift: &[Shifted], randomization: &[Randomization]) -> Vec<Table> {
     let shifted = (!input_shift.is_empty()).then(|| shifts(input_shift));
     let random = (!randomization.is_empty()).then(|| randomized(randomization));

@@ -1,5 +1,5 @@
-//! Input-shift invariance (Kindermans et al. 2019, "The (un)reliability of saliency methods"): a model that first takes a constant
-//! off its input is the same model on photos with that constant added. A map should not tell the two apart.
+//! Input-shift invariance (Kindermans et al. 2019, "The (un)reliability of saliency methods"): a model that first subtracts a constant
+//! from its input is the same model on photos with that constant added. Both should have the same maps.
 
 use candor_graph::graph::Graph;
 use candor_graph::insert;
@@ -14,12 +14,12 @@ use candor::progress::Progress;
 use candor::quantile::median;
 use candor::similarity::{spearman, ssim};
 
-/// How far a method's maps move with the shift.
+/// How much a method's maps change with the shift.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct InputShift {
-    /// The constant, in units of the model's input: the standard deviation of all images' values.
+    /// The constant, in units of the model's input: the standard deviation of the values of all images.
     pub constant: f64,
-    /// Median Euclidean norm of the maps' difference, divided by that of the original map.
+    /// Median Euclidean norm of the difference of the maps, divided by that of the original map.
     pub difference: Option<f64>,
     /// Median structural similarity.
     pub ssim: Option<f64>,
@@ -27,10 +27,10 @@ pub struct InputShift {
     pub spearman: Option<f64>,
 }
 
-/// Maps of each image's answer, by the model and by the one that expects shifted photos.
+/// Compares maps of each image's answer, by the model and by the model for shifted photos.
 ///
 /// # Errors
-/// If the method is not defined for the model, the engine fails, or the work is ended.
+/// If the method is not defined for the model, the engine fails, or the work is cancelled.
 pub fn input_shift(
     model: &Model,
     subject: Subject<'_>,
@@ -68,7 +68,7 @@ fn difference(a: &Map, b: &Map) -> f64 {
     norm(&mut a.data.iter().zip(&b.data).map(|(a, b)| b - a)) / norm(&mut a.data.iter().copied())
 }
 
-/// The graph, taking `constant` off its input first.
+/// The graph with `constant` first subtracted from its input.
 fn expecting(model: &Model, constant: f32) -> Result<Graph> {
     let at = |e| candor::error::Error::graph(&model.info.path, e);
     let restored =

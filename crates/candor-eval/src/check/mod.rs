@@ -1,6 +1,6 @@
-//! The sanity check with non-maximum classes: does a method's map of a class that is not there stay empty?
+//! The sanity check with non-maximum classes: does a method's map of an absent class stay empty?
 //!
-//! Each image is asked for its top-1 class, the second, the one of median rank, a seeded random one and the lowest. All
+//! For each image, the top-1 class, the second, the class of median rank, a seeded random one and the lowest are explained. All
 //! figures are of raw magnitudes; nothing is normalised per query.
 
 pub mod further;
@@ -42,7 +42,7 @@ use candor::similarity::Profile;
 pub enum Kind {
     /// The model's answer.
     Top1,
-    /// Its second answer, which may well be there.
+    /// Its second class, which may well be present.
     Top2,
     /// The class of median rank.
     Median,
@@ -55,7 +55,7 @@ pub enum Kind {
 impl Kind {
     /// All kinds.
     pub const ALL: [Kind; 5] = [Kind::Top1, Kind::Top2, Kind::Median, Kind::Random, Kind::Lowest];
-    /// Classes taken not to be in the image.
+    /// Classes that are assumed to be absent from the image.
     pub const ABSENT: [Kind; 3] = [Kind::Median, Kind::Random, Kind::Lowest];
 
     /// Name in results.
@@ -63,16 +63,16 @@ impl Kind {
         ["top1", "top2", "median", "random", "lowest"][self as usize]
     }
 
-    /// Name for people.
+    /// Name for display.
     pub fn label(self) -> &'static str {
         ["top-1", "top-2", "median rank", "random", "lowest"][self as usize]
     }
 }
 
-/// An image to check on.
+/// An image of the check.
 #[derive(Clone, Debug)]
 pub struct Input {
-    /// Its number among all images that were named, which draws its random class.
+    /// Its index among all images that were named, from which its random class is drawn.
     pub number: usize,
     /// Its path, for results.
     pub path: String,
@@ -80,7 +80,7 @@ pub struct Input {
     pub values: Vec<f32>,
 }
 
-/// One map's figures, against the map of top-1 of the same image.
+/// The figures of one map, compared with the map of top-1 of the same image.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// The image.
@@ -91,30 +91,30 @@ pub struct Row {
     pub class_id: usize,
     /// Its rank, 1 being the model's answer.
     pub rank: usize,
-    /// Mean over the pixels of the positive part.
+    /// Mean over the pixels of the positive part: the map's mass.
     pub mass: f64,
     /// Largest value.
     pub max: f64,
-    /// Mass divided by that of top-1; `None` if that is 0.
+    /// Mass divided by top-1's; `None` if that is 0.
     pub ratio: Option<f64>,
     /// Rank correlation with top-1's map; `None` if one of the two is constant.
     pub spearman: Option<f64>,
     /// Structural similarity to top-1's map.
     pub ssim: f64,
-    /// Overlap of the largest 5 % of pixels.
+    /// Overlap (IoU) of the largest 5 % of pixels.
     pub iou_5: f64,
-    /// Overlap of the largest 20 % of pixels.
+    /// Overlap (IoU) of the largest 20 % of pixels.
     pub iou_20: f64,
-    /// Total variation.
+    /// Total variation, in units of the map's largest magnitude.
     pub total_variation: f64,
-    /// Entropy; `None` for an empty map.
+    /// Entropy as a fraction of its maximum, 0..=1; `None` for an empty map.
     pub entropy: Option<f64>,
-    /// Connected parts above half the maximum.
+    /// Number of connected parts above half the maximum.
     pub components: usize,
-    /// Log-odds of the masked model beyond the original ones, for methods that mask and classes with evidence: far above 0
-    /// is adversarial noise.
+    /// Log-odds of the masked model minus those of the unmasked one, for methods with masks and classes with evidence: far above 0
+    /// means adversarial noise.
     pub gain: Option<f64>,
-    /// Mass of the mask at each level, finest first, for methods that mask.
+    /// Mass of the mask at each level, finest first, for methods with masks.
     #[serde(skip)]
     pub level_mass: Vec<f64>,
 }
@@ -122,11 +122,11 @@ pub struct Row {
 /// The figures of one kind of query over all images.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figures {
-    /// Mass divided by that of top-1.
+    /// Mass divided by top-1's.
     pub ratio: Option<Summary>,
-    /// Rank correlation with top-1's map, of those that have one.
+    /// Rank correlation with top-1's map, over the images that have one.
     pub spearman: Option<Summary>,
-    /// Structural similarity to top-1's map. Of the random class it is the random-logit test (Sixt et al. 2020).
+    /// Structural similarity to top-1's map. For the random class this is the random-logit test (Sixt et al. 2020).
     pub ssim: Option<Summary>,
     /// Median overlap of the largest 5 %.
     pub iou_5: Option<f64>,
@@ -140,39 +140,39 @@ pub struct Figures {
     pub components: Option<f64>,
     /// Largest gain in log-odds.
     pub gain: Option<f64>,
-    /// Median mass of the mask at each level, finest first, for methods that mask.
+    /// Median mass of the mask at each level, finest first, for methods with masks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub level_mass: Vec<f64>,
 }
 
 impl Figures {
-    /// Whether the maps look like those of top-1: correlated or structurally similar, in the median.
+    /// Whether the maps resemble those of top-1: correlated or structurally similar, in the median.
     fn is_nearly_top1(&self) -> bool {
         let alike = |s: Option<Summary>| s.is_some_and(|s| s.median > 0.7);
         alike(self.spearman) || alike(self.ssim)
     }
 }
 
-/// What one method showed.
+/// The check of one method.
 #[derive(Clone, Debug, Serialize)]
 pub struct MethodCheck {
     /// The method and its parameters.
     pub method: MethodInfo,
     /// Whether it passed: [`judge`].
     pub passed: bool,
-    /// Why, one clause a reason.
+    /// Why, one clause per reason.
     pub reasons: Vec<String>,
     /// Why the verdict is uncertain, if there are too few images: [`caution`].
     pub caution: Option<String>,
-    /// Whether it has a null, so that its maps are empty by the evidence: [`same_figure`].
+    /// Whether it has a null, which decides whether its maps are empty: [`same_figure`].
     pub has_null: bool,
     /// Figures by kind of query.
     pub queries: BTreeMap<Kind, Figures>,
-    /// Probability that a top-1 class's map has more mass than one of an absent class, over all images.
+    /// Probability that the map of a top-1 class has more mass than that of an absent class, over all images.
     pub existence_auroc_mass: Option<f64>,
-    /// The same by the maps' maxima.
+    /// The same for the maximum of the maps.
     pub existence_auroc_max: Option<f64>,
-    /// Whether the first image gave the same bytes twice.
+    /// Whether explaining the first image twice gave identical bytes.
     pub repeatable: bool,
     /// Forward passes of all images and queries.
     pub forward: u64,
@@ -195,12 +195,12 @@ pub struct Skipped {
 
 /// Largest median, over images, of mass(absent)/mass(top-1) with which a method passes, for each kind of absent class.
 pub const MOST_MEDIAN: f64 = 0.01;
-/// Largest 95th percentile of the same.
+/// Largest 95th percentile of the same ratio.
 pub const MOST_P95: f64 = 0.1;
-/// Least existence AUROC by mass.
+/// Smallest existence AUROC by mass with which a method passes.
 pub const LEAST_AUROC: f64 = 0.95;
 
-/// A method with what the caller chose for it.
+/// A method with the caller's choices.
 #[derive(Clone, Copy)]
 pub struct Subject<'m> {
     /// The method.
@@ -212,7 +212,7 @@ pub struct Subject<'m> {
 }
 
 impl Subject<'_> {
-    /// The method made ready for a model, and all its parameters.
+    /// Prepares the method for a model. Returns it with all its parameters.
     ///
     /// # Errors
     /// As [`prepare`].
@@ -221,49 +221,49 @@ impl Subject<'_> {
     }
 }
 
-/// What one image showed of a method.
+/// A method's results for one image.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OfImage {
     rows: Vec<Row>,
-    /// Of each row: see [`Row::level_mass`].
+    /// For each row: see [`Row::level_mass`].
     level_mass: Vec<Vec<f64>>,
     has_null: bool,
-    /// Of the first image of a run: whether it gave the same bytes twice.
+    /// For the first image of a run: whether explaining it twice gave identical bytes.
     repeatable: Option<bool>,
     forward: u64,
     backward: u64,
     seconds: f64,
 }
 
-/// Keeps the figures of one method's images, so that a run can be resumed or divided among machines.
+/// Stores the results of one method's images, so that a run can be resumed or divided among machines.
 pub trait Ledger {
-    /// Whether an image is checked here.
+    /// Whether this run checks an image.
     fn owns(&self, image: usize) -> bool;
 
-    /// What an image showed, or why it could not be explained, if that is known.
+    /// The stored results of an image, or why it could not be explained; `None` if nothing is stored.
     fn recall(&mut self, image: usize) -> Option<std::result::Result<OfImage, String>>;
 
-    /// Takes down what an image showed, with its classes and their maps in the order of [`Kind::ALL`], or why it failed.
+    /// Stores the results of an image, with its classes and their maps in the order of [`Kind::ALL`], or why it failed.
     ///
     /// # Errors
-    /// Whatever ends the check.
+    /// Any error that ends the check.
     fn add(
         &mut self,
         image: usize,
         found: std::result::Result<(&OfImage, &[usize], &[Map]), String>,
     ) -> Result<()>;
 
-    /// The gradients of an image, if they are known.
+    /// The stored gradients of an image.
     fn recall_gradients(&mut self, image: usize) -> Option<Gradients>;
 
-    /// Takes down the gradients of an image.
+    /// Stores the gradients of an image.
     ///
     /// # Errors
-    /// Whatever ends the check.
+    /// Any error that ends the check.
     fn add_gradients(&mut self, image: usize, found: &Gradients) -> Result<()>;
 }
 
-/// Remembers nothing: every image is checked.
+/// Stores nothing: every image is checked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Forgetful;
 
@@ -289,8 +289,8 @@ impl Ledger for Forgetful {
     }
 }
 
-/// Checks one method on those of the images that `ledger` owns. `seed` draws the random class of each image (and the method's own
-/// randomness). `progress` is called once an image.
+/// Checks one method on the images that `ledger` owns. From `seed`, the random class of each image is drawn (and the method's own
+/// random numbers). `progress` is called once per image.
 ///
 /// # Errors
 /// If the method is not defined for the model, or the engine fails.
@@ -316,7 +316,7 @@ pub fn check_method(
     Ok(summed(parameters.info(), found, seed))
 }
 
-/// Measures an image and takes it down; `first`: whether it is asked twice.
+/// Measures an image and stores the results; `first`: whether to explain it twice.
 fn measured(
     method: &mut Explaining<'_>,
     image: &Input,
@@ -329,7 +329,7 @@ fn measured(
             Ok(found)
         }
         Err(e) => {
-            // Not the image's fault: it is measured when the run goes on.
+            // Not the image's fault: it is measured when the run is resumed.
             if !matches!(e, Error::Explain(candor::Error::Cancelled(_))) {
                 ledger.add(image.number, Err(one_line(&e)))?;
             }
@@ -338,7 +338,7 @@ fn measured(
     }
 }
 
-/// What an image shows, and its classes and their maps.
+/// Results for an image, with its classes and their maps.
 fn of_image(
     method: &mut Explaining<'_>,
     image: &Input,
@@ -408,7 +408,7 @@ fn summed(method: MethodInfo, images: Vec<OfImage>, seed: u64) -> MethodCheck {
         seconds,
         rows,
     };
-    // Only images whose top-1 class has a map measure the others.
+    // Ratios exist only for images whose top-1 class has a map.
     let measured = found.queries.values().filter_map(|f| f.ratio).map(|s| s.count).max();
     found.caution = caution(measured.unwrap_or(count));
     found.reasons = judge(&found);
@@ -416,7 +416,7 @@ fn summed(method: MethodInfo, images: Vec<OfImage>, seed: u64) -> MethodCheck {
     found
 }
 
-/// The classes asked for: kind, class and rank. The random one depends on `seed` and the image's number alone.
+/// The classes asked for: kind, class and rank. The random one depends only on `seed` and the image's number.
 pub(super) fn queried(scores: &[f32], seed: u64, image: usize) -> Vec<(Kind, usize, usize)> {
     let ranking = ranking(scores);
     let last = ranking.len() - 1;
@@ -477,7 +477,7 @@ fn figures(rows: &[Row], kind: Kind, seed: u64) -> Figures {
     }
 }
 
-/// AUROC of telling top-1 classes from absent ones by a figure of their maps.
+/// AUROC of separating top-1 classes from absent ones by a figure of their maps.
 fn existence(rows: &[Row], figure: impl Fn(&Row) -> f64) -> Option<f64> {
     let of = |absent: bool| -> Vec<f64> {
         let wanted = |r: &&Row| if absent { Kind::ABSENT.contains(&r.kind) } else { r.kind == Kind::Top1 };
@@ -486,8 +486,8 @@ fn existence(rows: &[Row], figure: impl Fn(&Row) -> f64) -> Option<f64> {
     auroc(&of(false), &of(true))
 }
 
-/// Reasons to fail; none is a pass. A method passes if, for each kind of absent class, the median ratio is at most
-/// [`MOST_MEDIAN`] and its 95th percentile at most [`MOST_P95`], and masses tell present from absent classes with an AUROC of
+/// Reasons to fail; if there are none the method passes. It passes if, for each kind of absent class, the median ratio is at most
+/// [`MOST_MEDIAN`] and its 95th percentile at most [`MOST_P95`], and masses separate present from absent classes with an AUROC of
 /// at least [`LEAST_AUROC`].
 pub fn judge(check: &MethodCheck) -> Vec<String> {
     let mut reasons = vec![];
@@ -513,8 +513,8 @@ pub fn judge(check: &MethodCheck) -> Vec<String> {
     reasons
 }
 
-/// What a verdict from so few images is worth; `None` if they are enough. Of fewer than [`FEWEST_FOR_P95`] the 95th percentile, by which
-/// methods pass or fail, is the largest value or next to it.
+/// A caution about a verdict from so few images; `None` if there are enough. With fewer than [`FEWEST_FOR_P95`], the 95th percentile, by
+/// which methods pass or fail, is close to the largest value.
 pub fn caution(images: usize) -> Option<String> {
     (images < FEWEST_FOR_P95).then(|| {
         format!(
@@ -524,7 +524,7 @@ pub fn caution(images: usize) -> Option<String> {
     })
 }
 
-/// What to know of methods that have a null, named in their order, if there are two or more: that they agree is no second finding.
+/// A note on methods that have a null, if there are two or more: that their figures agree is not a second finding.
 pub fn same_figure(methods: &[MethodCheck]) -> Option<String> {
     let names: Vec<&str> = methods.iter().filter(|m| m.has_null).map(|m| m.method.name.as_str()).collect();
     let (last, first) = names.split_last()?;

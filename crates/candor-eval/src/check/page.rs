@@ -1,4 +1,4 @@
-//! What the template of `check.html` is given: a card for each method, and the tables below them.
+//! Data for the template of `check.html`: a card for each method, and the tables below them.
 
 use candor_report::figures::{figure, percent};
 use candor_report::names;
@@ -15,7 +15,7 @@ use super::vanishing::LevelGradient;
 use super::{Kind, LEAST_AUROC, MOST_MEDIAN, MOST_P95, MethodCheck, Skipped, caution, same_figure};
 use crate::statistics::Summary;
 
-/// Text and pictures, no logic left to do.
+/// Text and pictures, so that the template needs no logic.
 #[derive(Serialize)]
 pub(super) struct PageView<'r> {
     title: String,
@@ -25,10 +25,10 @@ pub(super) struct PageView<'r> {
     images: usize,
     passed: usize,
     rule: String,
-    /// Why the verdicts are uncertain, and what to know of methods that have a null; empty where there is nothing to say.
+    /// Why the verdicts are uncertain, and a note on methods that have a null; may be empty.
     caution: String,
     same_figure: String,
-    /// Title, how it looks, and the methods, each with a question mark where its verdict is uncertain.
+    /// Title, style, and the methods, each with a question mark if its verdict is uncertain.
     verdicts: [(&'static str, &'static str, Vec<[&'r str; 2]>); 2],
     methods: Vec<MethodView<'r>>,
     skipped: &'r [Skipped],
@@ -52,7 +52,7 @@ struct MethodView<'r> {
     facts: Vec<(&'static str, String)>,
 }
 
-/// A photo and the maps of it.
+/// A photo and its maps.
 #[derive(Serialize)]
 struct Strip<'r> {
     name: String,
@@ -65,7 +65,7 @@ struct StripMap<'r> {
     kind: &'static str,
     class: &'r str,
     picture: &'r Picture,
-    /// Of top-1's; empty for top-1 itself and where that is empty.
+    /// Relative to top-1's; empty for top-1 itself and if that is empty.
     mass: String,
 }
 
@@ -189,13 +189,13 @@ fn reason(m: &MethodCheck, images: usize) -> String {
     }
 }
 
-/// A kind of class as a sentence has it.
+/// A kind of class, as used in a sentence.
 fn words(kind: Kind) -> &'static str {
     ["the answer", "the second answer", "the class of median rank", "a random class", "the lowest class"]
         [kind as usize]
 }
 
-/// The figures of each kind of class, against the map of top-1.
+/// The figures of each kind of class, compared with top-1's map.
 fn figures(m: &MethodCheck) -> Table {
     let lower = |name: &str, help: &str| Column::number(name, help, Better::Lower);
     let neither = |name: &str, help: &str| Column::number(name, help, Better::Neither);

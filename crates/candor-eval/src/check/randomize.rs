@@ -1,5 +1,5 @@
 //! Model parameter randomisation (Adebayo et al. 2018, section 3): a map that does not change when the weights do explains
-//! something else than the model.
+//! something other than the model.
 
 use candor::progress::Progress;
 use std::sync::Arc;
@@ -22,36 +22,36 @@ use candor::quantile::median;
 use candor::scores::argmax;
 use candor::similarity::{spearman, ssim};
 
-/// Shares of the weighted layers, from the top, whose weights are random.
+/// Fractions of the weighted layers, from the top, whose weights are randomised. 0 stands for a single layer.
 pub const SHARES: [f64; 4] = [0.0, 0.25, 0.5, 1.0];
 
-/// Maps of the class the original model answered, on the model with its top layers randomised, against those of the original.
+/// Compares maps of the original model's answer, on the model with its top layers randomised, with those on the original.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stage {
-    /// Weighted layers that are random, counted from the top; at least one.
+    /// Number of randomised weighted layers, counted from the top; at least one.
     pub layers: usize,
     /// Median structural similarity to the original map.
     pub ssim: Option<f64>,
     /// Median rank correlation with the original map; `None` if all maps of one side are constant.
     pub spearman: Option<f64>,
-    /// Median rise of the map's entropy over the original's, for the efficient variant (Hedström et al. 2023, eMPRT): above
+    /// Median increase of the map's entropy over the original's, for the efficient variant (Hedström et al. 2023, eMPRT): above
     /// 0, random weights made the map more complex.
     pub entropy_rise: Option<f64>,
     /// Median structural similarity of maps averaged over noisy copies of the photo, for the smooth variant (Hedström et al.
-    /// 2023, sMPRT), if it was asked for: what single maps owe to noise is averaged out of the comparison.
+    /// 2023, sMPRT), if requested: averaging removes the noise of single maps from the comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub smooth_ssim: Option<f64>,
 }
 
-/// Standard deviation of the noise of the smooth variant, as a share of the range of a photo's values.
+/// Standard deviation of the smooth variant's noise, as a fraction of the range of a photo's values.
 const NOISE: f32 = 0.1;
 
-/// The cascade for one method: the last layer, a quarter, a half, and all of the weighted layers randomised. `copies` noisy
-/// copies of each photo serve the smooth variant; 0 leaves it out.
+/// The cascade for one method: the last layer, a quarter, a half, and all of the weighted layers randomised. `copies` is the number of
+/// noisy copies of each photo for the smooth variant; 0 leaves it out.
 ///
 /// # Errors
-/// If the method is not defined for the model or the engine fails, and if the work is ended. A stage whose model gives scores that are no numbers is
-/// left out.
+/// If the method is not defined for the model, the engine fails, or the work is cancelled. A stage whose model gives scores that are not
+/// finite is left out.
 pub fn cascade(
     model: &Model,
     subject: Subject<'_>,
@@ -94,13 +94,13 @@ pub fn cascade(
     Ok(stages)
 }
 
-/// Each image's answer.
+/// Each image's top-1 class.
 pub(super) fn answers(model: &Model, images: &[Input]) -> Result<Vec<usize>> {
     let mut forward = model.forward()?;
     images.iter().map(|i| Ok(argmax(&model.scores(forward.as_mut(), &i.values)?))).collect()
 }
 
-/// Each image's map of its class by one method.
+/// One method's map of each image's class.
 pub(super) fn maps(
     model: &Model,
     subject: Subject<'_>,
@@ -114,7 +114,7 @@ pub(super) fn maps(
     images.iter().zip(classes).map(one).collect()
 }
 
-/// The same, averaged over noisy copies of each image; none for no copies.
+/// The same, averaged over noisy copies of each image; empty for zero copies.
 fn smooth_maps(
     model: &Model,
     subject: Subject<'_>,

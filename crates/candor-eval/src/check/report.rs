@@ -1,4 +1,4 @@
-//! The sanity check's files: `check.json`, `check.csv` with a line for every map, and `check.html` with a card for each method.
+//! The sanity check's files: `check.json`, `check.csv` with one line per map, and `check.html` with a card for each method.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ use candor_report::picture::Picture;
 
 /// Name of the page.
 pub const HTML_FILE: &str = "check.html";
-/// Pixels a side of a map's picture on the page.
+/// Height and width of a map's picture on the page, in pixels.
 const SIDE: u32 = 120;
 
 /// The result of `candor check`.
@@ -30,9 +30,9 @@ const SIDE: u32 = 120;
 pub struct CheckResult {
     /// The model.
     pub model: ModelInfo,
-    /// How photos became input.
+    /// The preprocessing.
     pub preprocessing: serde_json::Value,
-    /// What executed it.
+    /// The engine that ran it.
     pub engine: EngineInfo,
     /// The seed of random classes and of methods.
     pub seed: u64,
@@ -41,15 +41,15 @@ pub struct CheckResult {
     /// Images that could not be read, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<candor_report::result::FailedImage>,
-    /// What each method showed.
+    /// The check of each method.
     pub methods: Vec<MethodCheck>,
-    /// Gradients of the classes at the image and at each level; empty where the model has no gradient.
+    /// Gradients of the classes at the image and at each level; empty if the model has no gradient.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gradients: Vec<LevelGradient>,
-    /// Input-shift invariance by method, if it was asked for.
+    /// Input-shift invariance by method, if requested.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub input_shift: Vec<Shifted>,
-    /// Parameter randomisation by method, if it was asked for.
+    /// Parameter randomisation by method, if requested.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub randomization: Vec<Randomization>,
     /// Methods that are not defined for the model.
@@ -62,21 +62,21 @@ pub struct CheckResult {
 pub struct Randomization {
     /// Name of the method.
     pub method: String,
-    /// From few random layers to all.
+    /// From one randomised layer to all.
     pub stages: Vec<Stage>,
 }
 
-/// How far a method's maps move with the photo's values.
+/// How much a method's maps change with a shift of the input.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Shifted {
     /// Name of the method.
     pub method: String,
-    /// What was measured.
+    /// The measurements.
     #[serde(flatten)]
     pub shift: InputShift,
 }
 
-/// An image of the page: the photo, the classes asked for, and a row of pictures for each method.
+/// An image on the page: the photo, the classes asked for, and a row of pictures for each method.
 #[derive(Debug)]
 pub struct Gallery {
     pub(super) name: String,
@@ -96,7 +96,7 @@ pub struct GalleryRow {
 }
 
 impl Gallery {
-    /// An image without maps yet. `view` is the photo as the model sees it.
+    /// An image without maps. `view` is the photo as the model sees it.
     ///
     /// # Errors
     /// [`ReportError::Encode`] if the picture cannot be encoded.
@@ -106,8 +106,8 @@ impl Gallery {
         Ok(Gallery { name: name.to_string(), photo, classes: vec![], rows: vec![], small })
     }
 
-    /// A method's maps, painted on the scale of its own map of top-1. Maps and names of the classes, which are the same
-    /// for all methods, in the order of [`Kind::ALL`](crate::check::Kind::ALL).
+    /// A method's maps, painted on the scale of its own map of top-1. The maps and the names of the classes, which are the same
+    /// for all methods, are in the order of [`Kind::ALL`](crate::check::Kind::ALL).
     ///
     /// # Errors
     /// As [`Gallery::new`].
@@ -134,7 +134,7 @@ impl Gallery {
     }
 }
 
-/// Writes the three files into `directory`, which is made where it is missing. `command`: the command line, for the page.
+/// Writes the three files into `directory`, which is created if it is missing. `command`: the command line, for the page.
 ///
 /// # Errors
 /// [`ReportError`] naming the file and the reason.
@@ -156,7 +156,7 @@ pub fn write(
     Ok(page)
 }
 
-/// Columns of `check.csv`: the method, and the fields of [`Row`](crate::check::Row) in their order.
+/// Columns of `check.csv`: the method, and the fields of [`Row`](crate::check::Row) in order.
 const COLUMNS: [&str; 16] = [
     "method",
     "image",
@@ -181,7 +181,7 @@ fn csv(result: &CheckResult) -> Result<Vec<u8>, ReportError> {
     let fail = || ReportError::encode("check.csv");
     writer.write_record(COLUMNS).map_err(fail())?;
     for (m, row) in result.methods.iter().flat_map(|m| m.rows.iter().map(move |row| (m, row))) {
-        // A line of another length than the columns is an error of the writer.
+        // A line whose length differs from the header's is an error of the writer.
         writer.serialize((&m.method.name, row)).map_err(fail())?;
     }
     writer.into_inner().map_err(|e| ReportError::encode("check.csv")(e.to_string()))

@@ -1,4 +1,4 @@
-//! The table of a sanity check: a row a method, from a result in memory or from what `check.json` holds.
+//! The table of a sanity check: one row per method, from a result in memory or from `check.json`.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use serde::Deserialize;
 use super::{Kind, MethodCheck};
 use crate::statistics::Summary;
 
-/// Column that a terminal shows and the published tables leave out.
+/// Column that is shown in a terminal and left out of published tables.
 pub const SPEARMAN: &str = "Spearman";
 
-/// What a row is made of.
+/// The data of a row.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Checked {
     /// The method.
@@ -23,7 +23,7 @@ pub struct Checked {
     pub caution: Option<String>,
     /// Figures by kind of class.
     pub queries: BTreeMap<Kind, Compared>,
-    /// AUROC of telling top-1 classes from absent ones by mass.
+    /// AUROC of separating top-1 classes from absent ones by mass.
     pub existence_auroc_mass: Option<f64>,
 }
 
@@ -34,7 +34,7 @@ pub struct Named {
     pub name: String,
 }
 
-/// Maps of a kind of class against those of top-1.
+/// Maps of a kind of class, compared with those of top-1.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Compared {
     /// Mass ÷ top-1's mass.
@@ -71,10 +71,10 @@ impl Checked {
     }
 }
 
-/// A column and how it is read off a method.
+/// A column, and how its cell is computed for a method.
 type Figure = (Column, fn(&Checked) -> Cell);
 
-/// The columns. Ratios: median (95 % interval) and 95th percentile; of top-2, which may well be there, no interval.
+/// The columns. Ratios: median (95 % interval) and 95th percentile; for top-2, which may well be present, without interval.
 fn figures() -> [Figure; 9] {
     let lower = |name: &str, help: &str| Column::number(name, help, Better::Lower);
     let neither = |name: &str, help: &str| Column::number(name, help, Better::Neither);
@@ -115,7 +115,7 @@ fn middle(s: Option<Summary>) -> Cell {
     Cell::number(s.map(|s| s.median), Unit::Plain)
 }
 
-/// The table of methods in their order.
+/// The table of methods, in order.
 pub fn table<'m>(methods: impl IntoIterator<Item = &'m Checked>) -> Table {
     let (columns, read): (Vec<Column>, Vec<_>) = figures().into_iter().unzip();
     let mut table = Table::new("", "", columns);
@@ -125,7 +125,7 @@ pub fn table<'m>(methods: impl IntoIterator<Item = &'m Checked>) -> Table {
     table
 }
 
-/// The table as it is published: sorted by the random class, of top-2 the median alone, without [`SPEARMAN`].
+/// The table for publication: sorted by the random class, for top-2 only the median, without [`SPEARMAN`].
 pub fn published(title: String, note: String, methods: &[Checked]) -> Table {
     let mut sorted: Vec<&Checked> = methods.iter().collect();
     sorted.sort_by(|a, b| a.random().total_cmp(&b.random()));

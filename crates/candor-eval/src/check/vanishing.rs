@@ -1,7 +1,7 @@
-//! Attribution vanishing: does what the gradient says of a class die on the way down to the image?
+//! Attribution vanishing: does the class-specific part of the gradient vanish on the way down to the image?
 //!
-//! The deeper a level, the more its gradient is of the class asked for. Where gradients of different classes point the same way,
-//! what is left is the image's own structure, whatever the query (Wang et al. 2020 name it as a cause of unreliable maps).
+//! The deeper a level, the more specific is its gradient to the class. Where gradients of different classes have the same direction,
+//! what remains is the image's own structure, whatever the query (named in Wang et al. 2020 as a cause of unreliable maps).
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,12 @@ use candor::methods::level_gradients::LevelGradients;
 use candor::model::Model;
 use candor::quantile::median;
 
-/// Gradients at one place of the network.
+/// Gradients at one value of the network.
 #[derive(Clone, Debug, Serialize)]
 pub struct LevelGradient {
     /// Name of the value.
     pub value: String,
-    /// By kind of query, figures of the gradient of that class's logit.
+    /// Figures of the gradient of each class's logit, by kind of query.
     pub queries: BTreeMap<Kind, GradientFigures>,
 }
 
@@ -30,15 +30,15 @@ pub struct GradientFigures {
     pub norm: Option<f64>,
     /// Norm divided by that of top-1's gradient.
     pub ratio: Option<f64>,
-    /// Magnitude of the cosine between it and top-1's gradient: 1 is the same direction.
+    /// Magnitude of its cosine with top-1's gradient: 1 means the same or the opposite direction.
     pub cosine: Option<f64>,
 }
 
-/// The gradients of one image: by place, from the image on, and by kind of query.
+/// The gradients of one image: by value, starting with the image, and by kind of query.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Gradients(Vec<BTreeMap<Kind, Row>>);
 
-/// The figures at the image and at each level, from the image on, of those of the images that `ledger` owns.
+/// The figures at the image and at each level, starting with the image, over the images that `ledger` owns.
 ///
 /// # Errors
 /// A level that does not exist, a node without a gradient rule, or a failure of the engine.
@@ -104,7 +104,7 @@ impl Row {
     }
 }
 
-/// Quotients by a norm of zero are left out.
+/// Quotients with a norm of zero are left out.
 fn figures(rows: &[Row]) -> GradientFigures {
     let middle =
         |f: &dyn Fn(&Row) -> f64| median(&rows.iter().map(f).filter(|v| v.is_finite()).collect::<Vec<_>>());

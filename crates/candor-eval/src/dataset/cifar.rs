@@ -1,4 +1,4 @@
-//! CIFAR's binary layout: records of one label byte (CIFAR-10) or two (CIFAR-100, of which the second, fine one counts), and 3072
+//! CIFAR's binary layout: records of one label byte (CIFAR-10) or two (CIFAR-100, whose second, fine label is used), and 3072
 //! bytes: 32×32 red, green, blue.
 
 use std::io::{Read, Seek, SeekFrom};

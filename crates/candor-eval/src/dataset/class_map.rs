@@ -1,4 +1,4 @@
-//! From a dataset's classes to a model's: by a file, or by the model's labels.
+//! Maps a dataset's classes to a model's: by a file, or by the model's labels.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -6,16 +6,16 @@ use std::path::Path;
 use super::{Dataset, DatasetError, Result, lines, text};
 use candor::labels::Labels;
 
-/// Which of the model's classes count as a class of the dataset; none leaves the class out.
+/// For each class of the dataset, the model's classes that count as it; an empty list leaves the class out.
 #[derive(Clone, Debug, Default)]
 pub struct ClassMap(HashMap<String, Vec<usize>>);
 
 impl ClassMap {
-    /// Reads a map from JSON, `{"class": [1, 2], …}` or `{"class": 1, …}`, or from text with a line `class,1 2` for each class. No
-    /// number leaves the class out.
+    /// Reads a map from JSON, `{"class": [1, 2], …}` or `{"class": 1, …}`, or from text with a line `class,1 2` for each class. A
+    /// class without numbers is left out.
     ///
     /// # Errors
-    /// [`DatasetError::Read`] with the line that is neither.
+    /// [`DatasetError::Read`] with the line that has neither form.
     pub fn load(path: &Path) -> Result<Self> {
         let text = text(path)?;
         if text.trim_start().starts_with('{') {
@@ -47,11 +47,11 @@ impl ClassMap {
         Ok(ClassMap(map.into_iter().map(|(class, n)| (class, numbers(n))).collect()))
     }
 
-    /// Fills in the model's classes of all objects: by this map, else those that the dataset gives, else by the name among the
+    /// Fills in the model's classes of all objects: from this map, else from the dataset, else by looking up the name among the
     /// labels.
     ///
     /// # Errors
-    /// [`DatasetError::Class`] for the first class that is nowhere, or out of the model's range.
+    /// [`DatasetError::Class`] for the first class that is not found, or out of the model's range.
     pub fn resolve(&self, dataset: &mut Dataset, labels: &Labels) -> Result<()> {
         let path = dataset.path.display().to_string();
         for object in dataset.samples.iter_mut().flat_map(|s| &mut s.objects) {

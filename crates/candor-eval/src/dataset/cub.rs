@@ -1,5 +1,5 @@
 //! The folder of CUB-200-2011: `images.txt`, `image_class_labels.txt`, `classes.txt`, `bounding_boxes.txt`, and the photos in
-//! `images`. Where `train_test_split.txt` is there, the test photos.
+//! `images`. If there is a `train_test_split.txt`, only the test photos are used.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -33,7 +33,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Sample>> {
     Ok(samples)
 }
 
-/// Lines of a key and the rest.
+/// Splits each line into a key and the rest.
 fn pairs(path: &Path) -> Result<Vec<(String, String)>> {
     lines(path, &text(path)?, "a number and a value", |line| {
         let (key, rest) = line.trim().split_once(' ')?;

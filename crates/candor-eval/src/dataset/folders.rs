@@ -1,4 +1,4 @@
-//! A folder for each class, with its photos in it; the folder's name is the class's.
+//! One folder per class, which contains its photos; the folder's name is the class's.
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Sample>> {
     Ok(samples)
 }
 
-/// What a folder holds, sorted by name.
+/// The entries of a folder, sorted by name.
 pub(super) fn entries(path: &Path) -> Result<Vec<PathBuf>> {
     let fail = |e: std::io::Error| DatasetError::read(path, e);
     let entries = std::fs::read_dir(path).map_err(fail)?;

@@ -8,7 +8,7 @@ use candor::image::{MAX_FILE_BYTES, MAX_SIDE};
 
 use super::{DatasetError, Result};
 
-/// Which pixels of a photo are an object's.
+/// The pixels of a photo that belong to an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mask {
     height: usize,
@@ -17,7 +17,7 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// Whether the point at a share of the photo's width and height, 0..=1 each, is the object's.
+    /// Whether a point, given as fractions of the photo's width and height (0..=1 each), belongs to the object.
     pub fn at(&self, x: f64, y: f64) -> bool {
         let place = |v: f64, size: usize| ((v * size as f64) as usize).min(size - 1);
         self.pixels[place(y, self.height) * self.width + place(x, self.width)]

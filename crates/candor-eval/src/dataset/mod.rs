@@ -1,6 +1,6 @@
-//! Datasets of photos with what is in them: classes, boxes, pixel masks. One reader a format.
+//! Datasets of photos with annotations: classes, boxes, pixel masks. One reader per format.
 //!
-//! A reader lists samples and reads no picture; pictures are decoded when their turn comes, so memory does not grow with them.
+//! A reader only lists samples; pictures are decoded when they are needed, so memory does not grow with their number.
 
 mod cifar;
 mod class_map;
@@ -23,7 +23,7 @@ pub use mask::Mask;
 use candor::file;
 use candor::image::{ImageError, decode};
 
-/// Why a dataset cannot be read; each in one line that names the file.
+/// Errors of datasets, each in one line that names the file.
 #[derive(Debug, Error)]
 pub enum DatasetError {
     /// A file or folder is missing or cannot be read.
@@ -34,7 +34,7 @@ pub enum DatasetError {
         /// What is wrong, and what was expected.
         reason: String,
     },
-    /// A class of the dataset that the model does not know.
+    /// A class of the dataset that is not among the model's labels.
     #[error(
         "class '{class}' of {path} is not among the model's labels; map it with --class-map FILE, in which {{\"{class}\": []}} leaves it out"
     )]
@@ -44,7 +44,7 @@ pub enum DatasetError {
         /// The dataset.
         path: String,
     },
-    /// A class of the dataset is said to be one that the model does not have.
+    /// A class of the dataset is mapped to a class that the model does not have.
     #[error(
         "class '{class}' of {path} is the model's class {number}, but the model has 0 to {}; correct it with --class-map FILE, in \
          which {{\"{class}\": []}} leaves it out", classes - 1
@@ -59,7 +59,7 @@ pub enum DatasetError {
         /// Number of classes of the model.
         classes: usize,
     },
-    /// A picture.
+    /// A picture cannot be read.
     #[error(transparent)]
     Image(#[from] ImageError),
 }
@@ -78,19 +78,19 @@ pub type Result<T, E = DatasetError> = std::result::Result<T, E>;
 pub struct Object {
     /// Its class as the dataset names it.
     pub name: String,
-    /// The model's classes that count as it; filled in by [`ClassMap::resolve`] where the dataset does not say.
+    /// The model's classes that count as it; filled in by [`ClassMap::resolve`] if the dataset does not give them.
     pub classes: Vec<usize>,
     /// `[x0, y0, x1, y1]` in the pixels of the photo, x1 and y1 excluded; `None` if only the class is known.
     pub bbox: Option<[f64; 4]>,
-    /// The value that its pixels have in the sample's mask.
+    /// The value of its pixels in the sample's mask.
     pub mask_value: Option<u8>,
 }
 
-/// Where a photo is.
+/// Location of a photo.
 #[derive(Clone, Debug, PartialEq)]
 enum Picture {
     File(PathBuf),
-    /// Record of CIFAR's binary layout.
+    /// A record in CIFAR's binary layout.
     Cifar {
         file: PathBuf,
         record: usize,
@@ -98,17 +98,17 @@ enum Picture {
     },
 }
 
-/// A photo and what is in it.
+/// A photo with its annotations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     /// Name within the dataset.
     pub id: String,
     picture: Picture,
-    /// Width and height to which boxes refer, if that is not the photo's own size.
+    /// Width and height to which boxes refer, if it is not the photo's size.
     frame: Option<[f64; 2]>,
-    /// What is in it.
+    /// Its objects.
     pub objects: Vec<Object>,
-    /// An image of the photo's size, with the value of [`Object::mask_value`] at each object's pixels.
+    /// An image of the photo's size with the value of [`Object::mask_value`] at each object's pixels.
     pub mask: Option<PathBuf>,
 }
 
@@ -117,7 +117,7 @@ impl Sample {
         Sample { id, picture: Picture::File(path), frame: None, objects, mask: None }
     }
 
-    /// The files that it is read from.
+    /// The files from which it is read.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
         let (Picture::File(file) | Picture::Cifar { file, .. }) = &self.picture;
         std::iter::once(file).chain(&self.mask)
@@ -134,7 +134,7 @@ impl Sample {
         }
     }
 
-    /// Boxes of the objects that count as a class, `[x0, y0, x1, y1]` as shares of the photo's width and height, 0..=1.
+    /// Boxes of the objects that count as a class, `[x0, y0, x1, y1]` as fractions of the photo's width and height, 0..=1.
     pub fn boxes(&self, class: usize, photo: &RgbImage) -> Vec<[f64; 4]> {
         let [w, h] = self.frame.unwrap_or([f64::from(photo.width()), f64::from(photo.height())]);
         let of_class = self.objects.iter().filter(|o| o.classes.contains(&class));
@@ -145,7 +145,7 @@ impl Sample {
     /// The pixels of the objects that count as a class; `None` if the sample has no masks.
     ///
     /// # Errors
-    /// [`DatasetError::Read`] for a mask that is no indexed or grey PNG.
+    /// [`DatasetError::Read`] for a mask that is not an indexed or grey PNG.
     pub fn mask_of(&self, class: usize) -> Result<Option<Mask>> {
         let of_class = self.objects.iter().filter(|o| o.classes.contains(&class));
         let values: Vec<u8> = of_class.filter_map(|o| o.mask_value).collect();
@@ -171,14 +171,14 @@ impl Sample {
 /// A list of samples.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// Where it was read from.
+    /// Path from which it was read.
     pub path: PathBuf,
     /// Its samples, in the order of the files.
     pub samples: Vec<Sample>,
 }
 
 impl Dataset {
-    /// SHA-256 over the samples: their names and what is in them, not their pictures.
+    /// SHA-256 over the samples' names and annotations, not over their pictures.
     pub fn fingerprint(&self) -> String {
         use sha2::{Digest, Sha256};
         let mut hash = Sha256::new();
@@ -189,12 +189,12 @@ impl Dataset {
     }
 }
 
-/// Forms of datasets.
+/// Formats of datasets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A CSV table: `file`, a class, and a box or a mask a row.
+    /// A CSV table: `file`, a class, and a box or a mask per row.
     Table,
-    /// A folder for each class, with photos in it.
+    /// A folder for each class, which contains photos.
     Folders,
     /// A folder of VOC's XML files, as ImageNet's validation boxes and Pascal VOC have them.
     Voc,
@@ -220,7 +220,7 @@ impl Format {
         ("cifar", Format::Cifar),
     ];
 
-    /// The format that a path looks like.
+    /// Guesses the format of a path.
     fn guess(path: &Path) -> Result<Format> {
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase();
         let has = |name: &str| path.join(name).exists();
@@ -244,7 +244,7 @@ impl Format {
     }
 }
 
-/// Reads the list of a dataset's samples. `format`: recognised from the path if not given. `images`: the folder with the photos,
+/// Reads the list of a dataset's samples. `format`: recognised from the path if `None`. `images`: the folder of the photos,
 /// if they are not beside the list.
 ///
 /// # Errors
@@ -266,21 +266,21 @@ pub fn open(path: &Path, format: Option<Format>, images: Option<&Path>) -> Resul
     Ok(Dataset { path: path.to_path_buf(), samples })
 }
 
-/// Most bytes of a list of samples.
+/// Maximum bytes of a list of samples.
 const MOST_BYTES: u64 = 1 << 30;
 
 fn text(path: &Path) -> Result<String> {
     file::read_text(path, MOST_BYTES).map_err(|e| DatasetError::read(path, e))
 }
 
-/// What `parse` makes of each line of `text`, which is of `path`, empty ones left out; `expected` says what a line should be.
+/// Parses each line of `text` (the content of `path`) except empty ones; `expected` describes a valid line in errors.
 fn lines<T>(path: &Path, text: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
     let wrong = |i: usize| DatasetError::read(path, format!("line {}: expected {expected}", i + 1));
     let full = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     full.map(|(i, line)| parse(line).ok_or_else(|| wrong(i))).collect()
 }
 
-/// The file `name` in the first of the folders that has it; the first folder's if none has.
+/// The path of `name` in the first of the folders that contains it; in the first folder if none does.
 fn find_file(name: &str, folders: &[&Path]) -> PathBuf {
     let all = || folders.iter().map(|f| f.join(name));
     all().find(|p| p.is_file()).or_else(|| all().next()).unwrap_or_else(|| PathBuf::from(name))

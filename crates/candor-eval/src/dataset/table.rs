@@ -1,10 +1,10 @@
-//! CSV tables: one object a row.
+//! CSV tables: one object per row.
 //!
-//! Columns, by name in the first line, in any order: `file`; a class as `class_index`, `imagenet_indices` (several, separated by
+//! Columns, named in the first line, in any order: `file`; a class as `class_index`, `imagenet_indices` (several, separated by
 //! spaces) or a name (`class_name`, `class`, `coco_class`, `object`); a box `x0,y0,x1,y1` in pixels, x1 and y1 excluded; `width,height`
 //! if the box refers to a picture of another size than the file's; `mask`, an indexed PNG in which the pixels of a row's object have
-//! the value 1 + `object` (its number within the photo). Only `file` and a class are needed. A row without a class is a photo without
-//! objects. `candor scenes` writes this form.
+//! the value 1 + `object` (its number within the photo). Only `file` and a class are required. A row without a class is a photo without
+//! objects. `candor scenes` writes this format.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -78,7 +78,7 @@ pub(super) fn read(path: &Path, images: Option<&Path>) -> Result<Vec<Sample>> {
             mask: mask_file.map(|m| find_file(m, &folders)),
             ..Sample::file(id.clone(), find_file(&id, &folders), objects)
         };
-        // Rows of one photo need not stand together.
+        // Rows of one photo need not be adjacent.
         let at = *index.entry(id).or_insert(samples.len());
         match samples.get_mut(at) {
             Some(known) => known.objects.extend(sample.objects),

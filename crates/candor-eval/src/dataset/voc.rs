@@ -1,4 +1,4 @@
-//! Boxes in Pascal VOC's XML, one file a photo: Pascal VOC itself, and the boxes of ImageNet's validation photos.
+//! Boxes in Pascal VOC's XML, one file per photo: Pascal VOC itself, and the boxes of ImageNet's validation photos.
 //!
 //! Either a folder with `Annotations` and `JPEGImages`, or a folder of XML files. VOC counts pixels from 1 and includes the last.
 
@@ -9,7 +9,7 @@ use roxmltree::{Document, Node};
 use super::folders::entries;
 use super::{DatasetError, Object, Result, Sample, find_file, text};
 
-/// Whether a folder holds XML files.
+/// Whether a folder contains XML files.
 pub(super) fn is_folder_of_xml(path: &Path) -> bool {
     entries(path).is_ok_and(|all| all.iter().any(|p| is_xml(p)))
 }

@@ -1,23 +1,23 @@
-//! Deletion and insertion (Petsiuk, Das, Saenko 2018; `CausalMetric` of their code): the score while the pixels
-//! that a map holds for important go, or come.
+//! Deletion and insertion (Petsiuk, Das, Saenko 2018; `CausalMetric` of their code): the score while pixels are removed, or
+//! inserted, in the order of their importance in a map.
 
 use super::substrate::Substrate;
 use super::{Case, Ranking, Scores, each};
 use crate::error::Result;
 
-/// Scores along the way.
+/// The scores along a curve.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
-    /// One value a step, both ends included, in the units of the score.
+    /// One value per step, both ends included, in the units of the score.
     pub values: Vec<f64>,
-    /// Area under them, the way being 1 long: their mean height.
+    /// Area under them, with an x-axis of length 1: their mean height.
     pub area: f64,
-    /// The map is constant: its pixels went row by row, and the curve says nothing of it.
+    /// The map is constant: its pixels are taken row by row, and the curve says nothing about it.
     pub uninformative: bool,
 }
 
-/// From the image to the substrate: pixels go in order of falling map value. A low area says that the map found what the
-/// score needs. `steps` + 1 forward passes; after step i of n the first ⌊i·H·W/n + ½⌋ pixels are gone.
+/// From the image to the substrate: pixels are removed in order of descending map value. A low area means that the map found what the
+/// score depends on. `steps` + 1 forward passes; after step i of n the first ⌊i·H·W/n + ½⌋ pixels are removed.
 ///
 /// # Errors
 /// If the model fails.
@@ -30,7 +30,7 @@ pub fn deletion(
     along(scores, case, substrate, steps, false)
 }
 
-/// From the substrate to the image: pixels come in order of falling map value. A high area says that they suffice. Steps as
+/// From the substrate to the image: pixels are inserted in order of descending map value. A high area means that they suffice. Steps as
 /// in [`deletion`].
 ///
 /// # Errors
@@ -62,7 +62,7 @@ fn along(
     Ok(Curve { area: area(&values), values, uninformative: ranking.uninformative })
 }
 
-/// Trapezoidal area under values at equal distances over a way of length 1: (Σ − first/2 − last/2) / (n − 1). NaN for fewer
+/// Trapezoidal area under values at equal distances on an x-axis of length 1: (Σ − first/2 − last/2) / (n − 1). NaN for fewer
 /// than two.
 pub fn area(values: &[f64]) -> f64 {
     match values {
@@ -73,7 +73,7 @@ pub fn area(values: &[f64]) -> f64 {
     }
 }
 
-/// Trapezoidal area under points (x, y) with rising x.
+/// Trapezoidal area under points (x, y) with ascending x.
 pub fn trapezoids(points: &[[f64; 2]]) -> f64 {
     points.windows(2).map(|w| (w[1][0] - w[0][0]) * (w[0][1] + w[1][1]) / 2.0).sum()
 }
@@ -92,7 +92,7 @@ mod tests {
         Ok(images.iter().map(one).collect())
     }
 
-    /// What each pixel contributes to it.
+    /// The contribution of each pixel to it.
     fn truth() -> Vec<f32> {
         (0..5).map(|p| IMAGE[p] * WEIGHTS[p] + IMAGE[p + 5] * WEIGHTS[p + 5]).collect()
     }
@@ -148,7 +148,7 @@ mod tests {
         let one = run(0);
         assert_eq!(one, run(3));
         assert_eq!(one, run(100));
-        // 2 and 3 of 5 pixels after a third and two thirds of the way.
+        // 2 and 3 of 5 pixels after a third and two thirds.
         let best: f64 = truth().iter().map(|&v| f64::from(v)).sum();
         assert!((one.values[0] - best).abs() < 1e-6 && one.values[3] == 0.0);
         assert!((one.area - (one.values[0] / 2.0 + one.values[1] + one.values[2]) / 3.0).abs() < 1e-12);

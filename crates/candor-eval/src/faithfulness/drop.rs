@@ -1,4 +1,4 @@
-//! What the model says of the image under its map, of the map's region alone, and of the image without it.
+//! The model's scores for the image times its map, for the map's region alone, and for the image without that region.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,9 +10,9 @@ use candor::noise::Noise;
 /// Scores before and after the image is multiplied by its map (Chattopadhay et al. 2018).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Confidence {
-    /// Y: of the image.
+    /// Y: for the image.
     pub whole: f64,
-    /// O: of the image times the map, which is divided by its maximum.
+    /// O: for the image times the map divided by its maximum.
     pub explained: f64,
 }
 
@@ -23,15 +23,15 @@ impl Confidence {
         (self.whole > 0.0).then(|| (self.whole - self.explained).max(0.0) / self.whole)
     }
 
-    /// O > Y: the share of images for which it holds is the increase in confidence.
+    /// O > Y: the fraction of images for which this holds is the increase in confidence.
     pub fn increases(&self) -> bool {
         self.explained > self.whole
     }
 }
 
-/// The scores of the image, and of the image times the positive part of the map over the map's maximum: where the map is 0
+/// The scores for the image, and for the image times the positive part of the map over the map's maximum: where the map is 0
 /// the model sees 0, in its own units. Two forward passes. `None`, after none, for a map without a positive value: it has
-/// no maximum to be divided by.
+/// no maximum to divide by.
 ///
 /// # Errors
 /// If the model fails.
@@ -46,16 +46,16 @@ pub fn confidence(scores: &mut Scores<'_>, case: Case<'_>) -> Result<Option<Conf
     Ok(Some(Confidence { whole: found[0], explained: found[1] }))
 }
 
-/// Scores of an image with nothing but a region, and without it, regions of all maps being equally large.
+/// Scores for an image with only a region, and without it; the regions of all maps have the same size.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Region {
-    /// Of the image.
+    /// For the image.
     pub whole: f64,
-    /// Of the region alone, the rest being the substrate.
+    /// For the region alone; the rest is the substrate.
     pub kept: f64,
-    /// Of the image without the region.
+    /// For the image without the region.
     pub removed: f64,
-    /// The share of the region that the map itself chose ([`Ranking::decided`]).
+    /// The fraction of the region that the map itself determines ([`Ranking::decided`]).
     pub decided: f64,
 }
 
@@ -71,7 +71,7 @@ impl Region {
     }
 }
 
-/// The scores for the pixels of the highest map values, a `share` (0..1) of the image. Three forward passes. `None`, after
+/// The scores for the pixels with the highest map values, a fraction `share` (0..=1) of the image. Three forward passes. `None`, after
 /// none, for a constant map: it has no such pixels.
 ///
 /// # Errors
@@ -95,19 +95,19 @@ pub fn region(
     Ok(Some(Region { whole: found[0], kept: found[1], removed: found[2], decided: ranking.decided(count) }))
 }
 
-/// How much more a map's region matters than others of its area and shape.
+/// How much more a map's region matters than other regions of its area and shape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Removal {
-    /// By how much the score falls without the map's region.
+    /// How much the score falls without the map's region.
     pub drop: f64,
     /// The same for each random region.
     pub random: Vec<f64>,
-    /// The share of the region that the map itself chose ([`Ranking::decided`]).
+    /// The fraction of the region that the map itself determines ([`Ranking::decided`]).
     pub decided: f64,
 }
 
 impl Removal {
-    /// The drop less the mean of the random regions' drops: above 0 if the map agrees with what the model uses. `None`
+    /// The drop minus the mean drop of the random regions: above 0 if the map agrees with what the model uses. `None`
     /// without random regions.
     pub fn excess(&self) -> Option<f64> {
         let mean = self.random.iter().sum::<f64>() / self.random.len() as f64;
@@ -115,10 +115,10 @@ impl Removal {
     }
 }
 
-/// The fall of the score, best taken as log-odds, when the `share` (0..1) of pixels of the highest map values is removed, and
-/// when each of `count` other regions is. Those are the map's own region shifted at random, around the edges: they have its
-/// area, its shape and its scatter, and differ in nothing but the place. A shift may meet part of the region. `count` + 2
-/// forward passes. `None`, after none, for a constant map: it has no region.
+/// The drop of the score (log-odds are recommended) when the fraction `share` (0..=1) of pixels with the highest map values is removed,
+/// and when each of `count` other regions is. Those are the map's own region shifted at random, wrapped around the edges: they have its
+/// area, shape and scatter, and differ only in position. A shifted region may overlap the original one. `count` + 2 forward passes.
+/// `None`, after none, for a constant map: it has no region.
 ///
 /// # Errors
 /// If the model fails.
@@ -136,7 +136,7 @@ pub fn removal(
     let pixels = ranking.count(share);
     let top = ranking.top(pixels);
     let mut noise = Noise::new(seed);
-    // Never the shift by nothing.
+    // Never a shift by zero.
     let shifts: Vec<usize> = (0..count).map(|_| 1 + noise.below(top.len() - 1)).collect();
     let image = |removed: &[bool]| substrate.without(case.image, case.grid(), removed);
     let first = [vec![false; top.len()], top.clone()];
@@ -146,7 +146,7 @@ pub fn removal(
     Ok(Some(Removal { drop: drops[0], random: drops[1..].to_vec(), decided: ranking.decided(pixels) }))
 }
 
-/// A region moved down by the rows and right by the columns of pixel `by`, around the edges.
+/// A region moved down by the rows and right by the columns of pixel `by`, wrapped around the edges.
 fn shifted(region: &[bool], width: usize, by: usize) -> Vec<bool> {
     let height = region.len() / width;
     let (down, across) = (by / width, by % width);

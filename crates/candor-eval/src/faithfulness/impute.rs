@@ -1,16 +1,16 @@
-//! Pixels that are not there, from those that are: the noisy linear imputation of ROAD (Rong et al. 2022), without its noise.
+//! Imputes missing pixels from the remaining ones: the noisy linear imputation of ROAD (Rong et al. 2022), without its noise.
 //!
-//! Each is the weighted mean of its neighbours, all of them at once: a system with an unknown for each pixel, which the published
-//! code hands to a direct solver. Here conjugate gradients solve it, with multigrid as preconditioner.
+//! Each missing pixel is the weighted mean of its neighbours, all of them at once: a system with one unknown per pixel, which the
+//! published code passes to a direct solver. Here conjugate gradients solve it, with multigrid as preconditioner.
 
 use super::multigrid::{LANES, Multigrid, NEIGHBOURS};
 
-/// The residual, in units of the right-hand side's norm, at which the system counts as solved.
+/// The residual, relative to the right-hand side's norm, at which the system counts as solved.
 const TOLERANCE: f64 = 1e-10;
 
-/// The image (C×H×W, on a grid of `[height, width]`) whose `removed` pixels (H×W) are each the weighted mean of their
+/// Replaces the `removed` pixels (H×W) of an image (C×H×W, on a grid of `[height, width]`) by the weighted mean of their
 /// neighbours, all of them at once: Σ_j w_ij (x_i − x_j) = 0 over the neighbours j within the image (without the paper's
-/// noise). If nothing is left to impute from, 0.
+/// noise). If no pixel remains to impute from, 0.
 ///
 /// # Panics
 /// If the sizes do not fit.
@@ -41,16 +41,16 @@ pub(super) fn check(image: &[f32], [height, width]: [usize; 2], removed: &[bool]
     assert!(image.is_empty() || image.len().is_multiple_of(removed.len()), "an image has whole channels");
 }
 
-/// The equations of the removed pixels. Their matrix is symmetric and positive definite, as each patch of them meets a pixel
-/// that is left.
+/// The equations of the removed pixels. Their matrix is symmetric and positive definite, as each connected patch of them has a neighbour
+/// that remains.
 struct System {
     /// The removed pixels: the unknowns.
     pixels: Vec<usize>,
-    /// For each the numbers of the neighbours that are unknowns too; otherwise the number of unknowns.
+    /// For each unknown, the indices of the neighbours that are unknowns, too; for other neighbours the number of unknowns.
     unknown: Vec<[u32; 8]>,
-    /// For each the neighbours that are left; otherwise the number of pixels.
+    /// For each unknown, the neighbours that remain; for other neighbours the number of pixels.
     known: Vec<[u32; 8]>,
-    /// For each the sum of its neighbours' weights: less than 1 at the border.
+    /// For each unknown, the sum of its neighbours' weights: less than 1 at the border.
     diagonal: Vec<f64>,
     multigrid: Multigrid,
 }
@@ -85,12 +85,12 @@ impl System {
         System { pixels, unknown: all_unknown, known: all_known, diagonal, multigrid }
     }
 
-    /// The unknowns of up to [`LANES`] channels (`left` has a zero at its end for neighbours that are not there), by preconditioned conjugate
-    /// gradients. The channels share the matrix, whose entries are read once for all of them, and nothing
-    /// else. `p` and what else is multiplied has a zero at its end, too, for neighbours that are no unknowns.
+    /// Solves for the unknowns of up to [`LANES`] channels by preconditioned conjugate gradients. The channels share only the matrix,
+    /// whose entries are read once for all of them. `left`, `p` and other vectors that are multiplied have a zero at their end, for
+    /// neighbours that do not exist or are not unknowns.
     fn solve(&self, left: &[Lanes]) -> Vec<Lanes> {
         let b: Vec<Lanes> = self.known.iter().map(|k| gather(k, left)).collect();
-        // Begins with the mean of the pixels left around, each by the weight with which it counts.
+        // Starts from the weighted mean of the remaining pixels around.
         let ones: Vec<Lanes> = std::iter::repeat_n([1.0; LANES], b.len()).chain([[0.0; LANES]]).collect();
         let shared: f64 = self.unknown.iter().map(|u| gather(u, &ones)[0]).sum();
         let weight = self.diagonal.iter().sum::<f64>() - shared;
@@ -101,16 +101,16 @@ impl System {
             b.iter().zip(self.times(&p)).map(|(b, a)| each_lane(|l| b[l] - a[l])).collect();
         let (norms, start) = (dot(&b, &b), dot(&r, &r));
         let enough = each_lane(|l| TOLERANCE * (norms[l].sqrt() + start[l].sqrt()));
-        // The first direction has no other before it.
+        // The first direction has no predecessor.
         let mut rz = [f64::INFINITY; LANES];
-        // In exact arithmetic as many steps as unknowns suffice; the tolerance is met long before.
+        // In exact arithmetic as many steps as unknowns suffice; the tolerance is usually reached much earlier.
         for _ in 0..b.len() + 100 {
             let left = dot(&r, &r);
             let open = each_lane(|l| f64::from(u8::from(left[l].sqrt() > enough[l])));
             if open.iter().all(|&o| o == 0.0) {
                 break;
             }
-            // A channel that is solved stays as it is.
+            // A channel that is solved is not changed.
             let ratio = |a: f64, b: f64, open: f64| if open > 0.0 { a / b } else { 0.0 };
             let z = self.multigrid.apply(&r);
             let next = dot(&r, &z);
@@ -137,7 +137,7 @@ impl System {
     }
 }
 
-/// A number for each.
+/// One number per channel.
 type Lanes = [f64; LANES];
 
 fn each_lane(of: impl Fn(usize) -> f64) -> Lanes {
@@ -152,7 +152,7 @@ fn gather(at: &[u32; 8], v: &[Lanes]) -> Lanes {
     })
 }
 
-/// Of the shorter one's length.
+/// Dot product over the length of the shorter one.
 fn dot(a: &[Lanes], b: &[Lanes]) -> Lanes {
     a.iter().zip(b).fold([0.0; LANES], |sum, (a, b)| each_lane(|l| sum[l] + a[l] * b[l]))
 }
@@ -169,7 +169,7 @@ mod tests {
         let mean = (4.0 + 16.0 + 36.0 + 64.0) / 6.0 + (1.0 + 9.0 + 49.0 + 81.0) / 12.0;
         assert!((out[4] - mean).abs() < 1e-5, "{} {mean}", out[4]);
         assert!((0..9).all(|i| i == 4 || out[i] == image[i]));
-        // At a corner only three are there.
+        // A corner has only three neighbours.
         let out = impute(&image, [3, 3], &(0..9).map(|i| i == 0).collect::<Vec<_>>());
         assert!((out[0] - (4.0 / 6.0 + 16.0 / 6.0 + 25.0 / 12.0) / (5.0 / 12.0)).abs() < 1e-5, "{}", out[0]);
     }
@@ -212,7 +212,7 @@ mod tests {
     fn without_anything_left_there_is_nothing() {
         assert_eq!(impute(&[1.0, 2.0], [1, 2], &[true, true]), [0.0, 0.0]);
         assert_eq!(impute(&[1.0, 2.0], [1, 2], &[false, false]), [1.0, 2.0]);
-        // Zeros around give zeros, without dividing by them.
+        // Zero neighbours give zero, without a division by zero.
         assert_eq!(impute(&[0.0, 2.0, 0.0], [1, 3], &[false, true, false]), [0.0, 0.0, 0.0]);
     }
 }

@@ -1,26 +1,26 @@
-//! Infidelity and sensitivity (Yeh et al. 2019): whether an attribution foretells what perturbations do to the score, and
-//! whether it stays when the image hardly changes.
+//! Infidelity and sensitivity (Yeh et al. 2019): whether an attribution predicts the effect of perturbations on the score, and
+//! whether it is stable under small changes of the image.
 
 use super::{Scores, each};
 use crate::error::Result;
 use candor::map::Map;
 use candor::noise::Noise;
 
-/// How badly an attribution foretells the score.
+/// How badly an attribution predicts the score.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Infidelity {
     /// Mean of (β·Iᵀφ − (f(x) − f(x − I)))² over perturbations I, in the score's units squared.
     pub value: f64,
-    /// β: 1, or the best scale of the attribution if it was asked for.
+    /// β: 1, or the best scale of the attribution, if requested.
     pub scale: f64,
 }
 
 /// The infidelity of an attribution φ of an image x under perturbations I, each C×H×W. φ is C×H×W, or H×W
-/// for a map, whose values then count for every channel. With `scaled` φ is multiplied by β = E[Iᵀφ·d] / E[(Iᵀφ)²], d being
-/// the score's fall, under which the value is least: for maps that are no gradients and have units of their own.
+/// for a map, whose values then count for every channel. With `scaled`, φ is multiplied by β = E[Iᵀφ·d] / E[(Iᵀφ)²], where d is
+/// the drop of the score; this minimises the value and is meant for maps that are not gradients and have their own units.
 ///
-/// An attribution that predicts nothing, such as an empty map, gives the mean of d² (and β = 0 if it was asked for). `None`
-/// without perturbations. One forward pass more than there are perturbations, `batch` of which are held at once.
+/// An attribution that predicts nothing, such as an empty map, gives the mean of d² (and β = 0 with `scaled`). `None`
+/// without perturbations. One forward pass more than there are perturbations, of which `batch` are in memory at once.
 ///
 /// # Errors
 /// If the model fails.
@@ -58,16 +58,16 @@ pub fn infidelity(
     Ok(Some(Infidelity { value, scale }))
 }
 
-/// Perturbation `index` of a seed: Gaussian noise of standard deviation `deviation`, in the model's units, on each of `size`
+/// Perturbation `index` for a seed: Gaussian noise of standard deviation `deviation`, in the model's units, on each of `size`
 /// values (the paper's noisy baseline, around the image itself).
 pub fn gaussian(seed: u64, index: usize, size: usize, deviation: f32) -> Vec<f32> {
     let mut noise = stream(seed, index);
     (0..size).map(|_| deviation * noise.normal()).collect()
 }
 
-/// Perturbation `index` of a seed that removes a square of `side` pixels, each place within the image being equally likely:
+/// Perturbation `index` for a seed that removes a square of `side` pixels, at a uniformly random position inside the image:
 /// x − substrate there and 0 elsewhere, so that x − I is the substrate there (the paper's square removal). A side longer than
-/// the image's is cut to it.
+/// the image's is reduced to it.
 pub fn square(
     seed: u64,
     index: usize,
@@ -87,28 +87,28 @@ pub fn square(
     image.iter().zip(substrate).enumerate().map(pixel).collect()
 }
 
-/// Perturbed image `index` of a seed: each value of the image moved by up to `radius`, evenly.
+/// Perturbed image `index` for a seed: each value is changed by up to `radius`, uniformly.
 pub fn nearby(seed: u64, index: usize, image: &[f32], radius: f32) -> Vec<f32> {
     let mut noise = stream(seed, index);
     image.iter().map(|x| x + radius * (2.0 * noise.unit() - 1.0)).collect()
 }
 
-/// A stream of its own for each index, so that none depends on how many came before.
+/// A separate stream for each index, so that none depends on the number of draws before it.
 fn stream(seed: u64, index: usize) -> Noise {
     Noise::new(seed ^ (index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
-/// How far a map moves.
+/// How much a map changes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sensitivity {
-    /// Largest Euclidean norm of the maps' difference, in the map's units.
+    /// Largest Euclidean norm of the difference of the maps, in the map's units.
     pub largest: f64,
-    /// The same in units of the original map's norm; `None` for an empty map.
+    /// The same relative to the original map's norm; `None` for an empty map.
     pub relative: Option<f64>,
 }
 
-/// The max-sensitivity of a method: `explain` makes the map of an image, `nearby` are images close to it ([`nearby`]). One
-/// explanation more than there are of those. `None` without any.
+/// The max-sensitivity of a method: `explain` makes the map of an image, `nearby` are images close to it ([`nearby`]). It takes one
+/// explanation more than there are of those. `None` if there are none.
 ///
 /// # Errors
 /// If the method fails.

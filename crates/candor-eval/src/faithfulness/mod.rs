@@ -1,10 +1,10 @@
-//! Whether a map is faithful to its model: what the model says when parts of the image go.
+//! Whether a map is faithful to its model: how the model's score changes when parts of the image are removed.
 //!
-//! The figures know no engine. A model is a closure from images to values, [`Scores`]; an image is C×H×W as the model takes
-//! it, on the map's grid of H×W. Functions panic if an image is not a whole number of channels of that grid, or if the closure
-//! does not give one value an image.
+//! The figures do not depend on an engine. A model is a closure from images to values, [`Scores`]; an image is C×H×W as the model takes
+//! it, on the map's grid of H×W. Functions panic if the image's length is not a multiple of that grid, or if the closure
+//! does not return one value per image.
 //!
-//! An empty map is never normalised or replaced. Where a figure needs an order and the map gives none, it is `None`, or the
+//! An empty map is never normalised or replaced. If a figure needs an order and the map gives none, it is `None`, or the
 //! order is row by row and the result says so.
 
 pub mod curve;
@@ -19,34 +19,34 @@ pub mod substrate;
 use crate::error::Result;
 use candor::map::Map;
 
-/// A model as the figures see it: a batch of images (C×H×W each, row-major, as the model takes them) to one value an image,
-/// what is watched of the queried class: its probability, logit or log-odds.
+/// A model as the figures see it: from a batch of images (C×H×W each, row-major, as the model takes them) to one value per image,
+/// the measured score of the queried class: its probability, logit or log-odds.
 pub type Scores<'a> = dyn FnMut(&[Vec<f32>]) -> Result<Vec<f64>> + 'a;
 
-/// What is measured.
+/// An image and the map to evaluate.
 #[derive(Clone, Copy, Debug)]
 pub struct Case<'a> {
     /// The image, C×H×W, row-major.
     pub image: &'a [f32],
     /// The map that explains it, H×W.
     pub map: &'a Map,
-    /// Most images handed to the model, and held in memory, at once; 0 counts as 1.
+    /// Maximum number of images passed to the model, and in memory, at once; 0 counts as 1.
     pub batch: usize,
 }
 
 impl Case<'_> {
-    /// Height and width.
+    /// Height and width of the map.
     pub(crate) fn grid(&self) -> [usize; 2] {
         [self.map.height, self.map.width]
     }
 }
 
-/// The pixels of a map in order.
+/// The pixels of a map, ranked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ranking {
-    /// Pixels (row-major indices) by falling value; equal ones row by row, from the top left.
+    /// Pixels (row-major indices) by descending value; equal ones row by row, from the top left.
     pub order: Vec<usize>,
-    /// All values are equal, as in an empty map: the order is that of the pixels and says nothing.
+    /// All values are equal, as in an empty map: the order is that of the pixels and has no meaning.
     pub uninformative: bool,
     values: Vec<f32>,
 }
@@ -54,7 +54,7 @@ pub struct Ranking {
 impl Ranking {
     /// Sorts a map's pixels.
     pub fn of(map: &Map) -> Self {
-        // −0 is 0.
+        // Makes −0 equal to 0.
         let values: Vec<f32> = map.data.iter().map(|v| v + 0.0).collect();
         let mut order: Vec<usize> = (0..values.len()).collect();
         order.sort_by(|&i, &j| values[j].total_cmp(&values[i]));
@@ -62,18 +62,18 @@ impl Ranking {
         Ranking { order, uninformative, values }
     }
 
-    /// The first `count` pixels, as a choice among all.
+    /// The first `count` pixels, as a selection among all.
     pub fn top(&self, count: usize) -> Vec<bool> {
         chosen(self.order.iter().take(count), self.order.len())
     }
 
-    /// The last `count` pixels, as a choice among all.
+    /// The last `count` pixels, as a selection among all.
     pub fn bottom(&self, count: usize) -> Vec<bool> {
         chosen(self.order.iter().rev().take(count), self.order.len())
     }
 
-    /// The share (0..1) of the first `count` pixels that the map itself puts there. The others are equal to pixels left out,
-    /// and their places alone decided: below 1 where a sparse map has fewer positive pixels than are asked for.
+    /// The fraction (0..=1) of the first `count` pixels that the map itself ranks there. The others have the same value as pixels left
+    /// out, so that only their positions decided: below 1 if a sparse map has fewer positive pixels than requested.
     pub fn decided(&self, count: usize) -> f64 {
         if count == 0 || count >= self.order.len() {
             return 1.0;
@@ -85,7 +85,7 @@ impl Ranking {
         self.order.iter().filter(|&&i| self.values[i] > last).count() as f64 / count as f64
     }
 
-    /// Number of pixels in a `share` (0..1) of all.
+    /// Number of pixels in a fraction `share` (0..=1) of all.
     pub(crate) fn count(&self, share: f64) -> usize {
         ((share * self.order.len() as f64).round() as usize).min(self.order.len())
     }
@@ -97,7 +97,7 @@ fn chosen<'a>(pixels: impl Iterator<Item = &'a usize>, of: usize) -> Vec<bool> {
     chosen
 }
 
-/// The values of images, asked for in batches of `batch`: no more of them are made before the model has seen those.
+/// The values of images, computed in batches of `batch`: further images are made only after the model has seen those.
 pub(crate) fn each(
     scores: &mut Scores<'_>,
     batch: usize,

@@ -1,12 +1,12 @@
-//! Multigrid as a preconditioner of the systems of imputation: corrections that are smooth come from coarser levels.
+//! Multigrid as a preconditioner for the systems of imputation: smooth corrections come from coarser levels.
 //!
-//! A level's unknowns in a square of two by two are one unknown of the next (aggregation: interpolation is constant, the coarser
-//! matrix PᵀAP), which keeps eight neighbours and asks nothing of the holes' shapes. Constant interpolation makes smooth errors
-//! too stiff by about two, so the coarser matrix counts half (Braess 1995, Towards algebraic multigrid for elliptic problems of
-//! second order), and each level is visited twice (a W-cycle): some twelve steps solve a hole of any size. Single precision
+//! A level's unknowns in a square of two by two become one unknown of the next (aggregation: interpolation is constant, the coarser
+//! matrix is PᵀAP), which keeps eight neighbours and works for holes of any shape. Constant interpolation makes smooth errors
+//! too stiff by a factor of about two, so the coarser matrix is halved (Braess 1995, Towards algebraic multigrid for elliptic problems of
+//! second order), and each level is visited twice (a W-cycle): about twelve steps solve a hole of any size. Single precision
 //! suffices here: conjugate gradients correct it.
 
-/// Rows and columns to the neighbours, and their weights: 1/6 along an axis, 1/12 across (the published code's).
+/// Row and column offsets of the neighbours, and their weights: 1/6 along an axis, 1/12 diagonally (as in the published code).
 pub(super) const NEIGHBOURS: [(isize, isize, f64); 8] = [
     (-1, 0, 1.0 / 6.0),
     (0, -1, 1.0 / 6.0),
@@ -18,36 +18,36 @@ pub(super) const NEIGHBOURS: [(isize, isize, f64); 8] = [
     (1, 1, 1.0 / 12.0),
 ];
 
-/// Channels that are solved at once.
+/// Number of channels that are solved at once.
 pub(super) const LANES: usize = 4;
 
-/// A value for each channel that is solved at the same time.
+/// One value per channel.
 type Lanes = [f32; LANES];
 
-/// What the coarser matrix counts.
+/// Factor of the coarser matrix.
 const STIFFNESS: f32 = 0.5;
 /// Weight of a Jacobi step.
 const DAMPING: f32 = 0.8;
-/// The share of the weight that leads to pixels that are left, from which on a level needs no coarser one: its errors are not smooth.
+/// If this fraction of the weights leads to remaining pixels, a level needs no coarser one: its errors are not smooth.
 const ENOUGH_LEFT: f64 = 0.25;
 
-/// A weighted graph with ties to pixels that are left: row i is `diagonal[i]` x_i − Σ_k `weights[i][k]` x at `neighbours[i][k]`.
+/// A weighted graph with links to remaining pixels: row i is `diagonal[i]` x_i − Σ_k `weights[i][k]` x at `neighbours[i][k]`.
 pub(super) struct Level {
-    /// For each unknown those around, in the order of [`NEIGHBOURS`]; otherwise the number of unknowns.
+    /// For each unknown its neighbours, in the order of [`NEIGHBOURS`]; for missing ones the number of unknowns.
     neighbours: Vec<[u32; 8]>,
     weights: Vec<[f32; 8]>,
     diagonal: Vec<f32>,
     /// Row and column of each unknown on the level's grid.
     at: Vec<[usize; 2]>,
-    /// For each unknown the one of the next level that it is part of; empty on the last level.
+    /// For each unknown, the unknown of the next level that it is part of; empty on the last level.
     parts: Vec<u32>,
 }
 
-/// The levels, the finest first.
+/// The levels, finest first.
 pub(super) struct Multigrid(Vec<Level>);
 
 impl Multigrid {
-    /// For a system with an unknown at each row and column of `at`, its `neighbours` (in the order of [`NEIGHBOURS`]; otherwise
+    /// For a system with an unknown at each row and column of `at`, its `neighbours` (in the order of [`NEIGHBOURS`]; for missing ones
     /// the number of unknowns) and `diagonal`.
     pub(super) fn of(at: Vec<[usize; 2]>, neighbours: &[[u32; 8]], diagonal: &[f64]) -> Self {
         let missing = at.len() as u32;
@@ -67,7 +67,7 @@ impl Multigrid {
         Multigrid(levels)
     }
 
-    /// About the inverse of the matrix times `of`: symmetric and positive definite, as conjugate gradients need it.
+    /// Approximately the inverse of the matrix times `of`: symmetric and positive definite, as conjugate gradients require.
     pub(super) fn apply(&self, of: &[[f64; LANES]]) -> Vec<[f64; LANES]> {
         let of: Vec<Lanes> = of.iter().map(|v| v.map(|v| v as f32)).collect();
         let of = cycle(&self.0, &of);
@@ -75,7 +75,7 @@ impl Multigrid {
     }
 }
 
-/// About the inverse of the first of `levels` times `b`, and a zero at its end.
+/// Approximately the inverse of the first of `levels` times `b`, with a zero at its end.
 fn cycle(levels: &[Level], b: &[Lanes]) -> Vec<Lanes> {
     let (level, coarser) = (&levels[0], &levels[1..]);
     let mut x = vec![[0.0; LANES]; b.len() + 1];
@@ -100,7 +100,7 @@ fn cycle(levels: &[Level], b: &[Lanes]) -> Vec<Lanes> {
 }
 
 impl Level {
-    /// The level that has one unknown for those of a square; `None` if it would bring nothing.
+    /// The next level, with one unknown per square; `None` if it would not help.
     fn coarser(&mut self) -> Option<Level> {
         let sum = |values: &mut dyn Iterator<Item = &f32>| values.map(|&v| f64::from(v)).sum::<f64>();
         let all = sum(&mut self.diagonal.iter());

@@ -1,5 +1,5 @@
 //! ROAD, remove and debias (Rong et al. 2022): removed pixels are imputed from those around, so that neither the hole nor its
-//! outline tells the model anything.
+//! outline gives information to the model.
 
 use super::substrate::Substrate;
 use super::{Case, Ranking, Scores, each};
@@ -8,16 +8,16 @@ use crate::error::Result;
 /// Percentages of pixels that the paper removes.
 pub const PERCENTAGES: [f64; 9] = [10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0];
 
-/// Scores while imputed pixels become more.
+/// Scores for increasing numbers of imputed pixels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Road {
     /// Percentages of pixels removed.
     pub percentages: Vec<f64>,
-    /// The score for each when the pixels of the highest map values go (MoRF): low for a good map.
+    /// The score for each when the pixels with the highest map values are removed (MoRF): low for a good map.
     pub most: Vec<f64>,
     /// The same for the lowest map values (LeRF): high for a good map.
     pub least: Vec<f64>,
-    /// The map is constant: `most` goes from the top left on, `least` from the bottom right, and neither says anything of it.
+    /// The map is constant: `most` starts at the top left, `least` at the bottom right, and neither says anything about it.
     pub uninformative: bool,
 }
 
@@ -29,8 +29,8 @@ impl Road {
     }
 }
 
-/// The scores at `percentages` (0..=100, rounded to whole pixels) removed, by [`impute`](super::impute::impute) with Gaussian noise of standard
-/// deviation `noise` in the model's units (the published code has 0.01) drawn from `seed`. Two forward passes a percentage.
+/// The scores at `percentages` (0..=100, rounded to whole pixels) removed, by [`impute`](super::impute::impute) with Gaussian noise of
+/// standard deviation `noise` in the model's units (0.01 in the published code) drawn from `seed`. Two forward passes per percentage.
 ///
 /// # Errors
 /// If the model fails.
@@ -49,7 +49,7 @@ pub fn road(
     };
     let mut most = vec![];
     for part in (0..2 * percentages.len()).collect::<Vec<_>>().chunks(case.batch.max(1)) {
-        // The systems of a batch are solved side by side.
+        // The systems of a batch are solved in parallel.
         let images = std::thread::scope(|scope| {
             let threads: Vec<_> = part.iter().map(|&i| scope.spawn(move || image(i))).collect();
             threads.into_iter().map(|t| t.join().expect("imputing does not panic")).collect::<Vec<_>>()

@@ -1,9 +1,9 @@
-//! How few pixels hold what a map says.
+//! How few pixels contain most of a map.
 
 use candor::map::Map;
 
 /// Gini index of the magnitudes (Chalasani et al. 2020): 0 if all are equal, near 1 if one pixel has all;
-/// Σ_i (2i − n − 1) v_i / (n Σ v) over the n magnitudes v in rising order. `None` for an empty map.
+/// Σ_i (2i − n − 1) v_i / (n Σ v) over the n magnitudes v in ascending order. `None` for an empty map.
 pub fn gini(map: &Map) -> Option<f64> {
     let mut values: Vec<f64> = map.data.iter().map(|v| f64::from(v.abs())).collect();
     values.sort_by(f64::total_cmp);
@@ -12,8 +12,8 @@ pub fn gini(map: &Map) -> Option<f64> {
     (total > 0.0).then(|| weighted / (n * total))
 }
 
-/// The least share of pixels (0..1) that hold `mass` (0..1, such as 0.9) of the sum of the positive values. `None` for a map
-/// without one.
+/// The smallest fraction of pixels (0..=1) that contain `mass` (0..=1, such as 0.9) of the sum of the positive values. `None` for a map
+/// without positive values.
 pub fn pixels_of_mass(map: &Map, mass: f64) -> Option<f64> {
     let mut values: Vec<f64> = map.data.iter().map(|&v| f64::from(v)).filter(|v| *v > 0.0).collect();
     values.sort_by(|a, b| b.total_cmp(a));

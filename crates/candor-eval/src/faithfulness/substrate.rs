@@ -1,4 +1,4 @@
-//! What is put where pixels are taken away.
+//! What replaces removed pixels.
 
 use super::impute::{check, impute};
 use candor::methods::baseline;
@@ -9,10 +9,10 @@ use candor::noise::Noise;
 pub enum Substrate {
     /// The pixels of this image, C×H×W.
     Fixed(Vec<f32>),
-    /// What the pixels left around suggest: noisy linear imputation ([`impute`]; Rong et al. 2022), computed for each
+    /// Values imputed from the remaining pixels: noisy linear imputation ([`impute`]; Rong et al. 2022), computed for each
     /// set of removed pixels.
     Inpaint {
-        /// Standard deviation of the Gaussian noise; the published code has 0.01.
+        /// Standard deviation of the Gaussian noise; 0.01 in the published code.
         noise: f32,
         /// Seed of the noise. A pixel's noise does not depend on which others are removed.
         seed: u64,
@@ -25,12 +25,12 @@ impl Substrate {
         Substrate::Fixed(vec![0.0; image.len()])
     }
 
-    /// The mean colour of the image of `[height, width]`.
+    /// The mean colour of an image with a grid of `[height, width]`.
     pub fn mean(image: &[f32], [height, width]: [usize; 2]) -> Self {
         Substrate::Fixed(baseline::mean(image, height * width))
     }
 
-    /// The image (C×H×W, on a grid of `[height, width]`) without the `removed` pixels (H×W).
+    /// The image (C×H×W, on a grid of `[height, width]`) with the `removed` pixels (H×W) replaced.
     ///
     /// # Panics
     /// If the sizes do not fit.

@@ -1,8 +1,8 @@
-//! Boxes from maps, as the published scores of weakly supervised localisation take them (Choe et al. 2020, `wsolevaluation`).
+//! Boxes from maps, as in the published metrics of weakly supervised localisation (Choe et al. 2020, `wsolevaluation`).
 //!
 //! A map is quantised to 0..=255 on a scale, and a pixel is foreground if its level exceeds the threshold's. Each contour of the
 //! foreground, outer or of a hole, has a bounding box `[x0, y0, x1, y1]`; x1 and y1 are one past the last pixel, but at most the
-//! last column and row. Areas count both ends (the `+ 1` of the published code).
+//! last column and row. Areas include both ends (the `+ 1` of the published code).
 
 use super::contours::{Contour, contours};
 use candor::map::Map;
@@ -10,7 +10,7 @@ use candor::map::Map;
 /// A box in pixels of the map.
 pub type Box4 = [i32; 4];
 
-/// A map's levels.
+/// A quantised map.
 #[derive(Clone, Debug)]
 pub struct Levels {
     /// Columns and rows.
@@ -19,7 +19,7 @@ pub struct Levels {
 }
 
 impl Levels {
-    /// Quantises the positive part of a map on a scale: level = ⌊255 · min(value ÷ scale, 1)⌋. Where `scale` is not positive all
+    /// Quantises the positive part of a map on a scale: level = ⌊255 · min(value ÷ scale, 1)⌋. If `scale` is not positive, all
     /// levels are 0.
     pub fn of(map: &Map, scale: f32) -> Self {
         let scale = f64::from(scale);
@@ -29,7 +29,7 @@ impl Levels {
     }
 
     /// Boxes of all contours of the pixels whose level exceeds `level`, and which of them has the largest contour (by the area
-    /// of the polygon through its pixels' centres; of equal ones the lowest, which OpenCV lists first). No contour, no box.
+    /// of the polygon through its pixels' centres; among equal ones the lowest, which OpenCV lists first).
     pub fn boxes(&self, level: u8) -> Boxes {
         let [width, height] = self.size;
         let found = contours(width, &self.levels, level);
@@ -46,9 +46,9 @@ impl Levels {
 /// The boxes of one threshold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Boxes {
-    /// One a contour.
+    /// One per contour.
     pub all: Vec<Box4>,
-    /// Position of the largest contour's.
+    /// Index of the largest contour's box.
     largest: usize,
 }
 
@@ -73,7 +73,7 @@ fn best(b: Box4, truth: &[Box4]) -> f64 {
     truth.iter().map(|&t| iou(b, t)).fold(0.0, f64::max)
 }
 
-/// Intersection over union, 0..=1, both ends of a box included.
+/// Intersection over union, 0..=1, with both ends of a box included.
 pub fn iou(a: Box4, b: Box4) -> f64 {
     let area = |b: Box4| i64::from((b[2] - b[0] + 1).max(0)) * i64::from((b[3] - b[1] + 1).max(0));
     let both = area([a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
@@ -81,7 +81,7 @@ pub fn iou(a: Box4, b: Box4) -> f64 {
     if either <= 0 { 0.0 } else { both as f64 / either as f64 }
 }
 
-/// How a threshold follows from a map (Cao et al. 2015; Fong & Vedaldi 2017, section 5.3 of the localisation protocol).
+/// How a threshold is computed from a map (Cao et al. 2015; Fong & Vedaldi 2017, section 5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rule {
@@ -89,7 +89,7 @@ pub enum Rule {
     Value,
     /// α times the mean.
     Mean,
-    /// The brightest pixels that hold the share α of the map's positive mass.
+    /// The value of the darkest of the brightest pixels that together contain the fraction α of the map's positive mass.
     Energy,
 }
 
@@ -102,7 +102,7 @@ impl Rule {
         ["value", "mean", "energy"][self as usize]
     }
 
-    /// The values of α that are tried: [`VALUES`] of the value, nine of the others.
+    /// The values of α that are tried: [`VALUES`] for [`Rule::Value`], nine for the others.
     pub fn alphas(self) -> Vec<f64> {
         match self {
             Rule::Value => (0..VALUES).map(|i| i as f64 / VALUES as f64).collect(),
@@ -111,7 +111,7 @@ impl Rule {
         }
     }
 
-    /// The level above which a pixel is foreground. `levels` are on the scale of the map's own maximum.
+    /// The level above which a pixel is foreground. `levels` are relative to the map's own maximum.
     pub fn level(self, alpha: f64, map: &Map, levels: &Levels) -> u8 {
         let most = f64::from(map.max());
         if most <= 0.0 {
@@ -125,7 +125,7 @@ impl Rule {
                 levels.levels.iter().for_each(|&v| histogram[usize::from(v)] += u64::from(v));
                 let wanted = alpha * histogram.iter().sum::<u64>() as f64;
                 let mut held = 0;
-                // The highest level whose brighter pixels hold the share.
+                // The highest level above which pixels contain the fraction.
                 (0..=254_u8)
                     .rev()
                     .find(|&level| {
@@ -138,7 +138,7 @@ impl Rule {
     }
 }
 
-/// The level that lies at α of the scale.
+/// The level at the fraction α of the scale.
 pub fn share_of_scale(alpha: f64) -> u8 {
     (alpha * f64::from(u8::MAX)) as u8
 }

@@ -1,27 +1,27 @@
-//! Borders of the regions of a binary picture (Suzuki & Abe 1985, algorithm 1), as OpenCV follows them, without keeping their points: the
-//! scores of localisation need a border's box and area alone, for some three hundred thresholds a map, and a noisy map has
+//! Borders of the regions of a binary picture (Suzuki & Abe 1985, algorithm 1), as traced by OpenCV, but without storing their points:
+//! the metrics of localisation need only a border's box and area, for about three hundred thresholds per map, and a noisy map has
 //! thousands of borders.
 
 /// A border of an 8-connected region, outer or of a hole. Its points are pixels of the region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contour {
-    /// The first and the last column and row that it comes to: x0, y0, x1, y1.
+    /// Its first and last column and row: x0, y0, x1, y1.
     pub ends: [i32; 4],
     /// Twice the area of the polygon through its pixels' centres.
     pub doubled_area: i64,
 }
 
-/// The eight neighbours, clockwise from the left one: columns and rows away.
+/// Offsets (column, row) of the eight neighbours, clockwise from the left one.
 const AROUND: [[i32; 2]; 8] = [[-1, 0], [-1, -1], [0, -1], [1, -1], [1, 0], [1, 1], [0, 1], [-1, 1]];
 const RIGHT: usize = 4;
 
-/// What is known of a pixel: background, not yet on a border, on one, on one whose right neighbour is background.
+/// States of a pixel: background, not yet on a border, on one, on one and its right neighbour is background.
 const EMPTY: u8 = 0;
 const FRESH: u8 = 1;
 const SEEN: u8 = 2;
 const SEEN_AT_RIGHT: u8 = 3;
 
-/// All borders of the pixels of a picture (row after row, `width` wide) that exceed a level, in the order in which a scan meets them.
+/// All borders of the pixels of a picture (row-major, `width` wide) that exceed a level, in the order in which a scan meets them.
 pub fn contours(width: usize, pixels: &[u8], level: u8) -> Vec<Contour> {
     let height = pixels.len() / width.max(1);
     // A margin of background, so that every pixel has eight neighbours.
@@ -57,7 +57,7 @@ pub fn contours(width: usize, pixels: &[u8], level: u8) -> Vec<Contour> {
 
 struct Follower {
     state: Vec<u8>,
-    /// [`AROUND`] as distances.
+    /// [`AROUND`] as offsets of indices.
     steps: [isize; 8],
 }
 
@@ -66,7 +66,7 @@ impl Follower {
         at.wrapping_add_signed(self.steps[direction])
     }
 
-    /// Follows the border on which pixel `start` lies, entered from its background neighbour in direction `from`.
+    /// Traces the border through pixel `start`, which is entered from its background neighbour in direction `from`.
     fn follow(&mut self, start: usize, mut point: [i32; 2], from: usize) -> Contour {
         let mut contour = Contour { ends: [point[0], point[1], point[0], point[1]], doubled_area: 0 };
         let clockwise = (1..8).map(|k| (from + k) % 8);
@@ -78,7 +78,7 @@ impl Follower {
         let last = self.neighbour(start, first);
         let (mut at, mut back) = (start, first);
         loop {
-            // Counterclockwise from where the border came, which is foreground and so ends the search.
+            // Counterclockwise from the previous pixel, which is foreground, so that the search ends.
             let (mut direction, mut right) = (back, false);
             loop {
                 direction = (direction + 7) % 8;
@@ -115,7 +115,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::{Rng, SeedableRng};
 
-    /// What a well-kept library finds, with its points.
+    /// The borders found by an established library, with their points.
     fn reference(width: usize, pixels: &[u8]) -> Vec<Contour> {
         let height = pixels.len() / width;
         let mut image = GrayImage::new(width as u32 + 2, height as u32 + 2);

@@ -1,4 +1,4 @@
-//! Where a map says the object is, against where it is: boxes, the pointing game, mass inside the box, pixel precision.
+//! Compares where a map locates the object with where it is: boxes, the pointing game, mass inside the box, pixel precision.
 
 pub mod boxes;
 mod contours;
@@ -7,11 +7,11 @@ pub mod pixels;
 use boxes::Box4;
 use candor::map::Map;
 
-/// Tolerance of the pointing game in pixels of a 224×224 input (Zhang et al. 2018 allow 15 in the photo).
+/// Tolerance of the pointing game in pixels of a 224×224 input (Zhang et al. 2018 allow 15 pixels in the photo).
 pub const TOLERANCE: f64 = 15.0;
 
-/// Whether the map's maximum lies in one of the boxes, or at most `tolerance` pixels beside it. A map without a positive value
-/// points nowhere.
+/// Whether the map's maximum is in one of the boxes, or at most `tolerance` pixels away from one. `false` for a map without a positive
+/// value.
 pub fn points(map: &Map, truth: &[Box4], tolerance: f64) -> bool {
     if map.max() <= 0.0 {
         return false;
@@ -24,8 +24,8 @@ pub fn points(map: &Map, truth: &[Box4], tolerance: f64) -> bool {
     truth.iter().any(|&[x0, y0, x1, y1]| beyond(column, x0, x1).hypot(beyond(row, y0, y1)) <= tolerance)
 }
 
-/// Share of the map's positive mass on the pixels for which `inside` holds (energy-based pointing game, Wang et al. 2020);
-/// `None` for a map without any.
+/// Fraction of the map's positive mass on the pixels for which `inside` holds (energy-based pointing game, Wang et al. 2020);
+/// `None` for a map without positive mass.
 pub fn share(map: &Map, inside: impl Fn(usize, usize) -> bool) -> Option<f64> {
     let (mut all, mut part) = (0.0, 0.0);
     for (i, &value) in map.data.iter().enumerate() {
@@ -38,7 +38,7 @@ pub fn share(map: &Map, inside: impl Fn(usize, usize) -> bool) -> Option<f64> {
     (all > 0.0).then(|| part / all)
 }
 
-/// Whether a pixel lies in one of the boxes.
+/// Whether a pixel is in one of the boxes.
 pub fn in_boxes(truth: &[Box4], row: usize, column: usize) -> bool {
     let (row, column) = (row as i32, column as i32);
     truth.iter().any(|b| (b[0]..=b[2]).contains(&column) && (b[1]..=b[3]).contains(&row))

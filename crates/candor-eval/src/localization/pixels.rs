@@ -2,15 +2,15 @@
 
 use candor::map::Map;
 
-/// Bins of a map's values on 0..=1; the last holds what is 1.
+/// Number of bins for a map's values on 0..=1; the last contains the value 1.
 pub const BINS: usize = 101;
 
-/// How many pixels have a value in each bin, on the object and beside it.
+/// Numbers of pixels with a value in each bin, on the object and off it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Histogram {
     /// On the object.
     pub on: Vec<u64>,
-    /// Beside it.
+    /// Off the object.
     pub off: Vec<u64>,
 }
 
@@ -21,8 +21,8 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Counts a map's positive part, divided by `scale` and capped at 1. `mask`: whether each pixel is the object's. All is 0
-    /// where `scale` is not positive.
+    /// Counts a map's positive part, divided by `scale` and capped at 1. `mask`: whether each pixel belongs to the object. All counts are
+    /// 0 if `scale` is not positive.
     pub fn of(map: &Map, mask: &[bool], scale: f32) -> Self {
         let mut histogram = Histogram::default();
         for (&value, &on) in map.data.iter().zip(mask) {
@@ -39,15 +39,15 @@ impl Histogram {
         self.off.iter_mut().zip(&other.off).for_each(|(a, b)| *a += b);
     }
 
-    /// Pixel average precision, 0..=1: Σ precision · Δrecall over falling thresholds, without the highest bin, as the published
-    /// code sums it. `None` without pixels of an object.
+    /// Pixel average precision, 0..=1: Σ precision · Δrecall over descending thresholds, without the highest bin, as the published
+    /// code computes it. `None` without pixels of an object.
     pub fn average_precision(&self) -> Option<f64> {
         let all: u64 = self.on.iter().sum();
         if all == 0 {
             return None;
         }
         let (mut on, mut off, mut sum) = (0, 0, 0.0);
-        // The published histogram has one more bin above, which is empty: the first step is always from recall 0.
+        // The published histogram has one more bin at the top, which is empty: the first step is always from recall 0.
         for (&a, &b) in self.on.iter().zip(&self.off).rev() {
             on += a;
             off += b;
@@ -59,11 +59,11 @@ impl Histogram {
     }
 }
 
-/// The bin of a value: edges at 0, 0.01, …, 0.99, 1, as floats have them.
+/// The bin of a value: edges at 0, 0.01, …, 0.99, 1, as floats represent them.
 fn bin(value: f64) -> usize {
     let edge = |i: usize| if i == BINS - 1 { 1.0 } else { i as f64 * 0.01 };
     let near = ((value * 100.0) as usize).min(BINS - 1);
-    // The product's rounding may be one bin off.
+    // The product's rounding may give a bin that is off by one.
     if near + 1 < BINS && value >= edge(near + 1) {
         near + 1
     } else if value < edge(near) {

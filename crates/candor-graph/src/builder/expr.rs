@@ -25,32 +25,32 @@ impl<'b> Expr<'b> {
         self.builder
     }
 
-    /// Shape in terms of the batch.
+    /// Shape in terms of the batch size.
     ///
     /// # Errors
-    /// [`GraphError::UnknownShape`] of the node that makes it, or [`GraphError::Tensor`], if the rank or a dimension is not known.
+    /// [`GraphError::UnknownShape`] or [`GraphError::Tensor`] if the rank or a dimension is not known.
     pub fn shape(self) -> Result<Vec<Dim>> {
         self.known_shape().ok_or_else(|| self.builder.with(|g| unknown_shape(g, self.id)))
     }
 
-    /// Shape in terms of the batch, if rank and dimensions are known.
+    /// Shape in terms of the batch size, if rank and dimensions are known.
     pub(crate) fn known_shape(self) -> Option<Vec<Dim>> {
         self.builder.with(|g| g.shape(self.id)).filter(|shape| !shape.contains(&Dim::Unknown))
     }
 
-    /// A node with this as first of its inputs.
+    /// A node with this value as its first input.
     pub fn op(self, op: &str, others: &[Expr<'b>], attrs: &[(&str, Attr)]) -> Expr<'b> {
         let inputs: Vec<_> = std::iter::once(self).chain(others.iter().copied()).map(Some).collect();
         self.builder.node(op, &inputs, attrs)
     }
 
-    /// 1 where the value is greater than zero, else 0. A saturated HardSigmoid: one pass, no booleans.
+    /// 1 where the value is greater than zero, else 0. A saturated HardSigmoid: one pass over the elements, no booleans.
     pub fn is_positive(self) -> Expr<'b> {
         self.op("HardSigmoid", &[], &[("alpha", Attr::Float(f32::MAX)), ("beta", Attr::Float(0.0))])
     }
 
-    /// 1 where the value equals an upper bound of it (of its shape, or broadcast), 0 elsewhere: a saturated HardSigmoid of
-    /// the difference.
+    /// 1 where the value equals `bound`, an upper bound of it (of the same shape, or broadcast), 0 elsewhere: a saturated HardSigmoid
+    /// of the difference.
     pub fn equals_bound(self, bound: Expr<'b>) -> Expr<'b> {
         let (alpha, beta) = (("alpha", Attr::Float(f32::MAX)), ("beta", Attr::Float(1.0)));
         (self - bound).op("HardSigmoid", &[], &[alpha, beta])
@@ -72,7 +72,7 @@ impl<'b> Expr<'b> {
         self.op("Sqrt", &[], &[])
     }
 
-    /// x·Φ(x), Φ the normal distribution; or the tanh form of it. Written in operators of set 18.
+    /// x·Φ(x), Φ the standard normal distribution function, or its tanh approximation. Written in operators of operator set 18.
     pub fn gelu(self, tanh: bool) -> Expr<'b> {
         if tanh {
             let inner = self * (self * self * 0.044_715 + 1.0) * (2.0 / std::f32::consts::PI).sqrt();
@@ -88,19 +88,19 @@ impl<'b> Expr<'b> {
         self.op("ReduceSum", &[axes], &[("keepdims", Attr::Int(keep_dims.into()))])
     }
 
-    /// The `count` largest values along the last axis, falling.
+    /// The `count` largest values along the last axis, in descending order.
     pub fn largest(self, count: usize) -> Expr<'b> {
         let count = self.builder.ints(&[count as i64]);
         let [values, _] = self.builder.with_outputs("TopK", &[Some(self), Some(count)], &[]);
         values
     }
 
-    /// Mean over axes, which stay as ones.
+    /// Mean over axes; they are kept with size 1.
     pub fn mean(self, axes: &[i64]) -> Expr<'b> {
         self.op("ReduceMean", &[self.builder.ints(axes)], &[])
     }
 
-    /// A shape of which at most one dimension depends on the batch.
+    /// Reshapes to a shape of which at most one dimension depends on the batch.
     ///
     /// # Errors
     /// [`GraphError::Malformed`] if more do.
@@ -115,7 +115,7 @@ impl<'b> Expr<'b> {
         Ok(self.reshape(&target))
     }
 
-    /// Another shape; −1 once for "whatever is left".
+    /// Reshapes; −1 (at most once) stands for the remaining elements.
     pub fn reshape(self, shape: &[i64]) -> Expr<'b> {
         let shape = self.builder.ints(shape);
         self.op("Reshape", &[shape], &[])
@@ -132,7 +132,7 @@ impl<'b> Expr<'b> {
         self.op("Slice", &[b.ints(starts), b.ints(ends), b.ints(axes), b.ints(steps)], &[])
     }
 
-    /// A constant border: `pads` as ONNX has them, all begins and then all ends. Negative pads cut off.
+    /// A constant border: `pads` in ONNX's order, all begins and then all ends. Negative pads crop.
     pub fn pad(self, pads: &[i64], value: f32) -> Expr<'b> {
         let rank = pads.len() / 2;
         let cut: Vec<usize> = (0..rank).filter(|&i| pads[i] < 0 || pads[i + rank] < 0).collect();

@@ -10,7 +10,7 @@ use crate::builder::Expr;
 use crate::error::{GraphError, Result};
 use crate::graph::{Graph, Node, ValueId};
 
-/// Below this |Δx| the quotient is noise and the gradient, its limit, stands in.
+/// Below this |Δx| the quotient is dominated by rounding; the gradient, its limit, is used instead.
 const NEAR: f32 = 1e-6;
 
 /// Elementwise operators of one input.
@@ -27,13 +27,13 @@ const ELEMENTWISE: &[&str] = &[
     "Sqrt",
     "Tanh",
 ];
-/// Operators whose value is no sum of effects of their inputs.
+/// Operators whose output is not a sum of separate effects of their inputs.
 const REFUSED: &[&str] = &["LogSoftmax", "Softmax"];
 
-/// For each value that depends on an input, the value that takes its place for the reference.
+/// For each value that depends on an input, the value that the copy for the reference computes.
 pub type Twins = HashMap<ValueId, ValueId>;
 
-/// Appends a copy of all that depends on `input`, reading `reference` (of the same shape) in its place.
+/// Appends a copy of all nodes that depend on `input`, which reads `reference` (of the same shape) instead.
 pub fn twin(graph: &mut Graph, input: ValueId, reference: ValueId) -> Twins {
     let mut twins = HashMap::from([(input, reference)]);
     for n in graph.nodes.clone() {
@@ -56,7 +56,7 @@ pub fn twin(graph: &mut Graph, input: ValueId, reference: ValueId) -> Twins {
     twins
 }
 
-/// The rescale rule's policy. `twins` are those of the image: see [`twin`].
+/// The rescale rule's policy. `twins` is what [`twin`] returned for the image.
 pub fn rescale(twins: Twins) -> Policy<'static> {
     let twins = Rc::new(twins);
     let [a, b, c, d, e] = [(); 5].map(|()| twins.clone());
@@ -86,7 +86,7 @@ fn reference<'b>(s: &Sweep<'b>, twins: &Twins, value: Expr<'b>) -> Expr<'b> {
     s.builder().value(twins.get(&value.id()).copied().unwrap_or(value.id()))
 }
 
-/// f(x): dx = dy · Δy/Δx, the gradient where |Δx| is next to nothing
+/// f(x): dx = dy · Δy/Δx, or the gradient where |Δx| is close to zero
 fn elementwise(s: &mut Sweep, n: &Node, twins: &Twins) -> Result<()> {
     let (x, y, dy) = (s.input(n, 0)?, s.output(n), s.full_dy(n)?);
     let (dx, dout) = (x - reference(s, twins, x), y - reference(s, twins, y));

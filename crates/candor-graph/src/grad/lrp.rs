@@ -2,8 +2,8 @@
 //! excitation backprop, its zero-bias z⁺ form that carries probabilities (Zhang et al. 2018).
 //!
 //! Every rule for a layer z = Σ_i x_i w_i + b has the form R_i = Σ_terms x̃_i · (∂z̃/∂x̃_i)ᵀ (R / z̃), with modified
-//! inputs x̃ and weights w̃ (Montavon et al. 2019, table 1). Σ R is kept but for what the bias takes: b / z of it, layer after layer
-//! ([`Composite::biases`]).
+//! inputs x̃ and weights w̃ (Montavon et al. 2019, table 1). Σ R is conserved except for what biases absorb: the fraction b / z in each
+//! layer ([`Composite::biases`]).
 
 use std::collections::HashSet;
 
@@ -18,41 +18,41 @@ use crate::graph::{Graph, Node, ValueId};
 pub enum LayerRule {
     /// R_i = x_i w_i R / (z + ε sign z) (Bach et al. 2015, equation 58).
     Epsilon(f32),
-    /// Positive weights count γ times more (Montavon et al. 2019, table 1; for z < 0 the negative ones, Andéol et al. 2021).
+    /// Positive weights count 1 + γ times (Montavon et al. 2019, table 1; for z < 0 the negative ones, Andéol et al. 2021).
     Gamma(f32),
     /// α times positive minus β times negative contributions, α − β = 1 (Bach et al. 2015, equation 60).
     AlphaBeta(f32, f32),
-    /// Squared weights, whatever x is (Montavon et al. 2017).
+    /// Squared weights, independent of x (Montavon et al. 2017).
     WSquare,
-    /// Equal weights (Lapuschkin et al. 2019).
+    /// Equal weights, independent of x (Lapuschkin et al. 2019).
     Flat,
-    /// For pixels between `low` and `high` (Montavon et al. 2017).
+    /// For pixels between `low` and `high`, in the model's input units (z^B rule, Montavon et al. 2017).
     ZBox(f32, f32),
     /// Positive contributions only, no bias (Zhang et al. 2018).
     Excitation,
-    /// Excitation minus that of the negated weights (Zhang et al. 2018).
+    /// Excitation, minus excitation for the negated weights (Zhang et al. 2018).
     ContrastiveExcitation,
 }
 
 /// A composite (Kohlbrenner et al. 2020): which rule for which layer.
 #[derive(Clone, Copy, Debug)]
 pub struct Composite {
-    /// For layers that read the image through nothing that has weights; `None`: as any other.
+    /// For layers with no weighted layer between them and the image; `None`: no special rule.
     pub first: Option<LayerRule>,
     /// For convolutions.
     pub conv: LayerRule,
     /// For matrix products.
     pub dense: LayerRule,
-    /// For layers behind which there are no weights; `None`: as any other.
+    /// For layers with no weighted layer after them; `None`: no special rule.
     pub last: Option<LayerRule>,
-    /// Whether a bias takes the relevance of its contribution, which then reaches no pixel. If not, the inputs share it.
+    /// Whether a bias absorbs the relevance of its contribution, which then reaches no pixel. If not, it is shared among the inputs.
     pub biases: bool,
 }
 
 /// Added to denominators, with their sign.
 const STABILISER: f32 = 1e-6;
 
-/// Operators that hand relevance on as it is: elementwise, one input.
+/// Elementwise operators of one input, through which relevance passes unchanged.
 const PASS: &[&str] = &[
     "BatchNormalization",
     "Cast",
@@ -67,9 +67,9 @@ const PASS: &[&str] = &[
     "HardSigmoid",
     "Tanh",
 ];
-/// Sums without weights of their own: R_i = x_i ∂y/∂x_i R / y.
+/// Sums without weights: R_i = x_i ∂y/∂x_i R / y.
 const SUMS: &[&str] = &["Add", "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum", "Sub", "Sum"];
-/// Operators that move or select elements: their gradient rule moves relevance just so.
+/// Operators that move or select elements: their gradient rule moves relevance in the same way.
 const MOVES: &[&str] = &[
     "Concat",
     "Flatten",
@@ -85,7 +85,7 @@ const MOVES: &[&str] = &[
 
 /// The policy of a composite. Seed it with the class's score (then Σ R is the score) or, for excitation, with 1.
 ///
-/// An operator without a meaning for relevance is an error of the sweep.
+/// For an operator that relevance is not defined for, the sweep fails.
 pub fn lrp(graph: &Graph, input: ValueId, composite: Composite) -> Policy<'static> {
     let (first, last) = (first_layers(graph, input), last_layers(graph));
     let layer = |n: &Node| is_layer(n);
@@ -112,7 +112,7 @@ fn is_layer(n: &Node) -> bool {
     matches!(n.op.as_str(), "Conv" | "Gemm" | "MatMul")
 }
 
-/// Outputs of layers between which and the image there is no other layer.
+/// Outputs of the layers with no other layer between them and the image.
 fn first_layers(graph: &Graph, input: ValueId) -> HashSet<ValueId> {
     let mut plain = HashSet::from([input]);
     let mut first = HashSet::new();
@@ -128,7 +128,7 @@ fn first_layers(graph: &Graph, input: ValueId) -> HashSet<ValueId> {
     first
 }
 
-/// Outputs of layers behind which there is no other layer.
+/// Outputs of the layers with no other layer after them.
 fn last_layers(graph: &Graph) -> HashSet<ValueId> {
     let layers = || graph.nodes.iter().filter(|n| is_layer(n));
     let read: Vec<ValueId> = layers().filter_map(|n| n.input(0)).collect();
@@ -176,7 +176,7 @@ fn layer_rule<'b>(s: &mut Sweep<'b>, n: &Node, rule: LayerRule, biases: bool) ->
     s.add_grad(n, at, dx)
 }
 
-/// What becomes of inputs or weights.
+/// How a rule modifies inputs or weights.
 #[derive(Clone, Copy, PartialEq)]
 enum Part {
     All,
@@ -206,16 +206,16 @@ impl Part {
     }
 }
 
-/// One sum of a rule's denominator: its sign, and what becomes of inputs, weights and bias (`None`: left out).
+/// One term of a rule's denominator: its sign, and how inputs, weights and bias are modified (`None`: the bias is left out).
 struct Term(f32, Part, Part, Option<Part>);
 
 const EXCITATORY: [Term; 2] =
     [Term(1.0, Part::Positive, Part::Positive, None), Term(1.0, Part::Negative, Part::Negative, None)];
-/// Of the negated weights, up to a sign that the quotient R / z takes out again.
+/// For the negated weights, up to a sign that cancels in the quotient R / z.
 const INHIBITORY: [Term; 2] =
     [Term(1.0, Part::Positive, Part::Negative, None), Term(1.0, Part::Negative, Part::Positive, None)];
 
-/// Σ_terms ± x̃ · (∂z̃/∂x̃)ᵀ (R / Σ_terms ± z̃) for the layer's input `at`; `biases`: with theirs in the denominators.
+/// Σ_terms ± x̃ · (∂z̃/∂x̃)ᵀ (R / Σ_terms ± z̃) for the layer's input `at`; with `biases`, the denominators include the biases.
 fn shared<'b>(
     s: &Sweep<'b>,
     n: &Node,
@@ -225,7 +225,7 @@ fn shared<'b>(
     epsilon: f32,
 ) -> Result<Expr<'b>> {
     let x = s.input(n, at)?;
-    // Behind a ReLU the terms of negative inputs are zero: leave their convolutions out.
+    // After a ReLU the terms of negative inputs are zero: skip their convolutions.
     let nothing_below = s.builder().with(|g| non_negative(g, x.id()));
     let mut sums = vec![];
     for Term(sign, input, weight, bias) in terms {
@@ -261,7 +261,7 @@ fn stabilised(z: Expr<'_>, epsilon: f32) -> Expr<'_> {
 
 /// Whether a value cannot be negative, by the operators that make it.
 fn non_negative(graph: &Graph, id: ValueId) -> bool {
-    // Forward: backward, the branches of sums of sums would be walked again and again.
+    // Forward over the nodes: walking backward would visit shared branches again and again.
     let mut known: HashSet<ValueId> = HashSet::new();
     for n in &graph.nodes {
         let holds = match n.op.as_str() {
@@ -296,7 +296,7 @@ fn sum_rule(s: &mut Sweep, n: &Node, biases: bool) -> Result<()> {
     let ratio = s.full_dy(n)? / stabilised(s.output(n), STABILISER);
     let mut done = vec![];
     for i in takes {
-        // A value added to itself is pulled once, with both its shares.
+        // For a value added to itself, one pull returns both of its shares.
         if !done.contains(&n.input(i)) {
             done.push(n.input(i));
             let share = s.input(n, i)? * s.pull(n, ratio, i)?;
@@ -306,8 +306,9 @@ fn sum_rule(s: &mut Sweep, n: &Node, biases: bool) -> Result<()> {
     Ok(())
 }
 
-/// A product with a constant keeps relevance. A gate (σ of something) takes none: its signal has it all (Arras et al. 2017).
-/// Of two signals each has half, in the shares of their products (matrix products of attention).
+/// A product with a constant passes relevance on. A gate (the output of a Sigmoid, HardSigmoid or Softmax) takes none; the signal that it
+/// multiplies takes all of it (Arras et al. 2017). Of two signals (matrix products of attention) each takes half, in proportion to its
+/// contributions.
 fn product_rule(s: &mut Sweep, n: &Node) -> Result<()> {
     let is_gate = |s: &Sweep, i: usize| {
         let gates = ["Sigmoid", "HardSigmoid", "Softmax"];

@@ -1,4 +1,4 @@
-//! Policies: ordered overrides of the table's rules, by which guided backprop, LRP and their kin are the one sweep.
+//! Policies: ordered overrides of the table's rules, which turn the one sweep into guided backprop, LRP and similar methods.
 
 use super::sweep::Sweep;
 use crate::builder::Expr;
@@ -8,15 +8,15 @@ use crate::graph::{Graph, Node};
 type Predicate<'p> = Box<dyn Fn(&Graph, &Node) -> bool + 'p>;
 type Override<'p> = Box<dyn Fn(&mut Sweep<'_>, &Node) -> Result<()> + 'p>;
 
-/// An ordered list of (predicate on node → rule). The first predicate that holds decides; a node for which none holds
-/// has the table's rule. What a sweep carries (gradients, relevance, multipliers) is the policy's matter.
+/// An ordered list of (predicate on a node → rule). The first predicate that holds decides; a node for which none holds
+/// uses the table's rule. The policy defines what the sweep carries (gradients, relevance, multipliers).
 #[derive(Default)]
 pub struct Policy<'p> {
     overrides: Vec<(Predicate<'p>, Override<'p>)>,
 }
 
 impl<'p> Policy<'p> {
-    /// The policy with one more override, behind those it has.
+    /// The policy with one more override, after those it has.
     pub fn with(
         mut self,
         when: impl Fn(&Graph, &Node) -> bool + 'p,
@@ -26,7 +26,7 @@ impl<'p> Policy<'p> {
         self
     }
 
-    /// The rule that stands in for the table's, if any.
+    /// The override for this node, if any.
     pub(super) fn rule(&self, graph: &Graph, node: &Node) -> Option<&Override<'p>> {
         self.overrides.iter().find(|(when, _)| when(graph, node)).map(|(_, rule)| rule)
     }

@@ -1,4 +1,4 @@
-//! The reverse sweep: walks the nodes backward, lets each node's rule add to the gradients of its inputs.
+//! The reverse sweep: walks the nodes backward; each node's rule adds to the gradients of its inputs.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,7 +10,7 @@ use crate::graph::{Attr, Graph, Node, ValueId};
 use crate::shape::Dim;
 use crate::tensor::Tensor;
 
-/// State of one reverse sweep: what rules see.
+/// State of one reverse sweep, as rules see it.
 pub struct Sweep<'b> {
     builder: &'b Builder,
     gradients: HashMap<ValueId, Expr<'b>>,
@@ -18,11 +18,11 @@ pub struct Sweep<'b> {
 }
 
 /// Appends to `graph` the gradient of Σ ⟨seed, output⟩ with respect to each of `wrt`, where `seeds` pairs
-/// outputs with seeds of the same shape: a vector-Jacobian product. Returns the gradients' ids, each of the shape
-/// of its value. Nodes between `wrt` and the outputs are differentiated and no others.
+/// outputs with seeds of the same shape: a vector-Jacobian product. Returns the ids of the gradients, each with the shape
+/// of its value. Only nodes between `wrt` and the outputs are differentiated.
 ///
 /// # Errors
-/// [`GraphError::NoGradient`] for a node on the way that has no rule, and whatever a rule finds wrong.
+/// [`GraphError::NoGradient`] for a node on the way that has no rule, and any error of a rule.
 pub fn gradients(
     graph: Graph,
     seeds: &[(ValueId, ValueId)],
@@ -31,11 +31,11 @@ pub fn gradients(
     propagate(graph, seeds, wrt, &Policy::default())
 }
 
-/// [`gradients`] with some of the table's rules overridden: what is carried back, and returned for each of `wrt`, is what
-/// the policy makes of it. With the empty policy it is the gradient.
+/// [`gradients`] with some of the table's rules overridden: the policy decides what is propagated back and returned for each of
+/// `wrt`. With the empty policy it is the gradient.
 ///
 /// # Errors
-/// As [`gradients`], and whatever an override finds wrong.
+/// As [`gradients`], and any error of an override.
 pub fn propagate(
     graph: Graph,
     seeds: &[(ValueId, ValueId)],
@@ -60,7 +60,7 @@ pub fn propagate(
     for &id in wrt {
         let gradient = match sweep.gradients.get(&id) {
             Some(_) => sweep.full_gradient(id)?,
-            // Reached by nothing that is differentiable: its gradient is zero.
+            // No differentiable path leads here: the gradient is zero.
             None => builder.value(id) * 0.0,
         };
         // An output must be a value of its own: not an input (the seed itself) and not another's gradient.
@@ -71,8 +71,8 @@ pub fn propagate(
     Ok((builder.finish()?, found))
 }
 
-/// Values that depend on any of `from` in a way that can carry a gradient: not through an operator whose gradient is zero (what
-/// follows from Shape, say), and not as integers.
+/// Values that depend on any of `from` in a way that can carry a gradient: not through an operator whose gradient is zero (Shape,
+/// for example), and not as integers.
 fn differentiable_descendants(graph: &Graph, from: &[ValueId]) -> HashSet<ValueId> {
     let mut set: HashSet<ValueId> = from.iter().copied().collect();
     for node in &graph.nodes {
@@ -135,7 +135,7 @@ impl<'b> Sweep<'b> {
         self.builder.value(node.output())
     }
 
-    /// Gradient with respect to the node's output; may be smaller than the output where it is to be broadcast.
+    /// Gradient with respect to the node's output; may be smaller than the output where it would be broadcast.
     /// For rules that multiply elementwise.
     pub fn dy(&self, node: &Node) -> Expr<'b> {
         self.gradients[&node.output()]
@@ -149,8 +149,8 @@ impl<'b> Sweep<'b> {
         self.full_gradient(node.output())
     }
 
-    /// What the table's rule for the node makes of `seed` for input `i`: the building block of a policy's rules. If the
-    /// input's value is read more than once by the node, all its readings count.
+    /// The gradient that the table's rule gives to input `i` if the output's gradient is `seed`: the building block of a policy's rules.
+    /// If the node reads the input's value more than once, all of these uses count.
     ///
     /// # Errors
     /// As the table's rule.
@@ -163,7 +163,7 @@ impl<'b> Sweep<'b> {
         if alone.gradients.contains_key(&x.id()) { alone.full_gradient(x.id()) } else { Ok(x * 0.0) }
     }
 
-    /// Appends the node once more with other inputs (`None`: left out), for rules that modify inputs or weights.
+    /// Appends the node once more with other inputs (`None`: omitted), for rules that modify inputs or weights.
     pub fn again(&self, node: &Node, inputs: &[Option<Expr<'b>>]) -> Node {
         let attrs: Vec<_> = node.attrs.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
         let output = self.builder.node(&node.op, inputs, &attrs).id();
@@ -246,7 +246,7 @@ fn un_broadcast<'b>(gradient: Expr<'b>, want: &[Dim]) -> Result<Expr<'b>> {
     if let ([1], [_, Dim::Fixed(channels @ ..=MOST_ONES), Dim::Fixed(_), Dim::Fixed(_)]) =
         (&axes[..], &g.shape()?[..])
     {
-        // Over the channels of feature maps: as a convolution with ones, which engines do several times faster.
+        // Over all but the channels of feature maps: as a convolution with ones, which engines compute several times faster.
         let ones = Tensor::floats(&[1, *channels, 1, 1], vec![1.0; *channels])?;
         return Ok(g.op("Conv", &[g.builder().constant(ones)], &[("kernel_shape", Attr::Ints(vec![1, 1]))]));
     }

@@ -8,17 +8,17 @@ use super::sweep::Sweep;
 use crate::error::Result;
 use crate::graph::Node;
 
-/// Adds to the gradients of a node's inputs, given that of its output.
+/// Adds to the gradients of a node's inputs, given the gradient of its output.
 pub type Rule = fn(&mut Sweep<'_>, &Node) -> Result<()>;
 
-/// What is known of an operator's gradient.
+/// How an operator is differentiated.
 #[derive(Clone, Copy)]
 pub enum Entry {
     /// It has a rule.
     Rule(Rule),
     /// Its gradient is zero wherever it exists.
     Zero,
-    /// It has none here, for this reason.
+    /// It is not supported, for this reason.
     Unsupported(&'static str),
 }
 

@@ -1,4 +1,4 @@
-//! What must hold of every graph, and of the numbers in it.
+//! The invariants of every graph, and a check of its constants.
 
 use std::collections::HashSet;
 
@@ -26,7 +26,7 @@ impl Graph {
         }
     }
 
-    /// Checks that a node reads only what is `ready`, and makes what is not yet; then that is ready, too.
+    /// Checks that a node reads only values in `ready` and produces only values that are not; then adds its outputs to `ready`.
     fn check_node(&self, node: &Node, ready: &mut HashSet<ValueId>) -> Result<()> {
         for input in node.inputs.iter().flatten() {
             if input.index() >= self.values.len() {

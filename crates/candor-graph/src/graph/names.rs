@@ -1,22 +1,22 @@
-//! The user's nodes behind the names that an engine's errors give.
+//! Maps node names in an engine's errors to the nodes of the user's file.
 
 use std::collections::HashMap;
 
 use super::{Graph, NodeName};
 
-/// For each node that is not as the user's file has it, under the name that it has in the graph.
+/// For each node that differs from the user's file, by the name that it has in the graph, its origin.
 #[derive(Clone, Debug, Default)]
 pub struct NodeNames(HashMap<String, NodeName>);
 
 impl NodeNames {
-    /// Those of a graph's nodes.
+    /// The names of a graph's nodes.
     pub fn of(graph: &Graph) -> Self {
         let names = graph.nodes.iter().map(|n| (&n.name, n.shown()));
         let invented = names.filter(|(name, shown)| shown.made.is_some() || shown.node != **name);
         NodeNames(invented.map(|(name, shown)| (name.clone(), shown)).collect())
     }
 
-    /// An engine's text with the user's node behind it, if one of the names stands in the text.
+    /// An engine's text, followed by the node of the user's file if the text contains one of the names.
     pub fn explain(&self, text: &str) -> String {
         let named = self.0.iter().filter(|(name, _)| has_word(text, name));
         match named.max_by_key(|(name, _)| (name.len(), name.as_str())) {
@@ -26,7 +26,7 @@ impl NodeNames {
     }
 }
 
-/// Whether `word` stands in `text` and is not part of a longer name.
+/// Whether `text` contains `word`, and not as a part of a longer name.
 fn has_word(text: &str, word: &str) -> bool {
     let inside = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     !word.is_empty()

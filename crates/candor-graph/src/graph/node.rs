@@ -1,4 +1,4 @@
-//! Nodes: an operator, what it reads and makes, and the node of the user's file that it comes from.
+//! Nodes: an operator, its inputs and outputs, and the node of the user's file that it comes from.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -38,13 +38,13 @@ pub struct Node {
     pub op: String,
     /// Operator domain; empty for ai.onnx.
     pub domain: String,
-    /// Inputs; `None` where an optional input is left out.
+    /// Inputs; `None` where an optional input is omitted.
     pub inputs: Vec<Option<ValueId>>,
-    /// Outputs; `None` where an optional output is not asked for.
+    /// Outputs; `None` where an optional output is omitted.
     pub outputs: Vec<Option<ValueId>>,
     /// Attributes by name.
     pub attrs: BTreeMap<String, Attr>,
-    /// The node of the user's file that it is, or that it was made from. Not written to files.
+    /// The node of the user's file that this node is or was made from. Not written to files.
     pub origin: Option<Origin>,
 }
 
@@ -103,7 +103,7 @@ impl Node {
         if self.domain.is_empty() { self.op.clone() } else { format!("{}.{}", self.domain, self.op) }
     }
 
-    /// Input `i` if it is there.
+    /// Input `i`, if it is present.
     pub fn input(&self, i: usize) -> Option<ValueId> {
         self.inputs.get(i).copied().flatten()
     }
@@ -116,7 +116,7 @@ impl Node {
         self.outputs.iter().copied().flatten().next().expect("every node has an output")
     }
 
-    /// Whether it does not stand in the user's file: a rewrite made it.
+    /// Whether a rewrite made the node, so that it is not in the user's file.
     pub fn is_made(&self) -> bool {
         self.origin.as_ref().is_none_or(|origin| origin.made)
     }
@@ -135,8 +135,8 @@ impl Node {
     }
 }
 
-/// The node of the user's file that a node is, or that a rewrite made it from. Errors name this node: the names that rewrites
-/// invent say nothing to who knows the file.
+/// The node of the user's file that a node is or was made from by a rewrite. Errors name this node, since users do not know the names
+/// that rewrites invent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     node: Arc<FileNode>,
@@ -144,7 +144,7 @@ pub struct Origin {
     made: bool,
 }
 
-/// A node as its file has it.
+/// A node as it is in its file.
 #[derive(Debug, PartialEq, Eq)]
 struct FileNode {
     name: String,
@@ -153,12 +153,12 @@ struct FileNode {
 }
 
 impl Origin {
-    /// Of a node that stands in a file under that name.
+    /// Origin of a node that is in a file under that name.
     pub(crate) fn in_file(name: &str, node: &Node) -> Self {
         Origin { node: Arc::new(FileNode { name: name.to_string(), op: node.qualified_op() }), made: false }
     }
 
-    /// Of what a rewrite makes of `node`. A node of no file is named as it is in the graph.
+    /// Origin of what a rewrite makes from `node`. A node that comes from no file is named as it is in the graph.
     pub(crate) fn made_from(node: &Node) -> Self {
         let origin = node.origin.clone().unwrap_or_else(|| Origin::in_file(&node.name, node));
         Origin { made: true, ..origin }
@@ -169,11 +169,11 @@ impl Origin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NodeName {
-    /// The node's name in the user's file; of a node without name there, that of its first output.
+    /// The node's name in the user's file; for a node without a name there, the name of its first output.
     pub node: String,
     /// Its operator there, with its domain unless that is ai.onnx.
     pub op: String,
-    /// The operator that a rewrite made of the node and that the error is about, if it is not the node itself.
+    /// If the error is about a node that a rewrite made, the operator of that node.
     pub made: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Who makes and who reads a value, and what depends on what.
+//! Producers and consumers of values, and dependencies between values.
 
 use std::collections::{HashMap, HashSet};
 

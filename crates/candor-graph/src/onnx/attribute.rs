@@ -1,4 +1,4 @@
-//! AttributeProto to attribute and back, and what a Constant node's attributes say.
+//! AttributeProto to attribute and back, and the tensor of a Constant node.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::error::{GraphError, Result, one_line};
 use crate::graph::{Attr, Node};
 use crate::tensor::{Tensor, TensorData};
 
-/// What an attribute that is no graph says.
+/// Reads an attribute that is not a graph.
 ///
 /// # Errors
 /// A line that says what is wrong with it.

@@ -1,4 +1,4 @@
-//! ONNX file to graph: what a file must be, and whether its operator set can be read.
+//! ONNX file to graph: checks the file and its operator set.
 
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -38,13 +38,13 @@ pub fn load(path: &Path) -> Result<Loaded> {
     load_beside(&read_file(path)?, path)
 }
 
-/// Most bytes of a model file: protocol buffers hold no more. Larger models have external data.
+/// Maximum size of a model file: the limit of protocol buffers. Larger models have external data.
 const MOST_BYTES: u64 = 1 << 31;
 
 /// The bytes of a model file.
 ///
 /// # Errors
-/// [`GraphError::Unreadable`], also for what is larger than a model file can be, or no regular file.
+/// [`GraphError::Unreadable`], also for a file that is larger than a model file can be or not a regular file.
 pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     let unreadable = |source| GraphError::Unreadable { path: path.display().to_string(), source };
     file::read(path, MOST_BYTES).map_err(|e| match e.kind() {
@@ -123,7 +123,7 @@ fn parse(bytes: &[u8], what: &str, external: ExternalData) -> Result<Loaded> {
     Ok(Loaded { graph, opset, producer, properties })
 }
 
-/// What a file of another kind begins with, from a byte on; what it is; how to come to the model. None is the beginning of an ONNX file.
+/// Signatures of other files: offset, bytes, what the file is, how to get to the model. No ONNX file begins like this.
 const OTHER_FILES: &[(usize, &[u8], &str, &str)] = &[
     (0, b"version https://git-lfs", "a Git LFS pointer", "fetch the file itself with `git lfs pull`"),
     (0, b"# xet version", "a Xet pointer", "download the file itself from the hub"),
@@ -145,7 +145,7 @@ const OTHER_FILES: &[(usize, &[u8], &str, &str)] = &[
     (0, b"{", "JSON", "give the .onnx file"),
 ];
 
-/// What the bytes are instead of a model, and what to do, if they begin as something that is known.
+/// If the bytes begin like another known kind of file: what it is, and what to do.
 fn other_file(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     let begins = |(at, start, _, _): &&(usize, &[u8], &str, &str)| {
         bytes.get(*at..).is_some_and(|b| b.starts_with(start))
@@ -153,7 +153,7 @@ fn other_file(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     OTHER_FILES.iter().find(begins).map(|(_, _, found, remedy)| (*found, *remedy))
 }
 
-/// A graph of the operator sets that a model imports.
+/// An empty graph with the operator sets that a model imports.
 fn empty_graph(imported: &[OperatorSetIdProto]) -> Graph {
     let mut graph = Graph::default();
     for entry in imported {
@@ -168,7 +168,6 @@ fn empty_graph(imported: &[OperatorSetIdProto]) -> Graph {
     graph
 }
 
-/// What an image model's input must be: used by callers to say why a model is not one.
 impl Loaded {
     /// The inputs with their types, for messages.
     pub fn describe_inputs(&self) -> String {

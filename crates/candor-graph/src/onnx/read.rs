@@ -1,5 +1,5 @@
-//! GraphProto to graph, with the graphs inside its nodes: initializers and Constant nodes become constants, old operator sets are
-//! lifted.
+//! GraphProto to graph, including graphs inside nodes: initializers and Constant nodes become constants, old operator sets are
+//! upgraded.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use crate::graph::{Attr, Graph, Node, Origin, ValueId};
 use crate::shape::Dim;
 use crate::subgraph::Subgraph;
 
-/// A graph being read. Those that it stands in are below it on a stack.
+/// A graph being read. The graphs that enclose it are below it on a stack.
 struct Frame {
     graph: Graph,
-    /// Values of the graph around it that it reads: here, and there.
+    /// Captured values: (input of this graph, value of the enclosing graph).
     captured: Vec<(ValueId, ValueId)>,
 }
 
 impl Frame {
-    /// Refuses to give a name of the file twice.
+    /// Refuses a name that another value of the file already has.
     fn check_new(&self, output: &str) -> Result<()> {
         if !output.is_empty() && self.graph.find(output).is_some() {
             return Err(GraphError::Malformed(format!("'{output}' is produced twice")));
@@ -33,7 +33,7 @@ impl Frame {
     }
 }
 
-/// The graph of a file, which stands in no other. `graph` has its operator sets.
+/// Reads the top-level graph of a file. `graph` has its operator sets.
 pub(super) fn read_graph(graph: Graph, proto: &GraphProto, external: &ExternalData) -> Result<Graph> {
     if count_nodes(proto) > MOST_NODES {
         return Err(GraphError::ManyNodes { most: MOST_NODES });
@@ -47,12 +47,12 @@ pub(super) fn read_graph(graph: Graph, proto: &GraphProto, external: &ExternalDa
     Ok(graph)
 }
 
-/// Deepest nesting of graphs that is read.
+/// Maximum nesting depth of graphs.
 const DEEPEST: usize = 16;
-/// Most nodes that are read, those of inner graphs included. The largest classifiers have a few thousand.
+/// Maximum number of nodes, including those of inner graphs. The largest classifiers have a few thousand.
 const MOST_NODES: usize = 1 << 16;
 
-/// Nodes of a graph and of the graphs inside them, whose nesting is bounded already.
+/// Number of nodes of a graph and of the graphs inside them; their nesting depth has been checked.
 fn count_nodes(proto: &GraphProto) -> usize {
     let inner = proto.node.iter().flat_map(|n| &n.attribute).filter_map(|a| a.g.as_ref());
     proto.node.len() + inner.map(count_nodes).sum::<usize>()
@@ -86,7 +86,7 @@ fn add_graph(frames: &mut Vec<Frame>, proto: &GraphProto, external: &ExternalDat
     Ok(())
 }
 
-/// The value of that name in a frame; one of a graph around it becomes captured.
+/// The value of that name in a frame; a value of an enclosing graph becomes captured.
 fn resolve(frames: &mut [Frame], at: usize, name: &str) -> Option<ValueId> {
     if let Some(id) = frames[at].graph.find(name) {
         return Some(id);
@@ -99,7 +99,7 @@ fn resolve(frames: &mut [Frame], at: usize, name: &str) -> Option<ValueId> {
     Some(id)
 }
 
-/// Reads a graph inside a node. What it captures is appended to the node's inputs, which are read already.
+/// Reads a graph inside a node. Captured values are appended to the node's inputs, which are already read.
 fn add_subgraph(
     frames: &mut Vec<Frame>,
     node: &mut Node,
@@ -130,7 +130,7 @@ fn add_subgraph(
     Ok(Subgraph { graph, captured: places })
 }
 
-/// Refuses a name that does something where it is shown: moves a terminal's cursor, say.
+/// Refuses a name with control characters, which could move a terminal's cursor.
 fn check_name(name: &str) -> Result<()> {
     if name.contains(char::is_control) {
         return Err(GraphError::Malformed(format!("the name {name:?} holds control characters")));
@@ -153,7 +153,7 @@ fn add_input(graph: &mut Graph, input: &ValueInfoProto) -> Result<()> {
     let tensor = tensor.ok_or_else(|| fail("the input is not a tensor"))?;
     let dtype = tensor.elem_type.and_then(|t| data_type(t.0));
     let dtype = dtype.ok_or_else(|| fail("the input's element type is not supported"))?;
-    // −1 and 0 are ways to say that a size is free.
+    // −1 and 0 mean that a size is free.
     let dim = |value: Option<i64>| match value {
         None | Some(-1 | 0) => Ok(Dim::Unknown),
         Some(v) => match usize::try_from(v) {
@@ -216,7 +216,7 @@ fn add_node(frames: &mut Vec<Frame>, proto: &NodeProto, index: usize, external: 
     Ok(())
 }
 
-/// A node's names and operator, without what it reads and makes.
+/// A node's names and operator, without its inputs and outputs.
 fn bare_node(proto: &NodeProto, index: usize) -> Node {
     let op = proto.op_type.clone().unwrap_or_default();
     let named = proto.name.as_deref().filter(|name| !name.is_empty());
@@ -226,7 +226,7 @@ fn bare_node(proto: &NodeProto, index: usize) -> Node {
         None | Some("ai.onnx") => {}
         Some(domain) => node.domain = domain.to_string(),
     }
-    // In an error, an unnamed node is known by what it makes: that stands in the file, and a number does not.
+    // Errors identify an unnamed node by its output, a name that is in the file; a running number is not.
     let output = proto.output.iter().map(String::as_str).find(|output| !output.is_empty());
     node.origin = Some(Origin::in_file(named.or(output).unwrap_or(&name), &node));
     node

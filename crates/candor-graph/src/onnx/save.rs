@@ -20,10 +20,10 @@ use crate::shape::Dim;
 use crate::subgraph::Subgraph;
 use crate::tensor::{DataType, Tensor};
 
-/// What a file says beside its graph, for people and programs that read it.
+/// Text that is stored in a file besides its graph, for people and programs.
 #[derive(Clone, Debug, Default)]
 pub struct Notes {
-    /// Text on what the model does and takes (ONNX's `doc_string`).
+    /// Text on what the model does and what input it takes (ONNX's `doc_string`).
     pub doc: String,
     /// Keys and values (ONNX's `metadata_props`).
     pub properties: Vec<(String, String)>,
@@ -36,7 +36,7 @@ struct Model<'a> {
     outside: &'a Outside,
 }
 
-/// Where in the file of weights constants stand; those that are not here stand in the model.
+/// Byte offsets of constants in the weights file; other constants are stored in the model.
 type Outside = HashMap<ValueId, usize>;
 
 impl EncodeMessage for Model<'_> {
@@ -75,8 +75,8 @@ impl EncodeMessage for Model<'_> {
     }
 }
 
-/// What values of a graph are called in the file: those of an inner graph have its node's name in front, as names must be
-/// unique over all graphs that see each other, and captured ones have their outer names.
+/// The names of a graph's values in the file: values of an inner graph are prefixed with their node's name, since names must be
+/// unique among all graphs that see each other; captured values have their outer names.
 #[derive(Clone, Debug, Default)]
 struct Scope {
     prefix: String,
@@ -133,7 +133,7 @@ impl EncodeMessage for EncodedGraph<'_> {
     }
 }
 
-/// The constants that a node or an output of the graph reads.
+/// The constants that a node reads or that are outputs of the graph.
 fn used_constants(graph: &Graph) -> impl Iterator<Item = (ValueId, &Arc<Tensor>)> {
     let read = graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten().copied());
     let used: HashSet<ValueId> = read.chain(graph.outputs.iter().copied()).collect();
@@ -208,19 +208,19 @@ pub fn to_bytes_with(graph: &Graph, notes: &Notes) -> Result<Vec<u8>> {
 
 /// The name by which the model of [`to_parts`] refers to its weights.
 pub const WEIGHTS: &str = "weights.data";
-/// Constants of fewer bytes stay in the model.
+/// Constants smaller than this many bytes stay in the model.
 const SMALL: usize = 1024;
-/// Weights begin at multiples of so many bytes, so that an engine may use them where they are.
+/// Offsets of weights are multiples of this many bytes, so that an engine can use them in place.
 pub(super) const ALIGNMENT: usize = 64;
 
-/// The graph as a model without its large constants, and those in one buffer that the model refers to as [`WEIGHTS`]: an engine can
-/// then be spared a copy of them.
+/// The graph as a model without its large constants, and these in one buffer, to which the model refers as [`WEIGHTS`]: saves an
+/// engine a copy of them.
 ///
 /// # Errors
 /// As [`to_bytes`].
 pub fn to_parts(graph: &Graph) -> Result<(Vec<u8>, Vec<u8>)> {
     let large: Vec<_> = used_constants(graph).filter(|(_, tensor)| byte_len(tensor) >= SMALL).collect();
-    // Room at once: a buffer that grows would be copied, and twice as large for that time.
+    // Reserve at once: a growing buffer would be copied and need twice the memory for that time.
     let room = large.iter().map(|(_, tensor)| byte_len(tensor).next_multiple_of(ALIGNMENT)).sum();
     let (mut outside, mut weights) = (Outside::new(), Vec::with_capacity(room));
     for (id, tensor) in large {
@@ -231,8 +231,8 @@ pub fn to_parts(graph: &Graph) -> Result<(Vec<u8>, Vec<u8>)> {
     Ok((encode(graph, &Notes::default(), &outside)?, weights))
 }
 
-/// The graph as a model whose large constants are put into `weights`, to which it refers as [`WEIGHTS`]: models of one network keep what
-/// they have in common once.
+/// The graph as a model whose large constants are put into `weights`, to which it refers as [`WEIGHTS`]: models of the same network
+/// share their weights.
 ///
 /// # Errors
 /// As [`to_bytes`].
@@ -276,7 +276,7 @@ pub fn save_with(graph: &Graph, notes: &Notes, path: &Path) -> Result<()> {
     written.map_err(|source| GraphError::Unwritable { path: path.display().to_string(), source })
 }
 
-/// Without the graphs inside it and what they capture.
+/// Encodes a node without the graphs inside it and their captured values.
 fn node_to_proto(graph: &Graph, scope: &Scope, node: &Node) -> NodeProto {
     let names = |ids: &[Option<ValueId>]| -> Vec<String> {
         ids.iter().map(|id| id.map_or_else(String::new, |id| scope.name(graph, id))).collect()
@@ -293,13 +293,13 @@ fn node_to_proto(graph: &Graph, scope: &Scope, node: &Node) -> NodeProto {
     }
 }
 
-/// What a dimension of `k` times the batch size is called in a saved model: N, 2N, 3N …
+/// Name of a dimension of `k` times the batch size in a saved model: N, 2N, 3N …
 pub fn batch_name(k: usize) -> String {
     if k == 1 { "N".to_string() } else { format!("{k}N") }
 }
 
 fn value_info(graph: &Graph, scope: &Scope, id: ValueId) -> ValueInfoProto {
-    // The batch of an inner graph may be another's multiple: it has no name there.
+    // The batch of an inner graph may be a multiple of the outer one: it gets no name there.
     let named = |text: String| scope.prefix.is_empty().then_some(text);
     let shape = graph.shape(id).map(|dims| TensorShapeProto {
         dim: dims

@@ -12,7 +12,7 @@ use crate::file;
 use crate::memory;
 use crate::tensor::{DataType, Tensor, TensorData};
 
-/// The graph's type for an ONNX type code. Floats of every width are held as 32-bit floats.
+/// The graph's type for an ONNX type code. Floats of every width become 32-bit floats.
 pub(crate) fn data_type(code: i32) -> Option<DataType> {
     match onnx::DataType(code) {
         onnx::DataType::FLOAT
@@ -40,7 +40,7 @@ pub(crate) fn type_code(dtype: DataType) -> onnx::DataType {
     }
 }
 
-/// Where external data files are looked for.
+/// The folder in which external data files are looked up.
 pub(super) struct ExternalData {
     /// Folder of the model file; `None` for a model in memory.
     folder: Option<PathBuf>,
@@ -81,7 +81,7 @@ impl ExternalData {
     }
 }
 
-/// Offset and length in bytes of a tensor that takes `expected` ones.
+/// Offset and length in bytes of a tensor of `expected` bytes.
 fn span(entries: &HashMap<&str, &str>, expected: usize) -> std::io::Result<(u64, usize)> {
     let invalid = |what: String| Error::new(ErrorKind::InvalidData, what);
     let number = |key: &str| entries.get(key).map(|v| v.parse::<u64>()).transpose();
@@ -104,7 +104,7 @@ fn read_span(path: &Path, (offset, length): (u64, usize)) -> std::io::Result<Vec
         let what = format!("ends at byte {size}, before byte {offset} + {length}");
         return Err(Error::new(ErrorKind::UnexpectedEof, what));
     }
-    // It is held twice while its elements are read.
+    // Two copies are in memory while the elements are read.
     if !memory::is_available(2 * length as u64) {
         let what = format!("the {length} bytes of the tensor do not fit into memory");
         return Err(Error::new(ErrorKind::OutOfMemory, what));
@@ -202,7 +202,7 @@ pub(super) fn to_proto(name: &str, tensor: &Tensor) -> TensorProto {
     TensorProto { raw_data: Some(std::cell::RefCell::new(bytes)), ..header(name, tensor) }
 }
 
-/// Writes a TensorProto whose data stands in another file.
+/// Writes a TensorProto whose data is in another file.
 pub(super) fn to_proto_outside(name: &str, tensor: &Tensor, file: &str, offset: usize) -> TensorProto {
     let entry =
         |key: &str, value: String| StringStringEntryProto { key: Some(key.to_string()), value: Some(value) };
@@ -238,7 +238,7 @@ pub(super) fn byte_len(tensor: &Tensor) -> usize {
     }
 }
 
-/// Appends a tensor's elements, little end first.
+/// Appends a tensor's elements, little-endian.
 pub(super) fn write_bytes(tensor: &Tensor, to: &mut Vec<u8>) {
     match tensor.data() {
         TensorData::Float(v) => v.iter().for_each(|x| to.extend_from_slice(&x.to_le_bytes())),

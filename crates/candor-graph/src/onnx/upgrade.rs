@@ -1,4 +1,4 @@
-//! Lifts graphs of old operator sets to one form, so that every rewrite and rule sees a single spelling:
+//! Upgrades graphs of old operator sets, so that rewrites and rules see each operator in one form only:
 //! axes, bounds and pads are inputs, never attributes.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::tensor::Tensor;
 pub(super) const OLDEST: i64 = 7;
 /// Newest operator set that can be read.
 pub(super) const NEWEST: i64 = 25;
-/// Graphs are lifted to at least this operator set.
+/// Graphs are upgraded to at least this operator set.
 const TARGET: i64 = 18;
 
 /// (operator, attribute, position of the input that replaced it). Listed in order of position.
@@ -40,7 +40,7 @@ const MOVED: &[(&str, &str, usize)] = &[
     ("ReduceSumSquare", "axes", 1),
 ];
 
-/// Lifts a graph in place.
+/// Upgrades a graph in place.
 pub(super) fn upgrade(graph: &mut Graph) -> Result<()> {
     let from = graph.opset;
     let mut nodes = std::mem::take(&mut graph.nodes);

@@ -1,4 +1,4 @@
-//! The large constants of several models, each kept once.
+//! The large constants of several models, each stored once.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,11 +7,11 @@ use super::save::ALIGNMENT;
 use super::tensor::write_bytes;
 use crate::tensor::Tensor;
 
-/// What models refer to as [`super::WEIGHTS`]: their large constants one after the other, of equal ones only the first.
+/// The data that models refer to as [`super::WEIGHTS`]: their large constants one after the other, equal ones only once.
 #[derive(Debug, Default)]
 pub struct Weights {
     bytes: Vec<u8>,
-    /// Where constants begin and end, by a hash of their bytes.
+    /// Start and end of constants, by a hash of their bytes.
     places: HashMap<u64, Vec<(usize, usize)>>,
 }
 
@@ -21,7 +21,7 @@ impl Weights {
         &self.bytes
     }
 
-    /// Where the elements of a tensor begin; they are appended unless they are there.
+    /// Offset of a tensor's elements; they are appended unless they are there already.
     pub(super) fn place(&mut self, tensor: &Tensor) -> usize {
         let mut own = vec![];
         write_bytes(tensor, &mut own);

@@ -1,12 +1,12 @@
-//! What the parser takes on trust is checked first: lengths that fit into what holds them, and messages that are not nested
-//! without end. A claim of more bytes than the file has would otherwise be allocated before anything is read.
+//! Checks what the parser relies on: that lengths fit into the message that contains them, and that the nesting depth is limited.
+//! Otherwise a length greater than the file would be allocated before anything is read.
 
 use std::collections::BTreeSet;
 
-/// Deepest nesting of messages that is read: graphs inside nodes are three messages each.
+/// Maximum nesting depth of messages: a graph inside a node adds three.
 const DEEPEST: usize = 64;
 
-/// A message whose fields the parser reads one by one, or one that holds such.
+/// A message whose fields the parser reads one by one, or that contains such a message.
 #[derive(Clone, Copy)]
 enum Message {
     Model,
@@ -45,8 +45,8 @@ impl Message {
         })
     }
 
-    /// Whether a field's bytes are whole numbers, if it holds a list of numbers: the parser would lose its place behind a
-    /// part of one, and stay for ever at one that is too long.
+    /// For a field that holds a packed list of numbers, whether its bytes are complete numbers: at an incomplete one the parser would
+    /// lose its position, and at one that is too long it would loop for ever.
     fn holds_whole_numbers(self, number: u64, bytes: &[u8]) -> bool {
         match (self, number) {
             (Message::Tensor, 1 | 5 | 7) | (Message::Attribute, 8) => {
@@ -65,10 +65,10 @@ impl Message {
     }
 }
 
-/// Checks the bytes of a ModelProto. Returns the locations of data outside of it.
+/// Checks the bytes of a ModelProto. Returns the locations of external data.
 ///
 /// # Errors
-/// What is wrong with the first message that is.
+/// What is wrong with the first malformed message.
 pub(super) fn check(bytes: &[u8]) -> Result<BTreeSet<String>, String> {
     let mut locations = BTreeSet::new();
     message(bytes, Message::Model, 0, &mut locations)?;
@@ -144,7 +144,7 @@ fn take<'a>(rest: &mut &'a [u8], length: u64) -> Result<&'a [u8], String> {
     Ok(part)
 }
 
-/// A base-128 number of at most ten bytes, of which the tenth holds one bit.
+/// A varint (base 128) of at most ten bytes, of which the tenth holds one bit.
 fn varint(rest: &mut &[u8]) -> Result<u64, String> {
     let mut value = 0u64;
     for shift in (0..70).step_by(7) {
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_claim_of_more_than_there_is_is_refused_before_it_is_allocated() {
-        // raw_data of two gigabytes in a tensor of a few bytes, on each level that could believe it.
+        // raw_data that claims two gigabytes in a tensor of a few bytes, at each level whose length could be believed.
         let raw = [9 << 3 | 2, 0x80, 0x80, 0x80, 0x80, 0x08];
         for bytes in [raw.to_vec(), field(7, &raw), field(7, &field(5, &raw))] {
             let error = check(&bytes).expect_err("refused");
@@ -190,7 +190,7 @@ mod tests {
         assert!(check(&field(7, &field(5, &endless))).is_err());
     }
 
-    /// Found by the fuzzer: the parser never came past such a number.
+    /// Found by the fuzzer: the parser looped for ever at such a number.
     #[test]
     fn a_list_with_a_number_that_is_too_long_is_refused() {
         let longest = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];

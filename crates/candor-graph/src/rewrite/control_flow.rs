@@ -1,4 +1,4 @@
-//! If and Loop whose course is known before anything runs: the branch that is taken, or the turns one after the other.
+//! If and Loop nodes with a constant condition or count: replaced by the branch taken, or by all iterations in sequence.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -8,22 +8,22 @@ use crate::graph::{Attr, Graph, Node, Origin, ValueId};
 use crate::subgraph::Subgraph;
 use crate::tensor::{Tensor, TensorData};
 
-/// Most turns of a loop that are written out.
+/// Maximum number of iterations of a loop that is unrolled.
 pub const MOST_TURNS: i64 = 64;
-/// Most nodes of a graph whose loops are written out: loops in loops multiply.
+/// Maximum number of nodes of a graph with unrolled loops: nested loops multiply.
 const MOST_NODES: usize = 100_000;
 
-/// Replaces each If with a constant condition by the branch it takes, and each Loop with a constant number of turns and a
-/// condition that stays true by its turns. Returns whether there was any. Shapes must be inferred anew then.
+/// Replaces each If with a constant condition by the branch it takes, and each Loop with a constant number of iterations and a
+/// condition that stays true by its iterations. Returns whether there was any; then shapes must be inferred again.
 ///
 /// # Errors
-/// [`GraphError::TooLarge`] for a loop of more than [`MOST_TURNS`] turns, [`GraphError::Node`] for one that is malformed.
+/// [`GraphError::TooLarge`] for a loop of more than [`MOST_TURNS`] iterations, [`GraphError::Node`] for one that is malformed.
 pub fn unfold_control_flow(graph: &mut Graph) -> Result<bool> {
     if !graph.nodes.iter().any(is_control_flow) {
         return Ok(false);
     }
     let mut any = false;
-    // The next node is the last: what comes in its place may hold control flow again.
+    // A stack with the next node on top: the nodes that replace it may contain control flow again.
     let mut waiting: Vec<Node> = std::mem::take(&mut graph.nodes).into_iter().rev().collect();
     while let Some(node) = waiting.pop() {
         let unfolded = match node.op.as_str() {
@@ -78,7 +78,7 @@ fn turns(graph: &mut Graph, node: &Node) -> Result<Option<Vec<Node>>> {
             format!("a loop of {count} turns; at most {MOST_TURNS} are unrolled; unroll it when exporting");
         return Err(GraphError::too_large(node, reason));
     }
-    // Before anything is copied: a body may be large.
+    // Checked before anything is copied: a body may be large.
     check_size(node, body.graph.nodes.len().saturating_mul(count.max(0) as usize))?;
     let carried = formal - 2;
     let mut nodes = vec![];
@@ -125,10 +125,10 @@ fn truth(graph: &Graph, id: ValueId) -> Option<bool> {
     }
 }
 
-/// Whether the condition that a body hands on is the one it was given, or true.
+/// Whether the condition that a body returns is the one it was given, or true.
 fn stays_true(body: &Graph) -> bool {
     let Some(mut id) = body.outputs.first().copied() else { return false };
-    // Nodes stand in topological order: backward, one walk sees a whole chain.
+    // Nodes are in topological order: one backward walk follows a whole chain.
     for node in body.nodes.iter().rev() {
         if node.op == "Identity" && node.outputs.contains(&Some(id)) {
             let Some(before) = node.input(0) else { return false };
@@ -138,7 +138,7 @@ fn stays_true(body: &Graph) -> bool {
     body.inputs.get(1) == Some(&id) || truth(body, id) == Some(true)
 }
 
-/// Appends the inner graph's nodes with `given` for its formal inputs. Returns its outputs.
+/// Appends the inner graph's nodes with its formal inputs replaced by `given`. Returns its outputs.
 fn copy(
     graph: &mut Graph,
     node: &Node,
@@ -168,7 +168,7 @@ fn copy(
     source.outputs.iter().map(|&id| outer(graph, id)).collect()
 }
 
-/// Makes the node's outputs the values that stand for them.
+/// Connects the node's outputs to the values that replace them.
 fn hand_over(node: &Node, values: Vec<ValueId>, nodes: &mut Vec<Node>) -> Result<()> {
     if values.len() < node.outputs.len() {
         return Err(GraphError::node(node, "it has more outputs than its graph"));
@@ -182,7 +182,7 @@ fn hand_over(node: &Node, values: Vec<ValueId>, nodes: &mut Vec<Node>) -> Result
     Ok(())
 }
 
-/// The values of all turns along a new first axis.
+/// The values of all iterations, stacked along a new first axis.
 fn stacked(graph: &mut Graph, node: &Node, parts: &[ValueId], nodes: &mut Vec<Node>) -> ValueId {
     let axes = graph.add_constant("axes", Arc::new(Tensor::ints(&[0])));
     let mut rows = vec![];
@@ -199,7 +199,7 @@ fn stacked(graph: &mut Graph, node: &Node, parts: &[ValueId], nodes: &mut Vec<No
     all
 }
 
-/// A node that the writing out of `from` adds.
+/// A node added by the unrolling of `from`.
 fn plain(
     from: &Node,
     name: &str,

@@ -1,4 +1,4 @@
-//! Pools over windows with holes, for engines that have none: the elements at each place of the window, cut out and joined.
+//! Dilated pools for engines that do not support them: the elements at each offset of the window are sliced out and combined.
 
 use crate::builder::{Builder, Expr};
 use crate::error::Result;
@@ -6,7 +6,7 @@ use crate::grad::rules::place::Window;
 use crate::grad::rules::pool::one_over_count;
 use crate::graph::{Graph, Node};
 
-/// Makes each MaxPool and AveragePool with dilations a maximum or a sum of slices, which is the same.
+/// Replaces each MaxPool and AveragePool with dilations by an equivalent maximum or sum of slices.
 ///
 /// # Errors
 /// [`crate::error::GraphError`] if the graph is malformed.
@@ -28,7 +28,7 @@ pub fn slice_dilated_pools(graph: &mut Graph) -> Result<()> {
     Ok(())
 }
 
-/// Whether a pool over two axes has holes in its windows. One that tells the places of its maxima, too, stays as it is.
+/// Whether a pool over two axes has dilated windows. One that also returns the indices of its maxima is left as it is.
 fn is_dilated(node: &Node) -> bool {
     matches!(node.op.as_str(), "MaxPool" | "AveragePool")
         && node.domain.is_empty()
@@ -42,7 +42,7 @@ fn joined<'b>(x: Expr<'b>, node: &Node) -> Result<()> {
     let w = Window::of(node, &x.shape()?, &shape)?;
     w.check_kernel(node)?;
     let maximum = node.op == "MaxPool";
-    // Far enough for every window of ceil_mode, whose last one may hang over the padding.
+    // Large enough for every window of ceil_mode, whose last window may extend beyond the padding.
     let mut pads = [0; 8];
     for axis in 0..2 {
         let reach = (w.output[axis] - 1) * w.strides[axis] + w.dilations[axis] * (w.kernel[axis] - 1) + 1;

@@ -4,8 +4,8 @@ use crate::builder::Builder;
 use crate::error::Result;
 use crate::graph::{Graph, Node, ValueId};
 
-/// Folds each BatchNormalization whose input is a Conv that nobody else reads. The new weights are expressions of
-/// constants, placed before the Conv; constant folding makes numbers of them.
+/// Folds each BatchNormalization whose input is a Conv without other readers. The new weights are expressions of constants, placed
+/// before the Conv; constant folding evaluates them.
 pub(super) fn fold_batch_norm(graph: &mut Graph) -> Result<()> {
     let pairs = foldable(graph);
     if pairs.is_empty() {
@@ -34,7 +34,7 @@ pub(super) fn fold_batch_norm(graph: &mut Graph) -> Result<()> {
     Ok(())
 }
 
-/// Places of each Conv and the BatchNormalization that is to be folded into it.
+/// Indices of each Conv and of the BatchNormalization to fold into it.
 fn foldable(graph: &Graph) -> Vec<(usize, usize)> {
     let (consumers, producers) = (graph.consumers(), graph.producers());
     let mut pairs = vec![];

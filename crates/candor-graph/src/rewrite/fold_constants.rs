@@ -1,4 +1,4 @@
-//! Replaces what depends on constants alone by its value. The arithmetic is an engine's, not ours.
+//! Replaces values that depend on constants only by constants. An engine does the arithmetic.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -10,16 +10,16 @@ use crate::memory;
 use crate::shape::{GROWING, infer};
 use crate::tensor::{DataType, Tensor, TensorData};
 
-/// Runs a graph without inputs: what constant folding needs of an engine.
+/// Runs a graph without inputs: what constant folding needs from an engine.
 pub trait Evaluate {
     /// The graph's outputs, in order.
     ///
     /// # Errors
-    /// What the engine could not do.
+    /// The engine's error.
     fn evaluate(&self, graph: &Graph) -> Result<Vec<Tensor>, Box<dyn Error + Send + Sync>>;
 }
 
-/// Folds nodes whose inputs are all constants, and integer values that shape inference knows.
+/// Folds nodes whose inputs are all constants, and integer values that shape inference determined.
 ///
 /// # Errors
 /// [`GraphError::Evaluate`] if the evaluator fails.
@@ -28,8 +28,8 @@ pub fn fold_constants(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result<()>
     evaluate_constants(graph, evaluator)
 }
 
-/// Folds nodes whose inputs are all constants, and nothing that follows from the size of the input. The types of values must
-/// be inferred.
+/// Folds nodes whose inputs are all constants, but not values that follow from the size of the input. Value types must have been
+/// inferred.
 ///
 /// # Errors
 /// [`GraphError::Evaluate`] if the evaluator fails, [`GraphError::TooLarge`] for constants that would not fit into memory.
@@ -44,20 +44,20 @@ pub fn evaluate_constants(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result
         if !plan.waiting {
             break;
         }
-        // What waited for a size sees it now.
+        // Nodes that waited for a size can be planned after this.
         infer(graph)?;
     }
     Ok(())
 }
 
-/// Most turns in which constants are computed, each from what those before made known.
+/// Maximum number of rounds; each computes constants from those of the rounds before.
 const MOST_TURNS: usize = 64;
 
-/// Which nodes can be computed at once.
+/// Which nodes can be evaluated in this round.
 struct Plan {
-    /// For each node of the graph, whether it can.
+    /// For each node of the graph, whether it can be evaluated.
     nodes: Vec<bool>,
-    /// Whether others depend on constants alone, too, but are made of a value whose size is not known before it is computed.
+    /// Whether other nodes also depend on constants only, but need a value whose size is not known before it is computed.
     waiting: bool,
 }
 
@@ -73,7 +73,7 @@ impl Plan {
             }
             let sized = sizes(graph, node).is_some();
             let outputs = node.outputs.iter().flatten().copied();
-            // What grows waits until its size is known.
+            // Operators whose output can be far larger than their inputs wait until the size is known.
             *folded = reads().all(constant) && (sized || !GROWING.contains(&node.op.as_str()));
             plan.waiting |= !*folded;
             if *folded && sized { computed.extend(outputs) } else { of_unknown_size.extend(outputs) }
@@ -82,14 +82,14 @@ impl Plan {
     }
 }
 
-/// Whether a node of constants is one itself, and computed in time that its inputs bound.
+/// Whether a node with constant inputs has constant outputs, computed in time that the size of its inputs limits.
 fn foldable(node: &Node) -> bool {
     node.domain.is_empty()
         && !node.op.starts_with("Random")
         && !matches!(node.op.as_str(), "If" | "Loop" | "Scan")
 }
 
-/// Makes what the planned nodes compute constants, and drops the nodes.
+/// Evaluates the planned nodes, makes their outputs constants and removes the nodes.
 fn evaluate(graph: &mut Graph, plan: &Plan, evaluator: &dyn Evaluate) -> Result<()> {
     let planned = || graph.nodes.iter().zip(&plan.nodes);
     let computed: HashSet<ValueId> =
@@ -106,8 +106,8 @@ fn evaluate(graph: &mut Graph, plan: &Plan, evaluator: &dyn Evaluate) -> Result<
         part.inputs.clear();
         part.outputs = needed.clone();
         super::remove_dead(&mut part);
-        // Engines need not know what can be written in other operators (weights standardised by BatchNormalization in training
-        // mode, say).
+        // Engines may not support operators that can be lowered (for example weights standardised by BatchNormalization in training
+        // mode).
         super::lower(&mut part)?;
         let tensors = evaluator.evaluate(&part).map_err(GraphError::Evaluate)?;
         for (id, tensor) in needed.into_iter().zip(tensors) {
@@ -120,13 +120,14 @@ fn evaluate(graph: &mut Graph, plan: &Plan, evaluator: &dyn Evaluate) -> Result<
     Ok(())
 }
 
-/// Most elements of folded values together, and how many times what they are made of they may be if that is more.
+/// Maximum number of elements of all folded values together, and the maximum ratio to the elements they are computed from, if that
+/// allows more.
 const MOST_ELEMENTS: usize = 1 << 25;
 const MOST_GROWTH: usize = 16;
-/// Bytes of an element, which the engine and the graph hold for a time both.
+/// Bytes of an element; the engine and the graph both hold it for a time.
 const BYTES: usize = 2 * size_of::<f32>();
 
-/// Refuses to evaluate what would fill the memory: a few bytes of a damaged file can ask for any size.
+/// Refuses to evaluate what would fill the memory: a few bytes of a damaged file can demand any size.
 fn check_cost(graph: &Graph, folded: &[bool]) -> Result<()> {
     let nodes = || graph.nodes.iter().zip(folded).filter(|(_, f)| **f).map(|(n, _)| n);
     let given: HashSet<ValueId> = nodes().flat_map(|n| n.inputs.iter().flatten().copied()).collect();
@@ -154,7 +155,7 @@ fn check_cost(graph: &Graph, folded: &[bool]) -> Result<()> {
     }
 }
 
-/// Elements of a node's outputs together, if their shapes are known.
+/// Total number of elements of a node's outputs, if their shapes are known.
 fn sizes(graph: &Graph, node: &Node) -> Option<usize> {
     let size = |id: ValueId| {
         let shape = graph.shape(id)?;
@@ -163,8 +164,8 @@ fn sizes(graph: &Graph, node: &Node) -> Option<usize> {
     node.outputs.iter().flatten().try_fold(0usize, |sum, &id| Some(sum.saturating_add(size(id)?)))
 }
 
-/// Exporters write a tensor that two layers share once, and Identity of it for the second. Such a copy is the same constant; an
-/// engine that removes the node would find one output asked for twice.
+/// Exporters write a tensor that two layers share once, and an Identity of it for the second layer. Such a copy becomes the same
+/// constant; an engine that removes the node would otherwise get one output requested twice.
 fn share_constants(graph: &mut Graph) {
     for node in std::mem::take(&mut graph.nodes) {
         let copied = (node.op == "Identity" && node.domain.is_empty())
@@ -177,7 +178,7 @@ fn share_constants(graph: &mut Graph) {
     }
 }
 
-/// Integers that follow from shapes (Shape of a fixed size, say) need no node.
+/// Replaces nodes whose integers follow from shapes (Shape of a fixed size, for example) by constants.
 fn fold_known_integers(graph: &mut Graph) {
     for node in std::mem::take(&mut graph.nodes) {
         match known_integers(graph, &node) {

@@ -1,4 +1,4 @@
-//! Frees a batch size that an exporter fixed at one.
+//! Makes a batch size variable that an exporter fixed at one.
 
 use super::{Evaluate, settle_shapes};
 use crate::graph::Graph;
@@ -6,9 +6,9 @@ use crate::shape::Dim;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
-/// Sets the first dimension of `graph`'s only input to the batch size and drops the ones that exporters wrote
+/// Sets the first dimension of `graph`'s only input to the batch size and removes the ones that exporters wrote
 /// into the targets of Reshape. Returns whether the first output's first dimension is then the batch size; if
-/// not, `graph` is left as it was.
+/// not, `graph` is unchanged.
 pub fn free_batch(graph: &mut Graph, evaluator: &dyn Evaluate) -> bool {
     let mut fixed = graph.clone();
     if settle_shapes(&mut fixed, evaluator).is_err() {
@@ -30,7 +30,7 @@ pub fn free_batch(graph: &mut Graph, evaluator: &dyn Evaluate) -> bool {
         }
         let Some(mut dims) = free.constant(target).and_then(|t| t.to_ints()) else { continue };
         if dims.first() == Some(&1) {
-            // 0 copies the input's dimension, which is the batch wherever the target's leading 1 was it.
+            // 0 copies the input's dimension, which is the batch wherever the target's leading 1 was the batch.
             dims[0] = 0;
             let name = format!("{}_target", free.nodes[i].name);
             let id = free.add_constant(&name, Arc::new(Tensor::ints(&dims)));

@@ -1,5 +1,5 @@
-//! Masks of what no other mask touches, moved behind the pointwise convolutions that read them: the convolution then sees no mask and
-//! runs once, before all steps.
+//! Moves masks on values that depend on no other mask behind the pointwise convolutions that read them: the convolution's input is then
+//! unmasked, so that it runs once, before the optimisation steps.
 
 use std::collections::HashMap;
 
@@ -9,9 +9,9 @@ use crate::error::Result;
 use crate::graph::{Graph, Node, ValueId};
 use crate::insert::MaskSite;
 
-/// Makes conv(x · m) + b into conv(x) · m + b for each Conv with a 1×1 kernel, where m is one of the masks at `sites` with one
-/// channel and x depends on none of them. That is exact: each output reads one place, and all its channels have the same factor. With
-/// strides, the mask is read at every stride-th place. Who else reads x · m still does.
+/// Rewrites conv(x · m) + b to conv(x) · m + b for each Conv with a 1×1 kernel, where m is one of the masks at `sites` with one
+/// channel and x depends on no mask. That is exact: each output reads one position, and all its channels have the same factor. With
+/// strides, the mask is read at every stride-th position. Other readers of x · m are unchanged.
 ///
 /// # Errors
 /// [`crate::error::GraphError`] if the graph is malformed.
@@ -36,7 +36,7 @@ pub fn masks_behind_pointwise(graph: &mut Graph, sites: &[MaskSite]) -> Result<(
     Ok(())
 }
 
-/// Value and mask of each product of the two whose value comes before all masks.
+/// For each product of a value and a mask whose value depends on no mask: the value and the mask.
 fn first_products(graph: &Graph, sites: &[MaskSite]) -> HashMap<ValueId, (ValueId, ValueId)> {
     let masks: Vec<ValueId> = sites.iter().map(|s| s.mask).collect();
     let late = graph.descendants(&masks);
@@ -79,7 +79,7 @@ mod tests {
     use crate::shape::Dim;
     use crate::tensor::{DataType, Tensor};
 
-    /// A convolution that reads x, three pointwise ones that read it, and one that reads those; the two are masked.
+    /// A convolution that reads x, three pointwise ones that read it, and one that reads those; two of the values are masked.
     fn masked(shape: MaskShape) -> (Graph, Vec<MaskSite>) {
         let b = Builder::new(Graph::new(18));
         let x = b.input("x", DataType::Float, &[Dim::Batch(1), Dim::Fixed(2), Dim::Fixed(7), Dim::Fixed(5)]);

@@ -1,4 +1,4 @@
-//! Ordered rewrite passes, one file each. A pass leaves the graph's outputs what they were.
+//! Ordered rewrite passes, one file each. A pass does not change what the graph's outputs compute.
 
 mod control_flow;
 mod dead;
@@ -33,30 +33,30 @@ pub use settle_shapes::settle_shapes;
 use crate::error::Result;
 use crate::graph::Graph;
 
-/// What every model goes through after loading, once the shapes of its inputs are set.
+/// The passes for every model after loading, once the shapes of its inputs are set.
 ///
 /// # Errors
-/// A node whose inputs do not fit its operator, or a failure of the evaluator.
+/// Those of a node whose inputs do not fit its operator, or a failure of the evaluator.
 pub fn standard(graph: &mut Graph, evaluator: &dyn Evaluate) -> Result<()> {
-    // First of all: its results are what the other passes know.
+    // First: the other passes use the shapes.
     settle_shapes(graph, evaluator)?;
-    // Needs ranks; later passes and rules read `axis` in its modern sense.
+    // Needs ranks; later passes and rules read `axis` in its current meaning.
     softmax_axis::softmax_axis(graph)?;
     // Needs sizes; turns auto_pad and missing defaults into numbers before any rule reads them.
     windows::explicit_windows(graph)?;
-    // RTen reads no axes.
+    // RTen does not support the axes input.
     pad_axes::pad_all_axes(graph);
     // Before folding, so that an Identity between Conv and BatchNormalization does not hide the pair.
     remove_identity::remove_identity(graph);
     // Weights computed from constants must be constants before BatchNormalization looks for them.
     fold_constants(graph, evaluator)?;
-    // Again, for what needed constants (the sizes of Resize), and for shapes that follow from them.
+    // Again, for nodes that needed constants (the sizes of Resize), and for shapes that follow from them.
     lower(graph)?;
     fold_batch_norm::fold_batch_norm(graph)?;
-    // When BatchNormalization no longer hides which convolution reads what.
+    // After folding, so that no BatchNormalization hides which convolutions read a value.
     read_grid::cut_out_what_is_read(graph)?;
     remove_identity::remove_identity(graph);
-    // The folded weights are expressions until now.
+    // The folded weights are still expressions.
     fold_constants(graph, evaluator)?;
     remove_dead(graph);
     graph.check()

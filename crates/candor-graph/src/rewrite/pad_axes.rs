@@ -1,11 +1,11 @@
-//! Spells out the pads of a Pad that names axes, which not every engine reads.
+//! Writes out the pads of a Pad that names axes, which not every engine supports.
 
 use std::sync::Arc;
 
 use crate::graph::Graph;
 use crate::tensor::Tensor;
 
-/// Replaces constant `pads` and `axes` by pads of all axes.
+/// Replaces constant `pads` and `axes` by pads for all axes.
 pub(super) fn pad_all_axes(graph: &mut Graph) {
     for i in 0..graph.nodes.len() {
         let node = &graph.nodes[i];
@@ -16,7 +16,7 @@ pub(super) fn pad_all_axes(graph: &mut Graph) {
         let rank = node.input(0).and_then(|id| graph.shape(id)).map(|s| s.len());
         let (Some(pads), Some(axes), Some(rank)) = (ints(1), ints(3), rank) else { continue };
         if pads.len() != 2 * axes.len() {
-            continue; // The engine will say what is wrong with it.
+            continue; // The engine will report what is wrong with it.
         }
         let mut all = vec![0; 2 * rank];
         for (k, &axis) in axes.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Inputs that are pixels: whole numbers of 0 to 255, which the model itself makes floats and scales.
+//! Integer inputs: pixels of 0 to 255 that the model itself converts to floats and scales.
 
 use std::collections::HashSet;
 
@@ -8,8 +8,8 @@ use crate::graph::{Graph, Node, ValueId};
 use crate::shape::infer;
 use crate::tensor::DataType;
 
-/// Makes an input of whole numbers one of floats that hold the same numbers, so that it can be differentiated: casts of it to float
-/// become nothing, DequantizeLinear its arithmetic.
+/// Changes an integer input to a float input that holds the same numbers, so that it can be differentiated: casts of it to float
+/// are removed, and DequantizeLinear becomes arithmetic.
 ///
 /// # Errors
 /// [`crate::error::GraphError`] if the graph is malformed.
@@ -21,7 +21,7 @@ pub fn take_floats(graph: &mut Graph, input: ValueId) -> Result<()> {
     for mut node in nodes {
         let reads = node.input(0).is_some_and(|id| pixels.contains(&id));
         match node.op.as_str() {
-            // Still whole numbers, elsewhere.
+            // The same integers, rearranged.
             "Transpose" | "Reshape" | "Slice" | "Squeeze" | "Unsqueeze" | "Identity" | "Flatten"
             | "Gather" | "Pad" | "Split" | "Concat"
                 if reads =>
@@ -32,7 +32,7 @@ pub fn take_floats(graph: &mut Graph, input: ValueId) -> Result<()> {
                 builder.made_from(&node, || dequantized(&builder, &node));
                 continue;
             }
-            // To another type of whole numbers: they are that already.
+            // A cast to another integer type: the values are integers already.
             "Cast" if reads && node.int("to", 1) != 1 => {
                 (node.op, node.attrs) = ("Identity".to_string(), Default::default());
                 pixels.extend(node.outputs.iter().flatten().copied());
@@ -54,11 +54,12 @@ fn dequantized(b: &Builder, node: &Node) {
     b.push(Node { op: "Mul".to_string(), inputs, attrs: Default::default(), ..node.clone() });
 }
 
-/// Least factor, and least mean, by which a model's first arithmetic shows that its input is pixels of 0 to 255 and not scaled already.
+/// Smallest divisor and smallest subtracted mean from which a model's first arithmetic shows that its input is pixels of 0 to 255, not
+/// already scaled.
 const LEAST_SCALE: f32 = 32.0;
 
-/// Whether the first arithmetic on an input brings pixels of 0 to 255 to another scale: division by a number above 32, multiplication by
-/// one below 1/32, or a mean above 32 taken off.
+/// Whether the first arithmetic on an input rescales pixels of 0 to 255: division by a number above 32, multiplication by one below
+/// 1/32, or subtraction of a mean above 32.
 pub fn reads_pixels(graph: &Graph, input: ValueId) -> bool {
     let mut same = HashSet::from([input]);
     for node in graph.nodes.iter().filter(|n| n.domain.is_empty()) {

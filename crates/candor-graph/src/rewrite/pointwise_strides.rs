@@ -1,10 +1,10 @@
-//! Strided 1×1 convolutions as a Slice and a convolution without strides, for engines that are slow at the former.
+//! Strided 1×1 convolutions as a Slice and a convolution without strides, for engines on which that is faster.
 
 use crate::builder::Builder;
 use crate::error::Result;
 use crate::graph::{Attr, Graph, Node};
 
-/// Makes each Conv with a 1×1 kernel and strides read every stride-th element only, which is the same.
+/// Makes each Conv with a 1×1 kernel and strides read a slice of every stride-th element instead, which is equivalent.
 ///
 /// # Errors
 /// [`crate::error::GraphError`] if the graph is malformed.
@@ -34,7 +34,7 @@ fn is_strided_pointwise(node: &Node) -> bool {
     is_pointwise(node) && node.ints("strides").is_some_and(|s| s.iter().any(|&n| n != 1))
 }
 
-/// Whether each output of a node is a sum over the channels at one place.
+/// Whether each output element of a node is a sum over the channels at one position.
 pub(super) fn is_pointwise(node: &Node) -> bool {
     node.op == "Conv"
         && node.domain.is_empty()

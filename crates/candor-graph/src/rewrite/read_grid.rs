@@ -1,4 +1,4 @@
-//! Feature maps of which only every stride-th place is read, on the grid that is read.
+//! Feature maps of which only every stride-th position is read: reduces them to the positions that are read.
 
 use std::collections::HashSet;
 
@@ -7,9 +7,9 @@ use crate::builder::{Builder, Expr};
 use crate::error::Result;
 use crate::graph::{Attr, Graph, Node, ValueId};
 
-/// Where all that reads a value reads the same places of it (1×1 windows with strides: the first ResNets of Caffe and Keras), cuts these
-/// places out once, for all. What is behind the cut is a value of its own, which a mask can multiply; a mask on what is before it would
-/// be a lattice.
+/// Where all readers of a value read the same subset of its positions (1×1 windows with strides: the early ResNets of Caffe and Keras),
+/// slices these positions out once for all readers. The result of the slice is a value that can be masked; a mask on the value before
+/// it would be a lattice, since most of its entries have no effect.
 ///
 /// # Errors
 /// [`crate::error::GraphError`] if the graph is malformed.
@@ -34,7 +34,7 @@ pub(super) fn cut_out_what_is_read(graph: &mut Graph) -> Result<()> {
                 node.inputs[0] = Some(taken);
                 node.attrs.insert("strides".into(), Attr::Ints(vec![1; 2]));
             } else {
-                // A pool over one place is that place.
+                // A pool over a single position is that position.
                 let attrs = Default::default();
                 node = Node { op: "Identity".to_string(), inputs: vec![Some(taken)], attrs, ..node };
             }
@@ -45,14 +45,14 @@ pub(super) fn cut_out_what_is_read(graph: &mut Graph) -> Result<()> {
     Ok(())
 }
 
-/// Every step-th place of a value, named after it.
+/// Every step-th position of a value, named after it.
 fn cut_out(value: Expr<'_>, steps: &[i64]) -> ValueId {
     let taken = value.slice(&[2, 3], &[0, 0], &[i64::from(i32::MAX); 2], steps).id();
     value.builder().with_mut(|g| {
         let name = format!("{}_read", g.name(value.id()));
         if g.find(&name).is_none() {
             g.rename(taken, &name);
-            // The node has the value's first name, which the next value may get.
+            // The node takes the value's original name; the next slice may ask for the same one.
             if let Some(node) = g.nodes.last_mut() {
                 node.name = name;
             }
@@ -61,7 +61,7 @@ fn cut_out(value: Expr<'_>, steps: &[i64]) -> ValueId {
     taken
 }
 
-/// The steps at which all readers read a value, if they are the same and not all one.
+/// The steps at which all readers read a value, if they are equal and not all one.
 fn read_at(graph: &Graph, id: ValueId) -> Option<(ValueId, Vec<i64>)> {
     if graph.outputs.contains(&id) || graph.constant(id).is_some() {
         return None;
@@ -71,7 +71,7 @@ fn read_at(graph: &Graph, id: ValueId) -> Option<(ValueId, Vec<i64>)> {
     readers.all(|n| window_steps(n).as_ref() == Some(&steps)).then_some((id, steps))
 }
 
-/// The strides of a node whose windows are one place each.
+/// The strides of a node whose windows are a single position each.
 fn window_steps(node: &Node) -> Option<Vec<i64>> {
     let pool = matches!(node.op.as_str(), "MaxPool" | "AveragePool")
         && node.domain.is_empty()
@@ -83,7 +83,7 @@ fn window_steps(node: &Node) -> Option<Vec<i64>> {
     strides.filter(|_| pool || is_pointwise(node)).map(<[i64]>::to_vec)
 }
 
-/// Values that are read at some of their places only, directly or through operators that work place by place.
+/// Values of which only some positions are read, directly or through operators that work position by position.
 pub fn read_in_parts(graph: &Graph) -> HashSet<ValueId> {
     const BY_PLACE: [&str; 12] = [
         "Relu",
@@ -119,7 +119,7 @@ pub fn read_in_parts(graph: &Graph) -> HashSet<ValueId> {
     parts
 }
 
-/// Whether a node takes every n-th place alone.
+/// Whether a node selects every n-th position and does nothing else.
 fn is_cut(graph: &Graph, node: &Node) -> bool {
     let steps = || node.input(4).and_then(|id| graph.known_ints(id));
     window_steps(node).is_some() || (node.op == "Slice" && steps().is_some_and(|s| s.iter().any(|&n| n > 1)))

@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use crate::graph::{Graph, Node, ValueId};
 
-/// Makes the readers of such a node read its input. One walk, however long a chain of them is.
+/// Makes the readers of such a node read its input. One pass, however long a chain of them is.
 pub(super) fn remove_identity(graph: &mut Graph) {
     let produced: HashSet<ValueId> =
         graph.nodes.iter().flat_map(|n| n.outputs.iter().flatten().copied()).collect();
     let mut outputs: HashSet<ValueId> = graph.outputs.iter().copied().collect();
-    // For each removed node's output, the value that stands in its place.
+    // For each removed node's output, the value that replaces it.
     let mut stands: HashMap<ValueId, ValueId> = HashMap::new();
     for mut node in std::mem::take(&mut graph.nodes) {
         for id in node.inputs.iter_mut().flatten() {
@@ -21,7 +21,7 @@ pub(super) fn remove_identity(graph: &mut Graph) {
         };
         let output = node.output();
         let is_output = outputs.contains(&output);
-        // An output keeps its name; a constant or an input cannot give up its own.
+        // An output keeps its name; a constant or an input must keep its own.
         if is_output && (!produced.contains(&input) || outputs.contains(&input)) {
             graph.nodes.push(node);
             continue;
@@ -45,7 +45,7 @@ fn is_identity(graph: &Graph, node: &Node) -> bool {
     match node.op.as_str() {
         _ if !node.domain.is_empty() => false,
         "Identity" => true,
-        // Its mask output, if asked for, is of no use at inference.
+        // Its mask output, if present, has no meaning at inference.
         "Dropout" => node.outputs.iter().flatten().count() == 1,
         "Cast" => is_float(node.input(0)) && is_float(Some(node.output())),
         _ => false,

@@ -1,4 +1,4 @@
-//! Gives the softmax of operator sets below 13 its modern meaning: there the input was flattened at `axis`.
+//! Translates the softmax of operator sets below 13, which flattened its input at `axis`, to its current meaning.
 
 use crate::error::{GraphError, Result};
 use crate::graph::{Attr, Graph, Node, Origin, ValueId};
@@ -22,7 +22,7 @@ pub(super) fn softmax_axis(graph: &mut Graph) -> Result<()> {
         let rank = shape.len() as i64;
         let axis = node.int("axis", 1);
         let axis = if axis < 0 { axis + rank } else { axis };
-        // Everything after the axis of size one: flattening changes nothing but the axis.
+        // All dimensions after the axis are one: flattening changes only the axis.
         if shape.iter().skip(axis as usize + 1).all(|d| d.fixed() == Some(1)) {
             node.attrs.insert("axis".into(), Attr::Int(axis));
             graph.nodes.push(node);

@@ -1,11 +1,11 @@
-//! Names the axes that a Squeeze without axes takes away: those of size one, which the batch must not be among only because it is one.
+//! Writes out the axes of a Squeeze without axes: those of size one, but not the batch axis, even for a batch of one.
 
 use std::sync::Arc;
 
 use crate::graph::Graph;
 use crate::tensor::Tensor;
 
-/// Gives each Squeeze whose input has a known shape its axes.
+/// Gives each Squeeze whose input has a known shape explicit axes.
 pub(super) fn squeeze_axes(graph: &mut Graph) {
     for i in 0..graph.nodes.len() {
         let node = &graph.nodes[i];

@@ -16,7 +16,7 @@ pub(super) fn explicit_windows(graph: &mut Graph) -> Result<()> {
         let attrs = explicit(graph, node)?;
         let node = &mut graph.nodes[i];
         node.attrs.remove("auto_pad");
-        // AveragePool has the attribute from operator set 19 on only, and LpPool becomes one.
+        // AveragePool has this attribute only from operator set 19 on, and LpPool is lowered to AveragePool.
         let averages = matches!(node.op.as_str(), "AveragePool" | "LpPool");
         for (key, value) in attrs {
             if averages && key == "dilations" && value.iter().all(|&d| d == 1) {
@@ -62,7 +62,7 @@ fn explicit(graph: &Graph, node: &Node) -> Result<Vec<(&'static str, Vec<i64>)>>
     Ok(vec![("kernel_shape", kernel), ("strides", strides), ("dilations", dilations), ("pads", pads)])
 }
 
-/// The attribute, or the size of the weight where it is left out.
+/// The attribute, or the size of the weight if it is omitted.
 fn kernel(graph: &Graph, node: &Node) -> Result<Vec<i64>> {
     match (node.ints("kernel_shape"), node.input(1).and_then(|id| graph.shape(id))) {
         (Some(kernel), _) => Ok(kernel.to_vec()),
@@ -74,7 +74,7 @@ fn kernel(graph: &Graph, node: &Node) -> Result<Vec<i64>> {
     }
 }
 
-/// Pads by which there are ⌈size / stride⌉ windows along each axis. Of an odd number the larger half comes last if `upper`. `None`
+/// Pads with which there are ⌈size / stride⌉ windows along each axis. Of an odd total, the larger half is at the end if `upper`. `None`
 /// if a size is not known.
 fn same_pads(
     sizes: &[Dim],

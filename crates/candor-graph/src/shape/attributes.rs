@@ -1,4 +1,4 @@
-//! What a node says of itself held against the ranks of its inputs: axes that exist, a kernel for each spatial axis, numbers
+//! Checks a node's attributes against the ranks of its inputs: axes that exist, a kernel size for each spatial axis, numbers
 //! that come in pairs. Inference, passes and rules index by what is checked here.
 
 use crate::error::{GraphError, Result};
@@ -34,7 +34,7 @@ pub(super) fn check(graph: &Graph, node: &Node) -> Result<()> {
     given.axes()
 }
 
-/// Least rank of the first input, where an operator asks for more than a scalar.
+/// Minimum rank of the first input, for operators that need more than a scalar.
 fn least_rank(op: &str) -> Option<usize> {
     Some(match op {
         "Conv"
@@ -108,7 +108,7 @@ impl Given<'_> {
         let Some(&Attr::Int(axis)) = node.attrs.get("axis") else { return Ok(()) };
         let rank = match node.op.as_str() {
             "QuantizeLinear" | "DequantizeLinear" if self.rank_of(1) == Some(0) => return Ok(()),
-            // An axis behind the last, which flattens into columns of one.
+            // The axis may be one past the last, which flattens into columns of one.
             "Flatten" | "OneHot" => self.rank()? + 1,
             _ if node.attrs.contains_key(FLATTENED) => self.rank()? + 1,
             _ => self.rank()?,
@@ -160,7 +160,7 @@ impl Given<'_> {
         }
     }
 
-    /// Kernel, strides, dilations and pads over that many spatial axes.
+    /// Kernel, strides, dilations and pads for `axes` spatial axes.
     fn window(&self, axes: usize) -> Result<()> {
         for (name, count, least) in [
             ("kernel_shape", axes, 1),
@@ -287,7 +287,7 @@ impl Given<'_> {
         }
     }
 
-    /// Queries, keys and values of one rank, heads apart or joined.
+    /// Queries, keys and values of equal rank, with heads separate or joined.
     fn attention(&self) -> Result<()> {
         let ranks: Vec<Option<usize>> = (0..3).map(|i| self.rank_of(i)).collect();
         match ranks[..] {
@@ -305,5 +305,5 @@ impl Given<'_> {
     }
 }
 
-/// Largest size, in absolute value, of anything an attribute names.
+/// Largest absolute value of any integer attribute.
 const MOST: i64 = 1 << 24;

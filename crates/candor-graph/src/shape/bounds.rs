@@ -1,5 +1,5 @@
-//! Bounds of inference: values of a size that can be held, expressions that do not grow without end, and no panic of the
-//! library that infers.
+//! Limits of inference: values must fit into memory, expressions must not grow without limit, and panics of the inference library
+//! become errors.
 
 use rten_shape_inference::{SymExpr, SymTensor, SymbolGen};
 
@@ -8,15 +8,15 @@ use crate::error::{GraphError, Result};
 use crate::graph::Node;
 use crate::guard;
 
-/// Most elements that a value may have for one image.
+/// Maximum number of elements of a value for one image.
 const MOST_ELEMENTS: usize = 1 << 31;
-/// Most terms of a size that is no multiple of the batch size.
+/// Maximum number of terms of a size that is not a multiple of the batch size.
 const MOST_TERMS: usize = 64;
 
-/// What a library answers; a panic of its (an overflow, say) is an error.
+/// Runs `infer`; a panic of the library (an overflow, for example) becomes an error.
 ///
 /// # Errors
-/// The library's own, or the panic's words.
+/// The library's own, or the panic's message.
 pub(super) fn guarded<T>(infer: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     guard::guarded(infer).unwrap_or_else(|_| Err("its sizes overflow".to_string()))
 }
@@ -41,8 +41,8 @@ pub(super) fn check_size(node: &Node, sym: &SymTensor) -> Result<()> {
     }
 }
 
-/// The same with every expression that is a multiple of the batch size written as one, and one of too many terms as unknown:
-/// chains of Reshape would pile up products and quotients until they overflow.
+/// Simplifies expressions: multiples of the batch size are written as such, and expressions of too many terms become unknown.
+/// Otherwise chains of Reshape would accumulate products and quotients until they overflow.
 pub(super) fn simple(sym: &SymTensor, symbols: &mut SymbolGen) -> SymTensor {
     let mut tidy = |e: &SymExpr| {
         if terms(e, MOST_TERMS) == 0 {
@@ -64,7 +64,7 @@ pub(super) fn simple(sym: &SymTensor, symbols: &mut SymbolGen) -> SymTensor {
     dims.map_or_else(|| sym.clone(), SymTensor::from_shape)
 }
 
-/// What is left of `most` when the terms of an expression are taken off it; 0 if there are more.
+/// `most` minus the number of terms of an expression; 0 if there are more.
 fn terms(expression: &SymExpr, most: usize) -> usize {
     let most = most.saturating_sub(1);
     match expression {

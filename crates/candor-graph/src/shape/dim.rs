@@ -8,9 +8,9 @@ const BATCH: &str = "batch";
 /// One dimension of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dim {
-    /// That many.
+    /// A fixed size.
     Fixed(usize),
-    /// That many times the batch size.
+    /// A multiple of the batch size.
     Batch(usize),
     /// Not known.
     Unknown,
@@ -78,7 +78,7 @@ fn value_at(expr: &SymExpr, batch: i64) -> Option<i64> {
     }
 }
 
-/// A shape for people: `N×3×224×224`.
+/// A shape as text: `N×3×224×224`.
 pub fn display(shape: Option<&[Dim]>) -> String {
     let Some(shape) = shape else { return "?".to_string() };
     if shape.is_empty() {

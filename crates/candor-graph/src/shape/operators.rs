@@ -1,4 +1,4 @@
-//! Which inference of the library belongs to which operator, and what the operator's attributes tell it.
+//! Maps operators and their attributes to the inference functions of the library.
 
 use rten_shape_inference::ops::{self, Padding};
 use rten_shape_inference::{
@@ -9,7 +9,7 @@ use super::{bounds, display, sizes};
 use crate::error::{GraphError, Result};
 use crate::graph::{Attr, Graph, Node};
 
-/// What is known of a node's outputs. Empty if nothing is.
+/// What is known about a node's outputs. Empty if nothing is.
 ///
 /// # Errors
 /// [`GraphError::ShapeMismatch`] if its inputs do not fit its operator.
@@ -54,10 +54,10 @@ fn known(graph: &Graph, node: &Node, inputs: &[Option<SymTensor>]) -> Option<Sym
     }
 }
 
-/// A node, and those of its attributes that the library wants as slices.
+/// A node, and those of its attributes that the library takes as slices.
 struct Given<'a> {
     node: &'a Node,
-    /// Of its first input; 0 if that is not known.
+    /// Rank of its first input; 0 if that is not known.
     rank: usize,
     /// The axes that an attribute or a constant input lists, or that of ArgMax.
     axes: Option<Vec<i32>>,
@@ -171,7 +171,7 @@ fn elementwise<'g>(g: &'g Given<'_>) -> Inference<'g> {
     })
 }
 
-/// Sums, means and extrema over axes, and where an extremum is.
+/// Sums, means, extrema and positions of extrema over axes.
 fn reductions<'g>(g: &'g Given<'_>) -> Inference<'g> {
     match g.op() {
         "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1" | "ReduceL2"
@@ -239,7 +239,7 @@ fn indices<'g>(g: &'g Given<'_>) -> Inference<'g> {
     })
 }
 
-/// What an operator makes of its inputs.
+/// Runs the inference of one operator on the inputs.
 fn run(
     op: &dyn InferShapes,
     graph: &Graph,

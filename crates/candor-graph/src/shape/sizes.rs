@@ -1,12 +1,12 @@
-//! Sizes and integers that the symbolic inference cannot follow by itself: equal splits, remainders, factors of Resize, numbers made
-//! vectors.
+//! Sizes and integers that the symbolic inference cannot follow by itself: equal splits, remainders, factors of Resize, scalars reshaped
+//! to vectors.
 
 use rten_shape_inference::{SymExpr, SymTensor};
 
 use super::Dim;
 use crate::graph::{Graph, Node};
 
-/// The sizes of a Split that names none: equal, the last smaller where they do not fit.
+/// The sizes of a Split without sizes: equal, the last one smaller if the axis cannot be divided evenly.
 pub(super) fn equal_parts(graph: &Graph, node: &Node, axis: i32) -> SymTensor {
     let count = node.outputs.len().max(1);
     let size = node.input(0).and_then(|id| graph.shape(id)).and_then(|s| s.get(axis as usize)?.fixed());
@@ -16,7 +16,7 @@ pub(super) fn equal_parts(graph: &Graph, node: &Node, axis: i32) -> SymTensor {
     SymTensor::from_vec(sizes.map(|n| SymExpr::Value(n as i32)).collect())
 }
 
-/// The elements of an integer Mod of known ones.
+/// The elements of an integer Mod whose inputs are known.
 pub(super) fn remainders(graph: &Graph, node: &Node) -> Option<SymTensor> {
     let side = |i: usize| {
         let id = node.input(i)?;
@@ -40,7 +40,7 @@ pub(super) fn remainders(graph: &Graph, node: &Node) -> Option<SymTensor> {
     })
 }
 
-/// A Reshape between a known scalar and a vector of it alone: the number stays known.
+/// A Reshape between a known scalar and a vector of one element: the number stays known.
 pub(super) fn one_element(inputs: &[Option<SymTensor>]) -> Option<SymTensor> {
     let [Some(data), Some(shape)] = inputs else { return None };
     let element = match data.as_vector() {
@@ -55,7 +55,7 @@ pub(super) fn one_element(inputs: &[Option<SymTensor>]) -> Option<SymTensor> {
     }
 }
 
-/// The shape of a Resize by constant factors, which are floats and so unknown to the symbolic inference.
+/// The shape of a Resize by constant factors, which are floats and therefore unknown to the symbolic inference.
 pub(super) fn scaled(graph: &Graph, node: &Node) -> Option<Vec<SymExpr>> {
     let factors = graph.constant(node.input(2)?)?.as_floats()?.to_vec();
     let shape = graph.shape(node.input(0)?)?;

@@ -1,4 +1,4 @@
-//! Element types of what nodes make.
+//! Element types of node outputs.
 
 use crate::graph::{Attr, Graph, Node};
 use crate::tensor::DataType;
@@ -22,7 +22,7 @@ pub(super) fn output_type(graph: &Graph, node: &Node) -> Option<DataType> {
     }
 }
 
-/// Type of the outputs behind the first: indices, or the type of the first.
+/// Type of the outputs after the first: indices, or the type of the first.
 pub(super) fn second_output_type(op: &str, first: Option<DataType>) -> Option<DataType> {
     match op {
         "TopK" | "MaxPool" => Some(DataType::Int64),

@@ -64,7 +64,7 @@ fn rules_and_lowerings_agree_with_pytorch() {
     assert_eq!(seen, golden.len(), "goldens of rows that are gone, or rows of one name");
 }
 
-/// What tools/goldens/rules.py reads: each row as an ONNX file of the node as it is, not lowered, and its numbers.
+/// Input of tools/goldens/rules.py: each row as an ONNX file of the node, not lowered, and its numbers.
 #[test]
 #[ignore = "writes files: CANDOR_ROWS=DIR, for tools/goldens/rules.py"]
 fn write_rows() {
@@ -89,7 +89,7 @@ fn write_rows() {
     std::fs::write(dir.join("rows.json"), serde_json::to_string(&index).unwrap()).unwrap();
 }
 
-/// The smallest row of each operator as a seed for the fuzzer.
+/// Writes the smallest row of each operator as a seed for the fuzzer.
 #[test]
 #[ignore = "writes files: the seeds of fuzz/seeds/graph"]
 fn write_seeds() {

@@ -1,4 +1,4 @@
-//! Operators that pick, put, repeat or rearrange elements; transposed convolution.
+//! Operators that select, insert, repeat or rearrange elements; transposed convolution.
 
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::graph::{Attr, Node};

@@ -1,5 +1,5 @@
-//! Quantised operators. Rounding has no derivative that a difference could show: these are held against PyTorch's
-//! straight-through gradient alone.
+//! Quantised operators. Differences cannot show a derivative of rounding: these rows are compared with PyTorch's
+//! straight-through gradient only.
 
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::graph::Attr;
@@ -96,7 +96,7 @@ fn dequantised<'b>(b: &'b Builder, q: Expr<'b>, scale: f32) -> Expr<'b> {
     q.op("DequantizeLinear", &[b.scalar(scale), zero(b)], &[])
 }
 
-/// Bytes without sign, around a centre.
+/// Unsigned bytes around a centre.
 fn bytes<'b>(b: &'b Builder, shape: &[usize], centre: f32, spread: f32) -> Expr<'b> {
     let values =
         (0..shape.iter().product()).map(|i| (centre + spread * support::noise(i, 3)) as u8).collect();

@@ -1,4 +1,4 @@
-//! What integration tests share: an engine, deterministic numbers, the folder of real models.
+//! Shared by integration tests: an engine, deterministic numbers, the folder of real models.
 #![allow(dead_code, missing_docs, reason = "each test uses its part")]
 
 pub mod wire;
@@ -16,7 +16,7 @@ pub fn run(graph: &Graph, inputs: &[&Tensor]) -> Vec<Tensor> {
     engine.compile(&graph).expect("compiles").run(inputs).expect("runs")
 }
 
-/// A number in −1..1 that depends on `i` and `salt` alone.
+/// A number in −1..1 that depends only on `i` and `salt`.
 pub fn noise(i: usize, salt: u64) -> f32 {
     let mut x = (i as u64).wrapping_add(salt << 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     x ^= x >> 29;
@@ -25,7 +25,7 @@ pub fn noise(i: usize, salt: u64) -> f32 {
     (x >> 40) as f32 / (1u64 << 23) as f32 - 1.0
 }
 
-/// `n` distinct values, at least `gap` apart and `gap / 2` from zero, in no order.
+/// `n` distinct values, at least `gap` apart from each other and `gap / 2` from zero, in a scrambled order.
 pub fn spread(n: usize, gap: f32, salt: u64) -> Vec<f32> {
     let mut order: Vec<usize> = (0..n).collect();
     order.sort_by(|&a, &b| noise(a, salt).total_cmp(&noise(b, salt)));

@@ -1,4 +1,4 @@
-//! ONNX files written byte by byte, so that they may say what no exporter would.
+//! ONNX files written byte by byte, so that they can contain what no exporter would write.
 
 #[derive(Clone, Debug, Default)]
 pub struct Model {
@@ -11,7 +11,7 @@ pub struct Model {
 
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Empty: the file says none.
+    /// Empty: not written to the file.
     pub name: String,
     pub op: String,
     pub domain: String,
@@ -38,14 +38,14 @@ pub struct Weight {
     pub data: Vec<u8>,
     /// ONNX's code of the element type.
     kind: u64,
-    /// The length that the field of the data claims, where it is not the true one.
+    /// The length that the data field claims, if it is not the true one.
     pub claimed: Option<u64>,
-    /// The file that holds the data, if that is not the model.
+    /// The file that holds the data, if it is not in the model.
     pub outside: Option<String>,
 }
 
 impl Weight {
-    /// Floats of 1, as many as the dimensions say (none if they make no sense).
+    /// All-ones floats, as many as the dimensions say (none if they are not valid).
     pub fn new(name: &str, dims: &[i64]) -> Weight {
         let count = dims.iter().try_fold(1i64, |n, &d| n.checked_mul(d)).filter(|n| (0..1000).contains(n));
         let data = 1f32.to_le_bytes().repeat(count.unwrap_or(0) as usize);
@@ -65,12 +65,12 @@ impl Weight {
         }
     }
 
-    /// As one number, where it holds one.
+    /// As a scalar, if it holds one number.
     pub fn scalar(self) -> Weight {
         Weight { dims: vec![], ..self }
     }
 
-    /// Makes it as many 64-bit integers: 0, 1, 2, 0, 1, …
+    /// Replaces the elements by as many 64-bit integers: 0, 1, 2, 0, 1, …
     pub fn make_integers(&mut self) {
         self.data = (0..self.data.len() as i64 / 4).flat_map(|i| (i % 3).to_le_bytes()).collect();
         self.kind = 7;

@@ -1,4 +1,4 @@
-//! `page.json`: what the page is told.
+//! `page.json`: the data for the page.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use candor::mask::stepwise::Plan;
 use serde::Serialize;
 use serde_json::Value;
 
-/// What the page is told: `page.json`.
+/// The content of `page.json`.
 #[derive(Serialize)]
 pub(super) struct Description<'a> {
     pub candor: &'static str,
@@ -35,7 +35,7 @@ pub(super) struct About<'a> {
     pub class: &'static str,
     pub logits: &'static str,
     pub map: &'static str,
-    /// Whether classes exclude each other (softmax) or not (a sigmoid each).
+    /// Whether classes exclude each other (softmax) or not (one sigmoid each).
     pub exclusive: bool,
 }
 
@@ -54,9 +54,9 @@ pub(super) struct Explains {
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum How {
-    /// Graphs, one after the other.
+    /// Graphs, run one after the other.
     Stages(Vec<Run>),
-    /// A search that the page takes the steps of.
+    /// A search whose steps the page runs.
     Search(Box<Search>),
 }
 
@@ -66,7 +66,7 @@ pub(super) struct Search {
     pub before: Option<String>,
     pub answer: String,
     pub step: String,
-    /// The layers up to the coarsest level, and those behind it.
+    /// The layers up to the coarsest level, and those after it.
     pub features: Option<String>,
     pub tail: Option<String>,
     pub plan: Plan,
@@ -95,12 +95,12 @@ pub(super) struct Colors {
     pub signed: Vec<String>,
 }
 
-/// What Candor itself answers on the check's photo.
+/// Candor's own results on the check's photo.
 #[derive(Serialize)]
 pub(super) struct Checked {
     pub photo: &'static str,
     pub class: usize,
     pub logits: String,
-    /// A method with its map, float32, height × width of the input.
+    /// Each method with the file of its map, float32, height × width of the input.
     pub maps: Vec<(String, String)>,
 }

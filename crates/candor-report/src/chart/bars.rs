@@ -1,39 +1,40 @@
-//! Columns of tables as bars with their intervals, drawn as one SVG file: a panel a table and column.
+//! Columns of tables as bars with their intervals, drawn as one SVG file: one panel per table and column.
 //!
-//! The picture is narrow, so that its text can be read on a phone, has a ground of its own and follows the reader's light or dark scheme.
+//! The picture is narrow enough to be read on a phone, has its own background and follows the reader's light or dark scheme.
 
 use std::fmt::Write;
 
 use super::Axis;
 use crate::table::{Cell, Number, Table};
 
-/// Pixels: between things, height of a row, of a bar, of a line of text, width of the bars' axis, of the numbers behind it.
+/// Lengths in pixels: gap between elements, height of a row, of a bar, of a line of text, width of the bars' axis, of the numbers after
+/// it.
 const GAP: f64 = 12.0;
 const ROW: f64 = 18.0;
 const BAR: f64 = 10.0;
 const LINE: f64 = 16.0;
 const PLOT: f64 = 165.0;
 const NUMBER: f64 = 52.0;
-/// Width of a character of 12.5 and of 12 pixels, generously.
+/// Upper bound of the width of a character in fonts of 12.5 and of 12 pixels.
 const CHARACTER: f64 = 7.0;
-/// Most characters of a name; longer ones are cut.
+/// Maximum number of characters of a name; longer ones are cut.
 const LONGEST: usize = 44;
 
-/// Grounds, text, quiet text, grid, bars, the bar of the first row; light, then dark.
+/// Background, text, secondary text, grid, bars, bar of the first row; light, then dark.
 const STYLE: &str = "\
 :root{--g:#fff;--t:#1c1e21;--q:#5a6068;--l:#dfe2e6;--b:#a3b1bf;--f:#2345df}
 @media(prefers-color-scheme:dark){:root{--g:#1b1f27;--t:#e6e8eb;--q:#a4abb5;--l:#363c47;--b:#66748a;--f:#7f9bee}}
 .g{fill:var(--g)}text{fill:var(--t);font-size:12.5px}.h{font-weight:650;font-size:14px}.q{fill:var(--q);font-size:12px}
 .l{stroke:var(--l)}.b{fill:var(--b)}.f{fill:var(--f)}.w{stroke:var(--t);stroke-width:1.5}";
 
-/// A row of a panel: its name, its number, and whether it is the table's first or another setting of that.
+/// A row of a panel: its name, its number, and whether it is the table's first row or another setting of the same method.
 struct Bar<'t> {
     name: &'t str,
     number: &'t Number,
     is_first: bool,
 }
 
-/// A column of a table, the highest number first.
+/// A column of a table, highest number first.
 struct Panel<'t> {
     title: &'t str,
     column: &'t str,
@@ -41,7 +42,7 @@ struct Panel<'t> {
 }
 
 impl<'t> Panel<'t> {
-    /// `None` if the table has no such column, or no finite number in it.
+    /// `None` if the table has no such column, or the column no finite number.
     fn new(table: &'t Table, column: &'t str) -> Option<Self> {
         let at = table.columns.iter().position(|c| c.name == column)?;
         let first = table.rows.first().map_or("", |row| name(row));
@@ -63,7 +64,7 @@ impl<'t> Panel<'t> {
     }
 }
 
-/// What a row is of.
+/// The name of a row.
 fn name(row: &[Cell]) -> &str {
     match row.first() {
         Some(Cell::Text(name) | Cell::Code(name)) => name,
@@ -77,9 +78,8 @@ fn is_kind(name: &str, first: &str) -> bool {
     rest.is_some_and(|r| r.is_empty() || r.starts_with(", ") || r.starts_with('+') && r.contains('='))
 }
 
-/// The picture; `None` if no table has a number in one of the columns. Panels of one column share their axis, which has 0; bars are sorted by
-/// their number, and those of a table's
-/// first row and its other settings have a colour of their own.
+/// Draws the picture; `None` if no table has a number in one of the columns. Panels of one column share an axis, which includes 0; bars
+/// are sorted by their number, and those of a table's first row and its other settings have a different colour.
 pub fn bars(tables: &[Table], columns: &[&str]) -> Option<String> {
     let panels: Vec<Panel> =
         tables.iter().flat_map(|t| columns.iter().filter_map(move |c| Panel::new(t, c))).collect();
@@ -100,11 +100,11 @@ pub fn bars(tables: &[Table], columns: &[&str]) -> Option<String> {
     Some(picture.finish(&panels))
 }
 
-/// What is drawn, from top to bottom.
+/// A picture, drawn from top to bottom.
 struct Picture {
-    /// Where the bars' axis begins.
+    /// Left end of the bars' axis, in pixels.
     left: f64,
-    /// How far it is drawn.
+    /// Bottom of what is drawn so far, in pixels.
     y: f64,
     svg: String,
 }
@@ -123,11 +123,11 @@ impl Picture {
     }
 
     fn add(&mut self, arguments: std::fmt::Arguments) {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = self.svg.write_fmt(arguments);
     }
 
-    /// A line of text, whose baseline is in the line.
+    /// A line of text; its top is at the current height.
     fn text(&mut self, x: f64, class: &str, anchor: &str, text: &str) {
         let y = self.y + LINE - 4.0;
         let anchor = if anchor == "start" { String::new() } else { format!(" text-anchor=\"{anchor}\"") };
@@ -135,7 +135,7 @@ impl Picture {
         self.add(format_args!("<text x=\"{x:.0}\" y=\"{y:.0}\"{class}{anchor}>{}</text>\n", escaped(text)));
     }
 
-    /// The column, and above it the table where that is another one.
+    /// The name of the column; above it the title of the table if `titled`.
     fn head(&mut self, panel: &Panel, titled: bool) {
         let characters = ((self.width() - 2.0 * GAP) / CHARACTER) as usize;
         for line in wrapped(panel.title, characters).iter().filter(|_| titled) {
@@ -201,7 +201,7 @@ impl Picture {
     }
 }
 
-/// Lines of at most so many characters, broken at spaces; a word that is longer is a line.
+/// Breaks text into lines of at most `characters` characters at spaces; a longer word is a line of its own.
 fn wrapped(text: &str, characters: usize) -> Vec<String> {
     let mut lines: Vec<String> = vec![];
     for word in text.split_whitespace() {
@@ -223,7 +223,7 @@ fn cut(name: &str) -> String {
     name.chars().take(LONGEST - 1).chain(['…']).collect()
 }
 
-/// Text of XML, without characters that it cannot have or that act on how it is read.
+/// Text escaped for XML, without characters that XML does not allow or that affect how text is read.
 fn escaped(text: &str) -> String {
     let plain = candor::printable::printable(text);
     plain.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")

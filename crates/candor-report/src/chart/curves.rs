@@ -1,34 +1,34 @@
-//! Curves of several methods on one pair of axes, each with its name beside its right end.
+//! Curves of several methods on one pair of axes, each labelled at its right end.
 
 use serde::Serialize;
 
 use super::{Axis, COLOURS, Tick, percent};
 
-/// Pixels between two names.
+/// Minimum distance between two labels, in pixels.
 const LINE: f64 = 16.0;
-/// Least height of the plot in pixels.
+/// Minimum height of the plot, in pixels.
 const HEIGHT: f64 = 300.0;
 
 /// A curve.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
-    /// Name, which is written at its right end.
+    /// Name, shown at its right end.
     pub name: String,
     /// Points `[x, y]`.
     pub points: Vec<[f64; 2]>,
 }
 
-/// A chart of curves as the macro `curves` of `chart.html` draws it.
+/// A chart of curves for the macro `curves` of `chart.html`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Curves {
     title: String,
     x: String,
     y: String,
-    /// Pixels.
+    /// In pixels.
     height: f64,
     x_ticks: Vec<Tick>,
     y_ticks: Vec<Tick>,
-    /// From the highest name to the lowest.
+    /// Sorted by label, top to bottom.
     lines: Vec<Line>,
 }
 
@@ -37,16 +37,16 @@ struct Line {
     name: String,
     colour: usize,
     dash: usize,
-    /// Of an SVG polyline in a square of 100 × 100, y downwards.
+    /// Points of an SVG polyline in a square of 100 × 100, y downwards.
     points: String,
     /// Its right end in percent of the width, and in pixels from the top.
     end: [String; 2],
-    /// Middle of its name in pixels from the top.
+    /// Centre of its label in pixels from the top.
     label: String,
 }
 
 impl Curves {
-    /// A chart; `x` and `y` say what the axes are. Points that are no numbers are left out.
+    /// A chart; `x` and `y` are the titles of the axes. Points that are not finite are left out.
     pub fn new(
         title: impl Into<String>,
         x: impl Into<String>,
@@ -67,7 +67,7 @@ impl Curves {
                 (top, -mean, Line::new(&curve.name, i, points, [x, top], axes))
             })
             .collect();
-        // Of equal ends, the curve that is higher all along has the higher name.
+        // Among equal ends, the curve that is higher elsewhere gets the higher label.
         lines.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
         let labels = spread(&lines.iter().map(|l| l.0).collect::<Vec<_>>(), LINE, height);
         let named = lines
@@ -86,12 +86,12 @@ impl Curves {
     }
 }
 
-/// What runs across, and what runs up.
+/// The horizontal and the vertical axis.
 #[derive(Clone, Copy)]
 struct Axes([Axis; 2]);
 
 impl Axes {
-    /// A point in percent of both.
+    /// Position of a point in percent of both axes.
     fn place(self, point: &[f64; 2]) -> [f64; 2] {
         [self.0[0].position(point[0]), self.0[1].position(point[1])]
     }
@@ -114,16 +114,17 @@ impl Line {
     }
 }
 
-/// The rightmost point, of equally far ones the highest.
+/// The rightmost point; among several the highest.
 fn right_end(points: &[[f64; 2]]) -> [f64; 2] {
     let further =
         |a: [f64; 2], b: &[f64; 2]| if b[0] > a[0] || (b[0] == a[0] && b[1] > a[1]) { *b } else { a };
     points.iter().fold([f64::NEG_INFINITY; 2], further)
 }
 
-/// Places for sorted wishes, at least `gap` apart and within 0 to `height`: those that would overlap are spread about their mean.
+/// Positions for sorted desired positions, at least `gap` apart and within 0 to `height`: labels that would overlap are spread around
+/// their mean.
 fn spread(wishes: &[f64], gap: f64, height: f64) -> Vec<f64> {
-    // What is left of a wish without the gaps above it may be equal, but not fall: means of what falls (isotonic regression).
+    // Desired positions minus the gaps above them must not decrease: replace decreasing runs by their means (isotonic regression).
     let mut blocks: Vec<(f64, usize)> = vec![];
     for (i, wish) in wishes.iter().enumerate() {
         blocks.push((wish - i as f64 * gap, 1));

@@ -1,34 +1,34 @@
-//! Figures with their intervals, a line each, on one axis.
+//! Values with their intervals, one line each, on one axis.
 
 use serde::Serialize;
 
 use super::{Axis, COLOURS, Tick, percent};
 
-/// A figure with the ends of its interval.
+/// A value with its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mark {
-    /// The figure.
+    /// The value.
     pub value: f64,
     /// Ends of its interval, if it has one.
     pub interval: Option<[f64; 2]>,
 }
 
-/// The figures of one thing, one for each series that has one.
+/// The values of one row, one for each series that has one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MarkRow {
-    /// What they are of.
+    /// Name of the row.
     pub name: String,
     /// In the order of the series.
     pub marks: Vec<Option<Mark>>,
 }
 
-/// A chart of figures as the macro `intervals` of `chart.html` draws it.
+/// A chart of values for the macro `intervals` of `chart.html`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Intervals {
     title: String,
     axis: String,
     ticks: Vec<Tick>,
-    /// A value to compare with: where, in percent, and what it is.
+    /// A reference value: its position in percent, and its name.
     reference: Option<(String, String)>,
     rows: Vec<RowView>,
 }
@@ -50,8 +50,8 @@ struct MarkView {
 }
 
 impl Intervals {
-    /// A chart of rows of marks, one a series. `axis` says what the figures are, `write` writes one, `reference` is a value to
-    /// compare with and what it is.
+    /// A chart of rows of marks, one mark per series. `axis` is the title of the axis, `write` formats a value, `reference` is a value to
+    /// compare with and its name.
     pub fn new(
         title: impl Into<String>,
         axis: impl Into<String>,

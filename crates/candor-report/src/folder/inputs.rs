@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 
 use crate::error::ReportError;
 
-/// The files that a run reads, by their length: whatever is the same file has the same.
+/// The files that a run reads, indexed by their length, which is the same for paths to the same file.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs(HashMap<u64, Vec<PathBuf>>);
 
 impl Inputs {
-    /// These files; those that do not exist do no harm.
+    /// These files; files that do not exist are ignored.
     pub fn of<P: Into<PathBuf>>(paths: impl IntoIterator<Item = P>) -> Self {
         Inputs::default().and(paths)
     }
 
-    /// And these.
+    /// Adds these files.
     #[must_use]
     pub fn and<P: Into<PathBuf>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         for path in paths.into_iter().map(Into::into) {
@@ -26,7 +26,7 @@ impl Inputs {
         self
     }
 
-    /// That `path` is none of them, whatever it is called: by another spelling, a symbolic or a hard link.
+    /// Checks that `path` is none of them, under any spelling, symbolic link or hard link.
     ///
     /// # Errors
     /// [`ReportError::IsInput`] naming both.
@@ -40,11 +40,11 @@ impl Inputs {
     }
 }
 
-/// That a single file may be written: it is no input, and it is not there yet, or is a regular file that `own` knows as Candor's or `force`
-/// replaces.
+/// Checks that a single file may be written: it is not an input, and it does not exist, or is a regular file that `own` says is Candor's,
+/// or `force` is set.
 ///
 /// # Errors
-/// [`ReportError::IsInput`] or [`ReportError::NoFile`], whatever `force` says, or [`ReportError::Foreign`].
+/// [`ReportError::IsInput`] or [`ReportError::NoFile`], whether or not `force` is set, or [`ReportError::Foreign`].
 pub fn may_replace(
     path: &Path,
     inputs: &Inputs,
@@ -55,7 +55,7 @@ pub fn may_replace(
     if path.metadata().is_ok_and(|found| !found.is_file()) {
         return Err(ReportError::NoFile { path: path.to_owned() });
     }
-    // A link that leads nowhere is somebody's, too.
+    // A dangling link counts as existing.
     let there = path.symlink_metadata().is_ok();
     if there && !force && !own(path) {
         return Err(ReportError::Foreign { path: path.to_owned() });

@@ -1,5 +1,5 @@
-//! One process at a time writes into a folder. The operating system's lock on a file says whether one does, and ends with the process;
-//! a second file says which.
+//! Lets only one process at a time write to a folder. The operating system's lock on a file shows whether one does, and ends with the
+//! process; a second file says which process.
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -21,18 +21,18 @@ const HOLDER: &str = "holder.json";
 /// The process that writes into a folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
-    /// Its number.
+    /// Process ID.
     pub pid: u32,
-    /// The machine on which it runs.
+    /// Name of the machine.
     pub host: String,
-    /// What it does, as `candor explain`.
+    /// Its command, such as `candor explain`.
     pub command: String,
-    /// When it began, in seconds since 1970.
+    /// Start time, in seconds since 1970.
     pub since: u64,
 }
 
 impl Holder {
-    /// This process, from now on.
+    /// This process, starting now.
     pub(super) fn this(command: &str) -> Self {
         Holder {
             pid: std::process::id(),
@@ -50,7 +50,7 @@ impl fmt::Display for Holder {
             s @ 120..7200 => format!("{} min", s / 60),
             s => format!("{} h", s / 3600),
         };
-        // What is read from a file may be anybody's words.
+        // The file may contain arbitrary text.
         let (host, command) = (printable(&self.host), printable(&self.command));
         let pid = self.pid;
         write!(f, "`{command}` (process {pid} on {host}, begun {began} ago)")
@@ -61,22 +61,22 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
-/// A lock that is held until it is dropped.
+/// A lock that is released when it is dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
-    /// Who held it before and did not give it back: a process that was killed.
+    /// The last holder, if it did not release the lock: a process that was killed.
     pub left: Option<Holder>,
 }
 
-/// Whether the lock could be had.
+/// Whether the lock was available.
 pub(super) enum Taken {
     Mine(Lock),
-    /// Another process has it, and who that is, if it has said so already.
+    /// Another process holds it; which one, if it has recorded that already.
     Busy(Option<Holder>),
 }
 
-/// Takes the lock in the folder `state`, which is made where it is missing. On a file system without locks nobody is kept out.
+/// Takes the lock in the folder `state`, which is created if it is missing. On a file system without locks it always succeeds.
 pub(super) fn take(state: &Path, holder: &Holder) -> Result<Taken, ReportError> {
     let path = state.join(LOCK);
     let file = loop {
@@ -92,7 +92,7 @@ pub(super) fn take(state: &Path, holder: &Holder) -> Result<Taken, ReportError> 
     Ok(Taken::Mine(Lock { _file: file, left }))
 }
 
-/// The locked file, `Err` if another has it; `None` if that other removed it between opening and locking.
+/// The locked file, `Err` if another process holds the lock; `None` if that process removed the file between opening and locking.
 fn open(state: &Path, path: &Path) -> io::Result<Option<Result<File, ()>>> {
     std::fs::create_dir_all(state)?;
     match file::is_regular(path) {
@@ -115,9 +115,9 @@ fn read(state: &Path) -> Option<Holder> {
     serde_json::from_slice(&file::read(&state.join(HOLDER), 1 << 20).ok()?).ok()
 }
 
-/// Gives the lock back: nobody holds it, and if nothing else is in `state` it goes as well.
+/// Releases the lock: removes the holder's file and, if nothing else is in `state`, the folder.
 pub(super) fn give_back(state: &Path) {
-    // Each of these may fail where the folder is gone or read-only; then there is nothing to tidy.
+    // These fail if the folder is gone or read-only; then there is nothing to remove.
     let _ = std::fs::remove_file(state.join(HOLDER));
     let others =
         std::fs::read_dir(state).is_ok_and(|mut d| d.any(|e| e.is_ok_and(|e| e.file_name() != LOCK)));

@@ -1,4 +1,4 @@
-//! Which files of a folder Candor wrote: each with its hash, so that one that somebody changed or replaced is theirs.
+//! Lists the files of a folder that Candor wrote, each with its hash, so that a changed file is recognised as the user's.
 
 use std::io::{self, BufRead, BufReader};
 use std::path::{Component, Path};
@@ -11,7 +11,7 @@ use crate::atomic;
 use crate::error::ReportError;
 
 const FILE: &str = "files.json";
-/// Most bytes of it.
+/// Maximum bytes of the list.
 const MOST_BYTES: u64 = 1 << 28;
 
 /// The results in a folder, with their files.
@@ -23,23 +23,23 @@ pub(super) struct Manifest {
 /// One result.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Listed {
-    /// What made it: `explain`, `bench-wsol`.
+    /// The command that made it: `explain`, `bench-wsol`.
     pub name: String,
-    /// SHA-256 of the model it is about.
+    /// SHA-256 of the explained model.
     pub model: String,
     pub files: Vec<Entry>,
 }
 
-/// A file as Candor left it.
+/// A file as Candor wrote it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
-    /// Relative to the folder, `/` between parts.
+    /// Path relative to the folder, with `/` between parts.
     pub path: String,
     pub sha256: String,
 }
 
 impl Listed {
-    /// Whether `new` takes this result's place: it is of the same command, or of a sister command and of another model.
+    /// Whether `new` replaces this result: it is of the same command, or of a related command and another model.
     fn gives_way_to(&self, new: &Listed) -> bool {
         let family = |name: &str| name.split('-').next().map(str::to_owned);
         self.name == new.name || (family(&self.name) == family(&new.name) && self.model != new.model)
@@ -47,7 +47,7 @@ impl Listed {
 }
 
 impl Manifest {
-    /// What is in `state`; nothing if there is none. A list that names files elsewhere than below the folder is not Candor's.
+    /// The list in `state`; empty if there is none. A list that names files outside of the folder is rejected as not Candor's.
     pub fn load(state: &Path) -> Result<Self, ReportError> {
         let path = state.join(FILE);
         let fail = |e: io::Error| ReportError::Read { path: path.clone(), reason: e.to_string() };
@@ -78,24 +78,24 @@ impl Manifest {
             && sha256(&folder.join(path)).is_ok_and(|now| listed.any(|entry| entry.sha256 == now))
     }
 
-    /// Adds a result. Those whose place it takes stay listed until [`Manifest::settle`].
+    /// Adds a result. The results that it replaces stay listed until [`Manifest::settle`].
     pub fn add(&mut self, new: Listed) {
         self.results.push(new);
     }
 
-    /// The files of the results whose place `new` takes.
+    /// The files of the results that `new` replaces.
     pub fn replaced(&self, new: &Listed) -> Vec<Entry> {
         self.results.iter().filter(|r| r.gives_way_to(new)).flat_map(|r| r.files.clone()).collect()
     }
 
-    /// Puts `new` in the place of those that give way to it.
+    /// Replaces the results that give way to `new` by `new`.
     pub fn settle(&mut self, new: Listed) {
         self.results.retain(|r| !r.gives_way_to(&new));
         self.results.push(new);
     }
 }
 
-/// Whether a path leads below where it starts, whatever is there.
+/// Whether a relative path stays inside its folder, whatever exists there.
 fn is_below(path: &str) -> bool {
     let mut parts = Path::new(path).components().peekable();
     parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
@@ -104,7 +104,7 @@ fn is_below(path: &str) -> bool {
 /// SHA-256 of a regular file, in hexadecimal digits.
 ///
 /// # Errors
-/// The system's, if it cannot be read; or that it is no regular file.
+/// The system's, if it cannot be read; or that it is not a regular file.
 pub fn sha256(path: &Path) -> io::Result<String> {
     let mut file = BufReader::with_capacity(1 << 16, file::open(path, u64::MAX)?);
     let mut hash = Sha256::new();

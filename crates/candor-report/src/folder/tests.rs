@@ -10,7 +10,7 @@ fn open(path: &Path) -> Folder {
     Folder::open(path, terms()).unwrap()
 }
 
-/// Publishes a result of files that hold their own names and `text`.
+/// Publishes a result whose files contain their own names and `text`.
 fn publish(path: &Path, name: &str, model: &str, files: &[&str], text: &str) -> Result<(), ReportError> {
     let draft = open(path).draft(name)?;
     for file in files {
@@ -21,7 +21,7 @@ fn publish(path: &Path, name: &str, model: &str, files: &[&str], text: &str) -> 
     draft.publish(model)
 }
 
-/// What a user sees.
+/// The files that a user sees.
 fn seen(path: &Path) -> Vec<String> {
     list(path).unwrap().into_iter().filter(|f| !f.starts_with(STATE)).collect()
 }
@@ -72,7 +72,7 @@ fn what_candor_did_not_write_stays_unless_by_force() {
     assert!(matches!(input, Err(ReportError::IsInput { .. })));
     // A file in the way of a folder.
     assert!(open(out).check(&["check.json/below.png"]).is_err());
-    // What Candor wrote is somebody's as soon as it is changed.
+    // A file of Candor's is the user's once it is changed.
     publish(out, "bench", MODEL, &["wsol.json"], "").unwrap();
     assert!(open(out).check(&["wsol.json"]).is_ok());
     fs::write(out.join("wsol.json"), "corrected").unwrap();
@@ -100,7 +100,7 @@ fn a_file_of_the_earlier_result_that_the_run_reads_stays() {
     fs::write(draft.files().join("explain.json"), "new").unwrap();
     draft.publish(MODEL).unwrap();
     assert_eq!(seen(out), ["dog/map.png", "explain.json"]);
-    // From now on it is whose it is: the next result neither removes nor replaces it.
+    // From then on it is the user's: the next result neither removes nor replaces it.
     assert!(open(out).check(&["dog/map.png"]).is_err());
     publish(out, "explain", MODEL, &["explain.json"], "newer").unwrap();
     assert_eq!(seen(out), ["dog/map.png", "explain.json"]);
@@ -156,7 +156,7 @@ fn what_is_no_file_does_not_stop_a_run_for_ever() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = |path: &Path| {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        // A socket: a program that makes a pipe would hold the locks of the other tests while it starts.
+        // A socket, since a program that makes a pipe would hold the locks of the other tests while it starts.
         drop(std::os::unix::net::UnixListener::bind(path).unwrap());
     };
     for name in ["lock", "files.json"] {

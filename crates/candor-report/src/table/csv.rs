@@ -1,10 +1,10 @@
-//! CSV (RFC 4180), for other programs: whole numbers of digits, each figure of a cell in a column of its own.
+//! CSV (RFC 4180), for other programs: numbers with all digits, each value of a cell in its own column.
 
 use super::{Cell, Mark, Number, Table};
 
-/// Tables one below the other. A column of numbers has columns for the ends of the interval (`NAME low`, `NAME high`), the 95th
-/// percentile (`NAME p95`) and the marks (`NAME best`, `NAME too few`) behind it, where any of its cells has them. The first column is the table's
-/// title. Tables of equal columns share one head; others stand behind an empty line.
+/// Tables one below the other. A column of numbers is followed by columns for the ends of the interval (`NAME low`, `NAME high`), the
+/// 95th percentile (`NAME p95`) and the marks (`NAME best`, `NAME too few`), if any of its cells has them. The first column is the
+/// table's title. Tables with equal columns share one header; others follow after an empty line.
 pub fn csv(tables: &[Table]) -> String {
     let (mut text, mut before) = (String::new(), None);
     for table in tables {
@@ -25,7 +25,7 @@ pub fn csv(tables: &[Table]) -> String {
     text
 }
 
-/// What a number may have beside itself.
+/// Additional values of a number.
 #[derive(Clone, Copy)]
 struct Further {
     name: &'static str,
@@ -49,7 +49,7 @@ impl Further {
     }
 }
 
-/// What any number of a column has.
+/// The additional values that occur in a column.
 fn further(table: &Table, column: usize) -> Vec<Further> {
     let has = |f: &Further| table.rows.iter().any(|row| !f.of(&row[column]).is_empty());
     FURTHER.into_iter().filter(has).collect()

@@ -1,4 +1,4 @@
-//! A fragment of HTML, alone or as a part of a page.
+//! An HTML fragment, alone or as a part of a page.
 
 use serde::Serialize;
 
@@ -6,14 +6,14 @@ use super::{Align, Cell, MISSING, Mark, Number, Table};
 use crate::ReportError;
 use crate::html::render;
 
-/// What the macro `table` of `table.html` is given: a page's view of a [`Table`].
+/// The input of the macro `table` of `table.html`: a page's view of a [`Table`].
 #[derive(Clone, Debug, Serialize)]
 pub struct View {
     title: String,
     note: String,
     columns: Vec<ColumnView>,
     rows: Vec<Vec<CellView>>,
-    /// Whether some column says what it is.
+    /// Whether some column has a help text.
     explained: bool,
     /// How wide it is, for the style sheet: `slim`, `some`, `many` or `most` columns.
     span: &'static str,
@@ -34,18 +34,18 @@ struct CellView {
     /// Lines below it: the interval, the 95th percentile.
     below: Vec<String>,
     remark: String,
-    /// By which a click on the column's name sorts; empty for words and where there is no value.
+    /// Sort key for a click on the column's name; empty for text and missing values.
     sort: String,
     best: bool,
-    /// Of too few items to compare.
+    /// Of too few items for a comparison.
     few: bool,
 }
 
 impl Table {
-    /// The title as `<h3>`, the note and the `<table>`. Everything from outside is escaped.
+    /// The title as `<h3>`, the note and the `<table>`. All text is escaped.
     ///
     /// # Errors
-    /// [`ReportError::Encode`]; a plain table never causes it.
+    /// [`ReportError::Encode`]; a valid table never causes it.
     pub fn html(&self) -> Result<String, ReportError> {
         let fragment = include_str!("../template/fragment.html");
         render("fragment.html", fragment, &View::from(self)).map(|html| html.trim_start().to_string())
@@ -55,7 +55,7 @@ impl Table {
 impl From<&Table> for View {
     fn from(table: &Table) -> Self {
         let column = |c: &super::Column| ColumnView {
-            // The arrow stays with the name, and the end of an interval with what leads to it.
+            // No line breaks before the arrow, or inside an interval.
             name: format!("{}{}", c.name, c.better.arrow().replace(' ', "\u{a0}")),
             help: c.help.clone(),
             right: c.align == Align::Right,
@@ -103,7 +103,7 @@ impl From<&Cell> for CellView {
     }
 }
 
-/// A value as a script reads it; nothing for what is no number.
+/// A value in a form that a script can parse; empty if it is not finite.
 fn sort(value: f64) -> String {
     match value {
         v if v.is_nan() => String::new(),

@@ -1,10 +1,10 @@
-//! Markdown, as the pages of results have it.
+//! Markdown, as in the pages of results.
 
 use super::{Align, Cell, MISSING, Mark, Number, Table};
 
 impl Table {
-    /// A heading, the note, and the table. The best of a column is bold, and so is what sums up a row; the interval stands in
-    /// brackets, the 95th percentile behind a comma; what is of too few items has a question mark.
+    /// A heading, the note, and the table. The best of a column and the summary of a row are bold; intervals are in
+    /// brackets, the 95th percentile follows a comma; values of too few items have a question mark.
     pub fn markdown(&self) -> String {
         let mut text = String::new();
         if !self.title.is_empty() {
@@ -51,7 +51,7 @@ fn number(n: &Number) -> String {
     text + n.mark.sign()
 }
 
-/// Letters that would end a cell.
+/// Escapes characters that would end a cell.
 fn escaped(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }

@@ -1,4 +1,4 @@
-//! For a terminal: columns padded to the width that their cells have on a screen, and the whole fitted to the screen's.
+//! For a terminal: columns are padded to the width of their cells on a screen, and the table is fitted to the screen's width.
 
 use anstyle::{AnsiColor, Style};
 use candor::printable::acts;
@@ -6,22 +6,22 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{Align, Cell, MISSING, Mark, Number, Table};
 
-/// What names rows and columns.
+/// Style of the names of rows and columns.
 const NAME: Style = Style::new().bold();
-/// The best of a column.
+/// Style of the best of a column.
 const BEST: Style = AnsiColor::Green.on_default().bold();
-/// Between two columns.
+/// Number of blanks between two columns.
 const GAP: usize = 2;
 
 impl Table {
-    /// The title, the names of the columns and the rows, a line each, as wide as that is. The best of a column has a ` *` behind it, what
-    /// is of too few items a ` ?`; the 95th percentile stands in brackets; intervals and notes are left out.
+    /// The title, the names of the columns and the rows, one line each, at full width. The best of a column is followed by ` *`, values
+    /// of too few items by ` ?`; the 95th percentile is in brackets; intervals and notes are left out.
     pub fn terminal(&self) -> String {
         self.titled(&self.grid().text(false))
     }
 
-    /// The same for a screen of `width` columns, with styles: a table that is wider has the names of its columns on several lines, or
-    /// else rows and columns change places, or else it is cut into parts, each with the first column.
+    /// The same for a screen of `width` columns, with styles. A table that is wider gets column names on several lines; if that is not
+    /// enough, rows and columns are exchanged; otherwise it is split into parts, each with the first column.
     pub fn screen(&self, width: usize) -> String {
         let plain = self.grid();
         let fits = |grid: &Grid| grid.width() <= width;
@@ -34,7 +34,7 @@ impl Table {
         self.titled(&texts.join("\n"))
     }
 
-    /// What the columns mean that say so, a line each.
+    /// The help texts of the columns that have one, one line each.
     pub fn legend(&self) -> String {
         let explained = self.columns.iter().filter(|c| !c.help.is_empty());
         explained.map(|c| format!("{}: {}\n", c.name, c.help)).collect()
@@ -52,12 +52,12 @@ impl Table {
         Grid { head, aligns, rows }
     }
 
-    /// A cell. Where marks are used, a number without one has blanks in its place, so that digits stand under digits.
+    /// A cell. If marks are used, a number without one is followed by blanks, so that digits are aligned.
     fn written(&self, cell: &Cell) -> String {
         let blank = if self.has(Mark::Best) || self.has(Mark::Few) { "  " } else { "" };
         match cell {
             Cell::Missing => format!("{MISSING}{blank}"),
-            // A line is a row, whatever a file is called.
+            // One line per row, whatever characters a name contains.
             Cell::Text(text) | Cell::Code(text) => text.replace(acts, " "),
             Cell::Number(n) if n.mark == Mark::Best => number(n) + " *",
             Cell::Number(n) if n.mark == Mark::Few => number(n) + n.mark.sign(),
@@ -78,14 +78,14 @@ fn number(n: &Number) -> String {
     }
 }
 
-/// A cell as it is written.
+/// A rendered cell.
 #[derive(Clone)]
 struct Place {
     text: String,
     best: bool,
 }
 
-/// A table as it is written: the lines of each column's name, and the rows.
+/// A rendered table: the lines of each column's name, and the rows.
 #[derive(Clone)]
 struct Grid {
     head: Vec<Vec<String>>,
@@ -107,7 +107,7 @@ impl Grid {
         widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
     }
 
-    /// With the names of columns broken into lines no wider than the column needs.
+    /// With column names broken into lines no wider than the column needs.
     fn folded(&self) -> Grid {
         let mut grid = self.clone();
         for (c, lines) in grid.head.iter_mut().enumerate() {
@@ -119,7 +119,7 @@ impl Grid {
         grid
     }
 
-    /// With rows and columns in each other's place.
+    /// With rows and columns exchanged.
     fn turned(&self) -> Grid {
         let names = self.rows.iter().map(|row| vec![row[0].text.trim_end().to_string()]);
         let head = std::iter::once(self.head[0].clone()).chain(names).collect();
@@ -131,7 +131,7 @@ impl Grid {
         Grid { head, aligns, rows: (1..self.head.len()).map(row).collect() }
     }
 
-    /// Cut into parts of as many columns as fit, at least one beside the first.
+    /// Split into parts with as many columns as fit, at least one besides the first.
     fn parts(&self, width: usize) -> Vec<Grid> {
         let widths = self.widths();
         let mut parts: Vec<Vec<usize>> = vec![];
@@ -173,7 +173,7 @@ impl Grid {
         let height = self.head.iter().map(Vec::len).max().unwrap_or(0);
         let mut text = String::new();
         for i in 0..height {
-            // Names of fewer lines stand at the bottom.
+            // Names with fewer lines are aligned at the bottom.
             let name = |lines: &Vec<String>| {
                 (i + lines.len()).checked_sub(height).and_then(|i| lines.get(i).cloned())
             };
@@ -188,7 +188,7 @@ impl Grid {
     }
 }
 
-/// Words in lines of at most `room` columns.
+/// Breaks text into lines of at most `room` columns.
 fn broken(text: &str, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = vec![];
     for word in text.split(' ') {
@@ -200,7 +200,7 @@ fn broken(text: &str, room: usize) -> Vec<String> {
     lines
 }
 
-/// The cell with blanks beside it; behind the last of a line there are none.
+/// The cell padded with blanks; not at the end of a line.
 fn pad(cell: &str, align: Align, width: usize, last: bool, style: Option<Style>) -> String {
     let blanks = " ".repeat(width - cell.width().min(width));
     let shown = if last { cell.trim_end() } else { cell };
@@ -227,13 +227,13 @@ lrp      0.574 *  0.000 (46.120)    a, \"b\" | <c>
 κατά    12.5 %                 –    x=1
 ";
         assert_eq!(example().terminal(), expected);
-        // A wide letter takes two places.
+        // A wide character takes two columns.
         let mut wide = example();
         wide.rows[1][0] = Cell::text("犬犬犬犬");
         assert!(wide.terminal().contains("\nlrp        0.574 *  "), "{}", wide.terminal());
     }
 
-    /// What a screen of this width shows, without styles.
+    /// The table on a screen of this width, without styles.
     fn shown(table: &Table, width: usize) -> String {
         let mut text = String::new();
         let mut styled = false;
@@ -248,7 +248,7 @@ lrp      0.574 *  0.000 (46.120)    a, \"b\" | <c>
         text
     }
 
-    /// Three methods and as many figures, each with a name of three words.
+    /// Three methods with three values, each with a name of three words.
     fn figures() -> Table {
         let names = ["pointing game hits", "share of mass", "best box found"];
         let columns = names.map(|name| Column::number(name, "", Better::Neither));
@@ -270,12 +270,12 @@ lrp      0.574 *  0.000 (46.120)    a, \"b\" | <c>
         assert_eq!(lines.len(), 3 + 3, "{folded}");
         assert_eq!(lines[2], "method      hits   mass  found");
         assert_eq!(lines[3], "lrp        0.250  0.500  0.750");
-        // Of many short rows the other way round is narrower.
+        // With many columns and few rows, the exchanged form is narrower.
         let mut wide = Table::new("", "", (0..9).map(|i| Column::text(format!("figure{i}"), "")).collect());
         wide.row((0..9).map(|i| Cell::text(format!("{i}"))).collect());
         assert_eq!(shown(&wide, 20).lines().next(), Some("figure0  0"));
         assert_eq!(shown(&wide, 20).lines().count(), 9);
-        // Where nothing fits, parts have the first column each.
+        // If nothing fits, each part has the first column.
         let parts = shown(&table, 18);
         assert_eq!(parts.matches("method").count(), 3, "{parts}");
         for width in 18..100 {

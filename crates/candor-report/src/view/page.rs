@@ -1,4 +1,4 @@
-//! The view of the page around the images: the table of images, and how to get the run again.
+//! The view of the page around the images: the table of images, and how to reproduce the run.
 
 use image::RgbImage;
 use image::imageops::{self, FilterType};
@@ -12,7 +12,7 @@ use crate::recipe::{Document, Recipe};
 use crate::result::{ExplainResult, FailedImage};
 use candor::explanation::Verdict;
 
-/// Side of a thumbnail in the table of images.
+/// Side of a thumbnail in the table of images, in pixels.
 const THUMBNAIL: u32 = 72;
 
 /// A row of the table of images.
@@ -54,7 +54,7 @@ impl Row {
             number: view.number,
             name: view.name.clone(),
             marks: view.marks.clone(),
-            // The link beside it says the same.
+            // The link beside it has the text.
             thumbnail: Picture::jpeg(&small, String::new())?,
             answer: view.top.first().map(|top| (top.name.clone(), top.probability.clone())),
             queries: queries.collect(),
@@ -68,18 +68,18 @@ pub(crate) struct PageView<'a> {
     title: String,
     rows: &'a [serde_json::Value],
     questions: usize,
-    /// How many methods were asked each.
+    /// Number of methods.
     methods: usize,
     evidence: usize,
     weak: usize,
     no_evidence: usize,
     not_judged: usize,
-    /// Why some are not judged, a sentence a reason.
+    /// Why some queries are not judged, one sentence per reason.
     why_not_judged: Vec<&'static str>,
     warnings: usize,
     failed: &'a [FailedImage],
     recipe: Recipe,
-    /// Whether the method masks, and whether its maps can be negative: what the reader's guide has to explain.
+    /// Whether the method has masks, and whether its maps can be negative: decides what the reader's guide explains.
     masks: bool,
     signed: bool,
     version: &'static str,

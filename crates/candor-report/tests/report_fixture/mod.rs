@@ -1,4 +1,4 @@
-//! A run that never happened: drawn photos, analytic masks and figures that fit them.
+//! An invented run: drawn photos, analytic masks and consistent numbers.
 
 use std::f32::consts::TAU;
 
@@ -11,14 +11,14 @@ use candor::parameters::MethodInfo;
 use candor_report::result::*;
 use image::{Rgb, RgbImage};
 
-/// What one class finds in a drawn photo: a bump of some height, place and radius (shares of the side), or nothing.
+/// A class's answer in a drawn photo: a bump with a height, position and radius (as fractions of the side), or nothing.
 pub struct Answer {
     pub class: (usize, &'static str),
     pub rank: usize,
     pub bump: Option<(f32, [f32; 2], f32)>,
 }
 
-/// A round thing on a ground, under a sky, with the texture of a photo.
+/// A round object on a ground, under a sky, with the texture of a photo.
 pub fn photo(width: u32, height: u32, hue: f32, center: [f32; 2], radius: f32) -> RgbImage {
     RgbImage::from_fn(width, height, |px, py| {
         let (x, y) = (px as f32 / width as f32, py as f32 / height as f32);
@@ -127,7 +127,7 @@ fn query(answer: &Answer) -> (QueryResult, ExplainedQuery) {
     (result, ExplainedQuery { map, weak_map: None, levels, path: vec![] })
 }
 
-/// Three images: one object and two absent classes; two objects; an answer that was not asked for.
+/// Three images: one object and two absent classes; two objects; an answer that was not requested.
 pub fn images() -> Vec<ExplainedImage> {
     let answer = |class, rank, bump| Answer { class, rank, bump };
     let ball = explained(
@@ -160,7 +160,7 @@ pub fn images() -> Vec<ExplainedImage> {
     vec![ball, fruit, not_asked]
 }
 
-/// The rest of the run.
+/// The other fields of the run's result.
 pub fn header() -> ExplainResult {
     let parameters = [
         ("distance", serde_json::json!("evidence")),

@@ -1,4 +1,4 @@
-//! What decoding does to a file's picture that somebody may not expect: it becomes upright, opaque, 8-bit RGB, and one picture.
+//! Changes that decoding makes and users may not expect: the photo becomes upright, opaque, 8-bit RGB, and a single image.
 
 use std::fmt;
 use std::io::Cursor;
@@ -17,59 +17,59 @@ use super::photo::Photo;
 pub struct Decoded {
     /// The photo.
     pub photo: Photo,
-    /// In the order in which it was done.
+    /// The changes, in order.
     pub changes: Vec<Change>,
 }
 
-/// One thing done to a picture. `Display` says it as a clause about the photo.
+/// One change made to an image. `Display` gives it as a clause about the photo.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Change {
     /// One frame of several.
     Frame {
         /// Its number, from 1.
         number: u32,
-        /// How many there are.
+        /// Number of frames.
         of: u32,
     },
     /// Of several frames only the first is used.
     FirstFrame,
     /// Of several pages only the first is used.
     FirstPage,
-    /// Rounded from 16 bits a sample.
+    /// Rounded from 16 to 8 bits per sample.
     EightBits,
-    /// Through a window of the samples.
+    /// Samples mapped through a window (contrast window).
     Windowed {
-        /// Its centre and width.
+        /// Its centre and width, in sample values.
         window: [f64; 2],
         /// Where it comes from.
         by: Window,
     },
-    /// Through a table of grey levels in the file, DICOM's VOI LUT.
+    /// Mapped through a table of grey levels in the file, DICOM's VOI LUT.
     Table,
-    /// Black for white, as DICOM's MONOCHROME1 says.
+    /// Inverted, as DICOM's MONOCHROME1 demands.
     Inverted,
     /// Grey, copied to red, green and blue.
     FromGrey,
-    /// From the colours of print.
+    /// Converted from CMYK.
     FromCmyk,
-    /// Rotated or mirrored as its EXIF says.
+    /// Rotated or mirrored according to its EXIF orientation.
     Upright,
-    /// What shows through is white.
+    /// Transparent pixels composited over white.
     OnWhite,
 }
 
-/// Where a window of the samples comes from, and how the levels rise in it.
+/// Where a window of the samples comes from, and which function maps samples to grey levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
     /// Stated for the model: black is centre − width/2, white is centre + width/2.
     Stated,
     /// The file's own, DICOM's LINEAR: black is centre − width/2, white is centre + width/2 − 1.
     Linear,
-    /// The file's own, DICOM's LINEAR_EXACT: as one that is stated.
+    /// The file's own, DICOM's LINEAR_EXACT: as [`Window::Stated`].
     LinearExact,
     /// The file's own, DICOM's SIGMOID.
     Sigmoid,
-    /// Nobody's: all values that the file's samples can have.
+    /// Neither stated nor in the file: the range of values that the file's samples can have.
     Range,
 }
 
@@ -113,7 +113,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// What is done to a file of that format, before its pixels are looked at.
+/// Changes that follow from a file's format, before its pixels are decoded.
 pub(super) fn changes(
     format: ImageFormat,
     bytes: &[u8],
@@ -128,14 +128,14 @@ pub(super) fn changes(
     let deep = matches!(color, L16 | La16 | Rgb16 | Rgba16 | Cmyk16).then_some(Change::EightBits);
     let grey =
         matches!(color, L1 | L2 | L4 | L8 | L16 | La1 | La2 | La4 | La8 | La16).then_some(Change::FromGrey);
-    // A JPEG's decoder hides the colours of print.
+    // The JPEG decoder converts CMYK without saying so.
     let print = format == ImageFormat::Jpeg && jpeg::channels(bytes) == Some(4);
     let cmyk = (print || matches!(color, Cmyk8 | Cmyk16)).then_some(Change::FromCmyk);
     let turned = (orientation != Orientation::NoTransforms).then_some(Change::Upright);
     [one, deep, grey, cmyk, turned].into_iter().flatten().collect()
 }
 
-/// Whether a file of frames has more than one. What cannot be told is none.
+/// Whether a file has more than one frame. If that cannot be determined, it counts as one.
 fn is_animation(format: ImageFormat, bytes: &[u8]) -> bool {
     let reader = || Cursor::new(bytes);
     match format {

@@ -1,4 +1,4 @@
-//! Reading a photo as a person sees it: upright, opaque, 8 bits, red-green-blue.
+//! Reads a photo as a person sees it: upright, opaque, 8 bits, red-green-blue.
 
 use std::io::{self, Cursor, Read};
 use std::path::Path;
@@ -17,13 +17,13 @@ use super::jpeg;
 use super::limits::{MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE};
 use super::photo::{Samples, frame_of, windowed};
 
-/// Most bytes of a PNG's rows and of its colour profile.
+/// Maximum bytes of a PNG's row buffers and of its colour profile.
 const MAX_BESIDE: u64 = 64 << 20;
 
-/// Bytes that tell every format apart.
+/// Number of leading bytes from which every format can be recognised.
 const HEAD_BYTES: u64 = 132;
 
-/// [`decode_with_changes`] without what was done.
+/// [`decode_with_changes`] without the list of changes.
 ///
 /// # Errors
 /// As [`decode_with_changes`].
@@ -31,7 +31,7 @@ pub fn decode(path: &Path) -> Result<RgbImage, ImageError> {
     Ok(decode_with_changes(path)?.photo.into_shown())
 }
 
-/// [`decode`] of a file's content; `path` serves to name it in errors.
+/// [`decode`] for a file's content; `path` names it in errors.
 ///
 /// # Errors
 /// Those of [`decode`] that do not come from opening the file.
@@ -39,23 +39,23 @@ pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<RgbImage, ImageError> {
     Ok(decode_bytes_with_changes(bytes, path)?.photo.into_shown())
 }
 
-/// The photo in the file at `path`, whose format its content tells, not its name.
+/// Decodes the photo in the file at `path`. The format is recognised by the content, not by the name.
 ///
-/// The first frame of an animation, the first page of a TIFF; turned upright as EXIF says; 16-bit samples v as
-/// v/257 rounded; transparent pixels composited over white; grey and CMYK as RGB. Colour profiles are ignored,
-/// as torchvision and Pillow ignore them: models are trained without. The changes are reported, except for the profiles.
+/// Takes the first frame of an animation and the first page of a TIFF; applies the EXIF orientation; rounds 16-bit samples v as v/257;
+/// composites transparent pixels over white; converts grey and CMYK to RGB. Colour profiles are ignored, as by torchvision and Pillow,
+/// with which models are trained. The changes are reported, except for ignored profiles.
 ///
-/// DICOM, with the feature `dicom`: the grey samples as numbers, rescaled, through the file's first window or table, MONOCHROME1 inverted; the
-/// first frame, or the third of `scan.dcm#3`.
+/// DICOM (feature `dicom`): the grey samples are rescaled and mapped through the file's first window or table; MONOCHROME1 is inverted.
+/// Takes the first frame, or the third for `scan.dcm#3`.
 ///
 /// # Errors
-/// Each names the file and what to do. A file that lacks its end is an error, never half a photo. Nothing
+/// Each names the file and what to do. A truncated file is an error, never half a photo. Nothing
 /// beyond the limits [`MAX_SIDE`], [`MAX_PIXELS`] and [`MAX_FILE_BYTES`] is read or allocated.
 pub fn decode_with_changes(path: &Path) -> Result<Decoded, ImageError> {
     decode_windowed(path, None)
 }
 
-/// [`decode_with_changes`] through a window of the samples: those from centre − width/2 to centre + width/2 become 0 to 255.
+/// [`decode_with_changes`] with a window of the samples: those from centre − width/2 to centre + width/2 are mapped to 0 to 255.
 ///
 /// # Errors
 /// As [`decode_with_changes`].
@@ -66,7 +66,7 @@ pub(super) fn decode_windowed(path: &Path, window: Option<[f64; 2]>) -> Result<D
         _ => ImageError::Unreadable { path: path.into(), source },
     };
     let (name, frame) = frame_of(path);
-    // One that is too large is named by its format first.
+    // The size is checked after the format is known, so that the error can name the format.
     let mut file = file::open(&name, u64::MAX).map_err(unreadable)?;
     let mut bytes = Vec::new();
     file.by_ref().take(HEAD_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
@@ -77,7 +77,7 @@ pub(super) fn decode_windowed(path: &Path, window: Option<[f64; 2]>) -> Result<D
     decode_content(&bytes, path, (window, frame))
 }
 
-/// [`decode_with_changes`] of a file's content; `path` serves to name it in errors.
+/// [`decode_with_changes`] for a file's content; `path` names it in errors.
 ///
 /// # Errors
 /// Those of [`decode`] that do not come from opening the file.
@@ -85,7 +85,7 @@ pub fn decode_bytes_with_changes(bytes: &[u8], path: &Path) -> Result<Decoded, I
     decode_bytes_windowed(bytes, path, None)
 }
 
-/// [`decode_bytes_with_changes`] through a window of the samples.
+/// [`decode_bytes_with_changes`] with a window of the samples.
 ///
 /// # Errors
 /// As [`decode_bytes_with_changes`].
@@ -103,7 +103,7 @@ fn decode_content(
     (window, frame): (Option<[f64; 2]>, Option<u32>),
 ) -> Result<Decoded, ImageError> {
     let too_large = bytes.len() as u64 > MAX_FILE_BYTES;
-    // A decoder's panic over a damaged file is an error of the file.
+    // A decoder's panic on a damaged file becomes an error about the file.
     let damaged = |format, detail| Err(ImageError::Damaged { path: path.into(), format, detail });
     if dicom::announced(bytes) && !too_large {
         return guard::guarded(|| dicom::decode(bytes, path, window, frame))
@@ -119,7 +119,7 @@ fn decode_content(
     let complete = match format {
         ImageFormat::Jpeg => jpeg::is_complete(bytes),
         ImageFormat::WebP => riff_is_complete(bytes),
-        _ => true, // the decoder tells
+        _ => true, // the decoder will find out
     };
     if !complete {
         return Err(ImageError::Truncated { path: path.into(), format: name(format), bytes: bytes.len() });
@@ -137,7 +137,7 @@ fn decode_as(
     let failed = |error| explain(error, format, bytes, path);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::no_limits();
-    // A PNG's picture is decoded row by row: the limit is for what is beside it, which a few bytes may unfold to.
+    // A PNG is decoded row by row: the limit applies to its other chunks, of which a few bytes may expand to any size.
     limits.max_alloc = Some(if format == ImageFormat::Png { MAX_BESIDE } else { MAX_PIXELS * 16 });
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(failed)?;
@@ -179,10 +179,11 @@ fn decode_as(
     Ok(Decoded { photo: photo.into(), changes })
 }
 
-/// Most pixels of a GIF's frame that is larger than the picture: the decoder takes the memory for it, and a few bytes may say that it has 4 billion.
+/// Maximum number of pixels of a GIF frame that is larger than the image: the decoder allocates them, and a few bytes can claim 4
+/// billion.
 const MAX_FRAME: u64 = 1 << 24;
 
-/// Width and height of a GIF's largest frame, none of which is decoded.
+/// Width and height of a GIF's largest frame; no frame is decoded.
 fn largest_frame(format: ImageFormat, bytes: &[u8]) -> Option<(u32, u32)> {
     if format != ImageFormat::Gif {
         return None;
@@ -201,7 +202,7 @@ fn largest_frame(format: ImageFormat, bytes: &[u8]) -> Option<(u32, u32)> {
     largest
 }
 
-/// The samples of a grey picture through a window, never rounded.
+/// The samples of a grey image mapped through a window, without rounding.
 fn grey_through(window: [f64; 2], picture: &DynamicImage) -> Samples {
     let value = |v: f64| windowed(v, window) as f32;
     let values = match picture {
@@ -211,11 +212,11 @@ fn grey_through(window: [f64; 2], picture: &DynamicImage) -> Samples {
     Samples { width: picture.width(), height: picture.height(), values }
 }
 
-/// The picture with 8 bits a sample, through a window; transparency as it is.
+/// The image with 8 bits per sample, mapped through a window; transparency is unchanged.
 fn through(window: [f64; 2], picture: DynamicImage) -> DynamicImage {
     let level = |v: f64| windowed(v, window).round() as u8;
     let deep = matches!(picture.color(), ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16);
-    // A sample of 8 bits is 257 of those of 16.
+    // An 8-bit sample v is 257·v in 16 bits.
     let sample = |v: u16| if deep { f64::from(v) } else { f64::from(v / 257) };
     let wide = picture.into_rgba16();
     let bytes = wide.pixels().flat_map(|p| {
@@ -227,16 +228,16 @@ fn through(window: [f64; 2], picture: DynamicImage) -> DynamicImage {
         .map_or(DynamicImage::ImageRgba16(wide), DynamicImage::ImageRgba8)
 }
 
-/// Bytes that decoding may take at once: the samples, upright or as the decoder holds them, and the photo as 8-bit RGBA and RGB.
+/// Bytes that decoding allocates at once: the samples, upright and as the decoder stores them, and the photo as 8-bit RGBA and RGB.
 fn room(decoder: &impl ImageDecoder, format: ImageFormat) -> u64 {
     let (width, height) = decoder.dimensions();
     let pixels = u64::from(width) * u64::from(height);
-    // A progressive JPEG is held as coefficients of 16 bits.
+    // A progressive JPEG is stored as 16-bit coefficients.
     let held = if format == ImageFormat::Jpeg { 2 } else { 1 };
     decoder.total_bytes().saturating_mul(1 + held).saturating_add(7 * pixels)
 }
 
-/// 8-bit RGB, and whether any of it shows through, which is white.
+/// Converts to 8-bit RGB, with transparency over white; returns whether any pixel was transparent.
 fn opaque(picture: DynamicImage) -> (RgbImage, bool) {
     if !picture.color().has_alpha() {
         return (picture.into_rgb8(), false);
@@ -257,7 +258,7 @@ fn riff_is_complete(bytes: &[u8]) -> bool {
     length.is_some_and(|length| bytes.len() as u64 >= u64::from(length) + 8)
 }
 
-/// The format that `head`, the start of a file, announces.
+/// The format that the first bytes of a file, `head`, indicate.
 fn format_of(head: &[u8], path: &Path) -> Result<ImageFormat, ImageError> {
     if head.is_empty() {
         return Err(ImageError::Empty { path: path.into() });
@@ -277,7 +278,7 @@ fn format_of(head: &[u8], path: &Path) -> Result<ImageFormat, ImageError> {
     }
 }
 
-/// What a file that is no image looks like.
+/// What a file that is not an image seems to be.
 fn hint(head: &[u8]) -> &'static str {
     let text = |b: &u8| b.is_ascii_graphic() || b.is_ascii_whitespace() || *b >= 0x80;
     if head.starts_with(b"<") {
@@ -291,7 +292,7 @@ fn hint(head: &[u8]) -> &'static str {
     }
 }
 
-/// The decoder's error in our words.
+/// Translates the decoder's error.
 fn explain(error: image::ImageError, format: ImageFormat, bytes: &[u8], path: &Path) -> ImageError {
     let path = path.to_path_buf();
     if matches!(error, image::ImageError::Limits(_)) {
@@ -311,7 +312,7 @@ fn explain(error: image::ImageError, format: ImageFormat, bytes: &[u8], path: &P
     ImageError::Damaged { path, format: name(format), detail }
 }
 
-/// Whether the decoder asked for bytes beyond the file's end. Decoders say it in their own ways.
+/// Whether the decoder tried to read beyond the end of the file. Decoders report that in different ways.
 fn ends_early(error: &image::ImageError, detail: &str) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {

@@ -1,4 +1,4 @@
-//! DICOM, where the feature `dicom` is on: grey frames as numbers, through a window, never rounded to 8 bits.
+//! DICOM (feature `dicom`): grey frames as numbers, mapped through a window, never rounded to 8 bits.
 //!
 //! stored value → rescale slope and intercept → window (PS3.3, C.11.2.1.2) or table (C.11.2.1.1) → 0..=255; MONOCHROME1 is 255 minus that.
 
@@ -12,11 +12,11 @@ pub(super) fn announced(head: &[u8]) -> bool {
     head.get(128..132) == Some(b"DICM")
 }
 
-/// A frame, counted from 1, of a file's content; the first if none is named. `window` has centre and width, in rescaled samples; `None`: the
-/// file's own.
+/// Decodes a frame of a file's content, counted from 1; the first if none is named. `window` is centre and width, in rescaled samples;
+/// `None`: the file's own.
 ///
 /// # Errors
-/// Those of the build without DICOM; no pixel data; colours; a transfer syntax that is not read; no such frame; damaged data.
+/// In a build without DICOM always; otherwise for missing pixel data, colour, an unsupported transfer syntax, a missing frame, or damage.
 pub(super) fn decode(
     bytes: &[u8],
     path: &Path,

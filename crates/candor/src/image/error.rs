@@ -1,11 +1,11 @@
-//! What can be wrong with an image file, each in one line that names the file and says what to do.
+//! Errors of image files, each in one line that names the file and says what to do.
 
 use std::path::PathBuf;
 
-/// Why a file gave no photo.
+/// Why a file is not a photo that can be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
-    /// Nothing is there.
+    /// The file does not exist.
     #[error("{}: no such file; check the path", path.display())]
     NotFound {
         /// The file as given.
@@ -22,24 +22,24 @@ pub enum ImageError {
     Unreadable {
         /// The file as given.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// The file holds no byte.
+    /// The file is empty.
     #[error("{}: is empty (0 bytes); copy or download it again", path.display())]
     Empty {
         /// The file as given.
         path: PathBuf,
     },
-    /// The content is that of no image format.
+    /// The content is not that of a known image format.
     #[error("{}: is not an image{hint}; give a JPEG, PNG, WebP, BMP, GIF, TIFF or DICOM", path.display())]
     NotAnImage {
         /// The file as given.
         path: PathBuf,
-        /// What it looks like, as ` but …`, or nothing.
+        /// What it seems to be, as ` but …`, or empty.
         hint: &'static str,
     },
-    /// An image of a format, or a variety of one, that is not read.
+    /// An image format, or a feature of one, that is not supported.
     #[error("{}: {what} is not supported; convert it to PNG or JPEG", path.display())]
     Unsupported {
         /// The file as given.
@@ -58,13 +58,13 @@ pub enum ImageError {
         /// Frames of the file.
         frames: u32,
     },
-    /// DICOM, in a build without it.
+    /// DICOM, in a build without the feature.
     #[error("{}: is DICOM, which this build does not read; install one that does (`cargo install candor-cli --features dicom`, or `pip install candor-xai`), or convert it to PNG", path.display())]
     WithoutDicom {
         /// The file as given.
         path: PathBuf,
     },
-    /// DICOM whose samples are packed in a way that is not read.
+    /// DICOM with an unsupported compression.
     #[error("{}: its samples are compressed as {syntax}, which is not read; unpack them first, for instance with `gdcmconv --raw`", path.display())]
     Compressed {
         /// The file as given.
@@ -72,15 +72,15 @@ pub enum ImageError {
         /// The transfer syntax.
         syntax: String,
     },
-    /// DICOM without a picture: a report, a structure, a plan.
+    /// DICOM without an image: a report, a structure set, a plan.
     #[error("{}: is DICOM without pixel data ({what}); give a file that holds an image", path.display())]
     NoPixelData {
         /// The file as given.
         path: PathBuf,
-        /// What it is instead, as far as it says so.
+        /// What it is instead, if it says so.
         what: String,
     },
-    /// The file ends before the picture does.
+    /// The file ends before the image data does.
     #[error("{}: the {format} data is truncated after {bytes} bytes; copy or download it again", path.display())]
     Truncated {
         /// The file as given.
@@ -90,14 +90,14 @@ pub enum ImageError {
         /// Length of the file.
         bytes: usize,
     },
-    /// The content contradicts itself.
+    /// The content is invalid.
     #[error("{}: the {format} data is damaged ({detail}); copy or export it again", path.display())]
     Damaged {
         /// The file as given.
         path: PathBuf,
         /// Name of the format.
         format: &'static str,
-        /// What the decoder says.
+        /// The decoder's message.
         detail: String,
     },
     /// More pixels than [`MAX_SIDE`](super::MAX_SIDE) or [`MAX_PIXELS`](super::MAX_PIXELS) allow.

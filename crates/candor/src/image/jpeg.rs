@@ -1,21 +1,21 @@
-//! What a JPEG's segments say and its decoder does not: whether it is complete (the decoder fills a truncated photo with grey), and how
-//! many channels and pixels it has.
+//! Reads from a JPEG's segments what its decoder does not report: whether the file is complete (the decoder fills a truncated photo with
+//! grey), and how many channels and pixels it has.
 
 /// Start of a scan: entropy-coded data follows its header.
 const SOS: u8 = 0xDA;
 /// End of image.
 const EOI: u8 = 0xD9;
 
-/// Whether the JPEG's segments run to an end-of-image marker.
+/// Whether the JPEG's segments reach an end-of-image marker.
 ///
-/// Segments are walked from one to the next, so that the end of a thumbnail inside an EXIF segment does not
-/// count. Whatever follows the end (a second picture, a phone's video) is ignored.
+/// Segments are followed one by one, so that the end of a thumbnail inside an EXIF segment does not count. Anything after the end (a
+/// second image, a phone's video) is ignored.
 pub(super) fn is_complete(bytes: &[u8]) -> bool {
     let mut at = 2; // past the start-of-image marker
     while let Some((marker, after)) = next_marker(bytes, at) {
         at = match marker {
             EOI => return true,
-            0x01 | 0xD0..=0xD8 => after, // these stand alone
+            0x01 | 0xD0..=0xD8 => after, // markers without content
             _ => match bytes.get(after..after + 2) {
                 Some(length) => after + usize::from(u16::from_be_bytes([length[0], length[1]])),
                 None => return false,
@@ -28,7 +28,7 @@ pub(super) fn is_complete(bytes: &[u8]) -> bool {
     false
 }
 
-/// Channels of the frame: 1 is grey, 3 are colours, 4 those of print. `None` for a file without a frame.
+/// Channels of the frame: 1 for grey, 3 for colour, 4 for CMYK. `None` for a file without a frame.
 pub(super) fn channels(bytes: &[u8]) -> Option<u8> {
     frame(bytes)?.get(7).copied()
 }
@@ -40,7 +40,7 @@ pub(super) fn size(bytes: &[u8]) -> Option<(u16, u16)> {
     Some((u16::from_be_bytes([wide, broad]), u16::from_be_bytes([tall, high])))
 }
 
-/// The content of the frame's header (ITU-T T.81, B.2.2): its length, the bits of a sample, height, width and channels.
+/// The content of the frame header (ITU-T T.81, B.2.2): its length, the bits of a sample, height, width and channels.
 fn frame(bytes: &[u8]) -> Option<&[u8]> {
     let mut at = 2;
     loop {
@@ -56,7 +56,7 @@ fn frame(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// The marker at or after `at` (damaged files have bytes between segments) and where its content starts.
+/// The marker at or after `at` (damaged files have bytes between segments) and the offset of its content.
 fn next_marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     loop {
         let (&first, &second) = (bytes.get(at)?, bytes.get(at + 1)?);
@@ -67,8 +67,8 @@ fn next_marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     }
 }
 
-/// Where the entropy-coded data from `at` on ends: the first marker that is neither a stuffed FF 00 nor a
-/// restart. Beyond the file if there is none.
+/// Offset of the end of the entropy-coded data from `at` on: the first marker that is neither a stuffed FF 00 nor a
+/// restart marker. Beyond the file if there is none.
 fn end_of_scan(bytes: &[u8], mut at: usize) -> usize {
     while let Some((marker, after)) = next_marker(bytes, at) {
         if !(0xD0..=0xD7).contains(&marker) {

@@ -1,8 +1,8 @@
-//! How large a photo may be.
+//! Limits on the size of a photo.
 
-/// Most pixels a side.
+/// Maximum pixels per side.
 pub const MAX_SIDE: u32 = 16_384;
-/// Most pixels in all.
+/// Maximum number of pixels.
 pub const MAX_PIXELS: u64 = 160_000_000;
-/// Most bytes of a file.
+/// Maximum bytes of a file.
 pub const MAX_FILE_BYTES: u64 = 1 << 30;

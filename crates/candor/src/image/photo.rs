@@ -1,4 +1,4 @@
-//! A photo as it was read: 8 bits for people, and of a file whose samples are finer, those for the model.
+//! A decoded photo: 8 bits for display, and for files with finer samples, those for the model.
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 use image::imageops::flip_horizontal;
 
-/// A photo: what people look at, which it derefs to, and what a model's input is made of.
+/// A photo: the 8-bit image for display, to which it derefs, and the source of a model's input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Photo {
     shown: RgbImage,
     samples: Option<Samples>,
 }
 
-/// Grey samples that were never rounded to 8 bits: black is 0, white is 255, whatever lies between is kept.
+/// Grey samples that were not rounded to 8 bits: black is 0, white is 255, and values in between keep their precision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Samples {
     /// Columns.
@@ -25,7 +25,7 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// What `work` makes of the samples with rows for columns, turned back.
+    /// Applies `work` to the transposed samples and transposes the result back.
     pub(super) fn transposed_by(&self, work: impl FnOnce(&Samples) -> Samples) -> Samples {
         work(&self.transposed()).transposed()
     }
@@ -37,12 +37,12 @@ impl Samples {
     }
 }
 
-/// What a model's input can be made of.
+/// An image from which a model's input can be made.
 pub trait Picture {
-    /// 8 bits a sample, red, green, blue.
+    /// The image in 8-bit RGB.
     fn shown(&self) -> &RgbImage;
 
-    /// The finer samples of the same picture, where there are any.
+    /// The finer samples of the same image, if it has any.
     fn samples(&self) -> Option<&Samples> {
         None
     }
@@ -89,7 +89,7 @@ impl From<RgbImage> for Photo {
 }
 
 impl From<Samples> for Photo {
-    /// For people, the samples are rounded.
+    /// For display, the samples are rounded.
     fn from(samples: Samples) -> Self {
         let levels = samples.values.iter().flat_map(|&v| [v.round().clamp(0.0, 255.0) as u8; 3]).collect();
         let shown = RgbImage::from_raw(samples.width, samples.height, levels)
@@ -105,12 +105,12 @@ impl PartialEq<RgbImage> for Photo {
 }
 
 impl Photo {
-    /// The photo of 8 bits alone.
+    /// The 8-bit image only.
     pub fn into_shown(self) -> RgbImage {
         self.shown
     }
 
-    /// The mirror image, left for right.
+    /// The image mirrored horizontally.
     #[must_use]
     pub fn mirrored(&self) -> Self {
         let flip = |samples: &Samples| {
@@ -121,13 +121,13 @@ impl Photo {
     }
 }
 
-/// (v − centre)/width + 1/2 of 255, cut off at both ends.
+/// 255 · ((v − centre)/width + 1/2), clipped to 0..=255.
 pub(super) fn windowed(v: f64, [centre, width]: [f64; 2]) -> f64 {
     (((v - centre) / width + 0.5) * 255.0).clamp(0.0, 255.0)
 }
 
-/// The file that a path names, and the number of the frame in it, from 1: `scan.dcm#3` is the third frame of `scan.dcm`, unless a file has
-/// that very name.
+/// Splits a path into the file and the number of a frame, from 1: `scan.dcm#3` is the third frame of `scan.dcm`, unless there is a file
+/// with that very name.
 pub fn frame_of(path: &Path) -> (PathBuf, Option<u32>) {
     let whole = || (path.to_path_buf(), None);
     let Some((file, number)) = path.to_str().and_then(|text| text.rsplit_once('#')) else { return whole() };

@@ -1,4 +1,4 @@
-//! From a decoded photo to a model's input, every step recorded.
+//! From a decoded photo to a model's input, with every step recorded.
 
 use std::path::Path;
 
@@ -25,14 +25,14 @@ pub enum ColorOrder {
     /// Red first.
     #[default]
     Rgb,
-    /// Blue first, as OpenCV and Caffe read.
+    /// Blue first, as in OpenCV and Caffe.
     Bgr,
     /// The photo's luma in every channel.
     #[serde(alias = "gray")]
     Grey,
 }
 
-/// How a photo becomes a model's input. Every field is part of a result, so that it can be got again.
+/// How a photo becomes a model's input. Every field is part of a result, so that it can be reproduced.
 ///
 /// The photo is resized on 8-bit samples v (0..=255), then input = (v · scale − mean) / std by channel. The
 /// layout is always N×C×H×W; a model that takes N×H×W×C is rewritten to take it.
@@ -46,29 +46,30 @@ pub struct Preprocessing {
     pub channels: usize,
     /// Order of the channels; means nothing with one channel.
     pub color: ColorOrder,
-    /// Whether the photo is squashed, its centre cut out, or fitted in with a border.
+    /// Whether the photo is squashed, cropped to its centre, or letterboxed.
     pub resize: ResizeMode,
-    /// Height and width that the photo is resized to, to cover (crop) or to fit into (letterbox), before the input is cut out of its
-    /// middle; `None`: the input's own, or 8/7 of them for a crop.
+    /// Height and width to which the photo is resized so that it covers (crop) or fits into (letterbox) them; the input is then taken
+    /// from the centre. `None`: those of the input, or 8/7 of them for a crop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resized: Option<[usize; 2]>,
-    /// Whose arithmetic rounds sizes and margins.
+    /// Whose rounding of sizes and margins is used.
     #[serde(skip_serializing_if = "is_default")]
     pub rounding: Rounding,
-    /// Colour of a border, red, green, blue.
+    /// Colour of a letterbox border, as red, green, blue.
     #[serde(skip_serializing_if = "is_default")]
     pub fill: [u8; 3],
-    /// Centre and width, in the file's own samples (DICOM's are rescaled first, to Hounsfield units for instance), of what becomes black to
-    /// white, before anything else; `None`: DICOM's own window, else the samples as they are, of more than 8 bits a share of the largest.
+    /// Centre and width of the range of samples that is mapped to black to white, before any other step; in the file's own samples
+    /// (DICOM's after rescaling, for example to Hounsfield units). `None`: DICOM's own window, else the samples relative to the largest
+    /// value of their type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<[f64; 2]>,
     /// The resampling filter.
     pub filter: Filter,
     /// Multiplies v: 1/255 for models trained on 0..=1.
     pub scale: f64,
-    /// Subtracted from v · scale, by channel in the model's order; with one channel only the first counts.
+    /// Subtracted from v · scale, per channel in the model's order; with one channel only the first is used.
     pub mean: [f64; 3],
-    /// Divides the difference, by channel in the model's order; with one channel only the first counts.
+    /// Divides the difference, per channel in the model's order; with one channel only the first is used.
     pub std: [f64; 3],
 }
 
@@ -78,7 +79,8 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl Preprocessing {
-    /// The photo in the file at `path` as this preprocessing takes it: [`decode_with_changes`](super::decode_with_changes), through the [`window`](Self::window).
+    /// Reads the photo in the file at `path` as for [`decode_with_changes`](super::decode_with_changes), but through the
+    /// [`window`](Self::window).
     ///
     /// # Errors
     /// As [`decode_with_changes`](super::decode_with_changes).
@@ -86,7 +88,7 @@ impl Preprocessing {
         decode_windowed(path, self.window)
     }
 
-    /// [`read`](Self::read) of a file's content; `path` serves to name it in errors.
+    /// [`read`](Self::read) for a file's content; `path` names it in errors.
     ///
     /// # Errors
     /// As [`decode_bytes_with_changes`](super::decode_bytes_with_changes).
@@ -94,8 +96,8 @@ impl Preprocessing {
         decode_bytes_windowed(bytes, path, self.window)
     }
 
-    /// The model's input for `photo`: C×H×W values, row-major, to be used as a batch of one in N×C×H×W. Of a photo with finer samples than
-    /// 8 bits, these: they are resized as floats and rounded nowhere.
+    /// The model's input for `photo`: C×H×W values, row-major, to be used as a batch of one in N×C×H×W. Samples finer than 8 bits are
+    /// resized as floats and not rounded.
     ///
     /// A photo without pixels gives the input of a black one.
     pub fn apply(&self, photo: &impl Picture) -> Vec<f32> {
@@ -105,14 +107,14 @@ impl Preprocessing {
         }
     }
 
-    /// `photo` on the input's grid ([`pixels`](Self::pixels)), to look at, and the model's input ([`apply`](Self::apply)).
+    /// `photo` on the input's grid for display ([`pixels`](Self::pixels)), and the model's input ([`apply`](Self::apply)).
     pub fn prepare(&self, photo: &impl Picture) -> (RgbImage, Vec<f32>) {
         let pixels = self.pixels(photo.shown());
         let input = photo.samples().map_or_else(|| self.normalize(&pixels), |s| self.apply_samples(s));
         (pixels, input)
     }
 
-    /// [`apply`](Self::apply) of grey samples, which are every channel; a border has its colour.
+    /// [`apply`](Self::apply) for grey samples, used for every channel; a border gets its own colour.
     fn apply_samples(&self, samples: &Samples) -> Vec<f32> {
         let (height, width) = self.input();
         let fill = if self.is_grey() {
@@ -124,7 +126,7 @@ impl Preprocessing {
         let Placement { resized_height, resized_width, top, left } =
             self.placement(samples.height.max(1), samples.width.max(1));
         let resized = resize_samples(samples, resized_height, resized_width, self.filter);
-        // The sample under a pixel of the input; `None` is border.
+        // The sample at a pixel of the input; `None` in the border.
         let at = |y: i64, x: i64| -> Option<f32> {
             let (y, x) = (u32::try_from(top + y).ok()?, u32::try_from(left + x).ok()?);
             let inside = y < resized.height && x < resized.width;
@@ -141,7 +143,7 @@ impl Preprocessing {
         input
     }
 
-    /// The channel of the photo that is channel `c` of the input.
+    /// The channel of the photo from which channel `c` of the input is made.
     fn source(&self, c: usize) -> usize {
         if self.color == ColorOrder::Bgr && self.channels == 3 { 2 - c } else { c }
     }
@@ -177,7 +179,7 @@ impl Preprocessing {
         self.channels == 1 || self.color == ColorOrder::Grey
     }
 
-    /// Where the input lies on the resized photo, whose sides are above 0.
+    /// Position of the input on the resized photo; both sides must be above 0.
     fn placement(&self, height: u32, width: u32) -> Placement {
         let own = |side: usize| match self.resize {
             ResizeMode::Crop => covering(side, 0.875),
@@ -189,7 +191,7 @@ impl Preprocessing {
 
     /// (v · scale − mean) / std of an image already on the input's grid, as C×H×W.
     ///
-    /// For pixels from elsewhere (an attacked image, a rendered scene); [`apply`](Self::apply) is
+    /// For pixels from other sources (an attacked image, a rendered scene); [`apply`](Self::apply) is
     /// [`pixels`](Self::pixels), then this.
     pub fn normalize(&self, pixels: &RgbImage) -> Vec<f32> {
         let mut input = Vec::with_capacity(self.channels * pixels.as_raw().len() / 3);
@@ -203,7 +205,7 @@ impl Preprocessing {
 
     /// The part of a photo of `height` × `width` pixels that the model sees.
     ///
-    /// A point (x, y) of the input grid lies at left + x · width / input width, and likewise for y.
+    /// A point (x, y) of the input grid is at x-coordinate left + x · width / input width in the photo, and likewise for y.
     pub fn region(&self, height: u32, width: u32) -> Region {
         if height == 0 || width == 0 {
             return Region { left: 0.0, top: 0.0, width: f64::from(width), height: f64::from(height) };
@@ -211,7 +213,7 @@ impl Preprocessing {
         self.placement(height, width).region((height, width), self.input())
     }
 
-    /// What is done to a photo of `height` × `width` pixels before the model sees it, a clause a step; nothing is said of numbers.
+    /// The steps that a photo of `height` × `width` pixels goes through before the model sees it, one clause each; without normalisation.
     pub fn steps(&self, height: u32, width: u32) -> Vec<String> {
         let input = self.input();
         let size = |(height, width): (u32, u32)| format!("{width} × {height}");
@@ -235,7 +237,7 @@ impl Preprocessing {
         sized.into_iter().chain(grey).collect()
     }
 
-    /// Whether no part of a photo is cut off.
+    /// Whether the whole photo is part of the input.
     fn sees_all(&self) -> bool {
         match self.resize {
             ResizeMode::Squash => self.resized.is_none_or(|r| r == [self.height, self.width]),
@@ -244,14 +246,14 @@ impl Preprocessing {
         }
     }
 
-    /// What the model sees of `photo` (see [`region`](Self::region)), in its own aspect and colours, for
-    /// people to look at: as large as in the photo, but at most [`VIEW_SIDE`] pixels a side.
+    /// The part of `photo` that the model sees (see [`region`](Self::region)), in its own aspect ratio and colours, for display: at the
+    /// photo's resolution, but at most [`VIEW_SIDE`] pixels a side.
     pub fn view(&self, photo: &RgbImage) -> RgbImage {
         let region = self.region(photo.height(), photo.width());
         let shrink = (f64::from(VIEW_SIDE) / region.width.max(region.height)).min(1.0);
         let side = |length: f64| ((length * shrink).round() as u32).clamp(1, VIEW_SIDE);
         let (height, width) = (side(region.height), side(region.width));
-        // Of a region with a border, the part that is photo.
+        // For a region with a border, the part that belongs to the photo.
         let (left, top) = (region.left.max(0.0), region.top.max(0.0));
         let right = (region.left + region.width).min(f64::from(photo.width()));
         let bottom = (region.top + region.height).min(f64::from(photo.height()));
@@ -262,7 +264,7 @@ impl Preprocessing {
             .crop(left, top, right - left, bottom - top)
             .use_alpha(false);
         if !photo.is_empty() {
-            // By the type of its pixels: the call without compiles the library's kernels for every type, into this crate.
+            // With the pixel type named: the untyped call would compile the library's kernels for every type into this crate.
             let source = TypedImageRef::<U8x3>::from_buffer(photo.width(), photo.height(), photo.as_raw())
                 .expect("an RgbImage holds three bytes a pixel");
             let mut target = TypedImage::<U8x3>::from_buffer(inside.0, inside.1, &mut view)
@@ -280,7 +282,7 @@ impl Preprocessing {
         whole
     }
 
-    /// The input value of the sample `v`, 0..=255, in channel `c`.
+    /// The input value for the sample `v`, 0..=255, in channel `c`.
     fn value(&self, v: f64, c: usize) -> f32 {
         ((v * self.scale - self.mean[c]) / self.std[c]) as f32
     }
@@ -382,7 +384,7 @@ mod tests {
 
     #[test]
     fn a_squashed_photo_may_be_cut_too() {
-        // Resized to 4×4 and cut to the 2×2 in its middle.
+        // Resized to 4×4, then cropped to the central 2×2.
         let cut = Preprocessing { resized: Some([4, 4]), ..Preset::Raw.preprocessing(2, 2) };
         let photo = RgbImage::from_fn(4, 4, |x, y| Rgb([(4 * y + x) as u8; 3]));
         assert_eq!(cut.apply(&photo)[..4], [5.0, 6.0, 9.0, 10.0]);

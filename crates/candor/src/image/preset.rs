@@ -1,4 +1,4 @@
-//! Preprocessing presets by name: what the common training frameworks feed their models.
+//! Named preprocessing presets: the inputs of the models of common training frameworks.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,14 +11,14 @@ use super::resize::Filter;
 use crate::suggest::among;
 
 /// A named way to turn 8-bit samples v into input. Each squashes the whole photo with an antialiased bilinear
-/// filter unless a crop is asked for.
+/// filter unless a crop is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
-    /// (v/255 − mean)/std, RGB, mean .485 .456 .406, std .229 .224 .225: torchvision, timm.
+    /// (v/255 − mean)/std, RGB, mean 0.485 0.456 0.406, std 0.229 0.224 0.225: torchvision, timm.
     #[default]
     Imagenet,
-    /// (v/255 − .5)/.5, RGB, so −1..=1: Inception and MobileNet of TensorFlow.
+    /// (v/255 − 0.5)/0.5, RGB, so −1..=1: Inception and MobileNet of TensorFlow.
     Inception,
     /// v/255, RGB, so 0..=1.
     Unit,
@@ -29,7 +29,7 @@ pub enum Preset {
 }
 
 impl Preset {
-    /// Every preset, in the order in which help lists them.
+    /// Every preset, in the order of the help.
     pub const ALL: [Preset; 5] =
         [Preset::Imagenet, Preset::Inception, Preset::Unit, Preset::Caffe, Preset::Raw];
 
@@ -44,7 +44,7 @@ impl Preset {
         }
     }
 
-    /// Whose models are fed so.
+    /// Which models use it.
     pub fn used_by(self) -> &'static str {
         match self {
             Preset::Imagenet => "torchvision, timm",
@@ -88,7 +88,7 @@ impl fmt::Display for Preset {
     }
 }
 
-/// A name that is no preset's.
+/// An unknown preset name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no preset '{name}'{}", among(name, &Preset::ALL.map(Preset::name)))]
 pub struct ParsePresetError {

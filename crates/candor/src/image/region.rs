@@ -1,27 +1,27 @@
-//! Which part of a photo a model sees: the whole of it, squashed, or the centre of it.
+//! Which part of a photo a model sees: all of it, squashed or letterboxed, or its centre.
 
 use serde::{Deserialize, Serialize};
 
-/// How a photo of any aspect becomes the model's input.
+/// How a photo of any aspect ratio becomes the model's input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ResizeMode {
-    /// The whole photo is resized to the input; its aspect changes.
+    /// The whole photo is resized to the input; its aspect ratio changes.
     ///
-    /// The default: no part of the photo goes unexplained, and a box in the photo stays a box in the input.
+    /// The default: every part of the photo is explained, and a box in the photo stays a box in the input.
     #[default]
     Squash,
-    /// The photo is resized so that it covers 8/7 of the input (256 for 224) or another share, then its centre is cut out, as
-    /// torchvision's `Resize(256)` and `CenterCrop(224)` do: an eighth and more of the photo is never seen.
-    /// This holds for a square photo too.
+    /// The photo is resized so that it covers 8/7 of the input (256 for 224) or another ratio, then its centre is cropped, as
+    /// torchvision's `Resize(256)` and `CenterCrop(224)` do: by default at least an eighth of each side is never seen,
+    /// also for a square photo.
     Crop,
-    /// The whole photo is resized to fit into the input, which keeps its aspect; what is left of the input is a border.
+    /// The whole photo is resized to fit into the input and keeps its aspect ratio; the rest of the input is a border.
     #[serde(alias = "pad")]
     Letterbox,
 }
 
-/// The part of a photo that a model sees, in the photo's pixels: x in 0..=width, y in 0..=height. A border around the photo lies outside of
-/// these.
+/// The part of a photo that a model sees, in the photo's pixels: x in 0..=width, y in 0..=height. A border around the photo is outside
+/// this range.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Region {
     /// Left edge.
@@ -34,7 +34,7 @@ pub struct Region {
     pub height: f64,
 }
 
-/// Whose arithmetic rounds the sizes and margins of a resized photo: they differ by a pixel.
+/// Whose rounding of sizes and margins is used for a resized photo; the results differ by a pixel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rounding {
@@ -48,7 +48,7 @@ pub enum Rounding {
 }
 
 impl Rounding {
-    /// The side of a photo of `side` pixels that goes along when another of `other` pixels becomes `new`.
+    /// New length of a side of `side` pixels when the other side, of `other` pixels, becomes `new`.
     fn along(self, side: u32, other: u32, new: u64) -> u32 {
         let (side, other) = (u64::from(side), u64::from(other));
         match self {
@@ -57,32 +57,32 @@ impl Rounding {
         }
     }
 
-    /// Where the input begins on a resized side; below 0 where the side is padded.
+    /// Start of the input on a resized side; negative if the side is padded.
     fn begin(self, resized: u32, input: u32) -> i64 {
         let (resized, input) = (i64::from(resized), i64::from(input));
         let margin = resized - input;
         match self {
             Rounding::Transformers => margin.div_euclid(2),
             _ if margin < 0 => -(-margin / 2),
-            // A half goes to the even neighbour.
+            // A half is rounded to even.
             _ => margin / 2 + (margin % 2) * (margin / 2 % 2),
         }
     }
 }
 
-/// Where the input lies on a resized photo, in its pixels.
+/// Position of the input on a resized photo, in pixels of the resized photo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Placement {
     pub resized_height: u32,
     pub resized_width: u32,
-    /// Below 0 where the input has a border above the photo.
+    /// Negative if the input has a border above the photo.
     pub top: i64,
     pub left: i64,
 }
 
 impl Placement {
-    /// For a photo (both sides above 0) and an input, both as height and width. The photo is resized to `resized` pixels, to cover them or
-    /// to fit into them, by the mode; the input is its middle.
+    /// For a photo (both sides above 0) and an input, both as height and width. Depending on the mode, the photo is resized to cover
+    /// `resized` pixels or to fit into them; the input is the centre of the result.
     pub fn new(
         mode: ResizeMode,
         photo: (u32, u32),
@@ -91,7 +91,7 @@ impl Placement {
         rounding: Rounding,
     ) -> Self {
         let (height, width) = (u64::from(resized.0), u64::from(resized.1));
-        // Whether a photo that is resized to the width is at least as high as asked.
+        // Whether the photo, resized to the requested width, has at least the requested height.
         let covers = width * u64::from(photo.0) >= height * u64::from(photo.1);
         let (resized_height, resized_width) = match mode {
             ResizeMode::Squash => resized,
@@ -110,7 +110,7 @@ impl Placement {
         let y = f64::from(photo.0) / f64::from(self.resized_height);
         let x = f64::from(photo.1) / f64::from(self.resized_width);
         let (left, top) = (self.left as f64 * x, self.top as f64 * y);
-        // What ends with the photo must not be carried beyond it by rounding.
+        // Rounding must not move an edge that coincides with the photo's end beyond it.
         let length = |begin: i64, resized: u32, input: u32, scale: f64, side: u32, at: f64| {
             let length = f64::from(input) * scale;
             if begin >= 0 && begin + i64::from(input) <= i64::from(resized) {
@@ -128,9 +128,9 @@ impl Placement {
     }
 }
 
-/// ⌊side / share⌋: what the resized photo must cover for the input to be that share of it.
+/// ⌊side / share⌋: the length that the resized photo must cover so that the input is `share` of it.
 pub fn covering(side: usize, share: f64) -> usize {
-    // A share such as 0.875 of 224 must not miss 256 by rounding.
+    // A share such as 0.875 of 224 must give 256 despite rounding errors.
     (side as f64 / share + 1e-9).floor() as usize
 }
 

@@ -1,10 +1,10 @@
-//! Resizing as Pillow does, to the last level: antialiased, on 8-bit samples, rows first.
+//! Resizes exactly as Pillow does: antialiased, on 8-bit samples, rows first.
 //!
-//! Models are trained on photos that Pillow (`Image.resize`, `src/libImaging/Resample.c`) shrank: each row is
-//! convolved with a filter that widens with the reduction and rounded to 8 bits, then each column; weights are
-//! integers of 22 fractional bits. `fast_image_resize` holds them otherwise, so that sums which lie half-way
-//! between two levels go the other way, a level or two on up to 5 % of the samples of a regular pattern; hence
-//! these few lines. Pillow 13 at times does the columns first; every Pillow before it does as is done here.
+//! Models are trained on photos resized by Pillow (`Image.resize`, `src/libImaging/Resample.c`): each row is
+//! convolved with a filter whose width grows with the reduction and rounded to 8 bits, then each column; weights are
+//! integers with 22 fractional bits. `fast_image_resize` stores weights differently, so that sums half-way between two levels are
+//! rounded the other way: a level or two on up to 5 % of the samples of a regular pattern. Hence this implementation. Pillow 13
+//! sometimes resizes columns first; earlier versions always resize rows first, as here.
 
 use std::f64::consts::PI;
 
@@ -15,10 +15,10 @@ use super::photo::Samples;
 
 /// Fractional bits of a weight.
 const PRECISION: u32 = 32 - 8 - 2;
-/// One half: what makes the final shift round.
+/// One half: makes the final shift round to nearest.
 const HALF: i32 = 1 << (PRECISION - 1);
 
-/// How new pixels are made from old ones. All but `Nearest` antialias: the filter widens with the reduction.
+/// Resampling filter. All but `Nearest` antialias: the filter's width grows with the reduction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Filter {
@@ -34,7 +34,7 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// Where the filter becomes zero, in pixels of the coarser grid.
+    /// Radius of the filter, in pixels of the coarser grid.
     fn support(self) -> f64 {
         match self {
             Filter::Nearest => 0.5,
@@ -59,8 +59,8 @@ impl Filter {
     }
 }
 
-/// `photo` resized to `height` × `width` pixels, whatever its aspect, as Pillow's
-/// `Image.resize((width, height), filter)` does it.
+/// `photo` resized to `height` × `width` pixels, ignoring its aspect ratio, as Pillow's
+/// `Image.resize((width, height), filter)` does.
 ///
 /// An empty photo or a size of 0 gives an image of zeros.
 pub fn resize(photo: &RgbImage, height: u32, width: u32, filter: Filter) -> RgbImage {
@@ -74,8 +74,8 @@ pub fn resize(photo: &RgbImage, height: u32, width: u32, filter: Filter) -> RgbI
     if height == across.height() { across } else { resize_columns(&across, height, filter) }
 }
 
-/// Samples resized to `height` × `width`, as Pillow's `Image.resize` does it with pictures of floats (mode `F`): sums of double precision,
-/// neither rounded nor cut off.
+/// Samples resized to `height` × `width`, as Pillow's `Image.resize` does for float images (mode `F`): sums in double precision,
+/// neither rounded nor clipped.
 ///
 /// No samples or a size of 0 give zeros.
 pub(super) fn resize_samples(samples: &Samples, height: u32, width: u32, filter: Filter) -> Samples {
@@ -110,7 +110,7 @@ pub(super) fn resize_samples(samples: &Samples, height: u32, width: u32, filter:
     across.transposed_by(|turned| rows(turned, height))
 }
 
-/// Pillow adds the step up instead of multiplying, which decides where a centre falls between two pixels.
+/// Source positions for `Nearest`. Pillow accumulates the step instead of multiplying, which decides cases half-way between two pixels.
 fn positions(old: u32, new: u32) -> Vec<u32> {
     let step = f64::from(old) / f64::from(new);
     let centres = std::iter::successors(Some(step * 0.5), |at| Some(at + step));
@@ -122,7 +122,7 @@ fn nearest(photo: &RgbImage, height: u32, width: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| *photo.get_pixel(xs[x as usize], ys[y as usize]))
 }
 
-/// One new pixel as a sum of old ones: the first of them and their weights.
+/// One new pixel as a weighted sum of old ones: index of the first, and the weights.
 struct Taps {
     first: usize,
     weights: Vec<i32>,
@@ -136,7 +136,7 @@ fn taps(old: u32, new: u32, filter: Filter) -> Vec<Taps> {
     sums(old, new, filter).into_iter().map(of).collect()
 }
 
-/// The sums that make `new` pixels out of `old` ones: of each the first old pixel and the weights, whose sum is 1 (`precompute_coeffs`).
+/// For each of `new` pixels, the first of the `old` pixels and the weights, which sum to 1 (`precompute_coeffs`).
 fn sums(old: u32, new: u32, filter: Filter) -> Vec<(usize, Vec<f64>)> {
     let step = f64::from(old) / f64::from(new);
     let widening = step.max(1.0);
@@ -153,7 +153,7 @@ fn sums(old: u32, new: u32, filter: Filter) -> Vec<(usize, Vec<f64>)> {
     (0..new).map(one_pixel).collect()
 }
 
-/// The sum as a level: rounded, what over- or undershoots cut off.
+/// The sum as a level: rounded, then clipped to 0..=255.
 fn level(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }

@@ -1,4 +1,4 @@
-//! Adam (Kingma & Ba 2015, algorithm 1), on numbers, and with projection onto a box as nodes.
+//! Adam (Kingma & Ba 2015, algorithm 1), on numbers, and, with projection onto a box, as graph nodes.
 
 use candor_graph::builder::Expr;
 
@@ -19,12 +19,12 @@ pub const BETA_2: f32 = 0.999;
 const EPSILON: f32 = 1e-8;
 
 impl Adam {
-    /// Fresh state for `n` parameters, and the decay of the second moment.
+    /// Initial state for `n` parameters, with the decay β₂ of the second moment.
     pub fn new(n: usize, beta_2: f32) -> Self {
         Adam { beta_2, step: 0, mean: vec![0.0; n], square: vec![0.0; n] }
     }
 
-    /// One step against `gradient`: how far each parameter is to go down, over the learning rate.
+    /// One step against `gradient`: by how much to decrease each parameter, divided by the learning rate.
     pub fn step(&mut self, gradient: impl Iterator<Item = f32>) -> impl Iterator<Item = f32> {
         self.step += 1;
         let beta_2 = self.beta_2;
@@ -37,21 +37,21 @@ impl Adam {
     }
 }
 
-/// 1 − β to the power of a step, for the first moment and the second.
+/// Bias corrections 1 − β₁^step and 1 − β₂^step of the first and second moments.
 fn corrections(beta_2: f32, step: i32) -> [f32; 2] {
     [BETA_1, beta_2].map(|beta| 1.0 - beta.powi(step))
 }
 
-/// How far along the falling part of [`Settings::anneal`] the middle of a step is, counted from 1: `slope`·step + `offset`, below 0 before it.
-/// `None` where the rate stays.
+/// Fraction of the falling part of [`Settings::anneal`] at the middle of a step, counted from 1: `slope`·step + `offset`, negative before
+/// that part. `None` if the learning rate is constant.
 fn falling(settings: &Settings) -> Option<[f32; 2]> {
     let (steps, share) = (settings.iterations as f32, settings.anneal);
     let falling = share * steps;
     (falling > 0.0).then(|| [1.0 / falling, -(0.5 + (1.0 - share) * steps) / falling])
 }
 
-/// [`corrections`] of a search's step, counted from 1. The first is over the share that is left of the rate: a smaller rate is a smaller
-/// first moment.
+/// [`corrections`] for a search's step, counted from 1. The first is divided by the remaining fraction of the learning rate, which has
+/// the effect of a smaller rate.
 pub(super) fn search_corrections(settings: &Settings, step: i32) -> [f32; 2] {
     let [first, second] = corrections(settings.beta_2, step);
     let left = falling(settings).map_or(1.0, |[slope, offset]| {
@@ -70,7 +70,8 @@ pub(super) fn search_correction_nodes<'b>(settings: &Settings, step: Expr<'b>) -
     [first / ((way * std::f32::consts::PI).op("Cos", &[], &[]) * 0.5 + 0.5), second]
 }
 
-/// [`Adam::step`] as nodes, times the rate and projected onto the box: the mask and its two moments after it. `under_root` is added to the corrected second moment under the root.
+/// [`Adam::step`] as nodes, multiplied by the learning rate and projected onto the box. Returns the mask and its two moments.
+/// `under_root` is added to the corrected second moment under the root.
 pub(super) fn adam_step<'b>(
     mask: Expr<'b>,
     gradient: Expr<'b>,

@@ -1,4 +1,4 @@
-//! How much evidence there is for a class, where, and on what ground: before any mask is learned.
+//! How much evidence there is for a class, in which window, and whether it counts as present: before any mask is learned.
 
 use std::sync::Arc;
 
@@ -14,31 +14,31 @@ use crate::model::Model;
 use crate::passes::Passes;
 use crate::scores::{all_log_odds, argmax};
 
-/// Where a class is, and whether it is there.
+/// Where a class is, and whether it counts as present.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Where it is by itself.
+    /// The window that shows the class best.
     pub place: Place,
-    /// What shows it, as far as anything does.
+    /// What shows it best.
     pub ground: Ground,
-    /// Share of the classes that are not there which show as much.
+    /// Fraction of absent classes that show at least as much evidence.
     pub p_value: f64,
-    /// That place, looked at more closely, if the photo did not show enough.
+    /// The closer look at that window, if the photo did not show enough.
     pub look: Option<Look>,
 }
 
 /// A part of the image, enlarged to the model's input.
 #[derive(Clone, Debug)]
 pub struct Look {
-    /// The part, as shares of the image: top, left, bottom, right.
+    /// The part, as fractions of the image: top, left, bottom, right.
     pub part: [f64; 4],
     /// The enlarged part at the cut before the masks.
     pub(super) prepared: Arc<Prepared>,
-    /// Log-odds of the class there, above the null: mean over the part and the same with less and with more around it.
+    /// Log-odds of the class in the cut-out, above the null: mean over the part and over cut-outs with less and with more margin.
     pub evidence: f64,
 }
 
-/// A window's cut-outs, one a margin: the part on which masks are learned comes first.
+/// A window's cut-outs, one per margin; the first is the part on which masks are learned.
 struct Looked {
     part: [f64; 4],
     cuts: Vec<Arc<Prepared>>,
@@ -52,7 +52,7 @@ impl Looked {
     }
 }
 
-/// Whether a query asks for the model's answer.
+/// Whether a query is for the model's answer.
 fn is_answer(prepared: &Prepared, l: &Learned) -> bool {
     l.query.class == argmax(&prepared.reference)
 }
@@ -65,7 +65,8 @@ impl Look {
 }
 
 impl Learner {
-    /// The empty mask of each case, with its query's reference, floor and place, and whether its class is there: before any mask is learned.
+    /// For each case the empty mask, with its query's reference, floor and window, and whether its class counts as present: the state
+    /// before any mask is learned.
     ///
     /// # Errors
     /// If the engine fails.
@@ -109,13 +110,13 @@ impl Learner {
         Ok(all)
     }
 
-    /// Classes that do not compete with one.
+    /// Classes that do not compete with `class`.
     fn left_out(&self, prepared: &Prepared, class: usize) -> Vec<usize> {
         let top1 = argmax(&prepared.reference);
         if self.settings.leave_out_top1 && class != top1 { vec![top1] } else { vec![] }
     }
 
-    /// Null log-odds, raised to chance where the settings say so.
+    /// Null log-odds, raised to chance if the settings say so.
     fn raised(&self, null_log_odds: f64) -> f64 {
         let chance = -((self.classes.saturating_sub(1)).max(1) as f64).ln();
         let at_chance = self.settings.floor_at_chance && self.exclusive;
@@ -127,14 +128,14 @@ impl Learner {
         self.levels.last().map_or([1, 1], |l| [l.shape[1], l.shape[2]])
     }
 
-    /// The null log-odds of every class, raised, from logits with every mask zero.
+    /// The null log-odds of every class, raised to chance if the settings say so, from logits with every mask zero.
     fn floors(&self, null: &[f32]) -> Vec<f64> {
         let odds =
             if self.multi_label { null.iter().map(|&v| f64::from(v)).collect() } else { all_log_odds(null) };
         odds.into_iter().map(|n| self.raised(n)).collect()
     }
 
-    /// Where the classes of an image are by themselves, if windows are asked.
+    /// Finds the window that shows each class best, if windows are evaluated.
     fn find_places(&mut self, prepared: &Prepared, all: &mut [Learned]) -> Result<()> {
         if !self.settings.places {
             return Ok(());
@@ -165,8 +166,8 @@ impl Learner {
         Ok(())
     }
 
-    /// Looks more closely where classes are by themselves that the photo does not show well enough. The answer is not among them: what decided it
-    /// is in the photo.
+    /// Takes a closer look at the window of each class that the photo does not show well enough. The model's answer is excluded: the
+    /// photo itself decided it.
     fn look_closer(&mut self, model: &Model, prepared: &Prepared, all: &mut [Learned]) -> Result<()> {
         let unsure = |l: &Learned| {
             let found = l.found.as_ref().filter(|f| f.p_value > EVIDENCE && !is_answer(prepared, l))?;
@@ -197,7 +198,7 @@ impl Learner {
         Ok(())
     }
 
-    /// The parts of an image around windows, enlarged: each once, however many classes are there.
+    /// Enlarged cut-outs of an image around windows; equal cut-outs are computed once.
     fn looks(&mut self, model: &Model, prepared: &Prepared, places: &[Place]) -> Result<Vec<Looked>> {
         let parts = |p: &Place| MARGINS.map(|margin| around(&p.window, p.grid, margin));
         let mut each: Vec<[f64; 4]> = vec![];
@@ -217,8 +218,8 @@ impl Learner {
         Ok(places.iter().map(|place| cuts(parts(place))).collect())
     }
 
-    /// What classes of an image show: the strength of the local evidence of each ([`Place::strength`]), and the evidence on a closer look of those
-    /// among them that `closer` names, if it is taken at all; nothing where the whole photo is asked.
+    /// The strength of the local evidence of each of `classes` ([`Place::strength`]), and the evidence on a closer look of each of
+    /// `closer`, if the settings take closer looks. Both are empty if the settings evaluate the whole photo.
     ///
     /// # Errors
     /// If the engine fails.
@@ -258,7 +259,7 @@ impl Learner {
         Ok([classes.iter().map(|&c| all[c]).collect(), closer])
     }
 
-    /// For each case the logits with every mask zero, and its passes: one an image, however many of its classes are asked for.
+    /// For each case the logits with every mask zero, and its passes: one per image, however many classes are requested.
     fn empty_logits(&mut self, cases: &[(&Prepared, usize)]) -> Result<(Vec<Vec<f32>>, Vec<Passes>)> {
         let mut images: Vec<&Prepared> = vec![];
         let (mut of_case, mut passes) = (vec![], vec![]);

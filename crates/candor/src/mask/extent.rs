@@ -1,14 +1,15 @@
-//! How far an object reaches of which a mask has found the decisive part: the map grown over the places whose features are like those under it.
-//! New in Candor; nothing in it is learned from boxes.
+//! Extends a map from the decisive part of an object, which a mask finds, to the whole object: to positions whose features are similar to
+//! those under the map. New in Candor; nothing in it is learned from boxes.
 //!
-//! With the map m at the places p of a level (its mean there, over its maximum) and the features a_p of the level, each channel over the places of
-//! the image with mean 0 and variance 1,
+//! Let m be the map at the positions p of a level (its mean there, divided by its maximum) and a_p the features of the level, each
+//! channel standardised over the positions of the image. Then
 //!
 //! E_p = σ(κ · (cos(a_p, q) − cos(a_p, b))) · ‖a′_p‖ / max ‖a′‖,   q = Σ_p m_p a_p,   b = Σ_p max(0, 1 − m_p/θ) a_p,
 //!
-//! where a′ are the features of the coarsest level as they are: which of two directions a feature is nearer to, that of the decisive part or that of
-//! all that the map leaves out, times how much the network sees there at all. The first factor is the mean over two levels, the coarsest of at least
-//! [`PLACES`] places and the one before it. E is shown on the map's own scale, its maximum that of the map, and is empty where the map is.
+//! where a′ are the unstandardised features of the coarsest level. The first factor says whether a feature is more similar to those of
+//! the decisive part or to those that the map leaves out; it is the mean over two levels, the coarsest one of at least [`PLACES`]
+//! positions and the one before it. The second says how strongly the network responds there at all. E is scaled to the maximum of the
+//! map, and is empty if the map is.
 
 use candor_graph::builder::Builder;
 use candor_graph::rewrite;
@@ -20,27 +21,27 @@ use crate::map::{Interpolation, Map};
 use crate::model::Model;
 use crate::passes::Passes;
 
-/// Least number of places of the levels at which features are compared, if any level has as many.
+/// Minimum number of positions of the levels at which features are compared, if any level has as many.
 const PLACES: usize = 100;
-/// How many those levels are, if there are as many.
+/// Number of such levels, if there are as many.
 const COMPARED: usize = 2;
-/// κ: how sharp the border is between what is like the decisive part and what is not.
+/// κ: sharpness of the border between features that are similar to the decisive part and others.
 const SHARPNESS: f64 = 4.0;
-/// θ: places with less than this share of the map's maximum count as left out, the less they have the more.
+/// θ: positions with less than this fraction of the map's maximum count as left out, with a weight that grows as the map decreases.
 const LEFT_OUT: f64 = 0.25;
 
 /// The features of a model at some of its levels, compiled.
 pub(crate) struct Extent {
     session: Box<dyn Session>,
-    /// The levels at which features are compared, and the coarsest.
+    /// The levels at which features are compared, then the coarsest.
     levels: Vec<Level>,
 }
 
-/// Of one image, at those levels: each with its shape, C×H×W row-major.
+/// Features of one image at those levels, each with its shape, C×H×W row-major.
 pub(crate) struct Features(Vec<([usize; 3], Vec<f32>)>);
 
 impl Extent {
-    /// Passes that an image takes.
+    /// Passes per image.
     pub const PASSES: Passes = Passes { forward: 1, backward: 0 };
 
     /// Compiles the layers up to the levels.
@@ -54,7 +55,7 @@ impl Extent {
         };
         let levels: Vec<Level> = compared.iter().chain(levels.last()).cloned().collect();
         let mut graph = model.graph.clone();
-        // One that is both is handed on once more.
+        // A level in both roles is an output twice.
         let builder = Builder::new(graph);
         let outputs = levels.iter().map(|l| builder.value(l.value).op("Identity", &[], &[]).id()).collect();
         let at = |e| Error::graph(&model.info.path, e);
@@ -64,7 +65,7 @@ impl Extent {
         Ok(Extent { session: model.engine.compile(&graph)?, levels })
     }
 
-    /// The features of an image (C·H·W preprocessed values), over which any of its maps can grow.
+    /// The features of an image (C·H·W preprocessed values), with which any of its maps can be extended.
     ///
     /// # Errors
     /// If the engine fails.
@@ -82,7 +83,7 @@ impl Extent {
 }
 
 impl Features {
-    /// A map of the image, grown.
+    /// Extends a map of the image.
     pub fn grown(&self, map: &Map) -> Map {
         let (most, mut grown) = (map.max(), Map::zeros(map.height, map.width));
         let Some((coarsest, compared)) = self.0.split_last().filter(|_| most > 0.0) else { return grown };
@@ -105,7 +106,7 @@ impl Features {
     }
 }
 
-/// The map at the places of a grid, over its maximum: the mean of the pixels whose centres lie there.
+/// The map on a grid, divided by its maximum: the mean of the pixels whose centres lie in each cell.
 fn shares(map: &Map, [height, width]: [usize; 2]) -> Vec<f64> {
     let mut sums = vec![(0.0, 0.0f64); height * width];
     for (i, &v) in map.data.iter().enumerate() {
@@ -119,7 +120,7 @@ fn shares(map: &Map, [height, width]: [usize; 2]) -> Vec<f64> {
     means.into_iter().map(|v| if most > 0.0 { v / most } else { 0.0 }).collect()
 }
 
-/// σ(κ · (cos(a_p, q) − cos(a_p, b))) at each place of features (C×P, row-major) under shares of a map.
+/// σ(κ · (cos(a_p, q) − cos(a_p, b))) at each position of features (C×P, row-major), given the map's fractions there.
 fn alike(features: &[f32], shares: &[f64]) -> Vec<f64> {
     let places = shares.len();
     let features: Vec<f32> = features.chunks(places).flat_map(standardised).collect();
@@ -140,7 +141,7 @@ fn alike(features: &[f32], shares: &[f64]) -> Vec<f64> {
     (0..places).map(nearer).collect()
 }
 
-/// A channel with mean 0 and variance 1; zeros if it is the same everywhere.
+/// A channel standardised to mean 0 and variance 1; zeros if it is constant.
 fn standardised(plane: &[f32]) -> Vec<f32> {
     let n = plane.len() as f64;
     let mean = plane.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
@@ -149,7 +150,7 @@ fn standardised(plane: &[f32]) -> Vec<f32> {
     plane.iter().map(|&v| ((f64::from(v) - mean) * scale) as f32).collect()
 }
 
-/// ‖a_p‖ at each place of features (C×P, row-major).
+/// ‖a_p‖ at each position of features (C×P, row-major).
 fn norms(features: &[f32], places: usize) -> Vec<f64> {
     let mut squares = vec![0.0; places];
     for plane in features.chunks(places) {
@@ -165,12 +166,12 @@ mod tests {
 
     #[test]
     fn a_map_grows_over_what_is_alike_and_not_over_the_rest() {
-        // Two kinds of features, in the upper and in the lower row; the map has one place of the upper.
+        // Two kinds of features, in the upper and in the lower row; the map has one position of the upper row.
         let features = [1.0f32, 1.2, 0.9, 0.1, 0.1, 0.1, 0.1, 0.2, 0.1, 1.3, 1.0, 1.1];
         let grown = alike(&features, &[1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
         assert!(grown[..3].iter().all(|&v| v > 0.9), "{grown:?}");
         assert!(grown[3..].iter().all(|&v| v < 0.1), "{grown:?}");
-        // Features without direction are on no side.
+        // Zero features are similar to neither.
         assert_eq!(alike(&[0.0; 4], &[1.0, 0.0]), [0.5, 0.5]);
     }
 

@@ -1,4 +1,4 @@
-//! Hierarchical attribution fusion (HAF): the levels' masks as one map.
+//! Hierarchical attribution fusion (HAF): combines the levels' masks into one map.
 
 use crate::map::{Interpolation, Map};
 
@@ -10,24 +10,24 @@ pub fn channel_mean(mask: &[f32], shape: [usize; 3]) -> Map {
     Map { height, width, data: (0..area).map(mean).collect() }
 }
 
-/// How the levels' masks become one map.
+/// How the levels' masks are combined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fusion {
     /// (1/L) Σ_l M_l / z_l.
     #[default]
     Mean,
-    /// (Π_l M_l / z_l)^(1/L): what every level keeps.
+    /// (Π_l M_l / z_l)^(1/L): high only where every level's mask is.
     Geometric,
-    /// The coarsest level's mask times the mean of the finer ones': coarse says where to look, fine what is there.
+    /// The coarsest level's mask times the mean of the finer ones': the coarse level selects regions, the finer ones details in them.
     Gated,
 }
 
 impl Fusion {
-    /// One map on a grid of `height`×`width` from the means M_l of the levels, finest first.
+    /// Combines the means M_l of the levels, finest first, into one map on a grid of `height`×`width`.
     ///
-    /// `scales` are the z_l: the maximum of the *top-1 query's* M_l, a property of the image, so that a map keeps its
-    /// absolute meaning: 0 = nothing here supports this class. Dividing by a query's own maximum would blow a nearly empty
-    /// mask up to full scale. Where the top-1 query's mask is itself empty the level counts as it is (z_l = 1).
+    /// `scales` are the z_l: the maximum of the *top-1 query's* M_l, a property of the image, so that maps of different classes are
+    /// comparable: 0 means that nothing here supports this class. Dividing by a query's own maximum would scale a nearly empty
+    /// mask up to full range. If the top-1 query's mask is itself empty, z_l is 1.
     pub fn fuse(self, means: &[Map], scales: &[f32], size: [usize; 2], interpolation: Interpolation) -> Map {
         let on_grid = |(mean, &scale): (&Map, &f32)| {
             let z = if scale > MIN_SCALE { scale } else { 1.0 };
@@ -50,10 +50,10 @@ impl Fusion {
     }
 }
 
-/// A top-1 mask below this selects nothing: one step of the optimiser.
+/// A top-1 mask whose maximum is below this selects nothing: the value is one step of the optimiser.
 pub(super) const MIN_SCALE: f32 = 0.05;
 
-/// The attribution form A_l = mean over channels of m_l ⊙ a_l, which also says how strong the feature is, a C×H×W.
+/// The attribution form A_l = mean over channels of m_l ⊙ a_l, which also shows the strength of the features; a is C×H×W.
 pub fn attribution_mean(mask: &[f32], shape: [usize; 3], feature: &[f32]) -> Map {
     let [mask_channels, height, width] = shape;
     let area = height * width;

@@ -1,25 +1,25 @@
-//! λ that fits a query: masks as sparse as they can be that keep the evidence.
+//! Fits λ to a query: finds masks that are as sparse as possible and keep the evidence.
 
-/// Least share of the evidence that a mask of a fitted λ keeps.
+/// Fraction of the evidence that a mask must keep to be accepted. If none does, the mask that keeps most is returned.
 pub(super) const LEAST: f64 = 0.9;
-/// How λ follows the share: λ is multiplied by e^(GAIN·(share − aim)) a step, within these bounds of the exponent.
+/// Each step multiplies λ by e^(GAIN·(share − aim)), with the exponent clamped to these bounds.
 pub(super) const GAIN: f64 = 4.0;
 pub(super) const EXPONENT: [f64; 2] = [-0.7, 0.1];
-/// What λ is multiplied by before another round.
+/// Factor of λ before another round.
 pub(super) const RETRY: f32 = 0.25;
-/// Most rounds beside the first.
+/// Maximum number of rounds after the first.
 pub(super) const ROUNDS: usize = 3;
 
-/// The search of one query: its λ, and the masks that are returned.
+/// The state of one query's search for λ: the current λ, and the masks to return.
 #[derive(Clone, Debug)]
 pub(super) struct Keeping {
     /// The λ of the next step.
     pub lambda: f32,
-    /// The share of the evidence that is aimed at; 0 leaves λ as it is.
+    /// The target fraction of the evidence; 0 keeps λ constant.
     aim: f64,
-    /// The sparsest masks so far that keep [`LEAST`] of the evidence, their size, and the λ that they were found at.
+    /// The sparsest masks so far that keep [`LEAST`] of the evidence, their size, and their λ.
     kept: Option<Seen>,
-    /// Those that keep most.
+    /// The masks that keep most, with the fraction that they keep.
     most: Option<(f64, Seen)>,
 }
 
@@ -31,13 +31,13 @@ struct Seen {
 }
 
 impl Keeping {
-    /// A search from a λ, with the share of the evidence that is aimed at.
+    /// A search that starts from a λ, with the target fraction of the evidence.
     pub fn new(lambda: f32, aim: f64) -> Self {
         Keeping { lambda, aim, kept: None, most: None }
     }
 
-    /// Takes note of masks of which it is known what share of the evidence they keep, and their size. λ follows and masks are kept
-    /// once gates had time to come down: `settled`.
+    /// Records masks with the fraction of the evidence that they keep and with their size. λ is adapted, and sparse masks are accepted,
+    /// only once masks had time to decrease from their start (`settled`).
     pub fn observe(&mut self, share: f64, size: f64, masks: &[Vec<f32>], settled: bool) {
         if self.aim <= 0.0 {
             return;
@@ -55,18 +55,18 @@ impl Keeping {
         }
     }
 
-    /// Whether no masks yet keep enough.
+    /// Whether no masks so far keep enough of the evidence.
     pub fn lost(&self) -> bool {
         self.aim > 0.0 && self.kept.is_none()
     }
 
-    /// A smaller λ, and the masks that keep most, from where another round starts.
+    /// Decreases λ and returns the masks that keep most, from which another round starts.
     pub fn again(&mut self) -> Option<Vec<Vec<f32>>> {
         self.lambda *= RETRY;
         self.most.as_ref().map(|(_, seen)| seen.masks.clone())
     }
 
-    /// The masks that are returned, with their λ; `None` if λ was not fitted.
+    /// The masks to return, with their λ; `None` if λ was not fitted.
     pub fn found(self) -> Option<(Vec<Vec<f32>>, f32)> {
         let seen = self.kept.or(self.most.map(|(_, seen)| seen)).filter(|_| self.aim > 0.0)?;
         Some((seen.masks, seen.lambda))

@@ -1,4 +1,4 @@
-//! Learning the masks of several queries, of one image or of several, in one batch.
+//! Learns the masks of several queries, of one image or of several, in one batch.
 
 use crate::progress::{Cancelled, Progress};
 use candor_graph::tensor::Tensor;
@@ -31,55 +31,55 @@ pub struct Learned {
     pub masks: Vec<Vec<f32>>,
     /// Total loss before each step and at the returned masks.
     pub losses: Vec<f64>,
-    /// Weight of the L1 term at which they were found.
+    /// Weight λ of the L1 term with which the masks were found.
     pub lambda: f32,
     /// Logits with every mask zero.
     pub null_logits: Vec<f32>,
-    /// Where the class is, and whether it is there; `None` where the whole photo is asked.
+    /// Where the class is, and whether it counts as present; `None` if the settings evaluate the whole photo.
     pub found: Option<Found>,
-    /// Passes that this query took. The null's, which all queries of an image share, are its first query's.
+    /// Passes of this query. Those of the null, which all queries of an image share, are added to the first query.
     pub passes: Passes,
 }
 
 impl Learned {
-    /// The closer look on which the masks were learned, if it was one.
+    /// The closer look on which the masks were learned, if any.
     pub fn look(&self) -> Option<&Look> {
         self.found.as_ref().filter(|f| f.ground == Ground::CloserLook)?.look.as_ref()
     }
 
-    /// Share of the evidence that the masks keep; 0 without evidence.
+    /// Fraction of the evidence that the masks keep; 0 without evidence.
     pub fn kept(&self) -> f64 {
         share(&self.query, &self.kept_logits)
     }
 }
 
-/// Share of a query's evidence that is in masked logits; 0 without evidence.
+/// Fraction of a query's evidence in masked logits; 0 without evidence.
 fn share(query: &Query, logits: &[f32]) -> f64 {
     let evidence = query.evidence();
     if evidence > 0.0 { (query.log_odds(logits) - query.floor) / evidence } else { 0.0 }
 }
 
-/// A model with masks in it, compiled once: the part before the first mask, and one optimiser step of the rest.
+/// A model with masks inserted, compiled once: the part before the first mask, and one optimiser step of the rest.
 pub struct Learner {
     /// The levels that are masked.
     pub levels: Vec<Level>,
     /// The settings it was compiled for.
     pub settings: Settings,
-    /// Weight of the L1 term at which searches begin, which may be changed from one to the next.
+    /// Weight λ of the L1 term with which searches start; may be changed between searches.
     pub lambda: f32,
-    /// How often classes that are not there show as much.
+    /// How often absent classes show as much evidence.
     pub false_alarms: FalseAlarms,
     pub(super) places: Option<PlaceTest>,
     prefix: Option<Box<dyn Session>>,
     pub(super) step: Step,
     pub(super) classes: usize,
     pub(super) multi_label: bool,
-    /// Whether classes exclude each other, so that chance bounds the null.
+    /// Whether classes exclude each other, so that chance is a lower bound of the null.
     pub(super) exclusive: bool,
     fixed_batch: Option<usize>,
-    /// For each crossing value of the cut, whether it is the image itself.
+    /// For each crossing value of the cut, whether it is the input image.
     crossing_is_image: Vec<bool>,
-    /// Position among the crossing values of each level's unmasked feature map, where it crosses.
+    /// For each level, the index of its unmasked feature map among the crossing values, if it is one.
     level_crossing: Vec<Option<usize>>,
 }
 
@@ -87,7 +87,7 @@ impl Learner {
     /// Compiles a model for learning masks at `levels`.
     ///
     /// # Errors
-    /// A node without a gradient rule, or an operator that the engine lacks.
+    /// A node without a gradient rule, or an operator that the engine does not support.
     pub fn new(model: &Model, levels: Vec<Level>, mut settings: Settings) -> Result<Self> {
         settings.look &= has_crowd(model.classes);
         let multi_label = model.is_sigmoid();
@@ -114,7 +114,7 @@ impl Learner {
         })
     }
 
-    /// Most images in one batch, by memory.
+    /// Maximum number of images in one batch, limited by memory.
     pub fn images(&self) -> usize {
         self.step.images()
     }
@@ -128,7 +128,7 @@ impl Learner {
         prepared.pop().ok_or_else(|| missing(model))
     }
 
-    /// [`Learner::prepare`] of several images, in batches where the model allows them.
+    /// [`Learner::prepare`] for several images, in batches if the model allows them.
     ///
     /// # Errors
     /// If the engine fails.
@@ -136,7 +136,7 @@ impl Learner {
         self.prepare_images(model, images, true)
     }
 
-    /// [`Learner::prepare_all`], with what their windows show or without.
+    /// [`Learner::prepare_all`], with or without evaluating windows.
     pub(super) fn prepare_images(
         &mut self,
         model: &Model,
@@ -191,7 +191,7 @@ impl Learner {
         Ok(all)
     }
 
-    /// A query that asks for nothing.
+    /// A query without a class of interest, for calls that need only logits.
     pub(super) fn blank(&self) -> Query {
         Query {
             class: 0,
@@ -205,10 +205,10 @@ impl Learner {
     }
 
     /// The unmasked feature map of a level (C×H×W), if it is computed before the masks and
-    /// [`Settings::keep_features`] asked for it.
+    /// [`Settings::keep_features`] is set.
     pub fn feature(&self, prepared: &Prepared, level: usize) -> Option<Vec<f32>> {
         let values = prepared.crossing[self.level_crossing[level]?].as_floats()?;
-        // A fixed batch repeats the image; the first is enough.
+        // A fixed batch contains the image several times; the first is enough.
         let one = &values[..values.len() / self.fixed_batch.unwrap_or(1)];
         Some(self.levels[level].feature().channels_first(one))
     }
@@ -217,7 +217,7 @@ impl Learner {
     /// `progress` is called after each step.
     ///
     /// # Errors
-    /// If the engine fails or the output stops being a number.
+    /// If the engine fails or a score is not finite.
     pub fn learn(
         &mut self,
         model: &Model,
@@ -243,7 +243,7 @@ impl Learner {
         self.search_all(model, cases, learned, progress)
     }
 
-    /// Learns the masks of cases anew at other λ, one a case, which stay. `like`: what was learned of these cases, or their empty masks.
+    /// Learns the masks of cases again at other, fixed λ, one per case. `like`: the results for these cases, or their empty masks.
     ///
     /// # Errors
     /// As [`Learner::learn`].
@@ -270,7 +270,7 @@ impl Learner {
         found
     }
 
-    /// Whether the empty mask is the answer, without a search: no evidence, or as much as many classes that are not there show.
+    /// Whether the empty mask is the result without a search: there is no evidence, or many absent classes show as much.
     fn is_known(&self, l: &Learned) -> bool {
         let nothing = l.query.evidence() <= 0.0 || l.found.as_ref().is_some_and(|f| f.p_value > WEAK);
         self.settings.exact && self.settings.objective == Objective::Evidence && nothing
@@ -285,7 +285,7 @@ impl Learner {
     ) -> Result<Vec<Learned>> {
         let open: Vec<usize> = (0..cases.len()).filter(|&q| !self.is_known(&learned[q])).collect();
         self.step.expect(open.len());
-        // What was found on a closer look is learned there.
+        // If a closer look showed the class, its masks are learned on the cut-out.
         let image = |q: usize| learned[q].look().map_or(cases[q].0, |look| look.prepared.as_ref());
         let rows: Vec<Case<'_>> =
             open.iter().map(|&q| Case { prepared: image(q), query: &learned[q].query }).collect();
@@ -293,7 +293,7 @@ impl Learner {
         let (steps, mut ticks) = (self.settings.iterations, 0);
         let mut found = vec![];
         for (done, part) in batches.iter().enumerate() {
-            // However many batches there are, they tell of as many steps as one.
+            // Progress is scaled so that several batches report as many steps as one.
             let mut tick = |step: usize| {
                 let until = (done * steps + step) / batches.len();
                 let more = (until - ticks) as u64;
@@ -319,7 +319,7 @@ impl Learner {
         Ok(learned)
     }
 
-    /// Learns the masks of cases that fit into one batch. `tick` is told the number of steps taken.
+    /// Learns the masks of cases that fit into one batch. `tick` receives the number of steps taken.
     fn search(
         &mut self,
         model: &Model,
@@ -351,7 +351,7 @@ impl Learner {
             if lost.is_empty() {
                 break;
             }
-            // Alone, so that what another query loses changes nothing.
+            // One query at a time, so that the result does not depend on which other queries are retried.
             for q in lost {
                 if let Some(masks) = keeping[q].again() {
                     found[q].masks = masks;
@@ -370,7 +370,7 @@ impl Learner {
         Ok(found)
     }
 
-    /// Steps from the masks of `found`, which go to where they end. `first`: the step from which iterates count.
+    /// Takes steps from the masks in `found` and stores the resulting masks there. `first`: the step from which masks are considered.
     fn round(
         &mut self,
         model: &Model,
@@ -413,7 +413,7 @@ impl Learner {
             }
             return Ok(());
         }
-        // The last iterate has not been looked at.
+        // The last masks have not been evaluated yet.
         let logits = self.step.logits(cases, &search.masks.iter().collect::<Vec<_>>())?;
         for (i, (logits, masks)) in logits.iter().zip(search.masks).enumerate() {
             found[i].passes.forward += 1;
@@ -427,7 +427,7 @@ impl Learner {
         Ok(())
     }
 
-    /// Logits of prepared images under given masks (one vector a level, C×H×W row-major).
+    /// Logits of prepared images under given masks (one vector per level, C×H×W row-major).
     ///
     /// # Errors
     /// If the engine fails.
@@ -444,13 +444,13 @@ impl Learner {
         self.total(lambda, query, logits, self.step.size(masks))
     }
 
-    /// The loss at masks of a known size ([`Step::size`]).
+    /// The loss for masks of a known size ([`Step::size`]).
     fn total(&self, lambda: f32, query: &Query, logits: &[f32], size: f64) -> f64 {
         self.settings.objective.value(query, logits) + f64::from(lambda) * size
     }
 }
 
-/// What a search found.
+/// Result of a search.
 struct Searched {
     masks: Vec<Vec<f32>>,
     lambda: f32,
@@ -460,13 +460,13 @@ struct Searched {
 }
 
 impl Searched {
-    /// Whether a loss is below all before it.
+    /// Whether a loss is below all losses so far.
     fn beaten_by(&self, loss: f64) -> bool {
         self.losses.iter().all(|&l| loss < l)
     }
 }
 
-/// Makes the mean of `count` - 1 masks that of `count`.
+/// Updates the running mean of `count` - 1 masks to that of `count`.
 fn fold_in(mean: &mut [Vec<f32>], masks: &[Vec<f32>], count: usize) {
     for (mean, mask) in mean.iter_mut().flatten().zip(masks.iter().flatten()) {
         *mean += (mask - *mean) / count as f32;

@@ -1,4 +1,4 @@
-//! Levels of the hierarchy: which feature maps are masked.
+//! Levels of the hierarchy: the feature maps that are masked.
 
 use std::collections::HashSet;
 
@@ -12,14 +12,14 @@ use candor_graph::shape::Dim;
 use crate::error::{Error, ModelError, Result};
 use crate::model::{Model, unknown_value};
 
-/// Most levels that are chosen automatically.
+/// Maximum number of automatically chosen levels.
 const MAX_LEVELS: usize = 4;
-/// Most cells of an automatically chosen level, as the side of a square: 56 for a 224² input, 32 for a 32² one.
+/// Maximum size of an automatically chosen level, as the side of a square: 56 for a 224² input, 32 for a 32² one.
 const MAX_SIDE: usize = 64;
-/// How the names of values begin that rewrites make.
+/// Prefix of the names of values that rewrites make.
 const MADE: &str = "candor_";
-/// The L1 term of full masks at the default λ, in units of ln(K)²: the squared log-odds that lie between certainty and
-/// chance among K classes. Chosen on twenty photos of imagenet/val and thirty of CIFAR-10 that no reported result uses.
+/// The L1 term of full masks at the default λ, in units of ln(K)²: the squared difference in log-odds between certainty and
+/// chance among K classes. Chosen on twenty photos of imagenet/val and thirty of CIFAR-10 that are not used in any reported result.
 const FULL_SPARSITY: f64 = 1.5;
 
 /// A feature map that is masked.
@@ -42,13 +42,13 @@ impl Level {
         Some(Level { value, name, shape: feature.shape, layout: feature.layout })
     }
 
-    /// The value as features at places.
+    /// The value as a feature map.
     pub fn feature(&self) -> Feature {
         Feature { value: self.value, layout: self.layout, shape: self.shape }
     }
 }
 
-/// The levels of those names, or the automatic ones if none is named.
+/// The levels with these names, or the automatic ones if none is named.
 ///
 /// # Errors
 /// As [`named_levels`] and [`automatic_levels`].
@@ -56,18 +56,18 @@ pub fn choose(model: &Model, names: &[String]) -> Result<Vec<Level>> {
     if names.is_empty() { automatic_levels(model) } else { named_levels(model, names) }
 }
 
-/// λ at which the L1 term of full masks, λ Σ_l C_l √(H_l·W_l), has the same size relative to the odds for every model.
+/// λ at which the L1 term of full masks, λ Σ_l C_l √(H_l·W_l), is the same relative to ln(K)² for every model.
 pub fn default_lambda(levels: &[Level], classes: usize) -> f64 {
     let size = |l: &Level| l.shape[0] as f64 * ((l.shape[1] * l.shape[2]) as f64).sqrt();
     FULL_SPARSITY * (classes.max(2) as f64).ln().powi(2) / levels.iter().map(size).sum::<f64>()
 }
 
-/// The last feature map of each spatial size that everything on the way from the image to the logits passes through:
-/// for a residual network the ends of its stages. At most the four coarsest, none with more than 64² places, none without
+/// The last feature map of each spatial size through which every path from the image to the logits passes:
+/// for a residual network the ends of its stages. At most the four coarsest, none with more than 64² positions, none without
 /// spatial extent, and not the class score maps of a fully convolutional head. Finest first.
 ///
-/// A network of one spatial size (a vision transformer) has its residual stream at 1/4, 2/4, 3/4 and 4/4 of the depth
-/// instead: of the residual sums, those that can still reach the logits from every place.
+/// For a network with one spatial size (a vision transformer), the residual stream at 1/4, 2/4, 3/4 and 4/4 of the depth instead,
+/// counting only the residual sums from which the logits can be reached from every position.
 ///
 /// # Errors
 /// [`Error::Model`] if there is none.
@@ -80,18 +80,18 @@ pub fn automatic_levels(model: &Model) -> Result<Vec<Level>> {
     Ok(levels)
 }
 
-/// A feature map, whether it is masked if none is named, and why.
+/// A feature map, and whether and why it is an automatic level.
 #[derive(Clone, Debug)]
 pub struct Surveyed {
     /// The feature map.
     pub level: Level,
     /// Whether it is one of [`automatic_levels`].
     pub chosen: bool,
-    /// Why, or why not: half a sentence for people.
+    /// Why, or why not, in half a sentence.
     pub why: String,
 }
 
-/// All feature maps on every path to the logits, in order, each with the judgement of [`automatic_levels`].
+/// All feature maps on every path to the logits, in order, each with the decision of [`automatic_levels`].
 pub fn survey(model: &Model) -> Vec<Surveyed> {
     let maps = feature_maps(model);
     let in_parts = read_in_parts(&model.graph);
@@ -144,8 +144,9 @@ pub fn survey(model: &Model) -> Vec<Surveyed> {
     maps.iter().zip(over_image).map(surveyed).collect()
 }
 
-/// Whose grid lies over the whole image: computed place by place from it, or of its proportions, to a cell; and no finer than one
-/// before. Windows and heads of attention (N×windows×49×C, say) are rank four too, and so are read as feature maps.
+/// For each map, whether its grid covers the whole image: it is computed position by position from the image or has its aspect ratio, to
+/// within a cell, and it is no finer than an earlier one. Windows and attention heads (N×windows×49×C, for example) are of rank four,
+/// too, and are therefore read as feature maps.
 fn over_the_image(model: &Model, maps: &[Level]) -> Vec<bool> {
     let [_, height, width] = model.input_shape;
     let grids = grids_of_the_image(&model.graph, model.input);
@@ -162,9 +163,9 @@ fn over_the_image(model: &Model, maps: &[Level]) -> Vec<bool> {
     maps.iter().map(lies).collect()
 }
 
-/// Values of rank four whose last two axes are those of the image, in steps: what windows and operators on single places make of it.
+/// Values of rank four whose last two axes are those of the image, possibly strided: outputs of windows and of positionwise operators.
 fn grids_of_the_image(graph: &Graph, input: ValueId) -> HashSet<ValueId> {
-    // These move or join axes, or take all places together.
+    // These move or merge axes, or combine all positions.
     const OTHERWISE: [&str; 12] = [
         "Transpose",
         "Reshape",
@@ -185,7 +186,7 @@ fn grids_of_the_image(graph: &Graph, input: ValueId) -> HashSet<ValueId> {
             node.inputs.iter().flatten().filter(|&&id| graph.constant(id).is_none()).peekable();
         let over = features.peek().is_some() && features.all(|id| grids.contains(id));
         let places = |id: &ValueId| matches!(graph.shape(*id).as_deref(), Some([_, _, Dim::Fixed(h), Dim::Fixed(w)]) if h * w > 1);
-        // Factors for whole channels (squeeze and excitation) leave the places where they are.
+        // Per-channel factors (squeeze and excitation) do not move positions.
         let mut read = node
             .inputs
             .iter()
@@ -200,8 +201,8 @@ fn grids_of_the_image(graph: &Graph, input: ValueId) -> HashSet<ValueId> {
     grids
 }
 
-/// The sums of two computed values among the feature maps. Where the logits read the class token alone, the sums behind the
-/// last attention are left out: what stands at the other tokens there reaches nothing.
+/// The sums of two computed values among the feature maps. If the logits depend only on the class token, the sums after the last
+/// attention are left out: the logits do not depend on their other tokens.
 fn residual_stream(graph: &Graph, maps: &[Level]) -> Vec<Level> {
     let position = |value: ValueId| graph.nodes.iter().position(|n| n.outputs.contains(&Some(value)));
     let computed = |n: &Node| n.inputs.iter().flatten().all(|&id| graph.constant(id).is_none());
@@ -232,7 +233,7 @@ fn residual_stream(graph: &Graph, maps: &[Level]) -> Vec<Level> {
 /// Levels by the names of their values, sorted from fine to coarse.
 ///
 /// # Errors
-/// [`Error::Graph`] for a name that does not exist (the nearest are suggested), is no feature map, or does not lie
+/// [`Error::Graph`] for a name that does not exist (the nearest are suggested), is not a feature map, or is not
 /// between the image and the logits.
 pub fn named_levels(model: &Model, names: &[String]) -> Result<Vec<Level>> {
     let at = |e| Error::graph(&model.info.path, e);
@@ -252,20 +253,20 @@ pub fn named_levels(model: &Model, names: &[String]) -> Result<Vec<Level>> {
     Ok(levels)
 }
 
-/// All feature maps that dominate the logits, in order.
+/// All feature maps through which every path to the logits passes, in order.
 pub fn feature_maps(model: &Model) -> Vec<Level> {
     let graph = &model.graph;
     let weighted = graph.nodes.iter().filter(|n| matches!(n.op.as_str(), "Conv" | "Gemm" | "MatMul"));
-    // Values from which some weight is still to come. Behind the last one lie the class score maps.
+    // Values before the last weighted layer. The class score maps are after it.
     let before_weights: Vec<ValueId> = weighted.filter_map(|n| n.input(0)).collect();
     let before_weights = graph.ancestors(&before_weights);
     let grids = grids_of_the_image(graph, model.input);
-    // A row or a column of cells over the image is a map as well.
+    // A single row or column of cells over the image counts as a map, too.
     let spread = |l: &Level, grid: bool| {
         let (short, long) = (l.shape[1].min(l.shape[2]), l.shape[1].max(l.shape[2]));
         short > 1 || (grid && long > 1)
     };
-    // What a rewrite made within a node of the file has no name there.
+    // Values that a rewrite made inside a node of the file have no name in the file.
     let producers = graph.producers();
     let is_within = |v: ValueId| {
         graph.name(v).starts_with(MADE) && producers.get(&v).is_some_and(|&i| graph.nodes[i].is_made())

@@ -1,6 +1,6 @@
-//! The reliable mask as nodes: Adam in a Loop, for exported models. [`super::learn`] does the same step by step. Where windows are asked the
-//! loop begins at the class's place, λ follows what the masks keep, and the sparsest masks that keep the evidence are returned; of what
-//! [`super::learn`] does only the closer look is left out.
+//! The reliable mask as graph nodes: Adam in a Loop, for exported models. [`super::learn`] does the same step by step. If windows are
+//! evaluated, the loop starts from the class's window, λ is adapted to what the masks keep, and the sparsest masks that keep the evidence
+//! are returned; of [`super::learn`], only the closer look is missing.
 
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::error::{GraphError, Result};
@@ -26,18 +26,18 @@ use crate::map::Interpolation;
 use crate::model::Model;
 use crate::nodes::{canvas, maps};
 
-/// What an exported map shows beside what the settings of its search say.
+/// Settings of an exported map besides those of its search.
 pub struct Shown<'s> {
-    /// How levels come to the image's size.
+    /// How levels are resized to the image.
     pub interpolation: Interpolation,
     /// Whether maps with weak evidence are shown.
     pub weak: bool,
-    /// What classes that are not there show.
+    /// How much evidence absent classes show.
     pub false_alarms: &'s FalseAlarms,
 }
 
-/// The graph from image and class to the fused map. The masks of the top-1 class, whose maxima are the scales, are learned in
-/// a loop of their own. `None` where windows are to be asked and the model allows no batch of them.
+/// Builds the graph from image and class to the fused map. The masks of the top-1 class, whose maxima are the scales, are learned in
+/// a separate loop. `None` if windows are to be evaluated and the model does not allow a batch of them.
 ///
 /// # Errors
 /// A node without a gradient rule, or a graph that is malformed.
@@ -78,7 +78,7 @@ pub fn as_nodes(
     }
     let mut map = fused.ok_or_else(|| GraphError::Malformed("no level to mask".into()))?;
     if let Some(strength) = strength.filter(|_| !shown.weak) {
-        // The map of weak evidence is put aside; of less there is none, if its mask is known.
+        // The map of weak evidence is hidden unless requested; below that the map is empty if the empty mask is known to be optimal.
         let [evidence, weak] = [EVIDENCE, WEAK].map(|rate| reaches(strength, shown.false_alarms, rate));
         map = map * (evidence + (1.0 - weak));
     }
@@ -86,13 +86,13 @@ pub fn as_nodes(
     canvas::finish(model, b.finish()?, map).map(Some)
 }
 
-/// 1 where no more classes that are not there show as much than the rate says, N×1×1×1.
+/// 1 if at most the given rate of absent classes shows as much evidence, else 0; N×1×1×1.
 fn reaches<'b>(strength: Expr<'b>, false_alarms: &FalseAlarms, rate: f64) -> Expr<'b> {
     let threshold = false_alarms.place.strength(rate).min(f64::from(f32::MAX)) as f32;
     (strength - threshold).is_positive().reshape(&[-1, 1, 1, 1])
 }
 
-/// The network without masks, and what the masked one takes from before the first mask.
+/// The network without masks, with the values before the first mask that the masked network uses.
 pub fn unmasked(model: &Model, masked: &Masked) -> Graph {
     let mut graph = masked.cut.prefix.clone();
     let prefix = std::mem::take(&mut graph.nodes);
@@ -111,7 +111,7 @@ pub(super) fn null_logits<'b>(b: &'b Builder, masked: &Masked) -> Result<Expr<'b
     logits_under(b, masked, &zeros)
 }
 
-/// Logits under masks, one a level.
+/// Logits under masks, one per level.
 pub(super) fn logits_under<'b>(b: &'b Builder, masked: &Masked, masks: &[Expr<'b>]) -> Result<Expr<'b>> {
     let suffix = &masked.cut.suffix;
     let up = suffix.ancestors(&[suffix.outputs[0]]);
@@ -120,7 +120,7 @@ pub(super) fn logits_under<'b>(b: &'b Builder, masked: &Masked, masks: &[Expr<'b
     copied_logits(b, masked, (&forward, &sites))
 }
 
-/// The logits that copies of some of the layers behind the masks come to, with other values in the place of some.
+/// The logits computed by copies of the nodes after the masks, with some values replaced.
 pub(super) fn copied_logits<'b>(
     b: &'b Builder,
     masked: &Masked,
@@ -131,7 +131,7 @@ pub(super) fn copied_logits<'b>(
     logits.map(|&id| b.value(id)).ok_or_else(|| GraphError::Malformed("no mask reaches the logits".into()))
 }
 
-/// What the searches have in common.
+/// What all searches share.
 struct Search<'s, 'b> {
     model: &'s Model,
     settings: &'s Settings,
@@ -141,13 +141,13 @@ struct Search<'s, 'b> {
     windows: Option<Windows<'s, 'b>>,
 }
 
-/// Larger than any size of masks.
+/// Larger than the size of any masks: no masks were accepted yet.
 const NONE_YET: f32 = 1e30;
-/// Least evidence by which a share is told.
+/// Lower bound of the evidence in the denominator of a share.
 const SOME: f32 = 1e-6;
 
-/// The state of a λ that follows: λ, the size of the sparsest masks that keep enough and the largest share that any keep (N×1×1×1 each),
-/// those masks and these.
+/// The state of an adapted λ: λ, the size of the sparsest masks that keep enough and the largest share that any masks keep (N×1×1×1
+/// each), the former masks and the latter.
 struct Following<'b> {
     lambda: Expr<'b>,
     size: Expr<'b>,
@@ -171,7 +171,7 @@ impl<'b> Following<'b> {
         Ok(Following { lambda: *lambda, size: *size, share: *share, sparsest, fullest })
     }
 
-    /// [`super::keep::Keeping::observe`] of masks, as nodes. `counts`: 1 where they count.
+    /// [`super::keep::Keeping::observe`] as nodes. `counts`: 1 where the masks may be accepted.
     fn observed(
         &self,
         (masks, sizes): (&[Expr<'b>], Expr<'b>),
@@ -199,7 +199,7 @@ impl<'b> Following<'b> {
 }
 
 impl<'b> Search<'_, 'b> {
-    /// Log-odds that are at least chance, where the settings say so.
+    /// Log-odds raised to chance, if the settings say so.
     fn raised(&self, log_odds: Expr<'b>) -> Expr<'b> {
         if !(self.settings.floor_at_chance && self.model.head.is_exclusive()) {
             return log_odds;
@@ -208,7 +208,7 @@ impl<'b> Search<'_, 'b> {
         maximum(log_odds, log_odds.builder().scalar(chance))
     }
 
-    /// The masks of a query, and the strength of its evidence where places are asked: see [`super::learn::Learner::learn`].
+    /// The masks of a query, and the strength of its evidence if windows are evaluated: see [`super::learn::Learner::learn`].
     fn learn(
         &self,
         name: &str,
@@ -231,7 +231,7 @@ impl<'b> Search<'_, 'b> {
         let losses_only = losses_only(self.settings, self.model.classes);
         let query = QueryInputs { one_hot, rivals, reference: self.logits, floor, target, losses_only };
         let sites = &self.masked.sites;
-        // One row a query, whatever N is.
+        // One row per query, for any N.
         let row = (one_hot.sum(&[1], true) * 0.0).reshape(&[-1, 1, 1, 1]);
         let full = |site: &MaskSite, value: f32| row + row.builder().constant(filled(site, value));
         let start = |site: &MaskSite| match (&self.windows, &placed) {
@@ -257,14 +257,14 @@ impl<'b> Search<'_, 'b> {
         Ok((masks, placed.map(|placed| placed.strength)))
     }
 
-    /// What a loop reads of the graph around it.
+    /// The outer values that a loop reads.
     fn captured(&self, query: &QueryInputs<'b>) -> Vec<(ValueId, Expr<'b>)> {
         let b = self.logits.builder();
         let crossing = self.masked.cut.crossing.iter().map(|&id| (id, b.value(id)));
         self.masked.queries.iter().copied().zip(query.all()).chain(crossing).collect()
     }
 
-    /// Masks after all steps at one λ. `start`: masks and moments.
+    /// Masks after all steps at a constant λ. `start`: masks and moments.
     fn repeat(&self, name: &str, query: &QueryInputs<'b>, start: Vec<Expr<'b>>) -> Result<Vec<Expr<'b>>> {
         let Body { graph, turn, carried, .. } = self.body(None)?;
         let carried = carried.into_iter().zip(start).collect();
@@ -274,8 +274,8 @@ impl<'b> Search<'_, 'b> {
         Ok(masks)
     }
 
-    /// The sparsest masks that keep the evidence, at a λ that follows: rounds as [`super::learn`] takes them, further ones only while a query of the
-    /// batch has none. `lost`: 1 for the queries that are searched for, N×1×1×1.
+    /// The sparsest masks that keep the evidence, with an adapted λ, in the rounds of [`super::learn`]; further rounds run only while a
+    /// query of the batch has no such masks. `lost`: 1 for the queries that are searched for, N×1×1×1.
     fn follow(
         &self,
         name: &str,
@@ -306,13 +306,13 @@ impl<'b> Search<'_, 'b> {
             let last = if round == 0 {
                 b.repeat(&name, steps, body)?
             } else {
-                // None if no query lost its class.
+                // Zero iterations if every query has found masks.
                 let any = lost.op("ReduceMax", &[], &[("keepdims", Attr::Int(0))]) * steps as f32;
                 b.repeat_counted(&name, any.op("Cast", &[], &[("to", Attr::Int(INT64))]), body)?
             };
             let (masks, rest) = last.split_at(self.masked.sites.len());
             found = Following::of(&rest[2 * masks.len()..])?;
-            // The last masks have not been looked at.
+            // The last masks have not been evaluated yet.
             let seen = (masks, size(&self.masked.sites, masks)?);
             let share = share(query, logits_under(b, self.masked, masks)?, self.model.is_sigmoid());
             found = found.observed(seen, share, lost, self.settings.keep);
@@ -324,7 +324,7 @@ impl<'b> Search<'_, 'b> {
         Ok(masks.map(|(sparsest, fullest)| sparsest * (1.0 - lost) + fullest * lost).collect())
     }
 
-    /// One step of Adam for all masks; see [`super::adam`]. With `first`, the step from which masks count, λ follows as well.
+    /// One step of Adam for all masks; see [`super::adam`]. With `first`, the step from which masks are considered, λ is adapted as well.
     fn body(&self, first: Option<usize>) -> Result<Body> {
         let Masked { cut, sites, lambda, queries, .. } = self.masked;
         let b = Builder::new(cut.suffix.clone());
@@ -373,19 +373,19 @@ impl<'b> Search<'_, 'b> {
     }
 }
 
-/// ONNX's number of the type.
+/// ONNX's code of the type int64.
 const INT64: i64 = 7;
 
-/// A turn of a search, and which of its inputs are handed on.
+/// The body of a search's loop, and which of its inputs are loop state.
 struct Body {
     graph: Graph,
     turn: ValueId,
     carried: Vec<ValueId>,
-    /// The input that says of which queries masks are noted, where λ follows.
+    /// The input that marks the queries whose masks are recorded, if λ is adapted.
     lost: Option<ValueId>,
 }
 
-/// Share of a query's evidence that is in logits, N×1×1×1.
+/// Fraction of a query's evidence in logits, N×1×1×1.
 fn share<'b>(q: &QueryInputs<'b>, logits: Expr<'b>, multi_label: bool) -> Expr<'b> {
     let kept = log_odds_of(logits, q.one_hot, q.rivals, multi_label) - q.floor;
     let evidence = maximum(q.target - q.floor, kept.builder().scalar(SOME));

@@ -1,4 +1,4 @@
-//! A model's graph with masks in it and the gradient of an objective with respect to them, cut before the first mask.
+//! A model's graph with masks and the gradient of an objective with respect to them, cut before the first mask.
 
 use candor_graph::builder::Builder;
 use candor_graph::error::Result;
@@ -16,19 +16,19 @@ use super::settings::Settings;
 use crate::engine::Folding;
 use crate::model::Model;
 
-/// The two parts, and where the masks are.
+/// The two parts of the cut graph, and the masks.
 pub struct Masked {
-    /// Where the masks are.
+    /// The masks.
     pub sites: Vec<MaskSite>,
     /// The inputs of [`QueryInputs`], in its order.
     pub queries: Vec<ValueId>,
-    /// The suffix's inputs are the masks, the queries and what crosses; its outputs the logits and the masks' gradients.
+    /// The suffix's inputs are the masks, the queries and the crossing values; its outputs are the logits and the masks' gradients.
     pub cut: Cut,
-    /// Weight of the L1 term: the settings', else one by the levels' sizes.
+    /// Weight λ of the L1 term: the settings', else the default for the sizes of the levels.
     pub lambda: f32,
 }
 
-/// Puts masks and the objective into a model's graph and cuts it.
+/// Inserts masks and the objective into a model's graph and cuts it.
 pub fn masked(model: &Model, levels: &[Level], settings: &Settings) -> Result<Masked> {
     let features: Vec<_> = levels.iter().map(Level::feature).collect();
     let (mut graph, sites) = insert::insert_masks(model.graph.clone(), &features, settings.shape)?;
@@ -46,15 +46,15 @@ pub fn masked(model: &Model, levels: &[Level], settings: &Settings) -> Result<Ma
     Ok(Masked { sites, queries, cut, lambda })
 }
 
-/// Derivative of the L1 term per λ: t_l · |feature|/|mask|, so that a mask that is broadcast counts as the full one that it stands
-/// for.
+/// Derivative of the L1 term divided by λ: t_l · |feature|/|mask|, so that a broadcast mask weighs as much as the full mask that it
+/// represents.
 pub(super) fn l1_weight(site: &MaskSite) -> f32 {
     let size = |shape: [usize; 3]| shape.iter().product::<usize>() as f32;
     let [_, height, width] = site.value_shape;
     size(site.value_shape) / size(site.mask_shape) / ((height * width) as f32).sqrt()
 }
 
-/// Adds the objective's inputs and the gradients of the masks; outputs are the logits and then the gradients.
+/// Adds the objective's inputs and the gradients of the masks; the outputs are the logits, then the gradients.
 fn with_objective(
     graph: Graph,
     sites: &[MaskSite],
@@ -78,7 +78,7 @@ fn with_objective(
     let ids = inputs.all().map(|e| e.id()).to_vec();
     let seed = settings.objective.seed(builder.value(logits), &inputs, multi_label).id();
     let mut graph = builder.finish()?;
-    // The sweep differentiates the classifier, not the seed's own arithmetic.
+    // The sweep differentiates the classifier, not the arithmetic of the seed.
     let seed_nodes = graph.nodes.split_off(forward);
     let masks: Vec<_> = sites.iter().map(|s| s.mask).collect();
     let classifier = graph.nodes.len();

@@ -1,22 +1,21 @@
-//! The output distance D: what "the output stays what it was" means. Each objective has its value and, as a graph, its
-//! derivative with respect to the logits; a test holds one against the other.
+//! The output distance D: what it means to keep the output. Each objective has its value and, as a graph, its
+//! derivative with respect to the logits; a test compares them.
 
 use candor_graph::builder::Expr;
 
 use super::places::Place;
 use crate::scores::{log_odds, softmax};
 
-/// Keeps a class out of a logsumexp.
+/// Excludes a class from a logsumexp.
 pub const EXCLUDED: f32 = -1e9;
 
 /// The output distance D(S(x; m), S(x); c).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Objective {
-    /// (o_c(S(x;m)) − t)² with the target t ([`Query::target`]), the log-odds o_c and the null n_c (ours, the default). A class
-    /// whose target is the null (t = n_c) costs nothing below n_c, so that the empty mask is its
-    /// exact optimum. A class that is there is held to its odds below n_c too: were the cost flat there, a mask that
-    /// once fell below the null would never find back. Where windows are asked, only a loss costs ([`Query::losses_only`]): rivals elsewhere
-    /// may go.
+    /// (o_c(S(x;m)) − t)² with the target t ([`Query::target`]), the log-odds o_c and the null n_c (new in Candor, the default). For a
+    /// class whose target is the null (t = n_c), log-odds below n_c cost nothing, so that the empty mask is its exact optimum. For a
+    /// class with evidence they do: if the cost were flat there, a mask that once fell below the null would never recover. If windows are
+    /// evaluated, only a loss of log-odds costs ([`Query::losses_only`]): masks may remove rivals elsewhere.
     Evidence,
     /// (S_c(x;m) − S_c(x))²: closest to the source.
     Logit,
@@ -28,7 +27,7 @@ pub enum Objective {
     Kl,
 }
 
-/// What a query fixes: inputs of the graph, one row a query. N×K each but `floor` and `target`, N×1.
+/// The inputs of the graph that describe a query, one row per query: N×1 for `floor` and `target`, N×K for the others.
 pub struct QueryInputs<'b> {
     /// 1 for the queried class.
     pub one_hot: Expr<'b>,
@@ -36,37 +35,37 @@ pub struct QueryInputs<'b> {
     pub rivals: Expr<'b>,
     /// Logits of the unmasked image.
     pub reference: Expr<'b>,
-    /// n_c.
+    /// The null log-odds n_c, raised to chance if the settings say so.
     pub floor: Expr<'b>,
-    /// The log-odds that are to be kept.
+    /// The log-odds to keep.
     pub target: Expr<'b>,
-    /// Only a loss of log-odds costs.
+    /// Whether only a loss of log-odds costs.
     pub losses_only: bool,
 }
 
 impl<'b> QueryInputs<'b> {
-    /// All of them, in the order in which a step takes them.
+    /// All of them, in the order of a step's inputs.
     pub fn all(&self) -> [Expr<'b>; 5] {
         [self.one_hot, self.rivals, self.reference, self.floor, self.target]
     }
 }
 
-/// The numbers behind one row of [`QueryInputs`].
+/// The numbers of one row of [`QueryInputs`].
 #[derive(Clone, Debug)]
 pub struct Query {
     /// The class.
     pub class: usize,
-    /// Classes that do not compete with it, beside itself.
+    /// Classes besides itself that do not compete with it.
     pub left_out: Vec<usize>,
-    /// Labels do not exclude each other: o_c = S_c.
+    /// Whether classes do not exclude each other: o_c = S_c.
     pub multi_label: bool,
     /// Logits of the unmasked image.
     pub reference: Vec<f32>,
-    /// n_c.
+    /// The null log-odds n_c, raised to chance if the settings say so.
     pub floor: f64,
-    /// Where the class is by itself, if windows were asked.
+    /// The window that shows the class best, if windows were evaluated.
     pub place: Option<Place>,
-    /// Only a loss of log-odds costs.
+    /// Whether only a loss of log-odds costs.
     pub losses_only: bool,
 }
 
@@ -80,7 +79,7 @@ impl Query {
         row
     }
 
-    /// The log-odds o_c(S) = S_c − logsumexp of the rivals; S_c itself where labels do not exclude each other.
+    /// The log-odds o_c(S) = S_c − logsumexp of the rivals; S_c itself if classes do not exclude each other.
     pub fn log_odds(&self, logits: &[f32]) -> f64 {
         if self.multi_label || logits.len() == 1 {
             return f64::from(logits[self.class]);
@@ -88,7 +87,7 @@ impl Query {
         log_odds(logits, self.class, &self.left_out)
     }
 
-    /// The log-odds t that the mask is to keep: those of the photo or of the place where the class is by itself, whichever are higher,
+    /// The log-odds t that the mask is to keep: those of the photo or of the window that shows the class best, whichever is higher,
     /// and at least the null: max(o_c(S(x)), o_c(w_c), n_c).
     pub fn target(&self) -> f64 {
         let place = self.place.map_or(f64::NEG_INFINITY, |p| p.log_odds);
@@ -146,7 +145,8 @@ impl Objective {
             Objective::Evidence => {
                 let log_odds = |s: Expr<'b>| log_odds_of(s, q.one_hot, q.rivals, multi_label);
                 let kept = log_odds(logits);
-                // That of the whole photo as the logits are computed, so that masks of one are off by nothing, not by a rounding.
+                // For the whole photo, computed like the masked log-odds, so that all-ones masks have a distance of exactly 0, without
+                // rounding error.
                 let target = if q.losses_only { q.target } else { maximum(log_odds(q.reference), q.floor) };
                 let counts = maximum((kept - q.floor).is_positive(), (target - q.floor).is_positive());
                 let off = kept - target;
@@ -249,7 +249,7 @@ mod tests {
                     })
                 };
                 let of_photo = [(vec![], false, None), (vec![2], false, None), (vec![], true, None)];
-                // Below the target of a place, and above it.
+                // Below the target of a window, and above it.
                 let of_place = [(vec![], false, place(3.0)), (vec![], true, place(-9.0))];
                 for (left_out, multi_label, place) in of_photo.into_iter().chain(of_place) {
                     let q = Query {

@@ -1,5 +1,6 @@
-//! Where a class is by itself, as nodes, for exported models: what [`super::places`] asks window after window, here in one batch of all
-//! images and windows. A closer look, which runs the network again on parts of the image, has no such form.
+//! Finds the window that shows a class best, as nodes for exported models: [`super::places`] evaluates windows in batches of one image,
+//! this graph all windows of all images in one batch. The closer look, which runs the network again on parts of the image, has no such
+//! form.
 
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::error::{GraphError, Result};
@@ -18,49 +19,49 @@ use super::windows::{self, Window};
 use crate::model::Model;
 use crate::nodes::canvas::equals_class;
 
-/// Keeps a logarithm finite.
+/// Lower bound that keeps a logarithm finite.
 const LEAST: f32 = 1e-38;
 
-/// Windows over the coarsest level of a batch of images, and what they show.
+/// Windows over the coarsest level of a batch of images, with their logits.
 pub(super) struct Windows<'m, 'b> {
     tail: Tail<'m, 'b>,
     all: Vec<Window>,
     grid: [usize; 2],
     /// Logits of each window of each image, N×W×K.
     logits: Expr<'b>,
-    /// Evidence of the crowd, N×1.
+    /// Evidence of the crowd (see [`super::places`]), N×1.
     crowd: Expr<'b>,
 }
 
-/// Where the classes of queries are by themselves, one an image.
+/// For each image, the window that shows its query's class best.
 pub(super) struct Placed<'b> {
-    /// Number of the window, N; `None` where the whole image is the only one.
+    /// Index of the window, N; `None` if the whole image is the only one.
     window: Option<Expr<'b>>,
-    /// Log-odds with the features in the window and nothing else, N×1.
+    /// Log-odds with only the features in the window, N×1.
     pub log_odds: Expr<'b>,
-    /// Evidence above the crowd's, N×1.
+    /// Evidence above that of the crowd, N×1.
     pub strength: Expr<'b>,
 }
 
 impl<'b> Placed<'b> {
-    /// All of each image, for models of few classes. `log_odds` of the images, N×1, and the null's.
+    /// The whole image, for models of few classes, from the log-odds of the images (N×1) and their null.
     pub fn whole(log_odds: Expr<'b>, floor: Expr<'b>) -> Self {
         Placed { window: None, log_odds, strength: log_odds - floor }
     }
 }
 
-/// The layers behind the coarsest mask.
+/// The layers after the coarsest mask.
 struct Tail<'m, 'b> {
     masked: &'m Masked,
-    /// Where the mask is.
+    /// The mask.
     site: &'m MaskSite,
     nodes: Vec<Node>,
-    /// The only value that they read of the layers before: in the masked network, and as the network without masks has it, N×….
+    /// The only value of the layers before that they read: in the masked network, and in the network without masks, N×….
     crossing: (ValueId, Expr<'b>),
 }
 
 impl<'m, 'b> Tail<'m, 'b> {
-    /// `None` where they read anything else, which may count in batches.
+    /// `None` if they read anything else, which may depend on the batch.
     fn of(b: &'b Builder, masked: &'m Masked) -> Result<Option<Self>> {
         let Some(site) = masked.sites.last() else { return Ok(None) };
         let mut forward = masked.cut.suffix.clone();
@@ -79,7 +80,7 @@ impl<'m, 'b> Tail<'m, 'b> {
         Ok((is_float && batch_first).then_some(tail))
     }
 
-    /// Logits of features under a mask of one channel, each for as many images.
+    /// Logits of features under a mask of one channel, for the same number of images each.
     fn under(&self, mask: Expr<'b>, features: Expr<'b>) -> Result<Expr<'b>> {
         let b = mask.builder();
         let [channels, ..] = self.site.mask_shape;
@@ -89,12 +90,12 @@ impl<'m, 'b> Tail<'m, 'b> {
         copied_logits(b, self.masked, (&self.nodes, &replaced))
     }
 
-    /// The features of each image `times` times.
+    /// The features of each image, `times` times.
     fn repeated(&self, times: usize) -> Result<Expr<'b>> {
         let (_, features) = self.crossing;
         let shape = features.shape()?;
         let rest: Vec<i64> = shape[1..].iter().map(|d| d.fixed().map_or(-1, |n| n as i64)).collect();
-        // Rows of an image stay together, where a value has several.
+        // If a value has several rows per image, these stay together.
         let Some(Dim::Batch(rows)) = shape.first() else {
             return Err(GraphError::Malformed("features without a batch".into()));
         };
@@ -106,8 +107,8 @@ impl<'m, 'b> Tail<'m, 'b> {
 }
 
 impl<'m, 'b> Windows<'m, 'b> {
-    /// What windows over the coarsest level show of all classes; `None` where the model allows no batch of windows. `floors`: the null log-odds
-    /// of each class, N×K.
+    /// The logits of all windows over the coarsest level; `None` if the model does not allow a batch of windows. `floors`: the null
+    /// log-odds of each class, N×K.
     pub fn new(b: &'b Builder, model: &Model, masked: &'m Masked, floors: Expr<'b>) -> Result<Option<Self>> {
         let Some(tail) = Tail::of(b, masked)?.filter(|_| model.fixed_batch.is_none()) else {
             return Ok(None);
@@ -117,7 +118,7 @@ impl<'m, 'b> Windows<'m, 'b> {
         let all = windows::over(grid);
         let masks = all.iter().flat_map(|w| w.mask(grid, grid, [gain(w, grid), 0.0])).collect();
         let masks = b.constant(Tensor::floats(&[1, all.len(), height, width], masks)?);
-        // One set an image, however many there are.
+        // One set of windows per image, for any number of images.
         let each = floors.sum(&[1], true).reshape(&[-1, 1, 1, 1]) * 0.0 + masks;
         let rows = each.reshape(&[-1, 1, height as i64, width as i64]);
         let logits = tail.under(rows, tail.repeated(all.len())?)?;
@@ -132,7 +133,8 @@ impl<'m, 'b> Windows<'m, 'b> {
         Ok(Some(Windows { tail, all, grid, logits: logits.reshape(&by_window), crowd }))
     }
 
-    /// Where a class of each image is. `one_hot`, `rivals` (N×K) and `floor` (N×1) as a query has them; `odds`: log-odds of N×K logits.
+    /// The window that shows a class of each image best. `one_hot`, `rivals` (N×K) and `floor` (N×1) as in a query; `odds`: log-odds of
+    /// N×K logits.
     pub fn place(
         &self,
         (one_hot, rivals, floor): (Expr<'b>, Expr<'b>, Expr<'b>),
@@ -162,7 +164,7 @@ impl<'m, 'b> Windows<'m, 'b> {
         Ok(b.constant(Tensor::floats(&[self.all.len(), 1, height, width], masks)?))
     }
 
-    /// Masks at the start, as [`super::step::Step::start`] has them. `full`: a mask of ones of the site, one a query.
+    /// Initial masks, as in [`super::step::Step::start`]. `full`: a mask of ones for the site, one per query.
     pub fn start(&self, placed: &Placed<'b>, site: &MaskSite, full: Expr<'b>) -> Result<Expr<'b>> {
         let [_, height, width] = site.mask_shape;
         match placed.window {
@@ -188,7 +190,7 @@ pub(super) fn all_log_odds(logits: Expr<'_>, classes: usize) -> Expr<'_> {
     let exp = (logits - most).exp();
     let best = logits.op("ArgMax", &[], &[("axis", Attr::Int(1)), ("keepdims", Attr::Int(0))]);
     let best = equals_class(best, &[Dim::Batch(1), Dim::Fixed(classes)]);
-    // Of the largest term too little may be left to subtract it from the sum.
+    // Subtracting the largest term from the sum would leave too few digits.
     let others = (exp * (1.0 - best)).sum(&[1], true);
     let rest = others + (1.0 - exp) * (1.0 - best);
     logits - most - maximum(rest, b.scalar(LEAST)).op("Log", &[], &[])

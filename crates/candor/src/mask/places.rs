@@ -1,5 +1,5 @@
-//! Local evidence: which classes are there, and where. The coarsest level is covered with windows; the last layers answer for each window
-//! with everything outside it at zero, for all classes at once, so that classes compete where they are (new in Candor).
+//! Local evidence: which classes are present, and where. The coarsest level is covered with windows; the last layers classify each window
+//! with everything outside it set to zero, for all classes at once, so that classes compete at each position (new in Candor).
 
 use candor_graph::error::Result as GraphResult;
 use candor_graph::flops;
@@ -18,22 +18,22 @@ use crate::model::Model;
 use crate::passes::Passes;
 use crate::scores::all_log_odds;
 
-/// Most bytes that the values of one batch of windows may have, all together.
+/// Maximum bytes of all values of one batch of windows together.
 const BATCH_BYTES: u64 = 1 << 28;
-/// Most windows in one batch.
+/// Maximum number of windows in one batch.
 const MOST_ROWS: u64 = 64;
-/// Features in a window of share `a` of the grid are multiplied by a^-GAIN. A head that averages over places sees those of a small window as
-/// weak ones; half of that (in the logarithm) is made up for. Of 0, 1/4, 1/2, 3/4 and 1, 1/2 found most classes in tuning grids of four
-/// networks without losing any that stands alone in its photo.
+/// Features in a window that covers the fraction `a` of the grid are multiplied by a^-GAIN. A head that averages over positions sees the
+/// features of a small window as weak; this makes up for half of that (on a logarithmic scale). Of 0, 1/4, 1/2, 3/4 and 1, 1/2 found most
+/// classes in tuning grids of four networks without losing any that is alone in its photo.
 const GAIN: f32 = 0.5;
-/// The crowd is where one class in so many lies above. Models of fewer classes have none; of those the whole grid is the only window. Some part of a
-/// photo resembles one of few classes more than the others, whatever it shows: with ten classes, windows found 0.58 to 0.98 of the answers of
-/// three networks at 1 % false alarms, the whole photo all of them.
+/// The crowd is the evidence that one in this many classes of a photo has. Models with fewer classes have no crowd; for them the
+/// whole grid is the only window. With few classes, some part of any photo resembles one of them more than the others: with ten classes,
+/// windows found 0.58 to 0.98 of the answers of three networks at a false-alarm rate of 0.01, the whole photo found all of them.
 pub(super) const CROWD: usize = 20;
-/// The crowd is at least the class of this rank.
+/// Highest rank of the class whose evidence is the crowd.
 pub(super) const CROWD_RANK: usize = 10;
 
-/// The last layers of a model behind a mask on its coarsest level, compiled.
+/// The compiled last layers of a model, after a mask on its coarsest level.
 pub(super) struct PlaceTest {
     features: Box<dyn Session>,
     tail: Box<dyn Session>,
@@ -45,7 +45,7 @@ pub(super) struct PlaceTest {
     passes: Passes,
 }
 
-/// An image at its coarsest level, and what its windows show.
+/// An image at its coarsest level, with the logits of its windows.
 #[derive(Debug)]
 pub(super) struct Places {
     crossing: Vec<Tensor>,
@@ -53,23 +53,24 @@ pub(super) struct Places {
     logits: Vec<Vec<f32>>,
 }
 
-/// Where a class is by itself.
+/// The window that shows a class best.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     /// The window in which its log-odds are highest, over the grid `grid`.
     pub window: Window,
     /// Height and width of the coarsest level.
     pub grid: [usize; 2],
-    /// Its log-odds with the features in the window, and nothing else.
+    /// Its log-odds with only the features in the window.
     pub log_odds: f64,
-    /// Evidence in the window above that of the crowd: what one class in twenty of this image has, or more.
+    /// Evidence in the window minus the crowd: the evidence that one class in twenty of this image has or, among fewer than 200 classes,
+    /// that of the tenth; at least 0.
     pub strength: f64,
-    /// The strength of the whole photo, which is one of the windows.
+    /// The strength in the whole photo, which is one of the windows.
     pub of_photo: f64,
 }
 
 impl Place {
-    /// All of the image, for models of few classes: its evidence is the strength.
+    /// The whole image, for models of few classes: the strength is its evidence.
     pub(super) fn whole(grid: [usize; 2], log_odds: f64, floor: f64) -> Self {
         let strength = log_odds - floor;
         Place { window: Window::whole(grid), grid, log_odds, strength, of_photo: strength }
@@ -77,12 +78,12 @@ impl Place {
 }
 
 impl PlaceTest {
-    /// Compiles the layers before and behind a level.
+    /// Compiles the layers before and after a level.
     pub fn new(model: &Model, coarsest: &Level) -> Result<Self> {
         let Parts { cut, mask, windows, grid, rows } =
             parts(model, coarsest).map_err(|e| Error::graph(&model.info.path, e))?;
         let behind = flops::forward_from(&cut.suffix, &[mask], 1) * (windows.len() - 1) as u64;
-        // Beside one pass, which is that of the whole grid.
+        // In addition to one pass, which is that of the whole grid.
         let more = behind.div_ceil(flops::forward(&model.graph, 1).max(1));
         Ok(PlaceTest {
             features: model.engine.compile(&cut.prefix)?,
@@ -96,12 +97,12 @@ impl PlaceTest {
         })
     }
 
-    /// Passes that testing an image takes: one, and the windows' share of a pass, in arithmetic, rounded up.
+    /// Passes for testing an image: one, and the windows' part of a pass by arithmetic operations, rounded up.
     pub fn passes(&self) -> Passes {
         self.passes
     }
 
-    /// What each window of an image (C·H·W preprocessed values) shows.
+    /// Evaluates the windows of an image (C·H·W preprocessed values).
     pub fn test(&mut self, model: &Model, image: &[f32]) -> Result<Places> {
         let crossing = self.features.run(&[&model.input_tensor(image)?])?;
         let masks = self.windows.iter().map(|w| (*w, gain(w, self.grid))).collect::<Vec<_>>();
@@ -110,7 +111,7 @@ impl PlaceTest {
         Ok(Places { crossing, logits })
     }
 
-    /// Logits of an image with its features in a window multiplied by a factor, and nothing outside.
+    /// Logits of an image with its features in each window multiplied by the window's factor, and zero outside.
     fn logits(&mut self, crossing: &[Tensor], windows: &[(Window, f32)]) -> Result<Vec<Vec<f32>>> {
         let mut all = vec![];
         for part in windows.chunks(self.fixed_batch.unwrap_or(self.rows)) {
@@ -128,8 +129,8 @@ impl PlaceTest {
         Ok(all)
     }
 
-    /// Where the classes of an image are. `floors`: the null log-odds of every class. `left_out`: classes that do not compete with a queried
-    /// one.
+    /// The window that shows each class of an image best. `floors`: the null log-odds of every class. `left_out`: classes that do not
+    /// compete with a given class.
     pub fn places(
         &mut self,
         places: &Places,
@@ -166,7 +167,7 @@ impl PlaceTest {
 }
 
 impl Places {
-    /// For each class its evidence in the window where it has most, and the window's number.
+    /// For each class the largest evidence over all windows, and the index of that window.
     fn found(&self, floors: &[f64], multi_label: bool) -> Vec<(f64, usize)> {
         let mut best = vec![(f64::NEG_INFINITY, 0); floors.len()];
         for (at, logits) in self.logits.iter().enumerate() {
@@ -195,19 +196,21 @@ fn odds(logits: &[f32], class: usize, left_out: &[usize], multi_label: bool) -> 
     if multi_label { f64::from(logits[class]) } else { crate::scores::log_odds(logits, class, left_out) }
 }
 
-/// Whether what the masks gain costs nothing: rivals at other places than the class may go. Of two classes what speaks against one speaks for the
-/// other, so that a mask which may gain need keep nothing in particular: of 38 maps of a network for X-rays 13 were the same everywhere.
+/// Whether only a loss of log-odds costs, so that masks may remove rivals at other positions. Not with two classes: there, evidence
+/// against one is evidence for the other, so that a mask that may gain need not keep anything in particular (of 38 maps of a network for
+/// X-rays, 13 were constant).
 pub(super) fn losses_only(settings: &Settings, classes: usize) -> bool {
     settings.places && classes > 2
 }
 
-/// Whether a model has classes enough for windows to tell them apart.
+/// Whether a model has enough classes for windows to be evaluated.
 pub fn has_crowd(classes: usize) -> bool {
     classes >= CROWD
 }
 
-/// Evidence that one class in twenty of an image has, at least that of the tenth; nothing among fewer than twenty classes. A picture of many
-/// things lends some evidence to many classes that are not there; what they have in common is not counted for any.
+/// The evidence that one class in twenty of an image has, or that of the tenth if there are fewer than 200 classes; at least 0, and 0
+/// for fewer than twenty classes. An image with many objects gives some evidence to many absent classes; what they have in common is
+/// not counted for any.
 fn crowd(found: &[(f64, usize)]) -> f64 {
     if !has_crowd(found.len()) {
         return 0.0;
@@ -217,7 +220,7 @@ fn crowd(found: &[(f64, usize)]) -> f64 {
     evidence[(found.len() / CROWD).max(CROWD_RANK) - 1].max(0.0)
 }
 
-/// A model cut at a mask on a level, and the windows over it.
+/// A model cut at a mask on a level, for evaluating windows.
 pub(super) struct Parts {
     pub cut: insert::Cut,
     /// The mask, an input of the suffix.
@@ -225,11 +228,11 @@ pub(super) struct Parts {
     pub windows: Vec<Window>,
     /// Height and width of the level.
     pub grid: [usize; 2],
-    /// Most windows in one batch.
+    /// Maximum number of windows in one batch.
     pub rows: usize,
 }
 
-/// The layers of a model before and behind a mask on a level.
+/// Cuts a model at a mask on a level.
 pub(super) fn parts(model: &Model, level: &Level) -> GraphResult<Parts> {
     let (mut graph, sites) =
         insert::insert_masks(model.graph.clone(), &[level.feature()], MaskShape::Spatial)?;
@@ -237,13 +240,13 @@ pub(super) fn parts(model: &Model, level: &Level) -> GraphResult<Parts> {
     let mask = sites[0].mask;
     let cut = insert::cut(&graph, &[mask]);
     let [_, height, width] = level.shape;
-    // What else crosses may count in batches.
+    // Other crossing values may depend on the batch.
     let alone = cut.crossing == [level.value];
     let rows = if alone { batch_within(&cut.suffix, BATCH_BYTES, MOST_ROWS) } else { 1 };
     Ok(Parts { cut, mask, windows: windows::over([height, width]), grid: [height, width], rows })
 }
 
-/// What the features in a window of a grid are multiplied by.
+/// The factor of the features in a window of a grid.
 pub(super) fn gain(window: &Window, [height, width]: [usize; 2]) -> f32 {
     ((height * width) as f32 / window.cells() as f32).powf(GAIN)
 }

@@ -13,7 +13,7 @@ pub struct Prepared {
     pub reference: Vec<f32>,
     /// The image itself, C·H·W preprocessed values.
     pub(super) image: Vec<f32>,
-    /// What windows over its coarsest level show, if they are asked.
+    /// Logits of the windows over its coarsest level, if windows are evaluated.
     pub(super) places: Option<Places>,
 }
 
@@ -23,6 +23,6 @@ impl Prepared {
         &self.image
     }
 
-    /// Passes that preparing an image takes.
+    /// Passes for preparing an image.
     pub const PASSES: Passes = Passes { forward: 1, backward: 0 };
 }

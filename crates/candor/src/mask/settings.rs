@@ -1,4 +1,4 @@
-//! How masks are learned: the options, their names and defaults on the command line, and their typed form.
+//! Settings of mask learning: the options, their names and defaults on the command line, and their typed form.
 
 use candor_graph::insert::MaskShape;
 
@@ -7,17 +7,17 @@ use crate::parameters::{Kind, Pairs, Parameter, Parameters, names};
 
 /// Shapes of a mask by name.
 const SHAPES: [(&str, MaskShape); 2] = [("spatial", MaskShape::Spatial), ("full", MaskShape::Full)];
-/// Whether the null is at least chance, by name.
+/// Names of whether the null is at least chance.
 const FLOORS: [(&str, bool); 2] = [("chance", true), ("null", false)];
-/// Whether the top-1 class is left out of the rivals, by name.
+/// Names of whether the top-1 class is left out of the rivals.
 const RIVALS_LEFT_OUT: [(&str, bool); 2] = [("all", false), ("no-top1", true)];
-/// Whether a class is searched for in windows, by name.
+/// Names of whether windows are evaluated.
 const EVIDENCES: [(&str, bool); 2] = [("place", true), ("photo", false)];
-/// Steps and rate of a search for a place, and of one for the whole photo.
+/// Steps and learning rate of a search with windows, and of one for the whole photo.
 const SCHEDULES: [(usize, f32); 2] = [(30, 0.1), (60, 0.05)];
-/// Share of the evidence that a fitted λ aims at.
+/// Fraction of the evidence that a fitted λ aims at.
 const KEPT: f64 = 0.95;
-/// What a search returns, by name.
+/// Names of what a search returns.
 pub(crate) const RETURNED: [(&str, Returned); 3] =
     [("last", Returned::Last), ("best", Returned::Best), ("mean", Returned::Mean)];
 
@@ -145,7 +145,7 @@ pub const SETTLE: Parameter = Parameter {
     help: "stop when ten steps together lowered the total loss by no more than this share; 0 takes every step",
 };
 
-/// The parameter `lambda`, which a method reads for itself: where it is not set, the sidecar may have one.
+/// The parameter `lambda`. Methods read it themselves, since the sidecar may have a λ where it is not set.
 pub const LAMBDA: Parameter = Parameter {
     name: "lambda",
     default: "auto",
@@ -154,53 +154,55 @@ pub const LAMBDA: Parameter = Parameter {
                sizes, and is fitted as keep says",
 };
 
-/// The parameters of a search, but for [`LAMBDA`].
+/// The parameters of a search, except for [`LAMBDA`].
 pub const PARAMETERS: &[Parameter] = &[
     OBJECTIVE, EVIDENCE, LOOK, SHAPE, KEEP, ITERATIONS, RATE, BETA2, ANNEAL, CAP, FLOOR, EXACT, RIVALS,
     RETURN, SETTLE,
 ];
 
-/// How masks are learned: the typed form of [`PARAMETERS`], whose defaults are the only ones.
+/// How masks are learned: the typed form of [`PARAMETERS`], where the defaults are declared.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The output distance.
     pub objective: Objective,
-    /// Whether windows over the coarsest level say where a class is by itself ([`places`](super::places)). The search then starts there and
-    /// keeps the log-odds of that place. Otherwise the whole photo decides, and masks start at one.
+    /// Whether windows over the coarsest level are evaluated to find where a class is ([`places`](super::places)). The search then starts
+    /// from that window and keeps its log-odds. Otherwise the whole photo is evaluated, and masks start at one.
     pub places: bool,
-    /// Whether a class that the photo does not show well enough is looked at more closely.
+    /// Whether a class that the photo does not show well enough gets a closer look.
     pub look: bool,
     /// One mask for all channels, or one for each.
     pub shape: MaskShape,
-    /// Share of the evidence that each query's λ is fitted to keep; 0 leaves λ as it is.
+    /// Fraction of the evidence that each query's λ is fitted to keep; 0 keeps λ constant.
     pub keep: f64,
-    /// Weight of the L1 term; `None`: one that fits the model ([`default_lambda`](super::levels::default_lambda)), as no value suits every model.
+    /// Weight λ of the L1 term; `None`: a default for the model ([`default_lambda`](super::levels::default_lambda)), since no value suits
+    /// every model.
     pub lambda: Option<f32>,
     /// Steps of the optimiser.
     pub iterations: usize,
     /// Learning rate of Adam.
     pub rate: f32,
-    /// Adam's decay of the second moment. At [`BETA_2`](super::adam::BETA_2), the usual one, the large gradients of the first steps are remembered
-    /// for a thousand: mask entries that the output no longer depends on then decay too slowly.
+    /// Adam's decay of the second moment. At [`BETA_2`](super::adam::BETA_2), the usual value, the large gradients of the first steps
+    /// have an effect for a thousand steps: mask entries that the output no longer depends on then decay too slowly.
     pub beta_2: f32,
-    /// Share of the steps, at the end, in which the rate falls to 0 along half a cosine; 0 keeps the rate constant. At a constant rate, gates
-    /// between the two terms keep oscillating, in another phase on each engine.
+    /// Fraction of the steps, at the end, in which the learning rate falls to 0 along half a cosine; 0 keeps it constant. At a constant
+    /// rate, mask entries between the two terms keep oscillating, with a phase that depends on the engine.
     pub anneal: f32,
-    /// Upper bound of a mask; 1 keeps it a selection.
+    /// Upper bound of a mask; with 1 it only selects.
     pub cap: f32,
-    /// Raise the null to chance, −ln(K−1), if it is lower: odds worse than a guess are no evidence.
+    /// Whether the null is raised to chance, −ln(K−1), if it is lower: odds worse than a guess are no evidence.
     pub floor_at_chance: bool,
-    /// Return the empty mask without a step if it is known to be the objective's minimum: for a class whose odds do not
-    /// exceed the null. Adam would approach it slowly, because of the large gradients of its first steps.
+    /// Whether the empty mask is returned without a search if it is known to be the objective's minimum: for a class whose log-odds do
+    /// not exceed the null. Adam would approach it slowly, because of the large gradients of its first steps.
     pub exact: bool,
-    /// Leave the top-1 class out of the rivals of other queries (photos with several objects).
+    /// Whether the top-1 class is left out of the rivals of other queries (for photos with several objects).
     pub leave_out_top1: bool,
     /// Which masks are returned.
     pub returned: Returned,
-    /// Stop when the last [`SETTLING`] steps lowered the lowest total loss of every query by at most this share. 0 takes
+    /// Stop when the last [`SETTLING`] steps lowered the lowest total loss of every query by at most this fraction. 0 takes
     /// every step.
     pub settle: f64,
-    /// Hand the first level's features to each step, for [`Learner::feature`](super::Learner::feature); else they may stay in the part that runs once.
+    /// Whether each step gets the first level's features, for [`Learner::feature`](super::Learner::feature); otherwise they may be
+    /// computed only in the part that runs once.
     pub keep_features: bool,
 }
 
@@ -209,43 +211,43 @@ pub struct Settings {
 pub enum Returned {
     /// The last iterate.
     Last,
-    /// The one with the lowest total loss.
+    /// The iterate with the lowest total loss.
     Best,
-    /// The mean of the iterates after the first ⌈1/rate⌉ steps, in which a gate can fall from 1 to 0. It is graded: what is removed late has
-    /// a higher value than what is removed at once.
+    /// The mean of the iterates after the first ⌈1/rate⌉ steps, in which a mask entry can fall from 1 to 0. Its values are graded:
+    /// entries that decrease late have a higher value than those that decrease at once.
     Mean,
 }
 
-/// Steps over which progress is measured where [`Settings::settle`] may end a search early.
+/// Number of steps over which the decrease is measured if [`Settings::settle`] may end a search early.
 pub const SETTLING: usize = 10;
 
 impl Default for Settings {
-    /// The defaults of [`PARAMETERS`], with a λ that fits the model.
+    /// The defaults of [`PARAMETERS`], with the model's default λ.
     fn default() -> Self {
         Settings::read(&Parameters::defaults("reliable", PARAMETERS), None)
     }
 }
 
-/// The word of a table for a value; a value without a word is given by its name in the code, which no method takes.
+/// The word of a table for a value; a value without a word gives its name in the code, which no method accepts.
 fn word<T: Copy + PartialEq + std::fmt::Debug>(table: &[(&str, T)], value: T) -> String {
     let found = table.iter().find(|(_, known)| *known == value);
     found.map_or_else(|| format!("{value:?}"), |(word, _)| word.to_string())
 }
 
 impl Settings {
-    /// The search by the evidence of the whole photo: sixty steps from masks of one at a fixed λ.
+    /// A search that evaluates the whole photo: sixty steps from masks of one at a constant λ.
     pub fn of_photo() -> Self {
         let set = [(EVIDENCE.name.to_string(), "photo".to_string())];
         let p = Parameters::new("reliable", PARAMETERS, &set);
         Settings::read(&p.expect("a declared choice"), None)
     }
 
-    /// Whether parameters leave it to the method where evidence is searched for.
+    /// Whether the parameters leave the choice between windows and the whole photo to the method.
     pub fn chooses_evidence(p: &Parameters) -> bool {
         p.word(EVIDENCE.name) == "auto"
     }
 
-    /// What declared parameters say, with λ as chosen. λ is fitted, unless [`KEEP`] says otherwise, where it is not set by [`LAMBDA`].
+    /// Reads the declared parameters, with λ as chosen. λ is fitted if [`LAMBDA`] is not set, unless [`KEEP`] says otherwise.
     pub fn read(p: &Parameters, lambda: Option<f32>) -> Self {
         let places = p.word(EVIDENCE.name) != EVIDENCES[1].0;
         let (iterations, rate) = SCHEDULES[usize::from(!places)];
@@ -271,7 +273,7 @@ impl Settings {
         }
     }
 
-    /// The parameters as names and texts, λ where it is set; [`Settings::keep_features`] is none.
+    /// The parameters as names and texts, with λ if it is set; [`Settings::keep_features`] is not a parameter.
     pub fn pairs(&self) -> Pairs {
         let pair = |p: &Parameter, value: String| (p.name.to_string(), value);
         let mut pairs = vec![
@@ -295,12 +297,12 @@ impl Settings {
         pairs
     }
 
-    /// The step from which masks count: gates come from one to nothing in so many steps.
+    /// The step from which masks are considered: in the steps before, an entry can fall from one to zero.
     pub(super) fn first(&self) -> usize {
         ((1.0 / self.rate).ceil() as usize).min(self.iterations.saturating_sub(1))
     }
 
-    /// Whether a query's total losses, step by step, have settled.
+    /// Whether a query's total losses per step have settled.
     pub(super) fn settled(&self, losses: &[f64]) -> bool {
         let lowest = |l: &[f64]| l.iter().copied().fold(f64::INFINITY, f64::min);
         let Some(before) = losses.len().checked_sub(SETTLING).filter(|&n| self.settle > 0.0 && n > 0) else {
@@ -326,7 +328,7 @@ mod tests {
         let set = [("beta2".to_string(), "0.999".to_string()), ("floor".to_string(), "null".to_string())];
         let read = Settings::read(&Parameters::new("reliable", PARAMETERS, &set).unwrap(), Some(1.0));
         assert_eq!((read.beta_2, read.floor_at_chance, read.lambda), (0.999, false, Some(1.0)));
-        // Typed options and their texts are the same options.
+        // Typed options and their texts describe the same options.
         let pairs = Settings { lambda: None, ..read.clone() }.pairs();
         let again = Settings::read(&Parameters::new("reliable", PARAMETERS, &pairs).unwrap(), Some(1.0));
         assert_eq!(again.pairs(), read.pairs());

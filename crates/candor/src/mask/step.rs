@@ -1,5 +1,5 @@
-//! One optimiser step of a masked model as one graph: the network behind the cut, its gradient, and Adam, so that the masks need not
-//! leave the engine from step to step.
+//! One optimiser step of a masked model as one graph: the network after the cut, its gradient, and Adam, so that the masks can stay in
+//! the engine's memory between steps.
 
 use std::borrow::Cow;
 
@@ -20,15 +20,15 @@ use crate::engine::{LoopState, Session};
 use crate::error::{Error, Result, floats};
 use crate::model::Model;
 
-/// The values that Adam's step adds to the suffix of a masked model: masks, then means and squares of their gradients.
+/// The values that Adam's step adds to the suffix of a masked model: the masks, then the means and squares of their gradients.
 pub(super) struct Carried {
     /// The inputs.
     pub inputs: Vec<ValueId>,
-    /// What they are after the step.
+    /// Their values after the step.
     pub outputs: Vec<ValueId>,
 }
 
-/// Appends a step of Adam for all masks to the masked model's suffix. `pull`: the slope of a site's L1 term.
+/// Appends a step of Adam for all masks to the masked model's suffix. `pull`: the derivative of a site's L1 term.
 pub(super) fn with_adam<'b>(
     b: &'b Builder,
     masked: &Masked,
@@ -49,11 +49,11 @@ pub(super) fn with_adam<'b>(
     Ok(Carried { inputs: masks.chain(moments.concat()).collect(), outputs: next.concat() })
 }
 
-/// How many values a step takes before what is state.
+/// Number of inputs of a step before the state.
 pub(super) const KNOBS: usize = 3;
 
-/// The graph of a step. Inputs: Adam's two corrections (scalars) and each row's λ (N×1×1×1), what is state, queries, what crosses. Outputs: the logits,
-/// for each row the size Σ_l w_l ‖m_l‖₁ of its masks before the step, what is state.
+/// The graph of a step. Inputs: Adam's two corrections (scalars) and λ of each row (N×1×1×1), the state, the queries, the crossing
+/// values. Outputs: the logits; for each row the size Σ_l w_l ‖m_l‖₁ of its masks before the step; the state.
 pub(super) fn graph(masked: &Masked, settings: &Settings) -> GraphResult<Graph> {
     let suffix = &masked.cut.suffix;
     let b = Builder::new(suffix.clone());
@@ -90,17 +90,17 @@ pub(super) struct Case<'c> {
     pub query: &'c Query,
 }
 
-/// A search under way in one batch.
+/// A running search in one batch.
 pub(super) struct Search<'b> {
     loop_state: LoopState<'b>,
     used: usize,
     size: usize,
     step: i32,
-    /// The masks after the last step that was asked for them: row by row, level by level.
+    /// The masks after the last step with `back` set: row by row, level by level.
     pub masks: Vec<Vec<Vec<f32>>>,
 }
 
-/// Cases in the form of the step's inputs, without the masks.
+/// Cases as inputs of a step, without the masks.
 pub(super) struct Batch<'c> {
     used: usize,
     size: usize,
@@ -123,19 +123,19 @@ impl Step {
         })
     }
 
-    /// Most images in one batch of the part before the masks.
+    /// Maximum number of images in one batch of the part before the masks.
     pub fn images(&self) -> usize {
         if self.fixed_batch.is_some() { 1 } else { self.max_batch }
     }
 
-    /// Says that steps of so many cases follow.
+    /// Announces steps with this number of cases.
     pub fn expect(&mut self, cases: usize) {
         if self.fixed_batch.is_none() && cases > 0 {
             self.session.expect_batch(cases.min(self.max_batch));
         }
     }
 
-    /// Masks of one value everywhere.
+    /// Constant masks.
     pub fn masks(&self, value: f32) -> Vec<Vec<f32>> {
         self.sites.iter().map(|s| vec![value; s.mask_shape.iter().product()]).collect()
     }
@@ -146,7 +146,7 @@ impl Step {
         self.sites.iter().zip(masks).map(|(site, mask)| f64::from(l1_weight(site)) * sum(mask)).sum()
     }
 
-    /// Ranges of cases that the model allows in one batch: a fixed batch holds one image.
+    /// Ranges of cases for one batch each: a fixed batch holds one image.
     pub fn batches(&self, cases: &[Case<'_>]) -> Vec<std::ops::Range<usize>> {
         let mut all = vec![];
         let mut start = 0;
@@ -160,10 +160,10 @@ impl Step {
         all
     }
 
-    /// The cases of one batch.
+    /// The inputs of a batch of cases.
     pub fn batch<'c>(&self, cases: &[Case<'c>]) -> Result<Batch<'c>> {
         let used = cases.len();
-        // A fixed batch larger than the queries is filled with the first.
+        // A fixed batch larger than the number of queries is filled up with the first.
         let size = self.fixed_batch.unwrap_or(used);
         let rows = |f: &dyn Fn(&Query) -> Vec<f32>| -> Result<Tensor> {
             let values: Vec<f32> = (0..size).flat_map(|i| f(cases[row_of(i, used)].query)).collect();
@@ -187,7 +187,7 @@ impl Step {
         Ok(Batch { used, size, queries, crossing })
     }
 
-    /// Logits of the images of cases under masks; nothing is learned.
+    /// Logits of the cases' images under masks, without learning.
     pub fn logits(&mut self, cases: &[Case<'_>], masks: &[&Vec<Vec<f32>>]) -> Result<Vec<Vec<f32>>> {
         let mut all = vec![];
         for part in self.batches(cases) {
@@ -212,20 +212,20 @@ impl Step {
         self.sites.iter().enumerate().map(mask).chain(zeros).collect()
     }
 
-    /// Where a query's masks start: at one, or, if its class is at a place, at one in that window and at a tenth outside.
+    /// A query's initial masks: one everywhere or, if its class has a window, one inside and a tenth outside.
     pub fn start(&self, query: &Query) -> Vec<Vec<f32>> {
         let Some(place) = query.place else { return self.masks(1.0) };
         let mask = |s: &MaskSite| {
             let [channels, height, width] = s.mask_shape;
             let to = [height, width];
-            // A gate of a channel is at no place.
+            // A mask entry for a whole channel has no position.
             let inside = if to == [1, 1] { vec![1.0] } else { place.window.mask(place.grid, to, START) };
             inside.repeat(channels)
         };
         self.sites.iter().map(mask).collect()
     }
 
-    /// Begins a search at these masks, one set a case.
+    /// Begins a search with these masks, one set per case.
     pub fn begin<'b>(&mut self, batch: &'b Batch<'_>, masks: Vec<Vec<Vec<f32>>>) -> Result<Search<'b>> {
         let state = self.state(batch, &masks.iter().collect::<Vec<_>>())?;
         let constants = batch.queries.iter().chain(batch.crossing.iter()).collect();
@@ -238,8 +238,8 @@ impl Step {
         })
     }
 
-    /// One step of Adam for all cases of a search; for each its logits and the size of its masks, both before the step. With `back`,
-    /// [`Search::masks`] are those after it.
+    /// One step of Adam for all cases of a search. Returns for each its logits and the size of its masks, both before the step. With
+    /// `back`, [`Search::masks`] is updated to the masks after it.
     pub fn step_loop(
         &mut self,
         search: &mut Search<'_>,
@@ -283,16 +283,16 @@ fn knobs(corrections: [f32; 2], lambdas: &[f32]) -> Result<Vec<Tensor>> {
     scalars.chain([tensor(&[lambdas.len(), 1, 1, 1], lambdas.to_vec())]).collect()
 }
 
-/// Which of `used` cases stands in row `i` of a batch.
+/// Index, among `used` cases, of the case in row `i` of a batch.
 fn row_of(i: usize, used: usize) -> usize {
     if i < used { i } else { 0 }
 }
 
-/// Masks at the start, inside a class's window and outside.
+/// Initial masks, inside and outside a class's window.
 pub(super) const START: [f32; 2] = [1.0, 0.1];
-/// Most bytes that the values of one step may have, all together.
+/// Maximum bytes of all values of one step together.
 const STEP_BYTES: u64 = 1 << 30;
-/// Most queries in one batch, however small: convolutions gain nothing from more.
+/// Maximum number of queries in one batch, however small: larger batches of convolutions are not faster.
 const MOST_QUERIES: u64 = 64;
 
 fn tensor(shape: &[usize], values: Vec<f32>) -> Result<Tensor> {

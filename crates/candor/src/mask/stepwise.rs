@@ -1,5 +1,5 @@
-//! The search of the reliable mask as graphs and numbers, for a caller who takes its steps in a runtime of ONNX: what [`super::learn`] does
-//! step by step, with windows, closer looks and a λ that follows. The page that explains in a browser is such a caller.
+//! The search of the reliable mask as graphs and numbers, for a caller that runs its steps in an ONNX runtime: like [`super::learn`],
+//! with windows, closer looks and an adapted λ. The page that explains in a browser uses it.
 
 use candor_graph::error::{GraphError, Result};
 use candor_graph::graph::{Graph, ValueId};
@@ -21,26 +21,26 @@ use crate::false_alarms::{DISCOVERIES, EVIDENCE, FalseAlarms, PARTS, WEAK};
 use crate::map::Interpolation;
 use crate::model::Model;
 
-/// A search as graphs, which hand on values by name, and the numbers that it goes by.
+/// A search as graphs, which pass values on by name, and the numbers that control it.
 pub struct Stepwise {
-    /// From the image to what crosses; `None` where only the image does.
+    /// From the image to the crossing values; `None` if only the image itself crosses.
     pub before: Option<Graph>,
-    /// From masks and what crosses to the logits.
+    /// From masks and crossing values to the logits.
     pub answer: Graph,
     /// A step of Adam.
     pub step: Graph,
-    /// From the image to the coarsest level, and from there, under a mask, to the logits: where windows are asked.
+    /// From the image to the coarsest level, and from there, under a mask, to the logits; present if windows are evaluated.
     pub windows: Option<[Graph; 2]>,
-    /// The numbers and names.
+    /// Numbers and names for the caller.
     pub plan: Plan,
 }
 
-/// What a caller of the graphs must know.
+/// What a caller needs to run the graphs.
 #[derive(Debug, Serialize)]
 pub struct Plan {
-    /// Values that go from the first graph to those behind the cut; the image among them, if it is one.
+    /// Values passed from the first graph to the graphs after the cut, including the image if it crosses.
     crossing: Vec<String>,
-    /// Logits, of [`Stepwise::answer`] and [`Stepwise::step`].
+    /// Name of the logits in [`Stepwise::answer`] and [`Stepwise::step`].
     logits: String,
     /// Inputs of the step: Adam's two corrections.
     corrections: [String; 2],
@@ -50,33 +50,33 @@ pub struct Plan {
     queries: Vec<String>,
     /// Output of the step: size of the masks before it, N.
     size: String,
-    /// What goes from step to step, as input and output: the masks, then Adam's two moments.
+    /// State of the step, as pairs of input and output: the masks, then Adam's two moments.
     state: Vec<[String; 2]>,
     levels: Vec<Site>,
-    /// Adam's corrections of each step.
+    /// Adam's corrections for each step.
     corrected: Vec<[f32; 2]>,
-    /// The step from which masks count.
+    /// The step from which masks are considered.
     first: usize,
     lambda: f32,
-    /// λ follows what the masks keep, if `aim` is above 0.
+    /// Target fraction of the evidence; if it is above 0, λ is adapted to what the masks keep.
     aim: f64,
     least: f64,
     gain: f64,
     exponent: [f64; 2],
     retry: f32,
     rounds: usize,
-    /// Masks at the start inside a class's window and outside.
+    /// Initial masks inside and outside a class's window.
     start: [f32; 2],
-    /// Whether a class without evidence has the empty mask, without a step.
+    /// Whether a class without evidence gets the empty mask without a search.
     exact: bool,
-    /// Least null log-odds, if there is a least.
+    /// Lower bound of the null log-odds, if there is one.
     chance: Option<f64>,
     multi_label: bool,
     leave_out_top1: bool,
-    /// A top-1 mask whose maximum is below sets no scale.
+    /// A top-1 mask whose maximum is below this does not set the scale.
     min_scale: f32,
     nearest: bool,
-    /// Whether places are evaluated, windows or the whole photo: how a class is judged.
+    /// Whether classes are judged, by windows or by the whole photo.
     places: bool,
     windows: Option<Windows>,
     look: bool,
@@ -94,9 +94,9 @@ pub struct Plan {
 #[derive(Debug, Serialize)]
 struct Site {
     name: String,
-    /// Of the mask: channels, height, width.
+    /// Shape of the mask: channels, height, width.
     shape: [usize; 3],
-    /// Of the mask's sum in its size.
+    /// Weight of the mask's sum in the size of the masks.
     weight: f32,
 }
 
@@ -107,23 +107,23 @@ struct Windows {
     logits: String,
     grid: [usize; 2],
     rows: usize,
-    /// First row and the one behind the last, first column and the one behind the last; what features there are multiplied by.
+    /// First and one past the last row, first and one past the last column; factor of the features there.
     all: Vec<([usize; 4], f32)>,
-    /// The crowd is one class in so many, and at least the class of that rank.
+    /// The crowd is the evidence that one in this many classes has, but not that of a higher rank than the second number.
     crowd: [usize; 2],
 }
 
-/// What a caller chose that is no setting of the search.
+/// Choices of the caller besides the settings of the search.
 pub struct Shown {
-    /// How levels come to the image's size.
+    /// How levels are resized to the image.
     pub interpolation: Interpolation,
     /// Whether maps with weak evidence are shown.
     pub weak: bool,
-    /// What classes that are not there show; the built-in rule if `None`.
+    /// How much evidence absent classes show; the built-in rule if `None`.
     pub false_alarms: Option<FalseAlarms>,
 }
 
-/// A model's search with masks at `levels`.
+/// The search of a model with masks at `levels`.
 ///
 /// # Errors
 /// A node without a gradient rule, or a graph that is malformed.

@@ -1,4 +1,4 @@
-//! The reliable mask as nodes, step after step: what [`super::looped`] does in a Loop, written out, so that the learned masks can
+//! The reliable mask as nodes with unrolled steps: [`super::looped`] uses a Loop instead; unrolled, the learned masks can
 //! themselves be differentiated with respect to the image.
 
 use candor_graph::builder::{Builder, Expr};
@@ -12,17 +12,17 @@ use super::masked::{Masked, l1_weight};
 use super::objective::{EXCLUDED, QueryInputs, log_odds_of, maximum};
 use super::settings::Settings;
 
-/// What mask learning comes to for one class an image.
+/// Result of mask learning for one class per image.
 pub struct Unrolled<'b> {
-    /// The learned masks, one a level.
+    /// The learned masks, one per level.
     pub masks: Vec<Expr<'b>>,
-    /// Log-odds over the floor of the unmasked image, N×1.
+    /// Log-odds of the unmasked image above the floor, N×1.
     pub there: Expr<'b>,
-    /// What the masks keep of them, N×1.
+    /// Log-odds above the floor that the masks keep, N×1.
     pub kept: Expr<'b>,
 }
 
-/// Learns masks of the classes `one_hot` (N×K) with the evidence objective, in a graph that has the unmasked network
+/// Learns masks for the classes `one_hot` (N×K) with the evidence objective, in a graph that contains the unmasked network
 /// ([`super::looped::unmasked`]). `logits`: its logits, N×K.
 ///
 /// # Errors
@@ -65,7 +65,7 @@ pub fn unrolled<'b>(
     Ok(Unrolled { masks, there: odds(logits) - floor, kept })
 }
 
-/// Added under the root of Adam's second moment, whose derivative has no end at zero.
+/// Added under the root of Adam's second moment, since the derivative of a root is infinite at zero.
 const DIFFERENTIABLE: f32 = 1e-16;
 
 fn copy<'b>(

@@ -1,19 +1,19 @@
-//! Windows over a level's grid: where a class is looked for by itself.
+//! Windows over a level's grid, in which classes are searched for.
 
-/// Sides of the windows as shares of the grid, in sevenths: two to five cells of a 7×7 grid.
+/// Sides of the windows in sevenths of the grid: two to five cells of a 7×7 grid.
 const SEVENTHS: [usize; 4] = [2, 3, 4, 5];
 
-/// A window over a grid; both ends count from the first row and column, the far ones excluded.
+/// A window over a grid: half-open ranges of rows and columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// First row, and the row behind the last.
+    /// First row, and one past the last row.
     pub rows: [usize; 2],
-    /// First column, and the column behind the last.
+    /// First column, and one past the last column.
     pub columns: [usize; 2],
 }
 
 impl Window {
-    /// All of a grid.
+    /// The whole grid.
     pub fn whole([height, width]: [usize; 2]) -> Self {
         Window { rows: [0, height], columns: [0, width] }
     }
@@ -23,8 +23,8 @@ impl Window {
         (self.rows[1] - self.rows[0]) * (self.columns[1] - self.columns[0])
     }
 
-    /// A mask on another grid (height·width values, row-major): `inside` at the cells whose centre lies in the window of the grid `from`,
-    /// `outside` at the others.
+    /// A mask on another grid (height·width values, row-major): `inside` at cells whose centre is in this window of the grid `from`,
+    /// `outside` elsewhere.
     pub fn mask(&self, from: [usize; 2], to: [usize; 2], [inside, outside]: [f32; 2]) -> Vec<f32> {
         let [height, width] = to;
         let within = |i: usize, [first, end]: [usize; 2], from: usize, to: usize| {
@@ -38,7 +38,7 @@ impl Window {
         (0..height * width).map(cell).collect()
     }
 
-    /// Its edges as shares of the image, 0..=1: `[top, left, bottom, right]`.
+    /// Its edges as fractions of the image, 0..=1: `[top, left, bottom, right]`.
     pub fn shares(&self, [height, width]: [usize; 2]) -> [f64; 4] {
         let share = |edge: usize, size: usize| edge as f64 / size as f64;
         let ([top, bottom], [left, right]) = (self.rows, self.columns);
@@ -46,7 +46,7 @@ impl Window {
     }
 }
 
-/// Windows of two to five sevenths of a grid's sides, a seventh apart, and last the whole grid.
+/// Windows with sides of two to five sevenths of the grid's, a seventh apart; the whole grid is the last one.
 pub fn over([height, width]: [usize; 2]) -> Vec<Window> {
     let mut all: Vec<Window> = vec![];
     for share in SEVENTHS {
@@ -65,7 +65,7 @@ pub fn over([height, width]: [usize; 2]) -> Vec<Window> {
     all
 }
 
-/// Where a side of so many sevenths goes along an axis: first cell, and the one behind the last.
+/// Positions of a side of `sevenths` sevenths along an axis: first cell, and one past the last.
 fn places(size: usize, sevenths: usize) -> Vec<[usize; 2]> {
     let side = rounded(size * sevenths).clamp(1, size);
     let last = size - side;
@@ -73,7 +73,7 @@ fn places(size: usize, sevenths: usize) -> Vec<[usize; 2]> {
     steps.chain([last]).map(|first| [first, first + side]).collect()
 }
 
-/// A seventh, rounded.
+/// `n` sevenths, rounded to an integer.
 fn rounded(n: usize) -> usize {
     (2 * n + 7) / 14
 }

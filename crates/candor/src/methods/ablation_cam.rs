@@ -1,4 +1,4 @@
-//! Ablation-CAM: Σ_k w_k A_k cut at zero, w_k = (S_c − S_c without A_k) / S_c (Desai and Ramaswamy 2020).
+//! Ablation-CAM: (Σ_k w_k A_k)⁺ with w_k = (S_c − S_c without A_k) / S_c (Desai and Ramaswamy 2020).
 
 use super::attribution::enlarged;
 use super::forward::{above_rounding, rounding};

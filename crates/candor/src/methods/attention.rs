@@ -1,8 +1,8 @@
 //! Attention of vision transformers as an explanation: rollout (Abnar and Zuidema 2020), and attention weighted by its
 //! gradient (Chefer, Gur, Wolf 2021, "Generic attention-model explainability").
 //!
-//! Both follow the tokens that the head reads back through the layers: a row of weights over tokens, times the attention A_l
-//! (heads×T×T) of one layer after the other, from the last to the first. The map is what arrives at the patches.
+//! Both propagate a row of weights from the tokens that the head reads back through the layers: it is multiplied by the attention A_l
+//! (heads×T×T) of one layer after the other, from the last to the first. The map is the resulting weights of the patches.
 
 use candor_graph::feature::Layout;
 use candor_graph::graph::{Graph, Node, ValueId};
@@ -17,16 +17,16 @@ use crate::mask::{Level, levels};
 use crate::model::Model;
 use crate::parameters::Parameters;
 
-/// What a layer's attention does to the row of weights v.
+/// The matrix by which a layer multiplies the row of weights v.
 type Layer = fn(&Attention<'_>, row: usize, column: usize) -> f32;
 
-/// A method of the pair.
+/// One of the two methods.
 pub(super) struct AttentionMethod {
     name: &'static str,
     summary: &'static str,
     source: &'static str,
     class_sensitive: bool,
-    /// How much of token `row` comes from token `column` by the attention.
+    /// How much of token `row` comes from token `column` through attention.
     layer: Layer,
     /// v ← keep · v + Σ_row v_row · layer(row, ·)
     keep: f32,
@@ -60,7 +60,7 @@ struct Attention<'a> {
 }
 
 impl Attention<'_> {
-    /// Mean over the heads of f(A, ∂S_c/∂A) at one place.
+    /// Mean over the heads of f(A, ∂S_c/∂A) for one pair of tokens.
     fn mean(&self, row: usize, column: usize, f: impl Fn(f32, f32) -> f32) -> f32 {
         let area = self.tokens * self.tokens;
         let heads = self.values.len() / area;
@@ -79,7 +79,7 @@ impl Attention<'_> {
     }
 }
 
-/// Rollout: ½ (mean over heads of A + 1), of which the half of the residual connection is `keep`
+/// Rollout: ½ (mean over heads of A + 1); the half for the residual connection is `keep`
 fn half_mean_attention(a: &Attention<'_>, row: usize, column: usize) -> f32 {
     0.5 * a.mean(row, column, |a, _| a)
 }
@@ -115,13 +115,13 @@ impl Definition for AttentionMethod {
     }
 }
 
-/// The last level, if it is tokens on a grid.
+/// The last level, if it consists of tokens on a grid.
 fn tokens(model: &Model) -> Option<Level> {
     let level = levels::automatic_levels(model).ok()?.pop()?;
     matches!(level.layout, Layout::Tokens { .. }).then_some(level)
 }
 
-/// Tokens of a level: those without a place, and those of the grid.
+/// Numbers of tokens of a level: those without a position, and those of the grid.
 fn count(level: &Level) -> [usize; 2] {
     let extra = if let Layout::Tokens { extra } = level.layout { extra } else { 0 };
     [extra, level.shape[1] * level.shape[2]]
@@ -151,7 +151,7 @@ fn attention(graph: &Graph, level: &Level) -> Result<Vec<ValueId>, String> {
     Ok(found)
 }
 
-/// Whether a node is the softmax of an attention: a matrix product reads it from the left.
+/// Whether a node is the softmax of an attention: a matrix product has it as its left factor.
 fn weighs_tokens(graph: &Graph, node: &Node) -> bool {
     let multiplies = |n: &Node| n.op == "MatMul" && n.input(0) == Some(node.output());
     node.op == "Softmax"
@@ -183,7 +183,7 @@ fn follow(view: &View<'_>, level: &Level, layer: Layer, keep: f32) -> Explanatio
     Explanation::of_map(grid.resize(height, width, Interpolation::Bilinear), Default::default())
 }
 
-/// Equal weights on the tokens that the head reads: the class token, or all patches where they are averaged. All, if the logit
+/// Equal weights for the tokens that the logit depends on: the class token, or all patches if they are averaged. All tokens, if it
 /// depends on none.
 fn start(last: &Attention<'_>) -> Vec<f32> {
     let mut read = last.rows_read();

@@ -1,15 +1,15 @@
-//! How attributions to input channels, and maps on a layer's grid, become a map on the input's grid.
+//! How attributions to input channels, and maps on a layer's grid, become maps on the input's grid.
 
 use crate::map::{Interpolation, Map};
 use crate::model::Model;
 use crate::parameters::{Kind, Parameter, Parameters, names};
 
-/// How the channels of one pixel become one value.
+/// How the channels of one pixel are combined into one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channels {
-    /// The largest magnitude: how much, whatever the sign.
+    /// The largest magnitude, without its sign.
     MaxAbs,
-    /// The signed sum: what an attribution adds up to.
+    /// The signed sum, which keeps the attribution's total.
     Sum,
 }
 
@@ -20,7 +20,7 @@ pub struct Attribution {
     pub values: Vec<f32>,
     /// `[channels, height, width]`.
     pub shape: [usize; 3],
-    /// How it becomes a map.
+    /// How its channels are combined into a map.
     pub channels: Channels,
 }
 
@@ -40,14 +40,14 @@ impl Attribution {
     }
 }
 
-/// The positive part of a map on the layer's grid, on the model's input grid.
+/// The positive part of a map on the layer's grid, enlarged to the model's input grid.
 pub(super) fn enlarged(map: Map, model: &Model) -> Map {
     let [_, height, width] = model.input_shape;
     let positive = Map { data: map.data.iter().map(|v| v.max(0.0)).collect(), ..map };
     positive.resize(height, width, Interpolation::Bilinear)
 }
 
-/// How channels become one value, by name.
+/// Names of the ways to combine channels.
 const CHANNELS_BY_NAME: [(&str, Channels); 2] = [("max-abs", Channels::MaxAbs), ("sum", Channels::Sum)];
 
 /// The parameter `channels`, largest magnitude by default.
@@ -58,7 +58,7 @@ pub(super) const CHANNELS: Parameter = Parameter {
     help: "how the colour channels become one value: the largest magnitude, or the signed sum",
 };
 
-/// What the parameter `channels` says.
+/// Reads the parameter `channels`.
 pub(super) fn channels(p: &Parameters) -> Channels {
     p.choice(&CHANNELS_BY_NAME, CHANNELS.name)
 }

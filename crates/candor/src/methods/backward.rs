@@ -1,7 +1,7 @@
-//! The network forward once a photo, then one sweep backward for all queries in one batch.
+//! Runs the network forward once per photo, then one backward sweep for all queries in one batch.
 //!
-//! The graph is cut where the queries come in: what depends on the image alone (activations, masks of the ReLUs, LRP's
-//! denominators) is computed once; the sweep's part has one row a query and meets the image's values by broadcasting.
+//! The graph is cut where the queries enter: what depends on the image alone (activations, masks of the ReLUs, LRP's
+//! denominators) is computed once; the sweep's part has one row per query and broadcasts the image's values.
 
 use crate::progress::Progress;
 use candor_graph::builder::{Builder, Expr};
@@ -22,15 +22,15 @@ use crate::map::Map;
 use crate::model::Model;
 use crate::passes::Passes;
 
-/// Most queries in one batch: bounds the memory.
+/// Maximum number of queries in one batch: limits the memory.
 const MAX_BATCH: usize = 8;
 
-/// What the sweep starts from.
+/// The seed of the sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seed {
     /// 1 at the queried class: gradients and probabilities.
     One,
-    /// The class's logit: relevance, which then adds up to it.
+    /// The class's logit: for relevance, which then adds up to it.
     Score,
 }
 
@@ -38,33 +38,33 @@ pub enum Seed {
 pub struct Plan<'p> {
     /// The model's graph, or one with more in it.
     pub graph: Graph,
-    /// An input beside the image, of its shape.
+    /// An additional input with the image's shape.
     pub reference: Option<ValueId>,
-    /// Values whose gradients (or what the policy makes of them) are wanted.
+    /// Values whose gradients (or the policy's equivalent) are wanted.
     pub wrt: Vec<ValueId>,
-    /// Values that are wanted themselves.
+    /// Values that are themselves wanted.
     pub values: Vec<ValueId>,
     /// Overrides of the gradient rules.
     pub policy: Policy<'p>,
-    /// What the sweep starts from.
+    /// The seed of the sweep.
     pub seed: Seed,
-    /// What the method makes of what the sweep found, as nodes; what was found itself if left out.
+    /// How the method combines the results of the sweep, as nodes; if `None`, these are the results.
     pub combine: Option<Combine>,
 }
 
-/// What [`Plan::combine`] works with.
+/// Arguments of [`Plan::combine`].
 pub struct Swept<'b> {
     /// The image, N×C×H×W.
     pub image: Expr<'b>,
     /// The reference; the image itself if the plan has none.
     pub reference: Expr<'b>,
-    /// The plan's `wrt`, and what the sweep found for each.
+    /// The plan's `wrt` values.
     pub wrt: Vec<Expr<'b>>,
-    /// See `wrt`.
+    /// The sweep's result for each of `wrt`.
     pub found: Vec<Expr<'b>>,
 }
 
-/// Makes one value, N×C×H×W, of what a sweep found.
+/// Combines the results of a sweep into one value, N×C×H×W.
 pub type Combine = Box<dyn for<'b> Fn(&Swept<'b>) -> Expr<'b>>;
 
 impl Plan<'_> {
@@ -81,8 +81,8 @@ impl Plan<'_> {
         }
     }
 
-    /// Appends the sweep and what the plan makes of it to the plan's graph, for one-hot queries N×K. Returns the results, and
-    /// leaves the graph as the builder's.
+    /// Appends the sweep and the plan's `combine` to the plan's graph, for one-hot queries N×K. Returns the graph, the query and the
+    /// results.
     pub(super) fn append(
         self,
         model: &Model,
@@ -112,11 +112,11 @@ impl Plan<'_> {
     }
 }
 
-/// Where the sweep's part finds a value it reads.
+/// Where an input of the sweep's part comes from.
 enum Source {
     Image,
     Reference,
-    /// Output of the forward part.
+    /// An output of the forward part.
     Computed(usize),
 }
 
@@ -124,20 +124,20 @@ enum Source {
 pub struct Backward {
     forward: Box<dyn Session>,
     sweep: Box<dyn Session>,
-    /// Inputs of the sweep's part behind the one-hot queries.
+    /// Inputs of the sweep's part after the one-hot queries.
     sources: Vec<Source>,
-    /// How many classes of one photo a sweep may hold.
+    /// Maximum number of classes of one photo per sweep.
     most: usize,
     logits: usize,
     values: Vec<Source>,
-    /// What a photo costs forward and a query backward, in passes of the model.
+    /// Cost of a photo (forward) and of a query (backward), in passes of the model.
     cost: Passes,
     photo: Photo,
-    /// The photo last begun with, C×H×W.
+    /// The current photo, C×H×W.
     pub image: Vec<f32>,
 }
 
-/// The photo at hand: its image, its reference, and what the forward part computed.
+/// The current photo: its image, its reference, and the outputs of the forward part.
 #[derive(Default)]
 struct Photo {
     inputs: Vec<Tensor>,
@@ -158,7 +158,7 @@ impl Backward {
     /// Compiles a plan.
     ///
     /// # Errors
-    /// A node without a rule, one that the policy refuses, or an operator that the engine lacks.
+    /// A node without a rule, one that the policy refuses, or an operator that the engine does not support.
     pub fn compile(model: &Model, plan: Plan<'_>) -> Result<Self> {
         let at = |e| Error::graph(&model.info.path, e);
         let (reference, values) = (plan.reference, plan.values.clone());
@@ -188,7 +188,7 @@ impl Backward {
         let sources: Result<Vec<Source>> = suffix.inputs.iter().skip(1).map(|&id| source(id)).collect();
         let values: Result<Vec<Source>> = values.iter().map(|&id| source(id)).collect();
         let together = suffix.inputs.iter().skip(1).all(|&id| serves_several(&suffix, id));
-        // A rule may run layers more than once: denominators of relevance, the reference's copy of the network.
+        // A rule may compute layers more than once: for denominators of relevance, or for the reference's copy of the network.
         let passes = |part: &Graph| {
             let whole = flops::forward(&model.graph, 1).max(1);
             ((flops::forward(part, 1) as f64 / whole as f64).round() as u64).max(1)
@@ -207,7 +207,7 @@ impl Backward {
         })
     }
 
-    /// Takes a photo, for methods that then run the network on variations of it; its logits.
+    /// Sets the photo, for methods that then run the network on variations of it, and returns its logits.
     ///
     /// # Errors
     /// As [`Backward::forward`].
@@ -242,8 +242,8 @@ impl Backward {
         Ok(scores)
     }
 
-    /// Runs the sweep on the batch last given, from one gradient with respect to the logits for each image, N×K. Returns the
-    /// gradient of the first of the plan's `wrt`.
+    /// Runs the sweep for the last batch, from the gradient with respect to the logits of each image, N×K. Returns the
+    /// gradient with respect to the first of the plan's `wrt`.
     ///
     /// # Errors
     /// If the engine fails.
@@ -254,13 +254,14 @@ impl Backward {
         first_floats(found, "a gradient")
     }
 
-    /// Value `i` of the plan's, of the image last given (one row, without the batch).
+    /// The plan's value `i` for the last image (one row, without the batch axis).
     pub(super) fn value(&self, model: &Model, i: usize) -> Result<&[f32]> {
         let all = floats(Some(self.photo.find(&self.values[i])), "a value of the network")?;
         Ok(&all[..all.len() / model.fixed_batch.unwrap_or(1)])
     }
 
-    /// Runs the sweep for each class: for each of them the gradient of each of the plan's `wrt`, without the batch.
+    /// Runs the sweep for each class. Returns for each class the gradient with respect to each of the plan's `wrt`, without the batch
+    /// axis.
     ///
     /// # Errors
     /// If the engine fails.
@@ -273,7 +274,7 @@ impl Backward {
         self.sweep_from(model, &classes.iter().map(one_hot).collect::<Vec<_>>())
     }
 
-    /// The same from gradients with respect to the logits, one for each query.
+    /// As [`Backward::sweep`], from gradients with respect to the logits, one per query.
     pub(super) fn sweep_from(&mut self, model: &Model, seeds: &[Vec<f32>]) -> Result<Vec<Vec<Vec<f32>>>> {
         let mut all = vec![];
         for part in seeds.chunks(model.fixed_batch.unwrap_or(self.most)) {
@@ -289,7 +290,7 @@ impl Backward {
                 let of_row = |t: &Tensor| {
                     let values = floats(Some(t), "a gradient")?;
                     let size = values.len() / t.shape().first().copied().unwrap_or(1).max(1);
-                    // A gradient that depends on no query has one row for all.
+                    // A gradient that does not depend on the query has one row for all of them.
                     let row = if t.shape().first() == Some(&1) { 0 } else { row };
                     Ok(values[row * size..(row + 1) * size].to_vec())
                 };
@@ -300,8 +301,8 @@ impl Backward {
     }
 }
 
-/// Whether a photo's value broadcasts over the queries of a sweep: one row of numbers. Windows of a transformer are several rows an
-/// image, and whole numbers may count in batches.
+/// Whether a photo's value can be broadcast over the queries of a sweep: one row of floats. Windows of a transformer are several rows
+/// per image, and integers may depend on the batch.
 fn serves_several(graph: &Graph, id: ValueId) -> bool {
     let one_row = |shape: Vec<Dim>| {
         let fixed = |d: &Dim| matches!(d, Dim::Fixed(_));
@@ -311,7 +312,7 @@ fn serves_several(graph: &Graph, id: ValueId) -> bool {
     insert::is_feature(graph, id) && graph.shape(id).is_some_and(one_row)
 }
 
-/// Explanations by maps that are learned class by class, each in `count` forward and backward passes beyond the photo's own.
+/// Explanations whose maps are learned class by class, each in `count` forward and backward passes in addition to the photo's own.
 pub(super) fn class_by_class(
     classes: &[usize],
     count: u64,
@@ -325,7 +326,7 @@ pub(super) fn class_by_class(
     classes.iter().enumerate().map(one).collect()
 }
 
-/// What a method sees of one query.
+/// A method's view of one query.
 pub(super) struct View<'v> {
     /// The model.
     pub model: &'v Model,
@@ -335,18 +336,18 @@ pub(super) struct View<'v> {
     pub scores: &'v [f32],
     /// The queried class.
     pub class: usize,
-    /// The plan's values.
+    /// The plan's `values`.
     pub values: &'v [&'v [f32]],
-    /// What the sweep found for the plan's `wrt`.
+    /// The sweep's results for the plan's `wrt`.
     pub found: &'v [Vec<f32>],
 }
 
-/// Reads an explanation off what one sweep found.
+/// Makes an explanation from the results of one sweep.
 pub(super) type Read = Box<dyn Fn(&View<'_>) -> Explanation + Send>;
 /// Makes the reference of an image.
 pub(super) type MakeReference = Box<dyn Fn(&Model, &[f32]) -> Result<Vec<f32>> + Send>;
 
-/// An explainer that runs the forward part once a photo and the sweep once a query.
+/// An explainer that runs the forward part once per photo and the sweep once per query.
 pub(super) struct OneSweep {
     backward: Backward,
     read: Read,
@@ -356,14 +357,14 @@ pub(super) struct OneSweep {
 }
 
 impl OneSweep {
-    /// An explainer that reads what a plan without a reference finds.
+    /// An explainer for a plan without a reference.
     pub(super) fn new(model: &Model, plan: Plan<'_>, read: Read) -> Result<Self> {
         let backward = Backward::compile(model, plan)?;
         let (image, scores) = (vec![], vec![]);
         Ok(OneSweep { backward, read, make_reference: None, image, scores })
     }
 
-    /// The same for a plan with a reference.
+    /// An explainer for a plan with a reference.
     pub(super) fn against(model: &Model, plan: Plan<'_>, make: MakeReference, read: Read) -> Result<Self> {
         Ok(OneSweep { make_reference: Some(make), ..OneSweep::new(model, plan, read)? })
     }

@@ -1,4 +1,4 @@
-//! Images that mean "nothing here": what attributions are measured against and what perturbations put in.
+//! Baselines: images without content, against which attributions are measured and which perturbations insert.
 
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::graph::Graph;
@@ -20,8 +20,8 @@ pub(super) const BASELINE: Parameter = Parameter {
            image blurred",
 };
 
-/// A baseline of an image (C×H×W) by the word of the parameter: computed by the nodes that an exported model has, so that both
-/// start from the same bits.
+/// A baseline of an image (C×H×W), by the parameter's word. It is computed by the same nodes as in an exported model, so that both
+/// use identical values.
 ///
 /// # Errors
 /// If the engine fails.
@@ -42,16 +42,16 @@ pub(super) fn make(word: &str, model: &Model, image: &[f32]) -> Result<Vec<f32>>
     first_floats(out, "a baseline")
 }
 
-/// Standard deviations after which the Gaussian of the baseline `blur` ends.
+/// The Gaussian of the baseline `blur` is truncated after this many standard deviations.
 pub const REACH: f32 = 3.0;
 
-/// Standard deviation of the baseline `blur`: a twentieth of the shorter side.
+/// Standard deviation of the baseline `blur`, in pixels: a twentieth of the shorter side.
 fn sigma(model: &Model) -> f32 {
     let [_, height, width] = model.input_shape;
     height.min(width) as f32 / 20.0
 }
 
-/// The same as nodes of a graph that has the image.
+/// The baseline as nodes of a graph that contains the image.
 pub(super) fn as_nodes<'b>(
     word: &str,
     model: &Model,
@@ -68,7 +68,7 @@ pub(super) fn as_nodes<'b>(
     })
 }
 
-/// n×n, row-major: row i is what [`blurred`] makes of place i in a row of n places.
+/// n×n, row-major: row i holds the weights with which [`blurred`] computes position i of a row of n positions.
 pub fn blurring(n: usize, sigma: f32) -> Vec<f32> {
     let points: Vec<f32> = (0..n * n).map(|i| f32::from(u8::from(i % n == i / n))).collect();
     let of_point = blurred(&points, [n, 1, n], sigma, REACH);

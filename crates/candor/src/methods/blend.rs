@@ -1,4 +1,4 @@
-//! Blending a photo with another under a coarse mask, and the way back of its gradient.
+//! Blends a photo with another under a coarse mask, and computes the gradient with respect to the mask.
 
 use crate::map::{Interpolation, Map};
 
@@ -6,13 +6,13 @@ use crate::map::{Interpolation, Map};
 pub(super) struct Enlarge {
     from: [usize; 2],
     to: [usize; 2],
-    /// For each row (column) of the large grid its weights on the small one's.
+    /// For each row (column) of the large grid, its weights on those of the small grid.
     rows: Vec<Vec<(usize, f32)>>,
     columns: Vec<Vec<(usize, f32)>>,
 }
 
 impl Enlarge {
-    /// From one grid to another, each [height, width].
+    /// From one grid to another, each `[height, width]`.
     pub(super) fn new(from: [usize; 2], to: [usize; 2]) -> Self {
         Enlarge { from, to, rows: weights(from[0], to[0]), columns: weights(from[1], to[1]) }
     }
@@ -39,7 +39,7 @@ impl Enlarge {
     }
 }
 
-/// What each sample of an axis of `to` takes of those of `from`: read off what the enlargement makes of unit vectors.
+/// For each sample of an axis of `to`, its weights on the samples of `from`, obtained by enlarging unit vectors.
 fn weights(from: usize, to: usize) -> Vec<Vec<(usize, f32)>> {
     let mut all = vec![vec![]; to];
     for k in 0..from {
@@ -53,7 +53,7 @@ fn weights(from: usize, to: usize) -> Vec<Vec<(usize, f32)>> {
     all
 }
 
-/// m ⊙ a + (1 − m) ⊙ b (C×H×W each), shifted by rows and columns with the border repeated.
+/// m ⊙ a + (1 − m) ⊙ b (C×H×W each), shifted by rows and columns with border values repeated.
 pub(super) fn blended(mask: &Map, a: &[f32], b: &[f32], shift: [usize; 2]) -> Vec<f32> {
     let (width, area) = (mask.width, mask.data.len());
     let value = |i: usize| {
@@ -81,7 +81,7 @@ pub(super) fn blend_gradient(
     map
 }
 
-/// Where pixel `i` comes from.
+/// Source of pixel `i` under the shift.
 fn shifted(i: usize, height: usize, width: usize, [down, right]: [usize; 2]) -> usize {
     let (y, x) = ((i / width + down).min(height - 1), (i % width + right).min(width - 1));
     y * width + x

@@ -1,7 +1,7 @@
-//! Class activation maps: feature maps A of one layer, combined by what the gradient G = ∂S_c/∂A says of them.
+//! Class activation maps: feature maps A of one layer, combined with weights from the gradient G = ∂S_c/∂A.
 //!
-//! A and G are C×H×W, the layer is the last level unless `--levels` names another. Every map is cut at zero and enlarged
-//! to the input's size; none is normalised.
+//! A and G are C×H×W; the layer is the last level unless `--levels` names another. Negative values of a map are set to zero, and it is
+//! enlarged to the input's size; none is normalised.
 
 use candor_graph::builder::Expr;
 
@@ -88,7 +88,7 @@ pub(super) fn plan<'m>(model: &'m Model, level: &Level, formula: Formula) -> Pla
     Plan { combine: Some(combine), ..Plan::gradient(model, &[level.value]) }
 }
 
-/// The layer of a CAM method: the coarsest level. Its name is recorded.
+/// The layer of a CAM method: the coarsest level. Its name is recorded in the parameters.
 pub(super) fn layer(model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Level> {
     let mut levels = levels::choose(model, &choices.levels)?;
     let level = levels.swap_remove(levels.len() - 1);
@@ -96,7 +96,7 @@ pub(super) fn layer(model: &Model, p: &mut Parameters, choices: &Choices) -> Res
     Ok(level)
 }
 
-/// Σ over places, N×C×1×1
+/// Σ over positions, N×C×1×1
 fn over_places(x: Expr<'_>) -> Expr<'_> {
     x.sum(&[2, 3], true)
 }
@@ -115,7 +115,7 @@ pub(super) fn grad_cam<'b>(a: Expr<'b>, g: Expr<'b>) -> Expr<'b> {
     over_channels(g.mean(&[2, 3]) * a)
 }
 
-/// Grad-CAM++: w_k = Σ α G⁺ with α = G² / (2 G² + Σ A · G³), for the score exp(S_c); where G = 0 it adds nothing
+/// Grad-CAM++: w_k = Σ α G⁺ with α = G² / (2 G² + Σ A · G³), for the score exp(S_c); where G = 0 the term is 0
 fn grad_cam_plus_plus<'b>(a: Expr<'b>, g: Expr<'b>) -> Expr<'b> {
     let square = g * g;
     let alpha = square / (square * 2.0 + over_places(a) * square * g + 1e-6);
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
     use crate::engine::{Engine, RTen};
 
-    /// The formula for two channels of two places.
+    /// The formula for two channels of two positions.
     fn map(formula: Formula) -> Vec<f32> {
         let b = Builder::new(Graph::new(18));
         let shape = [1, 2, 1, 2];

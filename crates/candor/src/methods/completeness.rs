@@ -2,7 +2,7 @@
 
 use crate::map::Map;
 
-/// Largest share of the difference by which a sum may miss it unnoticed.
+/// Relative error of a sum up to which there is no warning.
 const TOLERANCE: f64 = 0.05;
 
 /// Σ map − (score − baseline).
@@ -11,7 +11,7 @@ pub(super) fn delta(map: &Map, score: f32, baseline: f32) -> f64 {
     sum - f64::from(score - baseline)
 }
 
-/// What a reader must know if the sum misses.
+/// The warning for a sum that misses the difference.
 pub(super) fn warning(map: &Map, score: f32, baseline: f32) -> Vec<String> {
     let (delta, difference) = (delta(map, score, baseline), f64::from(score - baseline));
     if delta.abs() <= TOLERANCE * difference.abs().max(1e-3) {
@@ -23,12 +23,12 @@ pub(super) fn warning(map: &Map, score: f32, baseline: f32) -> Vec<String> {
     )]
 }
 
-/// Least share of the score that must arrive as relevance to go unnoticed.
+/// Fraction of the score that must arrive as relevance; below it there is a warning.
 const LEAST_RELEVANCE: f64 = 0.5;
 
-/// What a reader must know of a map of relevance, which should add up to the score, if it does not. What the biases of a layer take is
-/// lost in each layer anew (`biases`: whether they take any), and so is what arrives at units whose inputs contribute nothing: in a
-/// depthwise layer of a MobileNet a third of it, by units that only their bias activates.
+/// The warning for a map of relevance that does not add up to the score as it should. In each layer, the part that biases take is lost
+/// (`biases`: whether they take any), and so is what arrives at units whose inputs contribute nothing: in a
+/// depthwise layer of a MobileNet a third of it, at units that only their bias activates.
 pub(super) fn relevance(map: &Map, score: f32, biases: bool) -> Vec<String> {
     let score = f64::from(score);
     let arrived = delta(map, 0.0, 0.0);

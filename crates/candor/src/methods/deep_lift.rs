@@ -1,4 +1,4 @@
-//! DeepLIFT, rescale rule: Σ over channels of (x − x₀) · m with multipliers m = ΔS/Δx handed back against a baseline x₀
+//! DeepLIFT, rescale rule: Σ over channels of (x − x₀) · m with multipliers m = ΔS/Δx propagated back against a baseline x₀
 //! (Shrikumar et al. 2017). It adds up to S_c(x) − S_c(x₀).
 
 use candor_graph::grad::deep_lift::{rescale, twin};

@@ -1,5 +1,5 @@
-//! Eigen-CAM: the feature vectors of all places, projected on their first principal direction; it knows no class (Muhammad
-//! and Yeasin 2020). The direction's sign, which is free, makes the projection of largest magnitude positive.
+//! Eigen-CAM: the feature vectors of all positions, projected on their first principal direction; it does not depend on a class (Muhammad
+//! and Yeasin 2020). The sign of the direction is chosen so that the projection of largest magnitude is positive.
 
 use super::attribution::enlarged;
 use super::layer::LayerFeatures;
@@ -19,7 +19,7 @@ const PARAMETERS: &[Parameter] = &[Parameter {
     help: "take the mean over places off each channel first, as pytorch-grad-cam does",
 }];
 
-/// Iterations of the power method at most.
+/// Maximum number of iterations of the power method.
 const ITERATIONS: usize = 2000;
 
 /// The method.
@@ -68,7 +68,7 @@ impl Compiled for EigenCamExplainer {
     }
 }
 
-/// The projection of each place's features (columns of C×HW) on the first right singular direction, by the power method.
+/// The projection of each position's features (columns of C×HW) on the first left singular direction, by the power method.
 fn principal(features: &[f32], [channels, height, width]: [usize; 3], center: bool) -> Map {
     let area = height * width;
     let mut rows: Vec<Vec<f64>> =
@@ -79,7 +79,7 @@ fn principal(features: &[f32], [channels, height, width]: [usize; 3], center: bo
             row.iter_mut().for_each(|v| *v -= mean);
         }
     }
-    // From the mean feature on (or the strongest channel's, where means are zero): never orthogonal to the answer by design.
+    // Equal weights: never orthogonal to the principal direction of features that are not negative.
     let mut direction = vec![1.0; channels];
     let mut projection = vec![0.0; area];
     for _ in 0..ITERATIONS {
@@ -97,7 +97,7 @@ fn principal(features: &[f32], [channels, height, width]: [usize; 3], center: bo
             break;
         }
     }
-    // A sum would not do: that of centred projections is zero.
+    // The sign of the sum would not do: the sum of centred projections is zero.
     let largest = projection.iter().fold(0.0f64, |m, p| if p.abs() > m.abs() { *p } else { m });
     let sign = if largest < 0.0 { -1.0 } else { 1.0 };
     Map { height, width, data: projection.iter().map(|p| (sign * p) as f32).collect() }

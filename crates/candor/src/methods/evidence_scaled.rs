@@ -1,9 +1,9 @@
-//! Another method's map on the scale of the class's evidence, empty for a class that has none (new in Candor):
+//! Another method's map, scaled by the class's evidence; empty for a class without evidence (new in Candor):
 //!
 //! m'_c = m_c / max |m_c| · min(1, e_c / e_1), e_c = max(0, o_c(S(x)) − n_c),
 //!
-//! with the log-odds o_c, the null log-odds n_c of the reliable mask ([`crate::mask`]), and e_1 the evidence of the model's answer. No
-//! search is needed for it: one pass of the photo and one of the network with every mask zero.
+//! with the log-odds o_c, the null log-odds n_c of the reliable mask ([`crate::mask`]), and e_1 the evidence of the model's answer. It
+//! takes no search: one pass of the photo and one of the network with every mask zero.
 
 use super::reliable::judged;
 use super::{Choices, Compiled, Cost, Definition, Description, prepare_wrapped};
@@ -60,7 +60,7 @@ impl Definition for EvidenceScaled {
 
 struct EvidenceScaledExplainer {
     explainer: Box<dyn Compiled>,
-    /// Asked for its empty masks only.
+    /// Used only for its empty masks.
     learner: Learner,
     prepared: Option<Prepared>,
 }
@@ -118,7 +118,7 @@ fn share(evidence: f64, most: f64) -> f32 {
     if evidence > 0.0 { (evidence / most).min(1.0) as f32 } else { 0.0 }
 }
 
-/// The map with `largest` as its largest magnitude; an empty map stays empty.
+/// The map scaled so that its largest magnitude is `largest`; an empty map stays empty.
 fn on_scale(map: Map, largest: f32) -> Map {
     let magnitude = map.max().max(-map.min());
     let scale = if magnitude > 0.0 { largest / magnitude } else { 0.0 };
@@ -134,7 +134,7 @@ mod tests {
         let map = || Map { height: 1, width: 3, data: vec![-8.0, 2.0, 0.0] };
         assert_eq!(on_scale(map(), share(2.0, 8.0)).data, [-0.25, 0.0625, 0.0]);
         assert_eq!(on_scale(map(), share(0.0, 8.0)).data, [0.0, 0.0, 0.0]);
-        // An answer may have less evidence than another class has over its own null, or none.
+        // The answer may have less evidence than another class, each above its own null, or none.
         assert_eq!((share(9.0, 3.0), share(1.0, 0.0), share(0.0, 0.0)), (1.0, 1.0, 0.0));
         assert_eq!(on_scale(Map::zeros(1, 2), 1.0).data, [0.0, 0.0]);
     }

@@ -1,6 +1,6 @@
 //! Expected gradients: the mean over baselines x₀ and α of (x − x₀) · ∂S_c/∂x (x₀ + α (x − x₀)), Σ over channels (Erion et
-//! al. 2021). There is no training set to draw baselines from, so they are noise: each pixel uniform between
-//! the least and the greatest value of its channel in the photo (Sturmfels, Lundberg, Lee 2020).
+//! al. 2021). No training set is available to draw baselines from, so they are noise: each pixel uniform between
+//! the smallest and the largest value of its channel in the photo (Sturmfels, Lundberg, Lee 2020).
 
 use super::attribution::{Attribution, Channels};
 use super::backward::{Backward, Plan};

@@ -1,10 +1,10 @@
-//! Extremal perturbation: the smooth mask of a fixed area that keeps the class's logit highest (Fong, Patrick, Vedaldi 2019):
+//! Extremal perturbation: the smooth mask of a fixed area under which the class's logit is highest (Fong, Patrick, Vedaldi 2019):
 //!
 //! ```text
 //!     maximise over m in 0..1:   S_c(m ⊙ x + (1 − m) ⊙ blur(x)) − λ ‖sort(m) − r_a‖²
 //! ```
 //!
-//! r_a: zeros, then a share a of ones. m is the smooth maximum over cells of a bump times the cell's value. The map is the
+//! r_a: zeros, then a fraction a of ones. m is the smooth maximum over cells of a bump times the cell's value. The map is the
 //! mean of the masks of several areas.
 
 use super::backward::{Backward, Plan, class_by_class};
@@ -61,7 +61,7 @@ const PARAMETERS: &[Parameter] = &[
 
 const AREAS: [f32; 4] = [0.05, 0.1, 0.2, 0.4];
 const MOMENTUM: f32 = 0.9;
-/// How much λ grows from first to last step (1.0035 a step over 800 steps in the authors' code).
+/// Factor by which λ grows from the first to the last step (1.0035 per step over 800 steps in the authors' code).
 const GROWTH: f32 = 16.4;
 
 /// The method.
@@ -162,7 +162,7 @@ impl ExtremalExplainer {
             }
             let gradient = self.mask.pull(&cells, &slope);
             for ((c, v), g) in cells.iter_mut().zip(&mut velocity).zip(&gradient) {
-                // Damped by the momentum, as the authors do: the step is that of a running mean.
+                // Damped by the momentum, as in the authors' code: the step is that of a running mean.
                 *v = MOMENTUM * *v + (1.0 - MOMENTUM) * g;
                 *c = (*c - self.rate * *v).clamp(0.0, 1.0);
             }

@@ -1,4 +1,4 @@
-//! Scores of many perturbed copies of a photo, in batches.
+//! Scores of many perturbed copies of a photo, computed in batches.
 
 use crate::engine::Session;
 use crate::error::Result;
@@ -6,17 +6,17 @@ use crate::model::Model;
 use crate::parameters::{Kind, Parameter, Parameters, names};
 use crate::progress::Progress;
 
-/// Copies in one batch: larger ones bring these engines nothing and cost memory.
+/// Copies per batch: larger batches are not faster with these engines and need more memory.
 const BATCH: usize = 8;
 
-/// What is read off the logits.
+/// Which score is computed from the logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Score {
     Logit,
     Probability,
 }
 
-/// What may be watched, by name.
+/// Names of the scores.
 const SCORES: [(&str, Score); 2] = [("logit", Score::Logit), ("probability", Score::Probability)];
 
 /// The parameter `score`, the logit by default.
@@ -31,7 +31,7 @@ pub(super) const LOGIT: Parameter = Parameter {
 pub(super) const PROBABILITY: Parameter = Parameter { default: "probability", ..LOGIT };
 
 impl Score {
-    /// What the parameter `score` says.
+    /// Reads the parameter `score`.
     pub(super) fn of(p: &Parameters) -> Self {
         p.choice(&SCORES, "score")
     }
@@ -47,8 +47,8 @@ impl Score {
         }
     }
 
-    /// ∂(score of `class`)/∂S: δ_ck of the logit; of the probability p_c (δ_ck − p_k), or δ_ck p_c (1 − p_c) where each class
-    /// has a probability of its own.
+    /// ∂(score of `class`)/∂S: δ_ck for the logit; for the probability p_c (δ_ck − p_k), or δ_ck p_c (1 − p_c) if each class
+    /// has its own probability (sigmoid).
     pub(super) fn slope(self, model: &Model, logits: &[f32], class: usize) -> Vec<f32> {
         let p = model.probabilities(logits);
         let entry = |k: usize| {
@@ -63,25 +63,25 @@ impl Score {
     }
 }
 
-/// Differences of scores below which there is nothing but the engine's rounding: eight units in the last place of the largest score.
-/// (The same image at another place of a batch differs by one or two.)
+/// The largest difference of scores that can be the engine's rounding: eight units in the last place of the largest score.
+/// (The same image in another row of a batch differs by one or two.)
 pub(super) fn rounding<'s>(scores: impl Iterator<Item = &'s f64>) -> f64 {
     8.0 * f64::from(f32::EPSILON) * scores.fold(0.0, |most, s| s.abs().max(most))
 }
 
-/// A value made of differences of scores; zero at the level of rounding, which a map would otherwise be stretched to show.
+/// A value computed from differences of scores; zero if it is at the level of rounding, which a map would otherwise amplify.
 pub(super) fn above_rounding(value: f64, least: f64) -> f64 {
     if value.abs() > least { value } else { 0.0 }
 }
 
-/// The network forward, with the photo at hand and its logits.
+/// The compiled network, with the current photo and its logits.
 pub(super) struct Forward {
     session: Box<dyn Session>,
     /// The photo, C×H×W.
     pub image: Vec<f32>,
     /// Its logits.
     pub logits: Vec<f32>,
-    /// Forward passes since the photo was given, its own included.
+    /// Forward passes since the photo was set, including its own.
     pub passes: u64,
 }
 
@@ -91,7 +91,7 @@ impl Forward {
         Ok(Forward { session: model.forward()?, image: vec![], logits: vec![], passes: 0 })
     }
 
-    /// Takes a photo; its logits.
+    /// Sets the photo and returns its logits.
     pub(super) fn begin(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.image = image.to_vec();
         self.logits = model.scores(self.session.as_mut(), image)?;

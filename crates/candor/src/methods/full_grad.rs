@@ -76,7 +76,7 @@ impl Definition for FullGrad {
     }
 }
 
-/// A convolution's bias: ∂S/∂b is ∂S/∂(its output), place by place.
+/// A convolution's bias: ∂S/∂b is ∂S/∂(its output), at each position.
 struct Bias {
     value: ValueId,
     shape: [usize; 3],

@@ -1,5 +1,5 @@
 //! Integrated gradients: (x − x₀) · ∫₀¹ ∂S_c/∂x (x₀ + α (x − x₀)) dα, Σ over channels (Sundararajan, Taly, Yan 2017,
-//! equation 1). It adds up to S_c(x) − S_c(x₀) as far as the steps allow; a warning says how far if they do not.
+//! equation 1). With enough steps it adds up to S_c(x) − S_c(x₀); otherwise a warning gives the difference.
 
 use crate::progress::Progress;
 use candor_graph::builder::{Builder, Expr};
@@ -86,14 +86,14 @@ fn points(p: &Parameters) -> Vec<(f64, f64)> {
     }
 }
 
-/// The method as a graph: a Loop with one turn a point, which adds up the weighted gradients.
+/// The method as a graph: a Loop with one iteration per point, which adds up the weighted gradients.
 fn as_nodes(model: &Model, points: &[(f64, f64)], baseline: &str) -> candor_graph::error::Result<Graph> {
     let query = |b: &'_ Builder, shape: &[Dim]| b.input("query", DataType::Float, shape).id();
     let plan = Plan::gradient(model, &[model.input]);
     let (mut body, query, found) = plan.append(model, |b, shape| b.value(query(b, shape)))?;
     let image_shape = body.shape(model.input).unwrap_or_default();
 
-    // In front of the network: the turn's point on the way.
+    // Before the network: the iteration's point on the path.
     let turn = body.add_input("turn", DataType::Int64, &[]);
     let [from, way, sum] =
         ["from", "way", "sum"].map(|name| body.add_input(name, DataType::Float, &image_shape));
@@ -125,7 +125,7 @@ fn as_nodes(model: &Model, points: &[(f64, f64)], baseline: &str) -> candor_grap
     canvas::finish(model, b.finish()?, map)
 }
 
-/// Of some values, the one of a turn.
+/// The element of `values` for an iteration.
 fn of_turn(turn: Expr<'_>, values: Vec<f32>) -> candor_graph::error::Result<Expr<'_>> {
     Ok(turn.builder().constant(Tensor::floats(&[values.len()], values)?).op("Gather", &[turn], &[]))
 }

@@ -1,6 +1,6 @@
-//! KernelSHAP: the Shapley values of superpixels, by regression on coalitions weighted by Shapley's kernel under the constraint
-//! that the values add up to S_c(x) − S_c(nothing) (Lundberg and Lee 2017, theorem 2). [`coalitions`] makes the samples,
-//! [`shapley_values`] what the map shows.
+//! KernelSHAP: the Shapley values of superpixels, by regression on coalitions weighted by the Shapley kernel under the constraint
+//! that the values add up to S_c(x) − S_c(nothing) (Lundberg and Lee 2017, theorem 2). [`coalitions`] draws the samples,
+//! [`shapley_values`] computes the values that the map shows.
 
 use super::forward::LOGIT;
 use super::least_squares::{Cholesky, normal_matrix, normal_right};
@@ -34,7 +34,7 @@ impl Definition for KernelShap {
     }
 }
 
-/// Least squares on coalitions.
+/// The least squares fit of Shapley values.
 struct Shapley;
 
 impl Fit for Shapley {
@@ -52,9 +52,9 @@ impl Fit for Shapley {
     }
 }
 
-/// Which of `n` superpixels are shown, and the weights of the samples. All coalitions with Shapley's kernel as weight if there
-/// are no more than `samples`; else pairs of a coalition and its complement, their sizes drawn by the kernel's weight, all
-/// weighing the same.
+/// Which of `n` superpixels are shown in each sample, and the weights of the samples. All coalitions with the Shapley kernel as weight,
+/// if there are no more than `samples`; else pairs of a coalition and its complement, with sizes drawn by the kernel's weight and equal
+/// weights.
 pub fn coalitions(n: usize, samples: usize, seed: u64) -> (Vec<Vec<bool>>, Vec<f64>) {
     let mut noise = Noise::new(seed);
     let kernel = |s: usize| (n - 1) as f64 / (s * (n - s)) as f64;
@@ -90,8 +90,8 @@ pub fn coalitions(n: usize, samples: usize, seed: u64) -> (Vec<Vec<bool>>, Vec<f
     (rows, weights)
 }
 
-/// Value of each superpixel from the scores of coalitions, of nothing and of the whole: least squares under Σ φ = whole −
-/// nothing, by Lagrange's multiplier. `None` if the samples do not determine them.
+/// Value of each superpixel from the scores of coalitions, of nothing and of the whole photo: least squares under Σ φ = whole −
+/// nothing, by a Lagrange multiplier. `None` if the samples do not determine them.
 pub fn shapley_values(
     coalitions: &[Vec<bool>],
     weights: &[f64],
@@ -99,7 +99,7 @@ pub fn shapley_values(
     nothing: f64,
     whole: f64,
 ) -> Option<Vec<f64>> {
-    // A single superpixel has no coalitions: it has it all.
+    // A single superpixel has no coalitions: it gets the whole difference.
     let Some(n) = coalitions.first().map(Vec::len) else { return Some(vec![whole - nothing]) };
     let gains: Vec<f64> = scores.iter().map(|y| y - nothing).collect();
     let system = Cholesky::new(&normal_matrix(coalitions, weights, n, 1e-9), n)?;

@@ -1,4 +1,4 @@
-//! One layer's feature maps, and the network behind it with some of them left out.
+//! One layer's feature maps, and the network after it with some of them left out.
 
 use crate::progress::Progress;
 use candor_graph::insert::{self, MaskShape};
@@ -14,10 +14,10 @@ use crate::mask::Level;
 use crate::model::Model;
 use crate::parameters::Parameters;
 
-/// Masked copies in one batch.
+/// Masked copies per batch.
 const BATCH: usize = 16;
 
-/// What methods on a layer's feature maps start from: the maps and the logits of the photo at hand.
+/// What methods on a layer's feature maps need: the feature maps and the logits of the current photo.
 pub(super) struct LayerFeatures {
     pub forward: Forward,
     pub cut: CutAtLayer,
@@ -27,14 +27,14 @@ pub(super) struct LayerFeatures {
 }
 
 impl LayerFeatures {
-    /// Compiles what is needed for the layer that the caller chose.
+    /// Compiles the network up to the layer that the caller chose.
     pub(super) fn compile(model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Self> {
         let level = layer(model, p, choices)?;
         let (forward, cut) = (Forward::compile(model)?, CutAtLayer::compile(model, level.clone())?);
         Ok(LayerFeatures { forward, cut, level, features: vec![] })
     }
 
-    /// Takes a photo; its logits.
+    /// Sets the photo and returns its logits.
     pub(super) fn begin(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
         self.features = self.cut.begin(model, image)?;
         self.forward.begin(model, image)
@@ -45,12 +45,12 @@ impl LayerFeatures {
 pub(super) struct CutAtLayer {
     before: Box<dyn Session>,
     behind: Box<dyn Session>,
-    /// Position among the crossing values of the layer and, if it crosses, the image.
+    /// Index among the crossing values of the layer and, if it crosses, of the image.
     layer_at: usize,
     image_at: Option<usize>,
     level: Level,
     crossing: Vec<Tensor>,
-    /// Channels left out in one batch.
+    /// Number of left-out channels per batch.
     batch: usize,
 }
 
@@ -92,7 +92,7 @@ impl CutAtLayer {
         Ok(self.level.feature().channels_first(&features[..features.len() / model.fixed_batch.unwrap_or(1)]))
     }
 
-    /// Logits without channel k, for each channel. `done` is called for each.
+    /// Logits with channel k set to zero, for each channel k. `done` is called for each.
     pub(super) fn without_each_channel(
         &mut self,
         model: &Model,

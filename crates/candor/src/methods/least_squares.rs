@@ -1,13 +1,13 @@
-//! Weighted least squares on few unknowns: (XᵀWX + αI) β = XᵀWy by Cholesky's factorisation.
+//! Weighted least squares with few unknowns: (XᵀWX + αI) β = XᵀWy by Cholesky's factorisation.
 
-/// A symmetric positive definite system, n×n row-major, with its factorisation; `None` if it is not positive definite.
+/// The Cholesky factorisation of a symmetric positive definite matrix, n×n row-major.
 pub struct Cholesky {
     lower: Vec<f64>,
     n: usize,
 }
 
 impl Cholesky {
-    /// Factorises.
+    /// Factorises a matrix; `None` if it is not positive definite.
     pub fn new(matrix: &[f64], n: usize) -> Option<Self> {
         let mut lower = vec![0.0; n * n];
         for i in 0..n {
@@ -23,7 +23,7 @@ impl Cholesky {
         Some(Cholesky { lower, n })
     }
 
-    /// L⁻¹ right, of the factor L: its squared length is rightᵀ · matrix⁻¹ · right.
+    /// L⁻¹ · right for the factor L: its squared length is rightᵀ · matrix⁻¹ · right.
     pub fn whiten(&self, right: &[f64]) -> Vec<f64> {
         let (n, l) = (self.n, &self.lower);
         let mut x = right.to_vec();
@@ -46,7 +46,7 @@ impl Cholesky {
     }
 }
 
-/// XᵀWX + αI (n×n) of rows that are zero or one.
+/// XᵀWX + αI (n×n), with rows of X that are zero or one.
 pub(super) fn normal_matrix(rows: &[Vec<bool>], weights: &[f64], n: usize, ridge: f64) -> Vec<f64> {
     let mut matrix = vec![0.0; n * n];
     for (row, w) in rows.iter().zip(weights) {

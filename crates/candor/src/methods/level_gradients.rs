@@ -1,4 +1,4 @@
-//! Gradients of a class's logit at every level and at the image, in one sweep: where does its signal die?
+//! Gradients of a class's logit at every level and at the image, in one sweep: shows where they vanish.
 
 use super::backward::{Backward, Plan};
 use crate::error::Result;
@@ -21,7 +21,7 @@ impl LevelGradients {
         self.0.begin(model, image)
     }
 
-    /// For each class the gradients at the image and at each level, of the image last given.
+    /// For each class, the gradients with respect to the image and to each level, for the image last given.
     pub fn of(&mut self, model: &Model, classes: &[usize]) -> Result<Vec<Vec<Vec<f32>>>> {
         self.0.sweep(model, classes)
     }

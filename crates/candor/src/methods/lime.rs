@@ -1,5 +1,5 @@
-//! LIME: ridge regression of the score on which superpixels are shown, weighted by the likeness to the whole photo (Ribeiro,
-//! Singh, Guestrin 2016, equation 1). [`subsets`] makes the samples, [`coefficients`] what the map shows.
+//! LIME: ridge regression of the score on which superpixels are shown, weighted by the similarity to the whole photo (Ribeiro,
+//! Singh, Guestrin 2016, equation 1). [`subsets`] draws the samples, [`coefficients`] computes what the map shows.
 
 use super::forward::PROBABILITY;
 use super::least_squares::{Cholesky, normal_matrix, normal_right};
@@ -52,7 +52,7 @@ impl Definition for Lime {
     }
 }
 
-/// Ridge regression on the likeness to the whole photo.
+/// The ridge regression, weighted by the similarity to the whole photo.
 struct Ridge {
     kernel: f64,
     ridge: f64,
@@ -72,27 +72,27 @@ impl Fit for Ridge {
     }
 }
 
-/// Which of `segments` superpixels are shown in each of `samples` samples of a seed: all, then random halves.
+/// Which of `segments` superpixels are shown in each of `samples` samples: all in the first, then random halves.
 pub fn subsets(segments: usize, samples: usize, seed: u64) -> Vec<Vec<bool>> {
     let mut noise = Noise::new(seed);
     let row = |i: usize| -> Vec<bool> { (0..segments).map(|_| i == 0 || noise.chance(0.5)).collect() };
     (0..samples).map(row).collect()
 }
 
-/// Weight of a sample: exp(−d²/2k²) with d = 1 − √(shown/all), the cosine distance to the whole. (The authors' code takes
+/// Weight of a sample: exp(−d²/2k²) with d = 1 − √(shown/all), the cosine distance to the whole photo. (The authors' code takes
 /// the root of exp(−d²/k²), which is the same.)
 pub fn likeness(subset: &[bool], kernel: f64) -> f64 {
     let d = 1.0 - (subset.iter().filter(|s| **s).count() as f64 / subset.len() as f64).sqrt();
     (-d * d / (2.0 * kernel * kernel)).exp()
 }
 
-/// Coefficient of each superpixel: ridge regression of `scores`, one for each subset, with an intercept that is not
-/// penalised. `None` if the samples do not determine them.
+/// Coefficient of each superpixel: ridge regression of `scores`, one per subset, with an unpenalised intercept.
+/// `None` if the samples do not determine them.
 pub fn coefficients(subsets: &[Vec<bool>], scores: &[f64], kernel: f64, ridge: f64) -> Option<Vec<f64>> {
     let n = subsets.first()?.len();
     let weights: Vec<f64> = subsets.iter().map(|s| likeness(s, kernel)).collect();
     let total: f64 = weights.iter().sum();
-    // Columns and scores are centred by weight, which takes the intercept out.
+    // Columns and scores are centred with the weights, which removes the intercept.
     let mean = weights.iter().zip(scores).map(|(w, y)| w * y).sum::<f64>() / total;
     let sums = normal_right(subsets, &weights, &vec![1.0; scores.len()], n);
     let mut matrix = normal_matrix(subsets, &weights, n, ridge);

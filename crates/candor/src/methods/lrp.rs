@@ -1,5 +1,5 @@
-//! LRP: the class's logit handed back layer by layer, in proportion to contributions (Bach et al. 2015; composites:
-//! Kohlbrenner et al. 2020). The map is Σ over channels of the pixels' relevance; it adds up to the logit less what the
+//! LRP: propagates the class's logit back layer by layer, in proportion to contributions (Bach et al. 2015; composites:
+//! Kohlbrenner et al. 2020). The map is Σ over channels of the pixels' relevance; it adds up to the logit minus what the
 //! biases take, which in a deep network is nearly all: a warning says so.
 
 use candor_graph::grad::lrp::{Composite, LayerRule, lrp};

@@ -4,7 +4,7 @@
 //!     minimise over m in 0..1:   λ₁ Σ (1 − m) + λ₂ Σ |∇m|^β + p_c(m ⊙ x + (1 − m) ⊙ blur(x))
 //! ```
 //!
-//! on a coarse grid of n cells, enlarged to the photo. The map is 1 − m: what had to go.
+//! on a coarse grid of n cells, enlarged to the photo. The map is 1 − m: what had to be removed.
 
 use super::backward::{Backward, Plan, class_by_class};
 use super::baseline::REACH;

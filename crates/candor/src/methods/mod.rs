@@ -1,4 +1,4 @@
-//! Explanation methods: one file a method, and their registry.
+//! Explanation methods, one file each, and their registry.
 
 mod ablation_cam;
 mod attention;
@@ -49,18 +49,18 @@ use crate::mask::stepwise::Stepwise;
 use crate::model::Model;
 use crate::parameters::{Kind, Parameter, Parameters};
 
-/// What a method is, for `candor methods` and for reports.
+/// Description of a method, for `candor methods` and for reports.
 #[derive(Clone, Copy, Debug)]
 pub struct Description {
     /// Name on the command line.
     pub name: &'static str,
-    /// What it computes, one line.
+    /// What it computes, in one line.
     pub summary: &'static str,
     /// Paper or origin.
     pub source: &'static str,
-    /// What a query costs with the defaults.
+    /// Cost of a query with the defaults.
     pub cost: Cost,
-    /// Whether maps can be negative.
+    /// Whether maps can have negative values.
     pub signed: bool,
     /// Whether the map depends on the queried class.
     pub class_sensitive: bool,
@@ -96,25 +96,25 @@ impl std::fmt::Display for Cost {
     }
 }
 
-/// What the caller chose in addition to a method's own parameters.
+/// The caller's choices besides a method's own parameters.
 #[derive(Clone, Debug, Default)]
 pub struct Choices {
     /// Names of the levels (the last one is the layer of CAM methods); automatic if empty.
     pub levels: Vec<String>,
     /// λ from the model's sidecar, used where `lambda` is not set.
     pub calibrated_lambda: Option<f64>,
-    /// What classes that are not there show, from the model's sidecar; the built-in rule if `None`.
+    /// How much evidence absent classes show, from the model's sidecar; the built-in rule if `None`.
     pub false_alarms: Option<FalseAlarms>,
-    /// Seed of all randomness; each photo starts a new stream.
+    /// Seed of all random numbers; each photo starts a new stream.
     pub seed: u64,
 }
 
 /// A method: prepared once for a model, then run on images.
 pub trait Definition: Send + Sync {
-    /// What it is.
+    /// Name, source, cost and parameters.
     fn description(&self) -> Description;
 
-    /// Compiles what it needs of `model`. Fills parameters whose default is `auto` with the values chosen.
+    /// Compiles what it needs of `model`. Replaces parameters whose default is `auto` by the values chosen.
     ///
     /// # Errors
     /// A parameter out of range, a level that does not exist, a node without a gradient rule.
@@ -125,18 +125,18 @@ pub trait Definition: Send + Sync {
         choices: &Choices,
     ) -> Result<Box<dyn Compiled>>;
 
-    /// How it is written down as a graph, if it can be.
+    /// Its exporter, if it can be exported as a graph.
     fn exporter(&self) -> Option<&dyn Export> {
         None
     }
 }
 
-/// A method that can be written down as a graph: see [`crate::export`].
+/// A method that can be exported as a graph: see [`crate::export`].
 pub trait Export {
     /// The graph, with the inputs image and `class` and the outputs `logits` and `map`.
     ///
     /// # Errors
-    /// As [`Definition::prepare`], and a setting that has no form as a graph.
+    /// As [`Definition::prepare`], and a setting that cannot be exported.
     fn export(&self, model: &Model, parameters: &mut Parameters, choices: &Choices) -> Result<Graph>;
 
     /// The method as a search that its caller runs step by step, if it is one.
@@ -158,11 +158,11 @@ pub trait Compiled: Send {
     /// Logits of an image (C·H·W preprocessed values).
     ///
     /// # Errors
-    /// If the engine fails or a score is not a number.
+    /// If the engine fails or a score is not finite.
     fn scores(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>>;
 
-    /// Maps of several classes of the image last given to [`Compiled::scores`]. `steps` receives each step of work
-    /// done, [`Compiled::steps`] of them in all.
+    /// Maps of several classes of the image last given to [`Compiled::scores`]. `steps` receives each step of work, [`Compiled::steps`]
+    /// of them in total.
     ///
     /// # Errors
     /// As [`Compiled::scores`].
@@ -173,8 +173,8 @@ pub trait Compiled: Send {
         progress: &mut dyn Progress,
     ) -> Result<Vec<Explanation>>;
 
-    /// [`Compiled::scores`] and [`Compiled::explain`] of several images: for each its scores and the maps of the classes that
-    /// `classes` chooses by them. `steps` receives [`Compiled::steps`] steps for each image.
+    /// [`Compiled::scores`] and [`Compiled::explain`] for several images: for each its scores and the maps of the classes that
+    /// `classes` chooses from them. `steps` receives [`Compiled::steps`] steps per image.
     ///
     /// # Errors
     /// As [`Compiled::scores`], if one image fails.
@@ -193,7 +193,7 @@ pub trait Compiled: Send {
         images.iter().map(one).collect()
     }
 
-    /// How many images [`Compiled::explain_all`] should be given at once when at least as many are queued: more gain nothing.
+    /// Number of images per call of [`Compiled::explain_all`] when at least that many are queued: more at once are not faster.
     fn together(&self, _model: &Model) -> usize {
         1
     }
@@ -204,7 +204,7 @@ pub trait Compiled: Send {
     }
 }
 
-/// A method made ready for a model: the explainer, and all parameters, those of `set` over the defaults.
+/// Prepares a method for a model. Returns the compiled method and all its parameters, those of `set` over the defaults.
 ///
 /// # Errors
 /// As [`Definition::prepare`], and [`Error::Method`] for a setting that the method does not know.
@@ -220,7 +220,7 @@ pub fn prepare(
     Ok((explainer, parameters))
 }
 
-/// Checks settings of a method before there is a model: every name and every value, and those of a method that it wraps.
+/// Checks the settings of a method without a model: every name and every value, including those of a method that it wraps.
 ///
 /// # Errors
 /// [`Error::Method`] and [`Error::UnknownMethod`], as [`prepare`] gives them.
@@ -233,7 +233,7 @@ pub fn check(method: &dyn Definition, set: &[(String, String)]) -> Result<()> {
     }
 }
 
-/// The method that the parameter `method` of another names.
+/// The method that the parameter `method` of a wrapper names.
 fn wrapped(p: &Parameters) -> Result<Box<dyn Definition>> {
     let method = find(p.word("method"))?;
     if method.description().name == p.method() {
@@ -242,7 +242,7 @@ fn wrapped(p: &Parameters) -> Result<Box<dyn Definition>> {
     Ok(method)
 }
 
-/// [`wrapped`], made ready; its parameters, set as `method.NAME`, are recorded so.
+/// [`wrapped`], prepared; its parameters, set as `method.NAME`, are recorded under these names.
 fn prepare_wrapped(model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
     let method = wrapped(p)?;
     let (explainer, inner) = prepare(model, method.as_ref(), p.inner(), choices)?;
@@ -294,15 +294,15 @@ pub fn all() -> Vec<Box<dyn Definition>> {
     all
 }
 
-/// The name that a method has today, if it had another once.
+/// The current name of a method that had another name.
 pub fn renamed(name: &str) -> Option<&'static str> {
     (name == "evident").then_some("evidence-scaled")
 }
 
-/// The method of that name; old names work.
+/// The method with that name; former names work, too.
 ///
 /// # Errors
-/// [`Error::UnknownMethod`] listing the names there are.
+/// [`Error::UnknownMethod`] listing the known names.
 pub fn find(name: &str) -> Result<Box<dyn Definition>> {
     let name = renamed(name).unwrap_or(name);
     let names: Vec<&'static str> = all().iter().map(|m| m.description().name).collect();

@@ -1,5 +1,5 @@
-//! Maps that explain nothing, which every check of explanations must catch: noise, the photo's own edges (Adebayo et al. 2018),
-//! and the middle of the picture, where photographers put what they show.
+//! Maps that explain nothing, which every check of explanations must detect: noise, the photo's own edges (Adebayo et al. 2018),
+//! and the centre of the image, where photographers place the subject.
 
 use super::forward::Forward;
 use super::{Choices, Compiled, Cost, Definition, Description};
@@ -12,11 +12,11 @@ use crate::parameters::Parameters;
 use crate::passes::Passes;
 use crate::progress::Progress;
 
-/// Uniform noise, another one for each photo and class.
+/// Uniform noise, different for each photo and class.
 pub(super) struct Random;
 /// Sobel's edges of the photo, whatever the class.
 pub(super) struct Edges;
-/// A Gaussian in the middle, whatever the photo.
+/// A Gaussian in the centre, whatever the photo.
 pub(super) struct Centre;
 
 impl Definition for Random {
@@ -74,7 +74,7 @@ impl Definition for Centre {
 }
 
 enum NullMap {
-    /// From this seed.
+    /// Uniform noise from this seed.
     Noise(u64),
     Edges,
     Centre,
@@ -128,7 +128,7 @@ fn centre([_, height, width]: [usize; 3]) -> Map {
     Map { height, width, data: (0..height * width).map(pixel).collect() }
 }
 
-/// |∇| of the channels' mean by Sobel's operator, the border repeated.
+/// |∇| of the mean of the channels by Sobel's operator, border values repeated.
 fn edges(image: &[f32], [channels, height, width]: [usize; 3]) -> Map {
     let area = height * width;
     let grey = |y: isize, x: isize| {

@@ -63,8 +63,8 @@ impl Definition for Occlusion {
 /// A window: first and last row (exclusive), first and last column (exclusive).
 type Window = [usize; 4];
 
-/// Windows from the top left on, all of one size: the last of a row or column ends at the border, where the stride would have it beyond.
-/// Were it cut off, it would cover less, and the border count less than the middle.
+/// Windows from the top left on, all of one size: the last one of a row or column ends at the border if the stride would place it beyond.
+/// If it were cut off instead, it would cover less, and pixels at the border would count less than those in the middle.
 fn windows(height: usize, width: usize, window: usize, stride: usize) -> Vec<Window> {
     let starts = |size: usize| {
         let last = size.saturating_sub(window);
@@ -144,7 +144,7 @@ mod tests {
             let all = windows(side, side, window, stride);
             let covered =
                 |at: usize| all.iter().any(|w| (w[0]..w[1]).contains(&at) && (w[2]..w[3]).contains(&at));
-            // A stride beyond the window leaves gaps, as asked.
+            // A stride larger than the window leaves gaps, as requested.
             assert!((0..side).all(|at| covered(at) || stride > window), "{side} {window} {stride}");
             let same = |w: &[usize; 4]| w[1] - w[0] == window.min(side) && w[3] - w[2] == window.min(side);
             assert!(all.iter().all(same), "{all:?}");

@@ -1,4 +1,4 @@
-//! Methods that one sweep answers: a plan, and how its result becomes a map. They run and are exported from the same recipe.
+//! Methods that need one sweep: a plan, and how its result becomes a map. The same recipe is run and exported.
 
 use candor_graph::builder::Builder;
 use candor_graph::graph::{Graph, ValueId};
@@ -14,7 +14,7 @@ use crate::model::Model;
 use crate::nodes::{canvas, maps};
 use crate::parameters::Parameters;
 
-/// What the result of a plan is.
+/// How the result of a plan is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
     /// One value for each input channel of each pixel.
@@ -29,15 +29,15 @@ pub(super) struct Recipe<'p> {
     pub reading: Reading,
 }
 
-/// A method that is a recipe: what it is, and the recipe for a model.
+/// A method defined by a recipe.
 pub(super) trait OneRecipe: Send + Sync {
-    /// What it is.
+    /// Name, source, cost and parameters.
     fn description(&self) -> Description;
 
     /// The recipe for a model.
     fn recipe<'m>(&self, model: &'m Model, p: &mut Parameters, choices: &Choices) -> Result<Recipe<'m>>;
 
-    /// What runs the recipe.
+    /// Compiles the recipe.
     fn explainer(&self, model: &Model, p: &mut Parameters, choices: &Choices) -> Result<Box<dyn Compiled>> {
         self.recipe(model, p, choices)?.explainer(model)
     }
@@ -66,14 +66,14 @@ impl<M: OneRecipe> Export for M {
 }
 
 impl Recipe<'_> {
-    /// The explainer of the recipe.
+    /// Compiles the recipe.
     pub(super) fn explainer(self, model: &Model) -> Result<Box<dyn Compiled>> {
         let reading = self.reading;
         Ok(Box::new(OneSweep::new(model, self.plan, Box::new(move |v| read(reading, v)))?))
     }
 }
 
-/// The explanation in what the sweep found.
+/// Makes the explanation from the results of the sweep.
 pub(super) fn read(reading: Reading, view: &View<'_>) -> Explanation {
     let values = view.found[0].clone();
     match reading {
@@ -108,7 +108,7 @@ fn exported(model: &Model, recipe: Recipe<'_>, baseline: &str) -> candor_graph::
     canvas::finish(model, builder.finish()?, map)
 }
 
-/// The reference, an input until now, becomes what `word` makes of the image.
+/// Replaces the reference, which is an input, by the baseline `word` computed from the image.
 fn with_baseline(
     model: &Model,
     mut graph: Graph,

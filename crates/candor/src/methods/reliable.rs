@@ -24,10 +24,10 @@ use crate::passes::Passes;
 use crate::scores::argmax;
 use crate::similarity::{SAME, overlap};
 
-/// How levels come to the image's size, by name.
+/// Names of the ways to resize levels to the image.
 const INTERPOLATIONS: [(&str, Interpolation); 2] =
     [("bilinear", Interpolation::Bilinear), ("nearest", Interpolation::Nearest)];
-/// What is fused, and how, by name.
+/// Names of what is fused, and how.
 const FUSIONS: [(&str, (Fused, Fusion)); 4] = [
     ("mask", (Fused::Masks, Fusion::Mean)),
     ("attribution", (Fused::Features, Fusion::Mean)),
@@ -35,7 +35,7 @@ const FUSIONS: [(&str, (Fused, Fusion)); 4] = [
     ("gated", (Fused::Masks, Fusion::Gated)),
 ];
 
-/// What the levels' maps are made of.
+/// What the levels' maps are computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fused {
     /// The masks m.
@@ -157,7 +157,7 @@ impl Export for Reliable {
             let (levels, settings) = search_settings(model, p, choices)?;
             found = as_nodes(model, &levels, &settings, &shown).map_err(at)?;
         }
-        // A closer look has no form as a graph.
+        // The closer look cannot be exported as a graph.
         p.record("look", 0);
         let (name, only, given) = ("evidence", "photo", "place".to_string());
         found.ok_or_else(|| Error::method(p.method(), MethodError::NotExportableWith { name, only, given }))
@@ -176,7 +176,7 @@ impl Export for Reliable {
     }
 }
 
-/// That no more is asked for than a search of its own can do: the last masks of all steps.
+/// Checks that the settings ask for nothing but the last masks after all steps.
 fn plain(p: &Parameters) -> Result<()> {
     let asked = [
         ("return", "last", p.word("return").to_string()),
@@ -193,7 +193,7 @@ fn plain(p: &Parameters) -> Result<()> {
     }
 }
 
-/// The levels, and what the parameters say about learning their masks.
+/// The levels, and the settings of mask learning from the parameters.
 fn search_settings(model: &Model, p: &mut Parameters, choices: &Choices) -> Result<(Vec<Level>, Settings)> {
     let levels = levels::choose(model, &choices.levels)?;
     let lambda = p
@@ -213,7 +213,7 @@ fn search_settings(model: &Model, p: &mut Parameters, choices: &Choices) -> Resu
     Ok((levels, settings))
 }
 
-/// The number that a setting's text says, not its nearest single-precision value.
+/// The number that a setting's text states, not the nearest single-precision value.
 fn exact(v: f32) -> f64 {
     v.to_string().parse().unwrap_or(f64::from(v))
 }
@@ -224,7 +224,7 @@ struct ReliableExplainer {
     attribution: bool,
     fusion: Fusion,
     path: bool,
-    /// Grows the maps, if that is asked for.
+    /// Extends the maps, if requested.
     extent: Option<Extent>,
     weak: bool,
     prepared: Option<Prepared>,
@@ -265,7 +265,7 @@ impl Compiled for ReliableExplainer {
     }
 
     fn together(&self, model: &Model) -> usize {
-        // A search that may end early ends for all in its batch: alone, an image's map depends on no other.
+        // A search that may end early ends for its whole batch: run one image at a time, so that its map does not depend on others.
         if self.learner.settings.settle > 0.0 {
             1
         } else {
@@ -280,14 +280,14 @@ impl Compiled for ReliableExplainer {
 }
 
 impl ReliableExplainer {
-    /// Explanations of the classes asked of each image, all searched side by side.
+    /// Explanations of the requested classes of each image, all learned in the same batches.
     fn explain_prepared(
         &mut self,
         model: &Model,
         asked: &[(&Prepared, Vec<usize>)],
         progress: &mut dyn Progress,
     ) -> Result<Vec<Vec<Explanation>>> {
-        // The scale of an image is that of its top-1 query, asked or not.
+        // The scale of an image is that of its top-1 query, whether or not it was requested.
         let with_top1 = |(prepared, classes): &(&Prepared, Vec<usize>)| {
             let top1 = Some(argmax(&prepared.reference)).filter(|top1| !classes.contains(top1));
             classes.iter().copied().chain(top1).collect::<Vec<_>>()
@@ -309,7 +309,7 @@ impl ReliableExplainer {
         Ok(explained)
     }
 
-    /// For each case its masks at the other λ of [`PATH`], learned anew; nothing if the path was not asked for.
+    /// For each case the masks at the other λ of [`PATH`], learned again; empty if the path was not requested.
     fn learn_paths(
         &mut self,
         model: &Model,
@@ -326,7 +326,7 @@ impl ReliableExplainer {
         Ok(paths)
     }
 
-    /// Explanations of an image's `classes`, the first of those whose masks were learned.
+    /// Explanations of an image's `classes`, which are the first of those whose masks were learned.
     fn explanations(
         &self,
         model: &Model,
@@ -340,7 +340,7 @@ impl ReliableExplainer {
         let top1 = argmax(&prepared.reference);
         let top = learned.iter().position(|l| l.query.class == top1).unwrap_or(0);
         let scales: Vec<f32> = means[top].iter().map(Map::max).collect();
-        // The shared passes (unmasked, null) and the top-1 query are split evenly among the queries asked for.
+        // The shared passes (unmasked, null) and those of the top-1 query are divided evenly among the requested queries.
         let own = learned.iter().chain(other.iter().flatten()).map(|l| l.passes);
         let extent = features.map(|_| Extent::PASSES);
         let passes: Passes = own.chain([Prepared::PASSES]).chain(extent).sum();
@@ -385,7 +385,7 @@ impl ReliableExplainer {
         [mask.len() / (h * w), h, w]
     }
 
-    /// The levels' maps as one, what was learned on a closer look at its place; grown if that is asked for.
+    /// Fuses the levels' maps; a map learned on a closer look is put at its position; extended if requested.
     fn fused(
         &self,
         model: &Model,
@@ -399,14 +399,14 @@ impl ReliableExplainer {
             Some(look) => laid_back(&map, look.part, [height, width]),
             None => map,
         };
-        // Over all of the photo: an object may reach beyond the part that was looked at more closely.
+        // Over the whole photo: an object may extend beyond the part of the closer look.
         match features {
             Some(features) => features.grown(&map),
             None => map,
         }
     }
 
-    /// M_l, or A_l of the attribution form, of each level.
+    /// M_l, or A_l in the attribution form, of each level.
     fn means(&self, learned: &Learned, prepared: &Prepared) -> Vec<Map> {
         let mean = |(l, mask): (usize, &Vec<f32>)| {
             let shape = self.mask_shape(l, mask);
@@ -437,7 +437,7 @@ impl ReliableExplainer {
     }
 }
 
-/// How a query was judged, if windows were asked where its class is.
+/// How a query was judged, if windows were evaluated.
 pub(super) fn judged(l: &Learned, rule: &FalseAlarms) -> Option<Judged> {
     let found = l.found.as_ref()?;
     Some(Judged {
@@ -449,15 +449,15 @@ pub(super) fn judged(l: &Learned, rule: &FalseAlarms) -> Option<Judged> {
     })
 }
 
-/// What the masked model answers.
+/// Scores of the masked model.
 fn kept(l: &Learned) -> Kept {
     Kept { score: f64::from(l.kept_logits[l.query.class]), log_odds: l.query.log_odds(&l.kept_logits) }
 }
 
-/// The path of λ, in units of λ itself, from the smallest.
+/// Factors of λ in the path, smallest first.
 const PATH: [f32; 4] = [0.25, 0.5, 2.0, 4.0];
 
-/// A line if the map does not stay when λ is halved or doubled: if the brightest fifths overlap by less than half.
+/// A warning if the map changes when λ is halved or doubled: if the brightest fifths overlap by less than half.
 fn unstable(map: &Map, path: &[PathPoint]) -> Option<String> {
     if map.data.iter().all(|&v| v == 0.0) {
         return None;
@@ -474,14 +474,14 @@ fn unstable(map: &Map, path: &[PathPoint]) -> Option<String> {
     })
 }
 
-/// Largest share of the evidence that a mask may lose before the reader is told.
+/// Largest relative change of the evidence under a mask that gives no warning.
 const LOST_EVIDENCE: f64 = 0.2;
 
 fn warnings(l: &Learned, map: &Map) -> Vec<String> {
     let evidence = l.query.evidence();
     let kept = l.query.log_odds(&l.kept_logits) - l.query.floor;
     let change = kept / evidence - 1.0;
-    // Where only a loss costs, masks leave out rivals at other places, as they may.
+    // If only a loss of log-odds costs, masks may remove rivals at other positions.
     let meant = change > 0.0 && l.query.losses_only;
     if evidence <= 0.0
         || l.found.as_ref().is_some_and(|f| f.p_value > WEAK)
@@ -494,8 +494,8 @@ fn warnings(l: &Learned, map: &Map) -> Vec<String> {
     vec![told(evidence, kept, (is_empty(map), faint))]
 }
 
-/// What a reader must know of masks that do not keep the evidence. `kept`: log-odds above the null under the masks; `faint`: no mask
-/// lets half of anything through.
+/// The warning for masks that do not keep the evidence. `kept`: log-odds above the null under the masks; `faint`: all mask values are
+/// below one half.
 fn told(evidence: f64, kept: f64, (empty, faint): (bool, bool)) -> String {
     let share = kept / evidence;
     if empty || faint && (0.0..=1.0).contains(&share) && kept > 0.0 {
@@ -528,14 +528,14 @@ mod tests {
     #[test]
     fn what_is_told_of_masks_depends_on_what_they_keep() {
         let line = |evidence, kept| told(evidence, kept, (false, false));
-        // As in a photo with little evidence whose mask ended far below the null.
+        // As for a photo with little evidence whose mask ended far below the null.
         let lost = line(0.06, -3.49);
         assert!(lost.starts_with("the mask lost the class; do not read this map"), "{lost}");
         assert!(!lost.contains('%'), "{lost}");
         assert!(line(8.0, 2.0).contains("keeps 25 % of the evidence"));
         let surer = line(0.06, 3.49);
         assert!(surer.contains("more certain than the model") && !surer.contains('%'), "{surer}");
-        // Faint masks under which the class is surer are no sign of a lambda that is too large.
+        // Faint masks with which the model is more certain do not mean that lambda is too large.
         assert!(told(1.3, 2.1, (false, true)).contains("more certain than the model"));
         assert!(told(1.3, 0.4, (false, true)).starts_with("the evidence (+1.30"));
         assert!(told(0.3, -0.2, (true, true)).starts_with("the evidence (+0.30"));

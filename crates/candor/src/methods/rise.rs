@@ -87,7 +87,7 @@ impl Compiled for RiseExplainer {
             }
         };
         let scores = self.forward.each(model, self.masks, (classes, self.score), make, progress)?;
-        // Masks are made again rather than kept.
+        // Masks are generated again instead of being stored.
         let maps = saliency((0..self.masks).map(mask_of), &scores, self.keep);
         let passes = Passes { forward: self.forward.passes, backward: 0 };
         let explain = |(q, map)| Explanation::of_map(map, passes.share(q, classes.len()));
@@ -99,7 +99,7 @@ impl Compiled for RiseExplainer {
     }
 }
 
-/// Σ_i S_i · M_i / (N p), a map for each query: `scores` has a row for each mask with the score of each query under it, and
+/// Σ_i S_i · M_i / (N p), one map per query: `scores` has a row for each mask with the score of each query under it, and
 /// `keep` is p, the probability that a cell is kept (equation 6).
 pub fn saliency(masks: impl IntoIterator<Item = Map>, scores: &[Vec<f32>], keep: f32) -> Vec<Map> {
     let mut maps: Vec<Map> = vec![];
@@ -116,7 +116,7 @@ pub fn saliency(masks: impl IntoIterator<Item = Map>, scores: &[Vec<f32>], keep:
     maps
 }
 
-/// Mask `index` of a seed, values in 0..1: a grid of kept cells, enlarged to one cell more than the image and shifted by up
+/// Mask `index` for a seed, values in 0..=1: a grid of kept cells, enlarged to one cell more than the image and shifted by up
 /// to a cell (section 3.2).
 pub fn mask(seed: u64, index: usize, cells: usize, keep: f32, [height, width]: [usize; 2]) -> Map {
     let mut noise = Noise::new(seed ^ (index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));

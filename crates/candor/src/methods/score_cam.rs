@@ -1,5 +1,5 @@
-//! Score-CAM: Σ_k α_k A_k cut at zero, α = softmax over channels of S_c(x ⊙ Â_k), Â_k the feature map enlarged and brought to
-//! 0..1 (Wang et al. 2020, "Score-CAM", algorithm 1). A channel that is flat masks nothing and counts with S_c(0).
+//! Score-CAM: (Σ_k α_k A_k)⁺ with α = softmax over channels of S_c(x ⊙ Â_k), Â_k the feature map enlarged and scaled to
+//! 0..1 (Wang et al. 2020, "Score-CAM", algorithm 1). For a constant channel, Â_k is zero, so that it gets the score S_c(0).
 
 use super::attribution::enlarged;
 use super::forward::Score;

@@ -1,4 +1,4 @@
-//! What LIME and KernelSHAP share: the photo with superpixels hidden, and the score of each such photo.
+//! Shared by LIME and KernelSHAP: the photo with superpixels hidden, and its scores.
 
 use super::baseline;
 use super::forward::{Forward, Score, above_rounding, rounding};
@@ -39,19 +39,19 @@ pub(super) const SAMPLES: Parameter = Parameter {
 /// Which superpixels the samples show, and the weight of each sample.
 pub(super) struct Samples {
     pub rows: Vec<Vec<bool>>,
-    /// Empty where a fit weighs the samples by itself.
+    /// Empty if the fit computes the weights itself.
     pub weights: Vec<f64>,
 }
 
-/// What is made of the scores of samples.
+/// A regression of the scores of samples.
 pub(super) trait Fit: Send {
-    /// Samples of `n` superpixels.
+    /// Draws samples of `n` superpixels.
     fn samples(&self, n: usize, samples: usize, seed: u64) -> Samples;
 
-    /// Whether the score of nothing is needed, too.
+    /// Whether the score of the photo with everything hidden is needed, too.
     fn needs_nothing(&self) -> bool;
 
-    /// Value of each superpixel from the samples' `scores`, those of nothing (where it is needed) and of the whole; `None` if the
+    /// Value of each superpixel from the samples' `scores`, the score of nothing (if needed) and that of the whole photo; `None` if the
     /// samples do not determine them.
     fn values(&self, samples: &Samples, scores: &[f64], nothing: f64, whole: f64) -> Option<Vec<f64>>;
 }
@@ -90,7 +90,7 @@ impl SegmentExplainer {
         }))
     }
 
-    /// What hidden pixels show.
+    /// The values of hidden pixels.
     fn hidden(&self, model: &Model, labels: &[usize], count: usize) -> Result<Vec<f32>> {
         let image = &self.forward.image;
         if self.hidden != "segment-mean" {
@@ -134,7 +134,7 @@ impl Compiled for SegmentExplainer {
         };
         let target = (classes, self.score);
         let scores = self.forward.each(model, rows.len() + extra, target, make, progress)?;
-        // Few superpixels have fewer coalitions than samples were asked for.
+        // Few superpixels have fewer coalitions than the requested number of samples.
         progress.steps(self.steps(classes.len()).saturating_sub(scores.len() as u64))?;
         let own = self.score.read(model, &self.forward.logits, classes);
         let passes = Passes { forward: self.forward.passes, backward: 0 };

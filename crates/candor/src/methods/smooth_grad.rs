@@ -1,7 +1,7 @@
 //! SmoothGrad: another method's mean over noisy copies of the photo (Smilkov et al. 2017); `square`: the mean of
 //! its squares (Hooker et al. 2019); `variance`: its variance, VarGrad (Adebayo et al. 2018).
 //!
-//! Where the method attributes to input channels, these are averaged and then become a map.
+//! If the method attributes to input channels, the attributions are averaged and then become a map.
 
 use super::attribution::Attribution;
 use super::{Choices, Compiled, Cost, Definition, Description, prepare_wrapped};
@@ -14,7 +14,7 @@ use crate::parameters::{Kind, Parameter, Parameters, names};
 use crate::passes::Passes;
 use crate::progress::Progress;
 
-/// What is made of the noisy maps, by name.
+/// Names of what is computed from the noisy maps.
 const VARIANTS: [(&str, Variant); 3] =
     [("mean", Variant::Mean), ("square", Variant::Square), ("variance", Variant::Variance)];
 
@@ -109,7 +109,7 @@ impl Compiled for SmoothGradExplainer {
             let one = self.explainer.explain(model, classes, progress)?;
             moments.iter_mut().zip(one).for_each(|(m, e)| m.add(e));
         }
-        // The photo's own scores are one forward pass more, shared by its queries.
+        // The photo's own scores are one more forward pass, shared by its queries.
         let own = Passes { forward: 1, backward: 0 };
         let explain = |(q, m): (usize, Moments)| m.explanation(self.variant, own.share(q, classes.len()));
         Ok(moments.into_iter().enumerate().map(explain).collect())

@@ -5,14 +5,14 @@ use crate::map::Map;
 
 /// Sharpness of the maximum, 1/T.
 const SHARPNESS: f32 = 20.0;
-/// Bumps below this are left out.
+/// Smaller bumps are left out.
 const LEAST_BUMP: f32 = 0.3;
 
-/// Cells, and for each pixel those that reach it.
+/// Cells, and for each pixel the cells that affect it.
 pub(super) struct SmoothMask {
     size: [usize; 2],
     cells: usize,
-    /// For each pixel: cell and bump.
+    /// For each pixel: cells and bumps.
     reach: Vec<Vec<(usize, f32)>>,
 }
 
@@ -23,8 +23,8 @@ impl SmoothMask {
         let (rows, columns) = (height.div_ceil(step), width.div_ceil(step));
         let radius = 1 + sigma.div_ceil(step);
         let reach = radius as isize;
-        // Beyond the border the outermost cells go on, so that no pixel is special before anything is learned: ranks, which
-        // decide what the area term keeps, would follow any bias of the border.
+        // The outermost cells extend beyond the border, so that initially no pixel differs from the others: the area term keeps
+        // pixels by rank and would follow any bias at the border.
         let inside = |cell: isize, count: usize| cell.clamp(0, count as isize - 1) as usize;
         let centre = |cell: isize| (cell as f32 + 0.5) * step as f32 - 0.5;
         let pixel = |i: usize| {
@@ -34,7 +34,7 @@ impl SmoothMask {
                 for c in (x / step) as isize - reach..=(x / step) as isize + reach {
                     let z = (y as f32 - centre(r)).hypot(x as f32 - centre(c)) / sigma as f32;
                     let bump = (-2.0 * (z - 0.5).max(0.0).powi(2)).exp();
-                    // e^{(v − 1)/T} of the others is nothing beside that of the nearest.
+                    // e^{(v − 1)/T} of the others is negligible compared to that of the nearest cell.
                     if bump > LEAST_BUMP {
                         all.push((inside(r, rows) * columns + inside(c, columns), bump));
                     }

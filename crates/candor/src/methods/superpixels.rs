@@ -1,10 +1,10 @@
-//! Superpixels by SLIC: k-means of colour and place, each cluster searching its surroundings only (Achanta et al. 2012).
+//! Superpixels by SLIC: k-means of colour and position, where each cluster searches only its surroundings (Achanta et al. 2012).
 
-/// Passes of k-means.
+/// Iterations of k-means.
 const PASSES: usize = 10;
 
-/// Segment of each pixel of a C×H×W image, numbered from 0; about `count` of them, connected. `compactness` weighs place
-/// against colour, which is counted in units of the image's range.
+/// Segment of each pixel of a C×H×W image, numbered from 0; about `count` of them, connected. `compactness` weighs position
+/// against colour, which is measured in units of the image's range.
 pub fn slic(image: &[f32], shape: [usize; 3], count: usize, compactness: f32) -> Vec<usize> {
     let [channels, height, width] = shape;
     let area = height * width;
@@ -51,7 +51,7 @@ pub fn slic(image: &[f32], shape: [usize; 3], count: usize, compactness: f32) ->
     connected(&labels, height, width, (spacing * spacing / 4.0) as usize)
 }
 
-/// Centres of a grid with about that spacing.
+/// Centres of a grid with about this spacing, in pixels.
 fn grid(height: usize, width: usize, spacing: f32) -> Vec<(f32, f32)> {
     let along = |size: usize| {
         let n = ((size as f32 / spacing).round() as usize).max(1);
@@ -60,7 +60,7 @@ fn grid(height: usize, width: usize, spacing: f32) -> Vec<(f32, f32)> {
     along(height).flat_map(|y| along(width).map(move |x| (y, x))).collect()
 }
 
-/// Splits segments into connected ones; those below `least` pixels join a neighbour seen before.
+/// Splits segments into connected ones; those smaller than `least` pixels are merged into a neighbour already visited.
 fn connected(labels: &[usize], height: usize, width: usize, least: usize) -> Vec<usize> {
     let mut out = vec![usize::MAX; labels.len()];
     let mut next = 0;

@@ -1,4 +1,4 @@
-//! Where a classifier's logits are: which of its outputs has the classes, and what stands behind a softmax, a sigmoid, a TopK or an ArgMax.
+//! Finds a classifier's logits: the output that has the classes, and the value before a softmax, a sigmoid, a TopK or an ArgMax.
 
 use candor_graph::builder::Builder;
 use candor_graph::error::GraphError;
@@ -9,14 +9,14 @@ use candor_graph::tensor::DataType;
 use super::{ModelOptions, unknown_value};
 use crate::error::{Error, ModelError, Result};
 
-/// How the logits were found, which results state.
+/// How the logits were found, as reported in results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Head {
-    /// The output is the logits.
+    /// The logits are the output.
     Logits,
     /// The output is a softmax; the logits are its input.
     Softmax,
-    /// The output is a sigmoid per class (labels do not exclude each other); the logits are its input.
+    /// The output is a sigmoid per class (classes do not exclude each other); the logits are its input.
     MultiLabel,
     /// The output is one logit z, or its sigmoid: two classes that exclude each other, with the logits −z and z.
     Binary,
@@ -25,17 +25,17 @@ pub enum Head {
 }
 
 impl Head {
-    /// Whether a class has a probability of its own: the sigmoid of its logit, which is its log-odds.
+    /// Whether each class has its own probability: the sigmoid of its logit, which is its log-odds.
     pub fn is_sigmoid(self) -> bool {
         matches!(self, Head::MultiLabel | Head::Binary)
     }
 
-    /// Whether a photo has one class only: chance is then a bound of what counts as evidence.
+    /// Whether classes exclude each other: chance is then a lower bound of the null.
     pub fn is_exclusive(self) -> bool {
         self != Head::MultiLabel
     }
 
-    /// In words.
+    /// The head in words.
     pub fn words(self) -> &'static str {
         match self {
             Head::Logits => "logits",
@@ -47,12 +47,12 @@ impl Head {
     }
 }
 
-/// The logits of a model.
+/// The logits found in a model.
 pub(super) struct Found {
-    /// Their value, N×K: of one logit z, N×2 with −z and z.
+    /// Their value, N×K; for one logit z, N×2 with −z and z.
     pub logits: ValueId,
     pub head: Head,
-    /// Name of the output that they are behind.
+    /// Name of the output that is computed from them.
     pub output: String,
     /// Names and shapes of the other outputs.
     pub others: Vec<String>,
@@ -60,7 +60,7 @@ pub(super) struct Found {
     pub notes: Vec<String>,
 }
 
-/// Finds the logits: the value that the options name, or what is behind the output that they name, or behind the only output that has
+/// Finds the logits: the value that the options name, or those of the output that they name, or those of the only output that has
 /// classes.
 pub(super) fn find(graph: &mut Graph, options: &ModelOptions, path: &str) -> Result<Found> {
     let at = |e| Error::graph(path, e);
@@ -81,19 +81,19 @@ pub(super) fn find(graph: &mut Graph, options: &ModelOptions, path: &str) -> Res
     Ok(Found { logits, head, output, others, notes: chosen.notes })
 }
 
-/// The scores behind one output.
+/// The scores from which an output is computed.
 #[derive(Clone, Debug)]
 struct Scores {
     /// The output.
     output: ValueId,
-    /// The scores as the graph has them.
+    /// The scores' value in the graph.
     value: ValueId,
     head: Head,
     notes: Vec<String>,
 }
 
 impl Scores {
-    /// What is behind a value; `None` if that is not a row of scores for each image.
+    /// Finds the scores from which a value is computed; `None` if they are not one row per image.
     fn behind(graph: &Graph, output: ValueId) -> Option<Self> {
         let producers = graph.producers();
         let producer = |id: ValueId| producers.get(&id).map(|&i| &graph.nodes[i]);
@@ -105,9 +105,9 @@ impl Scores {
         {
             let on_axis = |scores: &mut Scores| scores.check_axis(graph, node, input);
             match node.op.as_str() {
-                // These move nothing.
+                // These do not change the scores.
                 "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Identity" | "Cast" => {}
-                // At the most, a sigmoid's values are cut off before 0 and 1.
+                // Usually keeps the values of a sigmoid away from 0 and 1.
                 "Clip" => clipped = true,
                 "TopK" | "ArgMax" => {
                     on_axis(&mut scores);
@@ -137,7 +137,7 @@ impl Scores {
         Some(scores)
     }
 
-    /// Notes an operator over the classes that is not along their axis.
+    /// Adds a note if an operator over the classes does not work along their axis.
     fn check_axis(&mut self, graph: &Graph, node: &Node, input: ValueId) {
         let Some(shape) = graph.shape(input) else { return };
         let default = if node.op == "ArgMax" { 0 } else { -1 };
@@ -154,7 +154,7 @@ impl Scores {
         }
     }
 
-    /// The scores as N×K, with the head that K tells: one logit z is −z and z.
+    /// The scores as N×K, and the head, which depends on K: one logit z becomes −z and z.
     fn as_rows(&self, graph: &mut Graph) -> Result<(ValueId, Head), GraphError> {
         let shape = graph.shape(self.value).unwrap_or_default();
         let classes = classes(graph, self.value).unwrap_or(0);
@@ -178,8 +178,8 @@ impl Scores {
     }
 }
 
-/// Classes of a value that is one row of scores for each image: N×K, N×K×1×1 and the like; N, which is one logit; K alone, where the
-/// exporter took the batch of one away. `None` for another value.
+/// Number of classes of a value with one row of scores per image: N×K, N×K×1×1 and the like; N, which is one logit; K alone, if the
+/// exporter removed the batch of one. `None` for another value.
 fn classes(graph: &Graph, id: ValueId) -> Option<usize> {
     let shape = graph.shape(id)?;
     let images = graph.inputs.first().and_then(|&id| graph.shape(id)?.first().copied());
@@ -207,7 +207,7 @@ fn described(graph: &Graph, outputs: impl Iterator<Item = ValueId>) -> String {
     if all.is_empty() { "there are none".to_string() } else { all.join(", ") }
 }
 
-/// The scores behind the output of that name.
+/// The scores of the output with that name.
 fn of_output(graph: &Graph, outputs: &[Scores], name: &str) -> Result<Scores, ModelError> {
     if let Some(found) = outputs.iter().find(|s| graph.name(s.output) == name) {
         return Ok(found.clone());
@@ -219,9 +219,9 @@ fn of_output(graph: &Graph, outputs: &[Scores], name: &str) -> Result<Scores, Mo
     }
 }
 
-/// The scores that a named value holds, or is made of.
+/// The scores that a named value holds or is computed from.
 fn of_value(graph: &Graph, outputs: &[Scores], id: ValueId) -> Result<Scores, ModelError> {
-    // The head that an output makes of this very value.
+    // If an output is computed from this very value, its head is used.
     if let Some(found) = outputs.iter().find(|s| s.value == id) {
         return Ok(found.clone());
     }
@@ -230,7 +230,7 @@ fn of_value(graph: &Graph, outputs: &[Scores], id: ValueId) -> Result<Scores, Mo
     behind.ok_or_else(|| ModelError::NotClasses { shape: shape::display(graph.shape(id).as_deref()) })
 }
 
-/// The only scores there are.
+/// The scores, if there is only one candidate.
 fn only(graph: &Graph, outputs: &[Scores]) -> Result<Scores, ModelError> {
     let Some(first) = outputs.first() else {
         let outputs = described(graph, graph.outputs.iter().copied());
@@ -246,7 +246,7 @@ fn only(graph: &Graph, outputs: &[Scores]) -> Result<Scores, ModelError> {
         let outputs = described(graph, different.iter().map(|s| s.output));
         return Err(ModelError::SeveralOutputs { outputs });
     }
-    // Of several forms of the same logits, the one that says more about them.
+    // If several outputs give the same logits, the one that says more about them.
     let told = outputs.iter().find(|s| s.head != Head::Logits);
     Ok(told.unwrap_or(first).clone())
 }

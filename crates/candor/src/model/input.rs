@@ -16,22 +16,22 @@ use crate::image::{Layout, MAX_PIXELS, MAX_SIDE};
 pub(super) struct ImageInput {
     /// N×C×H×W, float.
     pub value: ValueId,
-    /// Whether the file takes whole numbers: pixels of 0 to 255 as they are.
+    /// Whether the file takes integers: pixels of 0 to 255.
     pub whole_numbers: bool,
 }
 
-/// Refuses an input that nobody could fill.
+/// Refuses an input that is too large.
 pub(super) fn check_input([channels, height, width]: [usize; 3], batch: usize) -> Result<(), ModelError> {
     let pixels = height as u64 * width as u64;
     let bytes = [channels, batch, size_of::<f32>()].iter().try_fold(pixels, |n, &k| n.checked_mul(k as u64));
     let fits = height.max(width) <= MAX_SIDE as usize
         && pixels <= MAX_PIXELS
-        // The images, and the input made of them.
+        // Memory for the images and for the input made from them.
         && bytes.and_then(|n| n.checked_mul(2)).is_some_and(memory::is_available);
     if fits { Ok(()) } else { Err(ModelError::LargeInput { batch, channels, height, width }) }
 }
 
-/// The only input of four axes; made float and N×C×H×W, with known sizes. All others must have a value in the options.
+/// Finds the only input of four axes and makes it float and N×C×H×W, with known sizes. All other inputs must have a value in the options.
 pub(super) fn image_input(
     graph: &mut Graph,
     options: &ModelOptions,
@@ -63,7 +63,7 @@ pub(super) fn image_input(
     });
     let order = if layout == Layout::Nhwc { [0, 3, 1, 2] } else { [0, 1, 2, 3] };
     let [batch, channels, height, width] = order.map(|i| shape[i]);
-    // Exporters that leave everything free still have weights for so many channels.
+    // If exporters leave all sizes free, the weights still determine the number of channels.
     let channels =
         if channels == Dim::Unknown { read_channels(graph, input).unwrap_or(channels) } else { channels };
     if !is_channels(channels) {
@@ -87,18 +87,18 @@ pub(super) fn image_input(
     let turned =
         insert::in_front(std::mem::take(graph), input, |b| Ok(b.value(value).transpose(&[0, 2, 3, 1])));
     (*graph, _) = turned?;
-    // It is the input that the file names, in another order.
+    // Keeps the name of the file's input, whose axes are in another order.
     graph.take_name(value, input);
     Ok(ImageInput { value, whole_numbers })
 }
 
-/// Makes each input for which there is a value a constant that holds it everywhere.
+/// Turns each input for which there is a value into a constant filled with it.
 fn fill(graph: &mut Graph, values: &BTreeMap<String, f64>, inputs: &str) -> Result<(), ModelError> {
     for (name, &value) in values {
         let Some(id) = graph.find(name).filter(|id| graph.inputs.contains(id)) else {
             return Err(ModelError::UnknownInput { name: name.clone(), inputs: inputs.to_string() });
         };
-        // What is free is the batch, or one.
+        // A free dimension is the batch or one.
         let shape: Vec<usize> =
             graph.shape(id).unwrap_or_default().iter().map(|d| d.fixed().unwrap_or(1)).collect();
         let count = shape.iter().product();
@@ -116,7 +116,7 @@ fn fill(graph: &mut Graph, values: &BTreeMap<String, f64>, inputs: &str) -> Resu
     Ok(())
 }
 
-/// Channels that the first convolution behind the image has weights for.
+/// Number of channels in the weights of the first convolution after the image.
 fn read_channels(graph: &Graph, input: ValueId) -> Option<Dim> {
     let mut same = HashSet::from([input]);
     for node in &graph.nodes {

@@ -1,4 +1,4 @@
-//! What every exported model has: the inputs image and class, the outputs logits and map.
+//! The inputs and outputs of every exported model: image and class, logits and map.
 
 use candor_graph::builder::{Builder, Expr};
 use candor_graph::error::Result;
@@ -10,14 +10,14 @@ use candor_graph::tensor::{DataType, Tensor, TensorData};
 use crate::engine::Folding;
 use crate::model::Model;
 
-/// Name of the input that says which class is explained.
+/// Name of the input that selects the explained class.
 pub const CLASS: &str = "class";
-/// Name of the output that is the model's own.
+/// Name of the output with the model's logits.
 pub const LOGITS: &str = "logits";
-/// Name of the output that explains it.
+/// Name of the output with the map.
 pub const MAP: &str = "map";
 
-/// Adds the input `class` (int64, one a row) and returns 1 at that class and 0 at the others, in the shape N×K.
+/// Adds the input `class` (int64, one per row) and returns 1 at that class and 0 at the others, with the shape N×K.
 pub fn one_hot<'b>(builder: &'b Builder, shape: &[Dim]) -> Expr<'b> {
     let class = builder.input(CLASS, DataType::Int64, &shape[..1]);
     equals_class(class, shape)
@@ -32,10 +32,10 @@ pub fn equals_class<'b>(class: Expr<'b>, shape: &[Dim]) -> Expr<'b> {
     equal.to_float()
 }
 
-/// The finished graph: `map` (N×1×H×W) and the logits as outputs, constants folded, and what nothing needs removed.
+/// Finishes the graph: `map` (N×1×H×W) and the logits become its outputs, constants are folded, unused nodes removed.
 pub fn finish(model: &Model, graph: Graph, map: ValueId) -> Result<Graph> {
     let builder = Builder::new(graph);
-    // Of their own, so that renaming them renames no value that the model's file names.
+    // Separate values, so that renaming them renames no value that the model's file names.
     let own = [model.logits, map].map(|id| builder.value(id).op("Identity", &[], &[]).id());
     let mut graph = builder.finish()?;
     let class = graph.inputs.iter().copied().find(|i| *i != model.input);

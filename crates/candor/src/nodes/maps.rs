@@ -1,4 +1,4 @@
-//! How values become maps, as nodes: what [`crate::methods::attribution`] and [`crate::map`] do with numbers.
+//! Makes maps from values, as nodes: the equivalents of [`crate::methods::attribution`] and [`crate::map`].
 
 use candor_graph::builder::Expr;
 use candor_graph::error::Result;
@@ -26,7 +26,7 @@ pub fn resized<'b>(map: Expr<'b>, size: [usize; 2], interpolation: Interpolation
         return Ok(map);
     }
     let weights = |to: usize, from: usize| {
-        // Column k is what a point at k becomes.
+        // Column k is the result for a unit vector k.
         let mut matrix = vec![0.0; to * from];
         for k in 0..from {
             let mut point = Map::zeros(1, from);
@@ -40,7 +40,7 @@ pub fn resized<'b>(map: Expr<'b>, size: [usize; 2], interpolation: Interpolation
     rows_and_columns(map, Some(&weights(size[0], from[0])), Some(&weights(size[1], from[1])))
 }
 
-/// N×C×h×w → N×C×H×W: rows · map · columnsᵀ. `rows`: H×h, `columns`: W×w, row-major; a side without a matrix stays.
+/// N×C×h×w → N×C×H×W: rows · map · columnsᵀ. `rows`: H×h, `columns`: W×w, row-major; a side without a matrix is unchanged.
 pub fn rows_and_columns<'b>(
     map: Expr<'b>,
     rows: Option<&[f32]>,

@@ -1,4 +1,4 @@
-//! What becomes of values in an exported graph: maps, the query, the outputs.
+//! Parts of an exported graph after the network: maps, the query, the outputs.
 
 pub mod canvas;
 pub mod maps;

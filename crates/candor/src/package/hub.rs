@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::PackageError;
 
-/// How a name of the hub begins.
+/// Prefix of a name on the hub.
 pub(super) const SCHEME: &str = "hf://";
 
-/// What `hf://OWNER/NAME[@REVISION][/FILE]` names: a snapshot's folder, or a file in it. `variable` reads the environment.
+/// What `hf://OWNER/NAME[@REVISION][/FILE]` refers to: a snapshot's folder, or a file in it. `variable` reads the environment.
 pub(super) fn resolve(
     name: &str,
     variable: impl Fn(&str) -> Option<PathBuf>,
@@ -21,7 +21,7 @@ pub(super) fn resolve(
         _ => return Err(wrong()),
     };
     let (repository, revision) = repository.split_once('@').unwrap_or((repository, "main"));
-    // Nothing may lead out of the cache.
+    // The path must not lead out of the cache.
     let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', ':']);
     let inside = file.is_none_or(|f| f.split('/').all(plain));
     if ![owner, repository, revision].into_iter().all(plain) || !inside {
@@ -38,7 +38,7 @@ pub(super) fn resolve(
     })
 }
 
-/// Where the hub's Python library keeps what it downloads.
+/// The cache folder of the hub's Python library.
 fn cache(variable: &impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
     let home = || variable("HOME").or_else(|| variable("USERPROFILE")).unwrap_or_default();
     let in_home = || variable("XDG_CACHE_HOME").unwrap_or_else(|| home().join(".cache")).join("huggingface");

@@ -1,4 +1,4 @@
-//! Names of classes in a model's settings.
+//! Names of classes in a model's configuration.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ pub(super) fn of_config(config: &Value) -> Option<Labels> {
     of_timm(config).or_else(|| by_number(config.get("id2label")?))
 }
 
-/// timm's list of names; of WordNet's numbers, what they stand for.
+/// timm's list of names; WordNet IDs are replaced by their descriptions.
 fn of_timm(config: &Value) -> Option<Labels> {
     let part = |key: &str| config.get(key).or_else(|| config.get("pretrained_cfg")?.get(key));
     let descriptions = part("label_descriptions");
@@ -23,7 +23,7 @@ fn of_timm(config: &Value) -> Option<Labels> {
     Some(Labels::new(names.iter().map(|n| described(n.as_str().unwrap_or_default())).collect()))
 }
 
-/// `{"0": "tench", …}` with every number from 0 on.
+/// `{"0": "tench", …}` with all numbers from 0 on.
 fn by_number(map: &Value) -> Option<Labels> {
     let names: BTreeMap<usize, String> = map
         .as_object()?

@@ -1,6 +1,6 @@
-//! What lies with a model: the folder that it belongs to, and what the files there say of its preprocessing and its classes.
+//! What belongs to a model: its folder, and what the files there say about preprocessing and classes.
 //!
-//! Read are the layouts of optimum and transformers.js (`config.json`, `preprocessor_config.json`, `onnx/model.onnx`), of timm
+//! Supported are the layouts of optimum and transformers.js (`config.json`, `preprocessor_config.json`, `onnx/model.onnx`), of timm
 //! (`config.json` with `pretrained_cfg`), of Teachable Machine (`labels.txt`, `metadata.json`), and the properties inside an ONNX file.
 
 mod hub;
@@ -21,14 +21,14 @@ use crate::file::read_text;
 use crate::image::{Preprocessing, ResizeMode};
 use crate::labels::{Labels, LabelsError};
 
-/// Most bytes of a file of settings.
+/// Maximum bytes of a configuration file.
 const MOST_BYTES: u64 = 64 << 20;
-/// Settings of the image processors of transformers.
+/// Configuration of the image processors of transformers.
 const PREPROCESSOR: &str = "preprocessor_config.json";
-/// Settings of a model: names of classes, timm's preprocessing.
+/// Configuration of a model: names of classes, timm's preprocessing.
 const CONFIG: &str = "config.json";
 
-/// What can be wrong with what lies with a model, in one line.
+/// Errors of the files of a model's folder, each in one line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PackageError {
@@ -37,10 +37,10 @@ pub enum PackageError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// A file of settings is not what it should be.
+    /// A configuration file is invalid.
     #[error("{}: {reason}", path.display())]
     Invalid {
         /// The file.
@@ -48,13 +48,13 @@ pub enum PackageError {
         /// What is wrong, and what to do.
         reason: String,
     },
-    /// A folder holds no model.
+    /// A folder contains no model.
     #[error("{}: holds no .onnx file; export the model there, for instance with `optimum-cli export onnx --model {}`", folder.display(), folder.display())]
     NoModel {
         /// The folder.
         folder: PathBuf,
     },
-    /// A folder holds several models, and none is called model.onnx.
+    /// A folder contains several models, none of which is named model.onnx.
     #[error("{}: holds several models; name one: {}", folder.display(), models.join(", "))]
     SeveralModels {
         /// The folder.
@@ -62,23 +62,23 @@ pub enum PackageError {
         /// Their names.
         models: Vec<String>,
     },
-    /// A name of the hub that is not one.
+    /// A malformed name of the hub.
     #[error("'{name}' is not hf://OWNER/NAME, hf://OWNER/NAME@REVISION or either with /FILE")]
     HubName {
         /// The name as given.
         name: String,
     },
-    /// What is named is not in the hub's local cache.
+    /// The model or file is not in the hub's local cache.
     #[error("{name} is not in the local cache ({}); Candor never downloads. Run: {command}", cache.display())]
     NotCached {
         /// The name as given.
         name: String,
-        /// The cache that was looked at.
+        /// The cache that was searched.
         cache: PathBuf,
-        /// What to run.
+        /// Command that downloads it.
         command: String,
     },
-    /// Labels.
+    /// The labels cannot be used.
     #[error(transparent)]
     Labels(#[from] LabelsError),
 }
@@ -88,12 +88,12 @@ pub enum PackageError {
 pub struct Located {
     /// The ONNX file.
     pub model: PathBuf,
-    /// The folder with what belongs to it.
+    /// The folder with the files that belong to it.
     pub folder: PathBuf,
 }
 
-/// Finds the model that a path means: the file itself, `onnx/model.onnx`, `model.onnx` or the only ONNX file of a folder, or what
-/// `hf://OWNER/NAME[@REVISION][/FILE]` names in the local cache of the Hugging Face hub.
+/// Finds the model for a path: the file itself, `onnx/model.onnx`, `model.onnx` or the only ONNX file of a folder, or what
+/// `hf://OWNER/NAME[@REVISION][/FILE]` refers to in the local cache of the Hugging Face hub.
 ///
 /// # Errors
 /// [`PackageError`] for a folder without a model or with several, and for what is not in the cache.
@@ -126,7 +126,7 @@ pub fn locate(path: &Path) -> Result<Located, PackageError> {
     }
 }
 
-/// The folder that a file belongs to: of `NAME/onnx/model.onnx` with settings in NAME, that.
+/// The folder that a file belongs to: its own or, for `NAME/onnx/model.onnx` with configuration files in NAME, that folder.
 fn folder_of(model: &Path) -> PathBuf {
     let own = model.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
     let has_settings = |folder: &Path| folder.join(CONFIG).is_file() || folder.join(PREPROCESSOR).is_file();
@@ -155,11 +155,11 @@ fn onnx_files(folder: &Path) -> Result<Vec<PathBuf>, PackageError> {
 /// Preprocessing that a file states.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
-    /// The file's name, or what it is.
+    /// Name of the file, or a description.
     pub source: String,
-    /// Height and width of the input, if the file says them.
+    /// Height and width of the input, if the file states them.
     pub size: Option<[usize; 2]>,
-    /// How a photo becomes the input of `size`; of one that is not stated, as if it were 1×1.
+    /// How a photo becomes the input of `size`; if that is not stated, for an input of 1×1.
     pub preprocessing: Preprocessing,
 }
 
@@ -180,7 +180,7 @@ impl Recipe {
             Some(_) => Ok(self.preprocessing.clone()),
             None => {
                 let own = self.preprocessing.clone();
-                // A crop that covers the input and no more.
+                // A crop that covers exactly the input.
                 let resized = own.resized.or((own.resize == ResizeMode::Crop).then_some([height, width]));
                 Ok(Preprocessing { height, width, resized, ..own })
             }
@@ -191,26 +191,26 @@ impl Recipe {
 /// Where values came from, for the report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct Sources {
-    /// Of the preprocessing: `--preset`, a file's name, `the model's own input`, `assumed`.
+    /// Source of the preprocessing: `--preset`, a file's name, `the model's own input`, `assumed`.
     pub preprocessing: String,
-    /// Of the names of classes: `--labels`, a file's name, `none`.
+    /// Source of the names of classes: `--labels`, a file's name, `none`.
     pub labels: String,
 }
 
-/// What the files beside a model, and the properties inside it, say.
+/// What the files beside a model, and the properties inside it, state.
 #[derive(Clone, Debug, Default)]
 pub struct Package {
-    /// The preprocessing, from the first file that states one.
+    /// The preprocessing of the first file that states one.
     pub recipe: Option<Recipe>,
-    /// Names of classes with the file that they are from, from the likeliest on.
+    /// Names of classes with the file that they come from, most likely first.
     pub labels: Vec<(String, Labels)>,
 }
 
 impl Package {
-    /// Reads what lies in the folder of a model, and the properties of its file.
+    /// Reads the files in a model's folder and the properties of its file.
     ///
     /// # Errors
-    /// A file of settings that is damaged, or that asks for what Candor cannot do.
+    /// A configuration file that is invalid, or that demands what Candor does not support.
     pub fn read(folder: &Path, properties: &[(String, String)]) -> Result<Self, PackageError> {
         let preprocessor = json(&folder.join(PREPROCESSOR))?;
         let config = json(&folder.join(CONFIG))?;

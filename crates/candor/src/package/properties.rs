@@ -6,10 +6,10 @@ use super::Recipe;
 use crate::image::{Preprocessing, Preset, ResizeMode};
 use crate::labels::Labels;
 
-/// Keys under which exporters write the names of classes, from the likeliest on.
+/// Keys under which exporters write the names of classes, most likely first.
 const NAMES: [&str; 7] = ["names", "id2label", "class_names", "classes", "labels", "categories", "character"];
 
-/// What the properties say.
+/// Preprocessing and labels from the properties.
 pub(super) struct OfFile {
     pub recipe: Option<Recipe>,
     pub labels: Option<(String, Labels)>,
@@ -20,14 +20,14 @@ pub(crate) fn size(properties: &[(String, String)]) -> Option<[usize; 2]> {
     properties.iter().find(|(key, _)| key == "imgsz").and_then(|(_, text)| sides(text))
 }
 
-/// Reads what is known of the keys.
+/// Reads the known keys.
 pub(super) fn read(properties: &[(String, String)]) -> OfFile {
     let find = |key: &str| properties.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
     let labels = NAMES.iter().find_map(|key| {
         let names = names(find(key)?)?;
         Some((format!("the model file (property {key})"), Labels::new(names)))
     });
-    // Of Ultralytics' classifiers: the shorter side to the input's, the middle cut out, 0 to 1.
+    // Ultralytics' classifiers resize the shorter side to the input's, crop the centre, and scale to 0..1.
     let classifies = find("task") == Some("classify");
     let size = find("imgsz").filter(|_| classifies).and_then(sides);
     let recipe = size.map(|[height, width]| Recipe {
@@ -54,7 +54,7 @@ fn sides(text: &str) -> Option<[usize; 2]> {
     }
 }
 
-/// Names as JSON (a list, or an object by number), as Python writes a dict or a list, or one a line, or separated by commas.
+/// Names as JSON (a list, or an object by number), as a Python dict or list, one per line, or separated by commas.
 fn names(text: &str) -> Option<Vec<String>> {
     if text.trim_start().starts_with(['{', '[']) {
         return of_json(text).or_else(|| of_json(&python_as_json(text)));
@@ -80,7 +80,7 @@ fn of_json(text: &str) -> Option<Vec<String>> {
     }
 }
 
-/// A dict or list of Python with numbers and texts, as JSON: its quotes are double, its keys texts.
+/// A Python dict or list of numbers and strings as JSON: with double quotes and strings as keys.
 fn python_as_json(text: &str) -> String {
     let mut json = String::with_capacity(text.len() + 16);
     let mut characters = text.chars().peekable();

@@ -13,7 +13,7 @@ use crate::labels::Labels;
 const LABELS: &str = "labels.txt";
 const METADATA: &str = "metadata.json";
 
-/// What the files of an export say: the middle square of the photo, −1 to 1.
+/// Labels and preprocessing of an export: the central square of the photo, scaled to −1..1.
 pub(super) fn read(folder: &Path) -> Result<OfFile, PackageError> {
     let metadata = json(&folder.join(METADATA)).ok().flatten().filter(|m| m.get("tmVersion").is_some());
     let names = metadata.as_ref().and_then(|m| m.get("labels")?.as_array().cloned());

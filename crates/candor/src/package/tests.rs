@@ -72,7 +72,7 @@ fn exports_of_teachable_machine_are_known_by_their_labels() {
     let package = read(&[("labels.txt", "0 Class 1\n1 Class 2\n")]).unwrap();
     let recipe = package.recipe.unwrap();
     let p = recipe.preprocessing(224, 224).unwrap();
-    // The middle square, −1 to 1.
+    // The central square, scaled to −1..1.
     assert_eq!(
         (p.resize, p.resized, p.mean, p.std),
         (ResizeMode::Crop, Some([224, 224]), [0.5; 3], [0.5; 3])

@@ -1,4 +1,4 @@
-//! The preprocessing of timm: `pretrained_cfg` of a `config.json`, or the same keys at its top, as
+//! The preprocessing of timm: `pretrained_cfg` of a `config.json`, or the same keys at its top level, as
 //! `timm.data.create_transform(**timm.data.resolve_data_config(cfg))` reads them.
 
 use serde_json::Value;
@@ -6,10 +6,10 @@ use serde_json::Value;
 use super::{CONFIG, Recipe};
 use crate::image::{ColorOrder, Filter, Preprocessing, Preset, ResizeMode, Rounding, covering};
 
-/// timm's share of the resized photo where a configuration has none.
+/// timm's default for the fraction of the resized photo that is cropped.
 const CROP: f64 = 0.875;
 
-/// The preprocessing that a configuration states; `None` if it is not one of timm's.
+/// The preprocessing that a configuration states; `None` if it is not timm's.
 pub(super) fn recipe(config: &Value) -> Result<Option<Recipe>, String> {
     let settings = config.get("pretrained_cfg").unwrap_or(config);
     let Some(sizes) = settings.get("input_size") else { return Ok(None) };
@@ -44,7 +44,7 @@ pub(super) fn recipe(config: &Value) -> Result<Option<Recipe>, String> {
     {
         "squash" => (ResizeMode::Squash, Rounding::Torchvision, [0; 3]),
         "border" => (ResizeMode::Letterbox, Rounding::Timm, mean.map(round)),
-        // To the shorter side where the input is square, which torchvision does.
+        // For a square input the shorter side is resized, by torchvision.
         _ if over[0] == over[1] => (ResizeMode::Crop, Rounding::Torchvision, [0; 3]),
         _ => (ResizeMode::Crop, Rounding::Timm, [0; 3]),
     };

@@ -1,5 +1,5 @@
-//! The preprocessing of transformers' image processors: `preprocessor_config.json`, as the processor that it names reads it (those that
-//! work on Pillow images).
+//! The preprocessing of transformers' image processors: `preprocessor_config.json`, interpreted as by the processor that it names (the
+//! variants that work on Pillow images).
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::timm::channel_numbers;
 use super::{PREPROCESSOR, Recipe};
 use crate::image::{ColorOrder, Filter, Preprocessing, Preset, ResizeMode, Rounding};
 
-/// Height and width, or the shorter side.
+/// Height and width, or the length of the shorter side.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Size {
     Both([usize; 2]),
@@ -31,10 +31,10 @@ impl Size {
     }
 }
 
-/// What a processor does where its settings say nothing.
+/// A processor's defaults.
 struct Defaults {
     filter: Filter,
-    /// A size that is one number is the shorter side.
+    /// Whether a size given as one number is the shorter side.
     one_is_short: bool,
     crops: bool,
     normalizes: bool,
@@ -89,7 +89,7 @@ pub(super) fn recipe(settings: &Value) -> Result<Option<Recipe>, String> {
     };
     let place = place(processor, size, crop, number("crop_pct"))?;
     let scale = if flag("do_rescale", true) { number("rescale_factor").unwrap_or(1.0 / 255.0) } else { 1.0 };
-    // EfficientNet's: v·scale − 1.
+    // EfficientNet: v·scale − 1.
     let offset = if flag("rescale_offset", false) && flag("do_rescale", true) { 1.0 } else { 0.0 };
     let imagenet = Preset::Imagenet.preprocessing(1, 1);
     let (mut mean, mut std) = ([0.0; 3], [1.0; 3]);
@@ -97,7 +97,7 @@ pub(super) fn recipe(settings: &Value) -> Result<Option<Recipe>, String> {
         mean = channel_numbers(settings, "image_mean")?.unwrap_or(imagenet.mean);
         std = channel_numbers(settings, "image_std")?.unwrap_or(imagenet.std);
     }
-    // EfficientNet's classifiers divide by the deviation twice: (x/σ − μ/σ)/σ.
+    // EfficientNet's processor divides by the standard deviation twice for classifiers: (x/σ − μ/σ)/σ.
     if processor.starts_with("EfficientNet") && flag("include_top", true) && flag("do_normalize", true) {
         std = std.map(|s| s * s);
     }
@@ -119,7 +119,7 @@ pub(super) fn recipe(settings: &Value) -> Result<Option<Recipe>, String> {
     Ok(Some(Recipe { source: PREPROCESSOR.to_string(), size: place.input, preprocessing }))
 }
 
-/// Pillow's numbers of its filters.
+/// The filter with Pillow's number.
 fn filter(resample: Option<&Value>, default: Filter) -> Result<Filter, String> {
     match resample.filter(|r| !r.is_null()).map(Value::as_u64) {
         None => Ok(default),
@@ -131,7 +131,7 @@ fn filter(resample: Option<&Value>, default: Filter) -> Result<Filter, String> {
     }
 }
 
-/// How a photo comes to the input's size.
+/// How a photo is brought to the input's size.
 struct Place {
     mode: ResizeMode,
     resized: Option<[usize; 2]>,
@@ -164,7 +164,7 @@ fn place(
             "cuts out a photo's middle without resizing it, which is not supported; say how in the sidecar"
                 .into(),
         ),
-        // Smaller inputs are cut out of a larger photo, larger ones are the whole photo, squashed.
+        // For inputs below 384 a larger photo is cropped; for others the whole photo is squashed.
         (Some(Size::Short(side) | Size::Both([side, _])), _) if processor.starts_with("ConvNext") => {
             match side {
                 384.. => Place { mode: ResizeMode::Squash, resized: None, input: Some([side; 2]) },
@@ -178,7 +178,7 @@ fn place(
             cover([part(side, share.unwrap_or(0.9)); 2], input)
         }
         (Some(Size::Short(side)), Some(input)) => cover([side; 2], input),
-        // The longer side is what it will be: of inputs of a fixed size the middle.
+        // The length of the longer side depends on the photo: inputs of a fixed size take the centre.
         (Some(Size::Short(side)), None) => cover([side; 2], [side; 2]),
         (Some(Size::Both(sides)), None) => {
             Place { mode: ResizeMode::Squash, resized: None, input: Some(sides) }

@@ -64,7 +64,7 @@ fn the_sidecar_refines_the_preset() {
         std: [1.0, 2.0, 3.0],
     };
     assert_eq!(preprocessing, expected);
-    // A preset asked for brings its own numbers; how the photo is resized stays the sidecar's.
+    // A requested preset brings its own numbers; the way of resizing stays the sidecar's.
     let asked = sidecar.preprocessing(Some(Preset::Unit), [None, Some(200)], 3).unwrap();
     let unit = Preset::Unit.preprocessing(227, 200);
     assert_eq!((asked.scale, asked.mean, asked.std), (unit.scale, unit.mean, unit.std));
@@ -167,7 +167,7 @@ fn values_out_of_range_are_refused() {
         ("crop = 0", "line 1, key `crop`: must be in 0.01..=1"),
         ("window = [1, 0]", "line 1, key `window`: must be [centre, width], finite, the width above 0"),
         ("lambda = -1.0", "line 1, key `lambda`: must be from 1e-12 to 1e6"),
-        // Numbers of 64 bits that are none, or too large, in the 32 of the input.
+        // 64-bit numbers that are zero, or too large, as 32-bit inputs.
         ("lambda = 1e308", "line 1, key `lambda`: must be from 1e-12 to 1e6"),
         ("scale = 1e300", "line 1, key `scale`: must be finite and not 0, of a size from 1e-12 to 1e12"),
         ("std = [1, 1e-60, 1]", "line 1, key `std`: must be finite and not 0, of a size from 1e-12 to 1e12"),
@@ -224,7 +224,7 @@ fn what_lambda_was_found_for_is_written_beside_it() {
     assert!(text.starts_with("# mine\npreset = \"inception\"\nresize = 'crop'\n"), "{text}");
     let after = parse(&text).unwrap();
     assert_eq!((after.lambda, after.levels.as_ref()), (Some(0.25), Some(&levels)));
-    // The next run, which is given no preset, sees photos as this one did.
+    // The next run, without a preset, prepares photos as this one did.
     let used = before.preprocessing(Some(Preset::Inception), [Some(8), Some(8)], 3).unwrap();
     assert_eq!(after.preprocessing(None, [Some(8), Some(8)], 3).unwrap(), used);
 }

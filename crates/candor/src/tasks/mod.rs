@@ -1,4 +1,4 @@
-//! Tasks that judge methods: what can be measured of a map.
+//! Tasks for evaluating methods: what can be measured on a map.
 
 pub mod bench;
 pub mod check;

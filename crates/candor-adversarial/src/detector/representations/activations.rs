@@ -1,5 +1,5 @@
-//! Activations: the mean over places of each channel at each level, and the answer. What Mahalanobis distances (Lee et al. 2018) and
-//! local intrinsic dimensionality (Ma et al. 2018) are computed from.
+//! Activations: the mean over positions of each channel at each level, and the answer; used for Mahalanobis distances (Lee et al. 2018)
+//! and local intrinsic dimensionality (Ma et al. 2018).
 
 use candor_graph::tensor::Tensor;
 use image::RgbImage;
@@ -12,7 +12,7 @@ use candor::image::Preprocessing;
 use candor::mask::Level;
 use candor::model::Model;
 
-/// The representation: the channels of all levels, one behind the other, then the logits, then the number of the answer.
+/// The representation: the channels of all levels, then the logits, then the class index of the answer.
 pub struct Activations {
     preprocessing: Preprocessing,
     levels: Vec<Level>,
@@ -23,7 +23,7 @@ impl Activations {
     /// Compiles the model with the levels as outputs.
     ///
     /// # Errors
-    /// If the engine lacks an operator.
+    /// If the engine does not support an operator.
     pub fn new(model: &Model, preprocessing: &Preprocessing, levels: &[Level]) -> Result<Self> {
         let mut graph = model.graph.clone();
         graph.outputs = levels.iter().map(|l| l.value).chain([model.logits]).collect();
@@ -31,7 +31,7 @@ impl Activations {
         Ok(Activations { preprocessing: preprocessing.clone(), levels: levels.to_vec(), session })
     }
 
-    /// Lengths of the parts of a row that belong together: one a level, and the logits.
+    /// Lengths of the parts of a row that belong together: one per level, and the logits.
     pub fn segments(&self, model: &Model) -> Vec<usize> {
         self.levels.iter().map(|l| l.shape[0]).chain([model.classes]).collect()
     }

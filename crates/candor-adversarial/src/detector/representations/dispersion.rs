@@ -1,6 +1,6 @@
-//! Leave-one-out dispersion (ML-LOO: Yang et al. 2020): patch after patch is replaced by grey; how widely the answer's log-odds scatter
-//! over the patches: standard deviation, mean absolute deviation, interquartile range. The original leaves out single pixels and looks
-//! at hidden neurons, too; patches keep it to 16 passes.
+//! Leave-one-out dispersion (ML-LOO: Yang et al. 2020): each patch in turn is replaced by grey; measures how widely the answer's log-odds
+//! scatter over the patches: standard deviation, mean absolute deviation, interquartile range. The original leaves out single pixels and
+//! also uses hidden neurons; patches limit it to 16 passes.
 
 use image::{Rgb, RgbImage};
 
@@ -11,17 +11,17 @@ use candor::image::Preprocessing;
 use candor::model::Model;
 use candor::quantile::{median, percentile};
 
-/// The representation: three numbers, log-odds.
+/// The representation: three numbers, in log-odds.
 pub struct Dispersion(Answers);
 
-/// Patches a side.
+/// Number of patches per side.
 const SIDE: u32 = 4;
 
 impl Dispersion {
     /// Compiles the model.
     ///
     /// # Errors
-    /// If the engine lacks an operator.
+    /// If the engine does not support an operator.
     pub fn new(model: &Model, preprocessing: &Preprocessing) -> Result<Self> {
         Ok(Dispersion(Answers::new(model, preprocessing)?))
     }

@@ -1,4 +1,4 @@
-//! Channel gates (critical data routing paths: Wang et al. 2018): one mask value a channel at each level, learned to keep the answer.
+//! Channel gates (critical data routing paths: Wang et al. 2018): one mask value per channel at each level, learned to keep the answer.
 
 use candor::progress::Unwatched;
 use candor_graph::insert::MaskShape;
@@ -12,14 +12,14 @@ use candor::image::Preprocessing;
 use candor::mask::{Learner, Level, Settings};
 use candor::model::Model;
 
-/// The representation: the gates of all levels' channels, 0..=1, learned in the steps and at the λ of the masks.
+/// The representation: the gates of all levels' channels, 0..=1, learned with the steps and the λ of the masks.
 pub struct Gates {
     preprocessing: Preprocessing,
     learner: Learner,
 }
 
 impl Gates {
-    /// Compiles the model with gates in it.
+    /// Compiles the model with gates.
     ///
     /// # Errors
     /// As [`Learner::new`].

@@ -8,7 +8,7 @@ use crate::error::Result;
 use candor::image::Preprocessing;
 use candor::model::Model;
 
-/// The representation: C×H×W, at most [`super::MIDDLE`] a side.
+/// The representation: C×H×W, at most [`super::MIDDLE`] per side.
 pub struct Gradient(TargetModel);
 
 impl Gradient {

@@ -11,12 +11,12 @@ use candor::model::Model;
 /// The representation: planes×grid×grid.
 pub struct Masks {
     preprocessing: Preprocessing,
-    /// What makes the planes.
+    /// Computes the planes.
     pub extractor: Extractor,
 }
 
 impl Masks {
-    /// A representation of an extractor's planes.
+    /// The representation by an extractor's planes.
     pub fn new(extractor: Extractor, preprocessing: &Preprocessing) -> Self {
         Masks { preprocessing: preprocessing.clone(), extractor }
     }

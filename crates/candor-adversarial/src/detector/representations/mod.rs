@@ -1,4 +1,4 @@
-//! Representations of an image for a detector: one row of numbers an image. One file a representation; a scorer (see
+//! Representations of an image for a detector: one row of numbers per image. One file per representation; a scorer (see
 //! [`super::scorers`]) turns a row into a score.
 
 mod activations;
@@ -25,22 +25,23 @@ use crate::error::Result;
 use candor::image::Preprocessing;
 use candor::model::Model;
 
-/// Makes rows of pictures at the model's input size.
+/// Computes rows for pictures at the model's input size.
 pub trait Representation {
-    /// One row a picture, all of the same length.
+    /// One row per picture, all of the same length.
     ///
     /// # Errors
-    /// If the engine fails or a logit is not a finite number.
+    /// If the engine fails or a logit is not finite.
     fn rows(&mut self, model: &Model, pictures: &[&RgbImage]) -> Result<Vec<Vec<f32>>>;
 
-    /// All on which a row depends, beside the model and the picture.
+    /// Everything that a row depends on, besides the model and the picture.
     fn describe(&self) -> serde_json::Value;
 }
 
-/// Largest side of the crops of images and gradients that a network is given.
+/// Maximum side of the crops of images and gradients for a network.
 pub const MIDDLE: usize = 64;
 
-/// The middle of C×H×W values, at most [`MIDDLE`] a side: adversarial changes are everywhere, and averages would lose them.
+/// The centre of C×H×W values, at most [`MIDDLE`] per side. Cropped, not averaged: adversarial changes are everywhere, and averaging
+/// would remove them.
 fn middle([channels, height, width]: [usize; 3], values: &[f32]) -> Vec<f32> {
     let (h, w) = (height.min(MIDDLE), width.min(MIDDLE));
     let (top, left) = ((height - h) / 2, (width - w) / 2);
@@ -51,7 +52,7 @@ fn middle([channels, height, width]: [usize; 3], values: &[f32]) -> Vec<f32> {
         .collect()
 }
 
-/// The model's answers to pictures.
+/// Computes the model's answers for pictures.
 struct Answers {
     preprocessing: Preprocessing,
     forward: Box<dyn candor::engine::Session>,

@@ -7,7 +7,7 @@ use crate::attacks::of_picture;
 use crate::error::Result;
 use candor::model::Model;
 
-/// The representation: C×H×W pixels in 0..=1, at most [`super::MIDDLE`] a side.
+/// The representation: C×H×W pixels in 0..=1, at most [`super::MIDDLE`] per side.
 pub struct Pixels;
 
 impl Representation for Pixels {

@@ -9,15 +9,15 @@ use candor::image::Preprocessing;
 use candor::model::Model;
 use candor::scores::log_sum_exp;
 
-/// The representation: one number, ln of the probability that the answer is wrong, which orders images as 1 − p does and does not round to
-/// zero where the model is certain.
+/// The representation: one number, ln(1 − p) for the probability p of the answer, which orders images as 1 − p does and does not round
+/// to zero if the model is certain.
 pub struct Softmax(Answers);
 
 impl Softmax {
     /// Compiles the model.
     ///
     /// # Errors
-    /// If the engine lacks an operator.
+    /// If the engine does not support an operator.
     pub fn new(model: &Model, preprocessing: &Preprocessing) -> Result<Self> {
         Ok(Softmax(Answers::new(model, preprocessing)?))
     }

@@ -1,5 +1,6 @@
-//! Feature squeezing: how far the probabilities move, in L1, when the picture loses grey levels or is smoothed; the larger of the two
-//! (Xu, Evans, Qi 2018: depth of 5 bits for CIFAR-10 and ImageNet, median of 2×2; their third squeezer, non-local means, is left out).
+//! Feature squeezing: how much the probabilities change, in L1, when the picture's colour depth is reduced or it is smoothed; the larger
+//! of the two (Xu, Evans, Qi 2018: depth of 5 bits for CIFAR-10 and ImageNet, median of 2×2; their third squeezer, non-local means, is
+//! left out).
 
 use image::{Rgb, RgbImage};
 
@@ -18,7 +19,7 @@ impl Squeezing {
     /// Compiles the model.
     ///
     /// # Errors
-    /// If the engine lacks an operator.
+    /// If the engine does not support an operator.
     pub fn new(model: &Model, preprocessing: &Preprocessing) -> Result<Self> {
         Ok(Squeezing(Answers::new(model, preprocessing)?))
     }
@@ -44,14 +45,14 @@ impl Representation for Squeezing {
     }
 }
 
-/// With 2^[`BITS`] levels.
+/// Reduces each channel to 2^[`BITS`] levels.
 fn shallow(picture: &RgbImage) -> RgbImage {
     let steps = ((1u32 << BITS) - 1) as f32;
     let level = |v: u8| ((f32::from(v) / 255.0 * steps).round() / steps * 255.0).round() as u8;
     RgbImage::from_fn(picture.width(), picture.height(), |x, y| Rgb(picture.get_pixel(x, y).0.map(level)))
 }
 
-/// Each value the median of a 2×2 window whose lower right is the pixel: of four, the upper of the middle two, as SciPy's filter.
+/// The median of a 2×2 window whose lower right is the pixel: of four values, the higher of the middle two, as in SciPy's filter.
 fn median(picture: &RgbImage) -> RgbImage {
     RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
         let (left, up) = (x.saturating_sub(1), y.saturating_sub(1));

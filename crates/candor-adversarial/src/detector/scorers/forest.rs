@@ -1,4 +1,4 @@
-//! A random forest (Breiman 2001), by smartcore: the mean of trees that regress on 0 and 1.
+//! A random forest (Breiman 2001), by smartcore: the mean of regression trees on labels 0 and 1.
 
 use smartcore::ensemble::random_forest_regressor::{RandomForestRegressor, RandomForestRegressorParameters};
 use smartcore::linalg::basic::matrix::DenseMatrix;

@@ -1,5 +1,5 @@
 //! Local intrinsic dimensionality of an image among clean ones, layer by layer: −k / Σ ln(r_i / r_k) over the k nearest in a sample of
-//! clean training images, weighed by logistic regression (Ma et al. 2018, equation 4).
+//! clean training images, weighted by logistic regression (Ma et al. 2018, equation 4).
 
 use super::Scorer;
 use super::linear::{Linear, balanced};
@@ -7,7 +7,7 @@ use crate::detector::training::Examples;
 use crate::error::Result;
 use candor::noise::Noise;
 
-/// Neighbours and the size of the sample, as in the paper's experiments on CIFAR-10.
+/// Number of neighbours and size of the sample, as in the paper's experiments on CIFAR-10.
 const NEIGHBOURS: usize = 20;
 const SAMPLE: usize = 100;
 

@@ -8,7 +8,7 @@ use super::Scorer;
 use crate::detector::training::Examples;
 use crate::error::{Error, Result};
 
-/// Weight of the squared coefficients.
+/// Weight of the L2 penalty.
 const RIDGE: f64 = 1.0;
 
 /// A trained regression.
@@ -25,7 +25,7 @@ impl Linear {
         Linear::fit(rows.iter().map(|r| r.iter().map(|&v| v.into()).collect()).collect(), &labels)
     }
 
-    /// Learns rows with labels of 0 and 1.
+    /// Fits rows with labels of 0 and 1.
     pub(super) fn fit(mut rows: Vec<Vec<f64>>, labels: &[u32]) -> Result<Self> {
         let columns = rows.first().map_or(0, Vec::len);
         let count = rows.len().max(1) as f64;
@@ -51,7 +51,7 @@ impl Linear {
     }
 }
 
-/// The rows with their labels; clean ones repeated until they are about as many as the adversarial ones.
+/// The rows with their labels; clean ones are repeated until they are about as many as the adversarial ones.
 pub(super) fn balanced<'e>(examples: &Examples<'e>) -> (Vec<&'e [f32]>, Vec<u32>) {
     let adversarial: Vec<&[f32]> = examples.adversarial.iter().flatten().copied().collect();
     let times = (adversarial.len() / examples.clean.len().max(1)).max(1);

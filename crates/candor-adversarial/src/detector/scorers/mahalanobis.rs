@@ -1,4 +1,4 @@
-//! Mahalanobis distance to the nearest class, layer by layer, with one covariance for all classes, weighed by logistic regression
+//! Mahalanobis distance to the nearest class, layer by layer, with one covariance for all classes, weighted by logistic regression
 //! (Lee et al. 2018, without their perturbation of the input).
 
 use super::Scorer;
@@ -7,14 +7,14 @@ use crate::detector::training::Examples;
 use crate::error::{Error, Result};
 use candor::methods::least_squares::Cholesky;
 
-/// Ridge of a covariance, as a share of its mean variance: few images leave it singular.
+/// Ridge of a covariance, as a fraction of its mean variance: with few images it would be singular.
 const RIDGE: f64 = 1e-2;
 
 /// A layer's classes.
 struct Layer {
     start: usize,
     length: usize,
-    /// Whitened by the covariance.
+    /// Class means, whitened by the covariance.
     means: Vec<Vec<f64>>,
     covariance: Cholesky,
 }
@@ -44,7 +44,7 @@ fn distances(layers: &[Layer], row: &[f32]) -> Vec<f64> {
 }
 
 impl Layer {
-    /// Means by the answer, which is a row's last number, and the covariance within the classes.
+    /// Class means by the model's answer, which is a row's last number, and the covariance within classes.
     fn of(clean: &[&[f32]], start: usize, length: usize) -> Result<Layer> {
         let part =
             |row: &[f32]| -> Vec<f64> { row[start..start + length].iter().map(|&v| v.into()).collect() };
@@ -79,7 +79,7 @@ impl Layer {
         Ok(Layer { start, length, means, covariance })
     }
 
-    /// The least squared distance to a class.
+    /// The smallest squared distance to a class.
     fn nearest(&self, row: &[f32]) -> f64 {
         let row: Vec<f64> = row[self.start..self.start + self.length].iter().map(|&v| v.into()).collect();
         let row = self.covariance.whiten(&row);

@@ -1,5 +1,5 @@
-//! Scorers: from a row of a representation (see [`super::representations`]) to a score, the higher the more likely adversarial. One
-//! file a scorer.
+//! Scorers: from a row of a representation (see [`super::representations`]) to a score; higher means more likely adversarial. One
+//! file per scorer.
 
 mod forest;
 mod lid;
@@ -26,28 +26,28 @@ pub trait Scorer: Send {
     }
 }
 
-/// Which scorer a detector uses on its representation.
+/// Which scorer a detector uses for its representation.
 #[derive(Clone, Debug)]
 pub enum ScorerKind {
-    /// The row's first number is the score; nothing is learned.
+    /// The row's first number is the score; nothing is trained.
     Value,
     /// Logistic regression.
     Logistic,
     /// Random forest.
     Forest,
-    /// Mahalanobis distances of segments of these lengths, by the answer behind them, weighed by logistic regression.
+    /// Mahalanobis distances of segments of these lengths, by the answer that follows them, weighted by logistic regression.
     Mahalanobis(Vec<usize>),
-    /// Local intrinsic dimensionality of segments of these lengths, weighed by logistic regression.
+    /// Local intrinsic dimensionality of segments of these lengths, weighted by logistic regression.
     Lid(Vec<usize>),
-    /// The network, on some of the row.
+    /// The network, on some planes and numbers of the row.
     Network(Pick),
 }
 
 impl ScorerKind {
-    /// Learns from examples. `how`: how networks do; the others take its seed.
+    /// Trains on examples. `how`: settings for networks; the other scorers use only its seed.
     ///
     /// # Errors
-    /// [`crate::error::Error::Detector`] if there is nothing to learn from or a library fails.
+    /// [`crate::error::Error::Detector`] if there is nothing to train on or a library fails.
     pub fn train(
         &self,
         engine: &dyn Engine,
@@ -79,24 +79,24 @@ impl ScorerKind {
     }
 }
 
-/// Some planes and numbers of a row.
+/// A selection of planes and numbers of a row.
 #[derive(Clone, Debug)]
 pub struct Pick {
-    /// What the row holds.
+    /// Layout of the whole row.
     pub whole: Layout,
-    /// Which planes.
+    /// Indices of the planes.
     pub planes: Vec<usize>,
-    /// Which numbers.
+    /// Indices of the numbers.
     pub numbers: Vec<usize>,
 }
 
 impl Pick {
-    /// What a picked row holds.
+    /// Layout of the selection.
     pub fn layout(&self) -> Layout {
         Layout { planes: self.planes.len(), grid: self.whole.grid, numbers: self.numbers.len() }
     }
 
-    /// A row's picked part.
+    /// The selection from a row.
     pub fn of(&self, row: &[f32]) -> Vec<f32> {
         let area = self.whole.grid * self.whole.grid;
         let planes = self.planes.iter().flat_map(|p| &row[p * area..(p + 1) * area]);

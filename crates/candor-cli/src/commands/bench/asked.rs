@@ -1,4 +1,4 @@
-//! The methods that a benchmark is asked for.
+//! The methods requested for a benchmark.
 
 use anyhow::Result;
 use candor::methods::{self, Choices};
@@ -9,12 +9,12 @@ use crate::arguments::DatasetArgs;
 use crate::chosen::{Chosen, methods_with_settings};
 use crate::usage::Usage;
 
-/// Methods measured unless others are named: those of at most this many passes a map.
+/// Methods measured by default: those with at most this many passes per map.
 const MOST_PASSES: u64 = 200;
-/// Always measured: where photographers put what they show.
+/// Always measured: a map of the centre, where photographers place the subject.
 const CENTRE: &str = "centre";
 
-/// The methods asked for, the centre always among them.
+/// The requested methods, and always the centre.
 pub fn methods(args: &DatasetArgs) -> Result<Vec<Chosen>> {
     let mut names: Vec<String> = args.methods.clone();
     if names.is_empty() {
@@ -38,7 +38,7 @@ pub fn methods(args: &DatasetArgs) -> Result<Vec<Chosen>> {
     methods_with_settings(&names, &args.set)
 }
 
-/// As what the run takes, with `--fewer` for it.
+/// The method in the form that the run takes, with its limit from `--fewer`.
 pub fn contender<'a>(chosen: &'a Chosen, args: &DatasetArgs, choices: &'a Choices) -> Contender<'a> {
     let subject = Subject { method: chosen.method.as_ref(), set: &chosen.set, choices };
     let fewer = args.fewer.iter().find(|(name, _)| *name == chosen.name);

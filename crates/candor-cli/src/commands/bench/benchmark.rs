@@ -1,4 +1,4 @@
-//! A benchmark on a dataset: measured map by map into a journal, then summed up, drawn and printed.
+//! A benchmark on a dataset: measured map by map into a journal, then summarised, drawn and printed.
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
@@ -33,31 +33,31 @@ use crate::output;
 use crate::setup::{Setup, Usage};
 use crate::shard::Part;
 
-/// Tables and plots of what was found; the second argument is the number of tuning items.
+/// Makes tables and plots from the results; the second argument is the number of tuning items.
 type Summary<'s, R> = &'s dyn Fn(&Found<R>, usize) -> (Vec<Table>, Vec<Plot>);
 
-/// What the tuning items froze for the method of a name; the last argument is their number.
+/// The choice frozen on the tuning items for the method with a name; the last argument is the number of tuning items.
 pub type ByMethod<'f, R> = &'f dyn Fn(&Found<R>, &str, usize) -> Frozen;
 
-/// Which benchmark, on what, and how its records become tables.
+/// A benchmark: what it measures, on what data, and how its records become tables.
 pub struct Benchmark<'a, R> {
     pub args: &'a DatasetArgs,
     pub setup: &'a Setup,
     pub methods: &'a [Chosen],
     pub choices: &'a Choices,
-    /// Of the dataset.
+    /// Fingerprint of the dataset.
     pub fingerprint: &'a str,
-    /// What else the records depend on, by name.
+    /// Further settings that the records depend on, by name.
     pub further: Value,
     /// Name of the result's files.
     pub name: &'a str,
-    /// Name of the journal; benchmarks of the same records share one.
+    /// Name of the journal; benchmarks with the same records share one.
     pub journal: &'a str,
-    /// Name of the pictures that were made for it, and of their journal.
+    /// Name of the folder of pictures made for it, and of their journal.
     pub made: Option<&'a str>,
-    /// The figure of the first table that chooses the examples.
+    /// The column of the first table by which examples are chosen.
     pub headline: &'a str,
-    /// By what the boxes of the examples are found; `None` for a benchmark without boxes.
+    /// How the boxes of the examples are found; `None` for a benchmark without boxes.
     pub frozen: Option<ByMethod<'a, R>>,
     pub sum: Summary<'a, R>,
 }
@@ -69,7 +69,7 @@ impl<R> Benchmark<'_, R> {
         let contenders: Vec<Contender<'_>> =
             self.methods.iter().map(|chosen| contender(chosen, args, self.choices)).collect();
         if let Some(shard) = args.shard.shard {
-            // Of pictures that are made for it, a shard knows but its own.
+            // Of pictures made for the benchmark, a shard has only its own.
             if self.made.is_none() {
                 self.tuning(measure.items())?;
             }
@@ -94,7 +94,7 @@ impl<R> Benchmark<'_, R> {
         Ok(if result.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
     }
 
-    /// How many of the items choose the settings.
+    /// Number of items on which settings are chosen.
     fn tuning(&self, items: usize) -> Result<usize> {
         let tuning = self.args.tuning.unwrap_or(items / 4);
         if tuning >= items {
@@ -107,7 +107,7 @@ impl<R> Benchmark<'_, R> {
         Ok(tuning)
     }
 
-    /// Measures the items of a shard and leaves them for `candor merge`.
+    /// Measures the items of a shard and stores the results for `candor merge`.
     fn run_shard<M: Measure<Record = R>>(
         &self,
         contenders: &[Contender<'_>],
@@ -120,7 +120,7 @@ impl<R> Benchmark<'_, R> {
         let journals: Vec<&str> = journals.iter().map(String::as_str).collect();
         let part = Part::begin(out, shard, &journals, self.made.as_slice())?;
         let maps = self.measured(contenders, measure, |measure, of, stage| {
-            // A journal of another run is refused before it is taken for this part's.
+            // A journal of another run is refused before this part's description is written.
             drop(Journal::open(of.0, of.1)?);
             part.write(out)?;
             Ok(run_shard(&self.setup.model, contenders, measure, (of.0, of.1, shard), stage)?)
@@ -129,7 +129,7 @@ impl<R> Benchmark<'_, R> {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Measures what the journal does not have yet.
+    /// Measures what the journal does not contain yet.
     fn measure<M: Measure<Record = R>>(
         &self,
         contenders: &[Contender<'_>],
@@ -140,7 +140,7 @@ impl<R> Benchmark<'_, R> {
         })
     }
 
-    /// Lets `work` measure, with the run's journal and its configuration, while a bar shows how far it is.
+    /// Calls `work` with the run's journal and its configuration, and shows a progress bar.
     fn measured<M: Measure<Record = R>, T>(
         &self,
         contenders: &[Contender<'_>],
@@ -203,7 +203,7 @@ impl<R> Benchmark<'_, R> {
     }
 }
 
-/// A bar; where nobody sees it, a line for each method that is done. Ctrl-C ends the work behind the map that is being measured.
+/// A progress bar; if nobody sees it, prints a line for each finished method. Ctrl-C ends the work after the current map.
 struct Stage<'b> {
     bar: &'b ProgressBar,
     journal: &'b Path,
@@ -241,7 +241,7 @@ impl Progress for Stage<'_> {
     }
 }
 
-/// All on which a figure depends. Threads do not count, nor which methods are measured.
+/// Everything that a figure depends on. The number of threads and the set of measured methods are not part of it.
 pub fn configuration(
     args: &DatasetArgs,
     setup: &Setup,

@@ -53,14 +53,14 @@ pub fn wsol(args: &DatasetArgs) -> Result<ExitCode> {
     benchmark.run(measure, folder)
 }
 
-/// `candor bench dwsol`, on the same journal.
+/// `candor bench dwsol`, with the same journal.
 pub fn dwsol(args: &DwsolArgs) -> Result<ExitCode> {
     let (args, kind) = (&args.dataset, args.absent);
     let Opened { setup, dataset, fingerprint, methods, choices, folder } =
         open(args, "dwsol", &["localization.jsonl"])?;
     let mut measure = with_boxes(args, &setup, &dataset)?;
     let further = match kind {
-        // As journals have it that were begun before there was a choice.
+        // As in journals written before this could be chosen.
         AbsentKind::Far => Value::Null,
         _ => json!({ "absent": kind.to_string(), "limit": dataset.samples.len() }),
     };
@@ -162,7 +162,7 @@ pub fn grid(args: &GridArgs) -> Result<ExitCode> {
     let measure = Grids::new(localize, &setup.model, count, &mut output::Watching::new(&bar))?;
     bar.finish_and_clear();
     let further = json!({ "limit": dataset.samples.len(), "number of grids": count });
-    // Without boxes there is no threshold to choose, and no picture to choose it on.
+    // Without boxes there is no threshold to choose, and therefore no tuning.
     let tuning = args.tuning.or((!measure.has_boxes()).then_some(0));
     let args = &DatasetArgs { tuning, ..args.clone() };
     let sum = |found: &Found<_>, tuning| (composed::tables(found, tuning, args.seed), vec![]);
@@ -262,7 +262,7 @@ pub fn faithfulness(args: &FaithfulnessArgs) -> Result<ExitCode> {
     benchmark.run(measure, folder)
 }
 
-/// The arguments of a benchmark that chooses nothing.
+/// The arguments of a benchmark without tuning.
 fn without_tuning(args: &DatasetArgs, name: &str) -> Result<DatasetArgs> {
     if args.tuning.is_some_and(|n| n > 0) {
         return Err(Usage(format!("{name} has no settings to choose: leave --tuning out")).into());
@@ -270,7 +270,7 @@ fn without_tuning(args: &DatasetArgs, name: &str) -> Result<DatasetArgs> {
     Ok(DatasetArgs { tuning: Some(0), ..args.clone() })
 }
 
-/// What localisation measures on.
+/// The samples for localisation, with boxes.
 fn with_boxes<'d>(args: &DatasetArgs, setup: &'d Setup, dataset: &'d Dataset) -> Result<Localize<'d>> {
     let localize = Localize::new(dataset, &setup.preprocessing, &setup.labels, args.seed);
     if localize.samples.is_empty() {
@@ -282,10 +282,10 @@ fn with_boxes<'d>(args: &DatasetArgs, setup: &'d Setup, dataset: &'d Dataset) ->
     Ok(localize)
 }
 
-/// What every benchmark begins with.
+/// What every benchmark needs: the folder, the model and the dataset.
 struct Opened {
     setup: Setup,
-    /// Its classes mapped to the model's.
+    /// The dataset, with its classes mapped to the model's.
     dataset: Dataset,
     fingerprint: String,
     methods: Vec<Chosen>,
@@ -295,7 +295,7 @@ struct Opened {
 
 /// Opens the folder of the benchmark `name`, with these journals, the model and the dataset.
 fn open(args: &DatasetArgs, name: &str, journals: &[&str]) -> Result<Opened> {
-    // What is wrong with the names of methods, of their parameters and of the format is said before a model is loaded.
+    // Errors in the names of methods, of their parameters and of the format are reported before a model is loaded.
     let methods = methods(args)?;
     setup::format(&args.source)?;
     let files = ["html", "csv", "json"].map(|extension| format!("{name}.{extension}"));
@@ -312,7 +312,7 @@ fn open(args: &DatasetArgs, name: &str, journals: &[&str]) -> Result<Opened> {
     folder.reads(folder::of_model(&args.model.model, &setup));
     folder.reads(dataset.samples.iter().flat_map(Sample::files));
     folder.check(&files)?;
-    // Of the whole list: a run may go on with more samples.
+    // Of the whole list, since a run may be continued with more samples.
     let fingerprint = dataset.fingerprint();
     if let Some(limit) = args.limit {
         dataset.samples.truncate(limit);

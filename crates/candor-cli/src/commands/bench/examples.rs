@@ -12,13 +12,13 @@ use candor_eval::explaining::Explaining;
 
 use crate::setup::Setup;
 
-/// What the tuning split froze for a method's boxes, by its name.
+/// The choice frozen on the tuning split for a method's boxes, by the method's name.
 type FrozenOf<'f> = &'f dyn Fn(&str) -> Option<Frozen>;
 
-/// Examples of each method: so many best, so many worst.
+/// Number of best, and of worst, examples of each method.
 const EXAMPLES: usize = 3;
 
-/// The best and the worst items of each method by a figure of the first table, explained again and drawn. `frozen`: by what a
+/// The best and the worst items of each method by a column of the first table, explained again and drawn. `frozen`: how a
 /// method's boxes are found.
 pub fn examples<M: Measure>(
     result: &BenchResult,
@@ -47,7 +47,7 @@ pub fn examples<M: Measure>(
     Ok(drawn)
 }
 
-/// The items of the highest and of the lowest values, best first, then worst first: what it is, item, value.
+/// The items with the highest and the lowest values, best first, then worst first: kind, item, value.
 fn extremes(values: &BTreeMap<usize, f64>) -> Vec<(&'static str, usize, f64)> {
     let mut ranked: Vec<(usize, f64)> = values.iter().map(|(&i, &v)| (i, v)).collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));

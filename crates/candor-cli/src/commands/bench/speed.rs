@@ -17,7 +17,7 @@ pub fn run(args: &SpeedArgs) -> Result<ExitCode> {
     let chosen = chosen::methods(&chosen::or_all(&args.methods), &[])?;
     let methods: Vec<_> = chosen.into_iter().map(|c| c.method).collect();
     let start = Instant::now();
-    // Noise is the image: preprocessing and its notes do not matter.
+    // The image is noise, so preprocessing and its notes do not matter.
     let model = setup::load(&args.model)?.model;
     let load_seconds = start.elapsed().as_secs_f64();
     let bar = output::progress(steps(&methods));
@@ -55,7 +55,7 @@ fn text(r: &SpeedResult) -> Result<String> {
     Ok(text)
 }
 
-/// Seconds in the unit that gives three digits before or around the point.
+/// A time in a unit that gives three significant digits.
 fn seconds(s: f64) -> String {
     match s {
         s if s >= 1.0 => format!("{s:.2} s"),

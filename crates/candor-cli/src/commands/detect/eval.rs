@@ -15,7 +15,7 @@ use crate::command_line::command_line;
 use crate::folder;
 use crate::output;
 
-/// Clean images on the page.
+/// Number of clean images on the page.
 const SHOWN: usize = 3;
 
 pub fn run(args: &EvalArgs) -> Result<ExitCode> {

@@ -43,7 +43,7 @@ struct Made {
     features: FeatureSettings,
 }
 
-/// Where a command writes.
+/// The output of a command.
 struct Place<'p> {
     command: &'static str,
     out: &'p Path,
@@ -52,9 +52,9 @@ struct Place<'p> {
     files: [&'static str; 2],
 }
 
-/// Makes the images, or reads what is there of them. Those of the splits `attacked` are attacked.
+/// Makes the images, or reads existing ones. Those of the splits `attacked` are attacked.
 fn make(args: &CorpusArgs, attacked: &[Split], place: &Place<'_>) -> Result<Made> {
-    // What is wrong with an attack's name or parameters is said before a model is loaded.
+    // Errors in an attack's name or parameters are reported before a model is loaded.
     let attacks: Vec<AttackSpec> = args.attacks.iter().map(|a| a.parse()).collect::<Result<_, Error>>()?;
     if let Some(i) = (1..attacks.len()).find(|&i| attacks[..i].contains(&attacks[i])) {
         return Err(Usage(format!("the attack '{}' is named twice", attacks[i].label)).into());
@@ -115,7 +115,7 @@ fn make(args: &CorpusArgs, attacked: &[Split], place: &Place<'_>) -> Result<Made
     Ok(Made { folder, setup, dataset, corpus, features })
 }
 
-/// How features are made, as the arguments say.
+/// How features are computed, from the arguments.
 fn features(args: &CorpusArgs, setup: &Setup) -> Result<FeatureSettings> {
     let default = FeatureSettings::for_model(&setup.model);
     Ok(FeatureSettings {

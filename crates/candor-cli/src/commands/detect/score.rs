@@ -17,7 +17,7 @@ use crate::folder;
 use crate::output;
 use crate::setup::{self, Usage};
 
-/// Exit code of an alarm, where it is asked for.
+/// Exit code for an alarm, if requested.
 const ALARM: u8 = 4;
 
 pub fn run(args: &ScoreArgs) -> Result<ExitCode> {

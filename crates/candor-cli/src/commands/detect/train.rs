@@ -17,7 +17,7 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
     let files = [NETWORK_FILE, CARD_FILE];
     let place = Place { command: "detect train", out: &args.out, force: args.force, files };
     let Made { folder, setup, dataset, corpus, features } = make(&args.corpus, &[Split::Train], &place)?;
-    // Its settings have what was chosen.
+    // The extractor's settings have everything filled in.
     let features = Extractor::new(&setup.model, features)?.settings().clone();
     let study = Study {
         model: &setup.model,

@@ -1,4 +1,4 @@
-//! A web server for one folder, on this machine alone.
+//! A web server for one folder, reachable from this machine only.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -11,7 +11,7 @@ use tiny_http::{Method, Request, Server};
 use crate::interrupt;
 use crate::output;
 
-/// Isolated from other origins, which is what threads need; nothing is asked of any other.
+/// Isolates the page from other origins, which threads require; nothing may be loaded from other origins.
 const HEADERS: [(&str, &str); 4] = [
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Embedder-Policy", "require-corp"),
@@ -33,14 +33,14 @@ pub fn serve(folder: &Path, port: u16) -> Result<ExitCode> {
             Method::Get | Method::Head => file(folder, request.url()),
             _ => None,
         };
-        // A browser that went away needs no answer.
+        // An error means that the browser closed the connection.
         drop(answer(request, found));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Answers with a file, or that there is none, and asks for the connection to be closed: one that stays open holds a thread of the server,
-/// whose other connections may then wait for ever (a browser opens six at once).
+/// Answers with a file, or that there is none, and asks for the connection to be closed: an open connection occupies a thread of the
+/// server, whose other connections may then wait for ever (a browser opens six at once).
 fn answer(request: Request, path: Option<PathBuf>) -> io::Result<()> {
     let found = path.and_then(|path| Some((kind(&path), File::open(path).ok()?)));
     const NONE: &[u8] = b"not found";
@@ -64,7 +64,7 @@ fn answer(request: Request, path: Option<PathBuf>) -> io::Result<()> {
     to.flush()
 }
 
-/// The file that a path of a URL names, if it is one of the folder's.
+/// The file that a URL's path refers to, if it is inside the folder.
 fn file(folder: &Path, url: &str) -> Option<PathBuf> {
     let path = url.split(['?', '#']).next()?.trim_start_matches('/');
     let path = Path::new(if path.is_empty() { "index.html" } else { path });

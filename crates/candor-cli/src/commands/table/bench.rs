@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{Sheet, not_defined, stem};
 
-/// What the tables need of such a result.
+/// The fields of such a result that the tables need.
 #[derive(Deserialize)]
 pub struct Bench {
     model: ModelInfo,
@@ -22,8 +22,8 @@ pub struct Bench {
     skipped: Vec<Skipped>,
 }
 
-/// `settings`: with what the tuning split chose. A row that has not a figure for each column is an error: the file is no longer as it was
-/// written.
+/// `settings`: whether to show the choices of the tuning split. A row whose number of values differs from the number of columns is an
+/// error: the file was changed.
 pub fn sheet(bench: Bench, settings: bool) -> Result<Sheet> {
     for (table, row) in bench.tables.iter().flat_map(|t| t.rows.iter().map(move |row| (t, row))) {
         let (figures, columns) = (row.cells.len(), table.columns.len());

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::{Sheet, not_defined, stem};
 use crate::output;
 
-/// What the tables need of such a result.
+/// The fields of such a result that the tables need.
 #[derive(Deserialize)]
 pub struct Check {
     model: ModelInfo,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::Sheet;
 use crate::arguments::DetectorKind;
 
-/// What the tables need of such a result.
+/// The fields of such a result that the tables need.
 #[derive(Deserialize)]
 pub struct Study {
     clean: [usize; 3],
@@ -36,16 +36,16 @@ struct Detector {
     false_alarms: Vec<(String, Vec<Option<f64>>)>,
 }
 
-/// How well a detector does on an attack.
+/// A detector's result for an attack.
 #[derive(Deserialize)]
 struct Figure {
     auroc: f64,
     interval: [f64; 2],
-    /// At the thresholds for 1 % and 5 % false alarms.
+    /// Detection rates at the thresholds for false-alarm rates of 0.01 and 0.05.
     detected: [f64; 2],
 }
 
-/// What an attacker who knows the detector reaches. A share of no images is `null`.
+/// The result of an adaptive (white-box) attacker. A fraction of zero images is `null`.
 #[derive(Deserialize)]
 struct Adaptive {
     eps: f64,
@@ -57,7 +57,7 @@ struct Adaptive {
     evades: Option<f64>,
 }
 
-/// Tables of detectors of these kinds.
+/// Tables for detectors of these kinds.
 pub fn sheet(study: &Study, kinds: &[DetectorKind]) -> Sheet {
     let shown: Vec<&Detector> = study.detectors.iter().filter(|d| kinds.contains(&d.kind)).collect();
     let mut tables = vec![attacks(study)];
@@ -96,24 +96,24 @@ fn attacks(study: &Study) -> Table {
 }
 
 impl Study {
-    /// Whether the figures of an attack are of few images.
+    /// Whether the results for an attack are of too few images.
     fn is_few(&self, attack: usize) -> bool {
         self.attacks.get(attack).is_some_and(|a| is_few(a.test, self.clean[2]))
     }
 
-    /// A figure of an attack, marked where it is of too few images.
+    /// A value for an attack, marked if it is of too few images.
     fn figure(&self, attack: usize, value: Option<f64>) -> Cell {
         let mark = if self.is_few(attack) { Mark::Few } else { Mark::Plain };
         value.map(|value| Number { unit: Unit::Decimals(3), mark, ..Number::new(value) }).into()
     }
 }
 
-/// A table of detectors × attacks: on what they learned, and which figure it shows.
+/// A table of detectors × attacks: the training attacks, and which value it shows.
 struct Shown {
     title: &'static str,
     cells: fn(&Detector) -> &[Option<Figure>],
     value: fn(&Figure) -> f64,
-    /// The same of the adaptive (white-box) attacks, which are made on ours alone.
+    /// The same for the adaptive (white-box) attacks, which are made on the mask detector only.
     adaptive: Option<fn(&Adaptive) -> Option<f64>>,
 }
 
@@ -188,7 +188,7 @@ impl Shown {
     }
 }
 
-/// AUROC of the first detector, which is ours, with intervals.
+/// AUROC of the first detector, which is the mask detector, with intervals.
 fn intervals(study: &Study, ours: &Detector) -> Table {
     let columns = ["trained on all", "on other names", "on this alone"].map(higher);
     let columns = std::iter::once(Column::text("attack", "")).chain(columns).collect();

@@ -1,4 +1,4 @@
-//! Tables that `candor table --format csv` wrote, read again.
+//! Reads tables that `candor table --format csv` wrote.
 
 use anyhow::{Context, Result, bail};
 use candor_report::table::{Better, Cell, Column, Mark, Number, Table};
@@ -7,10 +7,10 @@ use super::Sheet;
 
 /// The first column, which holds the table's title.
 const TITLE: &str = "table";
-/// What a number may have in columns of its own, behind its name.
+/// Values of a number that follow it in their own columns.
 const BESIDE: [&str; 5] = ["low", "high", "p95", "best", "too few"];
 
-/// Tables of such a file; those of other columns begin behind an empty line.
+/// The tables of such a file; after an empty line, tables with other columns begin.
 pub fn sheet(text: &str) -> Result<Sheet> {
     let mut tables = vec![];
     for part in text.split("\n\n").filter(|p| !p.trim().is_empty()) {
@@ -19,7 +19,7 @@ pub fn sheet(text: &str) -> Result<Sheet> {
     Ok(Sheet { tables, remark: None })
 }
 
-/// Tables of equal columns: rows of one title are one.
+/// Tables with equal columns: rows with one title are one table.
 fn part_of(text: &str) -> Result<Vec<Table>> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let head = reader.headers()?.clone();
@@ -53,7 +53,7 @@ fn part_of(text: &str) -> Result<Vec<Table>> {
     Ok(tables)
 }
 
-/// A cell, and what stands in the columns beside it.
+/// A cell, with the values in the columns that follow it.
 fn cell<'r>(text: &str, beside: impl Fn(&str) -> Option<&'r str>) -> Cell {
     let number = |text: &str| text.parse::<f64>().ok();
     let Some(value) = number(text) else {
@@ -72,7 +72,7 @@ fn cell<'r>(text: &str, beside: impl Fn(&str) -> Option<&'r str>) -> Cell {
     Number { interval, p95: beside("p95").and_then(number), mark, ..Number::new(value) }.into()
 }
 
-/// Makes columns without words columns of numbers.
+/// Turns columns without text into columns of numbers.
 fn align(table: &mut Table) {
     for (c, column) in table.columns.iter_mut().enumerate() {
         let words = table.rows.iter().any(|row| matches!(row[c], Cell::Text(_)));

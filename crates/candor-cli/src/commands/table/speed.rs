@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{Sheet, not_defined, stem};
 
-/// What the tables need of such a result.
+/// The fields of such a result that the tables need.
 #[derive(Deserialize)]
 pub struct Speed {
     model: ModelInfo,

@@ -1,11 +1,11 @@
-//! The figures of faithfulness, each with how it is read off a record, and their table and curves.
+//! The figures of faithfulness, each with how it is computed from a record, and their table and curves.
 
 use super::Faithful;
 use crate::bench::Found;
 use crate::bench::table::{Better, Cell, Column, Curve, Plot, Row, Table, rate};
 use crate::faithfulness::curve;
 
-/// A figure of the table: what it is, and how it is read off a record. `None`: it is not defined for the map.
+/// A column of the table: its description, and how it is computed from a record. `None`: it is not defined for the map.
 struct Figure {
     name: &'static str,
     better: Better,
@@ -119,7 +119,7 @@ const NOTE: &str = "Of the model's answer. A figure that a constant or empty map
 /// The records of a method.
 type Records<'r> = [(usize, &'r Faithful)];
 
-/// The table and the curves. Nothing is chosen, so all items are reported.
+/// The table and the curves. Nothing is tuned, so all items are reported.
 pub fn tables(found: &Found<Faithful>, seed: u64) -> (Table, Vec<Plot>) {
     let methods: Vec<(&str, Vec<_>)> =
         found.methods.iter().map(|m| (m.name.as_str(), found.of(&m.name))).collect();
@@ -138,7 +138,7 @@ pub fn tables(found: &Found<Faithful>, seed: u64) -> (Table, Vec<Plot>) {
     (Table::new("Faithfulness", NOTE, columns, rows, seed), plots)
 }
 
-/// The means of all figures over the records that have them.
+/// The mean of each figure over the records for which it is defined.
 fn row(method: &str, records: &Records<'_>, seed: u64) -> Row {
     let cell = |f: &Figure| {
         let values = records.iter().filter_map(|(item, r)| Some((*item, (f.read)(r)?)));
@@ -147,7 +147,7 @@ fn row(method: &str, records: &Records<'_>, seed: u64) -> Row {
     Row { method: method.into(), setting: String::new(), cells: FIGURES.iter().map(cell).collect() }
 }
 
-/// The mean of a method's curves, whose steps are equal.
+/// The mean of a method's curves, which have equal steps.
 fn mean_curve(method: &str, records: &Records<'_>, of: fn(&Faithful) -> &[f64]) -> Curve {
     let steps = records.first().map_or(0, |(_, r)| of(r).len());
     let height = |s: usize| records.iter().map(|(_, r)| of(r)[s]).sum::<f64>() / records.len() as f64;

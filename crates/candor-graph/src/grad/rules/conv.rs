@@ -37,9 +37,9 @@ fn input_gradient<'b>(s: &Sweep<'b>, n: &Node, dy: Expr<'b>) -> Result<Expr<'b>>
     }
 }
 
-/// dW[m, c, k] = Σ small[m, o]·large[c, o·stride + k·dilation − pad] over images and places o, in the shape of `weight`: the convolution
-/// of `large` with the kernel `small`, images taken for channels, in which strides and dilations change places. `large` is what a
-/// convolution reads (N×g·C×…) and `small` has the shape of what it makes (N×g·M×…).
+/// dW[m, c, k] = Σ small[m, o]·large[c, o·stride + k·dilation − pad] over images and positions o, in the shape of `weight`: a
+/// convolution of `large` with `small` as its kernel, in which images act as channels and strides and dilations are exchanged. `large`
+/// has the shape of a convolution's input (N×g·C×…) and `small` that of its output (N×g·M×…).
 fn kernel_gradient<'b>(n: &Node, large: Expr<'b>, small: Expr<'b>, weight: Expr<'b>) -> Result<Expr<'b>> {
     let (input, output, kernel) = (spatial(n, large)?, spatial(n, small)?, spatial(n, weight)?);
     let (axes, group) = (input.len(), n.int("group", 1));
@@ -63,7 +63,7 @@ fn kernel_gradient<'b>(n: &Node, large: Expr<'b>, small: Expr<'b>, weight: Expr<
     Ok(found.transpose(&exchange))
 }
 
-/// db: dy summed over images and places.
+/// db: dy summed over images and positions.
 fn bias_gradient<'b>(s: &mut Sweep<'b>, n: &Node, dy: Expr<'b>) -> Result<()> {
     if !s.needs(n, 2) {
         return Ok(());
@@ -72,13 +72,13 @@ fn bias_gradient<'b>(s: &mut Sweep<'b>, n: &Node, dy: Expr<'b>) -> Result<()> {
     s.add_grad(n, 2, dy.sum(&places, false).sum(&[0], false))
 }
 
-/// Sizes of the axes behind the first two.
+/// Sizes of the axes after the first two.
 fn spatial(n: &Node, x: Expr<'_>) -> Result<Vec<i64>> {
     let sizes: Option<Vec<i64>> = x.shape()?.iter().skip(2).map(|d| d.fixed().map(|n| n as i64)).collect();
     sizes.ok_or_else(|| GraphError::unknown_shape(n, "its spatial sizes are not known"))
 }
 
-/// Strides, dilations and pads of a node with that many spatial axes.
+/// Strides, dilations and pads of a node with `axes` spatial axes.
 fn attributes(n: &Node, axes: usize) -> (Vec<i64>, Vec<i64>, Vec<i64>) {
     let ints = |name: &str, default: i64, count: usize| {
         n.ints(name).map_or_else(|| vec![default; count], <[i64]>::to_vec)
@@ -146,8 +146,8 @@ fn stride_one<'b>(dy: Expr<'b>, rotated: Expr<'b>, group: i64, w: &Window) -> Ex
     convolve(dy, rotated, group, [&w.kernel, &[1, 1], &w.dilations], &pads)
 }
 
-/// Equal strides: for each offset inside a stride×stride cell a small stride-1 convolution with the taps that can
-/// reach it, then interleaved.
+/// Equal strides: for each offset inside a stride×stride cell, a small stride-1 convolution with the taps that reach it; the results
+/// are interleaved.
 fn sub_pixel<'b>(dy: Expr<'b>, rotated: Expr<'b>, group: i64, w: &Window) -> Result<Expr<'b>> {
     let mut phases = vec![];
     for row in 0..w.strides[0] {
@@ -157,7 +157,7 @@ fn sub_pixel<'b>(dy: Expr<'b>, rotated: Expr<'b>, group: i64, w: &Window) -> Res
                 phases.push(None);
                 continue;
             };
-            // Tap k of the kernel stands at kernel − 1 − k of the rotated one.
+            // Tap k of the kernel is at kernel − 1 − k in the rotated one.
             let axis = |t: &Taps, k: i64| (k - 1 - t.last(), k - t.first, t.step);
             let ((t0, t1, ts), (l0, l1, ls)) = (axis(&vertical, w.kernel[0]), axis(&horizontal, w.kernel[1]));
             let part = rotated.slice(&[2, 3], &[t0, l0], &[t1, l1], &[ts, ls]);
@@ -176,7 +176,7 @@ struct Taps {
     first: i64,
     step: i64,
     count: i64,
-    /// Distance between the elements of dy that they meet.
+    /// Distance between the elements of dy that these taps read.
     dilation: i64,
     before: i64,
     after: i64,
@@ -188,7 +188,7 @@ impl Taps {
         let taps: Vec<i64> = (0..kernel).filter(|k| (k * dilation) % stride == offset).collect();
         let (&first, &last) = (taps.first()?, taps.last()?);
         let step = taps.get(1).map_or(1, |second| second - first);
-        // Tap k meets dy[cell − shift(k)]; shifts grow by `spacing` from tap to tap.
+        // Tap k reads dy[cell − shift(k)]; shifts grow by `spacing` from tap to tap.
         let shift = |k: i64| (k * dilation - offset) / stride;
         let spacing = step * dilation / stride;
         let (cell, cells) = (w.first_cell(axis), w.cells(axis));
@@ -207,7 +207,7 @@ impl Taps {
     }
 }
 
-/// Any strides: ConvTranspose with what the forward pass's rounding dropped as output padding.
+/// Any strides: ConvTranspose, with the elements that the forward pass rounded away as output padding.
 fn transposed<'b>(s: &Sweep<'b>, n: &Node) -> Result<Expr<'b>> {
     let (weight, dy) = (s.input(n, 1)?, s.full_dy(n)?);
     let (input, output, kernel) = (spatial(n, s.input(n, 0)?)?, spatial(n, dy)?, spatial(n, weight)?);

@@ -26,7 +26,7 @@ pub(crate) fn einsum(s: &mut Sweep, n: &Node) -> Result<()> {
             return Err(refuse("takes a diagonal, which has no rule"));
         }
         let reached = |c: char| output.contains(c) || others.iter().any(|&k| terms[k].contains(c));
-        // An index that is summed over in this input alone: the gradient is the same along it.
+        // An index that is summed over and occurs in this input only: the gradient is constant along it.
         let alone: Vec<usize> = (0..term.len()).filter(|&k| !reached(term.as_bytes()[k].into())).collect();
         let kept: String = term.chars().filter(|&c| reached(c)).collect();
         let left: Vec<&str> = std::iter::once(output).chain(others.iter().map(|&k| terms[k])).collect();

@@ -70,8 +70,8 @@ pub(crate) fn div(s: &mut Sweep, n: &Node) -> Result<()> {
     Ok(())
 }
 
-/// A dy that has yet to be broadcast would hide from the sweep how often an input was used: inputs that are smaller
-/// than the output need it in full.
+/// dy in full where an input is smaller than the output. The sweep undoes broadcasting by comparing shapes; a dy that is
+/// itself still to be broadcast would hide from it how often an input was used.
 fn broadcastable_dy<'b>(s: &Sweep<'b>, n: &Node) -> Result<Expr<'b>> {
     let shape = s.output(n).shape()?;
     for i in 0..n.inputs.len() {
@@ -126,7 +126,8 @@ pub(crate) fn clip(s: &mut Sweep, n: &Node) -> Result<()> {
     let mut dx = s.dy(n);
     for (bound, sign) in [(1, 1.0), (2, -1.0)] {
         let Some(id) = n.input(bound) else { continue };
-        // ±2¹⁰⁰·(y − bound) is exact: at a known bound the indicator takes one pass, where y − bound would be a second.
+        // ±2¹⁰⁰·(y − bound) is exact: with a constant bound the indicator is one pass over the elements; computing y − bound would be a
+        // second.
         let beyond = match s.builder().with(|g| g.known_float(id)) {
             Some(v) if v.abs() < 1e6 => {
                 let (alpha, beta) = (sign * STEEP, -sign * v * STEEP);
@@ -139,7 +140,7 @@ pub(crate) fn clip(s: &mut Sweep, n: &Node) -> Result<()> {
     s.add_grad(n, 0, dx)
 }
 
-/// 2¹⁰⁰: a slope at which HardSigmoid is an indicator, and a power of two, so that multiplying by it is exact.
+/// 2¹⁰⁰: a slope at which HardSigmoid is a 0/1 indicator; a power of two, so that multiplying by it is exact.
 const STEEP: f32 = (1u128 << 100) as f32;
 
 /// σ(x): dx = dy·y·(1−y)

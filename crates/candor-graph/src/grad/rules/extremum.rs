@@ -1,4 +1,4 @@
-//! Maxima and minima of axes and of several inputs: the gradient goes to what is extreme, shared equally among equals.
+//! Maxima and minima over axes and over several inputs: the gradient goes to the extreme elements, shared equally among equal ones.
 
 use super::reduce::Reduced;
 use crate::builder::Expr;

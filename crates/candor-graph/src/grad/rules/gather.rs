@@ -8,8 +8,8 @@ use crate::shape::Dim;
 
 /// gather along an axis: dx[j] = Σ dy[i] over all i with index[i] = j
 ///
-/// Constant indices need no scatter: the r-th occurrences of all j are gathered from dy at once, r = 0, 1, …; a j that occurs
-/// less often takes a row of zeros.
+/// Constant indices need no scatter: round r (0, 1, …) gathers from dy the r-th occurrence of every j at once; a j that occurs
+/// fewer times reads a row of zeros.
 pub(crate) fn gather(s: &mut Sweep, n: &Node) -> Result<()> {
     let x = s.input(n, 0)?.shape()?;
     let axis = n.int("axis", 0).rem_euclid(x.len() as i64) as usize;
@@ -17,7 +17,7 @@ pub(crate) fn gather(s: &mut Sweep, n: &Node) -> Result<()> {
     let (Some(index), Dim::Fixed(size)) = (index, x[axis]) else {
         return gather_computed(s, n, axis);
     };
-    // All axes of the indices as one.
+    // Merge all axes of the indices into one.
     let mut merged = x.clone();
     merged[axis] = Dim::Fixed(index.len());
     let dy = s.full_dy(n)?.reshape_to(&merged)?;
@@ -32,10 +32,10 @@ pub(crate) fn gather(s: &mut Sweep, n: &Node) -> Result<()> {
     s.add_grad(n, 0, put)
 }
 
-/// Most indices that the gathering of a gradient takes, all rounds together.
+/// Maximum number of indices for the gradient, all rounds together.
 const MOST_INDICES: usize = 1 << 24;
 
-/// Indices that are not constant (those of a batch laid flat, say): a scatter along the first axis.
+/// Indices that are not constant (positions in a flattened batch, for example): a scatter along the first axis.
 fn gather_computed(s: &mut Sweep, n: &Node, axis: usize) -> Result<()> {
     if axis != 0 {
         return Err(GraphError::no_gradient(
@@ -50,7 +50,7 @@ fn gather_computed(s: &mut Sweep, n: &Node, axis: usize) -> Result<()> {
     s.add_grad(n, 0, dx)
 }
 
-/// Rows of `dy` along `axis` summed at `positions` of an axis of that size; `None` if that takes too many indices.
+/// Sums the rows of `dy` along `axis` into their `positions` on an axis of the given size; `None` if that takes too many indices.
 fn put_back<'b>(
     dy: Expr<'b>,
     axis: usize,

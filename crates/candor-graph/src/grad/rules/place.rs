@@ -1,4 +1,4 @@
-//! Placing gradients of strided windows back on the input's grid.
+//! Puts gradients of strided windows back on the input's grid.
 
 use crate::builder::{Builder, Expr};
 use crate::error::{GraphError, Result};
@@ -6,7 +6,7 @@ use crate::graph::Node;
 use crate::shape::Dim;
 use crate::tensor::Tensor;
 
-/// A window over two spatial axes with everything explicit, and the sizes before and after it.
+/// A window over two spatial axes with explicit attributes, and the sizes before and after it.
 pub(crate) struct Window {
     pub kernel: [i64; 2],
     pub strides: [i64; 2],
@@ -48,7 +48,7 @@ impl Window {
         Ok(window)
     }
 
-    /// Refuses a window whose places, for each of which nodes are written, are too many.
+    /// Refuses a window with too many elements, for each of which nodes are written.
     pub(crate) fn check_kernel(&self, n: &Node) -> Result<()> {
         check_places(n, "a kernel", self.kernel)
     }
@@ -64,8 +64,7 @@ impl Window {
         (self.input[axis] + self.begin[axis] + s - 1) / s - self.first_cell(axis)
     }
 
-    /// Lays the phases (one for each offset inside a cell, row-major; `None` is zero) of N×C×cells together and cuts the
-    /// input's extent out.
+    /// Joins the phases (one N×C×cells value for each offset inside a cell, row-major; `None` is zero) and crops to the input's extent.
     pub(crate) fn assemble<'b>(&self, phases: Vec<Option<Expr<'b>>>) -> Result<Expr<'b>> {
         let Some(any) = phases.iter().flatten().next().copied() else {
             return Err(GraphError::Malformed("a strided window reaches no input element".into()));
@@ -91,7 +90,7 @@ impl Window {
             (pads[3], pads[7]) = (0, 0);
             return Ok(spread.reshape(&[0, 0, cells[0] * rows, self.input[1]]).pad(&pads, 0.0));
         }
-        // Row by row: the phases of a row of cells stand one behind the other, which copies whole rows.
+        // Row by row: the phases of a row of cells are concatenated, which copies whole rows.
         let in_rows = side_by_side(any, &phases, cells[1]).reshape(&[0, 0, cells[0] * rows, width]);
         if columns == 1 {
             return Ok(in_rows.pad(&pads, 0.0));
@@ -109,7 +108,7 @@ impl Window {
         Ok(laced.pad(&pads, 0.0))
     }
 
-    /// The 0/1 matrix that brings the columns of one row from "phase after phase" to their places in the input: element
+    /// The 0/1 matrix that moves the columns of one row from "phase after phase" to their positions in the input: element
     /// `cell` of phase `p` goes to column `cell · stride + p + shift` of row `row` of `rows`. A matrix product does this several times
     /// faster than a transposition that moves single elements.
     fn scatter(&self, rows: i64, row: i64, shift: i64, cells: &[i64; 2], phases: &[i64]) -> Result<Tensor> {
@@ -128,7 +127,7 @@ impl Window {
     }
 }
 
-/// Most places of a window: 128 × 128.
+/// Maximum number of elements of a window: 128 × 128.
 const MOST_PLACES: i64 = 1 << 14;
 
 fn check_places(n: &Node, what: &str, [rows, columns]: [i64; 2]) -> Result<()> {
@@ -145,7 +144,7 @@ fn present<'b>(phases: &[Option<Expr<'b>>]) -> Vec<(usize, Expr<'b>)> {
     phases.iter().enumerate().filter_map(|(i, phase)| Some((i, (*phase)?))).collect()
 }
 
-/// Widest row that a matrix product lays out: its cost grows with the square.
+/// Widest row that is rearranged by a matrix product: its cost grows with the square.
 const MAX_PERMUTED: i64 = 256;
 
 /// The phases side by side along the last axis, zeros where there is none. `any` is one of them.
@@ -159,7 +158,7 @@ fn side_by_side<'b>(any: Expr<'b>, phases: &[Option<Expr<'b>>], width: i64) -> E
     any.builder().concat(&parts, 3)
 }
 
-/// Puts `step − 1` zeros behind each element along an axis.
+/// Inserts `step − 1` zeros after each element along an axis.
 pub(crate) fn interleave_axis<'b>(x: Expr<'b>, axis: usize, rank: usize, step: i64) -> Expr<'b> {
     if step == 1 {
         return x;
@@ -174,7 +173,7 @@ pub(crate) fn interleave_axis<'b>(x: Expr<'b>, axis: usize, rank: usize, step: i
     if axis + 1 == rank {
         return spread.reshape(&merged);
     }
-    // Behind the merged axis, 0 would copy the wrong dimension: name the sizes, which are fixed there.
+    // After the merged axis, 0 would copy the wrong dimension: name the sizes, which are fixed there.
     let Ok(shape) = x.shape() else { return spread.reshape(&merged) };
     for (i, dim) in shape.iter().enumerate().skip(axis + 1) {
         merged[i] = dim.fixed().map_or(-1, |n| n as i64);

@@ -10,13 +10,13 @@ use crate::tensor::Tensor;
 /// max pool: dx = Σ over windows of dy at the window's maximum; of equal ones the first in row-major order gets it,
 /// as in PyTorch.
 ///
-/// For each place in the window, the elements that stand there are compared with the maxima; what a place takes is
-/// taken off dy, so that it is given once.
+/// For each offset in the window, the elements at that offset are compared with the maxima; what an offset takes is subtracted
+/// from dy, so that it is given only once.
 pub(crate) fn max_pool(s: &mut Sweep, n: &Node) -> Result<()> {
     let (x, y, dy) = (s.input(n, 0)?, s.output(n), s.full_dy(n)?);
     let w = Window::of(n, &x.shape()?, &y.shape()?)?;
     w.check_kernel(n)?;
-    // Far enough for every window of ceil_mode, whose last one may hang over the padding.
+    // Large enough for every window of ceil_mode, whose last window may extend beyond the padding.
     let mut pads = [0; 8];
     for axis in 0..2 {
         let reach = (w.output[axis] - 1) * w.strides[axis] + w.dilations[axis] * (w.kernel[axis] - 1) + 1;
@@ -60,7 +60,7 @@ pub(crate) fn average_pool(s: &mut Sweep, n: &Node) -> Result<()> {
     s.add_grad(n, 0, placed.finish()?)
 }
 
-/// Most places of an average pool's output: 4096 × 4096.
+/// Maximum number of spatial positions of an average pool's output: 4096 × 4096.
 const LARGEST_OUTPUT: i64 = 1 << 24;
 
 /// For each window, one over the number of elements it averages: 1×1×H×W.

@@ -1,4 +1,4 @@
-//! Quantisation, differentiated straight through: rounding counts as the identity, saturation as a bound.
+//! Quantisation, with straight-through gradients: rounding counts as the identity, saturation as a clip.
 
 use crate::error::Result;
 use crate::grad::Sweep;
@@ -8,7 +8,7 @@ use crate::graph::{Attr, Node};
 pub(crate) fn quantize_linear(s: &mut Sweep, n: &Node) -> Result<()> {
     let (x, scale) = (s.input(n, 0)?, s.input(n, 1)?);
     let scale = per_axis(n, scale, x.shape()?.len())?;
-    // What comes back from the quantised value is within half a step of x unless it was saturated.
+    // The dequantised value is within half a step of x unless it saturated.
     let mut inputs = vec![s.input(n, 1)?];
     inputs.extend(n.input(2).map(|id| s.builder().value(id)));
     let back = s.output(n).op("DequantizeLinear", &inputs, &[("axis", Attr::Int(n.int("axis", 1)))]);
@@ -22,7 +22,7 @@ pub(crate) fn dequantize_linear(s: &mut Sweep, n: &Node) -> Result<()> {
     s.add_grad(n, 0, s.dy(n) * scale)
 }
 
-/// A scale for each entry of the attribute `axis`, or a scalar, as something that broadcasts.
+/// A scale for each entry of the attribute `axis`, or a scalar, reshaped to broadcast.
 fn per_axis<'b>(n: &Node, scale: crate::builder::Expr<'b>, rank: usize) -> Result<crate::builder::Expr<'b>> {
     if scale.shape()?.len() != 1 {
         return Ok(scale);

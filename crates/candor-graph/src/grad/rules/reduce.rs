@@ -57,7 +57,7 @@ pub(crate) fn reduce_prod(s: &mut Sweep, n: &Node) -> Result<()> {
     s.add_grad(n, 0, r.dy * r.y / x)
 }
 
-/// A reduction's output and its gradient with the reduced axes back as ones, and those axes, none negative.
+/// A reduction's output and its gradient with the reduced axes restored as size 1, and those axes, all non-negative.
 pub(super) struct Reduced<'b> {
     pub y: Expr<'b>,
     pub dy: Expr<'b>,

@@ -86,7 +86,7 @@ pub(crate) fn slice(s: &mut Sweep, n: &Node) -> Result<()> {
     s.add_grad(n, 0, dx)
 }
 
-/// A slice of one axis, normalised.
+/// A slice along one axis, with start, end and step normalised.
 struct Range {
     first: i64,
     count: i64,

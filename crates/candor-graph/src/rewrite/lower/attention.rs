@@ -6,13 +6,13 @@ use crate::error::{GraphError, Result};
 use crate::graph::{Attr, Node};
 use crate::tensor::{DataType, Tensor};
 
-/// Most entries of a causal mask that is written out: 4096 tokens.
+/// Maximum number of entries of a causal mask constant: 4096 tokens.
 const LARGEST_MASK: usize = 1 << 24;
-/// Most heads.
+/// Maximum number of heads.
 const MOST_HEADS: usize = 1 << 16;
 
-/// softmax(cap(α·Q·Kᵀ) + mask)·V, Q, K and V N×heads×tokens×size, or N×tokens×(heads·size) with the number of heads named.
-/// Several heads of queries may share one of keys.
+/// softmax(cap(α·Q·Kᵀ) + mask)·V; Q, K and V are N×heads×tokens×size, or N×tokens×(heads·size) with the number of heads as attribute.
+/// Several query heads may share one key head.
 pub(super) fn attention<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
     if n.inputs.len() > 4 && n.inputs[4..].iter().any(Option::is_some)
         || n.outputs[1..].iter().any(Option::is_some)
@@ -37,7 +37,7 @@ pub(super) fn attention<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<
     let mut weights = scores.op("Softmax", &[], &[("axis", Attr::Int(-1))]);
     let boolean = input(b, n, 3).is_some_and(|mask| is_boolean(b, mask));
     if let Some(bias) = bias.filter(|_| boolean) {
-        // A query that may look at no key gets zeros.
+        // A query that may attend to no key gets zeros.
         let best = bias.op("ReduceMax", &[b.ints(&[-1])], &[]);
         let some = best.op("Greater", &[b.scalar(f32::MIN / 2.0)], &[]);
         weights = some.op("Where", &[weights, b.scalar(0.0)], &[]);
@@ -50,8 +50,8 @@ fn refused(n: &Node, what: &str) -> GraphError {
     GraphError::unsupported(n, format!("{what} has no rule; export attention as matrix products"))
 }
 
-/// Q, K and V as N×heads×tokens×size, those of keys repeated for the heads of queries that share them. `flat`: the node has them
-/// as N×tokens×(heads·size).
+/// Q, K and V as N×heads×tokens×size, with key and value heads repeated for the query heads that share them. `flat`: the node has them as
+/// N×tokens×(heads·size).
 fn heads<'b>(b: &'b Builder, n: &Node, flat: bool) -> Result<[Expr<'b>; 3]> {
     let (mut q, mut k, mut v) = (required(b, n, 0)?, required(b, n, 1)?, required(b, n, 2)?);
     if flat {
@@ -76,7 +76,7 @@ fn heads<'b>(b: &'b Builder, n: &Node, flat: bool) -> Result<[Expr<'b>; 3]> {
     Ok([q, k, v])
 }
 
-/// The mask among the node's inputs, as what is added to the scores.
+/// The mask among the node's inputs, in the form that is added to the scores.
 fn given_mask<'b>(b: &'b Builder, n: &Node, scores: Expr<'b>) -> Result<Option<Expr<'b>>> {
     let keys = scores.shape()?[3];
     let Some(mask) = input(b, n, 3) else { return Ok(None) };
@@ -86,7 +86,7 @@ fn given_mask<'b>(b: &'b Builder, n: &Node, scores: Expr<'b>) -> Result<Option<E
     Ok(Some(additive(b, mask)))
 }
 
-/// What is added to the scores so that a query looks only where its place lets it.
+/// The mask from causality and local windows, in the form that is added to the scores.
 fn places_mask<'b>(b: &'b Builder, n: &Node, scores: Expr<'b>) -> Result<Option<Expr<'b>>> {
     let Some(allowed) = allowed(n) else { return Ok(None) };
     let shape = scores.shape()?;
@@ -100,7 +100,7 @@ fn places_mask<'b>(b: &'b Builder, n: &Node, scores: Expr<'b>) -> Result<Option<
     Ok(Some(b.constant(Tensor::floats(&[l, m], (0..l * m).map(value).collect())?)))
 }
 
-/// Whether a query may look at a key, by their places; none if all may.
+/// Whether a query may attend to a key, by their positions; `None` if all may.
 fn allowed(n: &Node) -> Option<impl Fn(i64, i64) -> bool> {
     let limit = |name: &str| Some(n.int(name, -1)).filter(|&w| w >= 0);
     let (before, mut after) = (limit("left_window_size"), limit("right_window_size"));
@@ -112,7 +112,7 @@ fn allowed(n: &Node) -> Option<impl Fn(i64, i64) -> bool> {
     })
 }
 
-/// As attention, Q, K and V N×tokens×(heads·size), a bias for the three of them
+/// As [`attention`], with Q, K and V as N×tokens×(heads·size) and one bias for the three of them
 pub(super) fn multi_head_attention<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
     let refuse = |what: &str| {
         GraphError::unsupported(n, format!("{what} has no rule; optimise the model at a lower level"))
@@ -140,7 +140,7 @@ pub(super) fn multi_head_attention<'b>(b: &'b Builder, n: &Node) -> Result<Optio
     Ok(Some(vec![join_heads(weights.op("MatMul", &[split_heads(v, heads)], &[]))?]))
 }
 
-/// α·Q·Kᵀ; α is 1/√size unless it is named.
+/// α·Q·Kᵀ; α is 1/√size unless the attribute is set.
 fn scaled_scores<'b>(n: &Node, q: Expr<'b>, k: Expr<'b>) -> Result<Expr<'b>> {
     let size = q.shape()?[3]
         .fixed()
@@ -153,7 +153,7 @@ fn scaled_scores<'b>(n: &Node, q: Expr<'b>, k: Expr<'b>) -> Result<Expr<'b>> {
     Ok((q * scale).op("MatMul", &[k.transpose(&[0, 1, 3, 2])], &[]))
 }
 
-/// 0 where a boolean mask allows, a large negative number elsewhere; a float mask as it is.
+/// 0 where a boolean mask is true, a large negative number elsewhere; a float mask is returned unchanged.
 fn additive<'b>(b: &'b Builder, mask: Expr<'b>) -> Expr<'b> {
     if is_boolean(b, mask) { mask.op("Where", &[b.scalar(0.0), b.scalar(f32::MIN)], &[]) } else { mask }
 }

@@ -1,4 +1,4 @@
-//! Columns of windows back into an image.
+//! Col2Im: columns of windows back to an image.
 
 use super::required;
 use crate::builder::{Builder, Expr};
@@ -6,11 +6,11 @@ use crate::error::{GraphError, Result};
 use crate::graph::{Attr, Node};
 use crate::tensor::Tensor;
 
-/// Most weights of the convolution that a node becomes.
+/// Maximum number of weights of the convolution that replaces a node.
 const MOST_WEIGHTS: usize = 1 << 24;
 
-/// Σ over windows of their columns, each element at its place: a transposed convolution with a group for each channel, whose kernels
-/// hold a single one.
+/// Adds up the columns of all windows, each element at its position: a transposed convolution with one group per channel, whose
+/// kernels each have a single 1.
 pub(super) fn col2im<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
     let ints = |i: usize| n.input(i).and_then(|id| b.with(|g| g.known_ints(id)));
     let (Some(image), Some(block)) = (ints(1), ints(2)) else { return Ok(None) };
@@ -34,7 +34,7 @@ pub(super) fn col2im<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>
     {
         return Err(unfit());
     }
-    // How many windows there are along an axis, and what they leave over of the image.
+    // Number of windows along an axis, and the elements of the image that they leave over.
     let axis = |a: usize| -> Result<(i64, i64)> {
         let room = image[a] + pads[a] + pads[a + 2] - dilations[a] * (block[a] - 1) - 1;
         if room < 0 { Err(unfit()) } else { Ok((room / strides[a] + 1, room % strides[a])) }

@@ -1,4 +1,4 @@
-//! Fusions that ONNX Runtime's optimiser writes (domain com.microsoft), taken apart again.
+//! Undoes the fusions of ONNX Runtime's optimiser (domain com.microsoft).
 
 use super::{input, required};
 use crate::builder::{Builder, Expr};

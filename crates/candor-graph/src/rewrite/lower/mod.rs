@@ -1,5 +1,5 @@
-//! Lowering: operators that are exactly an expression of simpler ones become that expression, so that rules and engines
-//! need to know fewer. One file a family; the table is [`LOWERINGS`].
+//! Lowering: replaces operators by equivalent expressions of simpler ones, so that fewer gradient rules are needed and engines need
+//! to support fewer operators. One file per family; the table is [`LOWERINGS`].
 
 mod activations;
 mod attention;
@@ -16,7 +16,7 @@ use crate::builder::{Builder, Expr};
 use crate::error::Result;
 use crate::graph::{Graph, Node, Origin, ValueId};
 
-/// Builds a node's outputs from its inputs. `None`: not now (what it must know is not constant yet), or not this case.
+/// Builds a node's outputs from its inputs. `None`: not possible yet (a required value is not constant yet), or not for this case.
 pub type Lowering = for<'b> fn(&'b Builder, &Node) -> Result<Option<Vec<Expr<'b>>>>;
 
 /// (domain, operator, lowering). Each must have a row in tests/rules.rs.
@@ -55,17 +55,17 @@ pub const LOWERINGS: &[(&str, &str, Lowering)] = &[
     ("com.microsoft", "SkipLayerNormalization", contrib::skip_layer_normalization),
 ];
 
-/// Infers shapes and lowers what the table names, node by node, so that a lowered node's shape is known to the next.
+/// Infers shapes and lowers the operators of the table, node by node, so that the shapes of lowered nodes are known to the next ones.
 ///
 /// # Errors
-/// A node whose inputs do not fit its operator, or whose case is not supported.
+/// Those of a node whose inputs do not fit its operator, or whose case is not supported.
 pub fn lower(graph: &mut Graph) -> Result<()> {
     let nodes = std::mem::take(&mut graph.nodes);
     let builder = Builder::new(std::mem::take(graph));
     for node in nodes {
         let entry = LOWERINGS.iter().find(|(domain, op, _)| *domain == node.domain && *op == node.op);
         let before = builder.with(|g| g.nodes.len());
-        // Pushed for its inferred shape, which a lowering may ask for.
+        // Appended so that its shape is inferred, which a lowering may need.
         builder.push(node.clone());
         builder.check()?;
         let Some((_, _, lowering)) = entry.filter(|_| inputs_known(&builder, &node)) else { continue };
@@ -86,7 +86,7 @@ fn inputs_known(builder: &Builder, node: &Node) -> bool {
     node.inputs.iter().flatten().all(|&id| builder.value(id).known_shape().is_some())
 }
 
-/// Makes the nodes from `first` on produce the outputs of `node` instead of the expressions.
+/// Makes the nodes from index `first` on produce the outputs of `node` instead of the expressions' own values.
 fn hand_over(graph: &mut Graph, first: usize, node: &Node, outputs: &[Expr<'_>]) {
     for (wanted, expression) in node.outputs.iter().zip(outputs.iter().map(|e| e.id())) {
         let Some(wanted) = *wanted else { continue };

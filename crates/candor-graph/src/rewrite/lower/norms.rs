@@ -6,7 +6,8 @@ use crate::error::{GraphError, Result};
 use crate::graph::{Attr, Node};
 use crate::shape::Dim;
 
-/// In training mode (weights standardised by it, say): the statistics are those of the input itself, over all axes but 1.
+/// BatchNormalization in training mode (used to standardise weights, for example): the statistics are those of the input itself, over
+/// all axes but 1.
 pub(super) fn batch_normalization<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
     if n.int("training_mode", 0) == 0 {
         return Ok(None);
@@ -21,10 +22,10 @@ pub(super) fn batch_normalization<'b>(b: &'b Builder, n: &Node) -> Result<Option
     Ok(Some(vec![d / deviation * scale.reshape(&per_channel) + bias.reshape(&per_channel)]))
 }
 
-/// Most groups of channels.
+/// Maximum number of channel groups.
 const MOST_GROUPS: i64 = 1 << 20;
 
-/// Each group of channels standardised, then γ and β: InstanceNormalization of N×G×rest.
+/// Each group of channels is standardised, then scaled by γ and shifted by β: InstanceNormalization of N×G×rest.
 pub(super) fn group_normalization<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
     let (x, scale, bias) = (required(b, n, 0)?, required(b, n, 1)?, required(b, n, 2)?);
     let (shape, groups) = (x.shape()?, n.int("num_groups", 1).max(1));
@@ -63,7 +64,7 @@ pub(super) fn local_response<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<
     let (shape, size) = (x.shape()?, n.int("size", 1).max(1));
     let [_, Dim::Fixed(c), rest @ ..] = shape.as_slice() else { return Ok(None) };
     let Some(area) = rest.iter().map(|d| d.fixed()).product::<Option<usize>>() else { return Ok(None) };
-    // The mean over a window of channels, the border counting as zeros: Σ/size.
+    // The mean over a window of channels, with zeros at the border: Σ/size.
     let (before, after) = ((size - 1) / 2, size / 2);
     let window = [
         ("kernel_shape", Attr::Ints(vec![size, 1])),
@@ -87,7 +88,7 @@ pub(super) fn lp_normalization<'b>(b: &'b Builder, n: &Node) -> Result<Option<Ve
     Ok(Some(vec![x / norm.op("Max", &[b.scalar(f32::MIN_POSITIVE)], &[])]))
 }
 
-/// (x − μ)/(σ + 1e-9) over the axes 0, 2, 3 unless others are named
+/// (x − μ)/(σ + 1e-9) over the attribute's axes, by default 0, 2, 3
 pub(super) fn mean_variance<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
     let x = required(b, n, 0)?;
     let axes = n.ints("axes").map_or_else(|| vec![0, 2, 3], <[i64]>::to_vec);

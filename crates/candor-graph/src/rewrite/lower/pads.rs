@@ -1,4 +1,4 @@
-//! Pads that repeat the image: reflect, edge and wrap gather along one axis after another.
+//! Padding from the image itself: reflect, edge and wrap gather along one axis after another.
 
 use super::required;
 use crate::builder::{Builder, Expr};
@@ -35,7 +35,7 @@ pub(super) fn pad<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>>
     Ok(Some(vec![x]))
 }
 
-/// Which of 0..size stands at place `i`, which may lie outside.
+/// The index in 0..size that padded index `i`, which may be outside, reads.
 fn source(i: i64, size: i64, mode: &str) -> i64 {
     match mode {
         "edge" => i.clamp(0, size - 1),

@@ -7,7 +7,7 @@ use crate::grad::rules::rearrange;
 use crate::graph::{Attr, Node};
 use crate::shape::Dim;
 
-/// (Σ|x|ᵖ over windows)^(1/p), the sum as an average times its count
+/// (Σ|x|ᵖ over windows)^(1/p); the sum is an average times its count
 pub(super) fn lp_pool<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
     let x = required(b, n, 0)?;
     let kernel = n.ints("kernel_shape").unwrap_or_default().to_vec();
@@ -46,13 +46,13 @@ fn root(x: Expr<'_>, p: i64) -> Expr<'_> {
     }
 }
 
-/// Each block of places as channels.
+/// Each block of positions becomes channels.
 pub(super) fn space_to_depth<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
     Ok(Some(vec![rearrange::space_to_depth(required(b, n, 0)?, n.int("blocksize", 1), false)?]))
 }
 
-/// An average over three spatial axes of which all but the first one or two are left alone (LocalResponseNormalization as PyTorch
-/// writes it: over N×1×C×H×W, a window of channels) is one over two axes, those left alone joined into one.
+/// An average over three spatial axes that pools over the first one or two only (LocalResponseNormalization as PyTorch exports it:
+/// over N×1×C×H×W, a window of channels) becomes one over two axes, with the other axes merged.
 pub(super) fn average_pool<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
     let x = required(b, n, 0)?;
     let shape = x.shape()?;

@@ -26,7 +26,7 @@ pub(super) fn q_linear_mat_mul<'b>(b: &'b Builder, n: &Node) -> Result<Option<Ve
     Ok(Some(vec![y.op("QuantizeLinear", &[at(6)?, at(7)?], &[("axis", Attr::Int(-1))])]))
 }
 
-/// conv of the differences from the zero points; its sums are integers below 2²⁴, exact in float
+/// conv of the differences from the zero points; its sums are integers below 2²⁴, exact in float32
 pub(super) fn conv_integer<'b>(b: &'b Builder, n: &Node) -> Result<Option<Vec<Expr<'b>>>> {
     let (x, w) = (shifted(b, n, 0, (2, 1))?, shifted(b, n, 1, (3, 0))?);
     let attrs: Vec<(&str, Attr)> = n.attrs.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
@@ -42,7 +42,7 @@ fn dequantised<'b>(x: Expr<'b>, scale: Expr<'b>, zero: Expr<'b>, axis: i64) -> E
     x.op("DequantizeLinear", &[scale, zero], &[("axis", Attr::Int(axis))])
 }
 
-/// Input `i` minus its zero point, as floats: input `zero.0`, one for all or one for each entry of axis `zero.1`.
+/// Input `i` minus its zero point, as floats. The zero point is input `zero.0`: a scalar, or one for each entry of axis `zero.1`.
 fn shifted<'b>(b: &'b Builder, n: &Node, i: usize, zero: (usize, i64)) -> Result<Expr<'b>> {
     let x = required(b, n, i)?.to_float();
     let Some(z) = input(b, n, zero.0).map(|z| z.to_float()) else { return Ok(x) };

@@ -1,4 +1,4 @@
-//! Resize as one matrix product for each resized axis: linear in the image whatever its mode, and so exact.
+//! Resize as one matrix product for each resized axis: linear in the image in every mode, and therefore exact.
 
 use super::required;
 use crate::builder::{Builder, Expr};
@@ -6,9 +6,9 @@ use crate::error::{GraphError, Result};
 use crate::graph::Node;
 use crate::tensor::Tensor;
 
-/// Most entries of a matrix that resizes: an axis of 5792 to another.
+/// Maximum number of entries of a resizing matrix: about 5792 × 5792.
 const LARGEST_MATRIX: usize = 1 << 25;
-/// Longest axis that is resized, or made.
+/// Maximum length of an axis before and after resizing.
 const LONGEST_AXIS: usize = 1 << 20;
 
 /// Resize to known sizes.
@@ -71,7 +71,7 @@ fn matrix(rows: &[Vec<(i64, f64)>], from: usize) -> Tensor {
     Tensor::floats(&[from, to], values).expect("from·to values")
 }
 
-/// Which input elements make output element `o`, with their weights.
+/// The input elements that contribute to output element `o`, with their weights.
 fn taps(n: &Node, o: usize, from: usize, to: usize, scale: f64) -> Result<Vec<(i64, f64)>> {
     let at = position(n, o as f64, from as f64, to as f64, scale)?;
     let last = from as i64 - 1;
@@ -91,7 +91,7 @@ fn taps(n: &Node, o: usize, from: usize, to: usize, scale: f64) -> Result<Vec<(i
         "cubic" => (2.0, cubic),
         other => return Err(GraphError::node(n, format!("mode {other} is not an ONNX mode"))),
     };
-    // Antialiasing widens the kernel when it shrinks.
+    // With antialiasing, the kernel is widened for downscaling.
     let stretch = if antialias { scale.min(1.0) } else { 1.0 };
     let outside_counts = n.int("exclude_outside", 0) == 0;
     let a = f64::from(n.float("cubic_coeff_a", -0.75));
@@ -104,7 +104,7 @@ fn taps(n: &Node, o: usize, from: usize, to: usize, scale: f64) -> Result<Vec<(i
     Ok(taps.into_iter().map(|(i, w)| (i, w / sum)).collect())
 }
 
-/// Keys' cubic convolution kernel with parameter a.
+/// Keys' cubic convolution kernel with parameter a (Keys 1981).
 fn cubic(d: f64, a: f64) -> f64 {
     let d = d.abs();
     match d {
@@ -114,7 +114,7 @@ fn cubic(d: f64, a: f64) -> f64 {
     }
 }
 
-/// Where output element `o` lies among the input's.
+/// Input coordinate of output element `o`.
 fn position(n: &Node, o: f64, from: f64, to: f64, scale: f64) -> Result<f64> {
     let half_pixel = (o + 0.5) / scale - 0.5;
     Ok(match n.text("coordinate_transformation_mode", "half_pixel") {

@@ -1,4 +1,4 @@
-//! DICOM by the crates of dicom-rs.
+//! Reads DICOM with the crates of dicom-rs.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -48,8 +48,8 @@ pub(super) fn decode(
     Ok(Decoded { photo: samples.into(), changes })
 }
 
-/// The file's elements, if its transfer syntax is one that is read and its lengths are no longer than the file: the library takes the memory
-/// that an element says it needs, up to 4 GiB.
+/// The file's elements, if its transfer syntax is supported and no element is longer than the file: the library allocates whatever length
+/// an element claims, up to 4 GiB.
 fn open(bytes: &[u8], path: &Path) -> Result<DefaultDicomObject, ImageError> {
     let damaged = |e: &dyn std::error::Error| failed(e, path, bytes.len());
     let truncated = || ImageError::Truncated { path: path.into(), format: NAME, bytes: bytes.len() };
@@ -82,8 +82,8 @@ fn open(bytes: &[u8], path: &Path) -> Result<DefaultDicomObject, ImageError> {
     OpenFileOptions::new().from_reader(bytes).map_err(|e| damaged(&e))
 }
 
-/// Whether the elements of the head, which are explicit little endian in every file (PS3.10, 7.1), end within `bytes`, and the length that
-/// it gives itself (0002,0000) with them.
+/// Whether the elements of the file meta information, which are explicit little endian in every file (PS3.10, 7.1), and the length that
+/// it states (0002,0000) end within `bytes`.
 fn head_fits(bytes: &[u8]) -> bool {
     let mut at = 4;
     while let Some(&[2, 0, _, _, a, b, c, d]) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
@@ -95,7 +95,7 @@ fn head_fits(bytes: &[u8]) -> bool {
                 _,
             )
             | (_, None) => (8, usize::from(u16::from_le_bytes([c, d]))),
-            // As the library reads those that it does not know, too.
+            // As the library also reads value representations that it does not know.
             (_, Some(length)) => (12, u32::from_le_bytes(*length) as usize),
         };
         at += header + length;
@@ -106,7 +106,7 @@ fn head_fits(bytes: &[u8]) -> bool {
     at <= bytes.len() && end <= at
 }
 
-/// How many frames there are, once it is known that one can be decoded and shown.
+/// Number of frames, after checking that one can be decoded and shown.
 fn fitting(object: &DefaultDicomObject, path: &Path, length: usize) -> Result<u32, ImageError> {
     let unsupported = |what: String| ImageError::Unsupported { path: path.into(), what };
     let text = |tag| object.element(tag).ok().and_then(|e| e.to_str().ok()).map(|t| t.trim().to_string());
@@ -136,7 +136,7 @@ fn fitting(object: &DefaultDicomObject, path: &Path, length: usize) -> Result<u3
     if !(bits == 8 || bits == 16) {
         return Err(unsupported(format!("DICOM with {bits} bits a sample")));
     }
-    // Those above the high bit are not part of the sample.
+    // Bits above the high bit are not part of the sample.
     if width == 0 || height == 0 || stored == 0 || stored > bits || number(tags::HIGH_BIT) != Some(stored - 1)
     {
         let detail = format!("{width}x{height} pixels, {stored} of {bits} bits stored");
@@ -146,7 +146,7 @@ fn fitting(object: &DefaultDicomObject, path: &Path, length: usize) -> Result<u3
     if width.max(height) > MAX_SIDE || pixels > MAX_PIXELS {
         return Err(ImageError::TooManyPixels { path: path.into(), width, height });
     }
-    // What a JPEG inside says of its size is what its decoder takes memory for.
+    // The decoder allocates the size that an embedded JPEG claims.
     let pixel_data = object.element(tags::PIXEL_DATA).ok().and_then(|e| e.fragments());
     for fragment in pixel_data.into_iter().flatten() {
         if let Some((wide, high)) =
@@ -157,7 +157,7 @@ fn fitting(object: &DefaultDicomObject, path: &Path, length: usize) -> Result<u3
         }
     }
     let frames = number(tags::NUMBER_OF_FRAMES).unwrap_or(1).max(1);
-    // The frame's bytes, its samples as doubles and as floats, and as 8-bit RGB.
+    // The frame's bytes, its samples as f64 and as f32, and as 8-bit RGB.
     if !memory::is_available(pixels * (u64::from(bits / 8) + 8 + 4 + 3) + length as u64) {
         return Err(ImageError::TooMuchMemory { path: path.into() });
     }
@@ -204,7 +204,7 @@ fn levels(
         (None, None, None) => {
             let window = range(pixels)?;
             each(&|v| windowed(v, window));
-            // 8 bits as they are need no word.
+            // The full range of 8 bits needs no mention.
             if window != [127.5, 255.0] {
                 changes.push(Change::Windowed { window, by: Window::Range });
             }
@@ -213,7 +213,7 @@ fn levels(
     Ok(values)
 }
 
-/// Centre and width of all values that the stored bits can have, rescaled.
+/// Centre and width of the range of values that the stored bits can have, after rescaling.
 fn range(pixels: &DecodedPixelData<'_>) -> Result<[f64; 2], dicom_pixeldata::Error> {
     use dicom_pixeldata::PixelRepresentation::Signed;
     let values = f64::from(1u32 << pixels.bits_stored());
@@ -224,7 +224,7 @@ fn range(pixels: &DecodedPixelData<'_>) -> Result<[f64; 2], dicom_pixeldata::Err
     Ok([(a + b) / 2.0, if width > 0.0 { width } else { 1.0 }])
 }
 
-/// The library's error in our words.
+/// Translates the library's error.
 fn failed(error: &dyn std::error::Error, path: &Path, bytes: usize) -> ImageError {
     let detail = one_line(error);
     let early = ["end of", "failed to fill", "unexpected eof", "out of range"];
@@ -247,7 +247,7 @@ mod tests {
         });
         for whole in files.map(|file| file.bytes()) {
             assert!(open(&whole, "scan.dcm".as_ref()).is_ok());
-            // The private element: its length, in either encoding, is the four bytes before its content.
+            // The private element: its length, in either encoding, is in the four bytes before its content.
             let at = whole.windows(4).position(|bytes| bytes == [7; 4]).unwrap() - 4;
             for length in [u32::MAX - 1, 1 << 31, 1 << 20, 5000] {
                 let mut long = whole.clone();
@@ -256,7 +256,7 @@ mod tests {
                 assert!(matches!(error, ImageError::Truncated { .. }), "{error}");
             }
         }
-        // Of the head: DICM, its length, then an OB of (0002,0102), which may be as long as the file and no longer.
+        // The meta information: DICM, its length, then an OB of (0002,0102), which may be as long as the file and no longer.
         let head = |own: u32, length: u32| {
             let mut head = b"DICM\x02\0\0\0UL\x04\0".to_vec();
             head.extend(own.to_le_bytes());
