@@ -26,7 +26,7 @@ pub struct Rounded {
     pub answer: usize,
     /// Its logits.
     pub logits: Vec<f32>,
-    /// Its distance from the original, which is an 8-bit image, too.
+    /// Its distance from the original, which is rounded, too, where its samples are finer than 8 bits.
     pub norms: Norms,
     /// Factor by which the perturbation was multiplied before it was rounded.
     pub factor: f64,
