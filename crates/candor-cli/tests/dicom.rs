@@ -28,6 +28,37 @@ fn run(folder: &Path, args: &[&str]) -> Output {
     Command::cargo_bin("candor").unwrap().current_dir(folder).args(args).args(common).output().unwrap()
 }
 
+/// What a command prints with `--json`.
+fn json(folder: &Path, args: &[&str]) -> Value {
+    let mut command = Command::cargo_bin("candor").unwrap();
+    let done = command.current_dir(folder).args(args).arg("--json").output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+#[test]
+fn an_attack_begins_with_the_samples_that_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+    let attacked = |window: &str| {
+        write("model.onnx", embedded::MODEL);
+        write("model.candor.toml", format!("preset = \"inception\"\n{window}").as_bytes());
+        write("scan.dcm", &scan());
+        let attack = ["attack", "model.onnx", "scan.dcm", "--attack", "fgsm", "--out", "a", "--force"];
+        let found = json(folder.path(), &attack);
+        let explain = ["explain", "model.onnx", "scan.dcm", "--method", "gradient", "--no-probe", "--force"];
+        let top = json(folder.path(), &explain)["images"][0]["top"][0].clone();
+        let before = &found["images"][0]["before"];
+        assert_eq!(before["class_id"], top["class_id"]);
+        let [attack, explain] = [before, &top].map(|answer| answer["probability"].as_f64().unwrap());
+        assert!((attack - explain).abs() < 1e-6, "{attack} {explain}");
+        explain
+    };
+    let own = attacked("");
+    let stated = attacked("window = [1400.0, 1000.0]\n");
+    assert!((own - stated).abs() > 1e-4, "{own} {stated}");
+}
+
 #[test]
 fn frames_are_photos_that_the_report_names() {
     let folder = tempfile::tempdir().unwrap();

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use candor::image::{Preprocessing, Preset};
 use candor::labels::Labels;
 use candor_eval::dataset::{ClassMap, Dataset, Format, open};
 use image::RgbImage;
@@ -18,6 +19,10 @@ fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
 }
 
+fn preprocessing() -> Preprocessing {
+    Preset::Raw.preprocessing(4, 4)
+}
+
 fn labels() -> Labels {
     Labels::new(["cat", "dog", "fish"].map(str::to_string).to_vec())
 }
@@ -30,7 +35,7 @@ fn listed(path: &Path, format: Option<Format>) -> Vec<Listed> {
     let mut dataset = open(path, format, None).unwrap();
     ClassMap::default().resolve(&mut dataset, &labels()).unwrap();
     let one = |s: &candor_eval::dataset::Sample| {
-        let photo = s.photo().unwrap();
+        let photo = s.photo(&preprocessing()).unwrap();
         ((0..3).map(|c| s.boxes(c, &photo)).collect(), photo.dimensions())
     };
     dataset.samples.iter().map(|s| (s.id.clone(), one(s).0, one(s).1)).collect()
@@ -154,9 +159,27 @@ fn cifar_is_planes_behind_a_label() {
     fs::write(&path, &bytes).unwrap();
     let dataset = open(&path, None, None).unwrap();
     assert_eq!(dataset.samples.iter().map(|s| s.class()).collect::<Vec<_>>(), [Some(2), Some(0)]);
-    assert_eq!(dataset.samples[0].photo().unwrap().get_pixel(3, 0).0, [3, 105, 200]);
+    assert_eq!(dataset.samples[0].photo(&preprocessing()).unwrap().get_pixel(3, 0).0, [3, 105, 200]);
     fs::write(&path, &bytes[..100]).unwrap();
     assert!(open(&path, None, None).unwrap_err().to_string().contains("3073"));
+}
+
+#[test]
+fn photos_are_taken_through_the_window_and_not_rounded() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("cat")).unwrap();
+    let deep = image::ImageBuffer::from_fn(4, 4, |x, y| image::Luma([500 + (x + 4 * y) as u16]));
+    deep.save(dir.path().join("cat/1.png")).unwrap();
+    let dataset = open(dir.path(), None, None).unwrap();
+    let windowed = Preprocessing { window: Some([507.5, 15.0]), ..preprocessing() };
+    let photo = dataset.samples[0].photo(&windowed).unwrap();
+    let input = windowed.apply(&photo);
+    assert!((input[1] - 17.0).abs() < 1e-4 && (input[15] - 255.0).abs() < 1e-4, "{input:?}");
+    let narrow = Preprocessing { window: Some([508.0, 160.0]), ..preprocessing() };
+    let photo = dataset.samples[0].photo(&narrow).unwrap();
+    assert!(narrow.apply(&photo).iter().any(|v| v.fract() != 0.0));
+    let plain = preprocessing().apply(&dataset.samples[0].photo(&preprocessing()).unwrap());
+    assert!(plain.iter().all(|v| v.fract() == 0.0), "{plain:?}");
 }
 
 #[test]
@@ -196,10 +219,10 @@ fn the_tables_of_the_shared_data_are_read() {
     let data = candor_testing::data_dir();
     let val = open(&data.join("imagenet/val_boxes.csv"), None, None).unwrap();
     assert_eq!(val.samples.len(), 800);
-    let photo = val.samples[0].photo().unwrap();
+    let photo = val.samples[0].photo(&preprocessing()).unwrap();
     let found = val.samples[0].boxes(260, &photo);
     assert!((found[0][0] - 51.81 / 227.0).abs() < 1e-9, "{found:?}");
     let coco = open(&data.join("coco/boxes.csv"), None, None).unwrap();
-    assert!(coco.samples.iter().all(|s| s.photo().is_ok()));
+    assert!(coco.samples.iter().all(|s| s.photo(&preprocessing()).is_ok()));
     assert_eq!(coco.samples[0].objects[0].classes, [659, 809]);
 }

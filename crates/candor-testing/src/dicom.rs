@@ -7,6 +7,8 @@ pub enum Syntax {
     Implicit,
     /// Explicit VR, little endian.
     Explicit,
+    /// Explicit VR, big endian.
+    BigEndian,
     /// Explicit, with the pixel data in one fragment, in the transfer syntax with that UID.
     Encapsulated(&'static str),
 }
@@ -81,6 +83,21 @@ impl DicomFile {
         self.with(0x0028, 0x1052, "DS", intercept).with(0x0028, 0x1053, "DS", slope)
     }
 
+    /// With a VOI table: the entry of `first` and of what is below it, then one for each sample; `bits` of an entry count.
+    #[must_use]
+    pub fn with_table(self, first: u16, bits: u16, entries: &[u16]) -> Self {
+        let words = |words: &[u16]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+        let mut item = vec![];
+        let explicit = self.syntax != Syntax::Implicit;
+        let descriptor = words(&[entries.len() as u16, first, bits]);
+        element(&mut item, explicit, (0x0028, 0x3002, "US", &descriptor));
+        element(&mut item, explicit, (0x0028, 0x3006, "OW", &words(entries)));
+        let mut sequence = vec![0xFE, 0xFF, 0x00, 0xE0];
+        sequence.extend((item.len() as u32).to_le_bytes());
+        sequence.extend(item);
+        self.with_bytes(0x0028, 0x3010, "SQ", sequence)
+    }
+
     /// Removes the element with that number.
     #[must_use]
     pub fn without(mut self, group: u16, number: u16) -> Self {
@@ -93,6 +110,7 @@ impl DicomFile {
         let uid = match self.syntax {
             Syntax::Implicit => "1.2.840.10008.1.2",
             Syntax::Explicit => "1.2.840.10008.1.2.1",
+            Syntax::BigEndian => "1.2.840.10008.1.2.2",
             Syntax::Encapsulated(uid) => uid,
         };
         let text = |text: &str| {
@@ -114,6 +132,7 @@ impl DicomFile {
             let pixels = (*group, *number) == (0x7FE0, 0x0010);
             match self.syntax {
                 Syntax::Encapsulated(_) if pixels => encapsulated(&mut file, bytes),
+                Syntax::BigEndian => big_endian(&mut file, (*group, *number, vr, bytes)),
                 syntax => element(&mut file, syntax != Syntax::Implicit, (*group, *number, vr, bytes)),
             }
         }
@@ -138,6 +157,76 @@ fn element(file: &mut Vec<u8>, explicit: bool, (group, number, vr, bytes): (u16,
         }
     }
     file.extend(bytes);
+}
+
+/// The words of numbers and of pixels have their high byte first, too.
+fn big_endian(file: &mut Vec<u8>, (group, number, vr, bytes): (u16, u16, &str, &[u8])) {
+    file.extend(group.to_be_bytes());
+    file.extend(number.to_be_bytes());
+    file.extend(vr.as_bytes());
+    let words = matches!(vr, "US" | "OW");
+    if vr == "OW" {
+        file.extend([0, 0]);
+        file.extend((bytes.len() as u32).to_be_bytes());
+    } else {
+        file.extend((bytes.len() as u16).to_be_bytes());
+    }
+    match words {
+        true => file.extend(bytes.chunks(2).flat_map(|word| [word[1], word[0]])),
+        false => file.extend(bytes),
+    }
+}
+
+/// Samples of 16 bits as RLE (PS3.5, G): the high bytes, then the low ones, each run length encoded.
+pub fn rle(samples: &[i32]) -> Vec<u8> {
+    let plane = |shift: u32| {
+        let bytes: Vec<u8> = samples.iter().map(|v| (v >> shift) as u8).collect();
+        let mut packed = vec![];
+        for run in bytes.chunk_by(|a, b| a == b).flat_map(|same| same.chunks(128)) {
+            match run.len() {
+                1 => packed.extend([0, run[0]]),
+                length => packed.extend([(257 - length) as u8, run[0]]),
+            }
+        }
+        packed.resize(packed.len().next_multiple_of(2), 0);
+        packed
+    };
+    let (high, low) = (plane(8), plane(0));
+    let mut words = [0u32; 16];
+    words[..3].copy_from_slice(&[2, 64, 64 + high.len() as u32]);
+    words.iter().flat_map(|word| word.to_le_bytes()).chain(high).chain(low).collect()
+}
+
+/// Grey samples as lossless JPEG (ITU-T T.81, H): each as its difference from the one before, which DICOM's process 14 takes.
+pub fn lossless_jpeg((width, height): (u16, u16), bits: u8, samples: &[i32]) -> Vec<u8> {
+    let [[w0, w1], [h0, h1]] = [width.to_be_bytes(), height.to_be_bytes()];
+    let mut file = vec![0xFF, 0xD8, 0xFF, 0xC3, 0, 11, bits, h0, h1, w0, w1, 1, 1, 0x11, 0];
+    // The 17 lengths of a difference have codes of five bits.
+    file.extend([0xFF, 0xC4, 0, 19 + 17, 0]);
+    file.extend((1..=16).map(|length| if length == 5 { 17 } else { 0 }));
+    file.extend(0..17);
+    file.extend([0xFF, 0xDA, 0, 8, 1, 1, 0, 1, 0, 0]);
+    let mut coded: Vec<bool> = vec![];
+    let mut put = |value: u32, count: u32| coded.extend((0..count).rev().map(|i| value >> i & 1 == 1));
+    let wide = usize::from(width);
+    for (i, &sample) in samples.iter().enumerate() {
+        let expected = match i {
+            0 => 1 << (bits - 1),
+            i if i % wide == 0 => samples[i - wide],
+            i => samples[i - 1],
+        };
+        let difference = sample - expected;
+        let length = 32 - difference.unsigned_abs().leading_zeros();
+        put(length, 5);
+        put(if difference < 0 { (difference - 1) as u32 } else { difference as u32 }, length);
+    }
+    coded.resize(coded.len().next_multiple_of(8), true);
+    for byte in coded.chunks(8).map(|bits| bits.iter().fold(0, |byte, &bit| byte << 1 | u8::from(bit))) {
+        file.push(byte);
+        file.extend((byte == 0xFF).then_some(0));
+    }
+    file.extend([0xFF, 0xD9]);
+    file
 }
 
 /// An empty offset table and one fragment (PS3.5, A.4).

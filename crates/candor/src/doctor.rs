@@ -3,10 +3,12 @@
 //!
 //! Which criterion decides ([`Criterion`]):
 //!
-//! 1. True classes, if those of photos of several classes are given: accuracy, then the likelihood of the true classes.
+//! 1. True classes, if those of photos of several classes are given: accuracy, then the likelihood of the true classes. Candidates that the
+//!    first does not clearly lead are ranked by K or B if the file has them: a correct model is more confident on larger inputs, whatever
+//!    it was trained on.
 //! 2. Else K ([`crate::training`]), if the file has BatchNormalization: how far the statistics of its inputs are from those in training.
 //! 3. Else B (see there), the balance of biases, if it shows that BatchNormalization was folded into convolutions: at least 0.3 nats. J is
-//!    added if the photos get many different answers: more than half of the possible number.
+//!    added if the photos get many different answers (more than half of the possible number) and J is positive for some candidate.
 //! 4. Else J alone, which needs photos of different classes:
 //!
 //! J = H(answers) − ½ · mean (CE(p, p′) + CE(p′, p)),   CE(p, q) = −Σ_c p_c ln q_c
@@ -18,8 +20,9 @@
 //! the right preprocessing first in all of three draws of 20 photos.
 //!
 //! A lead is clear if it is at least 0.1 in accuracy, or 0.1 nats of J or of the likelihood, or, for K and B, twice its standard error
-//! over photos (jackknife). For K on photos of many classes, J must also rank the same preprocessing first, since photos unlike the
-//! training set have other statistics.
+//! over photos (jackknife) and, for B, 0.05 nats. For K on photos of many classes, J must also rank the same preprocessing first, since
+//! photos unlike the training set have other statistics. A lead may be clear except for the order of the colours: photos of one class share
+//! a typical colour, and text has none.
 
 use std::path::Path;
 
@@ -39,6 +42,8 @@ use crate::training::{Fit, Observer};
 const FOLDED: f64 = 0.3;
 /// Lead in J or in log-likelihood that counts as clear, in nats.
 const CLEAR: f64 = 0.1;
+/// Lead in B that counts as clear, in nats: photos unlike the training set change B by more than the spread over photos suggests.
+const CLEAR_BALANCE: f64 = 0.05;
 /// Lead in K and B that counts as clear, in standard errors.
 const CLEAR_ERRORS: f64 = 2.0;
 
@@ -81,6 +86,10 @@ pub struct Candidate {
 pub enum Criterion {
     /// True classes that were given.
     Truth,
+    /// These, then K.
+    TruthAndDivergence,
+    /// These, then B.
+    TruthAndBalance,
     /// K.
     Divergence,
     /// J + B.
@@ -92,10 +101,19 @@ pub enum Criterion {
 }
 
 impl Criterion {
+    /// Whether it is what layers see that decides, with a spread over photos.
+    fn of_layers(self) -> bool {
+        !matches!(self, Criterion::Truth | Criterion::Answers | Criterion::AnswersAndBalance)
+    }
+
     /// What makes a candidate best, in words.
     pub fn words(self) -> &'static str {
         match self {
             Criterion::Truth => "right answers, then the likelihood of the true classes",
+            Criterion::TruthAndDivergence => {
+                "answers are right, then what BatchNormalization sees is nearest to what it saw in training (divergence)"
+            }
+            Criterion::TruthAndBalance => "answers are right, then biases cancel what layers see (balance)",
             Criterion::Divergence => {
                 "what BatchNormalization sees is nearest to what it saw in training (divergence)"
             }
@@ -116,7 +134,7 @@ pub struct Examination {
     /// The criterion that they are ranked by.
     pub criterion: Criterion,
     /// Whether the photos have enough different classes for answers to be informative: by the given classes, or because the best
-    /// candidate has more than half of the possible number of different answers.
+    /// candidate has more than half of the possible number of different answers and some J is positive.
     pub varied: bool,
     /// Whether all photos are of one class: by the given classes or, if none is given, by the answers of the best candidate.
     pub alike: bool,
@@ -130,7 +148,7 @@ pub enum Certainty {
     Clear,
     /// Its lead is not clear.
     Hardly,
-    /// Its lead over other numbers is clear, but photos of so few classes cannot determine the order of the colours.
+    /// Its lead over other numbers is clear, but these photos cannot determine the order of the colours.
     NotOfColours,
     /// Photos of so few classes cannot decide.
     Cannot,
@@ -146,23 +164,29 @@ impl Examination {
     /// How certain it is that the first candidate is best.
     pub fn certainty(&self) -> Certainty {
         let Some((best, next)) = self.leaders() else { return Certainty::Cannot };
-        if self.criterion == Criterion::Answers && self.alike {
+        if self.criterion == Criterion::Answers && (self.alike || best.score <= 0.0) {
             return Certainty::Cannot;
         }
-        if !matches!(self.criterion, Criterion::Divergence | Criterion::Balance) || self.varied {
-            // Photos unlike the training set change the statistics that BatchNormalization sees; then the answers rarely agree with K.
-            let score = |a: &&Candidate, b: &&Candidate| b.score.total_cmp(&a.score);
-            let by_answers = self.candidates.iter().min_by(score);
-            let agreed = self.criterion != Criterion::Divergence
-                || by_answers.is_some_and(|other| same_numbers(other, best, true));
-            let clear = agreed && next.is_none_or(|next| self.clear(best, next));
-            return if clear { Certainty::Clear } else { Certainty::Hardly };
+        // Photos unlike those of training move what BatchNormalization sees; then the answers seldom say the same.
+        let by_answers = || self.candidates.iter().max_by(|a, b| a.score.total_cmp(&b.score));
+        let agreed = |with_colours: bool| {
+            self.criterion != Criterion::Divergence
+                || !self.varied
+                || by_answers().is_some_and(|other| same_numbers(other, best, with_colours))
+        };
+        let ahead_of = |other: Option<&Candidate>| other.is_none_or(|other| self.clear(best, other));
+        let numbers = ahead_of(self.candidates.iter().find(|c| !same_numbers(c, best, false)));
+        if !self.criterion.of_layers() || self.varied {
+            return match numbers && agreed(false) {
+                true if ahead_of(next) && agreed(true) => Certainty::Clear,
+                true if self.criterion.of_layers() => Certainty::NotOfColours,
+                _ => Certainty::Hardly,
+            };
         }
-        // Photos of one class share a typical colour: neither K nor B can determine the order of the channels from them.
-        let other = self.candidates.iter().find(|c| !same_numbers(c, best, false));
+        // Photos of one class are of a colour of their own: neither K nor B can tell the order by them.
         let turned =
             self.candidates.iter().any(|c| same_numbers(c, best, false) && !same_numbers(c, best, true));
-        match other.is_none_or(|other| self.clear(best, other)) {
+        match numbers {
             true if turned => Certainty::NotOfColours,
             true => Certainty::Clear,
             false => Certainty::Cannot,
@@ -176,31 +200,37 @@ impl Examination {
 
     fn clear(&self, best: &Candidate, next: &Candidate) -> bool {
         match self.criterion {
-            Criterion::Truth => match (best.accuracy, next.accuracy) {
-                (Some(a), Some(b)) if a != b => 10.0 * (a - b) >= 1.0,
-                _ => self.value(best) - self.value(next) >= CLEAR,
-            },
+            Criterion::Truth => ahead(best, next),
             Criterion::Answers | Criterion::AnswersAndBalance => self.value(best) - self.value(next) >= CLEAR,
-            Criterion::Divergence | Criterion::Balance => {
+            Criterion::TruthAndDivergence | Criterion::TruthAndBalance if ahead(best, next) => true,
+            _ => {
                 let lead = (self.value(best) - self.value(next)).abs();
-                let leads: Vec<f64> =
-                    best.without.iter().zip(&next.without).map(|(a, b)| (a - b).abs()).collect();
+                let leads: Vec<f64> = best.without.iter().zip(&next.without).map(|(a, b)| a - b).collect();
                 let count = leads.len() as f64;
                 let mean = leads.iter().sum::<f64>() / count;
                 let spread = leads.iter().map(|l| (l - mean).powi(2)).sum::<f64>();
-                count > 1.0 && lead > CLEAR_ERRORS * ((count - 1.0) / count * spread).sqrt()
+                let balance = matches!(self.criterion, Criterion::Balance | Criterion::TruthAndBalance);
+                let least = if balance { CLEAR_BALANCE } else { 0.0 };
+                count > 1.0 && lead >= least && lead > CLEAR_ERRORS * ((count - 1.0) / count * spread).sqrt()
             }
         }
     }
+}
+
+/// Whether true classes say clearly that `a` is better than `b`.
+fn ahead(a: &Candidate, b: &Candidate) -> bool {
+    let [right, likely] = [|c: &Candidate| c.accuracy, |c: &Candidate| c.log_likelihood]
+        .map(|of| of(a).unwrap_or(f64::NEG_INFINITY) - of(b).unwrap_or(f64::NEG_INFINITY));
+    10.0 * right >= 1.0 || (right >= 0.0 && likely >= CLEAR)
 }
 
 /// A candidate's value under a criterion: higher is better.
 fn value(criterion: Criterion, c: &Candidate) -> f64 {
     let found = match criterion {
         Criterion::Truth => c.log_likelihood,
-        Criterion::Divergence => c.divergence.map(|k| -k),
+        Criterion::Divergence | Criterion::TruthAndDivergence => c.divergence.map(|k| -k),
         Criterion::AnswersAndBalance => c.balance.map(|b| b + c.score),
-        Criterion::Balance => c.balance,
+        Criterion::Balance | Criterion::TruthAndBalance => c.balance,
         Criterion::Answers => Some(c.score),
     };
     found.filter(|v| !v.is_nan()).unwrap_or(f64::NEG_INFINITY)
@@ -319,11 +349,7 @@ pub fn examine(
     told.sort_unstable();
     told.dedup();
     let (criterion, varied) = criterion(model, &candidates, photos.len(), told.len());
-    let order = |c: &Candidate| match criterion {
-        Criterion::Truth => (c.accuracy.unwrap_or(0.0), value(criterion, c)),
-        _ => (0.0, value(criterion, c)),
-    };
-    candidates.sort_by(|a, b| order(b).0.total_cmp(&order(a).0).then(order(b).1.total_cmp(&order(a).1)));
+    let candidates = in_order(candidates, criterion);
     let alike = match told.len() {
         0 => candidates.first().is_some_and(|best| best.answers < 2),
         n => n < 2,
@@ -331,18 +357,44 @@ pub fn examine(
     Ok(Examination { candidates, criterion, varied, alike })
 }
 
+/// Best first. Where true classes are told, those that the first does not clearly lead are in the order of what training left in the weights.
+fn in_order(mut candidates: Vec<Candidate>, criterion: Criterion) -> Vec<Candidate> {
+    let by = |criterion: Criterion| {
+        move |a: &Candidate, b: &Candidate| value(criterion, b).total_cmp(&value(criterion, a))
+    };
+    if !matches!(criterion, Criterion::Truth | Criterion::TruthAndDivergence | Criterion::TruthAndBalance) {
+        candidates.sort_by(by(criterion));
+        return candidates;
+    }
+    let right = |c: &Candidate| c.accuracy.unwrap_or(0.0);
+    candidates.sort_by(|a, b| right(b).total_cmp(&right(a)).then(by(Criterion::Truth)(a, b)));
+    let Some(first) = candidates.first().cloned() else { return candidates };
+    let (mut alike, behind): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|c| !ahead(&first, c));
+    if criterion != Criterion::Truth {
+        alike.sort_by(by(criterion));
+    }
+    alike.into_iter().chain(behind).collect()
+}
+
 /// The criterion, and whether the photos are of many classes, of which `told` are known.
 fn criterion(model: &Model, all: &[Candidate], photos: usize, told: usize) -> (Criterion, bool) {
     if told > 1 {
-        return (Criterion::Truth, true);
+        let folded = || all.iter().any(|c| c.balance.is_some_and(|b| b >= FOLDED));
+        return match all.iter().any(|c| c.divergence.is_some()) {
+            true => (Criterion::TruthAndDivergence, true),
+            false if folded() => (Criterion::TruthAndBalance, true),
+            false => (Criterion::Truth, true),
+        };
     }
     let best = |criterion| {
         let by = |a: &&Candidate, b: &&Candidate| value(criterion, b).total_cmp(&value(criterion, a));
         all.iter().min_by(by)
     };
-    // If only one class is given, different answers do not mean that the photos are of different classes.
+    // If only one class is given, different answers do not mean that the photos are of different classes. If J is negative for all
+    // candidates, mirror images belong to other classes, as with text, and J is not informative.
     let many = |c: Option<&Candidate>| {
-        told == 0 && c.is_some_and(|c| c.answers > 1 && 2 * c.answers > photos.min(model.classes))
+        let answered = |c: &Candidate| c.answers > 1 && 2 * c.answers > photos.min(model.classes);
+        told == 0 && c.is_some_and(answered) && all.iter().any(|c| answered(c) && c.score > 0.0)
     };
     if all.iter().any(|c| c.divergence.is_some()) {
         return (Criterion::Divergence, many(best(Criterion::Divergence)));
@@ -443,7 +495,8 @@ mod tests {
         for truth in [vec![None; photos.len()], truth] {
             let known = truth[0].is_some();
             let examined = examine(model, labels, None, &photos, &truth, &mut Unwatched).unwrap();
-            assert_eq!(examined.criterion == Criterion::Truth, known);
+            let by_truth = matches!(examined.criterion, Criterion::Truth | Criterion::TruthAndBalance);
+            assert_eq!(by_truth, known);
             let found = examined.candidates;
             // The pictures are square: two of the three ways of resizing give the same input.
             assert_eq!(found.len(), 2 * NUMBERS.len());
@@ -460,6 +513,61 @@ mod tests {
             assert_eq!(found[0].accuracy.is_some(), known);
             assert_eq!(found[0].top[0].len(), 5);
         }
+    }
+
+    /// A candidate of a preset, with what was found: right answers, the likelihood of the true classes, K, J.
+    fn found(numbers: &str, [right, likely, divergence, score]: [f64; 4]) -> Candidate {
+        let sidecar = Sidecar::parse(numbers, "m".as_ref()).unwrap();
+        Candidate {
+            name: numbers.to_string(),
+            preprocessing: sidecar.preprocessing(None, [Some(8); 2], 3).unwrap(),
+            sidecar: numbers.to_string(),
+            score,
+            divergence: Some(divergence),
+            balance: None,
+            confidence: 1.0,
+            mirrored: 1.0,
+            answers: 2,
+            accuracy: Some(right),
+            log_likelihood: Some(likely),
+            top: vec![],
+            without: [0.99, 1.0, 1.01].map(|share| share * divergence).into(),
+        }
+    }
+
+    #[test]
+    fn among_right_answers_training_decides_and_text_has_no_colours() {
+        let [inception, turned, imagenet, caffe, unit] = [
+            found("preset = \"inception\"", [1.0, -0.02, 0.045, -5.0]),
+            found("preset = \"inception\"\ncolor = \"bgr\"", [1.0, -0.01, 0.046, -5.0]),
+            found("preset = \"imagenet\"", [1.0, 0.0, 0.3, -0.8]),
+            found("preset = \"caffe\"", [0.5, -0.7, 0.01, 0.7]),
+            found("preset = \"unit\"", [1.0, -0.3, 0.02, -0.7]),
+        ];
+        // From photo to photo either order of the colours is the better one.
+        let turned = Candidate { without: vec![0.040, 0.046, 0.052], ..turned };
+        let all = vec![caffe, unit, imagenet, turned, inception];
+        let examined = |criterion| {
+            let candidates = in_order(all.clone(), criterion);
+            let examined = Examination { candidates, criterion, varied: true, alike: false };
+            let names: Vec<&str> = examined.candidates.iter().map(|c| c.name.as_str()).collect();
+            (names.join("|").replace("preset = ", "").replace(['"', '\n'], ""), examined.certainty())
+        };
+        // Those that are wrong, or clearly less sure of what is right, come last, whatever the layers see.
+        let (names, certainty) = examined(Criterion::TruthAndDivergence);
+        assert_eq!(names, "inception|inceptioncolor = bgr|imagenet|unit|caffe");
+        assert_eq!(certainty, Certainty::NotOfColours);
+        let (names, certainty) = examined(Criterion::Truth);
+        assert_eq!(names, "imagenet|inceptioncolor = bgr|inception|unit|caffe");
+        assert_eq!(certainty, Certainty::Hardly);
+        // Untold, what the layers see decides, which the answers confirm here.
+        let (names, certainty) = examined(Criterion::Divergence);
+        assert!(names.starts_with("caffe|unit"), "{names}");
+        assert_eq!(certainty, Certainty::Clear);
+        // Answers that the mirror contradicts more than they differ tell nothing.
+        let candidates = vec![found("preset = \"raw\"", [0.5, -1.0, 1.0, -0.1])];
+        let examined = Examination { candidates, criterion: Criterion::Answers, varied: false, alike: false };
+        assert_eq!(examined.certainty(), Certainty::Cannot);
     }
 
     /// Scenes as photos.

@@ -11,7 +11,7 @@ use candor::image::{
 };
 use candor::sidecar::Sidecar;
 use candor::{Class, Classifier, Method};
-use candor_testing::dicom::{DicomFile, Syntax};
+use candor_testing::dicom::{DicomFile, Syntax, lossless_jpeg, rle};
 use tempfile::TempDir;
 
 /// Hounsfield units as a scanner stores them: 12 bits, unsigned, slope 1, intercept −1024.
@@ -211,6 +211,65 @@ fn jpeg_inside_is_read() {
     let largest =
         samples(&found).iter().zip(grey.as_raw()).map(|(a, &b)| (a - f32::from(b)).abs()).fold(0.0, f32::max);
     assert!(largest <= 2.0, "{largest}");
+}
+
+/// Samples of 12 bits in runs, and the file whose pixel data are `bytes` in that transfer syntax.
+fn runs(uid: &'static str, of: impl Fn(&[i32]) -> Vec<u8>) -> (Vec<i32>, DicomFile) {
+    let stored: Vec<i32> =
+        (0..16 * 8).map(|i| [4095, 0, 300 + 7 * i, 255, 256][i as usize / 3 % 5]).collect();
+    let file = DicomFile::grey(Syntax::Encapsulated(uid), (16, 8), 12, &stored);
+    let bytes = of(&stored);
+    (stored, file.with_bytes(0x7FE0, 0x0010, "OB", bytes))
+}
+
+#[test]
+fn compressed_without_loss_is_what_was_stored() {
+    let jpeg = |samples: &[i32]| lossless_jpeg((16, 8), 12, samples);
+    for (stored, file) in [
+        runs("1.2.840.10008.1.2.5", rle),
+        runs("1.2.840.10008.1.2.4.57", jpeg),
+        runs("1.2.840.10008.1.2.4.70", jpeg),
+    ] {
+        let expected: Vec<f64> = stored.iter().map(|&v| f64::from(v) / 4095.0 * 255.0).collect();
+        close(samples(&read(&file)), &expected);
+        // Damage is an error or another picture, no panic; an early end is an error.
+        let whole = file.bytes();
+        for at in whole.len() - 120..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x5A;
+            if let Err(error) = decode_bytes_with_changes(&damaged, Path::new("scan.dcm")) {
+                assert!(error.to_string().starts_with("scan.dcm: "), "{error}");
+            }
+            fails(&whole[..at]);
+        }
+    }
+}
+
+#[test]
+fn big_endian_is_read() {
+    let found = read(&scan(Syntax::BigEndian).with_window("40", "400"));
+    assert_eq!(found, read(&scan(Syntax::Explicit).with_window("40", "400")));
+    let signed = [-32768, -1000, 0, 32767];
+    let of = |syntax| read(&DicomFile::grey(syntax, (2, 2), 16, &signed));
+    assert_eq!(of(Syntax::BigEndian), of(Syntax::Implicit));
+    // Of 8 bits a sample, two are a word.
+    let of = |syntax| read(&DicomFile::grey8(syntax, (3, 1), &[0, 100, 255]));
+    assert_eq!(of(Syntax::BigEndian), of(Syntax::Explicit));
+}
+
+#[test]
+fn a_table_of_grey_levels_is_looked_up() {
+    for syntax in [Syntax::Implicit, Syntax::Explicit] {
+        // Rescaled samples from 100 on have an entry each; below and above, the first and the last.
+        let file =
+            DicomFile::grey(syntax, (5, 1), 12, &[0, 1100, 1101, 1102, 4095]).with_rescale("1", "-1000");
+        let found = read(&file.clone().with_table(100, 10, &[1023, 512, 0]));
+        close(samples(&found), &[1023.0, 1023.0, 512.0, 0.0, 0.0].map(|v| v / 1023.0 * 255.0));
+        assert_eq!(found.changes, [Change::Table, Change::FromGrey]);
+        // A window of the file is looked through first, one that is stated before both.
+        let both = file.with_table(100, 10, &[1023, 512, 0]).with_window("40", "400");
+        assert!(matches!(read(&both).changes[0], Change::Windowed { by: Window::Linear, .. }));
+    }
 }
 
 /// A model's folder with a copy of `pneumonia_cnn_128` and a sidecar.

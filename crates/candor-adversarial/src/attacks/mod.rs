@@ -12,7 +12,7 @@
 //! use candor_adversarial::attacks::{self, Goal, TargetModel};
 //! let dataset = candor_eval::dataset::open("test.bin".as_ref(), None, None)?;
 //! let mut target_model = TargetModel::new(&model, &preprocessing)?;
-//! let photos: Result<Vec<_>, _> = dataset.samples.iter().map(|s| s.photo()).collect();
+//! let photos: Result<Vec<_>, _> = dataset.samples.iter().map(|s| s.photo(&preprocessing)).collect();
 //! let images: Vec<Vec<f32>> = photos?.iter().map(|p| attacks::pixels(&preprocessing, p)).collect();
 //! let goals: Vec<Goal> = dataset.samples.iter().map(|s| Goal::away(s.class().unwrap_or(0))).collect();
 //! let (mut pgd, _) = attacks::prepare("pgd", &[("eps".into(), "8/255".into())])?;

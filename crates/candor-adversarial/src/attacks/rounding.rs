@@ -26,7 +26,7 @@ pub struct Rounded {
     pub answer: usize,
     /// Its logits.
     pub logits: Vec<f32>,
-    /// Norms of its difference from the original, which is an 8-bit image, too.
+    /// Norms of its difference from the original, which is rounded to 8 bits, too.
     pub norms: Norms,
     /// Factor by which the perturbation was multiplied before quantisation.
     pub factor: f64,

@@ -12,7 +12,7 @@ use image::{Rgb, RgbImage};
 
 use crate::error::{Error, Result};
 use candor::engine::Session;
-use candor::image::{ColorOrder, Preprocessing};
+use candor::image::{ColorOrder, Picture, Preprocessing};
 use candor::methods::backward::{Backward, Plan};
 use candor::model::Model;
 use candor::passes::Passes;
@@ -161,9 +161,9 @@ impl Gradients {
     }
 }
 
-/// A photo resized and cropped to the model's input, as pixels in 0..=1: C·H·W, red first.
-pub fn pixels(preprocessing: &Preprocessing, photo: &RgbImage) -> Vec<f32> {
-    of_picture(preprocessing.channels, &preprocessing.pixels(photo))
+/// A photo resized and cropped to the model's input, as pixels in 0..=1: C·H·W, red first. Samples finer than 8 bits are rounded nowhere.
+pub fn pixels(preprocessing: &Preprocessing, photo: &impl Picture) -> Vec<f32> {
+    preprocessing.levels(photo).into_iter().map(|level| level / 255.0).collect()
 }
 
 /// A picture at the input's size as pixels in 0..=1: C·H·W, red first.
@@ -174,16 +174,7 @@ pub fn of_picture(channels: usize, picture: &RgbImage) -> Vec<f32> {
 
 /// Pixels in 0..=1 (red first) as the model's own input: (255 · p · scale − mean) / std, channels in its order.
 pub fn input(preprocessing: &Preprocessing, pixels: &[f32]) -> Vec<f32> {
-    let p = preprocessing;
-    let plane = pixels.len() / p.channels.max(1);
-    let mut input = Vec::with_capacity(pixels.len());
-    for c in 0..p.channels {
-        let source = if p.color == ColorOrder::Bgr && p.channels == 3 { 2 - c } else { c };
-        let values = &pixels[source * plane..(source + 1) * plane];
-        input
-            .extend(values.iter().map(|v| ((f64::from(*v) * 255.0 * p.scale - p.mean[c]) / p.std[c]) as f32));
-    }
-    input
+    preprocessing.normalize_levels(&pixels.iter().map(|p| p * 255.0).collect::<Vec<f32>>())
 }
 
 /// The 8-bit picture of pixels in 0..=1 (rounded to multiples of 1/255); three equal channels for a model of grey images.

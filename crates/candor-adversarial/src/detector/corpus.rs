@@ -252,7 +252,8 @@ fn clean(recipe: &Recipe<'_>) -> Result<Vec<Clean>> {
             break;
         }
         let sample = &recipe.samples[i];
-        let photo = sample.photo()?;
+        let photo = sample.photo(recipe.preprocessing)?;
+        // 8 bits, as the attacked images are stored: a detector must not learn the difference.
         let picture = recipe.preprocessing.pixels(&photo);
         let logits = recipe.model.scores(forward.as_mut(), &recipe.preprocessing.normalize(&picture))?;
         let answer = answer(&logits);

@@ -85,7 +85,7 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     let written = match (args.write, found.certainty()) {
         (false, _) => None,
         (true, Certainty::Cannot | Certainty::NotOfColours) => {
-            output::note("photos of so few classes cannot tell the preprocessing: nothing is written");
+            output::note("these photos cannot tell the preprocessing: nothing is written");
             None
         }
         (true, Certainty::Clear | Certainty::Hardly) => write(&setup, found.candidates.first())?,
@@ -261,10 +261,20 @@ fn verdict(found: &Examination) -> String {
         (Criterion::Truth, Some(a), Some(b)) => {
             format!(" ({:.0} % of the answers right, {:.0} % with '{}')", 100.0 * a, 100.0 * b, n.name)
         }
+        (Criterion::TruthAndDivergence | Criterion::TruthAndBalance, Some(a), Some(b)) => {
+            let what = if found.criterion == Criterion::TruthAndBalance { "balance" } else { "divergence" };
+            let [first, second] = [best, n].map(|c| found.value(c).abs());
+            format!(
+                " ({:.0} % of the answers right, {what} {first:.3}; {:.0} %, {second:.3} with '{}')",
+                100.0 * a,
+                100.0 * b,
+                n.name
+            )
+        }
         _ => {
             let (what, sign) = match found.criterion {
-                Criterion::Divergence => ("divergence", -1.0),
-                Criterion::Balance => ("balance", 1.0),
+                Criterion::Divergence | Criterion::TruthAndDivergence => ("divergence", -1.0),
+                Criterion::Balance | Criterion::TruthAndBalance => ("balance", 1.0),
                 Criterion::AnswersAndBalance => ("score and balance", 1.0),
                 Criterion::Answers | Criterion::Truth => ("score", 1.0),
             };
@@ -275,14 +285,13 @@ fn verdict(found: &Examination) -> String {
     match found.certainty() {
         Certainty::Clear => format!("'{}' is clearly the most plausible{against}", best.name),
         Certainty::Hardly => {
-            format!(
-                "'{}' is the most plausible, but hardly: give more photos, or --truth{against}",
-                best.name
-            )
+            let told = best.accuracy.is_some();
+            let remedy = if told { "give more photos" } else { "give more photos, or --truth" };
+            format!("'{}' is the most plausible, but hardly: {remedy}{against}", best.name)
         }
         Certainty::NotOfColours => format!(
-            "'{}' is clearly the most plausible but for the order of the colours, which photos of so few classes cannot tell: give photos \
-             of different classes{against}",
+            "'{}' is clearly the most plausible but for the order of the colours, which these photos cannot tell: give coloured ones of \
+             different classes{against}",
             best.name
         ),
         Certainty::Cannot => format!(

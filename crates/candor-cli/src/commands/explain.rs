@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use candor::error::one_line;
 use candor::explanation::PhotoExplanation;
-use candor::image::{Decoded, Preprocessing, decode_bytes_with_changes};
+use candor::image::{Decoded, Preprocessing};
 use candor::mask::places::has_crowd;
 use candor::parameters::MethodInfo;
 use candor::{Class, Classifier, Explainer, Method, Progress};
@@ -112,7 +112,7 @@ impl Photo {
     fn decoded(&self, preprocessing: &Preprocessing) -> Result<Decoded> {
         Ok(match &self.source {
             Source::File(path) => preprocessing.read(path)?,
-            Source::Bytes(bytes) => decode_bytes_with_changes(bytes, Path::new(&self.name))?,
+            Source::Bytes(bytes) => preprocessing.read_bytes(bytes, Path::new(&self.name))?,
         })
     }
 }

@@ -44,7 +44,7 @@ impl Absent {
         let mut forward = model.forward()?;
         let mut rows = vec![];
         for sample in samples.iter().take(PHOTOS) {
-            if let Ok(photo) = photo(sample) {
+            if let Ok(photo) = photo(sample, preprocessing) {
                 rows.push(model.scores(forward.as_mut(), &preprocessing.apply(&photo))?);
             }
             progress.step()?;

@@ -143,7 +143,7 @@ impl Measure for Faithfulness<'_> {
 
     fn measure(&mut self, method: &mut Explaining<'_>, item: usize) -> Result<Faithful> {
         let model = method.model;
-        let image = self.preprocessing.apply(&photo(&self.samples[item])?);
+        let image = self.preprocessing.apply(&photo(&self.samples[item], self.preprocessing)?);
         let class = ranking(&method.scores(&image)?)[0];
         let mut explain = |image: &[f32]| method.map(image, class);
         let map = explain(&image)?;
@@ -194,7 +194,7 @@ impl Measure for Faithfulness<'_> {
     }
 
     fn show(&mut self, method: &mut Explaining<'_>, item: usize, _: Option<Frozen>) -> Result<Shown> {
-        let photo = photo(&self.samples[item])?;
+        let photo = photo(&self.samples[item], self.preprocessing)?;
         let class = ranking(&method.scores(&self.preprocessing.apply(&photo))?)[0];
         let map = method.explain(&[class])?.swap_remove(0).map;
         let shown =

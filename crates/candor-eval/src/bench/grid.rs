@@ -5,7 +5,7 @@
 //! in the picture is asked for, and an absent one. Photos need no boxes; if they have boxes, these are moved with them.
 
 use candor::progress::Progress;
-use image::{RgbImage, imageops};
+use image::{Rgb, RgbImage};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::explaining::Explaining;
 use crate::localization::boxes::{Box4, Rule, VALUES};
 use crate::localization::{in_boxes, points, share};
-use candor::image::{Preprocessing, resize};
+use candor::image::{Photo, Picture as _, Preprocessing, Samples, resize};
 use candor::map::Map;
 use candor::model::Model;
 use candor::noise::below;
@@ -134,8 +134,8 @@ impl<'d> Grids<'d> {
         let mut sure: Vec<(usize, usize)> = vec![];
         for (i, sample) in localize.samples.iter().enumerate() {
             let class = sample.class().unwrap_or(0);
-            // Photos that cannot be read are not used.
-            let seen = photo(sample).and_then(|photo| {
+            // What cannot be read is no part of a picture.
+            let seen = photo(sample, localize.preprocessing).and_then(|photo| {
                 truth(sample, &photo, class, localize.preprocessing)?;
                 Ok(localize.preprocessing.apply(&photo))
             });
@@ -180,20 +180,23 @@ impl<'d> Grids<'d> {
         self.pictures.iter().flat_map(|p| &p.parts).any(has)
     }
 
-    /// The picture on the input's grid, and its parts.
-    fn compose(&self, item: usize) -> Result<(RgbImage, Vec<Placed>)> {
+    /// The picture on the input's grid, as [`Preprocessing::levels`], and its parts.
+    fn compose(&self, item: usize) -> Result<(Vec<f32>, Vec<Placed>)> {
         let Picture { layout, corner, parts } = &self.pictures[item];
         let p = self.localize.preprocessing;
-        let mut picture = RgbImage::new(p.width as u32, p.height as u32);
+        let mut levels = vec![0.0; p.channels * p.height * p.width];
         let mut there = vec![];
         for (i, &(sample, class)) in parts.iter().enumerate() {
             let sample = self.localize.samples[sample];
-            let photo = photo(sample)?;
-            let seen = p.pixels(&photo);
+            let photo = photo(sample, p)?;
             let boxes = truth(sample, &photo, class, p)?;
             let rectangle @ [x0, y0, x1, y1] = layout.rectangle(i, [p.height, p.width], *corner);
-            let small = resize(&seen, (y1 - y0) as u32, (x1 - x0) as u32, p.filter);
-            imageops::replace(&mut picture, &small, i64::from(x0), i64::from(y0));
+            let (high, wide) = ((y1 - y0) as usize, (x1 - x0) as usize);
+            for (row, values) in small(p, &photo, high, wide).chunks(wide).enumerate() {
+                let (channel, y) = (row / high, row % high + y0 as usize);
+                let at = (channel * p.height + y) * p.width + x0 as usize;
+                levels[at..at + wide].copy_from_slice(values);
+            }
             let (sx, sy) = (f64::from(x1 - x0) / p.width as f64, f64::from(y1 - y0) / p.height as f64);
             let moved = |b: &Box4| {
                 let x = |v: i32| x0 + (f64::from(v) * sx) as i32;
@@ -202,16 +205,17 @@ impl<'d> Grids<'d> {
             };
             there.push(Placed { class, own: rectangle, truth: boxes.iter().map(moved).collect() });
         }
-        Ok((picture, there))
+        Ok((levels, there))
     }
 
     /// The picture, its parts, and maps of their classes, of an absent class, and of the model's answer.
     fn ask(&self, method: &mut Explaining<'_>, item: usize) -> Result<(RgbImage, Vec<Placed>, Asked)> {
-        let (picture, there) = self.compose(item)?;
+        let (levels, there) = self.compose(item)?;
         let present: Vec<usize> = there.iter().map(|p| p.class).collect();
-        let input = self.localize.preprocessing.normalize(&picture);
+        let preprocessing = self.localize.preprocessing;
+        let input = preprocessing.normalize_levels(&levels);
         let asked = ask(method, &input, (&present, &present), (self.localize.seed, item))?;
-        Ok((picture, there, asked))
+        Ok((shown(preprocessing, &levels), there, asked))
     }
 }
 
@@ -275,6 +279,31 @@ impl Measure for Grids<'_> {
         let maps = present.chain([absent]).collect();
         Ok(Shown { picture, maps })
     }
+}
+
+/// What the model sees of a photo, made smaller: levels, C×height×width. 8 bits stay 8 bits.
+fn small(p: &Preprocessing, photo: &Photo, height: usize, width: usize) -> Vec<f32> {
+    let (high, wide) = (height as u32, width as u32);
+    if photo.samples().is_none() {
+        let small = resize(&p.pixels(photo), high, wide, p.filter);
+        let plane = |c: usize| small.pixels().map(move |pixel| f32::from(pixel.0[c]));
+        return (0..p.channels).flat_map(plane).collect();
+    }
+    let levels = p.levels(photo);
+    let plane = |values: &[f32]| {
+        let plane = Samples { width: p.width as u32, height: p.height as u32, values: values.to_vec() };
+        plane.resized(high, wide, p.filter).values
+    };
+    levels.chunks(p.height * p.width).flat_map(plane).collect()
+}
+
+/// Levels as a picture for people.
+fn shown(p: &Preprocessing, levels: &[f32]) -> RgbImage {
+    let level = |c: usize, x: u32, y: u32| {
+        let at = (c.min(p.channels - 1) * p.height + y as usize) * p.width + x as usize;
+        levels[at].round().clamp(0.0, 255.0) as u8
+    };
+    RgbImage::from_fn(p.width as u32, p.height as u32, |x, y| Rgb([0, 1, 2].map(|c| level(c, x, y))))
 }
 
 /// The boxes of a sample's class on the input's grid; empty if it has none.
@@ -380,6 +409,18 @@ fn row(method: &str, tune: &[(usize, &Composed)], report: &[(usize, &Composed)],
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn finer_samples_stay_fine_when_a_photo_is_made_smaller() {
+        let p = candor::image::Preset::Inception.preprocessing(8, 8);
+        let fine: Photo =
+            Samples { width: 8, height: 8, values: (0..64).map(|i| 3.3 * i as f32).collect() }.into();
+        let coarse = Photo::from(fine.clone().into_shown());
+        let [of_fine, of_coarse] = [&fine, &coarse].map(|photo| small(&p, photo, 3, 4));
+        assert_eq!((of_fine.len(), of_coarse.len()), (36, 36));
+        assert!(of_coarse.iter().all(|v| v.fract() == 0.0) && of_fine.iter().any(|v| v.fract() != 0.0));
+        assert!(of_fine.iter().zip(&of_coarse).all(|(a, b)| (a - b).abs() <= 1.5));
+    }
 
     #[test]
     fn the_cells_of_a_grid_cover_it_once() {

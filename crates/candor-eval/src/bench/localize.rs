@@ -13,7 +13,7 @@ use crate::explaining::Explaining;
 use crate::localization::boxes::{Box4, Levels, Rule, share_of_scale};
 use crate::localization::pixels::Histogram;
 use crate::localization::{TOLERANCE, in_boxes, points, share};
-use candor::image::Preprocessing;
+use candor::image::{Photo, Preprocessing};
 use candor::labels::Labels;
 use candor::map::Map;
 use candor::scores::ranking;
@@ -150,7 +150,7 @@ pub fn truth(
 /// If the mask cannot be read, or the model sees none of the class's boxes.
 pub fn locate(
     sample: &Sample,
-    photo: &RgbImage,
+    photo: &Photo,
     class: usize,
     preprocessing: &Preprocessing,
 ) -> Result<Located> {
@@ -197,15 +197,16 @@ impl Measure for Localize<'_> {
 }
 
 impl Localize<'_> {
-    /// The class that is present, and the photo.
-    fn sample(&self, item: usize) -> Result<(usize, RgbImage)> {
-        Ok((self.samples[item].class().unwrap_or(0), photo(self.samples[item])?))
+    /// The class that is there, and the photo.
+    fn sample(&self, item: usize) -> Result<(usize, Photo)> {
+        let sample = self.samples[item];
+        Ok((sample.class().unwrap_or(0), photo(sample, self.preprocessing)?))
     }
 
     fn ask(
         &self,
         method: &mut Explaining<'_>,
-        (class, photo): (usize, &RgbImage),
+        (class, photo): (usize, &Photo),
         item: usize,
     ) -> Result<(Located, Asked)> {
         let sample = self.samples[item];

@@ -34,6 +34,7 @@ use crate::journal::{Entry, Journal, Outcome};
 use crate::localization::boxes::Box4;
 use crate::shard::Shard;
 use candor::error::one_line;
+use candor::image::{Photo, Preprocessing};
 use candor::map::Map;
 use candor::model::Model;
 use candor::parameters::MethodInfo;
@@ -95,12 +96,12 @@ pub struct ShownMap {
     pub found: Option<Box4>,
 }
 
-/// A sample's photo.
+/// A sample's photo as `preprocessing` takes it.
 ///
 /// # Errors
-/// If it cannot be read, naming the sample.
-pub fn photo(sample: &Sample) -> Result<RgbImage> {
-    sample.photo().map_err(|e| Error::sample(&sample.id, e))
+/// Naming the sample.
+pub fn photo(sample: &Sample, preprocessing: &Preprocessing) -> Result<Photo> {
+    sample.photo(preprocessing).map_err(|e| Error::sample(&sample.id, e))
 }
 
 /// A method of a run, and the number of items on which it is measured.

@@ -6,7 +6,6 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use image::RgbImage;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
@@ -22,6 +21,7 @@ use crate::localization::boxes::Box4;
 use crate::localization::{in_boxes, points};
 use crate::statistics::auroc;
 use candor::explanation::Explanation;
+use candor::image::Photo;
 use candor::map::Map;
 use candor::model::Model;
 use candor::noise::{below, stream};
@@ -88,7 +88,7 @@ pub struct Objects<'d> {
 
 /// A prepared photo.
 struct Ready {
-    photo: RgbImage,
+    photo: Photo,
     input: Vec<f32>,
     /// Each present class with its boxes.
     present: Vec<(Known, Vec<Box4>)>,
@@ -115,7 +115,7 @@ impl<'d> Objects<'d> {
         let mut left = vec![];
         for (&sample, there) in self.localize.samples.iter().zip(&self.there) {
             progress.step()?;
-            let Ok(photo) = photo(sample) else {
+            let Ok(photo) = photo(sample, self.localize.preprocessing) else {
                 left.push((sample, there.clone()));
                 continue;
             };
@@ -142,8 +142,8 @@ impl<'d> Objects<'d> {
 
     fn ready(&self, item: usize) -> Result<Ready> {
         let sample = self.localize.samples[item];
-        let photo = photo(sample)?;
         let preprocessing = self.localize.preprocessing;
+        let photo = photo(sample, preprocessing)?;
         let with_boxes = |(name, classes): Known| {
             let boxes = truth(sample, &photo, classes[0], preprocessing)?;
             Ok(((name, classes), boxes))
@@ -180,8 +180,8 @@ impl<'d> Objects<'d> {
     }
 }
 
-/// The largest box of a class with its margin, cut out of its photo.
-fn largest(sample: &Sample, class: usize, photo: &RgbImage) -> Option<RgbImage> {
+/// The largest box of a class and what is around it, cut out of its photo.
+fn largest(sample: &Sample, class: usize, photo: &Photo) -> Option<Photo> {
     let area = |[x0, y0, x1, y1]: &[f64; 4]| (x1 - x0) * (y1 - y0);
     let [x0, y0, x1, y1] =
         sample.boxes(class, photo).into_iter().max_by(|a, b| area(a).total_cmp(&area(b)))?;
@@ -193,7 +193,7 @@ fn largest(sample: &Sample, class: usize, photo: &RgbImage) -> Option<RgbImage> 
     let [left, right] = edges([x0, x1], photo.width());
     let [top, bottom] = edges([y0, y1], photo.height());
     let size = [right.saturating_sub(left), bottom.saturating_sub(top)];
-    (!size.contains(&0)).then(|| image::imageops::crop_imm(photo, left, top, size[0], size[1]).to_image())
+    (!size.contains(&0)).then(|| photo.cropped([left, top], size))
 }
 
 /// The classes of a sample that have a box, with their names.

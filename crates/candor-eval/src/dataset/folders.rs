@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{DatasetError, Object, Result, Sample};
 use candor_report::names;
 
-const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
+const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "dcm"];
 
 pub(super) fn read(path: &Path) -> Result<Vec<Sample>> {
     let mut samples = vec![];

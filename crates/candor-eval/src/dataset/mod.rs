@@ -14,14 +14,13 @@ mod wsol_metadata;
 
 use std::path::{Path, PathBuf};
 
-use image::RgbImage;
 use thiserror::Error;
 
 pub use class_map::ClassMap;
 pub use mask::Mask;
 
 use candor::file;
-use candor::image::{ImageError, decode};
+use candor::image::{ImageError, Photo, Preprocessing, RgbImage};
 
 /// Errors of datasets, each in one line that names the file.
 #[derive(Debug, Error)]
@@ -123,14 +122,14 @@ impl Sample {
         std::iter::once(file).chain(&self.mask)
     }
 
-    /// Decodes the photo.
+    /// The photo as `preprocessing` takes it ([`Preprocessing::read`]).
     ///
     /// # Errors
     /// [`DatasetError::Image`], or [`DatasetError::Read`] for a truncated record.
-    pub fn photo(&self) -> Result<RgbImage> {
+    pub fn photo(&self, preprocessing: &Preprocessing) -> Result<Photo> {
         match &self.picture {
-            Picture::File(path) => Ok(decode(path)?),
-            Picture::Cifar { file, record, labels } => cifar::picture(file, *record, *labels),
+            Picture::File(path) => Ok(preprocessing.read(path)?.photo),
+            Picture::Cifar { file, record, labels } => Ok(cifar::picture(file, *record, *labels)?.into()),
         }
     }
 

@@ -4,7 +4,9 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use image::imageops::flip_horizontal;
+use image::imageops::{crop_imm, flip_horizontal};
+
+use super::resize::{Filter, resize_samples};
 
 /// A photo: the 8-bit image for display, to which it derefs, and the source of a model's input.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +27,12 @@ pub struct Samples {
 }
 
 impl Samples {
+    /// `height` × `width` of them, by `filter`.
+    #[must_use]
+    pub fn resized(&self, height: u32, width: u32, filter: Filter) -> Samples {
+        resize_samples(self, height, width, filter)
+    }
+
     /// Applies `work` to the transposed samples and transposes the result back.
     pub(super) fn transposed_by(&self, work: impl FnOnce(&Samples) -> Samples) -> Samples {
         work(&self.transposed()).transposed()
@@ -110,6 +118,20 @@ impl Photo {
         self.shown
     }
 
+    /// The part of `width` × `height` pixels from column `left` and row `top` on, as far as it lies in the photo.
+    #[must_use]
+    pub fn cropped(&self, [left, top]: [u32; 2], [width, height]: [u32; 2]) -> Self {
+        let shown = crop_imm(&self.shown, left, top, width, height).to_image();
+        let (width, height) = shown.dimensions();
+        let cut = |samples: &Samples| {
+            let rows = samples.values.chunks(samples.width.max(1) as usize);
+            let rows = rows.skip(top as usize).take(height as usize);
+            let values = rows.flat_map(|row| row.iter().skip(left as usize).take(width as usize).copied());
+            Samples { width, height, values: values.collect() }
+        };
+        Photo { samples: self.samples.as_ref().map(cut), shown }
+    }
+
     /// The image mirrored horizontally.
     #[must_use]
     pub fn mirrored(&self) -> Self {
@@ -160,6 +182,8 @@ mod tests {
         assert_eq!(photo.as_raw()[..], [0, 0, 0, 255, 255, 255]);
         let mirrored = photo.mirrored();
         assert_eq!(mirrored.samples().unwrap().values, [254.5, 0.4]);
-        assert_eq!((mirrored.get_pixel(0, 0).0, mirrored.mirrored()), ([255; 3], photo));
+        assert_eq!((mirrored.get_pixel(0, 0).0, mirrored.mirrored()), ([255; 3], photo.clone()));
+        let cropped = photo.cropped([1, 0], [9, 9]);
+        assert_eq!((cropped.dimensions(), &cropped.samples().unwrap().values[..]), ((1, 1), &[254.5][..]));
     }
 }

@@ -102,20 +102,36 @@ impl Preprocessing {
     /// A photo without pixels gives the input of a black one.
     pub fn apply(&self, photo: &impl Picture) -> Vec<f32> {
         match photo.samples() {
-            Some(samples) => self.apply_samples(samples),
+            Some(samples) => self.normalize_levels(&self.levels_of(samples)),
             None => self.normalize(&self.pixels(photo.shown())),
+        }
+    }
+
+    /// `photo` on the input's grid before normalisation: levels of 0..=255, C×H×W, red first whatever the model's order. Those of
+    /// [`pixels`](Self::pixels), or of a photo with finer samples than 8 bits, these.
+    pub fn levels(&self, photo: &impl Picture) -> Vec<f32> {
+        match photo.samples() {
+            Some(samples) => self.levels_of(samples),
+            None => {
+                let pixels = self.pixels(photo.shown());
+                let plane = |c: usize| pixels.pixels().map(move |p| f32::from(p.0[c]));
+                (0..self.channels).flat_map(plane).collect()
+            }
         }
     }
 
     /// `photo` on the input's grid for display ([`pixels`](Self::pixels)), and the model's input ([`apply`](Self::apply)).
     pub fn prepare(&self, photo: &impl Picture) -> (RgbImage, Vec<f32>) {
         let pixels = self.pixels(photo.shown());
-        let input = photo.samples().map_or_else(|| self.normalize(&pixels), |s| self.apply_samples(s));
+        let input = photo.samples().map_or_else(
+            || self.normalize(&pixels),
+            |samples| self.normalize_levels(&self.levels_of(samples)),
+        );
         (pixels, input)
     }
 
-    /// [`apply`](Self::apply) for grey samples, used for every channel; a border gets its own colour.
-    fn apply_samples(&self, samples: &Samples) -> Vec<f32> {
+    /// [`levels`](Self::levels) of grey samples, which are every channel; a border has its colour.
+    fn levels_of(&self, samples: &Samples) -> Vec<f32> {
         let (height, width) = self.input();
         let fill = if self.is_grey() {
             luma(&RgbImage::from_pixel(1, 1, Rgb(self.fill))).get_pixel(0, 0).0
@@ -132,15 +148,21 @@ impl Preprocessing {
             let inside = y < resized.height && x < resized.width;
             inside.then(|| resized.values[y as usize * resized.width as usize + x as usize])
         };
-        let mut input = Vec::with_capacity(self.channels * self.height * self.width);
-        for c in 0..self.channels {
-            let border = if empty { 0.0 } else { f32::from(fill[self.source(c)]) };
+        let mut levels = Vec::with_capacity(self.channels * self.height * self.width);
+        for colour in fill.iter().take(self.channels) {
+            let border = if empty { 0.0 } else { f32::from(*colour) };
             for y in 0..i64::from(height) {
-                let row = (0..i64::from(width)).map(|x| at(y, x).filter(|_| !empty).unwrap_or(border));
-                input.extend(row.map(|v| self.value(v.into(), c)));
+                levels.extend((0..i64::from(width)).map(|x| at(y, x).filter(|_| !empty).unwrap_or(border)));
             }
         }
-        input
+        levels
+    }
+
+    /// (v · scale − mean) / std of [`levels`](Self::levels), channels in the model's order.
+    pub fn normalize_levels(&self, levels: &[f32]) -> Vec<f32> {
+        let plane = (levels.len() / self.channels.max(1)).max(1);
+        let channel = |c: usize| levels.chunks(plane).nth(self.source(c)).unwrap_or_default();
+        (0..self.channels).flat_map(|c| channel(c).iter().map(move |&v| self.value(v.into(), c))).collect()
     }
 
     /// The channel of the photo from which channel `c` of the input is made.
@@ -305,7 +327,7 @@ fn luma(photo: &RgbImage) -> RgbImage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::Preset;
+    use crate::image::{Photo, Preset};
 
     fn one_pixel(preset: Preset, pixel: [u8; 3]) -> Vec<f32> {
         preset.preprocessing(1, 1).apply(&RgbImage::from_pixel(1, 1, Rgb(pixel)))
@@ -323,6 +345,29 @@ mod tests {
         let crop = Preprocessing { resize: ResizeMode::Crop, ..squash };
         let cut = of(&crop, 40, 80);
         assert!(cut.starts_with("resized and cut from 80 × 40 to 8 × 8 pixels: its middle, "), "{cut}");
+    }
+
+    #[test]
+    fn levels_normalised_are_the_input_and_are_rounded_only_where_the_photo_is() {
+        let letterbox = Preprocessing {
+            resize: ResizeMode::Letterbox,
+            fill: [10, 20, 30],
+            color: ColorOrder::Bgr,
+            ..Preset::Caffe.preprocessing(6, 6)
+        };
+        let coarse = RgbImage::from_fn(9, 5, |x, y| Rgb([20 * x as u8, 40 * y as u8, 99]));
+        let fine = Samples { width: 9, height: 5, values: (0..45).map(|i| 5.3 * i as f32).collect() };
+        for (photo, whole) in [(Photo::from(coarse), true), (Photo::from(fine), false)] {
+            for p in [letterbox.clone(), Preprocessing { channels: 1, ..letterbox.clone() }] {
+                let levels = p.levels(&photo);
+                assert_eq!(p.normalize_levels(&levels), p.apply(&photo));
+                assert_eq!(levels.iter().all(|l| l.fract() == 0.0), whole);
+                assert_eq!(levels.len(), 36 * p.channels);
+            }
+            // The border's colour, red first.
+            let levels = letterbox.levels(&photo);
+            assert_eq!([levels[0], levels[36], levels[72]], [10.0, 20.0, 30.0]);
+        }
     }
 
     fn close(a: &[f32], b: &[f32]) {

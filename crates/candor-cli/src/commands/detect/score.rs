@@ -47,7 +47,8 @@ pub fn run(args: &ScoreArgs) -> Result<ExitCode> {
         match setup.preprocessing.read(path).map(|file| file.photo) {
             Err(e) => failed.push(FailedImage { path: name, error: one_line(&e) }),
             Ok(photo) => {
-                let input = setup.preprocessing.apply(&photo);
+                // As in training: quantised to 8 bits.
+                let input = setup.preprocessing.normalize(&setup.preprocessing.pixels(&photo));
                 let screened = detector.screen(&setup.model, &[&input])?.remove(0);
                 let query = &screened.extracted.predicted.query;
                 let probability = setup.model.probabilities(&query.reference)[query.class];
