@@ -104,7 +104,7 @@ const fn file(of: Has, change: &'static str, says: &'static str) -> Mistake {
 
 const MISTAKES: [Mistake; 40] = [
     usage(Model, "--engine ort", "did you mean 'onnxruntime'? There are: auto, rten, onnxruntime"),
-    usage(Model, "--engine tensorflow", "there are: rten, onnxruntime"),
+    usage(Model, "--engine tensorflow", "there are: auto, rten, onnxruntime"),
     usage(Model, "--device gpu", "there is no such device; there are: cpu, cuda"),
     usage(Model, "--device cuda", "need --engine onnxruntime"),
     usage(Model, "--preset imagnet", "did you mean 'imagenet'?"),
