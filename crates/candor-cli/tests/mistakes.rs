@@ -106,7 +106,7 @@ const MISTAKES: [Mistake; 40] = [
     usage(Model, "--engine ort", "did you mean 'onnxruntime'? There are: auto, rten, onnxruntime"),
     usage(Model, "--engine tensorflow", "there are: auto, rten, onnxruntime"),
     usage(Model, "--device gpu", "there is no such device; there are: cpu, cuda"),
-    usage(Model, "--device cuda", "need --engine onnxruntime"),
+    usage(Model, "--engine rten --device cuda", "need --engine onnxruntime"),
     usage(Model, "--preset imagnet", "did you mean 'imagenet'?"),
     usage(Model, "--lables x", "a similar argument exists: '--labels'"),
     file(Model, "model.onnx=>missing.onnx", "missing.onnx"),
