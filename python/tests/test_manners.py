@@ -186,7 +186,7 @@ def test_folders_and_keys(files: Path, photo: bytes) -> None:
     with pytest.raises(candor.UsageError, match="engine"):
         candor.load(path, engine="tensorflow")
     with pytest.raises(candor.UsageError, match="device"):
-        candor.load(path, device="cuda")
+        candor.load(path, engine="rten", device="cuda")
     own = candor.load(path, scale=1 / 255, mean=np.full(3, 0.5), std=(0.5, 0.5, 0.5))
     assert np.array_equal(
         own.explain(photo, method="grad-cam").classes[0].map,
