@@ -1,6 +1,7 @@
 """Which engine runs where none is named."""
 
 import importlib.util
+import warnings
 
 import candor
 import pytest
@@ -22,8 +23,9 @@ def test_commands_run_with_the_engine_of_the_model(monkeypatch, photo):
     monkeypatch.delenv("ORT_DYLIB_PATH", raising=False)
     model = candor.scenes.model()
     monkeypatch.setenv("CANDOR_ENGINE", "rten")  # what comes later does not matter
-    checked = model.check([photo], methods=["gradient"])
-    assert checked.to_dict()["engine"]["name"] == model.info["engine"]["name"]
+    warnings.simplefilter("error")
+    checked = candor.check(model, [photo], methods=["gradient"])
+    assert checked.document["engine"]["name"] == model.info["engine"]["name"]
 
 
 def test_an_engine_that_is_not_there_is_named(monkeypatch):

@@ -14,6 +14,7 @@ use candor_eval::dataset::{self, ClassMap, Dataset, Format};
 use candor_scenes::embedded;
 
 use crate::arguments::{DeviceName, EngineArgs, EngineName, ModelArgs, OpenArgs, SourceArgs};
+use crate::caller;
 use crate::output;
 pub use crate::usage::{Usage, usage};
 
@@ -49,6 +50,13 @@ pub fn found(name: &str) -> Result<Box<dyn Definition>> {
     Ok(found)
 }
 
+/// Notes which engine runs. A program that calls the command finds it in the result.
+fn tell_engine(what: &str) {
+    if !caller::is_there() {
+        output::note(&format!("engine: {what}"));
+    }
+}
+
 /// The requested engine.
 pub fn engine(args: &EngineArgs) -> Result<Box<dyn Engine>> {
     if args.threads > cores() {
@@ -66,7 +74,7 @@ pub fn engine(args: &EngineArgs) -> Result<Box<dyn Engine>> {
         EngineName::Rten => Ok(Box::new(RTen::new(args.threads))),
         EngineName::Auto if !only_onnxruntime => {
             let (engine, why) = automatic(None, args.threads)?;
-            why.iter().for_each(|why| output::note(&format!("engine: {why}")));
+            why.iter().for_each(|why| tell_engine(why));
             Ok(engine)
         }
         EngineName::Auto | EngineName::Onnxruntime => {
@@ -78,7 +86,7 @@ pub fn engine(args: &EngineArgs) -> Result<Box<dyn Engine>> {
                 DeviceName::Directml => Device::DirectMl,
             };
             let engine = OnnxRuntime::new(args.onnxruntime.as_deref(), args.threads, device)?;
-            output::note(&format!("engine: ONNX Runtime, {}", engine.library().display()));
+            tell_engine(&format!("ONNX Runtime, {}", engine.library().display()));
             Ok(Box::new(engine))
         }
     }
