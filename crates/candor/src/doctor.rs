@@ -15,8 +15,8 @@
 //!
 //! new in Candor: H(answers) is the entropy of the distribution of the top-1 classes over the photos (a wrong scale gives one class for
 //! all), p and p′ are the probabilities for a photo and for its mirror image (with a wrong scale the model is confident but contradicts
-//! itself on the mirror image, with a wrong mean it is confident of nothing). A model that is certain of N photos of N classes has J = ln
-//! N. This form was chosen among six on 60 photos of ImageNet's validation set and six trained networks: it is the only one that ranks
+//! itself on the mirror image; with a wrong mean its confidence is low). For a model that is certain about N photos of N classes, J = ln N.
+//! This form was chosen among six on 60 photos of ImageNet's validation set and six trained networks: it is the only one that ranks
 //! the right preprocessing first in all of three draws of 20 photos.
 //!
 //! A lead is clear if it is at least 0.1 in accuracy, or 0.1 nats of J or of the likelihood, or, for K and B, twice its standard error

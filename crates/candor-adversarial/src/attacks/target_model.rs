@@ -8,11 +8,11 @@ use candor_graph::error::GraphError;
 use candor_graph::graph::Graph;
 use candor_graph::insert;
 use candor_graph::tensor::{DataType, Tensor};
-use image::{Rgb, RgbImage};
+use image::RgbImage;
 
 use crate::error::{Error, Result};
 use candor::engine::Session;
-use candor::image::{ColorOrder, Picture, Preprocessing};
+use candor::image::{ColorOrder, Picture, Preprocessing, picture_of, planes};
 use candor::methods::backward::{Backward, Plan};
 use candor::model::Model;
 use candor::passes::Passes;
@@ -168,23 +168,22 @@ pub fn pixels(preprocessing: &Preprocessing, photo: &impl Picture) -> Vec<f32> {
 
 /// A picture at the input's size as pixels in 0..=1: C·H·W, red first.
 pub fn of_picture(channels: usize, picture: &RgbImage) -> Vec<f32> {
-    let plane = |c: usize| picture.pixels().map(move |p| f32::from(p.0[c]) / 255.0);
-    (0..channels).flat_map(plane).collect()
+    planes(picture, channels).into_iter().map(|level| level / 255.0).collect()
 }
 
 /// Pixels in 0..=1 (red first) as the model's own input: (255 · p · scale − mean) / std, channels in its order.
 pub fn input(preprocessing: &Preprocessing, pixels: &[f32]) -> Vec<f32> {
-    preprocessing.normalize_levels(&pixels.iter().map(|p| p * 255.0).collect::<Vec<f32>>())
+    preprocessing.normalize_levels(&levels(pixels))
+}
+
+/// Pixels in 0..=1 as levels of 0..=255.
+fn levels(pixels: &[f32]) -> Vec<f32> {
+    pixels.iter().map(|p| p * 255.0).collect()
 }
 
 /// The 8-bit picture of pixels in 0..=1 (rounded to multiples of 1/255); three equal channels for a model of grey images.
 pub fn picture(shape: [usize; 3], pixels: &[f32]) -> RgbImage {
-    let [channels, height, width] = shape;
-    let level = |c: usize, x: u32, y: u32| {
-        let at = (c.min(channels - 1) * height + y as usize) * width + x as usize;
-        (pixels[at] * 255.0).round().clamp(0.0, 255.0) as u8
-    };
-    RgbImage::from_fn(width as u32, height as u32, |x, y| Rgb([0, 1, 2].map(|c| level(c, x, y))))
+    picture_of(shape, &levels(pixels))
 }
 
 /// The model with (255 · p · scale − mean) / std per channel, and the reordering of colours, inserted before it.

@@ -5,7 +5,7 @@
 //! in the picture is asked for, and an absent one. Photos need no boxes; if they have boxes, these are moved with them.
 
 use candor::progress::Progress;
-use image::{Rgb, RgbImage};
+use image::RgbImage;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::explaining::Explaining;
 use crate::localization::boxes::{Box4, Rule, VALUES};
 use crate::localization::{in_boxes, points, share};
-use candor::image::{Photo, Picture as _, Preprocessing, Samples, resize};
+use candor::image::{Photo, Picture as _, Preprocessing, Samples, picture_of, planes, resize};
 use candor::map::Map;
 use candor::model::Model;
 use candor::noise::below;
@@ -215,7 +215,8 @@ impl<'d> Grids<'d> {
         let preprocessing = self.localize.preprocessing;
         let input = preprocessing.normalize_levels(&levels);
         let asked = ask(method, &input, (&present, &present), (self.localize.seed, item))?;
-        Ok((shown(preprocessing, &levels), there, asked))
+        let shape = [preprocessing.channels, preprocessing.height, preprocessing.width];
+        Ok((picture_of(shape, &levels), there, asked))
     }
 }
 
@@ -285,9 +286,7 @@ impl Measure for Grids<'_> {
 fn small(p: &Preprocessing, photo: &Photo, height: usize, width: usize) -> Vec<f32> {
     let (high, wide) = (height as u32, width as u32);
     if photo.samples().is_none() {
-        let small = resize(&p.pixels(photo), high, wide, p.filter);
-        let plane = |c: usize| small.pixels().map(move |pixel| f32::from(pixel.0[c]));
-        return (0..p.channels).flat_map(plane).collect();
+        return planes(&resize(&p.pixels(photo), high, wide, p.filter), p.channels);
     }
     let levels = p.levels(photo);
     let plane = |values: &[f32]| {
@@ -295,15 +294,6 @@ fn small(p: &Preprocessing, photo: &Photo, height: usize, width: usize) -> Vec<f
         plane.resized(high, wide, p.filter).values
     };
     levels.chunks(p.height * p.width).flat_map(plane).collect()
-}
-
-/// Levels as a picture for people.
-fn shown(p: &Preprocessing, levels: &[f32]) -> RgbImage {
-    let level = |c: usize, x: u32, y: u32| {
-        let at = (c.min(p.channels - 1) * p.height + y as usize) * p.width + x as usize;
-        levels[at].round().clamp(0.0, 255.0) as u8
-    };
-    RgbImage::from_fn(p.width as u32, p.height as u32, |x, y| Rgb([0, 1, 2].map(|c| level(c, x, y))))
 }
 
 /// The boxes of a sample's class on the input's grid; empty if it has none.

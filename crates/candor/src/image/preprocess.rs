@@ -12,6 +12,7 @@ use super::change::Decoded;
 use super::decode::{decode_bytes_windowed, decode_windowed};
 use super::error::ImageError;
 use super::photo::{Picture, Samples};
+use super::planes::planes;
 use super::region::{Placement, Region, ResizeMode, Rounding, covering};
 use super::resize::{Filter, resize, resize_samples};
 
@@ -112,11 +113,7 @@ impl Preprocessing {
     pub fn levels(&self, photo: &impl Picture) -> Vec<f32> {
         match photo.samples() {
             Some(samples) => self.levels_of(samples),
-            None => {
-                let pixels = self.pixels(photo.shown());
-                let plane = |c: usize| pixels.pixels().map(move |p| f32::from(p.0[c]));
-                (0..self.channels).flat_map(plane).collect()
-            }
+            None => planes(&self.pixels(photo.shown()), self.channels),
         }
     }
 
