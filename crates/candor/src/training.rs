@@ -67,9 +67,9 @@ impl<'m> Observer<'m> {
         } else {
             Told::Kept(model.normalised.clone())
         };
-        let values: Vec<ValueId> = match &told {
-            Told::Kept(all) => all.iter().map(|n| n.value).collect(),
-            Told::Folded(all) => all.iter().map(|b| b.value).collect(),
+        let values: Vec<(ValueId, usize)> = match &told {
+            Told::Kept(all) => all.iter().map(|n| (n.value, 1)).collect(),
+            Told::Folded(all) => all.iter().map(|b| (b.value, b.axis)).collect(),
         };
         if values.is_empty() {
             return Ok(None);
