@@ -11,7 +11,7 @@ import { Graphs } from "../page/graphs.js";
 import { normalize, opaque, pixels } from "../page/preprocess.js";
 import { Search } from "../page/search.js";
 
-// Whatever is installed here: the engine is chosen where a test is about it.
+// The embedded engine, whatever else is installed; tests of another engine choose it themselves.
 process.env.CANDOR_ENGINE = "rten";
 
 export const candor = process.env.CANDOR ?? fileURLToPath(new URL("../../target/release/candor", import.meta.url));

@@ -7,13 +7,13 @@ use pyo3::prelude::*;
 use crate::errors;
 use crate::progress::Watcher;
 
-/// Runs the program `candor` with these arguments, the first being its name; returns the exit code.
+/// Runs the program `candor`; the first argument is the program's name. Returns the exit code.
 #[pyfunction]
 pub fn run(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
     py.detach(|| candor_cli::run(arguments))
 }
 
-/// Runs a command that has `--json`, and returns its document, its remarks and its exit code.
+/// Runs a command that has `--json`. Returns its JSON document, its warnings, and its exit code. `progress` is called with (done, total).
 #[pyfunction]
 pub fn document(
     py: Python<'_>,

@@ -15,7 +15,8 @@ use pyo3::types::PyBytes;
 
 use crate::errors::{self, Raised};
 
-/// The explanations of one photo: figures as JSON, maps as arrays, pictures.
+/// The explanations of one photo: numbers as JSON, maps as arrays, and pictures. `number` is the position of a class among those requested;
+/// IndexError if there is none.
 #[pyclass(frozen, module = "candor._candor")]
 pub struct PhotoExplanation {
     image: ExplainedImage,
@@ -47,33 +48,33 @@ type Volume<'py> = Bound<'py, PyArray3<f32>>;
 
 #[pymethods]
 impl PhotoExplanation {
-    /// The figures of the photo, as `images` of explain.json has them, without files.
+    /// A JSON object with the photo's numbers: an entry of `images` in explain.json, without names of files.
     fn figures(&self) -> PyResult<String> {
         json(&self.image.result)
     }
 
-    /// Model, preprocessing, engine, method and seed, as explain.json has them.
+    /// A JSON object with model, preprocessing, engine, method and seed, as in explain.json.
     fn run(&self) -> PyResult<String> {
         json(&*self.header)
     }
 
-    /// Seconds that the library took for the photo, from its pixels to maps and figures.
+    /// Seconds from the decoded photo to its maps and numbers; photos explained in one batch share them equally.
     fn seconds(&self) -> f64 {
         self.seconds
     }
 
-    /// Evidence of each class in log-odds; None for methods without a null.
+    /// Evidence of each requested class, in log-odds; None for methods without a null.
     fn evidence(&self) -> Vec<Option<f64>> {
         self.evidence.clone()
     }
 
-    /// The map of a class, H×W.
+    /// The map of a class, H×W float32, on the grid of the model's input.
     fn map<'py>(&self, py: Python<'py>, number: usize) -> PyResult<Plane<'py>> {
         let map = &self.arrays(number)?.map;
         plane(py, [map.height, map.width], &map.data)
     }
 
-    /// Name and mask, C×H×W, of each level of a class, finest first.
+    /// Name and mask (C×H×W float32, 0 to 1) of each level for a class, finest level first; empty for methods without masks.
     fn levels<'py>(&self, py: Python<'py>, number: usize) -> PyResult<Vec<(String, Volume<'py>)>> {
         let level = |l: &candor::explanation::LevelMask| {
             Ok((l.value.clone(), PyArray1::from_slice(py, &l.data).reshape(l.shape)?))
@@ -81,34 +82,36 @@ impl PhotoExplanation {
         self.arrays(number)?.levels.iter().map(level).collect()
     }
 
-    /// The maps of a class at other λ, from the smallest.
+    /// The maps of a class at increasing λ, each H×W float32; empty without `lambda-path`.
     fn path<'py>(&self, py: Python<'py>, number: usize) -> PyResult<Vec<Plane<'py>>> {
         self.arrays(number)?.path.iter().map(|map| plane(py, [map.height, map.width], &map.data)).collect()
     }
 
-    /// The colour scale of all maps: its largest value, whether it is signed, and its colours from the lowest value to the highest.
+    /// The colour scale of the photo's maps: its maximum, whether it is signed (from −maximum instead of 0), and its RGB colours
+    /// from the lowest value to the highest.
     fn scale(&self) -> (f32, bool, Vec<(u8, u8, u8)>) {
         let scale = &self.scales.map;
         (scale.max, scale.signed, scale.palette().into_iter().map(<(u8, u8, u8)>::from).collect())
     }
 
-    /// The map of a class over the photo, as RGB, H×W×3.
+    /// The map of a class painted over the photo, H×W×3 uint8 RGB.
     fn overlay<'py>(&self, py: Python<'py>, number: usize) -> PyResult<Bound<'py, PyArray3<u8>>> {
         pixels(py, &self.painted(number)?)
     }
 
-    /// The same as a PNG file.
+    /// The bytes of a PNG file of the map painted over the photo.
     fn overlay_png<'py>(&self, py: Python<'py>, number: usize) -> PyResult<Bound<'py, PyBytes>> {
         let painted = self.painted(number)?;
         Ok(PyBytes::new(py, &png::rgb(&painted, &self.image.result.path).raised()?))
     }
 
-    /// The photo as the model sees it, in its own aspect, as RGB, H×W×3.
+    /// The part of the photo that the model sees, in the photo's own aspect ratio, H×W×3 uint8 RGB.
     fn photo<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray3<u8>>> {
         pixels(py, &self.image.photo)
     }
 
-    /// Writes the files of the command line for photos of one run: explain.json, report.html and a folder a photo.
+    /// Writes what `candor explain --out` writes for photos of one run: explain.json, report.html and one folder per photo. `force` also replaces
+    /// files that Candor did not write, or that were changed since.
     #[staticmethod]
     fn save(py: Python<'_>, photos: Vec<Py<PhotoExplanation>>, folder: PathBuf, force: bool) -> PyResult<()> {
         py.detach(|| {

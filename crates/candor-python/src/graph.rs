@@ -38,7 +38,9 @@ struct Asked {
     shapes: HashMap<String, Vec<i64>>,
 }
 
-/// The model with gradients as further outputs, `grad_NAME` of each value of `wrt`.
+/// Adds gradients to a model (bytes or a path): one output `grad_NAME` for each value of `wrt`. Returns the bytes of an ONNX file.
+/// `of` is differentiated (None: the first output) with respect to `wrt` (empty: the float inputs); `seed` names a new input for ∂L/∂of
+/// (None: ones); `shapes` fixes sizes of inputs, −1 for a free one.
 #[pyfunction]
 pub fn gradient<'py>(
     py: Python<'py>,

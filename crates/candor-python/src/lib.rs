@@ -16,7 +16,7 @@ mod variants;
 
 use pyo3::prelude::*;
 
-/// The native part of Candor. Use the package `candor`.
+/// The native part of Candor, not a public interface: use the package `candor`.
 #[pymodule(gil_used = true)]
 mod _candor {
     #[pymodule_export]
@@ -32,7 +32,7 @@ mod _candor {
     #[pymodule_export]
     use super::scenes::{demo_model, demo_photos, scene};
 
-    /// The version, as `candor --version` prints it.
+    /// The version that `candor --version` prints.
     #[pymodule_export]
     #[allow(non_upper_case_globals, reason = "its name in Python")]
     const __version__: &str = env!("CARGO_PKG_VERSION");

@@ -47,8 +47,8 @@ fn method((name, set, levels, seed): Chosen) -> Method {
 
 #[pymethods]
 impl Model {
-    /// Opens a file, the model of a folder, or what hf:// names in the local cache. `sidecar` is a file that replaces the one beside the
-    /// model; `keys`, JSON, replaces some of its keys; `engine` is name, device, library and threads.
+    /// Opens an ONNX file, a folder that contains one, or `hf://OWNER/NAME` from the local cache. `sidecar` replaces the sidecar beside the
+    /// model; `keys`, a JSON object, replaces single keys of it; `engine` is (name, device, path of ONNX Runtime's library, number of threads).
     #[staticmethod]
     fn open(
         py: Python<'_>,
@@ -72,7 +72,7 @@ impl Model {
         })
     }
 
-    /// A model in memory; `name` stands for its path.
+    /// Opens the bytes of an ONNX file; results and errors use `name` as its path.
     #[staticmethod]
     fn from_bytes(
         py: Python<'_>,
@@ -88,7 +88,7 @@ impl Model {
         })
     }
 
-    /// The model of scenes that is inside.
+    /// Opens the embedded model of scenes.
     #[staticmethod]
     fn embedded(py: Python<'_>, keys: &str, engine: opening::Chosen) -> PyResult<Self> {
         py.detach(|| {
@@ -101,7 +101,7 @@ impl Model {
         })
     }
 
-    /// What the model is, as JSON: identity, classes, input shape, head, preprocessing and engine.
+    /// A JSON object that describes the model: identity, number of classes, input shape (C, H, W), head, preprocessing and engine.
     fn info(&self) -> PyResult<String> {
         let Classifier { model, preprocessing, sidecar_path, preprocessing_stated, .. } = &self.classifier;
         explanation::json(&json!({
@@ -118,24 +118,25 @@ impl Model {
         }))
     }
 
-    /// What the model file does not say, as the text of a sidecar that may lie anywhere.
+    /// The text of a sidecar with what the model file lacks. The class names are included, so that it works in any folder.
     fn sidecar(&self) -> PyResult<String> {
         let Classifier { sidecar, sidecar_path, .. } = &self.classifier;
         let labels = sidecar.labels.as_ref().map(|_| LabelSource::Names(self.labels()));
         Sidecar { labels, ..sidecar.clone() }.to_text(sidecar_path).map_err(candor::Error::from).raised()
     }
 
-    /// Names of the classes, in their order.
+    /// Names of the classes, by class index.
     fn labels(&self) -> Vec<String> {
         (0..self.classifier.model.classes).map(|c| self.classifier.labels.name(c)).collect()
     }
 
-    /// The number of the class that a name or a number in words means.
+    /// The index of the class with this name, or with this index given as text. LabelError if there is none.
     fn class_id(&self, query: &str) -> PyResult<usize> {
         self.classifier.labels.find_class(query).map_err(candor::Error::from).raised()
     }
 
-    /// A photo as the model's input, C×H×W.
+    /// A (name, photo) pair as the model's preprocessed input, C×H×W float32. The photo is a path, the bytes of a
+    /// file, or H×W×3 uint8 pixels; ImageError if it cannot be read.
     fn preprocess<'py>(
         &self,
         py: Python<'py>,
@@ -148,7 +149,8 @@ impl Model {
         PyArray1::from_vec(py, values).reshape(self.classifier.model.input_shape)
     }
 
-    /// Logits of N×C×H×W preprocessed values, N×K.
+    /// Logits of a preprocessed N×C×H×W float32 batch, as N×K float32. InputError for a wrong shape, an order
+    /// other than C, or values that are not finite.
     fn logits<'py>(
         &self,
         py: Python<'py>,
@@ -161,7 +163,8 @@ impl Model {
         PyArray1::from_vec(py, rows.concat()).reshape([count, model.classes])
     }
 
-    /// Explains photos, each with its name, for classes given by number or in words.
+    /// Explains photos, given as (name, photo) pairs, for classes given by index, by name, or as `top1`, `lowest` and the like. `chosen` is a
+    /// method's (name, parameters, levels, seed); `probe` also explains the class with the lowest score; `progress` is called with (done, total).
     #[pyo3(signature = (photos, classes, chosen, probe, progress))]
     fn explain(
         &self,
@@ -187,7 +190,8 @@ impl Model {
         })
     }
 
-    /// Attributes classes of N×C×H×W preprocessed values; a target that is None is the answer.
+    /// Explains one class of each image of a preprocessed N×C×H×W float32 batch; a target of None is the class with the highest score. Returns
+    /// maps (N×H×W), attributions per channel (N×C×H×W, None if the method has none) and logits (N×K).
     fn attribute<'py>(
         &self,
         py: Python<'py>,
@@ -208,7 +212,7 @@ impl Model {
         found.arrays(py, model.input_shape)
     }
 
-    /// The method and every parameter it uses, as JSON; compiles it.
+    /// A JSON object with the method's name and every parameter it uses, defaults included. The method is compiled for it.
     fn method_info(&self, py: Python<'_>, chosen: Chosen) -> PyResult<String> {
         let method = method(chosen);
         py.detach(|| {
@@ -219,22 +223,22 @@ impl Model {
         })
     }
 
-    /// Names and values of the weights of convolutions and matrix products, in the order of the layers.
+    /// Names and float32 values of the weights of Conv, Gemm and MatMul, in the order of the layers.
     fn weights<'py>(&self, py: Python<'py>) -> PyResult<Vec<variants::Named<'py>>> {
         variants::weights(py, &self.classifier.model.graph)
     }
 
-    /// The model with other values of some weights, by name.
+    /// A copy of the model with other values for the named weights; InputError for an unknown name or another shape.
     fn with_weights(&self, weights: HashMap<String, PyReadonlyArrayDyn<'_, f32>>) -> PyResult<Self> {
         variants::with_weights(&self.classifier, weights).map(Model::of)
     }
 
-    /// The model that takes a constant off its input first.
+    /// A copy of the model that subtracts a constant from its preprocessed input first.
     fn shifted(&self, constant: f32) -> PyResult<Self> {
         variants::shifted(&self.classifier, constant).raised().map(Model::of)
     }
 
-    /// Values inside the model, by name, for N×C×H×W preprocessed values.
+    /// The named intermediate values for a preprocessed N×C×H×W float32 batch; each begins with the batch axis.
     fn values<'py>(
         &self,
         py: Python<'py>,
@@ -244,7 +248,7 @@ impl Model {
         variants::values(py, &self.classifier, &inputs, &names)
     }
 
-    /// Names of the values that nodes make, in their order.
+    /// Names of the intermediate float values, in the order of the nodes that compute them.
     fn value_names(&self) -> Vec<String> {
         let graph = &self.classifier.model.graph;
         let floats = |&id: &ValueId| is_feature(graph, id);
@@ -252,7 +256,7 @@ impl Model {
         values.filter(floats).map(|id| graph.name(id).to_string()).collect()
     }
 
-    /// The method as an ONNX file.
+    /// The bytes of an ONNX model that computes the method: image and class in, logits and map out.
     fn export<'py>(&self, py: Python<'py>, chosen: Chosen) -> PyResult<Bound<'py, PyBytes>> {
         let Method { name, set, levels, seed } = method(chosen);
         let bytes = py.detach(|| {

@@ -51,7 +51,7 @@ impl Photo {
     }
 }
 
-/// Pixels, H×W×3, as a PNG file.
+/// The bytes of a PNG file of H×W×3 uint8 RGB pixels; ImageError for another shape or an order other than C.
 #[pyfunction]
 pub fn png<'py>(py: Python<'py>, pixels: PyReadonlyArray3<'py, u8>) -> PyResult<Bound<'py, PyBytes>> {
     let picture = picture("a photo", &pixels)?;

@@ -7,14 +7,14 @@ use pyo3::types::PyBytes;
 
 use crate::errors;
 
-/// Name, PNG file and the classes in it, by number, of each demo photo.
+/// Each demo photo as (name, bytes of a PNG file, indices of the classes in it).
 #[pyfunction]
 pub fn demo_photos(py: Python<'_>) -> Vec<(String, Bound<'_, PyBytes>, Vec<usize>)> {
     let all = embedded::demo_scenes().into_iter();
     all.map(|(name, png, classes)| (name.to_string(), PyBytes::new(py, png), classes)).collect()
 }
 
-/// The ONNX file of the model of scenes.
+/// The bytes of the ONNX file of the embedded model of scenes.
 #[pyfunction]
 pub fn demo_model(py: Python<'_>) -> Bound<'_, PyBytes> {
     PyBytes::new(py, embedded::MODEL)
@@ -23,7 +23,8 @@ pub fn demo_model(py: Python<'_>) -> Bound<'_, PyBytes> {
 /// Class, box and mask (H·W, row-major) of an object.
 type Object<'py> = (usize, [u32; 4], Bound<'py, PyArray1<bool>>);
 
-/// The scene of a seed: its picture, size×size×3, and its objects.
+/// The scene of a seed: its picture (size×size×3 uint8 RGB) and its objects, each as (class, box, mask): x0, y0, x1, y1 in
+/// pixels, x1 and y1 excluded, and size·size booleans, row by row.
 #[pyfunction]
 pub fn scene(py: Python<'_>, seed: u64, size: u32) -> PyResult<(Bound<'_, PyArray3<u8>>, Vec<Object<'_>>)> {
     let options = SceneOptions { size, ..SceneOptions::default() };
