@@ -182,7 +182,14 @@ impl Maker {
             .builder(graph, form.batch)
             .and_then(|b| Ok(b.with_external_initializer_file_in_memory(onnx::WEIGHTS, weights.into())?))
             .and_then(|mut b| b.commit_from_memory(&bytes));
-        made.map_err(|e| fail(NodeNames::of(&part).explain(&e.to_string()) + &self.device.remedy()))
+        made.map_err(|e| {
+            let reason = NodeNames::of(&part).explain(&e.to_string());
+            if self.device == Device::Cpu {
+                return fail(reason);
+            }
+            let reason = format!("{}{}", one_line(&reason).trim_end_matches('.'), self.device.remedy());
+            EngineError::Library { engine: NAME, reason }
+        })
     }
 
     fn builder(&self, graph: &Graph, batch: Option<usize>) -> ort::Result<SessionBuilder> {

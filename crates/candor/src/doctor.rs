@@ -193,23 +193,29 @@ impl Examination {
         value(self.criterion, c)
     }
 
-    /// Whether the answers say the same, where what layers see may be wrong: photos unlike those of training change it, and the balance is
-    /// the same for similar scales.
+    /// Whether the answers do not contradict: photos unlike those of training change what layers see, and the balance is much the same for
+    /// similar scales. Told classes contradict if other numbers have more right answers.
     fn agreed(&self, best: &Candidate, with_colours: bool) -> bool {
-        let by: fn(&Candidate) -> f64 = match self.criterion {
-            Criterion::Divergence | Criterion::Balance if self.varied => |c| c.score,
-            Criterion::TruthAndBalance => |c| c.log_likelihood.unwrap_or(f64::NEG_INFINITY),
-            _ => return true,
-        };
-        let other = self.candidates.iter().max_by(|a, b| by(a).total_cmp(&by(b)));
-        other.is_some_and(|other| same_numbers(other, best, with_colours))
+        let mut others = self.candidates.iter().filter(|c| !same_numbers(c, best, with_colours));
+        match self.criterion {
+            Criterion::Divergence | Criterion::Balance if self.varied => {
+                let highest = self.candidates.iter().max_by(|a, b| a.score.total_cmp(&b.score));
+                highest.is_some_and(|highest| same_numbers(highest, best, with_colours))
+            }
+            Criterion::TruthAndDivergence | Criterion::TruthAndBalance => {
+                !others.any(|c| c.accuracy > best.accuracy)
+            }
+            _ => true,
+        }
     }
 
-    /// Puts the best of the common candidates first, unless an uncommon one leads it clearly.
+    /// Puts the best of the common candidates first, unless an uncommon one leads it clearly, and true classes, if told, say so, too.
     fn prefer_common(&mut self) {
         let Some(common) = self.candidates.iter().position(|c| c.common) else { return };
         let first = &self.candidates[0];
-        if !(self.clear(first, &self.candidates[common]) && self.agreed(first, false)) {
+        let told = matches!(self.criterion, Criterion::TruthAndDivergence | Criterion::TruthAndBalance);
+        let contradicted = told && !self.agreed(first, false);
+        if contradicted || !self.clear(first, &self.candidates[common]) {
             self.candidates[..=common].rotate_right(1);
         }
     }
@@ -594,16 +600,20 @@ mod tests {
         assert_eq!(names, "imagenet|inceptioncolor = bgr|inception|unit|caffe");
         assert_eq!(certainty, Certainty::Hardly);
         // What is no preset comes first only where its lead is clear.
-        let uncommon = |lead: f64| {
-            let with = |name: &str, divergence| found(name, [1.0, 0.0, divergence, 0.0]);
-            let candidates =
-                vec![with("preset = \"raw\"\nscale = 0.004", 1.0), with("preset = \"unit\"", 1.0 + lead)];
-            let mut examined =
-                Examination { candidates, criterion: Criterion::Divergence, varied: false, alike: false };
+        let common_first = |lead: f64, right: f64, criterion: Criterion| {
+            let with = |name: &str, right, divergence| found(name, [right, 0.0, divergence, 0.0]);
+            let uncommon = with("preset = \"raw\"\nscale = 0.004", 0.95, 1.0);
+            let candidates = vec![uncommon, with("preset = \"unit\"", right, 1.0 + lead)];
+            let varied = criterion == Criterion::TruthAndDivergence;
+            let mut examined = Examination { candidates, criterion, varied, alike: false };
             examined.prefer_common();
-            examined.candidates[0].common
+            (examined.candidates[0].common, examined.certainty() == Certainty::Hardly)
         };
-        assert!(uncommon(0.001) && !uncommon(0.5));
+        assert!(common_first(0.001, 0.0, Criterion::Divergence).0);
+        assert!(!common_first(0.5, 0.0, Criterion::Divergence).0);
+        assert!(!common_first(0.5, 0.95, Criterion::TruthAndDivergence).0);
+        // Nor where others have more right answers.
+        assert_eq!(common_first(0.5, 1.0, Criterion::TruthAndDivergence), (true, true));
         // Untold, what the layers see decides, which the answers confirm here.
         let (names, certainty) = examined(Criterion::Divergence);
         assert!(names.starts_with("caffe|unit"), "{names}");
