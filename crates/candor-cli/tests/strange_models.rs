@@ -275,6 +275,15 @@ fn the_doctor_finds_the_preprocessing_and_writes_it() {
         desk.fails(&["doctor", "m.onnx", "0.png", "--truth", "truth.csv"], 2)
             .contains("truth.csv: CSV error: record 1 (line: 2")
     );
+    for (text, said) in [
+        ("", "truth.csv: names none of the given photos"),
+        ("0.png,99\n", "truth.csv: line 1: class 99"),
+        ("0.png,1\n0.png,0\n", "truth.csv: line 2: 0.png has two classes"),
+    ] {
+        desk.file("truth.csv", text);
+        let error = desk.fails(&["doctor", "m.onnx", "0.png", "--truth", "truth.csv"], 2);
+        assert!(error.contains(said), "{error}");
+    }
     desk.file("truth.csv", "other.png,1\n");
     assert!(
         desk.fails(&["doctor", "m.onnx", "0.png", "--truth", "truth.csv"], 2)

@@ -18,7 +18,7 @@ pub fn automatic(
     library: Option<&Path>,
     threads: usize,
 ) -> Result<(Box<dyn Engine>, Option<String>), EngineError> {
-    let named = std::env::var(ENGINE).unwrap_or_default();
+    let named = std::env::var_os(ENGINE).unwrap_or_default().to_string_lossy().trim().to_lowercase();
     match named.as_str() {
         "" | "auto" => Ok(match fast(library, threads) {
             Ok((engine, why)) => (engine, Some(why)),
@@ -31,7 +31,9 @@ pub fn automatic(
         "onnxruntime" => fast(library, threads).map(|(engine, _)| (engine, None)),
         _ => Err(EngineError::Library {
             engine: ENGINE,
-            reason: format!("there is no engine '{named}'; there are: auto, rten, onnxruntime"),
+            reason: format!(
+                "there is no engine '{named}', which this environment variable names; there are: auto, rten, onnxruntime"
+            ),
         }),
     }
 }

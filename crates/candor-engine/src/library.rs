@@ -1,7 +1,9 @@
 //! Finding ONNX Runtime's shared library: by name, by ORT_DYLIB_PATH, or inside an installed Python package.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Environment variable that names the library; the convention of the `ort` crate.
 pub const VARIABLE: &str = "ORT_DYLIB_PATH";
@@ -53,13 +55,39 @@ fn site_packages(root: &Path) -> Vec<PathBuf> {
     unix.chain([root.join("Lib/site-packages")]).filter(|p| p.is_dir()).collect()
 }
 
+/// The longest that is waited for an answer of `python3`.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Where `python3` looks for packages.
 fn python_packages() -> Vec<PathBuf> {
     let program = "import sys; print('\\n'.join(sys.path))";
-    let python =
-        |name: &str| Command::new(name).args(["-c", program]).output().ok().filter(|o| o.status.success());
-    let Some(output) = ["python3", "python"].into_iter().find_map(python) else { return vec![] };
-    String::from_utf8_lossy(&output.stdout).lines().filter(|l| !l.is_empty()).map(PathBuf::from).collect()
+    let Some(said) = ["python3", "python"].into_iter().find_map(|name| answer(name, program)) else {
+        return vec![];
+    };
+    said.lines().filter(|l| !l.is_empty()).map(PathBuf::from).collect()
+}
+
+/// What a Python program prints; `None` if it fails, or has not ended within [`PATIENCE`].
+fn answer(python: &str, program: &str) -> Option<String> {
+    let mut command = Command::new(python);
+    command.args(["-c", program]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().ok()?;
+    let begun = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => break,
+            Ok(None) if begun.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(2)),
+            _ => {
+                // It is of no use any more, whether it can be ended or not.
+                drop(child.kill());
+                drop(child.wait());
+                return None;
+            }
+        }
+    }
+    let mut said = vec![];
+    child.stdout.take()?.take(1 << 20).read_to_end(&mut said).ok()?;
+    Some(String::from_utf8_lossy(&said).into_owned())
 }
 
 /// The version in a library's name, as in `libonnxruntime.so.1.20.0`.
@@ -92,6 +120,22 @@ mod tests {
         assert_eq!(version("/x/libonnxruntime.so.1.20.0").as_deref(), Some("1.20.0"));
         assert_eq!(version("libonnxruntime.1.20.1.dylib").as_deref(), Some("1.20.1"));
         assert_eq!(version("libonnxruntime.so"), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_python_that_does_not_end_is_not_waited_for() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let python = |name: &str, script: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            answer(path.to_str().unwrap(), "")
+        };
+        assert_eq!(python("good", "echo /a; echo /b").as_deref(), Some("/a\n/b\n"));
+        assert_eq!(python("fails", "echo /a; exit 3"), None);
+        assert_eq!(python("hangs", "exec sleep 60"), None);
     }
 
     #[test]

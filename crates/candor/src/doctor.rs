@@ -19,7 +19,7 @@
 //! the right preprocessing first in all of three draws of 20 photos.
 //!
 //! By K and B, numbers are ranked by their mean over the ways of resizing. Those that are neither stated, nor a preset, nor pixels less a mean come first
-//! only if their lead over the best of those is clear. On 300 draws of 20 of 160
+//! only if their lead over the best of those is clear, and so does a way of resizing that is neither stated nor the whole photo. On 300 draws of 20 of 160
 //! photos and three networks, B then ranks the right numbers first in 299; without this rule in 245, J + B in 280, and with it in 293.
 //!
 //! A lead is clear if it is at least 0.1 in accuracy, or 0.1 nats of J or of the likelihood, or, for K and B, twice its standard error
@@ -81,6 +81,9 @@ pub struct Candidate {
     /// Whether it is stated, a preset, or pixels less a mean.
     #[serde(skip)]
     common: bool,
+    /// Whether its way of resizing is stated, or the most common one.
+    #[serde(skip)]
+    usual: bool,
     /// K or B with each photo left out, for the jackknife.
     #[serde(skip)]
     without: Vec<f64>,
@@ -209,14 +212,22 @@ impl Examination {
         }
     }
 
-    /// Puts the best of the common candidates first, unless an uncommon one leads it clearly, and true classes, if told, say so, too.
+    /// Puts the best of the common candidates first, unless an uncommon one leads it clearly; then, of its numbers, the usual way of
+    /// resizing, unless another leads it clearly. Told classes must not contradict a clear lead.
     fn prefer_common(&mut self) {
-        let Some(common) = self.candidates.iter().position(|c| c.common) else { return };
-        let first = &self.candidates[0];
+        self.prefer(|c, _| c.common);
+        self.prefer(|c, first| c.usual && same_numbers(c, first, true));
+    }
+
+    /// Puts the best of some candidates first, unless the first leads it clearly.
+    fn prefer(&mut self, is_one: impl Fn(&Candidate, &Candidate) -> bool) {
+        let Some(first) = self.candidates.first() else { return };
+        let Some(place) = self.candidates.iter().position(|c| is_one(c, first)) else { return };
+        let other = &self.candidates[place];
         let told = matches!(self.criterion, Criterion::TruthAndDivergence | Criterion::TruthAndBalance);
-        let contradicted = told && !self.agreed(first, false);
-        if contradicted || !self.clear(first, &self.candidates[common]) {
-            self.candidates[..=common].rotate_right(1);
+        let contradicted = told && (!self.agreed(first, false) || other.accuracy > first.accuracy);
+        if contradicted || !self.clear(first, other) {
+            self.candidates[..=place].rotate_right(1);
         }
     }
 
@@ -303,10 +314,12 @@ fn candidates(
             let text = format!("{numbers}{line}");
             let sidecar = Sidecar::parse(&text, Path::new(name));
             let made = sidecar.and_then(|s| s.preprocessing(None, [Some(height), Some(width)], channels));
-            // Grey has only one order of channels.
-            let Some(made) = made.ok().filter(|p| channels > 1 || p.color != ColorOrder::Bgr) else {
-                continue;
+            // Grey has only one order of channels, and a model that scales pixels itself takes them as they are.
+            let possible = |p: &Preprocessing| {
+                (channels > 1 || p.color != ColorOrder::Bgr)
+                    && (!model.takes_pixels || (p.scale, p.mean, p.std) == (1.0, [0.0; 3], [1.0; 3]))
             };
+            let Some(made) = made.ok().filter(possible) else { continue };
             all.push((format!("{name}; {way}"), made, text));
         }
     }
@@ -355,6 +368,7 @@ pub fn examine(
         }
         let (own, other) = scores.split_at(photos.len());
         let common = !["scale", "color"].iter().any(|key| sidecar.contains(key));
+        let usual = !["resize", "crop"].iter().any(|key| sidecar.contains(key));
         let mut found = judged(model, labels, (name, preprocessing, sidecar), own, other, truth);
         match observer.as_mut().map(|o| o.fit(&inputs[..photos.len()])).transpose()? {
             Some(Fit::Divergence(value, without)) => {
@@ -363,7 +377,7 @@ pub fn examine(
             Some(Fit::Balance(value, without)) => (found.balance, found.without) = (Some(value), without),
             None => {}
         }
-        candidates.push(Candidate { common, ..found });
+        candidates.push(Candidate { common, usual, ..found });
         given.push(scores);
         progress.step()?;
     }
@@ -499,6 +513,7 @@ fn judged(
         log_likelihood: of_known(&|i, class| least(all[i][class])),
         top: (0..scores.len()).map(top).collect(),
         common: false,
+        usual: false,
         without: vec![],
     }
 }
@@ -570,6 +585,7 @@ mod tests {
             log_likelihood: Some(likely),
             top: vec![],
             common: !numbers.contains("scale") && !numbers.contains("color"),
+            usual: true,
             without: [0.99, 1.0, 1.01].map(|share| share * divergence).into(),
         }
     }
@@ -603,6 +619,7 @@ mod tests {
         let common_first = |lead: f64, right: f64, criterion: Criterion| {
             let with = |name: &str, right, divergence| found(name, [right, 0.0, divergence, 0.0]);
             let uncommon = with("preset = \"raw\"\nscale = 0.004", 0.95, 1.0);
+            let uncommon = Candidate { without: vec![0.9, 1.0, 1.1], ..uncommon };
             let candidates = vec![uncommon, with("preset = \"unit\"", right, 1.0 + lead)];
             let varied = criterion == Criterion::TruthAndDivergence;
             let mut examined = Examination { candidates, criterion, varied, alike: false };

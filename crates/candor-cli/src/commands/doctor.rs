@@ -59,14 +59,19 @@ struct Printed<'p> {
 
 pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     let setup = setup::open(&args.model)?;
-    let truth = args.truth.as_deref().map(|path| truth(path, &setup.labels)).transpose()?.unwrap_or_default();
-    let (mut photos, mut known) = (vec![], vec![]);
+    let names: Vec<String> = args
+        .images
+        .iter()
+        .map(|path| path.file_name().map(|n| n.to_string_lossy().to_string()).unwrap_or_default())
+        .collect();
+    let read = |path: &Path| truth(path, &setup.labels, &names);
+    let truth = args.truth.as_deref().map(read).transpose()?.unwrap_or_default();
+    let known: Vec<Option<usize>> = names.iter().map(|name| truth.get(name).copied()).collect();
+    let mut photos = vec![];
     for path in &args.images {
         photos.push(setup.preprocessing.read(path)?.photo);
-        let name = path.file_name().map(|n| n.to_string_lossy().to_string()).unwrap_or_default();
-        known.push(truth.get(&name).copied());
     }
-    if !truth.is_empty() && known.iter().all(Option::is_none) {
+    if args.truth.is_some() && known.iter().all(Option::is_none) {
         return Err(Usage(format!(
             "{}: names none of the given photos; each line must be a photo's file name and its class",
             args.truth.as_deref().unwrap_or(Path::new("")).display()
@@ -123,7 +128,8 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
             let answers = top.iter().map(|c| format!("{} {:.3}", c.name, c.probability)).collect::<Vec<_>>();
             text += &format!("  {}: {}\n", path.display(), answers.join(", "));
         }
-        if !best.sidecar.is_empty() && written.is_none() {
+        let certain = found.certainty() != Certainty::Cannot;
+        if certain && !best.sidecar.is_empty() && written.is_none() {
             text += &format!("To state it, write to {}:\n", setup.sidecar_path.display());
             text += &best.sidecar.lines().map(|line| format!("  {line}\n")).collect::<String>();
         }
@@ -135,8 +141,9 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// True classes by the photos' names, from the first two columns of a CSV. A first line without a known class is a header.
-fn truth(path: &Path, labels: &Labels) -> Result<BTreeMap<String, usize>> {
+/// True classes by the photos' names, from the first two columns of a CSV. A first line that names none of `photos` and no known class is a
+/// header.
+fn truth(path: &Path, labels: &Labels, photos: &[String]) -> Result<BTreeMap<String, usize>> {
     let text =
         file::read_text(path, MOST_BYTES).with_context(|| format!("{}: cannot be read", path.display()))?;
     let mut reader =
@@ -150,12 +157,17 @@ fn truth(path: &Path, labels: &Labels) -> Result<BTreeMap<String, usize>> {
         let (Some(name), Some(class)) = (row.get(0), row.get(1)) else {
             return Err(at("is not NAME,CLASS".to_string()).into());
         };
+        let file = Path::new(name).file_name().map(|n| n.to_string_lossy().to_string());
+        let file = file.unwrap_or_else(|| name.to_string());
         match labels.find_class(class) {
-            Ok(class) => {
-                let file = Path::new(name).file_name().map(|n| n.to_string_lossy().to_string());
-                classes.insert(file.unwrap_or_else(|| name.to_string()), class);
-            }
-            Err(_) if number == 0 => {}
+            Ok(class) => match classes.insert(file.clone(), class) {
+                Some(before) if before != class => {
+                    let classes = [before, class].map(|c| labels.name(c)).join(" and ");
+                    return Err(at(format!("{file} has two classes, {classes}")).into());
+                }
+                _ => {}
+            },
+            Err(_) if number == 0 && !photos.contains(&file) => {}
             Err(e) => return Err(at(e.to_string()).into()),
         }
     }
