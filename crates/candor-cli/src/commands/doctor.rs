@@ -287,6 +287,7 @@ fn verdict(found: &Examination) -> String {
             let (what, sign) = match found.criterion {
                 Criterion::Divergence | Criterion::TruthAndDivergence => ("divergence", -1.0),
                 Criterion::Balance | Criterion::TruthAndBalance => ("balance", 1.0),
+                Criterion::AnswersAndBalance => ("score and balance", 1.0),
                 Criterion::Answers | Criterion::Truth => ("score", 1.0),
             };
             let [first, second] = [best, n].map(|c| sign * found.value(c));
