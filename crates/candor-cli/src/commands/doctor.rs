@@ -59,11 +59,7 @@ struct Printed<'p> {
 
 pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     let setup = setup::open(&args.model)?;
-    let names: Vec<String> = args
-        .images
-        .iter()
-        .map(|path| path.file_name().map(|n| n.to_string_lossy().to_string()).unwrap_or_default())
-        .collect();
+    let names: Vec<String> = args.images.iter().map(|path| file_name(path)).collect();
     let read = |path: &Path| truth(path, &setup.labels, &names);
     let truth = args.truth.as_deref().map(read).transpose()?.unwrap_or_default();
     let known: Vec<Option<usize>> = names.iter().map(|name| truth.get(name).copied()).collect();
@@ -141,6 +137,11 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A photo's name without its folders; the whole path if it ends in none.
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().to_string()
+}
+
 /// True classes by the photos' names, from the first two columns of a CSV. A first line that names none of `photos` and no known class is a
 /// header.
 fn truth(path: &Path, labels: &Labels, photos: &[String]) -> Result<BTreeMap<String, usize>> {
@@ -157,8 +158,7 @@ fn truth(path: &Path, labels: &Labels, photos: &[String]) -> Result<BTreeMap<Str
         let (Some(name), Some(class)) = (row.get(0), row.get(1)) else {
             return Err(at("is not NAME,CLASS".to_string()).into());
         };
-        let file = Path::new(name).file_name().map(|n| n.to_string_lossy().to_string());
-        let file = file.unwrap_or_else(|| name.to_string());
+        let file = file_name(Path::new(name));
         match labels.find_class(class) {
             Ok(class) => match classes.insert(file.clone(), class) {
                 Some(before) if before != class => {
