@@ -161,7 +161,13 @@ impl Engine for OnnxRuntime {
     fn compile(&self, graph: &Graph) -> Result<Box<dyn Session>, EngineError> {
         graph.check().map_err(|e| EngineError::Compile { engine: NAME, reason: e.to_string() })?;
         let maker = self.maker.clone();
-        Ok(Box::new(OnnxRuntimeSession { maker, graph: graph.clone(), expected: vec![], made: vec![] }))
+        Ok(Box::new(OnnxRuntimeSession {
+            maker,
+            graph: graph.clone(),
+            expected: vec![],
+            made: vec![],
+            spared: 0,
+        }))
     }
 
     /// Two searches of MobileNetV2 take a sixth less time in one batch; larger batches are not faster (book/src/results/speed.md). Other
@@ -239,6 +245,10 @@ struct Form {
 /// their sessions anew each time would cost time, and memory that the allocator does not return completely.
 const SIZES: usize = 3;
 
+/// Number of runs for a part of the outputs that a session for all outputs serves, if there is one: a session of its own would hold the
+/// weights again.
+const RUNS_OF_WHOLE: usize = 8;
+
 /// A graph with its sessions, each made when it is first needed.
 struct OnnxRuntimeSession {
     maker: Maker,
@@ -246,6 +256,8 @@ struct OnnxRuntimeSession {
     /// The batch sizes announced last, at most [`SIZES`] of them, newest first.
     expected: Vec<usize>,
     made: Vec<(Form, Shared)>,
+    /// Runs that the session for all outputs has served for a part of them.
+    spared: usize,
 }
 
 /// A session that a loop keeps alive, even if it is dropped here.
@@ -318,14 +330,27 @@ impl Loop {
 }
 
 impl OnnxRuntimeSession {
-    /// The form that a run with these inputs and this number of outputs needs. `inputs` are the last of the graph's inputs.
-    fn form(&self, inputs: &[&Tensor], outputs: usize) -> Form {
+    /// The form that a run for all outputs with these inputs needs. `inputs` are the last of the graph's inputs.
+    fn whole(&self, inputs: &[&Tensor]) -> Form {
         let before = self.graph.inputs.len() - inputs.len();
         let is = |batch: usize| {
             let mut given = batches(&self.graph).filter(|(i, _)| *i >= before);
             given.all(|(i, k)| inputs[i - before].shape().first() == Some(&(k * batch)))
         };
-        Form { batch: self.expected.first().copied().filter(|&batch| is(batch)), outputs }
+        let batch = self.expected.first().copied().filter(|&batch| is(batch));
+        Form { batch, outputs: self.graph.outputs.len() }
+    }
+
+    /// The form for a run of the first `outputs` outputs. A part has one session for all batch sizes.
+    fn form(&mut self, inputs: &[&Tensor], outputs: usize) -> Form {
+        let (whole, part) = (self.whole(inputs), Form { batch: None, outputs });
+        let is_made = |form: &Form| self.made.iter().any(|(made, _)| made == form);
+        if outputs == whole.outputs {
+            return whole;
+        }
+        let spares = !is_made(&part) && is_made(&whole) && self.spared < RUNS_OF_WHOLE;
+        self.spared += usize::from(spares);
+        if spares { whole } else { part }
     }
 
     /// The session for a form; it is made if there is none.
@@ -350,7 +375,8 @@ impl Session for OnnxRuntimeSession {
         let given: Result<Vec<SessionInputValue<'_>>, ort::Error> =
             inputs.iter().map(|t| to_ort(t)).collect();
         let given = given.map_err(failed)?;
-        let session = self.find(self.form(inputs, outputs))?;
+        let form = self.form(inputs, outputs);
+        let session = self.find(form)?;
         let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
         let values = session.run(given.as_slice()).map_err(failed)?;
         (0..outputs).map(|i| from_ort(&values[i]).map_err(failed)).collect()
@@ -362,7 +388,7 @@ impl Session for OnnxRuntimeSession {
         constants: Vec<&'t Tensor>,
     ) -> Result<LoopState<'t>, EngineError> {
         let last: Vec<&Tensor> = state.iter().chain(constants.iter().copied()).collect();
-        let session = self.find(self.form(&last, self.graph.outputs.len()))?;
+        let session = self.find(self.whole(&last))?;
         let device = self.maker.device.memory().map_err(failed)?;
         let looped = Loop::begin(session, &state, &constants, &device).map_err(failed)?;
         Ok(LoopState { state: vec![], constants: vec![], own: Some(Box::new(looped)) })

@@ -32,22 +32,29 @@ pub struct Found {
 pub struct Look {
     /// The part, as fractions of the image: top, left, bottom, right.
     pub part: [f64; 4],
-    /// The enlarged part at the cut before the masks.
-    pub(super) prepared: Arc<Prepared>,
+    /// The enlarged part at the cut before the masks, if masks are learned on it.
+    pub(super) prepared: Option<Arc<Prepared>>,
     /// Log-odds of the class in the cut-out, above the null: mean over the part and over cut-outs with less and with more margin.
     pub evidence: f64,
+}
+
+/// A cut-out with its logits.
+#[derive(Debug)]
+struct Enlarged {
+    image: Vec<f32>,
+    logits: Vec<f32>,
 }
 
 /// A window's cut-outs, one per margin; the first is the part on which masks are learned.
 struct Looked {
     part: [f64; 4],
-    cuts: Vec<Arc<Prepared>>,
+    cuts: Vec<Arc<Enlarged>>,
 }
 
 impl Looked {
     /// Evidence for a query's class: the mean over the cut-outs of its log-odds above the null.
     fn evidence(&self, query: &Query, floor: f64) -> f64 {
-        let above = self.cuts.iter().map(|cut| query.log_odds(&cut.reference) - floor);
+        let above = self.cuts.iter().map(|cut| query.log_odds(&cut.logits) - floor);
         above.sum::<f64>() / self.cuts.len().max(1) as f64
     }
 }
@@ -58,9 +65,9 @@ fn is_answer(prepared: &Prepared, l: &Learned) -> bool {
 }
 
 impl Look {
-    /// The enlarged part at the cut before the masks.
-    pub fn prepared(&self) -> &Prepared {
-        &self.prepared
+    /// The enlarged part at the cut before the masks, if masks are learned on it.
+    pub fn prepared(&self) -> Option<&Prepared> {
+        self.prepared.as_deref()
     }
 }
 
@@ -176,7 +183,7 @@ impl Learner {
         let places: Vec<(usize, Place)> =
             all.iter().enumerate().filter_map(|(q, l)| Some((q, unsure(l)?))).collect();
         let looks = self.looks(model, prepared, &places.iter().map(|(_, p)| *p).collect::<Vec<_>>())?;
-        let mut first: Vec<*const Prepared> = vec![];
+        let mut first: Vec<*const Enlarged> = vec![];
         for ((q, place), looked) in places.into_iter().zip(looks) {
             let l = &mut all[q];
             for cut in &looked.cuts {
@@ -188,11 +195,15 @@ impl Learner {
             let evidence = looked.evidence(&l.query, l.query.floor);
             let (ground, p_value) = self.false_alarms.judge(&place, Some(evidence), true);
             let Looked { part, cuts } = looked;
-            let look = cuts.into_iter().next().map(|prepared| Look { part, prepared, evidence });
-            if let Some(look) = look.as_ref().filter(|_| ground == Ground::CloserLook) {
-                l.query.reference.clone_from(&look.prepared.reference);
+            let mut prepared = None;
+            if let Some(cut) = cuts.first().filter(|_| ground == Ground::CloserLook) {
+                let mut made = self.prepare_part(model, &[&cut.image])?;
+                made[0].reference.clone_from(&cut.logits);
+                prepared = made.pop().map(Arc::new);
+                l.query.reference.clone_from(&cut.logits);
                 l.query.place = None;
             }
+            let look = Some(Look { part, prepared, evidence });
             l.found = Some(Found { place, ground, p_value, look });
         }
         Ok(())
@@ -207,11 +218,13 @@ impl Learner {
                 each.push(part);
             }
         }
-        let images: Vec<Vec<f32>> =
-            each.iter().map(|&part| cut_out(&prepared.image, model.input_shape, part)).collect();
-        let images: Vec<&[f32]> = images.iter().map(Vec::as_slice).collect();
-        let looked: Vec<Arc<Prepared>> =
-            self.prepare_images(model, &images, false)?.into_iter().map(Arc::new).collect();
+        let Some(test) = &mut self.places else { return Ok(vec![]) };
+        let mut looked: Vec<Arc<Enlarged>> = vec![];
+        for &part in &each {
+            let image = cut_out(&prepared.image, model.input_shape, part);
+            let logits = test.answer(model, &image)?;
+            looked.push(Arc::new(Enlarged { image, logits }));
+        }
         let of = |part: &[f64; 4]| each.iter().position(|e| e == part).map(|i| looked[i].clone());
         let cuts =
             |parts: [[f64; 4]; 3]| Looked { part: parts[0], cuts: parts.iter().filter_map(of).collect() };
@@ -263,13 +276,18 @@ impl Learner {
     fn empty_logits(&mut self, cases: &[(&Prepared, usize)]) -> Result<(Vec<Vec<f32>>, Vec<Passes>)> {
         let mut images: Vec<&Prepared> = vec![];
         let (mut of_case, mut passes) = (vec![], vec![]);
+        let null = |prepared: &Prepared| prepared.places.as_ref().and_then(|places| places.null.clone());
         for &(prepared, _) in cases {
             let new = !images.last().is_some_and(|last| std::ptr::eq(*last, prepared));
             if new {
                 images.push(prepared);
             }
             of_case.push(images.len() - 1);
-            passes.push(Passes { forward: new.into(), backward: 0 });
+            passes.push(Passes { forward: (new && null(prepared).is_none()).into(), backward: 0 });
+        }
+        let known: Option<Vec<Vec<f32>>> = images.iter().map(|prepared| null(prepared)).collect();
+        if let Some(logits) = known {
+            return Ok((of_case.into_iter().map(|i| logits[i].clone()).collect(), passes));
         }
         let (blank, zeros) = (self.blank(), self.step.masks(0.0));
         let blanks: Vec<Case<'_>> = images.iter().map(|prepared| Case { prepared, query: &blank }).collect();

@@ -23,11 +23,13 @@ pub(super) struct Keeping {
     most: Option<(f64, Seen)>,
 }
 
+/// Masks with their size, the λ of their step, and the logits that they leave.
 #[derive(Clone, Debug)]
-struct Seen {
+pub(super) struct Seen {
     size: f64,
-    lambda: f32,
-    masks: Vec<Vec<f32>>,
+    pub lambda: f32,
+    pub masks: Vec<Vec<f32>>,
+    pub logits: Vec<f32>,
 }
 
 impl Keeping {
@@ -36,13 +38,13 @@ impl Keeping {
         Keeping { lambda, aim, kept: None, most: None }
     }
 
-    /// Records masks with the fraction of the evidence that they keep and with their size. λ is adapted, and sparse masks are accepted,
-    /// only once masks had time to decrease from their start (`settled`).
-    pub fn observe(&mut self, share: f64, size: f64, masks: &[Vec<f32>], settled: bool) {
+    /// Records masks and their logits, with the fraction of the evidence that they keep and with their size. λ is adapted, and sparse
+    /// masks are accepted, only once masks had time to decrease from their start (`settled`).
+    pub fn observe(&mut self, share: f64, size: f64, (masks, logits): (&[Vec<f32>], &[f32]), settled: bool) {
         if self.aim <= 0.0 {
             return;
         }
-        let seen = || Seen { size, lambda: self.lambda, masks: masks.to_vec() };
+        let seen = || Seen { size, lambda: self.lambda, masks: masks.to_vec(), logits: logits.to_vec() };
         if settled && share >= LEAST && self.kept.as_ref().is_none_or(|kept| size < kept.size) {
             self.kept = Some(seen());
         }
@@ -66,10 +68,9 @@ impl Keeping {
         self.most.as_ref().map(|(_, seen)| seen.masks.clone())
     }
 
-    /// The masks to return, with their λ; `None` if λ was not fitted.
-    pub fn found(self) -> Option<(Vec<Vec<f32>>, f32)> {
-        let seen = self.kept.or(self.most.map(|(_, seen)| seen)).filter(|_| self.aim > 0.0)?;
-        Some((seen.masks, seen.lambda))
+    /// The masks to return; `None` if λ was not fitted.
+    pub fn found(self) -> Option<Seen> {
+        self.kept.or(self.most.map(|(_, seen)| seen)).filter(|_| self.aim > 0.0)
     }
 }
 
@@ -84,33 +85,34 @@ mod tests {
     #[test]
     fn the_sparsest_mask_that_keeps_the_evidence_is_found() {
         let mut k = Keeping::new(1.0, 0.95);
-        k.observe(1.0, 9.0, &mask(0.9), false);
+        k.observe(1.0, 9.0, (&mask(0.9), &[0.9]), false);
         assert!(k.lost() && k.lambda == 1.0, "gates are still on their way down");
-        k.observe(1.0, 5.0, &mask(0.5), true);
+        k.observe(1.0, 5.0, (&mask(0.5), &[0.5]), true);
         assert!(!k.lost() && k.lambda > 1.0, "nothing was lost");
-        k.observe(0.92, 3.0, &mask(0.3), true);
-        k.observe(0.4, 1.0, &mask(0.1), true);
+        k.observe(0.92, 3.0, (&mask(0.3), &[0.3]), true);
+        k.observe(0.4, 1.0, (&mask(0.1), &[0.1]), true);
         assert!(k.lambda < 1.0, "too much was lost");
-        k.observe(0.97, 4.0, &mask(0.4), true);
-        assert_eq!(k.found().unwrap().0, mask(0.3));
+        k.observe(0.97, 4.0, (&mask(0.4), &[0.4]), true);
+        let found = k.found().unwrap();
+        assert_eq!((found.masks, found.logits), (mask(0.3), vec![0.3]));
     }
 
     #[test]
     fn where_none_keeps_enough_the_search_goes_on_from_what_keeps_most() {
         let mut k = Keeping::new(1.0, 0.95);
-        k.observe(0.6, 2.0, &mask(0.2), true);
-        k.observe(0.3, 1.0, &mask(0.1), true);
+        k.observe(0.6, 2.0, (&mask(0.2), &[0.2]), true);
+        k.observe(0.3, 1.0, (&mask(0.1), &[0.1]), true);
         assert!(k.lost());
         let before = k.lambda;
         assert_eq!(k.again(), Some(mask(0.2)));
         assert!(k.lambda < 0.3 * before);
-        assert_eq!(k.found().unwrap().0, mask(0.2));
+        assert_eq!(k.found().unwrap().masks, mask(0.2));
     }
 
     #[test]
     fn a_lambda_that_is_set_stays() {
         let mut k = Keeping::new(1.0, 0.0);
-        k.observe(0.1, 1.0, &mask(0.1), true);
+        k.observe(0.1, 1.0, (&mask(0.1), &[0.1]), true);
         assert!(k.lambda == 1.0 && !k.lost() && k.found().is_none());
     }
 }

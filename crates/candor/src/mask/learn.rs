@@ -1,10 +1,11 @@
 //! Learns the masks of several queries, of one image or of several, in one batch.
 
 use crate::progress::{Cancelled, Progress};
+use candor_graph::flops;
 use candor_graph::tensor::Tensor;
 
 use super::evidence::{Found, Look};
-use super::keep::{self, Keeping};
+use super::keep::{self, Keeping, Seen};
 use super::levels::Level;
 use super::masked::{Masked, masked};
 use super::objective::{Objective, Query};
@@ -97,8 +98,9 @@ impl Learner {
         let prefix =
             if cut.prefix.nodes.is_empty() { None } else { Some(model.engine.compile(&cut.prefix)?) };
         let coarsest = levels.last().filter(|_| settings.places && has_crowd(model.classes));
+        let before = flops::forward(&cut.prefix, 1);
         Ok(Learner {
-            places: coarsest.map(|level| PlaceTest::new(model, level)).transpose()?,
+            places: coarsest.map(|level| PlaceTest::new(model, level, before)).transpose()?,
             false_alarms: FalseAlarms::built_in(model.classes),
             level_crossing: levels.iter().map(|l| cut.crossing.iter().position(|c| *c == l.value)).collect(),
             crossing_is_image: cut.crossing.iter().map(|&c| c == model.input).collect(),
@@ -133,19 +135,17 @@ impl Learner {
     /// # Errors
     /// If the engine fails.
     pub fn prepare_all(&mut self, model: &Model, images: &[&[f32]]) -> Result<Vec<Prepared>> {
-        self.prepare_images(model, images, true)
-    }
-
-    /// [`Learner::prepare_all`], with or without evaluating windows.
-    pub(super) fn prepare_images(
-        &mut self,
-        model: &Model,
-        images: &[&[f32]],
-        with_places: bool,
-    ) -> Result<Vec<Prepared>> {
         let mut all: Vec<Prepared> = vec![];
         for part in images.chunks(self.step.images()) {
-            all.extend(self.prepare_part(model, part, with_places)?);
+            all.extend(self.prepare_part(model, part)?);
+        }
+        if let Some(test) = &mut self.places {
+            for prepared in &mut all {
+                let places = test.test(model, &prepared.image)?;
+                prepared.reference = places.whole().to_vec();
+                prepared.places = Some(places);
+            }
+            return Ok(all);
         }
         let ones = self.step.masks(1.0);
         let blank = self.blank();
@@ -158,7 +158,8 @@ impl Learner {
         Ok(all)
     }
 
-    fn prepare_part(&mut self, model: &Model, part: &[&[f32]], with_places: bool) -> Result<Vec<Prepared>> {
+    /// Images at the cut, without their logits.
+    pub(super) fn prepare_part(&mut self, model: &Model, part: &[&[f32]]) -> Result<Vec<Prepared>> {
         let at = |e| Error::graph(&model.info.path, e);
         let images = match part {
             [one] => model.input_tensor(one)?,
@@ -177,11 +178,6 @@ impl Learner {
                 places: None,
             })
             .collect();
-        if let Some(test) = self.places.as_mut().filter(|_| with_places) {
-            for (prepared, image) in all.iter_mut().zip(part) {
-                prepared.places = Some(test.test(model, image)?);
-            }
-        }
         for &is_image in &self.crossing_is_image {
             let value =
                 if is_image && self.prefix.is_none() { Some(images.clone()) } else { computed.next() };
@@ -286,7 +282,7 @@ impl Learner {
         let open: Vec<usize> = (0..cases.len()).filter(|&q| !self.is_known(&learned[q])).collect();
         self.step.expect(open.len());
         // If a closer look showed the class, its masks are learned on the cut-out.
-        let image = |q: usize| learned[q].look().map_or(cases[q].0, |look| look.prepared.as_ref());
+        let image = |q: usize| learned[q].look().and_then(Look::prepared).unwrap_or(cases[q].0);
         let rows: Vec<Case<'_>> =
             open.iter().map(|&q| Case { prepared: image(q), query: &learned[q].query }).collect();
         let batches = self.step.batches(&rows);
@@ -304,14 +300,17 @@ impl Learner {
             found.extend(self.search(model, &rows[part.clone()], &lambdas, &mut tick)?);
         }
         progress.steps((steps - ticks) as u64)?;
-        let kept = self.step.logits(&rows, &found.iter().map(|f| &f.masks).collect::<Vec<_>>())?;
-        for ((&q, kept_logits), Searched { masks, lambda, losses, passes }) in
-            open.iter().zip(kept).zip(found)
-        {
+        let unknown = || (0..open.len()).filter(|&i| found[i].logits.is_empty());
+        let (cases, masks): (Vec<Case<'_>>, Vec<_>) = unknown().map(|i| (rows[i], &found[i].masks)).unzip();
+        let logits = self.step.logits(&cases, &masks)?;
+        for (i, logits) in unknown().collect::<Vec<_>>().into_iter().zip(logits) {
+            found[i].logits = logits;
+            found[i].passes.forward += 1;
+        }
+        for (&q, Searched { masks, logits, lambda, losses, passes }) in open.iter().zip(found) {
             let l = &mut learned[q];
-            (l.kept_logits, l.masks, l.losses, l.lambda) = (kept_logits, masks, losses, lambda);
+            (l.kept_logits, l.masks, l.losses, l.lambda) = (logits, masks, losses, lambda);
             l.passes += passes;
-            l.passes.forward += 1;
         }
         for l in &mut learned {
             l.losses.push(self.loss(l.lambda, &l.query, &l.kept_logits, &l.masks));
@@ -330,6 +329,7 @@ impl Learner {
         let aim = if self.settings.objective == Objective::Evidence { self.settings.keep } else { 0.0 };
         let nothing = |(case, &lambda): (&Case<'_>, &f32)| Searched {
             masks: self.step.start(case.query),
+            logits: vec![],
             lambda,
             losses: vec![],
             passes: Passes::default(),
@@ -356,15 +356,15 @@ impl Learner {
                 if let Some(masks) = keeping[q].again() {
                     found[q].masks = masks;
                 }
-                let case = [Case { prepared: cases[q].prepared, query: cases[q].query }];
+                let case = [cases[q]];
                 let steps = (self.settings.iterations / 2).max(1);
                 let one = (&mut [&mut found[q]][..], &mut [&mut keeping[q]][..]);
                 self.round(model, &case, (steps, 0), one, &mut |_| Ok(()))?;
             }
         }
         for (found, keeping) in found.iter_mut().zip(keeping) {
-            if let Some((masks, lambda)) = keeping.found() {
-                (found.masks, found.lambda) = (masks, lambda);
+            if let Some(Seen { masks, logits, lambda, .. }) = keeping.found() {
+                (found.masks, found.logits, found.lambda) = (masks, logits, lambda);
             }
         }
         Ok(found)
@@ -395,7 +395,8 @@ impl Learner {
                 found[i].passes += Passes { forward: 1, backward: 1 };
                 let loss = self.total(lambdas[i], cases[i].query, logits, *size);
                 if let Some(before) = &before {
-                    keeping[i].observe(share(cases[i].query, logits), *size, &before[i], step >= first);
+                    let share = share(cases[i].query, logits);
+                    keeping[i].observe(share, *size, (&before[i], logits), step >= first);
                     if returned == Returned::Best && found[i].beaten_by(loss) {
                         found[i].masks.clone_from(&before[i]);
                     }
@@ -419,7 +420,7 @@ impl Learner {
             found[i].passes.forward += 1;
             let size = self.step.size(&masks);
             let loss = self.total(keeping[i].lambda, cases[i].query, logits, size);
-            keeping[i].observe(share(cases[i].query, logits), size, &masks, true);
+            keeping[i].observe(share(cases[i].query, logits), size, (&masks, logits), true);
             if returned == Returned::Last || returned == Returned::Best && found[i].beaten_by(loss) {
                 found[i].masks = masks;
             }
@@ -453,6 +454,8 @@ impl Learner {
 /// Result of a search.
 struct Searched {
     masks: Vec<Vec<f32>>,
+    /// Logits at the masks; empty if they were not computed.
+    logits: Vec<f32>,
     lambda: f32,
     /// Total loss before each step.
     losses: Vec<f64>,

@@ -41,6 +41,8 @@ pub(super) struct PlaceTest {
     grid: [usize; 2],
     fixed_batch: Option<usize>,
     rows: usize,
+    /// Whether the level is all that the last layers read, so that without it they give the null.
+    alone: bool,
     multi_label: bool,
     passes: Passes,
 }
@@ -51,6 +53,8 @@ pub(super) struct Places {
     crossing: Vec<Tensor>,
     /// Logits of each window, in the order of [`windows::over`].
     logits: Vec<Vec<f32>>,
+    /// Logits with every mask zero, where the last layers tell them.
+    pub null: Option<Vec<f32>>,
 }
 
 /// The window that shows a class best.
@@ -78,13 +82,15 @@ impl Place {
 }
 
 impl PlaceTest {
-    /// Compiles the layers before and after a level.
-    pub fn new(model: &Model, coarsest: &Level) -> Result<Self> {
+    /// Compiles the layers before and after a level. `before`: operations for an image in front of the first mask, which are done twice.
+    pub fn new(model: &Model, coarsest: &Level, before: u64) -> Result<Self> {
         let Parts { cut, mask, windows, grid, rows } =
             parts(model, coarsest).map_err(|e| Error::graph(&model.info.path, e))?;
-        let behind = flops::forward_from(&cut.suffix, &[mask], 1) * (windows.len() - 1) as u64;
-        // In addition to one pass, which is that of the whole grid.
-        let more = behind.div_ceil(flops::forward(&model.graph, 1).max(1));
+        let alone = cut.crossing == [coarsest.value];
+        // The whole grid is part of the photo's pass.
+        let more = windows.len() - 1 + usize::from(alone);
+        let behind = flops::forward_from(&cut.suffix, &[mask], 1) * more as u64;
+        let more = (before + behind).div_ceil(flops::forward(&model.graph, 1).max(1));
         Ok(PlaceTest {
             features: model.engine.compile(&cut.prefix)?,
             tail: model.engine.compile(&cut.suffix)?,
@@ -92,12 +98,14 @@ impl PlaceTest {
             windows,
             grid,
             fixed_batch: model.fixed_batch,
+            alone,
             multi_label: model.is_sigmoid(),
-            passes: Passes { forward: 1 + more, backward: 0 },
+            passes: Passes { forward: more, backward: 0 },
         })
     }
 
-    /// Passes for testing an image: one, and the windows' part of a pass by arithmetic operations, rounded up.
+    /// Passes for testing an image, beyond its own: the part of a pass that is done twice and the windows', by arithmetic operations,
+    /// rounded up.
     pub fn passes(&self) -> Passes {
         self.passes
     }
@@ -105,10 +113,22 @@ impl PlaceTest {
     /// Evaluates the windows of an image (C·H·W preprocessed values).
     pub fn test(&mut self, model: &Model, image: &[f32]) -> Result<Places> {
         let crossing = self.features.run(&[&model.input_tensor(image)?])?;
-        let masks = self.windows.iter().map(|w| (*w, gain(w, self.grid))).collect::<Vec<_>>();
-        let logits = self.logits(&crossing, &masks)?;
+        let mut masks: Vec<_> = self.windows.iter().map(|w| (*w, gain(w, self.grid))).collect();
+        if self.alone {
+            masks.push((Window::whole(self.grid), 0.0));
+        }
+        let mut logits = self.logits(&crossing, &masks)?;
         logits.iter().try_for_each(|row| model.check_scores(row))?;
-        Ok(Places { crossing, logits })
+        let null = if self.alone { logits.pop() } else { None };
+        Ok(Places { crossing, logits, null })
+    }
+
+    /// Logits of an image (C·H·W preprocessed values) alone.
+    pub fn answer(&mut self, model: &Model, image: &[f32]) -> Result<Vec<f32>> {
+        let crossing = self.features.run(&[&model.input_tensor(image)?])?;
+        let answer = self.logits(&crossing, &[(Window::whole(self.grid), 1.0)])?.swap_remove(0);
+        model.check_scores(&answer)?;
+        Ok(answer)
     }
 
     /// Logits of an image with its features in each window multiplied by the window's factor, and zero outside.
@@ -151,8 +171,7 @@ impl PlaceTest {
         let logits = self.logits(&places.crossing, &windows)?;
         let place = |(((&class, (evidence, _)), (window, _)), logits): (((&usize, _), _), Vec<f32>)| {
             let odds = |logits: &[f32]| odds(logits, class, &left_out(class), self.multi_label);
-            let whole = places.logits.last().map_or(f64::NEG_INFINITY, |logits| odds(logits));
-            let of_photo = whole - floors[class] - crowd;
+            let of_photo = odds(places.whole()) - floors[class] - crowd;
             Place { window, grid: self.grid, log_odds: odds(&logits), strength: evidence - crowd, of_photo }
         };
         Ok(classes.iter().zip(best).zip(windows).zip(logits).map(place).collect())
@@ -167,6 +186,11 @@ impl PlaceTest {
 }
 
 impl Places {
+    /// Logits of the image: the last window is the whole grid.
+    pub fn whole(&self) -> &[f32] {
+        self.logits.last().map_or(&[], Vec::as_slice)
+    }
+
     /// For each class the largest evidence over all windows, and the index of that window.
     fn found(&self, floors: &[f64], multi_label: bool) -> Vec<(f64, usize)> {
         let mut best = vec![(f64::NEG_INFINITY, 0); floors.len()];

@@ -85,6 +85,7 @@ pub(super) struct Step {
 }
 
 /// A class of an image, as one row of a batch.
+#[derive(Clone, Copy)]
 pub(super) struct Case<'c> {
     pub prepared: &'c Prepared,
     pub query: &'c Query,

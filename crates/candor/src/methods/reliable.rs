@@ -104,7 +104,7 @@ impl Definition for Reliable {
             summary: "masks on several levels that keep the class's odds and as little else as possible",
             source: "Wang, Su, Zhang, Hu 2020 (idea); evidence objective and spatial masks: new in Candor",
             cost: Cost {
-                forward: 36,
+                forward: 33,
                 backward: 30,
                 note: "5 forward for a class without evidence; up to 45 more each way where a fitted lambda lost it",
             },
@@ -410,7 +410,7 @@ impl ReliableExplainer {
     fn means(&self, learned: &Learned, prepared: &Prepared) -> Vec<Map> {
         let mean = |(l, mask): (usize, &Vec<f32>)| {
             let shape = self.mask_shape(l, mask);
-            let prepared = learned.look().map_or(prepared, Look::prepared);
+            let prepared = learned.look().and_then(Look::prepared).unwrap_or(prepared);
             match self.learner.feature(prepared, l).filter(|_| self.attribution) {
                 Some(feature) => fuse::attribution_mean(mask, shape, &feature),
                 None => fuse::channel_mean(mask, shape),
