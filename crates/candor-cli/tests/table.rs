@@ -95,6 +95,36 @@ fn a_benchmark_has_its_means_intervals_and_marks() {
 }
 
 #[test]
+fn rows_are_those_that_are_named_in_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(
+        dir.path().join("a.csv"),
+        "table,method,t-f\nm: All,lrp,0.5\nm: All,\"mask, fine\",0.25\nm: All,none,0.75\n",
+    )
+    .unwrap();
+    fs::write(dir.path().join("b.csv"), "table,method,t-f\nm: All,edges,0.125\nm: Other,lrp,0.5\n").unwrap();
+    let named = ["--row", "edges", "--row", "mask, fine", "--row", "none", "--title", "All"];
+    let all = |more: &[&str]| printed(dir.path(), &[&["table", "a.csv", "b.csv"], &named[..], more].concat());
+    assert_eq!(
+        all(&["--format", "csv"]),
+        "table,method,t-f\nm: All,\"mask, fine\",0.25\nm: All,none,0.75\nm: All,edges,0.125\n"
+    );
+    assert_eq!(rows(&all(&[]), "All")[2..], [["mask, fine", "0.250"], ["none", "0.750"]]);
+    assert!(!all(&["--format", "html"]).contains("lrp"));
+    // Of two files with one title, the figure has one panel.
+    let figure = all(&["--figure", "t-f"]);
+    let at = ["edges", "mask, fine", "none"].map(|name| figure.find(&format!(">{name}<")).unwrap());
+    assert!(at.is_sorted() && !figure.contains("lrp"), "{figure}");
+    let accented = |name| all(&["--figure", "t-f", "--accent", name]).matches("class=\"f\"").count();
+    assert_eq!([accented("none"), accented("")], [1, 0]);
+    let unknown = candor(dir.path(), &["table", "a.csv", "b.csv", "--row", "lrp", "--row", "mask"]);
+    let error = String::from_utf8(unknown.stderr).unwrap();
+    assert_eq!(unknown.status.code(), Some(2), "{error}");
+    let words = "there is no row 'mask'; did you mean 'mask, fine'? There are: lrp, mask, fine, none, edges";
+    assert!(error.contains(words), "{error}");
+}
+
+#[test]
 fn a_sanity_check_is_sorted_by_the_random_class() {
     let dir = scenes("2");
     let photos = ["model.onnx", "scenes/000000.png", "scenes/000001.png", "--preset", "inception", "--json"];

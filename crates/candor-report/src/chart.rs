@@ -9,7 +9,7 @@ mod intervals;
 
 use serde::Serialize;
 
-pub use bars::bars;
+pub use bars::{Order, bars};
 pub use curves::{Curve, Curves};
 pub use intervals::{Intervals, Mark, MarkRow};
 

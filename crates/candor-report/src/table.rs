@@ -189,6 +189,14 @@ impl Cell {
         Cell::Text(text.into())
     }
 
+    /// The name of the row that begins with this cell; empty if it is not text.
+    pub fn name(&self) -> &str {
+        match self {
+            Cell::Text(name) | Cell::Code(name) => name,
+            Cell::Missing | Cell::Number(_) => "",
+        }
+    }
+
     /// A number in a format, if there is one.
     pub fn number(value: Option<f64>, unit: Unit) -> Self {
         value.map(|v| Number::new(v).unit(unit)).into()

@@ -22,6 +22,7 @@ Examples:
   candor table bench/wsol.json                                # Markdown
   candor table bench/wsol.json --title 'All photos' --format csv > all.csv
   candor table all.csv --figure pointing > all.svg             # bars with their intervals
+  candor table all.csv --row reliable --row grad-cam           # these two rows
   candor table fewer/wsol.json settings/wsol.json --settings  # with what the tuning split chose
   candor table study/detect.json --kinds ours,baseline
   candor check model.onnx photos/000000.png --methods gradient --json > check.json
@@ -39,6 +40,12 @@ pub struct TableArgs {
     /// Only tables of this title, which may leave out the model's name; may be repeated
     #[arg(long, value_name = "TITLE")]
     pub title: Vec<String>,
+    /// Only rows of this name, in the order given, also in a figure; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub row: Vec<String>,
+    /// Of a figure: colour this row instead of the first ('' for none); may be repeated
+    #[arg(long, value_name = "NAME", requires = "figure")]
+    pub accent: Vec<String>,
     /// Of a benchmark: add a column with what the tuning split chose for each method
     #[arg(long)]
     pub settings: bool,

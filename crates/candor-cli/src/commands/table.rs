@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use candor::file;
 use candor::suggest::among;
 use candor_eval::check::Skipped;
-use candor_report::chart::bars;
+use candor_report::chart::{Order, bars};
 use candor_report::table::{Align, Cell, Table, csv};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -41,8 +41,12 @@ pub fn run(args: &TableArgs) -> Result<ExitCode> {
         let is_chosen = |t: &Table| args.title.iter().any(|title| is_titled(t, title));
         sheets.iter_mut().for_each(|s| s.tables.retain(is_chosen));
     }
+    known_rows(&sheets, args)?;
+    if !args.row.is_empty() {
+        sheets.iter_mut().for_each(|s| only(&mut s.tables, &args.row));
+    }
     if !args.figure.is_empty() {
-        output::print(&figure(&sheets, &args.figure)?)?;
+        output::print(&figure(&sheets, args)?)?;
         return Ok(ExitCode::SUCCESS);
     }
     output::print(&match args.format {
@@ -67,13 +71,48 @@ fn is_titled(table: &Table, title: &str) -> bool {
     table.title == title || behind
 }
 
-/// The columns of all tables as bars. A column that no table has, or that has no number, is an error that names it.
-fn figure(sheets: &[Sheet], columns: &[String]) -> Result<String> {
-    let tables = joined(sheets.iter().flat_map(|s| &s.tables));
+/// An error that lists the rows' names if the arguments name another; the accent of none is the empty name.
+fn known_rows(sheets: &[Sheet], args: &TableArgs) -> Result<()> {
+    let mut known: Vec<&str> = vec![];
+    for row in sheets.iter().flat_map(|s| &s.tables).flat_map(|t| &t.rows) {
+        if !name(row).is_empty() && !known.contains(&name(row)) {
+            known.push(name(row));
+        }
+    }
+    let mut given = args.row.iter().chain(args.accent.iter().filter(|name| !name.is_empty()));
+    match given.find(|n| !known.contains(&n.as_str())) {
+        Some(unknown) => Err(Usage(format!("there is no row '{unknown}'{}", among(unknown, &known))).into()),
+        None => Ok(()),
+    }
+}
+
+/// Keeps the rows of these names, in this order, and the tables that have one.
+fn only(tables: &mut Vec<Table>, names: &[String]) {
+    for table in tables.iter_mut() {
+        let named = |n: &String| table.rows.iter().filter(|row| name(row) == n).cloned().collect::<Vec<_>>();
+        table.rows = names.iter().flat_map(named).collect();
+    }
+    tables.retain(|t| !t.rows.is_empty());
+}
+
+/// The name of a row.
+fn name(row: &[Cell]) -> &str {
+    row.first().map_or("", Cell::name)
+}
+
+/// The columns of all tables as bars, in the order of the rows that are named, if any are. A column that no table has, or that has no
+/// number, is an error that names it.
+fn figure(sheets: &[Sheet], args: &TableArgs) -> Result<String> {
+    let mut tables = joined(sheets.iter().flat_map(|s| &s.tables));
+    let order = if args.row.is_empty() { Order::Descending } else { Order::Rows };
+    if order == Order::Rows {
+        only(&mut tables, &args.row);
+    }
     let drawable: Vec<&str> = columns_of_numbers(&tables);
-    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let [columns, accents] =
+        [&args.figure, &args.accent].map(|a| a.iter().map(String::as_str).collect::<Vec<_>>());
     let unknown = columns.iter().find(|c| !drawable.contains(c));
-    match (unknown, bars(&tables, &columns)) {
+    match (unknown, bars(&tables, &columns, order, &accents)) {
         (None, Some(svg)) => Ok(svg),
         (unknown, _) => {
             let column = unknown.or(columns.first()).copied().unwrap_or_default();

@@ -1,8 +1,9 @@
-//! The book (`book/`): its generated pages are up to date, its links are valid, its shell commands run, and it stays short.
+//! The book (`book/`): its generated pages and figures are up to date, its links are valid, its shell commands run, and it stays short.
 //!
 //! `CANDOR_WRITE_BOOK=1 cargo test -p candor-cli --test book` writes the generated pages.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod counts;
 mod generated;
 mod links;
 mod pages;
@@ -29,6 +30,12 @@ fn generated_pages_are_what_the_program_says() {
             assert!(committed == expected, "{}: {what}", path.display());
         }
     }
+}
+
+#[test]
+fn figures_count_the_rows_of_the_data() {
+    assert_eq!(counts::wrong_counts(), [""; 0]);
+    assert_eq!(counts::wrong_differences(), [""; 0]);
 }
 
 #[test]
